@@ -1,0 +1,154 @@
+"""The exception tree.
+
+    RungError
+    ├── ConfigError                      a setting is unknown, malformed or not allowed
+    ├── ContractError                    a schema, type or validator can't be used
+    ├── Unsupported                      a tier can't take this call
+    ├── BudgetExceeded                   a reservation would pass the budget
+    ├── StoreError                       a model file can't be had
+    │   ├── ModelNotFound  (FileNotFoundError)
+    │   └── ChecksumMismatch
+    ├── TierError                        an attempt that failed; the engine turns it into an `Attempt`
+    │   ├── TierUnavailable
+    │   ├── TierTimeout  (TimeoutError)
+    │   ├── TierCrashed
+    │   ├── PromptTooLong
+    │   └── RateLimited
+    ├── Offline  (ConnectionError)       the reach forbids this connection
+    ├── Cancelled                        the caller asked to stop
+    └── Unresolved                       no tier gave an answer that passed validation
+
+Errors that are also builtins are caught by ordinary handlers. No message holds a prompt, an answer or a key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rung.types import Outcome
+
+Billed = Literal["no", "maybe", "yes"]
+
+
+class RungError(Exception):
+    """Base of every error that rung raises on purpose.
+
+    Args:
+        message: what happened, and to what. One clause, no final stop.
+        mend: the command or setting that mends it, as an imperative clause; empty where nothing does.
+    """
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.mend}" if self.mend else self.message
+
+
+class ConfigError(RungError):
+    """A setting is unknown, malformed, or not allowed where it stands."""
+
+
+class ContractError(RungError):
+    """What the answer must be can't be expressed or checked: a bad schema, type, or validator."""
+
+
+class Unsupported(RungError):
+    """A tier can't take this call, for example an image on a text model."""
+
+
+class BudgetExceeded(RungError):
+    """A reservation would pass the budget; nothing was reserved."""
+
+
+class StoreError(RungError):
+    """A model file can't be read, fetched or written."""
+
+
+class ModelNotFound(StoreError, FileNotFoundError):
+    """No such model, or its file is not on this machine."""
+
+
+class ChecksumMismatch(StoreError):
+    """A file's bytes are not the ones that its catalogue entry pins."""
+
+
+class TierError(RungError):
+    """An attempt failed before it gave an answer. The engine records it and falls back to the next tier.
+
+    Args:
+        message: what happened, without any of the prompt.
+        mend: the command or setting that mends it.
+        billed: whether the endpoint may have charged for the failed attempt.
+    """
+
+    def __init__(self, message: str, *, mend: str = "", billed: Billed = "no") -> None:
+        super().__init__(message, mend=mend)
+        self.billed: Billed = billed
+
+
+class TierUnavailable(TierError):
+    """The tier can't serve now: nobody listens, the file can't be loaded, memory is short."""
+
+
+class TierTimeout(TierError, TimeoutError):
+    """The deadline passed while the tier was working."""
+
+
+class TierCrashed(TierError):
+    """The tier's process died or its stream broke off."""
+
+
+class PromptTooLong(TierError):
+    """The prompt doesn't fit the tier's context.
+
+    Args:
+        input_tokens: length of the rendered prompt, in tokens of this tier's model.
+        context: the tier's context, in tokens.
+        mend: the setting that would make it fit.
+    """
+
+    def __init__(self, input_tokens: int, context: int, *, mend: str = "") -> None:
+        super().__init__(
+            f"the prompt takes {input_tokens:,} tokens and the context holds {context:,}, the answer included",
+            mend=mend,
+        )
+        self.input_tokens = input_tokens
+        self.context = context
+
+
+class RateLimited(TierError):
+    """The endpoint refuses more requests for now.
+
+    Args:
+        message: what happened.
+        retry_after: seconds that the endpoint asked to wait; `None` where it didn't say.
+        mend: the command or setting that mends it.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, mend: str = "") -> None:
+        super().__init__(message, mend=mend)
+        self.retry_after = retry_after
+
+
+class Offline(RungError, ConnectionError):
+    """A connection or a name look-up that the reach in force forbids."""
+
+
+class Cancelled(RungError):
+    """The caller cancelled; nothing was escalated."""
+
+
+class Unresolved(RungError):
+    """No tier gave an answer that passed validation.
+
+    Args:
+        outcome: everything that was tried, with the best rejected candidate.
+    """
+
+    def __init__(self, outcome: Outcome[Any]) -> None:
+        super().__init__(outcome.explain(), mend=outcome.mend)
+        self.outcome = outcome

@@ -1,0 +1,230 @@
+"""Limits of a request: cancel flag, deadline, budget, price, purse.
+
+All of them are plain values or protocols, and none of them knows what a tier is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Protocol
+
+from rung.errors import BudgetExceeded, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Money = Decimal | int | float | str
+_MILLION = Decimal(1_000_000)
+
+
+def usd(amount: Money, what: str) -> Decimal:
+    """An amount of money as a `Decimal`, refusing what is no finite, non-negative number.
+
+    Args:
+        amount: US dollars. A float is read by its shortest decimal form, so 0.1 is one tenth.
+        what: name of the setting, for the error.
+
+    Raises:
+        ConfigError: the amount is NaN, infinite, negative or no number.
+    """
+    try:
+        value = Decimal(str(amount))
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if isinstance(amount, bool) or not value.is_finite() or value < 0:
+        raise ConfigError(
+            f"{what} = {amount!r} is no amount of money", mend="give a finite number of US dollars, 0 or more"
+        )
+    return value
+
+
+class Cancel:
+    """A flag that stops a request from any thread. Setting it twice is setting it once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: dict[object, Callable[[], None]] = {}
+
+    def set(self) -> None:
+        """Ask the request to stop; returns at once, after calling whoever listens."""
+        with self._lock:
+            self._event.set()
+            callbacks = list(self._callbacks.values())
+            self._callbacks.clear()
+        for callback in callbacks:
+            callback()
+
+    def is_set(self) -> bool:
+        """Whether the request was asked to stop."""
+        return self._event.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the flag is set, at most `timeout` seconds; whether it is set."""
+        return self._event.wait(timeout)
+
+    def on_set(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` once when the flag is set, at once if it is; the result takes the callback back.
+
+        Args:
+            callback: runs on the thread that sets the flag, so it must be quick and must not raise.
+        """
+        key = object()
+        with self._lock:
+            if not self._event.is_set():
+                self._callbacks[key] = callback
+
+                def forget() -> None:
+                    with self._lock:
+                        self._callbacks.pop(key, None)
+
+                return forget
+        callback()
+        return lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """An instant after which nothing more is done.
+
+    Args:
+        at: on the clock of `time.monotonic`, in seconds; `None` is never.
+    """
+
+    at: float | None = None
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """The instant `seconds` from now; `None` is never."""
+        return cls(None if seconds is None else time.monotonic() + seconds)
+
+    def remaining(self) -> float | None:
+        """Seconds left, never below zero; `None` where there is no deadline."""
+        return None if self.at is None else max(0.0, self.at - time.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the instant lies behind."""
+        return self.at is not None and time.monotonic() >= self.at
+
+    def later(self, seconds: float) -> Deadline:
+        """The same deadline moved by `seconds`: what a wait for a person's consent costs nobody."""
+        return self if self.at is None else Deadline(self.at + seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one request may use.
+
+    Args:
+        seconds: wall time of the whole request, all tiers together.
+        tokens: prompt and answer tokens of all attempts together.
+        money: US dollars of all paid attempts together.
+
+    Raises:
+        ConfigError: a limit is negative, NaN or infinite.
+    """
+
+    seconds: float | None = None
+    tokens: int | None = None
+    money: Money | None = None
+
+    def __post_init__(self) -> None:
+        if self.money is not None:
+            object.__setattr__(self, "money", usd(self.money, "budget.money"))
+        for name in ("seconds", "tokens"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ConfigError(f"budget.{name} = {value!r} is no limit", mend="give a finite number, 0 or more")
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The limit in money; `None` where there is none."""
+        return None if self.money is None else usd(self.money, "budget.money")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an endpoint charges.
+
+    Args:
+        input: US dollars per million prompt tokens.
+        output: US dollars per million answer tokens, reasoning included.
+
+    Raises:
+        ConfigError: a price is negative, NaN or infinite.
+    """
+
+    input: Money
+    output: Money
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input", usd(self.input, "price.input"))
+        object.__setattr__(self, "output", usd(self.output, "price.output"))
+
+    def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """US dollars for a call with these counts."""
+        return (Decimal(str(self.input)) * input_tokens + Decimal(str(self.output)) * output_tokens) / _MILLION
+
+
+class Reservation(Protocol):
+    """Money set aside for one paid attempt. Exactly one of the two is called, once."""
+
+    def settle(self, cost: Decimal | None) -> None:
+        """Replace the reserved bound by what it cost; `None` (unknown) keeps the bound counted."""
+
+    def release(self) -> None:
+        """Give the whole reservation back: certainly nothing was billed."""
+
+
+class Purse(Protocol):
+    """Who holds the money. The ledger is one, for budgets across processes."""
+
+    def reserve(self, bound: Decimal) -> Reservation:
+        """Set `bound` US dollars aside, atomically.
+
+        Raises:
+            BudgetExceeded: there is not enough left; nothing is reserved then.
+        """
+
+
+class MemoryPurse:
+    """A purse for one process.
+
+    Args:
+        limit: US dollars in all.
+    """
+
+    def __init__(self, limit: Money) -> None:
+        self.limit = usd(limit, "limit")
+        self.spent = Decimal(0)
+        self._lock = threading.Lock()
+
+    def reserve(self, bound: Decimal) -> Reservation:
+        """Set `bound` US dollars aside."""
+        with self._lock:
+            left = self.limit - self.spent
+            if bound > left:
+                raise BudgetExceeded(f"${bound:f} is more than the ${left:f} left of ${self.limit:f}")
+            self.spent += bound
+        return _Held(self, bound)
+
+    def _correct(self, by: Decimal) -> None:
+        with self._lock:
+            self.spent += by
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    purse: MemoryPurse
+    bound: Decimal
+
+    def settle(self, cost: Decimal | None) -> None:
+        if cost is not None:
+            self.purse._correct(cost - self.bound)
+
+    def release(self) -> None:
+        self.purse._correct(-self.bound)

@@ -1,0 +1,72 @@
+"""Reading tables of settings: unknown keys and wrong values become a `ConfigError` that names the nearest right one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rung.errors import ConfigError
+
+M = TypeVar("M", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of every table of settings: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A clause that points at the right spelling.
+
+    Args:
+        word: what was written.
+        known: what could have been written.
+    """
+    options = sorted(known)
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(options)}" if options else ""
+
+
+def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """The settings in `values`.
+
+    Args:
+        model: which settings there are.
+        values: as they were written.
+        where: file and table, for the error.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value is of the wrong kind. The value itself is not repeated.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            keys = _keys(model, first["loc"][:-1])
+            raise ConfigError(f"{where}: unknown key {key!r}", mend=nearest(str(first["loc"][-1]), keys)) from None
+        if first["type"] == "missing":
+            raise ConfigError(f"{where}: {key!r} is missing", mend=f"add {key} = ...") from None
+        raise ConfigError(f"{where}: {key!r}: {first['msg']}") from None
+
+
+def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys of the table that lies at `path` below `model`."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = getattr(field, "annotation", None)
+        found = next(
+            (t for t in (inner, *getattr(inner, "__args__", ())) if isinstance(t, type) and issubclass(t, BaseModel)),
+            None,
+        )
+        if found is None:
+            continue
+        model = found
+    return [field.alias or name for name, field in model.model_fields.items()]

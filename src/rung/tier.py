@@ -1,0 +1,114 @@
+"""What a tier is: one method that works, one that cleans up, and a few optional ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, Protocol, runtime_checkable
+
+from rung.errors import ConfigError
+from rung.limits import Money, usd
+from rung.types import Call, Delta, Quote, Zone
+
+FeedbackPolicy = Literal["none", "issues", "issues+answer"]
+
+
+class Tier(Protocol):
+    """Something that answers a call: a local model, an endpoint, a function.
+
+    `stream` yields deltas and raises `TierError` for a failure, `Unsupported` for a call that it can't take,
+    `Cancelled` within 200 ms of `call.cancel`, `TierTimeout` within 200 ms of `call.deadline`. It must be safe from
+    several threads. `close` may be called twice; a call after it starts the tier again or raises `TierUnavailable`.
+    """
+
+    name: str
+    zone: Zone
+
+    def stream(self, call: Call) -> Iterator[Delta]:
+        """Answer the call, piece by piece."""
+
+    def close(self) -> None:
+        """Give back what the tier holds."""
+
+
+@runtime_checkable
+class Quotes(Protocol):
+    """A tier that can say beforehand what a call would take."""
+
+    def quote(self, call: Call) -> Quote:
+        """What the call would take. Sends nothing anywhere.
+
+        Raises:
+            TierError: the tier is not able to serve; counts as a failed attempt.
+        """
+
+
+@runtime_checkable
+class Warms(Protocol):
+    """A tier that can get ready before its first call."""
+
+    def warm(self) -> None:
+        """Load what the first call would have to load."""
+
+
+@runtime_checkable
+class Travels(Protocol):
+    """A tier that knows where a prompt goes.
+
+    `destination` is host and port as a person would read them; `stays_here` is `None` for a loopback endpoint that may
+    hand a prompt on, `True` where its operator vouches that it doesn't.
+    """
+
+    destination: str
+    stays_here: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A tier and how the ladder uses it.
+
+    Args:
+        tier: who answers.
+        repairs: how often a rejected answer goes back to the same tier with the issues.
+        min_confidence: least confidence in [0, 1] that is accepted; uncalibrated; `None` asks for none.
+        feedback: what this tier is told of the answer rejected before; `None` is `issues+answer` on this machine and
+            `issues` beyond it.
+        max_tokens: first cap on the answer where the request names none, in tokens.
+        max_cost: upper bound of one request on this tier, in US dollars.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+
+    tier: Tier
+    repairs: int = 1
+    min_confidence: float | None = None
+    feedback: FeedbackPolicy | None = None
+    max_tokens: int | None = None
+    max_cost: Money | None = None
+
+    def __post_init__(self) -> None:
+        name = self.tier.name
+        if self.repairs < 0:
+            raise ConfigError(f"tier {name!r}: repairs = {self.repairs} is negative", mend="give 0 or more")
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise ConfigError(
+                f"tier {name!r}: min_confidence = {self.min_confidence} is no probability", mend="give 0 to 1"
+            )
+        if self.feedback not in (None, "none", "issues", "issues+answer"):
+            raise ConfigError(f"tier {name!r}: feedback = {self.feedback!r}", mend="say none, issues or issues+answer")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ConfigError(f"tier {name!r}: max_tokens = {self.max_tokens} leaves no answer", mend="give 1 or more")
+        if self.max_cost is not None:
+            object.__setattr__(self, "max_cost", usd(self.max_cost, f"tier {name!r}: max_cost"))
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The bound in money; `None` where there is none."""
+        return None if self.max_cost is None else usd(self.max_cost, "max_cost")
+
+    @property
+    def told(self) -> FeedbackPolicy:
+        """The feedback policy in force."""
+        return self.feedback or ("issues+answer" if self.tier.zone == Zone.HOST else "issues")

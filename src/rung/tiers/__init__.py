@@ -1,0 +1,1 @@
+"""Concrete tiers. Each is an entry point in the group `rung.tiers`; nothing below imports them."""

@@ -1,0 +1,168 @@
+"""Between engine and tier: the call, and what comes back of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from rung.limits import Cancel, Deadline
+from rung.types.messages import Message, Sampling
+
+Finish = Literal["stop", "length", "refusal", "cancelled"]
+Constraint = Literal["enforced", "endpoint", "none"]
+"""Who held the answer to its shape while it was decoded: our decoder, the endpoint by its own word, or nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decoding can enforce of a contract.
+
+    Args:
+        kind: which of the fields says it best.
+        schema: a JSON Schema with an object at its root. Always there, so that a tier needs to know no other kind.
+        pattern: for `regex`, a regular expression that the whole answer matches.
+        choices: for `choice`, the only answers.
+    """
+
+    kind: Literal["json", "regex", "choice"]
+    schema: Mapping[str, Any] = field(repr=False)
+    pattern: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong with an answer.
+
+    Args:
+        path: where, as in `lines[2].total`; empty for the whole answer.
+        message: what, in a sentence that a model can act on. May quote the answer.
+        code: who says so: `schema`, `type`, `check:NAME`, `cut_off`, `empty`, `looping`, `echo`, `control_tokens`.
+    """
+
+    path: str
+    message: str = field(repr=False)
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Why the answer before was rejected, as far as the policy of this hop lets it be told.
+
+    Args:
+        issues: what was wrong.
+        answer: the rejected text, cut to a limit; `None` where the policy keeps it back.
+    """
+
+    issues: tuple[Issue, ...]
+    answer: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Everything that one attempt needs. A tier never sees the ladder or another tier.
+
+    Args:
+        messages: the conversation, instructions and feedback already in it.
+        shape: what decoding should enforce; `None` for free text.
+        sampling: how tokens are chosen.
+        max_tokens: cap on the answer, in tokens; `None` leaves it to the tier.
+        candidates: number of answers wanted.
+        deadline: when the tier must have raised `TierTimeout`, at most 200 ms later.
+        cancel: when set, the tier must raise `Cancelled`, at most 200 ms later.
+        feedback: the same feedback that `messages` carries, in parts.
+        rejected: text of the last rejected answer, which a tier may use to speculate. Never sent anywhere.
+    """
+
+    messages: tuple[Message, ...]
+    shape: Shape | None = None
+    sampling: Sampling = Sampling()
+    max_tokens: int | None = None
+    candidates: int = 1
+    deadline: Deadline = Deadline()
+    cancel: Cancel = field(default_factory=Cancel, repr=False)
+    feedback: Feedback | None = None
+    rejected: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of an answer.
+
+    Args:
+        text: what it adds. The texts of a candidate's tokens join to its text.
+        logprob: natural logarithm of its probability under the model, before any constraint; `None` if unknown.
+        margin: its `logprob` less that of the likeliest other token; below 0 where the constraint overruled the model.
+        forced: whether the constraint left no choice. Forced tokens say nothing about confidence.
+    """
+
+    text: str = field(repr=False)
+    logprob: float | None = None
+    margin: float | None = None
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a call used; `None` where nobody said."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(_sum(self.input_tokens, other.input_tokens), _sum(self.output_tokens, other.output_tokens))
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return None if a is None or b is None else a + b
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of an answer. Every field but `text` may be left out.
+
+    Args:
+        text: what this piece adds to the answer. Never half a character.
+        index: which candidate, from 0.
+        tokens: the tokens behind `text`.
+        reasoning: thinking that is no part of the answer.
+        constraint: who enforces the call's shape; said once, in any delta.
+        notes: sentences for the trace, for example why a schema couldn't be enforced.
+        finish: on the last delta of a candidate, why it ended.
+        usage: on the last delta of the call.
+        model: on the last delta, what answered, as the endpoint or the file names it.
+        load_seconds: time spent loading the model before this call could start, which TTFT leaves out.
+    """
+
+    text: str = field(default="", repr=False)
+    index: int = 0
+    tokens: tuple[Token, ...] = ()
+    reasoning: str = field(default="", repr=False)
+    constraint: Constraint | None = None
+    notes: tuple[str, ...] = ()
+    finish: Finish | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    load_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a call would take. Unknown is `None`.
+
+    Args:
+        input_tokens: length of the prompt, in tokens; an upper bound where the tokenizer is unknown.
+        context: what prompt and answer may take together, in tokens.
+        max_tokens: the cap on the answer that the bound assumes.
+        max_cost: upper bound in US dollars. A quote that has one makes the tier a paid one.
+    """
+
+    input_tokens: int | None = None
+    context: int | None = None
+    max_tokens: int | None = None
+    max_cost: Decimal | None = None

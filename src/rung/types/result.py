@@ -1,0 +1,259 @@
+"""What came of it: candidate, validation, verdict, attempt, outcome, and the events on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from rung.errors import TierError, Unresolved
+from rung.limits import Cancel, Deadline
+from rung.types.call import Constraint, Finish, Issue, Quote, Token, Usage
+from rung.types.messages import Request, Zone
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the log-probabilities of the tokens that a model chose amount to. Nothing here is calibrated.
+
+    Args:
+        sum: sum of log-probabilities.
+        mean: their mean.
+        minimum: the least of them.
+        margin: the least margin to the runner-up; `None` where the tier reports none.
+        tokens: how many were counted. Forced tokens and JSON punctuation are not.
+    """
+
+    sum: float
+    mean: float
+    minimum: float
+    margin: float | None
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An answer as a tier gave it, not yet judged.
+
+    Args:
+        text: the whole answer.
+        finish: why it ended; `None` where the tier didn't say.
+        tokens: its tokens, where the tier reports them.
+        reasoning: thinking that is no part of the answer.
+        constraint: who enforced its shape.
+        usage: tokens of the call.
+        model: what answered.
+        score: over all value tokens; `None` where the tier reports no log-probabilities.
+        fields: the same per JSON path.
+    """
+
+    text: str = field(repr=False)
+    finish: Finish | None = None
+    tokens: tuple[Token, ...] = field(default=(), repr=False)
+    reasoning: str = field(default="", repr=False)
+    constraint: Constraint = "none"
+    usage: Usage = Usage()
+    model: str | None = None
+    score: Score | None = None
+    fields: dict[str, Score] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Whether an answer is right, as far as anything could tell.
+
+    Args:
+        value: the parsed answer, where it could be parsed.
+        issues: what is wrong; none means valid.
+        checked_by: what vouches for it: `schema`, `type`, `check:NAME`.
+        abandoned: validators that were still running at the deadline.
+    """
+
+    value: Any = field(default=None, repr=False)
+    issues: tuple[Issue, ...] = ()
+    checked_by: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.issues
+
+
+class Verdict(StrEnum):
+    """What is done after an attempt."""
+
+    ACCEPT = "accept"
+    REPAIR = "repair"
+    RETRY = "retry"
+    ESCALATE = "escalate"
+    FALLBACK = "fallback"
+    SKIP = "skip"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt, kept whole; also a tier that was skipped, with the reason.
+
+    Args:
+        number: from 1, over the whole request.
+        tier: its name.
+        zone: how far the prompt would travel, or did.
+        verdict: what was done next.
+        reason: why, in a word: `valid`, `schema`, `check`, `same_issues`, `cut_off`, `low_confidence`, `refusal`,
+            `empty`, `beyond_reach`, `consent_refused`, `over_budget`, `local_unavailable`, `cancelled`, or the name of
+            a `TierError`.
+        detail: the same in a sentence, where there is more to say.
+        candidate: the answer; `None` where there was none.
+        validation: what was found wrong.
+        error: what the tier raised.
+        quote: what the call was expected to take.
+        seconds: wall time of the attempt, model load included, waiting for consent left out.
+        ttft: seconds to the first non-empty token, model load left out.
+        load_seconds: time that loading the model took.
+        usage: tokens; unknown is `None`.
+        cost: US dollars. `Decimal(0)` for a tier without a price; unknown is `None`.
+        confidence: in [0, 1], uncalibrated; `None` where the tier gives no log-probabilities.
+        consent: who allowed the hop beyond the machine.
+        sent: whether the prompt was handed to the tier.
+        stays_here: whether what the tier was handed is known to stay on this machine; `None` for a loopback endpoint.
+        notes: sentences for the trace.
+    """
+
+    number: int
+    tier: str
+    zone: Zone
+    verdict: Verdict | None = None
+    reason: str = ""
+    detail: str = field(default="", repr=False)
+    candidate: Candidate | None = None
+    validation: Validation | None = None
+    error: TierError | None = field(default=None, repr=False)
+    quote: Quote | None = None
+    seconds: float = 0.0
+    ttft: float | None = None
+    load_seconds: float = 0.0
+    usage: Usage = Usage()
+    cost: Decimal | None = Decimal(0)
+    confidence: float | None = None
+    consent: str | None = None
+    sent: bool = False
+    stays_here: bool | None = True
+    notes: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def text(self) -> str | None:
+        """The answer's text; `None` where there was no answer."""
+        return None if self.candidate is None else self.candidate.text
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """What was wrong with the answer."""
+        return () if self.validation is None else self.validation.issues
+
+    @property
+    def answered(self) -> bool:
+        """Whether the tier gave an answer at all, right or wrong."""
+        return self.candidate is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """Everything that came of a request.
+
+    Args:
+        value: the accepted answer; `None` where there is none.
+        accepted: whether there is one.
+        tier: which tier gave it.
+        text: the accepted answer as the model wrote it.
+        checked_by: what vouches for it: `schema`, `type`, `check:NAME`, `confidence`. A schema that the tier enforced
+            vouches for the shape, not for the truth.
+        attempts: everything that was tried, first to last.
+        best: the best rejected candidate, where nothing was accepted.
+        reason: why it ended.
+        usage: tokens of all attempts; unknown is `None`.
+        cost: US dollars of all attempts; unknown is `None`.
+        seconds: wall time of the whole request.
+        left_machine: whether the prompt left it; `None` where it was handed to a loopback endpoint of unknown habits.
+        notes: sentences about what went wrong beside the answer, for example an observer that failed.
+    """
+
+    value: T | None = field(default=None, repr=False)
+    accepted: bool = False
+    tier: str | None = None
+    text: str | None = field(default=None, repr=False)
+    checked_by: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+    best: Candidate | None = field(default=None, repr=False)
+    reason: str = ""
+    usage: Usage = Usage()
+    cost: Decimal | None = Decimal(0)
+    seconds: float = 0.0
+    left_machine: bool | None = False
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    mend: str = field(default="", repr=False)
+
+    def unwrap(self) -> T:
+        """The accepted answer.
+
+        Raises:
+            Unresolved: there is none.
+        """
+        if not self.accepted:
+            raise Unresolved(self)
+        return self.value  # type: ignore[return-value]  # an accepted value is a T, and T may itself be None
+
+    def explain(self) -> str:
+        """Why there is no answer, in one line, without a word of the prompt or of any answer."""
+        tried = ", ".join(f"{a.tier}: {a.reason}" for a in self.attempts)
+        return f"no answer was accepted ({self.reason or 'no tier'}){': ' if tried else ''}{tried}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """What a validator may want to know beside the value.
+
+    Args:
+        request: what was asked.
+        tier: who answered.
+        text: the answer as the model wrote it.
+        attempts: what was tried before.
+        context: the caller's own object, from `context=`.
+        deadline: when the verdict must be there.
+        cancel: set when nobody waits for the verdict any more.
+    """
+
+    request: Request
+    tier: str
+    text: str = field(repr=False)
+    attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+    context: Any = field(default=None, repr=False)
+    deadline: Deadline = Deadline()
+    cancel: Cancel = field(default_factory=Cancel, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What somebody is asked to consent to.
+
+    Args:
+        tier: who would be asked.
+        zone: how far the prompt would travel.
+        destination: host and port, where the tier names one.
+        max_cost: upper bound in US dollars; `None` where the tier has no price.
+        characters: length of all that would be sent.
+        sends_answer: whether a rejected local answer goes along.
+        reasons: why the tiers before did not do.
+    """
+
+    tier: str
+    zone: Zone
+    destination: str | None
+    max_cost: Decimal | None
+    characters: int
+    sends_answer: bool
+    reasons: tuple[str, ...]
