@@ -82,12 +82,15 @@ class TierError(RungError):
     Args:
         message: what happened, without any of the prompt.
         mend: the command or setting that mends it.
-        billed: whether the endpoint may have charged for the failed attempt.
+        billed: whether the endpoint may have charged for the failed attempt; by default `no`, and `maybe` for what
+            breaks off in the middle (`TierTimeout`, `TierCrashed`).
     """
 
-    def __init__(self, message: str, *, mend: str = "", billed: Billed = "no") -> None:
+    _billed: Billed = "no"
+
+    def __init__(self, message: str, *, mend: str = "", billed: Billed | None = None) -> None:
         super().__init__(message, mend=mend)
-        self.billed: Billed = billed
+        self.billed: Billed = billed or self._billed
 
 
 class TierUnavailable(TierError):
@@ -97,9 +100,13 @@ class TierUnavailable(TierError):
 class TierTimeout(TierError, TimeoutError):
     """The deadline passed while the tier was working."""
 
+    _billed = "maybe"
+
 
 class TierCrashed(TierError):
     """The tier's process died or its stream broke off."""
+
+    _billed = "maybe"
 
 
 class PromptTooLong(TierError):

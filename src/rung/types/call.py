@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from rung.limits import Cancel, Deadline
+from rung.limits import Cancel, Deadline, Price
 from rung.types.messages import Message, Sampling
 
 Finish = Literal["stop", "length", "refusal", "cancelled"]
@@ -159,10 +159,12 @@ class Quote:
         input_tokens: length of the prompt, in tokens; an upper bound where the tokenizer is unknown.
         context: what prompt and answer may take together, in tokens.
         max_tokens: the cap on the answer that the bound assumes.
-        max_cost: upper bound in US dollars. A quote that has one makes the tier a paid one.
+        max_cost: upper bound in US dollars. A quote whose bound is above 0 makes the tier a paid one.
+        price: what the endpoint charges, from which the cost is worked out afterwards.
     """
 
     input_tokens: int | None = None
     context: int | None = None
     max_tokens: int | None = None
     max_cost: Decimal | None = None
+    price: Price | None = None

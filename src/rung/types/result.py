@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from rung.errors import TierError, Unresolved
+from rung.errors import Cancelled, RungError, Unresolved
 from rung.limits import Cancel, Deadline
 from rung.types.call import Constraint, Finish, Issue, Quote, Token, Usage
 from rung.types.messages import Request, Zone
@@ -110,7 +110,7 @@ class Attempt:
         detail: the same in a sentence, where there is more to say.
         candidate: the answer; `None` where there was none.
         validation: what was found wrong.
-        error: what the tier raised.
+        error: what the tier raised instead of answering.
         quote: what the call was expected to take.
         seconds: wall time of the attempt, model load included, waiting for consent left out.
         ttft: seconds to the first non-empty token, model load left out.
@@ -132,7 +132,7 @@ class Attempt:
     detail: str = field(default="", repr=False)
     candidate: Candidate | None = None
     validation: Validation | None = None
-    error: TierError | None = field(default=None, repr=False)
+    error: RungError | None = field(default=None, repr=False)
     quote: Quote | None = None
     seconds: float = 0.0
     ttft: float | None = None
@@ -180,6 +180,7 @@ class Outcome(Generic[T]):
         seconds: wall time of the whole request.
         left_machine: whether the prompt left it; `None` where it was handed to a loopback endpoint of unknown habits.
         notes: sentences about what went wrong beside the answer, for example an observer that failed.
+        mend: the command or setting that would mend what stood in the way, where one is known.
     """
 
     value: T | None = field(default=None, repr=False)
@@ -201,8 +202,11 @@ class Outcome(Generic[T]):
         """The accepted answer.
 
         Raises:
-            Unresolved: there is none.
+            Cancelled: the caller cancelled.
+            Unresolved: there is none for another reason.
         """
+        if self.reason == "cancelled":
+            raise Cancelled("the caller cancelled")
         if not self.accepted:
             raise Unresolved(self)
         return self.value  # type: ignore[return-value]  # an accepted value is a T, and T may itself be None

@@ -1,0 +1,203 @@
+"""Ready-made validators. Each takes what any validator takes and can stand beside the caller's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Generic, TypeVar
+
+from pydantic_core import to_jsonable_python
+
+from rung.errors import Cancelled, ConfigError, ContractError
+from rung.types import CheckContext, Issue
+
+T = TypeVar("T")
+
+_NUMBER = re.compile(r"[-+]?\d[\d.,' \u00a0\u202f]*\d|[-+]?\d")
+_STDERR_LIMIT = 2000
+
+
+class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_upper))
+    """A predicate as a validator, for `validators=` and for pydantic's `AfterValidator` alike.
+
+    Args:
+        predicate: returns whether a value will do.
+        message: what a model is told when it won't; by default names the predicate.
+    """
+
+    returns_value = True
+
+    def __init__(self, predicate: Callable[[T], bool], message: str = "") -> None:
+        self.name = getattr(predicate, "__name__", type(predicate).__name__)
+        self._predicate = predicate
+        self._message = message or f"{self.name} doesn't hold"
+
+    def __call__(self, value: T) -> T:
+        """The value itself; raises `ValueError` where the predicate doesn't hold."""
+        if not self._predicate(value):
+            raise ValueError(self._message)
+        return value
+
+
+class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
+    """The values of these fields occur in the source: the cheapest check that catches well-formed mistakes.
+
+    Text is compared without regard to case and white space, and only whole words count; numbers are compared by value,
+    so that `1,234.50` in the source vouches for 1234.5. A field that is absent, `None` or empty passes.
+
+    Args:
+        fields: names or dotted paths; a list on the way stands for each of its items. Without any, every scalar counts.
+        source: where to look; by default the text of the user's turns.
+    """
+
+    def __init__(self, *fields: str, source: str | None = None) -> None:
+        self.name = f"quoted({', '.join(fields)})"
+        self._fields = fields
+        self._source = source
+
+    def __call__(self, value: Any, context: CheckContext) -> list[Issue]:
+        """An issue for each value that doesn't occur.
+
+        Raises:
+            ContractError: there is no such field, or it holds what can't be looked up in a text.
+        """
+        source = context.request.source if self._source is None else self._source
+        plain = to_jsonable_python(value)
+        paths = [f.split(".") for f in self._fields] or [[]]
+        return [
+            Issue(at, f"{shown!r} does not occur in the source; copy it from there", "")
+            for path in paths
+            for at, leaf in _leaves(plain, path, "", self.name)
+            if not _occurs(leaf, source, self.name, at)
+            for shown in [leaf if isinstance(leaf, str) else json.dumps(leaf)]
+        ]
+
+
+class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]
+    """Any program as a validator: the answer on its stdin; exit 0 accepts, otherwise its stderr is the issue.
+
+    The program gets text as it is, and anything else as the JSON that the model wrote. It runs without a shell, and it
+    is killed with its children at its time limit, at the deadline, and on cancel.
+
+    Args:
+        line: the program and its arguments, as a list, or as one string that is split the way a shell would.
+        seconds: its time limit.
+
+    Raises:
+        ConfigError: the line is empty, or there is no such program.
+    """
+
+    def __init__(self, line: str | Sequence[str], *, seconds: float = 30.0) -> None:
+        import shlex
+        import shutil
+
+        try:
+            self._argv = shlex.split(line) if isinstance(line, str) else list(line)
+        except ValueError as error:
+            raise ConfigError(f"the check {line!r} is no command line: {str(error).lower()}") from None
+        if not self._argv:
+            raise ConfigError("the check has no program", mend='name one, for example "ruff check -"')
+        if shutil.which(self._argv[0]) is None:
+            raise ConfigError(f"there is no program {self._argv[0]!r}", mend="install it, or give its path")
+        self.name = self._argv[0].replace("\\", "/").rsplit("/", 1)[-1]
+        self._seconds = seconds
+
+    def __call__(self, value: Any, context: CheckContext) -> list[Issue]:
+        """What the program says against the answer."""
+        import subprocess
+
+        text = value if isinstance(value, str) else context.text
+        left = context.deadline.remaining()
+        seconds = self._seconds if left is None else min(self._seconds, left)
+        # a session of its own, so that a check's own children end with it
+        process = subprocess.Popen(
+            self._argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        forget = context.cancel.on_set(lambda: _end(process))
+        try:
+            _, stderr = process.communicate(text.encode(), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return [Issue("", f"{self.name} did not finish within {seconds:g} s", "")]
+        finally:
+            forget()
+            _end(process)
+            process.communicate()
+        if context.cancel.is_set():
+            raise Cancelled("the caller cancelled")
+        if process.returncode == 0:
+            return []
+        said = stderr.decode(errors="replace").strip()[:_STDERR_LIMIT]
+        return [Issue("", said or f"{self.name} ended with exit code {process.returncode}", "")]
+
+
+def _end(process: Any) -> None:
+    import os
+    import signal
+
+    if process.poll() is not None:
+        return
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except ProcessLookupError:
+        pass
+
+
+def _leaves(value: Any, path: Sequence[str], at: str, name: str) -> Iterator[tuple[str, Any]]:
+    """The scalars at `path` below `value`, each with where it stands."""
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _leaves(item, path, f"{at}[{i}]", name)
+    elif path:
+        if value is None:
+            return
+        if not isinstance(value, Mapping):
+            raise ContractError(f"{name}: {at or 'the answer'!r} has no fields")
+        if path[0] in value:
+            yield from _leaves(value[path[0]], path[1:], f"{at}.{path[0]}".removeprefix("."), name)
+        elif not at:
+            raise ContractError(f"{name}: the answer has no field {path[0]!r}", mend=f"it has: {', '.join(value)}")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, [], f"{at}.{key}".removeprefix("."), name)
+    else:
+        yield at, value
+
+
+def _occurs(value: Any, source: str, name: str, at: str) -> bool:
+    if value is None or value == "":
+        return True
+    if isinstance(value, bool):
+        raise ContractError(f"{name}: {at or 'the answer'!r} is true or false, which no source quotes")
+    if isinstance(value, int | float):
+        return any(Decimal(str(value)) in _readings(m.group()) for m in _NUMBER.finditer(source))
+    words = r"\s+".join(re.escape(word) for word in str(value).split())
+    return re.search(rf"(?<!\w){words}(?!\w)", source, re.IGNORECASE) is not None
+
+
+def _readings(written: str) -> set[Decimal]:
+    """The numbers that a written number may mean: `1.234,50` and `1,234.50` are 1234.5, `1,234` is 1234 or 1.234."""
+    bare = re.sub(r"[' \u00a0\u202f]", "", written)
+    forms = {
+        bare,
+        bare.replace(",", ""),
+        bare.replace(".", "").replace(",", "."),
+        *re.split(r"[ \u00a0\u202f]", written),
+    }
+    found = set()
+    for form in forms:
+        point = form.replace(",", ".") if form.count(",") == 1 else form.replace(",", "")
+        for signed in (point, point.lstrip("+-")):  # in `2024-03-05` the dash is no sign
+            try:
+                found.add(Decimal(signed))
+            except InvalidOperation:
+                continue
+    return found

@@ -1,0 +1,127 @@
+"""What an answer must be: its shape for the decoder, instructions for the model, and the judgement of what came."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from rung import threads
+from rung.contract.readers import Choice, JsonSchema, Pattern, PlainText, PydanticType, Reader, Rejected
+from rung.contract.spans import scores
+from rung.contract.validators import Awaiter, Check, Validator, checks, refuse_to_await
+from rung.types import Candidate, CheckContext, Issue, Message, Score, Shape, Token, Validation
+
+__all__ = ["Awaiter", "Contract", "Validator", "compile_output", "refuse_to_await"]
+
+T = TypeVar("T")
+
+
+class Contract(Generic[T]):
+    """What an answer must be, ready for use by many requests at once.
+
+    Args:
+        reader: the kind of value.
+        validators: the caller's own checks, in order. All of them run, so that a repair hears of everything.
+    """
+
+    def __init__(self, reader: Reader, validators: Sequence[Validator] = ()) -> None:
+        self._reader = reader
+        self._checks: tuple[Check, ...] = checks(validators)
+
+    @property
+    def shape(self) -> Shape | None:
+        """What decoding should enforce; `None` for free text."""
+        return self._reader.shape
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the answer is written as plain text or as one of several strings."""
+        return self._reader.is_text
+
+    @property
+    def vouches(self) -> tuple[str, ...]:
+        """What can send an answer up for its content: `schema`, `type`, `check:NAME`; nothing for bare text."""
+        return (*self._reader.vouches, *(f"check:{c.name}" for c in self._checks))
+
+    def instruct(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        """The conversation with what the answer must look like, in its system turn."""
+        if not self._reader.instructions:
+            return messages
+        first = messages[0]
+        if first.role == "system":
+            return (Message("system", f"{first.text}\n\n{self._reader.instructions}"), *messages[1:])
+        return (Message("system", self._reader.instructions), *messages)
+
+    def judge(self, candidate: Candidate, context: CheckContext, await_: Awaiter = refuse_to_await) -> Validation:
+        """Whether a candidate is right.
+
+        Args:
+            candidate: what a tier answered.
+            context: what validators may want to know; its deadline and cancel flag end the judgement too.
+            await_: waits for async validators.
+
+        Raises:
+            ContractError: a validator is misused.
+            Cancelled: the flag was set meanwhile.
+            Exception: whatever a validator raises that isn't a `ValueError`.
+        """
+        if candidate.finish == "length":
+            return Validation(issues=(Issue("", "the answer was cut off before its end", "cut_off"),))
+        if not candidate.text.strip():
+            return Validation(issues=(Issue("", "the answer is empty", "empty"),))
+        if not self._checks and not self._reader.calls_functions:
+            return self._judge(candidate.text, context, await_, [])
+        running: list[str] = []
+        try:
+            return threads.run(
+                lambda: self._judge(candidate.text, context, await_, running), context.deadline, context.cancel
+            )
+        except threads.Abandoned:
+            name = running[-1]
+            issue = Issue("", f"{name} was still running at the deadline", name)
+            return Validation(issues=(issue,), abandoned=(name,))
+
+    def score(self, text: str, tokens: Sequence[Token]) -> tuple[Score | None, dict[str, Score]]:
+        """What the tokens' log-probabilities say of an answer, in all and per field."""
+        shape = self._reader.shape
+        return scores(text, tokens, structured=shape is not None and shape.kind == "json")
+
+    def _judge(self, text: str, context: CheckContext, await_: Awaiter, running: list[str]) -> Validation:
+        running.append("type")
+        try:
+            value = self._reader.read(text, context)
+        except Rejected as rejected:
+            return Validation(issues=rejected.issues)
+        issues: list[Issue] = []
+        for check in self._checks:
+            running.append(f"check:{check.name}")
+            issues += check(value, context, await_)
+        return Validation(value, tuple(issues), self.vouches)
+
+
+def compile_output(output: Any, validators: Sequence[Validator] = ()) -> Contract[Any]:
+    """The contract of what a caller asked for.
+
+    Args:
+        output: a pydantic model or any type that pydantic's `TypeAdapter` takes; a JSON Schema as a dict; a compiled
+            regular expression; a list, tuple or set of strings to choose from; `str` or `None` for plain text.
+        validators: further checks of the value.
+
+    Raises:
+        ContractError: it can't be an output, or a validator can't be called.
+    """
+    return Contract(reader_of(output), validators)
+
+
+def reader_of(output: Any) -> Reader:
+    """How answers of that kind are read; raises `ContractError` for what can't be an output."""
+    if output is None or output is str:
+        return PlainText()
+    if isinstance(output, re.Pattern):
+        return Pattern(output)
+    if isinstance(output, dict):
+        return JsonSchema(output)
+    if isinstance(output, list | tuple | set | frozenset):
+        return Choice(sorted(output) if isinstance(output, set | frozenset) else output)
+    return PydanticType(output)

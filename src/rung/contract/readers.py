@@ -1,0 +1,259 @@
+"""Reading an answer's text as a value, one reader for each kind of contract."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from rung.contract import schema as schemas
+from rung.contract.spans import show
+from rung.contract.text import text_issues
+from rung.errors import ContractError
+from rung.types import CheckContext, Issue, Shape
+
+_MESSAGE_LIMIT = 300
+_FENCED = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+
+
+class Rejected(Exception):
+    """The text is no such value."""
+
+    def __init__(self, *issues: Issue) -> None:
+        super().__init__(f"{len(issues)} issues")
+        self.issues = issues
+
+
+class Reader:
+    """One kind of contract.
+
+    `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
+    answer: `schema`, `type`, or nothing. `is_text` tells whether the answer is written as bare text, `calls_functions`
+    whether reading runs code of the caller's.
+    """
+
+    shape: Shape | None = None
+    instructions: str = ""
+    vouches: tuple[str, ...] = ()
+    is_text: bool = False
+    calls_functions: bool = False
+
+    def read(self, text: str, context: CheckContext) -> Any:
+        """The value of `text`.
+
+        Raises:
+            Rejected: it has none.
+        """
+        raise NotImplementedError
+
+
+class PlainText(Reader):
+    """Any text that is not broken in a way that text can be."""
+
+    is_text = True
+
+    def read(self, text: str, context: CheckContext) -> str:
+        """The text without the white space around it."""
+        users = [m.text for m in context.request.messages if m.role == "user"]
+        issues = text_issues(text, users[-1] if users else "")
+        if issues:
+            raise Rejected(*issues)
+        return text.strip()
+
+
+class Choice(Reader):
+    """One of several strings."""
+
+    vouches = ("schema",)
+    is_text = True
+
+    def __init__(self, options: Sequence[str]) -> None:
+        if (
+            not options
+            or not all(isinstance(o, str) and o.strip() for o in options)
+            or len(set(options)) < len(options)
+        ):
+            raise ContractError("choices are strings that differ, none of them empty")
+        self._options = tuple(options)
+        self.shape = schemas.choice(self._options)
+        self.instructions = f"Answer with exactly one of these, and nothing else: {', '.join(options)}"
+
+    def read(self, text: str, context: CheckContext) -> str:
+        """The option that the text is."""
+        found = _bare(text, self._options)
+        if found is None:
+            raise Rejected(Issue("", f"the answer must be one of: {', '.join(self._options)}", "schema"))
+        return found
+
+
+class Pattern(Reader):
+    """A string that a regular expression matches from end to end."""
+
+    vouches = ("schema",)
+    is_text = True
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        if pattern.flags & ~re.UNICODE:
+            raise ContractError("a pattern can't be enforced with flags", mend="write the flags into the pattern")
+        self._compiled = pattern
+        self.shape = schemas.regex(pattern.pattern)
+        self.instructions = (
+            "Answer with text that matches this regular expression from end to end, and nothing else: "
+            + pattern.pattern
+        )
+
+    def read(self, text: str, context: CheckContext) -> str:
+        """The string that matches."""
+        for form in (text, text.strip(), _wrapped(text)):
+            if isinstance(form, str) and self._compiled.fullmatch(form):
+                return form
+        raise Rejected(Issue("", f"the answer must match {self._compiled.pattern}", "schema"))
+
+
+class JsonSchema(Reader):
+    """JSON that fits a raw JSON Schema."""
+
+    vouches = ("schema",)
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._validator = schemas.check(schema)
+        self.shape, self._is_wrapped = schemas.of(schema)
+        self.instructions = _json_instructions(self.shape)
+
+    def read(self, text: str, context: CheckContext) -> Any:
+        """The parsed JSON."""
+        value = _parse(text)
+        if self._is_wrapped:
+            value = _unwrap(value)
+        errors = sorted(self._validator.iter_errors(value), key=lambda e: len(e.absolute_path))
+        if errors:
+            raise Rejected(*(Issue(show(e.absolute_path), _cut(e.message), "schema") for e in errors))
+        return value
+
+
+class PydanticType(Reader):
+    """Whatever pydantic's `TypeAdapter` takes."""
+
+    def __init__(self, output: Any) -> None:
+        if inspect.isroutine(output):
+            raise schemas.undescribable(output, TypeError("it is a function"))
+        try:
+            self._adapter: TypeAdapter[Any] = TypeAdapter(output)
+            schema = schemas.closed(self._adapter.json_schema(mode="validation"))
+            self._functions = schemas.validators_in(self._adapter.core_schema)
+        except Exception as error:  # pydantic's errors here share no base, and a user's own hooks may raise anything
+            raise schemas.undescribable(output, error) from error
+        self.calls_functions = bool(self._functions)
+        self.vouches = ("schema", "type") if self._functions else ("schema",)
+        self._options = schemas.strings(schema)
+        self._plain = PlainText() if schemas.is_plain_string(schema) else None
+        self._is_wrapped = False
+        self.is_text = bool(self._plain or self._options)
+        if self._plain:
+            self.vouches = ("type",) if self._functions else ()
+        elif self._options:
+            options = Choice(self._options)
+            self.shape, self.instructions = options.shape, options.instructions
+        else:
+            self.shape, self._is_wrapped = schemas.of(schema)
+            self.instructions = _json_instructions(self.shape)
+
+    def read(self, text: str, context: CheckContext) -> Any:
+        """The validated value.
+
+        Raises:
+            ContractError: the caller's validators returned something that isn't of the type.
+        """
+        try:
+            value = self._validate(text, context)
+        except ValidationError as error:
+            raise Rejected(*_issues(error)) from None
+        if self._functions:
+            self._check_type(value)
+        return value
+
+    def _validate(self, text: str, context: CheckContext) -> Any:
+        if self._plain:
+            return self._adapter.validate_python(self._plain.read(text, context), context=context.context)
+        if self._options:
+            bare = _bare(text, self._options)
+            return self._adapter.validate_python(text if bare is None else bare, context=context.context)
+        value = _parse(text)
+        if self._is_wrapped:
+            value = _unwrap(value)
+        # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
+        return self._adapter.validate_json(json.dumps(value), context=context.context)
+
+    def _check_type(self, value: Any) -> None:
+        """A validator's result becomes the value, so one that returns a bool hands back `True`. Serializing notices."""
+        try:
+            self._adapter.dump_python(value, warnings="error")
+        except PydanticSerializationError:
+            names = ", ".join(self._functions)
+            raise ContractError(
+                f"the validator {names} returned something that isn't of the output's type; "
+                "pydantic takes what a validator returns for the value",
+                mend=f"return the value, or wrap a predicate: AfterValidator(rung.checks.that({self._functions[0]}))",
+            ) from None
+
+
+def _issues(error: ValidationError) -> list[Issue]:
+    found = []
+    for e in error.errors(include_url=False, include_input=False):
+        message = e["msg"].removeprefix("Value error, ")
+        code = "type" if e["type"] in ("value_error", "assertion_error") else "schema"
+        found.append(Issue(show(e["loc"]), _cut(message), code))
+    return found
+
+
+def _parse(text: str) -> Any:
+    """JSON, bare or in one code fence."""
+    if not text.strip():
+        raise Rejected(Issue("", "the answer is empty", "empty"))
+    fenced = _FENCED.fullmatch(text)
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        return json.loads(fenced.group(1) if fenced else text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Rejected(Issue("", f"the answer is no JSON: {error.msg} at {where}", "schema")) from None
+    except (ValueError, RecursionError) as error:
+        raise Rejected(Issue("", f"the answer is no JSON: {_cut(str(error))}", "schema")) from None
+
+
+def _unwrap(value: Any) -> Any:
+    """The wrapped value; a bare one where nobody enforced the wrapping."""
+    if isinstance(value, dict) and set(value) == {schemas.VALUE}:
+        return value[schemas.VALUE]
+    return value
+
+
+def _wrapped(text: str) -> Any:
+    try:
+        return _unwrap(_parse(text))
+    except Rejected:
+        return None
+
+
+def _bare(text: str, options: Sequence[str]) -> str | None:
+    """Which option a text is: as it stands, stripped, in quotes, or wrapped in an object."""
+    for form in (text, text.strip(), _wrapped(text)):
+        if form in options:
+            return str(form)
+    return None
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…"
+
+
+def _json_instructions(shape: Shape) -> str:
+    return f"Answer with one JSON object that fits this JSON Schema, and nothing else:\n{schemas.compact(shape.schema)}"

@@ -1,0 +1,213 @@
+"""From what the caller asked for to what decoding can enforce: JSON Schemas with an object at their root."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from rung.errors import ContractError
+from rung.types import Shape
+
+VALUE = "value"
+"""The one key of the object that wraps a scalar or a list for the model."""
+
+_NOISE = frozenset({"title", "default", "examples", "$comment"})
+
+
+def choice(options: tuple[str, ...]) -> Shape:
+    """The shape of one of several strings."""
+    return Shape("choice", _object({"type": "string", "enum": list(options)}), choices=options)
+
+
+def regex(pattern: str) -> Shape:
+    """The shape of a string that matches `pattern` from end to end."""
+    return Shape("regex", _object({"type": "string", "pattern": f"^(?:{pattern})$"}), pattern=pattern)
+
+
+def of(schema: Mapping[str, Any]) -> tuple[Shape, bool]:
+    """The shape of a JSON Schema, and whether the value is wrapped in an object for the model."""
+    root = _inline_root(dict(schema))
+    if root.get("type") == "object":
+        return Shape("json", _exclusive(root)), False
+    return Shape("json", _exclusive(_object(root))), True
+
+
+def strings(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """The only strings that a schema allows, where it is nothing but an enumeration of strings; else none."""
+    schema = _inline_root(dict(schema))
+    options = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    if set(schema) - {"$defs"} - _NOISE - {"enum", "const", "type", "description"} or not all(
+        isinstance(o, str) for o in options
+    ):
+        return ()
+    return tuple(options)
+
+
+def is_plain_string(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema asks for nothing but a string, which any text is."""
+    return set(schema) - _NOISE - {"description"} == {"type"} and schema["type"] == "string"
+
+
+def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema whose objects take no keys beyond those they name, for types that would ignore any other key."""
+
+    def close(node: dict[str, Any]) -> dict[str, Any]:
+        if node.get("type") == "object" and "properties" in node:
+            return {"additionalProperties": False, **node}
+        return node
+
+    return _map(schema, close)
+
+
+def compact(schema: Mapping[str, Any]) -> str:
+    """A schema as a model is told it: without titles, defaults and white space."""
+    return json.dumps(_map(schema, _quiet), separators=(",", ":"), ensure_ascii=False)
+
+
+def undescribable(what: Any, error: Exception) -> ContractError:
+    """The `ContractError` for a type that pydantic can't describe."""
+    reason = str(error).splitlines()[0].split("For further information")[0].strip(" .")
+    return ContractError(
+        f"{getattr(what, '__name__', what)!r} can't be an output: {reason}",
+        mend="use a pydantic model, a type that pydantic's TypeAdapter takes, or a JSON Schema",
+    )
+
+
+def check(schema: Mapping[str, Any]) -> Any:
+    """The validator of a JSON Schema, from `jsonschema`, which never fetches anything.
+
+    Raises:
+        ContractError: it isn't a JSON Schema, or refers to something outside itself.
+    """
+    import jsonschema
+    import referencing.exceptions
+    from jsonschema.validators import validator_for
+    from referencing.jsonschema import DRAFT202012
+
+    kind = validator_for(schema, default=jsonschema.Draft202012Validator)
+    known = set(kind.VALIDATORS) | _NOISE | {"$schema", "$id", "$defs", "definitions", "description", "nullable"}
+    if not isinstance(schema, Mapping) or (schema and not known & set(schema)):
+        raise ContractError(
+            "this is no JSON Schema: none of its keys is a keyword", mend='begin with {"type": "object", ...}'
+        )
+    try:
+        kind.check_schema(dict(schema))
+    except jsonschema.SchemaError as error:
+        where = "/".join(str(p) for p in error.absolute_path)
+        raise ContractError(f"this is no JSON Schema: at {where or 'its root'}: {error.message[:200]}") from None
+    resource = referencing.Resource.from_contents(schema, default_specification=DRAFT202012)
+    resolver = referencing.Registry().with_resource("", resource).resolver()
+    for ref in _refs(schema):
+        if not ref.startswith("#"):
+            raise ContractError(f"the schema refers to {ref!r} outside itself", mend="copy it into $defs")
+        try:
+            resolver.lookup(ref)
+        except referencing.exceptions.Unresolvable:
+            raise ContractError(f"the schema refers to {ref!r}, which isn't in it") from None
+    return kind(dict(schema), registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
+
+
+def validators_in(core_schema: Any) -> tuple[str, ...]:
+    """Names of the functions that a pydantic core schema calls: what it checks beyond its JSON Schema."""
+    found: dict[str, None] = {}
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if str(node.get("type", "")).startswith("function-"):
+                function = (node.get("function") or {}).get("function")
+                # pydantic's own helpers (for Path, Fraction, ...) check what the JSON Schema says already
+                if not str(getattr(function, "__module__", "")).startswith("pydantic"):
+                    found[getattr(function, "__name__", repr(type(function).__name__))] = None
+            for key, value in node.items():
+                if key not in ("metadata", "serialization"):
+                    walk(value)
+        elif isinstance(node, list | tuple):
+            for value in node:
+                walk(value)
+
+    walk(core_schema)
+    return tuple(found)
+
+
+def _object(inner: dict[str, Any]) -> dict[str, Any]:
+    """`inner` as the only property of an object, its references still pointing at what they did."""
+    inner = dict(inner)
+    shared: dict[str, Any] = {key: inner.pop(key) for key in ("$schema", "$defs", "definitions") if key in inner}
+    moved = f"#/properties/{VALUE}"
+
+    def repoint(node: dict[str, Any]) -> dict[str, Any]:
+        ref = node.get("$ref")
+        if isinstance(ref, str) and ref.startswith("#") and not re.match(r"#/(\$defs|definitions)/", ref):
+            return {**node, "$ref": moved + ref[1:]}
+        return node
+
+    wrapped: dict[str, Any] = {
+        **shared,
+        "type": "object",
+        "properties": {VALUE: inner},
+        "required": [VALUE],
+        "additionalProperties": False,
+    }
+    return _map(wrapped, repoint)
+
+
+def _inline_root(schema: dict[str, Any]) -> dict[str, Any]:
+    """A root that is nothing but a reference into `$defs`, replaced by what it refers to."""
+    match = re.fullmatch(r"#/\$defs/([^/]+)", str(schema.get("$ref", "")))
+    if match and match.group(1) in schema.get("$defs", {}):
+        return {**schema["$defs"][match.group(1)], "$defs": schema["$defs"]}
+    return schema
+
+
+def _exclusive(schema: dict[str, Any]) -> dict[str, Any]:
+    """`oneOf` with a discriminator as `anyOf`: its branches exclude each other already, and decoders know `anyOf`."""
+
+    def relax(node: dict[str, Any]) -> dict[str, Any]:
+        if "oneOf" in node and "discriminator" in node:
+            return {**{k: v for k, v in node.items() if k not in ("oneOf", "discriminator")}, "anyOf": node["oneOf"]}
+        return node
+
+    return _map(schema, relax)
+
+
+def _quiet(node: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in node.items() if k not in _NOISE}
+
+
+_NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
+_VERBATIM = frozenset({"const", "enum", "default", "examples"})
+
+
+def _map(schema: Mapping[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """`change` applied to a schema and every schema in it; names of properties and literal values are left alone."""
+
+    def each(key: str, value: Any) -> Any:
+        if key in _VERBATIM:
+            return value
+        if key in _NAMED and isinstance(value, Mapping):
+            return {name: go(inner) for name, inner in value.items()}
+        return go(value)
+
+    def go(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return {key: each(key, value) for key, value in change(dict(node)).items()}
+        if isinstance(node, list):
+            return [go(value) for value in node]
+        return node
+
+    return go(schema)  # type: ignore[no-any-return]  # a mapping goes to a dict
+
+
+def _refs(schema: Any) -> Iterator[str]:
+    found: list[str] = []
+
+    def note(node: dict[str, Any]) -> dict[str, Any]:
+        ref = node.get("$ref")
+        if isinstance(ref, str):
+            found.append(ref)
+        return node
+
+    _map(schema, note)
+    return iter(found)

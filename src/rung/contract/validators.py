@@ -1,0 +1,113 @@
+"""Running the caller's validators: what they may take, what they may return, how long they may take."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from rung.contract.spans import show
+from rung.errors import ContractError
+from rung.types import CheckContext, Issue
+
+Validator = Callable[..., Any]
+"""Takes `(value)` or `(value, context)`; returns nothing, a bool, an issue or several, or raises `ValueError`."""
+
+Awaiter = Callable[[Awaitable[Any]], Any]
+"""Waits for an awaitable on behalf of synchronous code."""
+
+
+def refuse_to_await(awaitable: Awaitable[Any]) -> Any:
+    """The awaiter of synchronous runs.
+
+    Raises:
+        ContractError: always.
+    """
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+    raise ContractError(
+        "an async validator or consent can't be awaited here", mend="call arun or astream instead of run"
+    )
+
+
+def name_of(validator: Validator) -> str:
+    """The name that a validator goes by in `checked_by` and in issues."""
+    named = getattr(validator, "name", None) or getattr(validator, "__name__", None)
+    return str(named or type(validator).__name__)
+
+
+class Check:
+    """A validator made ready: named, and called with as many arguments as it takes.
+
+    Args:
+        validator: the caller's own function or object.
+
+    Raises:
+        ContractError: it can't be called, or not with one or two arguments.
+    """
+
+    def __init__(self, validator: Validator) -> None:
+        if not callable(validator):
+            raise ContractError(f"a validator must be callable, and {type(validator).__name__} isn't")
+        self.name = name_of(validator)
+        self._function = validator
+        self._takes_context = _takes_context(validator, self.name)
+
+    def __call__(self, value: Any, context: CheckContext, await_: Awaiter) -> tuple[Issue, ...]:
+        """What the validator finds wrong. Anything but `ValueError` is the caller's bug and comes through."""
+        try:
+            result = self._function(value, context) if self._takes_context else self._function(value)
+            if inspect.isawaitable(result):
+                result = await_(result)
+        except ValidationError as error:
+            return tuple(Issue(show(e["loc"]), e["msg"], self._code) for e in error.errors(include_input=False))
+        except ValueError as error:
+            return (Issue("", str(error) or f"{self.name} rejected it", self._code),)
+        if getattr(self._function, "returns_value", False) or result is None:
+            return ()
+        if isinstance(result, bool):
+            return () if result else (Issue("", f"{self.name} rejected it", self._code),)
+        if result is value:  # the style of pydantic's validators: return the argument or raise
+            return ()
+        return tuple(self._issues([result] if isinstance(result, Issue | str) else result))
+
+    @property
+    def _code(self) -> str:
+        return f"check:{self.name}"
+
+    def _issues(self, results: Iterable[Any]) -> Iterable[Issue]:
+        if not isinstance(results, Iterable):
+            raise self._misuse(results)
+        for item in results:
+            if isinstance(item, Issue):
+                yield Issue(item.path, item.message, item.code or self._code)
+            elif isinstance(item, str):
+                yield Issue("", item, self._code)
+            else:
+                raise self._misuse(item)
+
+    def _misuse(self, result: Any) -> ContractError:
+        return ContractError(
+            f"the validator {self.name} returned a {type(result).__name__}",
+            mend="return nothing, a bool, issues, or raise ValueError",
+        )
+
+
+def checks(validators: Sequence[Validator]) -> tuple[Check, ...]:
+    """Validators made ready, in order."""
+    return tuple(Check(v) for v in validators)
+
+
+def _takes_context(validator: Validator, name: str) -> bool:
+    try:
+        parameters = inspect.signature(validator).parameters.values()
+    except (TypeError, ValueError):  # some builtins have no signature; they take the value
+        return False
+    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    if len(needed) > 2:
+        raise ContractError(
+            f"the validator {name} takes {len(needed)} arguments", mend="take (value) or (value, context)"
+        )
+    return len(needed) == 2

@@ -1,0 +1,149 @@
+"""What next? Rules from the attempts so far to a verdict; each row of the deferral table is one of them.
+
+Whether an answer is right is the contract's business. Which tiers may follow (reach, consent, budget) is the gate's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rung.errors import Cancelled
+from rung.types import Attempt, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a rule may look at.
+
+    Args:
+        attempt: the one that just ended, without a verdict yet.
+        earlier: all attempts before it, first to last.
+        repairs: how many this tier is allowed.
+        min_confidence: least confidence that is accepted; `None` asks for none.
+        larger_cap: a cap on the answer, in tokens, that context and budget would allow on a retry; `None` if none.
+    """
+
+    attempt: Attempt
+    earlier: tuple[Attempt, ...]
+    repairs: int = 1
+    min_confidence: float | None = None
+    larger_cap: int | None = None
+
+    @property
+    def on_this_tier(self) -> tuple[Attempt, ...]:
+        """The attempts before on the same tier that got as far as the tier, first to last."""
+        return tuple(a for a in self.earlier if a.tier == self.attempt.tier and a.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, and why in a word.
+
+    Args:
+        verdict: what to do.
+        reason: why, as in `Attempt.reason`.
+        max_tokens: for a retry, the larger cap.
+    """
+
+    verdict: Verdict
+    reason: str
+    max_tokens: int | None = None
+
+
+Rule = Callable[[Situation], Decision | None]
+"""Decides, or leaves it to the next rule with `None`."""
+
+
+def cancelled(s: Situation) -> Decision | None:
+    """The caller cancelled: stop at once."""
+    return Decision(Verdict.STOP, "cancelled") if isinstance(s.attempt.error, Cancelled) else None
+
+
+def failed(s: Situation) -> Decision | None:
+    """The tier gave no answer: fall back."""
+    if s.attempt.error is None:
+        return None
+    return Decision(Verdict.FALLBACK, type(s.attempt.error).__name__)
+
+
+def refused_or_empty(s: Situation) -> Decision | None:
+    """A refusal, as the endpoint reports it, or an empty answer: escalate."""
+    if s.attempt.candidate is not None and s.attempt.candidate.finish == "refusal":
+        return Decision(Verdict.ESCALATE, "refusal")
+    if _has(s.attempt, "empty"):
+        return Decision(Verdict.ESCALATE, "empty")
+    return None
+
+
+def cut_off(s: Situation) -> Decision | None:
+    """The answer hit its cap: once more with a larger one if there is room, then escalate."""
+    if not _has(s.attempt, "cut_off"):
+        return None
+    again = any(_has(a, "cut_off") for a in s.on_this_tier)
+    if s.larger_cap is not None and not again:
+        return Decision(Verdict.RETRY, "cut_off", s.larger_cap)
+    return Decision(Verdict.ESCALATE, "cut_off")
+
+
+def low_confidence(s: Situation) -> Decision | None:
+    """Valid, but the model wasn't sure enough: escalate. An unknown confidence doesn't reach any threshold."""
+    if s.min_confidence is None or s.attempt.issues:
+        return None
+    if s.attempt.confidence is not None and s.attempt.confidence >= s.min_confidence:
+        return None
+    return Decision(Verdict.ESCALATE, "low_confidence")
+
+
+def valid(s: Situation) -> Decision | None:
+    """Nothing is wrong: accept."""
+    return None if s.attempt.issues else Decision(Verdict.ACCEPT, "valid")
+
+
+def same_issues(s: Situation) -> Decision | None:
+    """The repair made the same mistakes: escalate, whatever repairs are left."""
+    before = s.on_this_tier[-1:]
+    if before and before[0].issues and set(before[0].issues) == set(s.attempt.issues):
+        return Decision(Verdict.ESCALATE, "same_issues")
+    return None
+
+
+def repair_or_escalate(s: Situation) -> Decision | None:
+    """Something is wrong: repair while repairs are left, then escalate."""
+    checks = any(issue.code.startswith("check:") for issue in s.attempt.issues)
+    reason = "check" if checks else s.attempt.issues[0].code
+    used = sum(a.verdict is Verdict.REPAIR for a in s.on_this_tier)
+    return Decision(Verdict.REPAIR if used < s.repairs else Verdict.ESCALATE, reason)
+
+
+STANDARD: tuple[Rule, ...] = (
+    cancelled,
+    failed,
+    refused_or_empty,
+    cut_off,
+    low_confidence,
+    valid,
+    same_issues,
+    repair_or_escalate,
+)
+
+
+def first_of(*rules: Rule) -> Rule:
+    """One rule that asks several in turn."""
+
+    def ask(s: Situation) -> Decision | None:
+        for rule in rules:
+            decision = rule(s)
+            if decision is not None:
+                return decision
+        return None
+
+    return ask
+
+
+standard = first_of(*STANDARD)
+"""The deferral table of the design."""
+
+
+def _has(attempt: Attempt, code: str) -> bool:
+    return any(issue.code == code for issue in attempt.issues)

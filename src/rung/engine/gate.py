@@ -1,0 +1,234 @@
+"""What stands before each attempt, always in this order: reach, quote, consent, reserve."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from rung import feedback, threads
+from rung.engine.plan import Plan
+from rung.engine.record import Record
+from rung.errors import BudgetExceeded, Cancelled, RungError
+from rung.limits import Deadline, Reservation
+from rung.tier import Quotes, Rung, Travels
+from rung.types import Call, Hop, Quote, Usage, Zone
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The gate stays shut.
+
+    Args:
+        reason: as in `Attempt.reason`.
+        detail: the same in a sentence.
+        stops: whether no tier behind this one may be tried either.
+        quote: what the call would have taken, where it got that far.
+    """
+
+    reason: str
+    detail: str
+    stops: bool = False
+    quote: Quote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The gate is open for one attempt.
+
+    Args:
+        call: what the tier is given.
+        quote: what the call is expected to take.
+        reservation: the money that was set aside.
+        consent: who allowed the hop.
+        waited: seconds that consent took.
+        restore: puts the real values back into an answer to a redacted prompt; `None` where nothing was redacted.
+    """
+
+    call: Call
+    quote: Quote | None
+    reservation: Reservation | None
+    consent: str | None
+    waited: float
+    restore: Callable[[str], str] | None
+
+
+def admit(plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Deadline) -> Admitted | Refused:
+    """Whether an attempt on this tier may start, and with what call.
+
+    Args:
+        plan: the run.
+        rung: the tier and its settings.
+        record: what was tried so far.
+        cap: larger cap of a retry, in tokens; `None` takes the usual one.
+        deadline: of the run, as consent has moved it so far.
+
+    Raises:
+        TierError: the tier failed while it was asked for a quote.
+        Cancelled: the caller cancelled while somebody was asked for consent.
+    """
+    tier = rung.tier
+    if tier.zone > plan.reach:
+        return Refused("beyond_reach", f"its zone is {tier.zone} and the reach is {plan.reach}")
+    call, restore = _call(plan, rung, record, cap, deadline)
+    quote = tier.quote(call) if isinstance(tier, Quotes) else None
+    refused = _paid_too_early(plan, rung, record, quote) or _over_budget(plan, rung, record, quote)
+    if refused:
+        return refused
+    call = _within_tokens(plan, record, quote, call)
+    consent, waited = None, 0.0
+    if tier.zone > Zone.HOST:
+        began = time.monotonic()
+        allowed = _ask(plan, _hop(rung, call, quote, record))
+        waited = time.monotonic() - began
+        if not allowed:
+            return Refused("consent_refused", f"{_origin(plan)} said no", quote=quote)
+        consent = _origin(plan)
+        call = replace(call, deadline=deadline.later(waited))
+    reservation = None
+    if plan.purse is not None and quote is not None and quote.max_cost is not None:
+        try:
+            reservation = plan.purse.reserve(quote.max_cost)
+        except BudgetExceeded as error:
+            return Refused("over_budget", str(error), quote=quote)
+    return Admitted(call, quote, reservation, consent, waited, restore)
+
+
+def _call(
+    plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Deadline
+) -> tuple[Call, Callable[[str], str] | None]:
+    rejected = record.rejected
+    told = None
+    if rejected is not None and rejected.candidate is not None:
+        told = feedback.packet(rejected.issues, rejected.candidate.text, rung.told)
+    messages = feedback.tell(plan.contract.instruct(plan.request.messages), told)
+    restore = None
+    local = rung.tier.zone == Zone.HOST
+    if not local and plan.redactor is not None:
+        messages, restore = plan.redactor(messages)
+    call = Call(
+        messages=messages,
+        shape=plan.contract.shape,
+        sampling=plan.request.sampling,
+        max_tokens=cap or plan.request.max_tokens or rung.max_tokens,
+        deadline=deadline,
+        cancel=plan.cancel,
+        feedback=told,
+        rejected=rejected.text if rejected is not None and local else None,
+    )
+    return call, restore
+
+
+def _paid_too_early(plan: Plan, rung: Rung, record: Record, quote: Quote | None) -> Refused | None:
+    """Money is spent after local answers failed, not because something broke."""
+    if quote is None or not quote.max_cost or plan.paid_after == "any_failure":
+        return None
+    before = plan.rungs[: plan.rungs.index(rung)]
+    silent = [r.tier.name for r in before if r.tier.zone == Zone.HOST and not record.answered_or_paid(r.tier.name)]
+    if not silent:
+        return None
+    names = ", ".join(silent)
+    return Refused("local_unavailable", f"{names} never gave an answer, and this tier costs money", True, quote)
+
+
+def _over_budget(plan: Plan, rung: Rung, record: Record, quote: Quote | None) -> Refused | None:
+    left = record.tokens_left(plan.budget)
+    needed = (quote.input_tokens if quote else None) or 0
+    if left is not None and needed >= left:
+        return Refused("over_budget", f"the prompt takes {needed:,} tokens and {left:,} are left", quote=quote)
+    limits = []
+    if plan.budget.usd is not None:
+        limits.append((plan.budget.usd - record.spent(), "the request's budget"))
+    if rung.usd is not None:
+        limits.append((rung.usd - record.spent(rung.tier.name), "this tier's max_cost"))
+    bound = quote.max_cost if quote else None
+    if bound is None:
+        if rung.tier.zone > Zone.HOST and (limits or plan.purse is not None):
+            return Refused("over_budget", "what it costs is unknown, and there is a budget", quote=quote)
+        return None
+    for limit, what in limits:
+        if bound > limit:
+            return Refused("over_budget", f"it may cost ${bound:f}, and {what} has ${limit:f} left", quote=quote)
+    return None
+
+
+def _within_tokens(plan: Plan, record: Record, quote: Quote | None, call: Call) -> Call:
+    left = record.tokens_left(plan.budget)
+    if left is None:
+        return call
+    room = left - ((quote.input_tokens if quote else None) or 0)
+    return replace(call, max_tokens=min(call.max_tokens or room, room))
+
+
+def _hop(rung: Rung, call: Call, quote: Quote | None, record: Record) -> Hop:
+    return Hop(
+        tier=rung.tier.name,
+        zone=rung.tier.zone,
+        destination=rung.tier.destination if isinstance(rung.tier, Travels) else None,
+        max_cost=quote.max_cost if quote else None,
+        characters=sum(len(m.text) for m in call.messages),
+        sends_answer=call.feedback is not None and call.feedback.answer is not None,
+        reasons=tuple(f"{a.tier}: {a.reason}" for a in record.attempts),
+    )
+
+
+def _ask(plan: Plan, hop: Hop) -> bool:
+    def ask() -> bool:
+        answer = plan.consent(hop)
+        return (plan.await_(answer) if inspect.isawaitable(answer) else answer) is True
+
+    # no deadline: the person's time is not the request's
+    return threads.run(ask, Deadline(), plan.cancel)
+
+
+def _origin(plan: Plan) -> str:
+    return str(getattr(plan.consent, "origin", None) or getattr(plan.consent, "__name__", "consent"))
+
+
+def larger_cap(plan: Plan, record: Record, admitted: Admitted) -> int | None:
+    """A larger cap for a retry, in tokens: four times the last, as far as context and budget allow; `None` if not."""
+    cap = admitted.call.max_tokens
+    if cap is None:
+        return None
+    limits = [cap * 4]
+    quote = admitted.quote
+    if quote is not None and quote.context is not None and quote.input_tokens is not None:
+        limits.append(quote.context - quote.input_tokens)
+    left = record.tokens_left(plan.budget)
+    if left is not None:
+        limits.append(left - ((quote.input_tokens if quote else None) or 0))
+    return min(limits) if min(limits) > cap else None
+
+
+def settle(admitted: Admitted, usage: Usage, error: RungError | None) -> Decimal | None:
+    """Close the reservation of an attempt that is over.
+
+    Args:
+        admitted: the attempt's pass.
+        usage: tokens that the endpoint reported.
+        error: what ended the attempt early; `None` for an answer.
+
+    Returns:
+        US dollars: 0 where nothing can have been billed, `None` where nobody knows.
+    """
+    cost = _cost(admitted.quote, usage, error)
+    if admitted.reservation is not None:
+        if cost == 0 and error is not None:
+            admitted.reservation.release()
+        else:
+            admitted.reservation.settle(cost)
+    return cost
+
+
+def _cost(quote: Quote | None, usage: Usage, error: RungError | None) -> Decimal | None:
+    if quote is None or not quote.max_cost:
+        return Decimal(0)
+    if isinstance(error, Cancelled):
+        return None
+    if error is not None and getattr(error, "billed", "no") == "no":
+        return Decimal(0)
+    if error is not None or quote.price is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return quote.price.cost(usage.input_tokens, usage.output_tokens)

@@ -1,0 +1,75 @@
+"""What was tried so far, and what it used."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rung.limits import Budget
+from rung.types import Attempt, Candidate, Usage, Zone
+
+
+class Record:
+    """The attempts of one run, first to last."""
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+
+    @property
+    def rejected(self) -> Attempt | None:
+        """The last attempt whose answer was whole and wrong: what the next attempt can learn from."""
+        for attempt in reversed(self.attempts):
+            if attempt.issues and not any(i.code in ("cut_off", "empty") for i in attempt.issues):
+                return attempt
+        return None
+
+    @property
+    def best(self) -> Candidate | None:
+        """The best rejected candidate: a valid one first, then the one with the fewest issues, then the latest."""
+        answered = [a for a in self.attempts if a.candidate is not None]
+        if not answered:
+            return None
+        return min(reversed(answered), key=lambda a: len(a.issues)).candidate
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all attempts that reached a tier; unknown is `None`."""
+        return sum((a.usage for a in self.attempts if a.sent), Usage(0, 0))
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars of all attempts; unknown is `None`."""
+        costs = [a.cost for a in self.attempts if a.sent]
+        return None if any(c is None for c in costs) else sum((c for c in costs if c is not None), Decimal(0))
+
+    @property
+    def left_machine(self) -> bool | None:
+        """Whether the prompt left it; `None` where a loopback endpoint got it and nobody vouches for that."""
+        sent = [a for a in self.attempts if a.sent]
+        if any(a.zone > Zone.HOST for a in sent):
+            return True
+        return None if any(a.stays_here is None for a in sent) else False
+
+    def spent(self, tier: str | None = None) -> Decimal:
+        """US dollars used, by one tier or by all; an unknown cost counts as its bound."""
+        total = Decimal(0)
+        for attempt in self.attempts:
+            if attempt.sent and tier in (None, attempt.tier):
+                bound = attempt.quote.max_cost if attempt.quote else None
+                total += attempt.cost if attempt.cost is not None else bound or Decimal(0)
+        return total
+
+    def tokens_left(self, budget: Budget) -> int | None:
+        """What is left of the token budget; `None` without one. An unknown usage counts as its bound."""
+        if budget.tokens is None:
+            return None
+        used = 0
+        for attempt in self.attempts:
+            quote, usage = attempt.quote, attempt.usage
+            if attempt.sent:
+                used += usage.input_tokens if usage.input_tokens is not None else (quote and quote.input_tokens) or 0
+                used += usage.output_tokens if usage.output_tokens is not None else (quote and quote.max_tokens) or 0
+        return max(0, budget.tokens - used)
+
+    def answered_or_paid(self, tier: str) -> bool:
+        """Whether a tier gave any answer, or isn't one of those that are free."""
+        return any(a.tier == tier and (a.answered or bool(a.quote and a.quote.max_cost)) for a in self.attempts)

@@ -1,0 +1,54 @@
+"""The failure packet: what the next attempt is told of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rung.tier import FeedbackPolicy
+from rung.types import Feedback, Issue, Message, Text
+
+_ANSWER_LIMIT = 4000
+"""Characters of a rejected answer that are passed on."""
+_ISSUES_LIMIT = 10
+
+
+def packet(issues: Sequence[Issue], answer: str, policy: FeedbackPolicy) -> Feedback | None:
+    """What is passed on.
+
+    Args:
+        issues: what was wrong; the first ten are told.
+        answer: the rejected text.
+        policy: of the tier that is told.
+    """
+    if policy == "none" or not issues:
+        return None
+    cut = answer if len(answer) <= _ANSWER_LIMIT else answer[:_ANSWER_LIMIT] + " […]"
+    return Feedback(tuple(issues[:_ISSUES_LIMIT]), cut if policy == "issues+answer" and answer.strip() else None)
+
+
+def tell(messages: tuple[Message, ...], feedback: Feedback | None) -> tuple[Message, ...]:
+    """The conversation with the feedback in it.
+
+    With the rejected answer it becomes two more turns; without, it is added to the user's last turn, because many
+    templates refuse two user turns in a row.
+
+    Args:
+        messages: the conversation that was answered.
+        feedback: what to tell; `None` tells nothing.
+    """
+    if feedback is None:
+        return messages
+    listed = "\n".join(f"- {issue}" for issue in feedback.issues)
+    if feedback.answer is not None:
+        again = f"Your answer was rejected:\n{listed}\nGive the corrected answer, whole, and nothing else."
+        return (*messages, Message("assistant", feedback.answer), Message("user", again))
+    note = f"An earlier answer to this was rejected:\n{listed}\nAvoid these faults."
+    last = max(i for i, m in enumerate(messages) if m.role == "user")
+    return (*messages[:last], _append(messages[last], note), *messages[last + 1 :])
+
+
+def _append(message: Message, note: str) -> Message:
+    if isinstance(message.content, str):
+        return replace(message, content=f"{message.content}\n\n{note}")
+    return replace(message, content=(*message.content, Text(f"\n\n{note}")))

@@ -1,0 +1,82 @@
+"""Async twins: the synchronous engine on a thread, its events on the caller's loop.
+
+A thread for each request, because the engine waits on tiers and validators, and because a pool with a size would let
+requests wait for one another.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from rung.contract import Awaiter
+from rung.errors import Cancelled
+from rung.limits import Cancel
+from rung.types import Event
+
+Start = Callable[[Cancel, Awaiter], Iterator[Event]]
+"""Begins a run, given its cancel flag and something that waits for awaitables."""
+
+
+async def events(start: Start, cancel: Cancel) -> AsyncGenerator[Event]:
+    """The events of a run.
+
+    Args:
+        start: begins the run; called on the run's own thread.
+        cancel: stops it; set when the iteration is abandoned or its task is cancelled.
+
+    Raises:
+        BaseException: whatever the run raises.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
+
+    def put(item: Event | BaseException | None) -> None:
+        try:
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+        except RuntimeError:  # the loop was closed while the run ended: nobody is left to tell
+            cancel.set()
+
+    def work() -> None:
+        try:
+            for event in start(cancel, lambda awaitable: _await(awaitable, loop, cancel)):
+                put(event)
+            put(None)
+        except BaseException as error:  # noqa: BLE001  the caller's task raises it
+            put(error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), name="rung-run", daemon=True).start()
+    try:
+        while (item := await queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        cancel.set()
+
+
+def _await(awaitable: Awaitable[Any], loop: Any, cancel: Cancel) -> Any:
+    """Wait on the run's thread for something that the caller's loop has to do."""
+    import asyncio
+
+    async def wait() -> Any:
+        return await awaitable
+
+    future: Future[Any] = asyncio.run_coroutine_threadsafe(wait(), loop)
+
+    def stop() -> None:
+        future.cancel()
+
+    forget = cancel.on_set(stop)
+    try:
+        return future.result()
+    except (asyncio.CancelledError, Cancelled):
+        raise Cancelled("the caller cancelled") from None
+    finally:
+        forget()

@@ -1,0 +1,271 @@
+"""`Ladder`: tiers, smallest first, and the limits within which they may be used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from os import PathLike
+from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
+
+from rung import deferral, engine
+from rung.contract import Awaiter, Contract, Validator, compile_output, refuse_to_await
+from rung.errors import ConfigError
+from rung.ladder import bridge
+from rung.ladder.typed import Decorator
+from rung.limits import Budget, Cancel, Deadline, Purse
+from rung.settings import nearest
+from rung.tier import Rung, Tier, Warms
+from rung.types import Event, Finished, Hop, Message, Outcome, Redactor, Request, Sampling, Zone, messages
+
+T = TypeVar("T")
+Prompt = str | Sequence[Message]
+
+
+class Settings(TypedDict, total=False):
+    """What `run`, `stream`, their async twins and typed functions take by keyword.
+
+    Args:
+        validators: further checks, each taking `(value)` or `(value, context)`.
+        system: a system turn to put first.
+        task: name under which ledger and calibration keep this request.
+        context: your own object, handed to validators.
+        max_tokens: first cap on an answer, in tokens.
+        temperature: 0 is greedy.
+        seed: of the sampler's random numbers.
+        sampling: all of how tokens are chosen, instead of `temperature` and `seed`.
+        timeout: seconds for the whole request.
+        reach: tightens the ladder's reach for this request.
+        cancel: stops the request from any thread.
+        provisional: whether a stream also shows text that isn't validated yet.
+    """
+
+    validators: Sequence[Validator]
+    system: str | None
+    task: str | None
+    context: Any
+    max_tokens: int | None
+    temperature: float
+    seed: int | None
+    sampling: Sampling | None
+    timeout: float | None
+    reach: Zone | None
+    cancel: Cancel | None
+    provisional: bool
+
+
+def always(hop: Hop) -> bool:
+    """Consent to every hop within the reach: what a reach given in code amounts to."""
+    return True
+
+
+def never(hop: Hop) -> bool:
+    """Consent to no hop beyond this machine."""
+    return False
+
+
+class Ladder:
+    """Tiers, smallest first. Safe to use from any thread, and as a context manager.
+
+    Args:
+        tiers: the tiers, or `Rung`s where a tier needs settings of its own.
+        reach: how far a prompt may travel.
+        budget: what each request may use.
+        rule: what to do after an attempt.
+        consent: asked before each hop beyond this machine. By default a reach given here is the consent.
+        purse: where money is reserved, for budgets over many requests.
+        observers: told of every event of every request; one that raises is noted in the outcome.
+        redactor: masks what leaves this machine.
+        paid_after: `local_answers` spends money only after the local tiers' answers failed validation; `any_failure`
+            also after they broke.
+
+    Raises:
+        ConfigError: there is no tier, or two have one name.
+    """
+
+    def __init__(
+        self,
+        *tiers: Tier | Rung,
+        reach: Zone = Zone.HOST,
+        budget: Budget | None = None,
+        rule: deferral.Rule = deferral.standard,
+        consent: engine.Consent | None = None,
+        purse: Purse | None = None,
+        observers: Sequence[engine.Observer] = (),
+        redactor: Redactor | None = None,
+        paid_after: engine.PaidAfter = "local_answers",
+    ) -> None:
+        self.rungs = tuple(t if isinstance(t, Rung) else Rung(t) for t in tiers)
+        names = [r.tier.name for r in self.rungs]
+        if not names:
+            raise ConfigError("a ladder needs a tier", mend='give one, for example rung.llama("smollm2-135m")')
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"two tiers are called {name!r}", mend="give one of them another name=")
+        if paid_after not in ("local_answers", "any_failure"):
+            raise ConfigError(f"paid_after = {paid_after!r}", mend="say local_answers or any_failure")
+        self.reach = Zone(reach)
+        self.budget = budget or Budget()
+        self._rule = rule
+        self._consent: engine.Consent = consent or always
+        self._purse = purse
+        self._observers = tuple(observers)
+        self._redactor = redactor
+        self._paid_after: engine.PaidAfter = paid_after
+        self._contracts: dict[Any, Contract[Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"Ladder({', '.join(r.tier.name for r in self.rungs)}, reach={self.reach})"
+
+    @classmethod
+    def from_config(cls, path: str | PathLike[str] | None = None) -> Ladder:
+        """The ladder of a `rung.toml`.
+
+        Args:
+            path: the file; naming it is trusting it. `None` looks where `rung ask` looks.
+
+        Raises:
+            ConfigError: the file is missing or wrong, or not trusted.
+        """
+        # the one import upwards: a ladder can be made of a file, and a file must know every tier
+        from rung.config import load
+
+        return load(path).ladder()
+
+    @overload
+    def run(self, prompt: Prompt, output: type[T], **settings: Unpack[Settings]) -> Outcome[T]: ...
+    @overload
+    def run(self, prompt: Prompt, output: None = None, **settings: Unpack[Settings]) -> Outcome[str]: ...
+    @overload
+    def run(self, prompt: Prompt, output: Any, **settings: Unpack[Settings]) -> Outcome[Any]: ...
+    def run(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> Outcome[Any]:
+        """Answer a prompt.
+
+        Args:
+            prompt: one user turn, or a conversation.
+            output: what the answer must be: a pydantic model or another type, a JSON Schema as a dict, a compiled
+                regular expression, a list of choices; `None` is plain text.
+            settings: see `Settings`.
+
+        Raises:
+            ConfigError: a setting is out of range, or the prompt is empty.
+            ContractError: the output or a validator can't be used.
+            Exception: a validator's own bug.
+        """
+        for event in self.stream(prompt, output, **settings):
+            if isinstance(event, Finished):
+                return event.outcome
+        raise AssertionError("a run ends with Finished")
+
+    def stream(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> Iterator[Event]:
+        """Answer a prompt, telling what happens on the way. Takes and raises what `run` does.
+
+        Closing the iterator cancels the request.
+        """
+        return self._start(prompt, output, settings)(settings.get("cancel") or Cancel(), refuse_to_await)
+
+    @overload
+    async def arun(self, prompt: Prompt, output: type[T], **settings: Unpack[Settings]) -> Outcome[T]: ...
+    @overload
+    async def arun(self, prompt: Prompt, output: None = None, **settings: Unpack[Settings]) -> Outcome[str]: ...
+    @overload
+    async def arun(self, prompt: Prompt, output: Any, **settings: Unpack[Settings]) -> Outcome[Any]: ...
+    async def arun(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> Outcome[Any]:
+        """`run` for async code: cancelling the task cancels the request, and validators and consent may be async."""
+        async with aclosing(self.astream(prompt, output, **settings)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return event.outcome
+        raise AssertionError("a run ends with Finished")
+
+    def astream(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> AsyncGenerator[Event]:
+        """`stream` for async code: abandoning the iteration cancels the request."""
+        return bridge.events(self._start(prompt, output, settings), settings.get("cancel") or Cancel())
+
+    @property
+    def typed(self) -> Decorator:
+        """Turn a function that writes a prompt into one that returns the validated answer.
+
+        `@ladder.typed` takes the contract from the return annotation, for types that are written as text.
+        `@ladder.typed(Invoice, validators=[...])` takes it from the argument. Both work on methods and on `async def`
+        functions, and raise `Unresolved` where `outcome(...)` of the same function returns the whole `Outcome`.
+        """
+        return Decorator(self)
+
+    def warm(self) -> None:
+        """Load what the first tier's first call would have to load."""
+        first = self.rungs[0].tier
+        if isinstance(first, Warms):
+            first.warm()
+
+    def close(self) -> None:
+        """Close every tier. A later call starts them again."""
+        for rung in self.rungs:
+            rung.tier.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)
+
+    def contract(self, output: Any, validators: Sequence[Validator] = ()) -> Contract[Any]:
+        """The contract of an output, compiled once for types that can be dictionary keys.
+
+        Raises:
+            ContractError: the output or a validator can't be used.
+        """
+        if validators or not isinstance(output, type):
+            return compile_output(output, validators)
+        found = self._contracts.get(output)
+        if found is None:
+            found = self._contracts[output] = compile_output(output)
+        return found
+
+    def _start(self, prompt: Prompt, output: Any, settings: Settings) -> bridge.Start:
+        """Check everything that was given, and return what begins the run."""
+        unknown = set(settings) - Settings.__optional_keys__
+        if unknown:
+            word = min(unknown)
+            raise TypeError(f"there is no setting {word!r}; {nearest(word, Settings.__optional_keys__)}")
+        own = settings.get("sampling")
+        request = Request(
+            messages=messages(prompt, settings.get("system")),
+            task=settings.get("task"),
+            context=settings.get("context"),
+            max_tokens=settings.get("max_tokens"),
+            sampling=own or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
+            reach=settings.get("reach"),
+        )
+        contract = self.contract(output, settings.get("validators", ()))
+        seconds = [s for s in (settings.get("timeout"), self.budget.seconds) if s is not None]
+
+        def start(cancel: Cancel, await_: Awaiter) -> Iterator[Event]:
+            return engine.run(
+                engine.Plan(
+                    request=request,
+                    contract=contract,
+                    rungs=self.rungs,
+                    reach=self.reach if request.reach is None else min(self.reach, request.reach),
+                    budget=self.budget,
+                    deadline=Deadline.after(min(seconds, default=None)),
+                    rule=self._rule,
+                    consent=self._consent,
+                    purse=self._purse,
+                    observers=self._observers,
+                    redactor=self._redactor,
+                    paid_after=self._paid_after,
+                    cancel=cancel,
+                    await_=await_,
+                    provisional=settings.get("provisional", False),
+                )
+            )
+
+        return start

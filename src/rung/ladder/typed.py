@@ -1,0 +1,140 @@
+"""Typed functions: a function that writes a prompt becomes one that returns the validated answer."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast, get_type_hints, overload
+
+from rung.errors import ContractError
+from rung.types import Message, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from rung.ladder.ladder import Ladder, Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class _Bound:
+    """What both kinds of typed function share: the prompt's function, the contract, and binding to an instance."""
+
+    def __init__(self, ladder: Ladder, function: Callable[..., Any], output: Any, settings: Settings) -> None:
+        functools.update_wrapper(cast("Callable[..., Any]", self), function)
+        self._ladder = ladder
+        self._function = function
+        self._output = output
+        self._settings = settings
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        bound = types.MethodType(self._function, instance)
+        return type(self)(self._ladder, bound, self._output, self._settings)
+
+
+class Typed(_Bound, Generic[P, R]):
+    """A typed function: call it for the answer, or call `outcome` for everything that came of it."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The validated answer.
+
+        Raises:
+            Unresolved: no tier gave one.
+            ContractError: a validator is misused.
+        """
+        return self.outcome(*args, **kwargs).unwrap()
+
+    def outcome(self, *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
+        """Everything that came of it; raises as `Ladder.run` does."""
+        return self._ladder.run(self._function(*args, **kwargs), self._output, **self._settings)
+
+
+class AsyncTyped(_Bound, Generic[P, R]):
+    """The same of an `async def` function."""
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The validated answer.
+
+        Raises:
+            Unresolved: no tier gave one.
+            ContractError: a validator is misused.
+        """
+        return (await self.outcome(*args, **kwargs)).unwrap()
+
+    async def outcome(self, *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
+        """Everything that came of it; raises as `Ladder.arun` does."""
+        prompt = await self._function(*args, **kwargs)
+        found: Outcome[R] = await self._ladder.arun(prompt, self._output, **self._settings)
+        return found
+
+
+class Wrap(Generic[T]):
+    """`ladder.typed(Invoice)`: wraps a function whose answer is an `Invoice`."""
+
+    def __init__(self, ladder: Ladder, output: Any, settings: Settings) -> None:
+        self._ladder = ladder
+        self._output = output
+        self._settings = settings
+        ladder.contract(
+            output, settings.get("validators", ())
+        )  # a contract that can't be used fails where it is written
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, str | Sequence[Message]]]) -> AsyncTyped[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, str | Sequence[Message]]) -> Typed[P, T]: ...
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        """The typed function."""
+        return _wrap(self._ladder, function, self._output, self._settings)
+
+
+class Decorator:
+    """`ladder.typed`, bare or with an output."""
+
+    def __init__(self, ladder: Ladder) -> None:
+        self._ladder = ladder
+
+    # A class is callable too, and a coroutine is a result too: the overlaps are meant, the first match is right.
+    @overload
+    def __call__(self, output: type[T], **settings: Unpack[Settings]) -> Wrap[T]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, output: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTyped[P, R]: ...
+    @overload
+    def __call__(self, output: Callable[P, R], /) -> Typed[P, R]: ...
+    @overload
+    def __call__(self, output: Any, **settings: Unpack[Settings]) -> Wrap[Any]: ...
+    def __call__(self, output: Any, **settings: Any) -> Any:
+        """See `Ladder.typed`."""
+        if inspect.isfunction(output):
+            return _wrap(self._ladder, output, self._annotated(output), {})
+        return Wrap(self._ladder, output, settings)  # type: ignore[arg-type]  # checked by the overloads
+
+    def _annotated(self, function: Callable[..., Any]) -> Any:
+        """The return annotation, where it is a type that is written as text."""
+        name = function.__qualname__
+        try:
+            output = get_type_hints(function, include_extras=True).get("return")
+        except NameError as error:
+            raise ContractError(f"the return annotation of {name} can't be read: {error}") from None
+        if output is None:
+            raise ContractError(f"{name} has no return annotation", mend="write -> str, or @ladder.typed(YourType)")
+        if not self._ladder.contract(output).is_text:
+            shown = getattr(output, "__name__", output)
+            raise ContractError(
+                f"{name} returns a prompt, so its annotation can't promise {shown}",
+                mend=f"write @ladder.typed({shown}) and -> str",
+            )
+        return output
+
+
+def _wrap(ladder: Ladder, function: Callable[..., Any], output: Any, settings: Settings) -> Any:
+    kind: type[_Bound] = AsyncTyped if inspect.iscoroutinefunction(function) else Typed
+    return kind(ladder, function, output, settings)
