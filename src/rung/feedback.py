@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rung.tier import FeedbackPolicy
-from rung.types import Feedback, Issue, Message, Text
+from rung.types import Feedback, FeedbackPolicy, Issue, Message, Text
 
 _ANSWER_LIMIT = 4000
 """Characters of a rejected answer that are passed on."""

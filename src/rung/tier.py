@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from rung.errors import ConfigError
 from rung.limits import Money, usd
-from rung.types import Call, Delta, Quote, Zone
-
-FeedbackPolicy = Literal["none", "issues", "issues+answer"]
+from rung.types import Call, Delta, FeedbackPolicy, Quote, Zone
 
 
 class Tier(Protocol):

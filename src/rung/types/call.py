@@ -14,6 +14,8 @@ Finish = Literal["stop", "length", "refusal", "cancelled"]
 Constraint = Literal["enforced", "endpoint", "none"]
 """Who held the answer to its shape while it was decoded: our decoder, the endpoint by its own word, or nobody."""
 
+FeedbackPolicy = Literal["none", "issues", "issues+answer"]
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:

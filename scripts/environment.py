@@ -1,0 +1,135 @@
+"""The project's own .venv, for scripts/demo.py and scripts/test.py. Standard library only."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+class NotReady(Exception):
+    """Something is missing that only the person can install. The message says what."""
+
+
+def say(text: str) -> None:
+    """A line for the person, beside whatever stdout carries."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def ensure(extra: str = "") -> Path:
+    """Make .venv hold rung and everything it needs; a second time this takes no time.
+
+    Args:
+        extra: name of an extra of the package, for example `dev`.
+
+    Returns:
+        The interpreter in .venv.
+
+    Raises:
+        NotReady: Python, venv, a compiler or a package is missing.
+    """
+    check_python()
+    stamp = VENV / f"ready-{extra or 'rung'}"
+    wanted = fingerprint()
+    if stamp.exists() and stamp.read_text() == wanted and PYTHON.exists():
+        return PYTHON
+    if not PYTHON.exists():
+        say(f"making {VENV.name} ...")
+        run([sys.executable, "-m", "venv", str(VENV)], "the virtual environment can't be made")
+    if not has("llama_cpp"):
+        check_compiler()
+        say("installing; building llama-cpp-python takes about 5 minutes the first time ...")
+    else:
+        say("installing ...")
+    target = f"{ROOT}[{extra}]" if extra else str(ROOT)
+    run([str(PYTHON), "-m", "pip", "install", "--quiet", "--editable", target], "pip could not install rung", built())
+    stamp.write_text(wanted)
+    return PYTHON
+
+
+def check_python() -> None:
+    """Raise `NotReady` where this Python is too old or can't make virtual environments."""
+    if sys.version_info < (3, 11):  # noqa: UP036  whoever starts this may have any Python
+        raise NotReady(
+            f"this is Python {sys.version.split()[0]}, and rung needs 3.11 or newer: start it with a newer one"
+        )
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        raise NotReady("this Python has no venv: install it (Debian, Ubuntu: apt install python3-venv)") from None
+
+
+def check_compiler() -> None:
+    """Raise `NotReady` where llama-cpp-python could neither be built nor be had as a wheel."""
+    if any(shutil.which(name) for name in COMPILERS) or visual_studio() or wheel_promised():
+        return
+    raise NotReady(
+        "there is no C++ compiler, and llama-cpp-python is built from source: install one\n"
+        "  Debian, Ubuntu:  apt install g++\n"
+        "  Fedora:          dnf install gcc-c++\n"
+        "  macOS:           xcode-select --install\n"
+        "  Windows:         winget install Microsoft.VisualStudio.2022.BuildTools, with the C++ workload\n"
+        "or take a ready-made wheel; docs/install.md, first section, says how"
+    )
+
+
+def wheel_promised() -> bool:
+    """Whether pip has been told where a ready-made wheel lies."""
+    only = os.environ.get("PIP_ONLY_BINARY", "")
+    if "llama" in only or only == ":all:":
+        return True
+    folders = os.environ.get("PIP_FIND_LINKS", "").split()
+    return any(any(Path(folder).glob("llama_cpp_python-*.whl")) for folder in folders if Path(folder).is_dir())
+
+
+def visual_studio() -> bool:
+    """Whether a Windows compiler is installed, which is not on the path."""
+    programs = os.environ.get("PROGRAMFILES(X86)")
+    return bool(programs) and (Path(programs) / "Microsoft Visual Studio" / "Installer" / "vswhere.exe").exists()
+
+
+def built() -> dict[str, str]:
+    """The environment in which llama-cpp-python builds faster: without the parts that rung doesn't use."""
+    parts = "-DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF"
+    return {"CMAKE_ARGS": parts, **os.environ}
+
+
+def has(module: str) -> bool:
+    """Whether .venv holds a module."""
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(VENV), "platbase": str(VENV)}))
+    return (site / module).is_dir()
+
+
+def fingerprint() -> str:
+    """What an installation depends on."""
+    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + sys.version.encode()).hexdigest()
+
+
+def run(command: list[str], otherwise: str, env: dict[str, str] | None = None) -> None:
+    """Run a command to its end.
+
+    Raises:
+        NotReady: it failed.
+    """
+    if subprocess.run(command, env=env, stdout=sys.stderr, check=False).returncode:
+        raise NotReady(f"{otherwise}; what it said stands above")
+
+
+def main(body: object) -> None:
+    """Run a script's body and end with its exit code, or with a sentence."""
+    try:
+        sys.exit(body(sys.argv[1:]))  # type: ignore[operator]
+    except NotReady as missing:
+        say(f"{Path(sys.argv[0]).name}: {missing}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)

@@ -1,0 +1,48 @@
+"""docs/tiers.md, as somebody would follow it: a tier in a package of their own, found by its entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from rung.testing import check_tier
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tiers.md").read_text(encoding="utf-8")
+TIER, SUITE, FACTORY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+ENTRY_POINT, CONFIG = re.findall(r"```toml\n# \S+.*?\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_tier_of_ten_lines_keeps_the_rules():
+    lines = [line for line in TIER.splitlines() if line.strip() and not line.startswith("import")]
+    assert len(lines) <= 10
+    names: dict = {}
+    exec(TIER, names)
+    check_tier(lambda: names["Lookup"]("table", {}))
+
+
+def test_an_outside_package_serves_as_a_tier_of_rung_toml(tmp_path):
+    package = tmp_path / "site"
+    metadata = package / "my_package-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (package / "my_package.py").write_text(TIER + FACTORY)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    group, name, target = re.search(r'entry-points\."(.+?)"\]\n(\w+) = "(.+)"', ENTRY_POINT).groups()
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
+    config = tmp_path / "rung.toml"
+    config.write_text(CONFIG)
+    asked = subprocess.run(
+        [sys.executable, "-m", "rung", "ask", "What is our VAT number?", "--config", str(config), "--json"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(package), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr
+    answer = json.loads(asked.stdout)
+    assert (answer["value"], answer["tier"]) == ("DE 123 456 789", "table")
+    assert answer["left_machine"] is False
