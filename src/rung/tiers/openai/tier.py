@@ -1,0 +1,263 @@
+"""A tier that is an OpenAI-compatible endpoint: a cloud, a server in the LAN, a server on this machine."""
+
+from __future__ import annotations
+
+import json
+import random
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, get_args
+
+from rung.errors import Billed, Cancelled, ConfigError, Offline, TierTimeout, TierUnavailable, Unsupported
+from rung.guard import offline
+from rung.limits import Price
+from rung.tiers.openai.body import ConstraintSetting, Dialect, TokenLimit, compose
+from rung.tiers.openai.endpoint import Endpoint, runs_elsewhere
+from rung.tiers.openai.exchange import Exchange
+from rung.tiers.openai.secret import Env, Secret
+from rung.tiers.openai.session import Job, Line, Session
+from rung.types import Call, Delta, Image, Quote, Zone
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+_OPENAI = "api.openai.com"
+_PAID_CAP = 2048
+_LONGEST_WAIT = 3600.0
+# Tokens of a chat template beside the texts: three a message for OpenAI's own models
+# (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken), a default system turn for others.
+_TEMPLATE_TOKENS, _MESSAGE_TOKENS = 64, 16
+_OURS = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens"})
+
+
+class OpenAITier:
+    """An endpoint that speaks the chat completions API.
+
+    Nothing of it is read from the environment but a key whose variable is named. It follows no redirect.
+
+    Args:
+        model: as the endpoint names it.
+        name: of the tier; the model's by default.
+        base_url: where `/chat/completions` lies. A host name other than `localhost` is never looked up before a call,
+            so it counts as `INTERNET`; give a LAN server by its address.
+        api_key: the key, or the variable that holds it. A variable is read when a call needs it.
+        price: what it charges; with one, every call is sent with a cap on the answer.
+        zone: how far a prompt travels, where that is further than the URL says. Can't lower it.
+        stays_here: for a loopback endpoint, whether you vouch that it hands no prompt on.
+        constraint: how the endpoint is told the shape of an answer: `response_format` with a schema, vLLM's
+            `structured_outputs`, any JSON object, or nothing.
+        extra_body: further fields of the request.
+        token_limit: the field that caps the answer; by default the new one at api.openai.com, the old one elsewhere.
+        max_tokens: cap on an answer where the call names none, in tokens; 2,048 for a tier with a price.
+        context: what prompt and answer may take together, in tokens.
+        logprobs: whether to ask for log-probabilities.
+        proxy: base URL of an HTTP proxy. Its zone counts too.
+        ca_bundle: file of certificates to trust instead of the system's.
+        retries: how often a request is sent again that failed for the moment. A tier with a price repeats only what
+            can't have been billed.
+        connect_seconds: longest wait for a connection.
+        stall_seconds: longest wait between two pieces of a response, the first one included.
+        max_answer_bytes: longest response that is read, in bytes as sent, so with all of its framing.
+        seed: of the jitter in the waits between retries.
+
+    Raises:
+        ConfigError: a setting is malformed, or `zone` would lower the zone.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        name: str | None = None,
+        base_url: str = "https://api.openai.com/v1",
+        api_key: str | Env | None = None,
+        price: Price | None = None,
+        zone: Zone | None = None,
+        stays_here: bool = False,
+        constraint: ConstraintSetting = "json_schema",
+        extra_body: Mapping[str, Any] | None = None,
+        token_limit: TokenLimit | None = None,
+        max_tokens: int | None = None,
+        context: int | None = None,
+        logprobs: bool = False,
+        proxy: str | None = None,
+        ca_bundle: str | Path | None = None,
+        retries: int = 2,
+        connect_seconds: float = 10.0,
+        stall_seconds: float = 120.0,
+        max_answer_bytes: int = 32 * 1024 * 1024,
+        seed: int | None = None,
+    ) -> None:
+        self.name = name or model
+        where = f"tier {self.name!r}"
+        self._endpoint = Endpoint.parse(base_url, f"{where}: base_url")
+        self._proxy = None if proxy is None else Endpoint.parse(proxy, f"{where}: proxy")
+        for setting, said, words in (
+            ("constraint", constraint, get_args(ConstraintSetting)),
+            ("token_limit", token_limit, (None, *get_args(TokenLimit))),
+        ):
+            if said not in words:
+                known = ", ".join(word for word in words if word)
+                raise ConfigError(f"{where}: {setting} = {said!r} is unknown", mend=f"say one of {known}")
+        at_openai = self._endpoint.host == _OPENAI or self._endpoint.host.endswith(f".{_OPENAI}")
+        self._dialect = Dialect(
+            model=model,
+            constraint=constraint,
+            token_limit=token_limit or ("max_completion_tokens" if at_openai else "max_tokens"),
+            max_tokens=max_tokens or (_PAID_CAP if price is not None else None),
+            logprobs=logprobs,
+            store=at_openai,
+            hints_only=at_openai,
+            extra_body=_fields(extra_body or {}, where),
+        )
+        nearest = self._nearest_zone()
+        self.zone = nearest if zone is None else zone
+        if self.zone < nearest:
+            raise ConfigError(f"{where}: zone = {zone} is nearer than {nearest}, where it is", mend="leave out zone")
+        if stays_here and self.zone > Zone.HOST:
+            raise ConfigError(f"{where}: stays_here, but its zone is {self.zone}", mend="leave out stays_here")
+        self.stays_here: bool | None = (stays_here or None) if self.zone == Zone.HOST else False
+        self.destination = f"{self._endpoint} through {self._proxy}" if self._proxy else str(self._endpoint)
+        bundle = None if ca_bundle is None else str(ca_bundle)
+        if bundle is not None and not Path(bundle).is_file():
+            raise ConfigError(f"{where}: ca_bundle is no file", mend="give the path of a PEM file")
+        for setting, value, least in (
+            ("max_tokens", max_tokens, 1),
+            ("context", context, 1),
+            ("retries", retries, 0),
+            ("connect_seconds", connect_seconds, 0.001),
+            ("stall_seconds", stall_seconds, 0.001),
+            ("max_answer_bytes", max_answer_bytes, 1),
+        ):
+            if value is not None and not least <= value < float("inf"):
+                raise ConfigError(f"{where}: {setting} = {value} is out of range", mend=f"give {least:g} or more")
+        self._key = Secret("api_key", api_key)
+        self._price = price
+        self._paid = price is not None and price.cost(1, 1) > 0
+        self._context = context
+        self._retries = retries
+        self._dice = random.Random(seed)
+        line = Line(self._endpoint, self._proxy, bundle, connect_seconds, stall_seconds, max_answer_bytes)
+        self._session = Session(line)
+        # Ends the thread of a tier that nobody closed, at the latest before the interpreter goes.
+        weakref.finalize(self, self._session.close)
+
+    def stream(self, call: Call) -> Iterator[Delta]:
+        """Answer the call, piece by piece. Nothing is sent before the first piece is asked for.
+
+        Raises:
+            TierError: the endpoint didn't answer.
+            Unsupported: a message can't be said in this format.
+            Offline: the environment or the process's guard forbids the connection.
+            Cancelled: the call's flag was set.
+        """
+        if self.zone > Zone.HOST and offline():
+            raise Offline(
+                f"tier {self.name!r} lies beyond this machine, and the environment says offline",
+                mend="unset RUNG_OFFLINE and HF_HUB_OFFLINE if a prompt may go there",
+            )
+        exchange = Exchange(self._key.read())
+        self._check(call, exchange)
+        inbox: SimpleQueue[Delta | Future[None] | None] = SimpleQueue()
+        running = self._session.start(self._job(call, exchange, inbox.put))
+        running.add_done_callback(inbox.put)
+        forget = call.cancel.on_set(lambda: inbox.put(None))
+        try:
+            while True:
+                self._check(call, exchange)
+                left = call.deadline.remaining()
+                try:
+                    item = inbox.get(timeout=_LONGEST_WAIT if left is None else min(left, _LONGEST_WAIT))
+                except Empty:
+                    continue
+                if isinstance(item, Delta):
+                    yield item
+                elif item is not None:
+                    if item.cancelled():
+                        raise TierUnavailable("the tier was closed while it answered", billed=self._billed(exchange))
+                    item.result()
+                    return
+        finally:
+            forget()
+            running.cancel()
+
+    def quote(self, call: Call) -> Quote:
+        """What the call would take at most. Sends nothing.
+
+        The tokenizer is unknown, so the prompt is counted high: a token of a byte-level vocabulary stands for at least
+        one byte, so there are no more of them than bytes in the whole request, field names included; on top of that,
+        what a chat template may add.
+
+        Raises:
+            TierUnavailable: the key's variable is not set.
+            Unsupported: the tier has a price, and the call holds a picture, whose tokens nobody here can bound.
+        """
+        self._key.read()
+        dialect = self._dialect
+        body = compose(call, dialect, dialect.forms(call.shape)[0])
+        tokens: int | None = len(body) + _TEMPLATE_TOKENS + _MESSAGE_TOKENS * len(call.messages)
+        if any(isinstance(part, Image) for message in call.messages for part in message.content):
+            tokens = None
+        cap = dialect.cap(call)
+        if self._price is None or cap is None:
+            return Quote(tokens, self._context, cap)
+        if tokens is None:
+            raise Unsupported(f"tier {self.name!r} has a price, and what a picture costs is unknown")
+        cost = self._price.cost(tokens, cap * call.candidates)
+        return Quote(tokens, self._context, cap, cost, self._price)
+
+    def close(self) -> None:
+        """Cancel what runs, close the connections and end the thread. The next call starts a new one."""
+        self._session.close()
+
+    def __repr__(self) -> str:
+        model = self._dialect.model
+        return f"OpenAITier(name={self.name!r}, model={model!r}, destination={self.destination!r}, zone={self.zone})"
+
+    def _job(self, call: Call, exchange: Exchange, emit: Callable[[Delta], None]) -> Job:
+        async def job(client: AsyncOpenAI) -> None:
+            from rung.tiers.openai.conversation import Conversation
+            from rung.tiers.openai.failures import Judge
+
+            judge = Judge(self._endpoint, self._dialect.model, self._key.mend, self._paid)
+            await Conversation(call, self._dialect, judge, exchange, self._retries, self._dice, emit, self._learn).run(
+                client
+            )
+
+        return job
+
+    def _learn(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+
+    def _check(self, call: Call, exchange: Exchange) -> None:
+        if call.cancel.is_set():
+            raise Cancelled("the caller cancelled")
+        if call.deadline.passed:
+            raise TierTimeout(f"the deadline passed before {self.destination} answered", billed=self._billed(exchange))
+
+    def _billed(self, exchange: Exchange) -> Billed:
+        return "maybe" if exchange.sent and self._paid else "no"
+
+    def _nearest_zone(self) -> Zone:
+        """How far a prompt travels by what the settings themselves say."""
+        zones = [self._endpoint.zone, *([self._proxy.zone] if self._proxy else [])]
+        return Zone.INTERNET if runs_elsewhere(self._dialect.model) else max(zones)
+
+
+def _fields(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A copy of `extra_body`.
+
+    Raises:
+        ConfigError: it sets what the tier sets itself, or is no JSON.
+    """
+    ours = sorted(_OURS & extra.keys())
+    if ours:
+        raise ConfigError(f"{where}: extra_body sets {ours[0]!r}", mend=f"leave {ours[0]} to the tier's own settings")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(extra), allow_nan=False))
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where}: extra_body is no JSON", mend="use text, numbers, lists and tables") from None
+    return copy

@@ -1,0 +1,163 @@
+"""The one way out: every request of the tier passes here, and nothing goes anywhere but to its own endpoint.
+
+The environment has no say: not on proxies, certificates, headers or credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator
+
+import httpx2
+
+from rung.errors import TierError
+from rung.tiers.openai.endpoint import Endpoint
+from rung.tiers.openai.exchange import EXCHANGE
+
+_HEADERS = ("host", "content-type", "content-length", "accept", "user-agent")
+
+
+class Transport(httpx2.AsyncBaseTransport):
+    """Sends a request to the endpoint's own address, with our headers and no others.
+
+    Args:
+        endpoint: the only place that anything is sent to.
+        proxy: base URL of a proxy; it then resolves the endpoint's name.
+        ca_bundle: file with the certificates to trust; `None` trusts the system's.
+        max_answer_bytes: longest response that is read, in bytes.
+
+    Raises:
+        OSError: the bundle can't be read.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, proxy: Endpoint | None, ca_bundle: str | None, max_answer_bytes: int
+    ) -> None:
+        self._endpoint = endpoint
+        self._max_answer_bytes = max_answer_bytes
+        self._through_proxy = proxy is not None
+        logging.getLogger("httpcore2.http11").addFilter(_quotes_nobody)
+        self._inner = httpx2.AsyncHTTPTransport(
+            verify=_trusting(ca_bundle) if ca_bundle else True,
+            trust_env=False,
+            proxy=proxy.url if proxy else None,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=15),
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send the request to the endpoint's addresses in turn, until one of them takes the connection.
+
+        Raises:
+            TierError: the response is coded in a way that nobody asked for.
+        """
+        exchange = EXCHANGE.get()
+        exchange.connected = False
+        url = request.url.copy_with(scheme=self._endpoint.scheme, host=self._endpoint.host, port=self._endpoint.port)
+        headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
+        if exchange.key is not None:
+            # Put on here and not by the SDK, so that no request or exception object of the SDK holds it.
+            headers["authorization"] = f"Bearer {exchange.key}"
+        extensions = {**request.extensions, "trace": exchange.trace, "sni_hostname": self._endpoint.host}
+        for address, last in await self._addresses():
+            try:
+                response = await self._inner.handle_async_request(
+                    httpx2.Request(
+                        request.method,
+                        url.copy_with(host=address),
+                        headers=headers,
+                        stream=request.stream,
+                        extensions=extensions,
+                    )
+                )
+                break
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                if last or exchange.connected:
+                    raise
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            raise TierError(f"{self._endpoint} sent a compressed answer that nobody asked for")
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        # Without the endpoint's own reason phrase, which the HTTP client would log.
+        return httpx2.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=_Limited(response.stream, self._max_answer_bytes, self._endpoint),
+            extensions={"http_version": response.extensions["http_version"]},
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._inner.aclose()
+
+    async def _addresses(self) -> list[tuple[str, bool]]:
+        """Where to connect, and whether it is the last."""
+        known = self._endpoint.addresses or ((self._endpoint.host,) if self._through_proxy else ())
+        addresses = list(known) or await _resolve(self._endpoint)
+        return [(address, address == addresses[-1]) for address in addresses]
+
+
+class _Limited(httpx2.AsyncByteStream):
+    """A response body that ends in an error where it grows too long."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, limit: int, endpoint: Endpoint) -> None:
+        self._inner = inner
+        self._left = limit
+        self._endpoint = endpoint
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._inner:
+            self._left -= len(part)
+            if self._left < 0:
+                raise TierError(f"{self._endpoint} sent more than max_answer_bytes", mend="raise max_answer_bytes")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _quotes_nobody(record: logging.LogRecord) -> bool:
+    """Keeps what an endpoint sent out of the HTTP client's debug log: it may repeat prompt or key in a header."""
+    return EXCHANGE.get(None) is None or not str(record.msg).startswith("receive_response")
+
+
+def _trusting(ca_bundle: str) -> ssl.SSLContext:
+    # Not `create_default_context`, which writes session keys to the file that SSLKEYLOGFILE names.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca_bundle)
+    return context
+
+
+async def _resolve(endpoint: Endpoint) -> list[str]:
+    """The addresses of the endpoint's name.
+
+    The look-up runs on a daemon thread, so that neither a cancelled call nor the end of the program waits for it.
+
+    Raises:
+        httpx2.ConnectError: there is none.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[list[str] | OSError] = loop.create_future()
+
+    def settle(found: list[str] | OSError) -> None:
+        if not done.done():
+            done.set_result(found)
+
+    def look_up() -> None:
+        found: list[str] | OSError
+        try:
+            entries = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+            found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+        except OSError as error:
+            found = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, found)
+
+    threading.Thread(target=look_up, name="rung-look-up", daemon=True).start()
+    found = await done
+    if isinstance(found, OSError):
+        raise httpx2.ConnectError("no address") from found
+    return found
