@@ -1,0 +1,150 @@
+"""The commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+
+from rung.cli import ask, config, models
+from rung.cli.interrupt import CODE as INTERRUPTED
+from rung.cli.interrupt import Interrupts
+from rung.cli.output import Output, silence_stdout
+
+UNEXPECTED, USAGE, UNAVAILABLE = 1, 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every command is given, as the context's `obj`.
+
+    Args:
+        output: where it writes.
+        interrupts: tells of Ctrl-C.
+    """
+
+    output: Output
+    interrupts: Interrupts
+
+
+def app() -> typer.Typer:
+    """The command with its subcommands."""
+    # Without rich in help and errors, which would take longer to load than all the rest.
+    root = typer.Typer(
+        name="rung",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        epilog="Example: rung models pull smollm2-135m, then rung ask 'Why is the sky blue?'",
+    )
+    root.callback()(_rung)
+    root.command("ask", short_help="Answer a prompt on the smallest tier that can.", epilog=ask.EXAMPLES)(ask.ask)
+    root.add_typer(models.commands(), name="models")
+    root.add_typer(config.commands(), name="config")
+    return root
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from rung import __version__
+
+        Output(json=False).answer(f"rung {__version__}")
+        raise typer.Exit
+
+
+def _rung(
+    version: bool = typer.Option(False, "--version", is_eager=True, callback=_version, help="Say which rung this is."),
+) -> None:
+    """Answer a prompt on the smallest local model that can, and climb only when the answer fails validation."""
+
+
+def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
+    """Run a command; its exit code. Every error becomes a sentence.
+
+    Args:
+        arguments: of the command line, the program's name left out.
+        interrupts: tells of Ctrl-C.
+    """
+    words = list(arguments) or ["--help"]
+    # Looked for before typer parses, because a parsing error is to be said in JSON too.
+    output = Output("--json" in (words[: words.index("--")] if "--" in words else words))
+    try:
+        code = app()(args=words, prog_name="rung", standalone_mode=False, obj=Session(output, interrupts))
+        return int(code or 0)
+    except typer.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return UNEXPECTED
+    except SystemExit as error:  # of a check or a type that the person's own module defines
+        return error.code if isinstance(error.code, int) else UNEXPECTED
+    except Exception as error:  # noqa: BLE001  a traceback is no answer; RUNG_DEBUG=1 shows it
+        return _report(error, output)
+
+
+def _report(error: Exception, output: Output) -> int:
+    if os.environ.get("RUNG_DEBUG"):
+        import traceback
+
+        output.say("".join(traceback.format_exception(error)))
+    code, kind, message, mend = _explain(error)
+    if output.json:
+        output.object({"status": "error", "error": {"type": kind, "message": message, "mend": mend}})
+    if code != INTERRUPTED:
+        output.say(f"rung: {message}; {mend}" if mend else f"rung: {message}")
+    return code
+
+
+def _explain(error: Exception) -> tuple[int, str, str, str]:
+    """Exit code, type, message and mend of an error."""
+    from rung.errors import (
+        Cancelled,
+        ConfigError,
+        ContractError,
+        ModelNotFound,
+        Offline,
+        RungError,
+        TierUnavailable,
+        Unsupported,
+    )
+
+    if isinstance(error, typer.TyperException):
+        return error.exit_code, "UsageError", *_usage(error)
+    if not isinstance(error, RungError):
+        kind = type(error).__name__
+        return UNEXPECTED, kind, f"unexpected {kind}{_place(error)}", "set RUNG_DEBUG=1 for the traceback"
+    codes = (
+        (Cancelled, INTERRUPTED),
+        ((ConfigError, ContractError, Unsupported, ModelNotFound), USAGE),
+        ((Offline, TierUnavailable), UNAVAILABLE),
+        (RungError, UNEXPECTED),
+    )
+    code = next(code for kinds, code in codes if isinstance(error, kinds))
+    return code, type(error).__name__, error.message, error.mend
+
+
+def _usage(error: typer.TyperException) -> tuple[str, str]:
+    """Message and mend of what typer could not parse; typer's own message has both, in a form of its own."""
+    from rung.settings import nearest
+
+    message, _, suggestion = error.format_message().partition(" Did you mean ")
+    message = message.partition(" (Possible options")[0].rstrip(".")
+    option, near = getattr(error, "option_name", ""), getattr(error, "possibilities", None)
+    if suggestion:
+        mend = f"did you mean {suggestion}"
+    elif near:
+        mend = nearest(option, near)
+    else:
+        context = getattr(error, "ctx", None)
+        mend = f"see `{context.command_path if context is not None else 'rung'} --help`"
+    return f"{message[:1].lower()}{message[1:]}", mend
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised. Its message is left out: nobody knows what it quotes."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

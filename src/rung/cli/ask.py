@@ -1,0 +1,185 @@
+"""`rung ask`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rung.cli.output import Output
+    from rung.ladder import Ladder
+    from rung.limits import Cancel
+    from rung.types import Outcome
+
+EXAMPLES = """\b
+Examples:
+  rung ask "Why is the sky blue?"
+  rung ask "Extract the invoice." --file mail.txt --schema invoice.json --quoted vendor --quoted total
+  git diff | rung ask "Is this change risky?" --choices yes,no
+  rung ask "Write a function that parses ISO dates." --check "ruff check -" --trace
+
+\b
+A prompt with --file, or with something piped in, is the instruction; what is
+read follows it. In a shell loop, add < /dev/null to leave the loop's input alone.
+
+\b
+Exit codes: 0 accepted, 2 usage, 3 no answer was accepted, 4 no tier is
+available, 130 interrupted.
+"""
+
+_Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="What to ask.", show_default=False)]
+_File = Annotated[str | None, typer.Option("--file", metavar="FILE", help="Read the prompt from FILE; - is stdin.")]
+_Schema = Annotated[
+    Path | None, typer.Option("--schema", metavar="FILE", help="The answer is JSON that fits the JSON Schema in FILE.")
+]
+_Type = Annotated[
+    str | None,
+    typer.Option("--type", metavar="MODULE:NAME", help="The answer is of this pydantic model or other type."),
+]
+_Choices = Annotated[
+    str | None, typer.Option("--choices", metavar="A,B,C", help="The answer is one of these, split at commas.")
+]
+_Regex = Annotated[
+    str | None, typer.Option("--regex", metavar="REGEX", help="The answer matches this from end to end.")
+]
+_Check = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--check",
+        metavar="CMD",
+        help="A command that gets the answer on its stdin: exit 0 accepts, otherwise its stderr says what is wrong. "
+        "Or MODULE:FUNCTION. Repeatable.",
+    ),
+]
+_Quoted = Annotated[
+    list[str] | None,
+    typer.Option("--quoted", metavar="FIELD", help="This field's value must occur in the prompt. Repeatable."),
+]
+_Reach = Annotated[
+    str | None,
+    typer.Option("--reach", metavar="ZONE", help="How far the prompt may travel: host, lan or internet."),
+]
+_Tier = Annotated[list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")]
+_Seconds = Annotated[
+    float | None, typer.Option("--max-seconds", metavar="SECONDS", help="Stop after this time, all tiers together.")
+]
+_Cost = Annotated[
+    str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this, all paid attempts together.")
+]
+_Tokens = Annotated[
+    int | None, typer.Option("--max-tokens", metavar="TOKENS", help="First cap on the length of an answer.")
+]
+_System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Instructions put before the prompt.")]
+_Trace = Annotated[bool, typer.Option("--trace", help="Show every attempt, on stderr.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with the answer and every attempt.")]
+_Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Use this configuration and no other. Naming it trusts it."),
+]
+
+
+def ask(
+    context: typer.Context,
+    prompt: _Prompt = None,
+    file: _File = None,
+    schema: _Schema = None,
+    type_: _Type = None,
+    choices: _Choices = None,
+    regex: _Regex = None,
+    check: _Check = None,
+    quoted: _Quoted = None,
+    reach: _Reach = None,
+    tier: _Tier = None,
+    max_seconds: _Seconds = None,
+    max_cost: _Cost = None,
+    max_tokens: _Tokens = None,
+    system: _System = None,
+    trace: _Trace = False,
+    json: _Json = False,
+    config: _Config = None,
+) -> int:
+    """Answer a prompt on the smallest tier whose answer passes every check."""
+    from rung import guard
+    from rung.cli import inputs
+    from rung.cli.consent import terminal
+    from rung.config import load
+    from rung.contract import compile_output
+    from rung.limits import Cancel
+    from rung.types import Zone
+
+    output: Output = context.obj.output
+    found = load(
+        config,
+        reach=None if reach is None else Zone.parse(reach),
+        seconds=max_seconds,
+        money=max_cost,
+    )
+    for note in found.notes:
+        output.say(f"note: {note}")
+    # before anything else is made, because a type, a check or a tier may import anybody's package
+    guard.install(found.reach.value)
+    text = inputs.prompt(prompt, file)
+    shape = inputs.output(schema, type_, choices, regex)
+    validators = inputs.validators(check or (), quoted or ())
+    compile_output(shape, validators)  # a schema that is none must not hide behind a model that is missing
+    ladder = found.ladder(only=tier or (), consent=terminal())
+    if found.reach.value > Zone.HOST:
+        guard.install(found.reach.value, hosts=found.hosts(ladder))
+    cancel = Cancel()
+    # not before: until here there is nothing to stop, and reading stdin would hold Ctrl-C up
+    context.obj.interrupts.on(cancel.set)
+    with ladder:
+        outcome = _climb(ladder, text, shape, output, cancel, validators=validators, system=system, tokens=max_tokens)
+    return _tell(outcome, ladder, output, trace=trace)
+
+
+def _climb(
+    ladder: Ladder,
+    prompt: str,
+    shape: Any,
+    output: Output,
+    cancel: Cancel,
+    *,
+    validators: list[Any],
+    system: str | None,
+    tokens: int | None,
+) -> Outcome[Any]:
+    from rung.cli.progress import Progress
+    from rung.types import Finished
+
+    settings: Any = {"validators": validators, "system": system, "max_tokens": tokens, "cancel": cancel}
+    with Progress(output.talks) as progress:
+        for event in ladder.stream(prompt, shape, **settings):
+            progress.show(event)
+            if isinstance(event, Finished):
+                return event.outcome
+    raise AssertionError("a run ends with Finished")
+
+
+def _tell(outcome: Outcome[Any], ladder: Ladder, output: Output, *, trace: bool) -> int:
+    from pydantic_core import to_jsonable_python
+
+    from rung.cli import report
+    from rung.errors import Cancelled
+
+    if outcome.reason == "cancelled":
+        raise Cancelled("interrupted")
+    for note in outcome.notes:
+        output.say(f"note: {note}")
+    if trace:
+        from rung.cli.trace import table
+
+        output.say(table(outcome, ladder))
+    if output.json:
+        output.object(report.as_json(outcome))
+    elif outcome.accepted:
+        output.value(to_jsonable_python(outcome.value))
+    if outcome.accepted:
+        hint = report.hint(outcome)
+        if hint and not output.json:
+            output.say(hint)
+        return 0
+    output.say(report.unresolved(outcome, trace=trace))
+    return report.exit_code(outcome)

@@ -1,0 +1,153 @@
+"""`rung config`."""
+
+from __future__ import annotations
+
+import json as jsons
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rung.config import Config, Origin, TierTable
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_SECRET = re.compile(r"key|token$|secret|passw|authorization|cookie", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_HIDDEN = "(hidden)"
+
+
+def commands() -> typer.Typer:
+    """The group of commands."""
+    group = typer.Typer(rich_markup_mode=None, epilog="Example: rung config show")
+    group.callback()(_config)
+    group.command(
+        "show", short_help="Show values and where they came from.", epilog="Example: rung config show --json"
+    )(show)
+    group.command("trust", short_help="Trust a project's rung.toml.", epilog="Example: rung config trust ./rung.toml")(
+        trust
+    )
+    return group
+
+
+def _config() -> None:
+    """See the configuration in force, and trust a project's file."""
+
+
+def show(
+    context: typer.Context,
+    json: _Json = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Show this configuration and no other.")
+    ] = None,
+) -> None:
+    """Show each value of the configuration and where it came from. Keys are never shown."""
+    from rung import guard
+    from rung.config import load
+    from rung.types import Zone
+
+    guard.install(Zone.HOST)
+    found = load(config)
+    output = context.obj.output
+    rows = list(_rows(found))
+    if output.json:
+        values = {key: {"value": value, "from": str(origin)} for key, value, origin in rows}
+        files = [{"path": str(f.path), "layer": f.origin.source, "trusted": f.trusted} for f in found.files]
+        output.object({"status": "ok", "values": values, "files": files, "notes": list(found.notes)})
+        return
+    width = max(len(f"{key} = {_written(value)}") for key, value, _ in rows)
+    output.answer("\n".join(f"{f'{key} = {_written(value)}':{width}}  # {origin}" for key, value, origin in rows))
+    for note in found.notes:
+        output.say(f"note: {note}")
+    if found.project is not None and not found.project.trusted:
+        asks = "; ".join(found.asks())
+        output.say(
+            f"{found.project.path} is not trusted"
+            + (f" and asks to {asks}: look at it, then run `rung config trust {found.project.path}`" if asks else "")
+        )
+
+
+def trust(
+    context: typer.Context,
+    path: Annotated[
+        Path | None, typer.Argument(help="The file; the nearest rung.toml where none is named.", show_default=False)
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Trust a project's rung.toml with its present content, so that it may do what only you can grant."""
+    from rung import guard
+    from rung.config import Places, load
+    from rung.config import trust as record
+    from rung.errors import ConfigError
+    from rung.types import Zone
+
+    guard.install(Zone.HOST)
+    places = Places.standard()
+    found = load(project=path, places=places)
+    document = found.project
+    if document is None:
+        raise ConfigError("there is no rung.toml in this folder or above it", mend="name the file")
+    asks = found.asks()
+    record(document, places)
+    output = context.obj.output
+    if output.json:
+        output.object({"status": "ok", "path": str(document.path), "sha256": document.sha256, "grants": list(asks)})
+        return
+    output.answer(f"trusted {document.path} (sha256 {document.sha256[:12]}…), until it changes")
+    for ask in asks:
+        output.say(f"  it may now {ask}")
+
+
+def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
+    """Key, value and origin of everything."""
+    from rung.config import Origin
+    from rung.store import user_store
+
+    rows: list[tuple[str, Any, Origin]] = [
+        ("reach", str(config.reach.value), config.reach.origin),
+        ("paid_after", config.paid_after.value, config.paid_after.origin),
+    ]
+    for key, setting in (("seconds", config.seconds), ("tokens", config.tokens), ("money", config.money)):
+        value = setting.value
+        rows.append(
+            (f"budget.{key}", value if value is None or isinstance(value, int) else float(value), setting.origin)
+        )
+    for table in config.tiers.value or config.default_tiers():
+        rows += [(f"tier.{table.rung.name}.{key}", value, config.tiers.origin) for key, value in _keys(table).items()]
+    if config.policy.hosts is not None or config.policy.kinds is not None:
+        origin = Origin("policy", str(config.policy_file))
+        for key in ("hosts", "kinds"):
+            allowed = getattr(config.policy, key)
+            if allowed is not None:
+                rows.append((f"policy.{key}", sorted(allowed), origin))
+    chosen = os.environ.get("RUNG_MODELS_DIR")
+    rows.append(
+        ("models", str(user_store().root), Origin("environment", "RUNG_MODELS_DIR") if chosen else Origin("default"))
+    )
+    return rows
+
+
+def _keys(table: TierTable) -> dict[str, Any]:
+    """What a tier's table says, the secrets left out."""
+    ours = table.rung.model_dump(mode="json", exclude_unset=True, exclude={"name"})
+    return {**ours, **{key: _safe(key, value) for key, value in table.settings.items()}}
+
+
+def _safe(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        name = value.get("env")
+        if set(value) == {"env"} and isinstance(name, str):
+            return f"${name} ({'set' if os.environ.get(name) else 'not set'})"
+        return {inner: _safe(inner, item) for inner, item in value.items()}
+    if _SECRET.search(key) and isinstance(value, str | list):
+        return _HIDDEN
+    if isinstance(value, list):
+        return [_safe(key, item) for item in value]
+    return _CREDENTIALS.sub("…@", value) if isinstance(value, str) else value
+
+
+def _written(value: Any) -> str:
+    return "none" if value is None else jsons.dumps(value, ensure_ascii=False, default=str)

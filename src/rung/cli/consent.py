@@ -1,0 +1,79 @@
+"""Asking a person at a terminal whether a prompt may leave this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TextIO
+
+from rung.cli.output import is_terminal, plain, write
+from rung.types import Hop
+
+_TRIES = 3
+_CONSOLE = "CONIN$" if sys.platform == "win32" else "/dev/tty"
+
+
+class Terminal:
+    """Consent of the person at the terminal. `always` holds until the command ends.
+
+    Args:
+        keyboard: opens what the answer is read from.
+    """
+
+    origin = "the person at the terminal"
+
+    def __init__(self, keyboard: Callable[[], AbstractContextManager[TextIO]]) -> None:
+        self._keyboard = keyboard
+        self._always: set[str] = set()
+
+    def __call__(self, hop: Hop) -> bool:
+        """Whether the person lets the prompt go; the end of input is a no."""
+        if hop.tier in self._always:
+            return True
+        write(plain(_question(hop)))
+        with self._keyboard() as keyboard:
+            for _ in range(_TRIES):
+                write("Send it? [y]es, [n]o, [a]lways in this session: ")
+                line = keyboard.readline()
+                if not line:
+                    write("\n")
+                    return False
+                said = line.strip().lower()
+                if said in ("a", "always"):
+                    self._always.add(hop.tier)
+                if said in ("y", "yes", "a", "always"):
+                    return True
+                if said in ("n", "no"):
+                    return False
+        return False
+
+
+def terminal() -> Terminal | None:
+    """Somebody to ask; `None` where nobody would see the question or could answer it."""
+    if not is_terminal(sys.stderr):
+        return None
+    if is_terminal(sys.stdin):
+        return Terminal(lambda: nullcontext(sys.stdin))
+    try:
+        _console().close()
+    except OSError:
+        return None
+    return Terminal(_console)
+
+
+def _console() -> TextIO:
+    """The terminal itself, which is still there where stdin carries the prompt."""
+    return Path(_CONSOLE).open(encoding="utf-8", errors="replace")
+
+
+def _question(hop: Hop) -> str:
+    where = f"{hop.destination} ({hop.zone})" if hop.destination else f"the zone {hop.zone}"
+    cost = "no price is known" if hop.max_cost is None else f"at most ${hop.max_cost:f}"
+    answer = ", the rejected answer included" if hop.sends_answer else ""
+    before = f"Tried: {'; '.join(hop.reasons)}.\n" if hop.reasons else ""
+    return (
+        f"{before}The tier {hop.tier!r} would send this prompt to {where}: "
+        f"{hop.characters:,} characters{answer}; {cost}.\n"
+    )

@@ -1,0 +1,153 @@
+"""What the person gives `rung ask`: the prompt, what the answer must be, and checks."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rung import checks
+from rung.cli.output import is_terminal
+from rung.contract import Validator
+from rung.errors import ConfigError, ContractError
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_BLANK = "\n\n"
+
+
+def prompt(argument: str | None, file: str | None) -> str:
+    """The prompt. An argument is the instruction; a file, or else what is piped in, is the material behind it.
+
+    Args:
+        argument: of the command line.
+        file: a path, or `-` for stdin. With a file stdin is not read.
+
+    Raises:
+        ConfigError: there is no prompt, the file can't be read, or something is no UTF-8.
+    """
+    parts = [_argument(argument)] if argument is not None else []
+    if file is not None and file != "-":
+        parts.append(_decoded(_file(Path(file)), file))
+    elif file == "-" or not is_terminal(sys.stdin):
+        parts.append(_decoded(sys.stdin.buffer.read() if sys.stdin is not None else b"", "stdin"))
+    text = _BLANK.join(part for part in parts if part.strip())
+    if not text:
+        raise ConfigError("the prompt is empty", mend="give it as an argument, with --file FILE, or on stdin")
+    return text
+
+
+def output(schema: Path | None, type_: str | None, choices: str | None, regex: str | None) -> Any:
+    """What the answer must be; `None` is plain text.
+
+    Raises:
+        ConfigError: more than one of them is given, or a file or module can't be read.
+        ContractError: it is no schema or no regular expression.
+    """
+    given = [
+        f"--{name}"
+        for name, value in (("schema", schema), ("type", type_), ("choices", choices), ("regex", regex))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} can't go together", mend="give one of them")
+    if schema is not None:
+        return _schema(schema)
+    if type_ is not None:
+        return _load(type_, "--type")
+    if choices is not None:
+        return [choice.strip() for choice in choices.split(",")]
+    if regex is not None:
+        try:
+            return re.compile(regex)
+        except re.error as error:
+            raise ContractError(f"--regex is no regular expression: {error}") from None
+    return None
+
+
+def validators(lines: Sequence[str], quoted: Sequence[str]) -> list[Validator]:
+    """The checks of `--check` and `--quoted`.
+
+    Args:
+        lines: each a `module:function`, or a command that gets the answer on its stdin.
+        quoted: fields whose value must occur in the prompt.
+
+    Raises:
+        ConfigError: there is no such module, function or program.
+    """
+    found: list[Validator] = [
+        _load(line, "--check") if _REFERENCE.fullmatch(line) else checks.command(line) for line in lines
+    ]
+    return [*found, checks.quoted(*quoted)] if quoted else found
+
+
+def _argument(argument: str) -> str:
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"the prompt is no UTF-8: character {error.start}", mend="see the terminal's locale"
+        ) from None
+    return argument
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return path.expanduser().read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name} is no UTF-8: byte {error.start}", mend="convert it to UTF-8") from None
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    try:
+        schema = json.loads(_decoded(_file(path), str(path)))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ContractError(f"{path} is no JSON: {str(error).lower()}") from None
+    if not isinstance(schema, dict):
+        raise ContractError(f"{path} is no JSON Schema: it holds no object at its top")
+    return schema
+
+
+def _load(reference: str, option: str) -> Any:
+    """What `module:name` names, with the working folder first on the way, as for `python -m`."""
+    if not _REFERENCE.fullmatch(reference):
+        raise ConfigError(f"{option} {reference!r} names nothing", mend="write module:Name")
+    module, _, path = reference.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0]):
+            mend = "it is looked for in this folder, then among what is installed"
+            raise ConfigError(f"{option}: there is no module {error.name!r}", mend=mend) from None
+        raise ConfigError(
+            f"{option}: importing {module!r} raised {type(error).__name__}",
+            mend="see that it imports from this folder, or set RUNG_DEBUG=1 for the traceback",
+        ) from error
+    finally:
+        # behind everything else: what it imports later is found, and no file here stands in for a library
+        sys.path.remove(here)
+        sys.path.append(here)
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise ConfigError(f"{option}: {module!r} has no {name!r}", mend=_nearest(name, found)) from None
+    return found
+
+
+def _nearest(name: str, holder: Any) -> str:
+    close = difflib.get_close_matches(name, dir(holder), n=1)
+    return f"did you mean {close[0]!r}?" if close else "write module:Name"

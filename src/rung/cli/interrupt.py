@@ -1,0 +1,109 @@
+"""Ctrl-C at any moment: exit 130, nothing left running, no traceback.
+
+The work runs on a thread of its own, and the main thread only waits. So a signal never raises in the middle of
+somebody's code: it cancels what has asked to be cancelled, and then the process ends whatever the work is doing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import NoReturn
+
+CODE = 130
+_GRACE = 3.0
+"""Seconds for the work to end by itself; it needs about 0.2."""
+# On Windows a wait without a limit isn't interrupted by a signal.
+_TICK = 0.1 if sys.platform == "win32" else None
+
+
+class Interrupts:
+    """Who wants to know of Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+        self._set = False
+
+    def on(self, callback: Callable[[], None]) -> None:
+        """Call `callback` at Ctrl-C, at once if that has been.
+
+        Args:
+            callback: must be quick; the process waits a little for what it stops.
+        """
+        with self._lock:
+            self._callbacks.append(callback)
+            now = self._set
+        if now:
+            callback()
+
+    def tell(self) -> bool:
+        """Tell everybody; whether there was anybody."""
+        with self._lock:
+            self._set = True
+            callbacks = tuple(self._callbacks)
+        for callback in callbacks:
+            callback()
+        return bool(callbacks)
+
+
+def run(work: Callable[[Interrupts], int]) -> int:
+    """Do the work; its exit code, unless Ctrl-C ends the process first.
+
+    Args:
+        work: returns an exit code.
+    """
+    news: SimpleQueue[int | None] = SimpleQueue()  # a code, or `None` for Ctrl-C; putting is safe in a signal handler
+    interrupts = Interrupts()
+    _on_signal(lambda: news.put(None))
+
+    def thread() -> None:
+        code = 1
+        try:
+            code = work(interrupts)
+        finally:
+            news.put(code)
+
+    threading.Thread(target=thread, name="rung-command", daemon=True).start()
+    code = _next(news, _TICK)
+    if code is None:
+        if interrupts.tell():
+            _wait(news)
+        _end()
+    _on_signal(lambda: os._exit(CODE))  # the interpreter's own end must not print a traceback either
+    return code
+
+
+def _on_signal(react: Callable[[], None]) -> None:
+    # A program started in the background of a script ignores Ctrl-C, and should.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: react())
+
+
+def _next(news: SimpleQueue[int | None], tick: float | None) -> int | None:
+    while True:
+        try:
+            return news.get(timeout=tick)
+        except Empty:
+            continue
+
+
+def _wait(news: SimpleQueue[int | None]) -> None:
+    """Until the work ends, the grace is over, or Ctrl-C comes again."""
+    try:
+        news.get(timeout=_GRACE)
+    except Empty:
+        pass
+
+
+def _end() -> NoReturn:
+    try:
+        os.write(2, b"interrupted\n")
+    except OSError:
+        pass
+    # Not `sys.exit`: the work's thread may be anywhere, and the interpreter would wait for what it left behind.
+    os._exit(CODE)

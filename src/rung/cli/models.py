@@ -1,0 +1,168 @@
+"""`rung models`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rung.limits import Cancel
+    from rung.store import ModelFile
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def commands() -> typer.Typer:
+    """The group of commands."""
+    group = typer.Typer(rich_markup_mode=None, epilog="Example: rung models pull smollm2-135m")
+    group.callback()(_models)
+    group.command("list", short_help="List models, and which are here.", epilog="Example: rung models list")(list_)
+    group.command(
+        "pull", short_help="Fetch models.", epilog="Example: rung models pull smollm2-135m qwen2.5-coder-1.5b"
+    )(pull)
+    group.command("verify", short_help="Check model files.", epilog="Example: rung models verify smollm2-135m")(verify)
+    return group
+
+
+def _models() -> None:
+    """List, fetch and check model files. RUNG_MODELS_DIR says where they lie."""
+
+
+def list_(context: typer.Context, json: _Json = False) -> None:
+    """List the models that can be had, and which of them are on this machine."""
+    from rung import guard
+    from rung.store import models, readable
+    from rung.types import Zone
+
+    guard.install(Zone.HOST)
+    listed = models()
+    if context.obj.output.json:
+        rows = [
+            {
+                "name": it.model.name,
+                "size": it.model.size,
+                "licence": it.model.licence,
+                "note": it.model.note,
+                "path": None if it.file is None else str(it.file.path),
+            }
+            for it in listed
+        ]
+        context.obj.output.object({"status": "ok", "models": rows})
+        return
+    heads = ("model", "size", "licence", "here")
+    cells = [
+        (
+            it.model.name,
+            "-" if it.model.size is None else readable(it.model.size),
+            it.model.licence or "-",
+            "no" if it.file is None else "yes",
+        )
+        for it in listed
+    ]
+    widths = [max(len(row[i]) for row in (heads, *cells)) for i in range(len(heads))]
+    notes = ["", *(it.model.note for it in listed)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), note]).rstrip()
+        for row, note in zip((heads, *cells), notes, strict=True)
+    ]
+    context.obj.output.answer("\n".join(lines))
+
+
+def pull(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="A model of `rung models list`.")],
+    json: _Json = False,
+) -> None:
+    """Fetch models, check their sha256, and print where they lie.
+
+    What is there is checked and kept; what was cut off goes on where it stopped. Asking for a model is consent to
+    fetch it, whatever the reach. RUNG_OFFLINE and the system's policy still forbid it.
+    """
+    from rung.cli.pulling import Pulling
+    from rung.store import pull as fetch
+
+    cancel = _cancel(context)
+    _demand_network(names)
+    with Pulling(context.obj.output) as pulling:
+        files = [fetch(name, progress=pulling.show, cancel=cancel) for name in names]
+    if context.obj.output.json:
+        context.obj.output.object({"status": "ok", "models": [_file(file) for file in files]})
+    else:
+        context.obj.output.answer("\n".join(str(file.path) for file in files))
+
+
+def verify(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="A model; all that are on this machine where none is named."),
+    ] = None,
+    json: _Json = False,
+) -> int:
+    """Hash model files again and compare with what was pinned. Exit code 1 where one is damaged."""
+    from rung import guard
+    from rung.errors import ChecksumMismatch
+    from rung.store import models
+    from rung.store import verify as check
+    from rung.types import Zone
+
+    guard.install(Zone.HOST)
+    output, cancel = context.obj.output, _cancel(context)
+    chosen = names or [it.model.name for it in models() if it.file is not None]
+    if not chosen:
+        output.say("no model is on this machine; run `rung models pull smollm2-135m`")
+    results: list[dict[str, Any]] = []
+    for name in chosen:
+        try:
+            file = check(name, cancel=cancel)
+        except ChecksumMismatch as error:
+            results.append({"name": name, "status": "damaged"})
+            output.say(f"rung: {error}")
+        else:
+            results.append({"status": "ok", **_file(file)})
+        if not output.json:
+            output.answer(f"{name}: {results[-1]['status']}")
+    damaged = any(result["status"] != "ok" for result in results)
+    if output.json:
+        output.object({"status": "damaged" if damaged else "ok", "models": results})
+    return int(damaged)
+
+
+def _cancel(context: typer.Context) -> Cancel:
+    from rung.limits import Cancel
+
+    cancel = Cancel()
+    context.obj.interrupts.on(cancel.set)
+    return cancel
+
+
+def _demand_network(names: Sequence[str]) -> None:
+    """See that the models exist, and that the system allows to fetch those that aren't here.
+
+    Raises:
+        ModelNotFound: no such model.
+        Offline: the policy forbids it. What the environment forbids, the store says.
+    """
+    from rung import guard
+    from rung.config import farthest
+    from rung.errors import Offline
+    from rung.store import models, user_store
+    from rung.store.files import wanted
+    from rung.types import Zone
+
+    limit = farthest()
+    guard.install(limit.value)
+    store = user_store()
+    here = {it.model.name for it in models() if it.file is not None}
+    for name in names:
+        model = wanted(name, store)
+        if limit.origin.source == "policy" and limit.value < Zone.INTERNET and model.name not in here:
+            raise Offline(
+                f"{name!r} would have to be fetched, and {limit.origin.where} holds the reach to {limit.value}"
+            )
+
+
+def _file(file: ModelFile) -> dict[str, Any]:
+    return {"name": file.name, "path": str(file.path), "size": file.size, "sha256": file.sha256}

@@ -1,0 +1,41 @@
+"""Which tier is at work, on one line of a terminal that is gone again when there is something to say."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from rung.cli.output import plain, write
+from rung.types import AttemptEnded, AttemptStarted, Event
+
+
+class Progress:
+    """The line.
+
+    Args:
+        shown: whether anybody reads along.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._width = 0
+
+    def show(self, event: Event) -> None:
+        """Follow what happens."""
+        if isinstance(event, AttemptStarted):
+            self._draw(f"{event.tier} is answering (attempt {event.number}) …")
+        elif isinstance(event, AttemptEnded):
+            self._draw("")
+
+    def _draw(self, text: str) -> None:
+        if self._shown:
+            line = plain(text).replace("\n", " ")
+            # overwritten with blanks and not erased by a control sequence, which not every console knows
+            write(f"\r{' ' * self._width}\r{line}")
+            self._width = len(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._width:
+            self._draw("")

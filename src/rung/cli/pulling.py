@@ -1,0 +1,77 @@
+"""A progress bar for `rung models pull`, on a terminal and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from rung.cli.output import Output, plain
+from rung.store import Phase, Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+
+class Pulling:
+    """Shows how pulls go.
+
+    Args:
+        output: where to; a source that failed is told in any case.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._bars: Bars | None = _bars() if output.talks else None
+        self._tasks: dict[str, TaskID] = {}
+        self._last: tuple[str, Phase, str] | None = None
+
+    def show(self, progress: Progress) -> None:
+        """Follow a pull."""
+        if progress.phase == "source_failed":
+            self._say(f"{progress.source}: {progress.detail}; trying the next source")
+        elif self._bars is not None:
+            self._draw(self._bars, progress)
+
+    def _say(self, text: str) -> None:
+        if self._bars is None:
+            self._output.say(text)
+        else:
+            self._bars.console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
+
+    def _draw(self, bars: Bars, progress: Progress) -> None:
+        step = (progress.model, progress.phase, progress.source)
+        task = self._tasks.get(progress.model)
+        if task is None:
+            task = self._tasks[progress.model] = bars.add_task("", total=progress.total, what="", model=progress.model)
+        elif step != self._last:
+            bars.reset(task)
+        self._last = step
+        what = {"waiting": "waiting for another pull", "checking": "checking sha256"}.get(
+            progress.phase, progress.phase
+        )
+        bars.update(task, completed=progress.done, total=progress.total, what=what)
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+
+def _bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    return Bars(
+        TextColumn("{task.fields[model]}", markup=False),
+        TextColumn("{task.fields[what]}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

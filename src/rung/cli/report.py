@@ -1,0 +1,129 @@
+"""What came of a request, told to a person or to a program."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from rung.errors import Offline, StoreError, TierUnavailable
+from rung.types import Attempt, Outcome, Usage, Verdict
+
+UNRESOLVED, UNAVAILABLE = 3, 4
+_ABSENT = (TierUnavailable, StoreError, Offline)
+
+
+def as_json(outcome: Outcome[Any]) -> dict[str, Any]:
+    """The object of `--json`."""
+    return {
+        "status": "accepted" if outcome.accepted else "unresolved",
+        "value": to_jsonable_python(outcome.value),
+        "text": outcome.text,
+        "tier": outcome.tier,
+        "checked_by": list(outcome.checked_by),
+        "left_machine": outcome.left_machine,
+        "cost_usd": _number(outcome.cost),
+        "usage": _usage(outcome.usage),
+        "seconds": round(outcome.seconds, 3),
+        "reason": outcome.reason,
+        "attempts": [_attempt(a) for a in outcome.attempts],
+    }
+
+
+def _attempt(a: Attempt) -> dict[str, Any]:
+    candidate = a.candidate
+    return {
+        "number": a.number,
+        "tier": a.tier,
+        "model": candidate.model if candidate else None,
+        "zone": str(a.zone),
+        "verdict": None if a.verdict is None else str(a.verdict),
+        "reason": a.reason,
+        "issues": [{"path": i.path, "message": i.message, "code": i.code} for i in a.issues],
+        "text": a.text,
+        "finish": candidate.finish if candidate else None,
+        "constraint": candidate.constraint if candidate else None,
+        "seconds": round(a.seconds, 3),
+        "ttft": None if a.ttft is None else round(a.ttft, 3),
+        "usage": _usage(a.usage),
+        "cost_usd": _number(a.cost),
+        "confidence": a.confidence,
+    }
+
+
+def _usage(usage: Usage) -> dict[str, int | None]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+
+
+def _number(amount: Decimal | None) -> float | int | None:
+    if amount is None:
+        return None
+    return int(amount) if amount == amount.to_integral_value() else float(amount)
+
+
+def hint(outcome: Outcome[Any]) -> str | None:
+    """A line for an answer that nothing vouches for but its own shape; `None` where something does."""
+    last = outcome.attempts[-1]
+    enforced = last.candidate is not None and last.candidate.constraint != "none"
+    if not outcome.checked_by:
+        what = "nothing checked what this text says"
+    elif set(outcome.checked_by) == {"schema"} and enforced:
+        what = "only the shape of this answer was checked, which the tier enforces anyway"
+    else:
+        return None
+    field = "--quoted FIELD or " if isinstance(to_jsonable_python(outcome.value), dict) else ""
+    return f"hint: {what}; {field}--check CMD would send a wrong answer up"
+
+
+def exit_code(outcome: Outcome[Any]) -> int:
+    """3, or 4 where no attempt could start because every tier that may be used is unavailable."""
+    refused = (Verdict.SKIP, Verdict.STOP)
+    tried = [a for a in outcome.attempts if a.error is not None or a.verdict not in refused or a.answered]
+    absent = tried and all(isinstance(a.error, _ABSENT) for a in tried)
+    return UNAVAILABLE if absent else UNRESOLVED
+
+
+def unresolved(outcome: Outcome[Any], *, trace: bool) -> str:
+    """Why no answer was accepted, tier by tier, and what would mend it.
+
+    Args:
+        outcome: without an accepted answer.
+        trace: whether the trace, with every issue, was shown already.
+    """
+    lines = ["rung: no answer was accepted"]
+    lines += [f"  {a.tier}: {_why(a)}" for a in outcome.attempts]
+    if outcome.reason == "deadline":
+        lines.append("  the time was up; give more with --max-seconds")
+    if outcome.best is not None:
+        also = "" if trace else ", --trace shows what was wrong with them"
+        lines.append(f"  --json shows the rejected answers{also}")
+    return "\n".join(lines)
+
+
+def _why(a: Attempt) -> str:
+    """Without a word of the answer, which an issue's message may quote."""
+    if a.error is not None:
+        return f"{a.error.message}; {a.error.mend}" if a.error.mend else a.error.message
+    if a.issues:
+        codes = [(i.code.partition("(")[0], i.path) for i in a.issues]
+        where = dict.fromkeys(f"{code} at {path}" if path else code for code, path in codes)
+        return f"rejected ({', '.join(where)}), {_next(a)}"
+    mend = {
+        "beyond_reach": f"; --reach {a.zone} allows it",
+        "consent_refused": f'; --reach {a.zone} allows it, or consent = "always" in the tier\'s table',
+        "over_budget": "; a higher --max-cost, or another budget in the configuration, allows it",
+        "local_unavailable": '; paid_after = "any_failure" in the configuration allows it',
+        "low_confidence": "; a lower min_confidence accepts it",
+    }
+    detail = a.detail or {"low_confidence": "the model wasn't sure enough"}.get(a.reason, a.reason)
+    return f"{detail}{mend.get(a.reason, '')}"
+
+
+def _next(a: Attempt) -> str:
+    after = {
+        Verdict.REPAIR: "sent back for repair",
+        Verdict.RETRY: "tried again with more room",
+        Verdict.ESCALATE: "sent up",
+    }
+    return after.get(a.verdict, "nothing left to try") if a.verdict else ""

@@ -1,0 +1,98 @@
+"""The table of `--trace`: every attempt on a line, what was wrong with it beneath."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rung.ladder import Ladder
+from rung.tier import Travels
+from rung.types import Attempt, Outcome, Usage, Zone
+
+_GAP = "  "
+_UNKNOWN = "-"
+
+
+def table(outcome: Outcome[Any], ladder: Ladder) -> str:
+    """The trace of a request, aligned for a terminal and as readable in a file.
+
+    Args:
+        outcome: of the request.
+        ladder: that answered it; its tiers know where a prompt goes.
+    """
+    columns = {
+        "#": [str(a.number) for a in outcome.attempts],
+        "tier": [a.tier for a in outcome.attempts],
+        "verdict": [str(a.verdict) for a in outcome.attempts],
+        "reason": [a.reason for a in outcome.attempts],
+        "TTFT": [_seconds(a.ttft) for a in outcome.attempts],
+        "seconds": [_seconds(a.seconds if a.sent or a.error else None) for a in outcome.attempts],
+        "tokens in": [_count(a.usage.input_tokens) for a in outcome.attempts],
+        "out": [_count(a.usage.output_tokens) for a in outcome.attempts],
+    }
+    if outcome.cost or any(a.cost is None for a in outcome.attempts):
+        columns["cost"] = [_UNKNOWN if a.cost is None else f"${a.cost:f}" for a in outcome.attempts]
+    if any(a.confidence is not None for a in outcome.attempts):
+        columns["confidence"] = [_UNKNOWN if a.confidence is None else f"{a.confidence:.2f}" for a in outcome.attempts]
+    rows = _aligned(columns)
+    lines = [next(rows)]
+    for attempt, row in zip(outcome.attempts, rows, strict=True):
+        lines += [row, *(f"     {detail}" for detail in _details(attempt))]
+    return "\n".join([*lines, "", *_summary(outcome, ladder)])
+
+
+def _details(attempt: Attempt) -> Iterator[str]:
+    for issue in attempt.issues:
+        yield f"{issue} ({issue.code.partition('(')[0]})".replace("\n", "\n     ")
+    if attempt.detail:
+        yield attempt.detail
+    if attempt.load_seconds >= 0.05:
+        yield f"loading the model took {attempt.load_seconds:.1f} s"
+    if attempt.consent:
+        yield f"allowed by {attempt.consent}"
+    yield from attempt.notes
+
+
+def _summary(outcome: Outcome[Any], ladder: Ladder) -> list[str]:
+    vouched = ", ".join(outcome.checked_by) or "nothing but the checks of plain text"
+    accepted = f"accepted: {outcome.tier}, checked by {vouched}" if outcome.accepted else "accepted: none"
+    cost = "" if outcome.cost == 0 else f", {'an unknown cost' if outcome.cost is None else f'${outcome.cost:f}'}"
+    return [
+        accepted,
+        f"in all: {outcome.seconds:.1f} s, {_tokens(outcome.usage)}{cost}",
+        f"left this machine: {_left(outcome, ladder)}",
+    ]
+
+
+def _left(outcome: Outcome[Any], ladder: Ladder) -> str:
+    if outcome.left_machine is False:
+        return "no"
+    tiers = {rung.tier.name: rung.tier for rung in ladder.rungs}
+    gone = [tiers[a.tier] for a in outcome.attempts if a.sent and a.stays_here is not True]
+    beyond = [tier for tier in gone if tier.zone > Zone.HOST] or gone
+    places = ", ".join(dict.fromkeys(t.destination if isinstance(t, Travels) else t.name for t in beyond))
+    return f"handed to {places}" if outcome.left_machine is None else f"yes, to {places}"
+
+
+def _tokens(usage: Usage) -> str:
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return "an unknown number of tokens"
+    return f"{usage.input_tokens:,} tokens in and {usage.output_tokens:,} out"
+
+
+def _seconds(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.2f}"
+
+
+def _count(value: int | None) -> str:
+    return _UNKNOWN if value is None else f"{value:,}"
+
+
+def _aligned(columns: dict[str, list[str]]) -> Iterator[str]:
+    """Heading and rows. Names and words begin, numbers end at the same place."""
+    widths = {head: max(len(text) for text in (head, *cells)) for head, cells in columns.items()}
+    words = ("tier", "verdict", "reason")
+    for n in range(-1, len(columns["#"])):
+        cells = [(head, head if n < 0 else column[n]) for head, column in columns.items()]
+        shown = [cell.ljust(widths[head]) if head in words else cell.rjust(widths[head]) for head, cell in cells]
+        yield _GAP.join(shown).rstrip()

@@ -1,0 +1,191 @@
+"""The configuration in force: frozen values, each with where it came from, and the ladder that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rung.config.consent import Consenting
+from rung.config.document import Document, Setting
+from rung.config.tables import PolicyTable, RungTable, TierTable
+from rung.config.tiers import build, hosts, is_ours
+from rung.engine import Consent, PaidAfter
+from rung.errors import ConfigError, TierUnavailable
+from rung.ladder import Ladder
+from rung.limits import Budget
+from rung.settings import nearest
+from rung.tier import Rung, Travels
+from rung.types import Zone
+
+DEFAULT_MODELS = ("smollm2-135m", "qwen2.5-coder-1.5b")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration in force.
+
+    Args:
+        reach: how far a prompt may travel.
+        paid_after: whether money may be spent after any failure, or only after the local tiers answered.
+        seconds: wall time of one request; `None` sets no limit.
+        tokens: of one request; `None` sets no limit.
+        money: US dollars of one request; `None` sets no limit.
+        tiers: as the files have them; empty where none has any.
+        policy: what the system allows.
+        policy_file: where that stands, if it does.
+        files: that were read, the one with the most to say first.
+        denied: what an untrusted project file asked for at the top level and did not get.
+        notes: sentences about what the person asked for and does not get.
+    """
+
+    reach: Setting[Zone]
+    paid_after: Setting[PaidAfter]
+    seconds: Setting[float | None]
+    tokens: Setting[int | None]
+    money: Setting[Decimal | None]
+    tiers: Setting[tuple[TierTable, ...]]
+    policy: PolicyTable
+    policy_file: Path
+    files: tuple[Document, ...]
+    denied: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def project(self) -> Document | None:
+        """The project file, where there is one."""
+        return next((f for f in self.files if f.origin.source == "project file"), None)
+
+    def ladder(self, *, only: Collection[str] = (), consent: Consent | None = None) -> Ladder:
+        """The ladder that the configuration describes. Loads no model and opens no connection.
+
+        Args:
+            only: names of the tiers to use; all of them where it is empty.
+            consent: asks a person about a hop, where the reach comes from a file. Without it such a hop is refused,
+                unless its tier says `consent = "always"`.
+
+        Raises:
+            ConfigError: a tier is unknown or wrong, or the project file is not trusted with what it asks for.
+            TierUnavailable: there is no tier in any file, and no model on this machine.
+        """
+        tables = self._chosen(only)
+        self._demand_trust(tables)
+        rungs = self._build(tables)
+        self._judge(self._far(rungs))
+        always = frozenset(t.rung.name for t in tables if t.rung.consent == "always")
+        return Ladder(
+            *rungs,
+            reach=self.reach.value,
+            budget=Budget(self.seconds.value, self.tokens.value, self.money.value),
+            consent=Consenting(self.reach.origin.source == "option", always, consent),
+            paid_after=self.paid_after.value,
+        )
+
+    def hosts(self, ladder: Ladder) -> frozenset[str] | None:
+        """The names and addresses that the tiers of a ladder connect to; `None` where a tier beyond this machine
+        doesn't tell."""
+        named = [hosts(rung.tier) for rung in ladder.rungs if rung.tier.zone > Zone.HOST]
+        return None if None in named else frozenset().union(*(n for n in named if n is not None))
+
+    def asks(self) -> tuple[str, ...]:
+        """What the project file asks for that only a trusted one gets; nothing where it is trusted.
+
+        Raises:
+            ConfigError: a tier is unknown or wrong.
+        """
+        if not self._untrusted:
+            return ()
+        asked = self._asked(self.tiers.value)
+        ours = [t for t in self._own_tiers if is_ours(t.rung.kind)]
+        return (*asked, *self._far(self._build(tuple(ours))))
+
+    def default_tiers(self) -> tuple[TierTable, ...]:
+        """The tiers of a person who configured none, as far as their models are on this machine."""
+        from rung.store import models
+
+        there = {listed.model.name for listed in models() if listed.file is not None}
+        return tuple(
+            TierTable(RungTable(name=name, kind="llama"), {"model": name}, f"tier {name!r}")
+            for name in DEFAULT_MODELS
+            if name in there
+        )
+
+    def _chosen(self, only: Collection[str]) -> tuple[TierTable, ...]:
+        tables = self.tiers.value or self.default_tiers()
+        if not tables:
+            raise _nothing_there()
+        known = [t.rung.name for t in tables]
+        for name in only:
+            if name not in known:
+                raise ConfigError(f"no tier is called {name!r}", mend=nearest(name, known))
+        return tuple(t for t in tables if not only or t.rung.name in only)
+
+    @property
+    def _untrusted(self) -> bool:
+        return self.project is not None and not self.project.trusted
+
+    @property
+    def _own_tiers(self) -> tuple[TierTable, ...]:
+        """The tiers in force that come from an untrusted project file."""
+        if self.project is None or self.project.trusted or self.tiers.origin != self.project.origin:
+            return ()
+        return self.tiers.value
+
+    def _build(self, tables: tuple[TierTable, ...]) -> list[Rung]:
+        return [build(table, self.policy, str(self.policy_file)) for table in tables]
+
+    def _demand_trust(self, tables: tuple[TierTable, ...]) -> None:
+        if self._untrusted:
+            self._judge(self._asked(tables))
+
+    def _judge(self, asked: tuple[str, ...]) -> None:
+        if asked and self.project is not None:
+            raise ConfigError(
+                f"{self.project.path} is not trusted, and asks to {'; to '.join(asked)}",
+                mend=f"look at it, then run `rung config trust {self.project.path}`",
+            )
+
+    def _asked(self, tables: tuple[TierTable, ...]) -> tuple[str, ...]:
+        """What can be told without making a tier of a stranger's table."""
+        asked = list(self.denied)
+        if self.project is not None and self.project.foreign:
+            asked.append("be read although it belongs to another user")
+        own = self._own_tiers
+        for table in tables:
+            if table in own:
+                asked += _tier_asks(table.rung, table.settings)
+        return tuple(asked)
+
+    def _far(self, rungs: list[Rung]) -> tuple[str, ...]:
+        """The tiers of an untrusted project file that lie beyond this machine."""
+        own = {t.rung.name for t in self._own_tiers}
+        return tuple(
+            f"send prompts to {_destination(rung)} (tier {rung.tier.name!r})"
+            for rung in rungs
+            if rung.tier.name in own and rung.tier.zone > Zone.HOST
+        )
+
+
+def _tier_asks(rung: RungTable, settings: Mapping[str, Any]) -> list[str]:
+    asked = []
+    key = settings.get("api_key")
+    if isinstance(key, Mapping):
+        asked.append(f"read the environment variable {key.get('env')} (tier {rung.name!r})")
+    if settings.get("stays_here"):
+        asked.append(f"vouch that an endpoint keeps prompts on this machine (tier {rung.name!r})")
+    if not is_ours(rung.kind):
+        asked.append(f"use the tier kind {rung.kind!r} of another package (tier {rung.name!r})")
+    return asked
+
+
+def _destination(rung: Rung) -> str:
+    return rung.tier.destination if isinstance(rung.tier, Travels) else f"a tier in the zone {rung.tier.zone}"
+
+
+def _nothing_there() -> TierUnavailable:
+    from rung.store import models
+
+    smallest = next(listed.model for listed in models() if listed.model.name == DEFAULT_MODELS[0])
+    return TierUnavailable("no tier is configured and no model is on this machine", mend=smallest.pull)

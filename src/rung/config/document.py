@@ -1,0 +1,121 @@
+"""One configuration file, read: what it says, where it lies, and whether the user trusts it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from rung.config.tables import FileTable, TierTable, tier_tables
+from rung.errors import ConfigError
+from rung.settings import Settings, read
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Settings)
+Source = Literal["default", "user file", "project file", "named file", "environment", "option", "policy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from.
+
+    Args:
+        source: the layer.
+        where: the file or the variable, where there is one.
+    """
+
+    source: Source
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.where}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """A value and where it came from."""
+
+    value: T
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A configuration file.
+
+    Args:
+        path: absolute, without links.
+        origin: which layer it is.
+        sha256: of its bytes, in hexadecimal.
+        table: what it says.
+        tiers: its tiers.
+        trusted: whether it may ask for what only the user can grant.
+        foreign: whether it belongs to another user, who may have put it in the way.
+    """
+
+    path: Path
+    origin: Origin
+    sha256: str
+    table: FileTable
+    tiers: tuple[TierTable, ...]
+    trusted: bool
+    foreign: bool
+
+
+def read_table(path: Path, model: type[M]) -> tuple[M, str]:
+    """A TOML file as settings, and the sha256 of its bytes.
+
+    Args:
+        path: the file.
+        model: which settings there are.
+
+    Raises:
+        ConfigError: it can't be read, is no TOML, or says something unknown or wrong.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {(error.strerror or str(error)).lower()}") from None
+    return read(model, _parse(content, path), str(path)), hashlib.sha256(content).hexdigest()
+
+
+def _parse(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no UTF-8: byte {error.start}", mend="save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        raise ConfigError(f"{path} is no TOML: {message[:1].lower()}{message[1:]}") from None
+    if isinstance(values.get("tier"), dict):
+        raise ConfigError(f"{path}: 'tier' is no list of tables", mend="write [[tier]]")
+    return values
+
+
+def open_document(path: Path, source: Source, *, trusted: bool | None = None, recorded: str | None = None) -> Document:
+    """The configuration file at `path`.
+
+    Args:
+        path: the file.
+        source: which layer it is.
+        trusted: whether it is trusted whatever it says; `None` asks the record.
+        recorded: sha256 of the content that the user trusts; `None` where there is none.
+
+    Raises:
+        ConfigError: it can't be read or is wrong.
+    """
+    path = path.resolve()
+    table, sha256 = read_table(path, FileTable)
+    return Document(
+        path=path,
+        origin=Origin(source, str(path)),
+        sha256=sha256,
+        table=table,
+        tiers=tier_tables(table.tier, str(path)),
+        trusted=sha256 == recorded if trusted is None else trusted,
+        foreign=sys.platform != "win32" and path.stat().st_uid not in (0, os.geteuid()),
+    )

@@ -1,0 +1,207 @@
+"""Putting the layers of configuration together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from rung.config.config import Config
+from rung.config.document import Document, Origin, Setting, open_document, read_table
+from rung.config.places import Places
+from rung.config.tables import FileTable, PolicyTable, TierTable
+from rung.config.trust import recorded
+from rung.engine import PaidAfter
+from rung.errors import ConfigError
+from rung.guard import offline
+from rung.limits import Budget, Money, usd
+from rung.types import Zone
+
+T = TypeVar("T")
+_DEFAULT = Origin("default")
+_OPTION = Origin("option")
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    reach: Zone | None = None,
+    seconds: float | None = None,
+    tokens: int | None = None,
+    money: Money | None = None,
+    project: str | os.PathLike[str] | None = None,
+    places: Places | None = None,
+) -> Config:
+    """The configuration in force.
+
+    Args:
+        path: the only file to read; naming it is trusting it. `None` looks for a project file and the user's.
+        reach: how far a prompt may travel. Giving it is consent.
+        seconds: wall time of each request.
+        tokens: tokens of each request.
+        money: US dollars of each request.
+        project: the project file, where it is not the one that would be found. Naming it here doesn't trust it.
+        places: where to look; this user's places by default.
+
+    Raises:
+        ConfigError: a file can't be read, or something in it or in the environment is unknown or wrong.
+    """
+    places = places or Places.standard()
+    policy = _policy(places.policy)
+    files = _files(places, path, project)
+    layers = _Layers(files, [])
+    chosen_reach = _reach(layers, reach, policy, places)
+    paid_after: Setting[PaidAfter] = layers.pick(
+        "paid_after", lambda t: t.paid_after, "local_answers", looser=lambda new, old: new == "any_failure" != old
+    )
+    amount = None if money is None else usd(money, "money")
+    Budget(seconds, tokens)  # refuses what is no limit
+    return Config(
+        reach=chosen_reach,
+        paid_after=paid_after,
+        seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds, None),
+        tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens, None),
+        money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, None, looser=_more_money),
+        tiers=_tiers(files),
+        policy=policy,
+        policy_file=places.policy,
+        files=tuple(files),
+        denied=tuple(layers.denied),
+        notes=_notes(chosen_reach, reach),
+    )
+
+
+def farthest(places: Places | None = None) -> Setting[Zone]:
+    """How far anything may travel whatever the person wants: the system's policy and the environment's switch.
+
+    Raises:
+        ConfigError: the policy can't be read or is wrong.
+    """
+    places = places or Places.standard()
+    return _held(Setting(Zone.INTERNET, _DEFAULT), _policy(places.policy), places)
+
+
+def _policy(path: Path) -> PolicyTable:
+    # Not `exists`, which is false for what can't be looked at: such a policy must stop everything, not nothing.
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return PolicyTable()
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {(error.strerror or str(error)).lower()}") from None
+    return read_table(path, PolicyTable)[0]
+
+
+def _files(
+    places: Places, path: str | os.PathLike[str] | None, project: str | os.PathLike[str] | None
+) -> list[Document]:
+    """The files in force, the one with the most to say first."""
+    if path is not None:
+        return [open_document(Path(path).expanduser(), "named file", trusted=True)]
+    found = []
+    nearest = Path(project).expanduser() if project is not None else places.project()
+    if nearest is not None:
+        found.append(open_document(nearest, "project file", recorded=recorded(nearest, places)))
+    if places.user.exists():
+        found.append(open_document(places.user, "user file", trusted=True))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """The files, and what an untrusted one asked for in vain."""
+
+    files: Sequence[Document]
+    denied: list[str]
+
+    def pick(
+        self,
+        key: str,
+        get: Callable[[FileTable], T | None],
+        default: T,
+        looser: Callable[[T, T], bool] = lambda new, old: False,
+    ) -> Setting[T]:
+        """A value by precedence.
+
+        Args:
+            key: its name, for what is denied.
+            get: takes it out of a file.
+            default: where no file has it.
+            looser: whether a value lets more happen than the one below it, which only a trusted file may do.
+        """
+        found = Setting(default, _DEFAULT)
+        for file in reversed(self.files):
+            value = get(file.table)
+            if value is None:
+                continue
+            if not file.trusted and looser(value, found.value):
+                self.denied.append(f"set {key} = {_shown(value)}")
+            else:
+                found = Setting(value, file.origin)
+        return found
+
+
+def _reach(layers: _Layers, option: Zone | None, policy: PolicyTable, places: Places) -> Setting[Zone]:
+    if option is not None:
+        found = Setting(Zone(option), _OPTION)
+    else:
+        found = layers.pick(
+            "reach",
+            lambda t: None if t.reach is None else Zone.parse(t.reach),
+            Zone.HOST,
+            looser=lambda new, old: new > old,
+        )
+        found = _tighter(found, os.environ.get("RUNG_REACH"), Origin("environment", "RUNG_REACH"))
+    return _held(found, policy, places)
+
+
+def _held(found: Setting[Zone], policy: PolicyTable, places: Places) -> Setting[Zone]:
+    found = _tighter(found, policy.reach, Origin("policy", str(places.policy)))
+    return _tighter(found, "host" if offline() else None, Origin("environment", _switch()))
+
+
+def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting[Zone]:
+    if not limit:
+        return found
+    try:
+        zone = Zone.parse(limit)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error.message}", mend=error.mend) from None
+    return Setting(zone, origin) if zone < found.value else found
+
+
+def _switch() -> str:
+    return " and ".join(name for name in ("RUNG_OFFLINE", "HF_HUB_OFFLINE") if os.environ.get(name))
+
+
+def _tiers(files: Sequence[Document]) -> Setting[tuple[TierTable, ...]]:
+    for file in files:
+        if file.tiers:
+            return Setting(file.tiers, file.origin)
+    return Setting((), _DEFAULT)
+
+
+def _notes(reach: Setting[Zone], option: Zone | None) -> tuple[str, ...]:
+    """What the person asked for and doesn't get."""
+    notes = []
+    if option is not None and reach.value < option:
+        notes.append(f"the reach is {reach.value} and not {option}: {reach.origin} allows no more")
+    wish = os.environ.get("RUNG_REACH")
+    if option is None and wish and Zone.parse(wish) > reach.value:
+        notes.append(f"RUNG_REACH={wish} has no effect: the environment only tightens; use --reach")
+    return tuple(notes)
+
+
+def _given(value: T | None) -> Setting[T] | None:
+    return None if value is None else Setting(value, _OPTION)
+
+
+def _more_money(new: Decimal | None, old: Decimal | None) -> bool:
+    return old is not None and new is not None and new > old
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, Decimal) else f'"{value}"'

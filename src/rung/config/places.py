@@ -1,0 +1,71 @@
+"""Where configuration lies on this machine."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_config_path, user_data_path
+
+NAME = "rung.toml"
+_COMMON_APPDATA = 0x23
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files and folders that configuration is read from.
+
+    Args:
+        working: where the search for a project file begins.
+        home: where it ends, if it comes by.
+        user: the user's own file.
+        trusted: the record of project files that the user trusts.
+        policy: the system's policy. No option and no variable of the environment moves it.
+    """
+
+    working: Path
+    home: Path
+    user: Path
+    trusted: Path
+    policy: Path
+
+    @classmethod
+    def standard(cls) -> Places:
+        """The places of this user on this machine."""
+        return cls(
+            working=Path.cwd(),
+            home=Path.home(),
+            user=user_config_path("rung", appauthor=False) / NAME,
+            trusted=user_data_path("rung", appauthor=False) / "trusted.json",
+            policy=system_policy(),
+        )
+
+    def project(self) -> Path | None:
+        """The nearest `rung.toml` in the working folder or above it, the user's own file left out.
+
+        The search ends after a folder that holds `.git`, after the home folder, and at the root.
+        """
+        for folder in (self.working, *self.working.parents):
+            path = folder / NAME
+            if path.is_file() and not _same(path, self.user):
+                return path
+            if folder == self.home or (folder / ".git").exists():
+                return None
+        return None
+
+
+def system_policy() -> Path:
+    """The policy file: `/etc/rung/policy.toml`, on Windows `rung\\policy.toml` in the folder of all users' data."""
+    if sys.platform == "win32":
+        import ctypes
+
+        # asked of the system, because whoever starts a process chooses its %ProgramData%
+        buffer = ctypes.create_unicode_buffer(260)
+        ctypes.windll.shell32.SHGetFolderPathW(None, _COMMON_APPDATA, None, 0, buffer)
+        return Path(buffer.value or r"C:\ProgramData") / "rung" / "policy.toml"
+    return Path("/etc/rung/policy.toml")
+
+
+def _same(path: Path, other: Path) -> bool:
+    return other.exists() and path.samefile(other)

@@ -1,0 +1,126 @@
+"""What may stand in `rung.toml` and in the policy file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import Field
+
+from rung.errors import ConfigError
+from rung.settings import Settings, read
+from rung.types import FeedbackPolicy
+
+ReachName = Literal["host", "lan", "internet"]
+
+
+class BudgetTable(Settings):
+    """`[budget]`: what one request may use.
+
+    Args:
+        seconds: wall time of the whole request.
+        tokens: prompt and answer tokens of all attempts together.
+        money: US dollars of all paid attempts together.
+    """
+
+    seconds: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    money: Decimal | None = Field(default=None, ge=0)
+
+
+class FileTable(Settings):
+    """A whole `rung.toml`; what is left out is `None`.
+
+    Args:
+        reach: how far a prompt may travel.
+        paid_after: whether money may be spent after any failure, or only after the local tiers answered.
+        budget: what one request may use.
+        tier: the tiers, smallest first.
+    """
+
+    reach: ReachName | None = None
+    paid_after: Literal["local_answers", "any_failure"] | None = None
+    budget: BudgetTable = BudgetTable()
+    tier: tuple[dict[str, Any], ...] = ()
+
+
+class RungTable(Settings):
+    """What the ladder takes of a `[[tier]]`; the rest is for the tier itself.
+
+    Args:
+        name: what the tier is called in traces and by `--tier`.
+        kind: an entry point in the group `rung.tiers`.
+        repairs: how often a rejected answer goes back to the same tier.
+        min_confidence: least confidence in [0, 1] that is accepted.
+        feedback: what this tier is told of the answer rejected before.
+        max_tokens: first cap on the answer, in tokens.
+        max_cost_usd: upper bound of one request on this tier.
+        consent: `always` lets a prompt go to this tier without asking, where the reach comes from a file.
+    """
+
+    name: str = Field(min_length=1)
+    kind: str
+    repairs: int = Field(default=1, ge=0)
+    min_confidence: float | None = Field(default=None, ge=0, le=1)
+    feedback: FeedbackPolicy = "issues"
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_cost_usd: Decimal | None = Field(default=None, ge=0)
+    consent: Literal["ask", "always"] = "ask"
+
+
+class PolicyTable(Settings):
+    """The policy file. It only tightens; what is left out is left as it is.
+
+    Args:
+        reach: the farthest that a prompt may travel.
+        hosts: the only hosts beyond this machine that a tier may name.
+        kinds: the only kinds of tier.
+    """
+
+    reach: ReachName | None = None
+    hosts: frozenset[str] | None = None
+    kinds: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TierTable:
+    """One `[[tier]]`.
+
+    Args:
+        rung: what the ladder takes.
+        settings: what the tier takes, as it was written.
+        where: file and table, for errors.
+    """
+
+    rung: RungTable
+    settings: Mapping[str, Any]
+    where: str
+
+    @classmethod
+    def parse(cls, table: Mapping[str, Any], where: str) -> TierTable:
+        """The table as it stands in a file.
+
+        Raises:
+            ConfigError: a key of the ladder's is missing or wrong. The tier's own keys are not looked at.
+        """
+        name = table.get("name")
+        where = f"{where}: tier {name!r}" if isinstance(name, str) else where
+        ours = RungTable.model_fields.keys()
+        rung = read(RungTable, {key: value for key, value in table.items() if key in ours}, where)
+        return cls(rung, {key: value for key, value in table.items() if key not in ours}, where)
+
+
+def tier_tables(tables: tuple[dict[str, Any], ...], where: str) -> tuple[TierTable, ...]:
+    """All `[[tier]]` of a file.
+
+    Raises:
+        ConfigError: one of them is wrong, or two have one name.
+    """
+    found = tuple(TierTable.parse(table, f"{where}: tier {n}") for n, table in enumerate(tables, 1))
+    names = [t.rung.name for t in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{where}: two tiers are called {name!r}", mend="give one of them another name")
+    return found

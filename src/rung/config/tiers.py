@@ -1,0 +1,122 @@
+"""From a `[[tier]]` to a tier. Kinds are entry points in the group `rung.tiers`, imported when they are used."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
+
+from rung.config.tables import PolicyTable, RungTable, TierTable
+from rung.errors import ConfigError, RungError
+from rung.settings import nearest
+from rung.tier import Rung, Tier, Travels
+from rung.types import Zone
+
+GROUP = "rung.tiers"
+Factory = Callable[[str, Mapping[str, Any]], Tier]
+"""Makes a tier of its name and settings; raises `ConfigError` for what it doesn't know."""
+
+_HOST = re.compile(r"\[?(?P<host>[^\[\]\s]+?)\]?:\d+")
+_ALIKE = 0.8
+
+
+def kinds() -> dict[str, EntryPoint]:
+    """Every kind of tier that is installed, by name.
+
+    Raises:
+        ConfigError: two packages offer different tiers under one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise ConfigError(
+                f"two packages offer the tier kind {entry.name!r}: {_package(other)} and {_package(entry)}",
+                mend="uninstall one of them",
+            )
+    return found
+
+
+def is_ours(kind: str) -> bool:
+    """Whether a kind is one that comes with rung, so that it is known what its settings can do."""
+    entry = kinds().get(kind)
+    return entry is not None and entry.module.startswith("rung.tiers.")
+
+
+def build(table: TierTable, policy: PolicyTable, policy_file: str) -> Rung:
+    """The tier that a table describes, and how the ladder uses it. Sends nothing and loads no model.
+
+    Args:
+        table: one `[[tier]]`.
+        policy: which kinds and hosts are allowed.
+        policy_file: where that stands.
+
+    Raises:
+        ConfigError: the kind is unknown, a setting is, or the policy forbids the tier.
+    """
+    kind = table.rung.kind
+    if policy.kinds is not None and kind not in policy.kinds:
+        raise ConfigError(f"{table.where}: {policy_file} allows no tier of the kind {kind!r}", mend="remove the tier")
+    tier = _make(table)
+    if policy.hosts is not None and tier.zone > Zone.HOST:
+        named = hosts(tier)
+        allowed = {_plain(host) for host in policy.hosts}
+        if named is None or not named <= allowed:
+            which = ", ".join(sorted(named - allowed)) if named else "a host that it doesn't tell"
+            raise ConfigError(
+                f"{table.where}: it would reach {which}, which {policy_file} doesn't allow", mend="remove the tier"
+            )
+    return Rung(
+        tier,
+        repairs=table.rung.repairs,
+        min_confidence=table.rung.min_confidence,
+        feedback=table.rung.feedback,
+        max_tokens=table.rung.max_tokens,
+        max_cost=table.rung.max_cost_usd,
+    )
+
+
+def hosts(tier: Tier) -> frozenset[str] | None:
+    """The names and addresses that a tier connects to, by its `destination`; `None` where it doesn't tell."""
+    if not isinstance(tier, Travels):
+        return None
+    matches = [_HOST.fullmatch(part) for part in tier.destination.split(" through ")]
+    found = [_plain(match["host"]) for match in matches if match]
+    return frozenset(found) if len(found) == len(matches) else None
+
+
+def _make(table: TierTable) -> Tier:
+    name, kind = table.rung.name, table.rung.kind
+    known = kinds()
+    if kind not in known:
+        raise ConfigError(f"{table.where}: there is no tier kind {kind!r}", mend=nearest(kind, known))
+    try:
+        factory = cast("Factory", known[kind].load())
+        return factory(name, table.settings)
+    except RungError as error:
+        place = table.where.removesuffix(f": tier {name!r}")
+        raise ConfigError(f"{place}: {error.message}", mend=_hint(error, table) or error.mend) from error
+    except Exception as error:  # somebody's package; whatever it raises, the table is what the person can mend
+        raise ConfigError(
+            f"{table.where}: the kind {kind!r} of {_package(known[kind])} raised {type(error).__name__}",
+            mend="see what that package asks for, or set RUNG_DEBUG=1 for its traceback",
+        ) from error
+
+
+def _hint(error: RungError, table: TierTable) -> str:
+    """Where a tier met a key that it doesn't know, and the key is nearly one of the ladder's: which."""
+    for key in table.settings:
+        if f"unknown key {key!r}" in error.message:
+            close = difflib.get_close_matches(key, RungTable.model_fields, n=1, cutoff=_ALIKE)
+            return f"did you mean {close[0]!r}?" if close else ""
+    return ""
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".")
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.module

@@ -1,0 +1,42 @@
+"""The project files that the user trusts, by absolute path and sha256. A changed file is a stranger again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rung.config.document import Document
+from rung.config.places import Places
+from rung.errors import ConfigError
+
+
+def recorded(path: Path, places: Places) -> str | None:
+    """The sha256 of the content of `path` that the user trusts; `None` where there is none."""
+    return _read(places.trusted).get(str(path.resolve()))
+
+
+def trust(document: Document, places: Places) -> None:
+    """Trust a file with the content that was read, from now on.
+
+    Raises:
+        ConfigError: the record can't be written.
+    """
+    from rung.store.layout import write_whole
+
+    record = {**_read(places.trusted), str(document.path): document.sha256}
+    try:
+        write_whole(places.trusted, json.dumps(record, indent=2).encode())
+    except OSError as error:
+        raise ConfigError(
+            f"{places.trusted} can't be written: {(error.strerror or str(error)).lower()}",
+            mend="or name the file with --config, which trusts it for one command",
+        ) from None
+
+
+def _read(path: Path) -> dict[str, str]:
+    """The record; an unreadable one trusts nothing."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in record.items()} if isinstance(record, dict) else {}

@@ -1,0 +1,53 @@
+"""A package of somebody else's: kinds of tier that are found by entry point. It offers rung's own kinds, too, so that
+tests run from a checkout that nobody installed."""
+
+import json
+import os
+from pathlib import Path
+
+from rung.errors import TierUnavailable
+from rung.limits import Price
+from rung.settings import Settings, read
+from rung.testing import QuotingTier, Reply, ScriptedTier
+from rung.types import Usage, Zone
+
+
+class Table(Settings):
+    script: list[str] = []
+    zone: str = "host"
+    price: float | None = None
+    seconds: float = 0.0
+    constraint: str = "none"
+    destination: str | None = None
+    stays_here: bool | None = None
+    absent: str = ""
+    record: str | None = None
+
+
+def from_config(name, settings):
+    table = read(Table, settings, f"tier {name!r}")
+    zone = Zone.parse(table.zone)
+    script = [_line(text, table) for text in table.script]
+    if table.absent:
+        script = [TierUnavailable(f"{name} is not there", mend=table.absent)]
+    if table.price is None:
+        tier = ScriptedTier(name, *script, zone=zone)
+    else:
+        tier = QuotingTier(name, *script, zone=zone, price=Price(table.price, table.price))
+    if table.destination is not None:
+        tier.destination, tier.stays_here = table.destination, table.stays_here
+    return tier
+
+
+def _line(text, table):
+    def answer(call):
+        if table.record:
+            messages = [[m.role, m.text] for m in call.messages]
+            Path(table.record).write_text(json.dumps({"messages": messages, "pid": os.getpid()}), encoding="utf-8")
+        return Reply(text, seconds=table.seconds, constraint=table.constraint, usage=Usage(10, 5))
+
+    return answer
+
+
+def broken(name, settings):
+    raise KeyError(name)

@@ -1,0 +1,92 @@
+"""`rung config`."""
+
+from __future__ import annotations
+
+import json
+
+FAR = """
+reach = "internet"
+
+[[tier]]
+name = "cloud"
+kind = "openai"
+model = "m"
+api_key = { env = "CLOUD_KEY" }
+base_url = "https://api.example.com/v1"
+"""
+
+
+def test_every_value_is_shown_with_where_it_came_from(program):
+    (program.work / "rung.toml").write_text(
+        '[budget]\nseconds = 5\n[[tier]]\nname = "a"\nkind = "llama"\nmodel = "m"\n'
+    )
+    done = program("config", "show", RUNG_REACH="host")
+    lines = {line.split(" = ")[0]: line for line in done.stdout.decode().splitlines()}
+    assert done.returncode == 0
+    assert lines["reach"].endswith("# default")
+    assert lines["budget.seconds"].endswith(f"# project file {program.work / 'rung.toml'}")
+    assert lines["tier.a.model"].startswith('tier.a.model = "m"')
+    assert lines["models"].endswith("# environment RUNG_MODELS_DIR")
+
+
+def test_the_same_is_there_as_json(program):
+    config = program.config(FAR)
+    found = json.loads(program("config", "show", "--config", config, "--json").stdout)
+    assert found["values"]["reach"] == {"value": "internet", "from": f"named file {config}"}
+    assert found["files"] == [{"path": config, "layer": "named file", "trusted": True}]
+
+
+def test_no_secret_is_ever_shown(program):
+    table = """api_key = "sk-1"
+extra_body = { nested = { auth_token = "sk-2" }, headers = [{ Authorization = "sk-3" }] }
+base_url = "https://me:sk-4@api.example.com/v1"
+max_tokens = 7
+"""
+    config = program.config('[[tier]]\nname = "c"\nkind = "openai"\nmodel = "m"\n' + table)
+    for more in ([], ["--json"]):
+        done = program("config", "show", "--config", config, *more)
+        assert done.returncode == 0
+        assert b"sk-" not in done.stdout + done.stderr
+        assert b"max_tokens" in done.stdout
+
+
+def test_a_key_is_shown_by_the_name_of_its_variable_and_whether_it_is_set(program):
+    config = program.config(FAR)
+    assert b"$CLOUD_KEY (not set)" in program("config", "show", "--config", config).stdout
+    shown = program("config", "show", "--config", config, CLOUD_KEY="sk-1").stdout
+    assert b"$CLOUD_KEY (set)" in shown
+    assert b"sk-1" not in shown
+
+
+def test_an_untrusted_project_is_refused_with_what_it_asks_for_and_the_command_that_trusts_it(program):
+    path = program.work / "rung.toml"
+    path.write_text(FAR)
+    done = program("ask", "Who?")
+    assert (done.returncode, done.stdout) == (2, b"")
+    for word in (str(path), 'reach = "internet"', "CLOUD_KEY", f"rung config trust {path}"):
+        assert word in done.stderr.decode()
+    shown = program("config", "show")
+    assert b'reach = "host"' in shown.stdout
+    assert b"is not trusted" in shown.stderr
+    trusted = program("config", "trust")
+    assert trusted.returncode == 0
+    assert b"api.example.com:443" in trusted.stderr
+    assert b'reach = "internet"' in program("config", "show").stdout
+    assert program("ask", "Who?").returncode != 2
+    path.write_text(FAR + "# changed\n")
+    assert program("ask", "Who?").returncode == 2
+
+
+def test_a_file_elsewhere_can_be_trusted_by_its_path(program):
+    (program.work / "sub").mkdir()
+    (program.work / "sub" / "rung.toml").write_text(FAR)
+    done = program("config", "trust", "sub/rung.toml", "--json")
+    found = json.loads(done.stdout)
+    assert found["path"] == str(program.work / "sub" / "rung.toml")
+    assert any("CLOUD_KEY" in grant for grant in found["grants"])
+
+
+def test_there_must_be_something_to_trust(program):
+    done = program("config", "trust")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"no rung.toml" in done.stderr
