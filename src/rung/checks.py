@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Generic, TypeVar
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
 
 from rung.errors import Cancelled, ConfigError, ContractError
+from rung.settings import nearest
 from rung.types import CheckContext, Issue
 
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,' \u00a0\u202f]*\d|[-+]?\d")
+_GROUPED = re.compile(r"[-+]?\d{1,3}([,.]\d{3})+([,.]\d+)?|[-+]?\d+[,.]\d+")
 _STDERR_LIMIT = 2000
 
 
@@ -35,8 +38,20 @@ class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_u
         self._message = message or f"{self.name} doesn't hold"
 
     def __call__(self, value: T) -> T:
-        """The value itself; raises `ValueError` where the predicate doesn't hold."""
-        if not self._predicate(value):
+        """The value itself.
+
+        Raises:
+            ValueError: the predicate doesn't hold.
+            ContractError: the predicate is async, and so would hold of everything.
+        """
+        holds: Any = self._predicate(value)
+        if inspect.isawaitable(holds):
+            if inspect.iscoroutine(holds):
+                holds.close()
+            raise ContractError(
+                f"the predicate {self.name} is async", mend="give the async function to validators= by itself"
+            )
+        if not holds:
             raise ValueError(self._message)
         return value
 
@@ -45,10 +60,12 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
     """The values of these fields occur in the source: the cheapest check that catches well-formed mistakes.
 
     Text is compared without regard to case and white space, and only whole words count; numbers are compared by value,
-    so that `1,234.50` in the source vouches for 1234.5. A field that is absent, `None` or empty passes.
+    so that `1,234.50` in the source vouches for 1234.5. A date counts as text, in the form 2024-03-05. A field that is
+    absent, `None` or empty passes.
 
     Args:
-        fields: names or dotted paths; a list on the way stands for each of its items. Without any, every scalar counts.
+        fields: names or dotted paths; a list on the way stands for each of its items. Without any, every text and
+            number counts.
         source: where to look; by default the text of the user's turns.
     """
 
@@ -56,23 +73,27 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
         self.name = f"quoted({', '.join(fields)})"
         self._fields = fields
         self._source = source
+        # takes models apart and, unlike `to_jsonable_python`, leaves a `Decimal` a number
+        self._taken_apart = SchemaSerializer(core_schema.any_schema()).to_python
 
     def __call__(self, value: Any, context: CheckContext) -> list[Issue]:
         """An issue for each value that doesn't occur.
 
         Raises:
-            ContractError: there is no such field, or it holds what can't be looked up in a text.
+            ContractError: the contract has no such field, or it holds what can't be looked up in a text.
         """
         source = context.request.source if self._source is None else self._source
-        plain = to_jsonable_python(value)
-        paths = [f.split(".") for f in self._fields] or [[]]
-        return [
-            Issue(at, f"{shown!r} does not occur in the source; copy it from there", "")
-            for path in paths
-            for at, leaf in _leaves(plain, path, "", self.name)
-            if not _occurs(leaf, source, self.name, at)
-            for shown in [leaf if isinstance(leaf, str) else json.dumps(leaf)]
-        ]
+        known = _properties(context.shape.schema) if context.shape else None
+        plain = self._taken_apart(value, by_alias=True)
+        issues = []
+        for path in [f.split(".") for f in self._fields] or [[]]:
+            for at, leaf in _leaves(plain, path, "", self.name, known):
+                if isinstance(leaf, bool) and path:
+                    raise ContractError(f"{self.name}: {at!r} is true or false, which no source quotes")
+                if not _occurs(leaf, source):
+                    shown = leaf if isinstance(leaf, str) else json.dumps(to_jsonable_python(leaf))
+                    issues.append(Issue(at, f"{shown!r} does not occur in the source; copy it from there", ""))
+        return issues
 
 
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]
@@ -86,7 +107,7 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
         seconds: its time limit.
 
     Raises:
-        ConfigError: the line is empty, or there is no such program.
+        ConfigError: the line is empty, there is no such program, or the time limit is none.
     """
 
     def __init__(self, line: str | Sequence[str], *, seconds: float = 30.0) -> None:
@@ -101,6 +122,8 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
             raise ConfigError("the check has no program", mend='name one, for example "ruff check -"')
         if shutil.which(self._argv[0]) is None:
             raise ConfigError(f"there is no program {self._argv[0]!r}", mend="install it, or give its path")
+        if not 0 < seconds < float("inf"):
+            raise ConfigError(f"a check's time limit of {seconds!r} s is none", mend="give a number of seconds above 0")
         self.name = self._argv[0].replace("\\", "/").rsplit("/", 1)[-1]
         self._seconds = seconds
 
@@ -112,22 +135,21 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
         left = context.deadline.remaining()
         seconds = self._seconds if left is None else min(self._seconds, left)
         # a session of its own, so that a check's own children end with it
-        process = subprocess.Popen(
+        with subprocess.Popen(
             self._argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
-        )
-        forget = context.cancel.on_set(lambda: _end(process))
-        try:
-            _, stderr = process.communicate(text.encode(), timeout=seconds)
-        except subprocess.TimeoutExpired:
-            return [Issue("", f"{self.name} did not finish within {seconds:g} s", "")]
-        finally:
-            forget()
-            _end(process)
-            process.communicate()
+        ) as process:
+            forget = context.cancel.on_set(lambda: _end(process))
+            try:
+                _, stderr = process.communicate(text.encode(), timeout=seconds)
+            except subprocess.TimeoutExpired:
+                return [Issue("", f"{self.name} did not finish within {seconds:g} s", "")]
+            finally:
+                forget()
+                _end(process)
         if context.cancel.is_set():
             raise Cancelled("the caller cancelled")
         if process.returncode == 0:
@@ -140,7 +162,8 @@ def _end(process: Any) -> None:
     import os
     import signal
 
-    if process.poll() is not None:
+    # Asked without `poll`: while nobody has reaped it the group's number is its own, even where only children are left.
+    if process.returncode is not None:
         return
     try:
         if hasattr(os, "killpg"):
@@ -151,35 +174,46 @@ def _end(process: Any) -> None:
         pass
 
 
-def _leaves(value: Any, path: Sequence[str], at: str, name: str) -> Iterator[tuple[str, Any]]:
+def _leaves(
+    value: Any, path: Sequence[str], at: str, name: str, known: frozenset[str] | None
+) -> Iterator[tuple[str, Any]]:
     """The scalars at `path` below `value`, each with where it stands."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple | set | frozenset):
         for i, item in enumerate(value):
-            yield from _leaves(item, path, f"{at}[{i}]", name)
+            yield from _leaves(item, path, f"{at}[{i}]", name, known)
     elif path:
         if value is None:
             return
         if not isinstance(value, Mapping):
             raise ContractError(f"{name}: {at or 'the answer'!r} has no fields")
         if path[0] in value:
-            yield from _leaves(value[path[0]], path[1:], f"{at}.{path[0]}".removeprefix("."), name)
-        elif not at:
-            raise ContractError(f"{name}: the answer has no field {path[0]!r}", mend=f"it has: {', '.join(value)}")
+            yield from _leaves(value[path[0]], path[1:], f"{at}.{path[0]}".removeprefix("."), name, known)
+        elif known is not None and path[0] not in known:
+            raise ContractError(f"{name}: the answer has no field {path[0]!r}", mend=nearest(path[0], known))
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _leaves(inner, [], f"{at}.{key}".removeprefix("."), name)
+            yield from _leaves(inner, [], f"{at}.{key}".removeprefix("."), name, known)
     else:
         yield at, value
 
 
-def _occurs(value: Any, source: str, name: str, at: str) -> bool:
-    if value is None or value == "":
+def _properties(schema: Any) -> frozenset[str]:
+    """The names of all properties that a JSON Schema knows, at whatever depth."""
+    if isinstance(schema, list):
+        return frozenset().union(*map(_properties, schema))
+    if not isinstance(schema, Mapping):
+        return frozenset()
+    own = schema.get("properties")
+    names: frozenset[str] = frozenset(own) if isinstance(own, Mapping) else frozenset()
+    return names.union(*map(_properties, schema.values()))
+
+
+def _occurs(value: Any, source: str) -> bool:
+    if value is None or value == "" or isinstance(value, bool):
         return True
-    if isinstance(value, bool):
-        raise ContractError(f"{name}: {at or 'the answer'!r} is true or false, which no source quotes")
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return any(Decimal(str(value)) in _readings(m.group()) for m in _NUMBER.finditer(source))
-    words = r"\s+".join(re.escape(word) for word in str(value).split())
+    words = r"\s+".join(re.escape(word) for word in str(to_jsonable_python(value)).split())
     return re.search(rf"(?<!\w){words}(?!\w)", source, re.IGNORECASE) is not None
 
 
@@ -191,6 +225,7 @@ def _readings(written: str) -> set[Decimal]:
         bare.replace(",", ""),
         bare.replace(".", "").replace(",", "."),
         *re.split(r"[ \u00a0\u202f]", written),
+        *(() if _GROUPED.fullmatch(bare) else bare.split(",")),  # `1,2,3` is a list
     }
     found = set()
     for form in forms:

@@ -67,12 +67,13 @@ def failed(s: Situation) -> Decision | None:
     return Decision(Verdict.FALLBACK, type(s.attempt.error).__name__)
 
 
-def refused_or_empty(s: Situation) -> Decision | None:
-    """A refusal, as the endpoint reports it, or an empty answer: escalate."""
+def no_answer(s: Situation) -> Decision | None:
+    """A refusal, as the endpoint reports it, an empty answer, or one that goes round in circles: escalate."""
     if s.attempt.candidate is not None and s.attempt.candidate.finish == "refusal":
         return Decision(Verdict.ESCALATE, "refusal")
-    if _has(s.attempt, "empty"):
-        return Decision(Verdict.ESCALATE, "empty")
+    for code in ("empty", "looping"):
+        if _has(s.attempt, code):
+            return Decision(Verdict.ESCALATE, code)
     return None
 
 
@@ -119,7 +120,7 @@ def repair_or_escalate(s: Situation) -> Decision | None:
 STANDARD: tuple[Rule, ...] = (
     cancelled,
     failed,
-    refused_or_empty,
+    no_answer,
     cut_off,
     low_confidence,
     valid,

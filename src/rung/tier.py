@@ -70,8 +70,8 @@ class Rung:
         tier: who answers.
         repairs: how often a rejected answer goes back to the same tier with the issues.
         min_confidence: least confidence in [0, 1] that is accepted; uncalibrated; `None` asks for none.
-        feedback: what this tier is told of the answer rejected before; `None` is `issues+answer` on this machine and
-            `issues` beyond it.
+        feedback: what this tier is told of the answer rejected before. The rejected text is kept back by default: small
+            models tend to say again what stands before them (docs/benchmarks.md).
         max_tokens: first cap on the answer where the request names none, in tokens.
         max_cost: upper bound of one request on this tier, in US dollars.
 
@@ -82,7 +82,7 @@ class Rung:
     tier: Tier
     repairs: int = 1
     min_confidence: float | None = None
-    feedback: FeedbackPolicy | None = None
+    feedback: FeedbackPolicy = "issues"
     max_tokens: int | None = None
     max_cost: Money | None = None
 
@@ -94,7 +94,7 @@ class Rung:
             raise ConfigError(
                 f"tier {name!r}: min_confidence = {self.min_confidence} is no probability", mend="give 0 to 1"
             )
-        if self.feedback not in (None, "none", "issues", "issues+answer"):
+        if self.feedback not in ("none", "issues", "issues+answer"):
             raise ConfigError(f"tier {name!r}: feedback = {self.feedback!r}", mend="say none, issues or issues+answer")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"tier {name!r}: max_tokens = {self.max_tokens} leaves no answer", mend="give 1 or more")
@@ -105,8 +105,3 @@ class Rung:
     def usd(self) -> Decimal | None:
         """The bound in money; `None` where there is none."""
         return None if self.max_cost is None else usd(self.max_cost, "max_cost")
-
-    @property
-    def told(self) -> FeedbackPolicy:
-        """The feedback policy in force."""
-        return self.feedback or ("issues+answer" if self.tier.zone == Zone.HOST else "issues")

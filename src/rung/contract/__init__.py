@@ -9,12 +9,15 @@ from typing import Any, Generic, TypeVar
 from rung import threads
 from rung.contract.readers import Choice, JsonSchema, Pattern, PlainText, PydanticType, Reader, Rejected
 from rung.contract.spans import scores
+from rung.contract.text import loops, unfinished_value
 from rung.contract.validators import Awaiter, Check, Validator, checks, refuse_to_await
 from rung.types import Candidate, CheckContext, Issue, Message, Score, Shape, Token, Validation
 
 __all__ = ["Awaiter", "Contract", "Validator", "compile_output", "refuse_to_await"]
 
 T = TypeVar("T")
+_STUCK_AT_LEAST = 1000
+"""Characters of repetition that end an answer early: more than reject a whole one, since a list of zeros may go on."""
 
 
 class Contract(Generic[T]):
@@ -36,7 +39,7 @@ class Contract(Generic[T]):
 
     @property
     def is_text(self) -> bool:
-        """Whether the answer is written as plain text or as one of several strings."""
+        """Whether the answer's value is a string."""
         return self._reader.is_text
 
     @property
@@ -66,13 +69,17 @@ class Contract(Generic[T]):
             Cancelled: the flag was set meanwhile.
             Exception: whatever a validator raises that isn't a `ValueError`.
         """
-        if candidate.finish == "length":
+        if candidate.finish == "refusal":
+            return Validation(issues=(Issue("", "the model refused to answer", "refusal"),))
+        if candidate.finish in ("length", "cancelled"):
             return Validation(issues=(Issue("", "the answer was cut off before its end", "cut_off"),))
         if not candidate.text.strip():
             return Validation(issues=(Issue("", "the answer is empty", "empty"),))
+        if self.loops(candidate.text):
+            return Validation(issues=(Issue("", "the answer repeats itself without end", "looping"),))
         if not self._checks and not self._reader.calls_functions:
             return self._judge(candidate.text, context, await_, [])
-        running: list[str] = []
+        running = ["type"]
         try:
             return threads.run(
                 lambda: self._judge(candidate.text, context, await_, running), context.deadline, context.cancel
@@ -82,13 +89,21 @@ class Contract(Generic[T]):
             issue = Issue("", f"{name} was still running at the deadline", name)
             return Validation(issues=(issue,), abandoned=(name,))
 
+    def loops(self, text: str) -> bool:
+        """Whether the beginning of an answer shows that its end is not worth waiting for. Data may rightly repeat
+        itself, so of JSON only the value at its end is looked at.
+        """
+        shape = self._reader.shape
+        if shape is not None and shape.kind == "json":
+            text = unfinished_value(text)
+        return loops(text, at_least=_STUCK_AT_LEAST)
+
     def score(self, text: str, tokens: Sequence[Token]) -> tuple[Score | None, dict[str, Score]]:
         """What the tokens' log-probabilities say of an answer, in all and per field."""
         shape = self._reader.shape
         return scores(text, tokens, structured=shape is not None and shape.kind == "json")
 
     def _judge(self, text: str, context: CheckContext, await_: Awaiter, running: list[str]) -> Validation:
-        running.append("type")
         try:
             value = self._reader.read(text, context)
         except Rejected as rejected:
@@ -123,5 +138,5 @@ def reader_of(output: Any) -> Reader:
     if isinstance(output, dict):
         return JsonSchema(output)
     if isinstance(output, list | tuple | set | frozenset):
-        return Choice(sorted(output) if isinstance(output, set | frozenset) else output)
+        return Choice(sorted(output, key=str) if isinstance(output, set | frozenset) else output)
     return PydanticType(output)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
 
 from rung.contract import schema as schemas
+from rung.contract.misuse import misused
 from rung.contract.spans import show
 from rung.contract.text import text_issues
 from rung.errors import ContractError
@@ -33,8 +33,8 @@ class Reader:
     """One kind of contract.
 
     `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
-    answer: `schema`, `type`, or nothing. `is_text` tells whether the answer is written as bare text, `calls_functions`
-    whether reading runs code of the caller's.
+    answer: `schema`, `type`, or nothing. `is_text` tells whether the value is a string, `calls_functions` whether
+    reading runs code of the caller's.
     """
 
     shape: Shape | None = None
@@ -98,8 +98,10 @@ class Pattern(Reader):
     is_text = True
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
+        if not isinstance(pattern.pattern, str):
+            raise ContractError("a pattern of bytes can't be an output", mend="write it as text")
         if pattern.flags & ~re.UNICODE:
-            raise ContractError("a pattern can't be enforced with flags", mend="write the flags into the pattern")
+            raise ContractError("a pattern can't be enforced with flags", mend="write (?i:...) in the pattern")
         self._compiled = pattern
         self.shape = schemas.regex(pattern.pattern)
         self.instructions = (
@@ -130,7 +132,10 @@ class JsonSchema(Reader):
         value = _parse(text)
         if self._is_wrapped:
             value = _unwrap(value)
-        errors = sorted(self._validator.iter_errors(value), key=lambda e: len(e.absolute_path))
+        try:
+            errors = sorted(self._validator.iter_errors(value), key=lambda e: len(e.absolute_path))
+        except RecursionError:
+            raise Rejected(Issue("", "the answer is nested too deeply", "schema")) from None
         if errors:
             raise Rejected(*(Issue(show(e.absolute_path), _cut(e.message), "schema") for e in errors))
         return value
@@ -153,7 +158,7 @@ class PydanticType(Reader):
         self._options = schemas.strings(schema)
         self._plain = PlainText() if schemas.is_plain_string(schema) else None
         self._is_wrapped = False
-        self.is_text = bool(self._plain or self._options)
+        self.is_text = schemas.is_text(schema)
         if self._plain:
             self.vouches = ("type",) if self._functions else ()
         elif self._options:
@@ -173,8 +178,13 @@ class PydanticType(Reader):
             value = self._validate(text, context)
         except ValidationError as error:
             raise Rejected(*_issues(error)) from None
-        if self._functions:
-            self._check_type(value)
+        if self._functions and misused(self._adapter, value):
+            names = ", ".join(self._functions)
+            raise ContractError(
+                f"the validator {names} returned something that isn't of the output's type; "
+                "pydantic takes what a validator returns for the value",
+                mend=f"return the value, or wrap a predicate: AfterValidator(rung.checks.that({self._functions[0]}))",
+            )
         return value
 
     def _validate(self, text: str, context: CheckContext) -> Any:
@@ -188,18 +198,6 @@ class PydanticType(Reader):
             value = _unwrap(value)
         # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
         return self._adapter.validate_json(json.dumps(value), context=context.context)
-
-    def _check_type(self, value: Any) -> None:
-        """A validator's result becomes the value, so one that returns a bool hands back `True`. Serializing notices."""
-        try:
-            self._adapter.dump_python(value, warnings="error")
-        except PydanticSerializationError:
-            names = ", ".join(self._functions)
-            raise ContractError(
-                f"the validator {names} returned something that isn't of the output's type; "
-                "pydantic takes what a validator returns for the value",
-                mend=f"return the value, or wrap a predicate: AfterValidator(rung.checks.that({self._functions[0]}))",
-            ) from None
 
 
 def _issues(error: ValidationError) -> list[Issue]:

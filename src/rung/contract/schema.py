@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from rung.contract.validators import name_of
 from rung.errors import ContractError
 from rung.types import Shape
 
@@ -39,7 +40,7 @@ def strings(schema: Mapping[str, Any]) -> tuple[str, ...]:
     schema = _inline_root(dict(schema))
     options = schema.get("enum", [schema["const"]] if "const" in schema else [])
     if set(schema) - {"$defs"} - _NOISE - {"enum", "const", "type", "description"} or not all(
-        isinstance(o, str) for o in options
+        isinstance(o, str) and o.strip() for o in options
     ):
         return ()
     return tuple(options)
@@ -48,6 +49,12 @@ def strings(schema: Mapping[str, Any]) -> tuple[str, ...]:
 def is_plain_string(schema: Mapping[str, Any]) -> bool:
     """Whether a schema asks for nothing but a string, which any text is."""
     return set(schema) - _NOISE - {"description"} == {"type"} and schema["type"] == "string"
+
+
+def is_text(schema: Mapping[str, Any]) -> bool:
+    """Whether what a schema describes is a string in Python too; a date, for one, is written as a string only."""
+    root = _inline_root(dict(schema))
+    return bool(strings(schema)) or (root.get("type") == "string" and "format" not in root)
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,9 +93,11 @@ def check(schema: Mapping[str, Any]) -> Any:
     from jsonschema.validators import validator_for
     from referencing.jsonschema import DRAFT202012
 
+    if not isinstance(schema.get("$schema", ""), str):
+        raise ContractError("this is no JSON Schema: its $schema is no text", mend="leave $schema out")
     kind = validator_for(schema, default=jsonschema.Draft202012Validator)
     known = set(kind.VALIDATORS) | _NOISE | {"$schema", "$id", "$defs", "definitions", "description", "nullable"}
-    if not isinstance(schema, Mapping) or (schema and not known & set(schema)):
+    if schema and not known & set(schema):
         raise ContractError(
             "this is no JSON Schema: none of its keys is a keyword", mend='begin with {"type": "object", ...}'
         )
@@ -116,10 +125,10 @@ def validators_in(core_schema: Any) -> tuple[str, ...]:
     def walk(node: Any) -> None:
         if isinstance(node, dict):
             if str(node.get("type", "")).startswith("function-"):
-                function = (node.get("function") or {}).get("function")
+                function: Any = (node.get("function") or {}).get("function")
                 # pydantic's own helpers (for Path, Fraction, ...) check what the JSON Schema says already
                 if not str(getattr(function, "__module__", "")).startswith("pydantic"):
-                    found[getattr(function, "__name__", repr(type(function).__name__))] = None
+                    found[name_of(function)] = None
             for key, value in node.items():
                 if key not in ("metadata", "serialization"):
                     walk(value)
@@ -134,6 +143,7 @@ def validators_in(core_schema: Any) -> tuple[str, ...]:
 def _object(inner: dict[str, Any]) -> dict[str, Any]:
     """`inner` as the only property of an object, its references still pointing at what they did."""
     inner = dict(inner)
+    inner.pop("$id", None)  # references are to resolve in the wrapping object
     shared: dict[str, Any] = {key: inner.pop(key) for key in ("$schema", "$defs", "definitions") if key in inner}
     moved = f"#/properties/{VALUE}"
 

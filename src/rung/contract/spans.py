@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -34,11 +35,18 @@ def values(text: str) -> Iterator[tuple[str, int, int]]:
         elif lexeme == ":":
             continue
         elif following == ":" and path and isinstance(path[-1], str):
-            path[-1] = lexeme[1:-1]
+            path[-1] = _key(lexeme)
         elif lexeme.startswith('"'):
             yield show(path), begin + 1, end - 1
         else:
             yield show(path), begin, end
+
+
+def _key(lexeme: str) -> str:
+    try:
+        return str(json.loads(lexeme))
+    except ValueError:
+        return lexeme[1:-1]
 
 
 def show(path: Iterable[str | int]) -> str:

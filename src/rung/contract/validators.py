@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -69,7 +69,8 @@ class Check:
             return ()
         if isinstance(result, bool):
             return () if result else (Issue("", f"{self.name} rejected it", self._code),)
-        if result is value:  # the style of pydantic's validators: return the argument or raise
+        # the style of pydantic's validators: return the argument or raise
+        if result is value or (isinstance(result, str) and result == value):
             return ()
         return tuple(self._issues([result] if isinstance(result, Issue | str) else result))
 
@@ -78,7 +79,7 @@ class Check:
         return f"check:{self.name}"
 
     def _issues(self, results: Iterable[Any]) -> Iterable[Issue]:
-        if not isinstance(results, Iterable):
+        if not isinstance(results, Iterable) or isinstance(results, Mapping):
             raise self._misuse(results)
         for item in results:
             if isinstance(item, Issue):
@@ -102,12 +103,15 @@ def checks(validators: Sequence[Validator]) -> tuple[Check, ...]:
 
 def _takes_context(validator: Validator, name: str) -> bool:
     try:
-        parameters = inspect.signature(validator).parameters.values()
+        signature = inspect.signature(validator)
     except (TypeError, ValueError):  # some builtins have no signature; they take the value
         return False
-    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
-    if len(needed) > 2:
-        raise ContractError(
-            f"the validator {name} takes {len(needed)} arguments", mend="take (value) or (value, context)"
-        )
-    return len(needed) == 2
+    for count in (1, 2):
+        try:
+            signature.bind(*[None] * count)
+        except TypeError:
+            continue
+        return count == 2
+    raise ContractError(
+        f"the validator {name} can't be called with one or two arguments", mend="take (value) or (value, context)"
+    )

@@ -9,6 +9,9 @@ from typing import Any
 from rung.contract import Contract
 from rung.types import Candidate, Constraint, Delta, Finish, Token, Usage
 
+_LOOK_EVERY = 256
+"""Characters of new text between two looks at whether an answer goes round in circles."""
+
 
 class Answer:
     """The first candidate of a stream, as far as it came."""
@@ -20,6 +23,7 @@ class Answer:
         self.load_seconds = 0.0
         self._began = time.monotonic()
         self._texts: list[str] = []
+        self._unseen = 0
         self._reasoning: list[str] = []
         self._tokens: list[Token] = []
         self._finish: Finish | None = None
@@ -41,8 +45,16 @@ class Answer:
             self._reasoning.append(delta.reasoning)
         if delta.text:
             self._texts.append(delta.text)
+            self._unseen += len(delta.text)
             if self.ttft is None:
                 self.ttft = time.monotonic() - self._began - self.load_seconds
+
+    def is_stuck(self, contract: Contract[Any]) -> bool:
+        """Whether the answer only repeats itself by now, so that nothing would come of its end; looks now and then."""
+        if self._unseen < _LOOK_EVERY:
+            return False
+        self._unseen = 0
+        return contract.loops("".join(self._texts))
 
     def candidate(self, contract: Contract[Any], restore: Callable[[str], str] | None) -> Candidate:
         """The candidate.

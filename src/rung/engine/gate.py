@@ -11,10 +11,10 @@ from decimal import Decimal
 from rung import feedback, threads
 from rung.engine.plan import Plan
 from rung.engine.record import Record
-from rung.errors import BudgetExceeded, Cancelled, RungError
+from rung.errors import BudgetExceeded, Cancelled, RungError, TierCrashed
 from rung.limits import Deadline, Reservation
-from rung.tier import Quotes, Rung, Travels
-from rung.types import Call, Hop, Quote, Usage, Zone
+from rung.tier import Rung
+from rung.types import Attempt, Call, Hop, Quote, Usage, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,14 @@ class Refused:
         detail: the same in a sentence.
         stops: whether no tier behind this one may be tried either.
         quote: what the call would have taken, where it got that far.
+        waited: seconds that consent took.
     """
 
     reason: str
     detail: str
     stops: bool = False
     quote: Quote | None = None
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def admit(plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Dea
     if tier.zone > plan.reach:
         return Refused("beyond_reach", f"its zone is {tier.zone} and the reach is {plan.reach}")
     call, restore = _call(plan, rung, record, cap, deadline)
-    quote = tier.quote(call) if isinstance(tier, Quotes) else None
+    quote = _quote(rung, call)
     refused = _paid_too_early(plan, rung, record, quote) or _over_budget(plan, rung, record, quote)
     if refused:
         return refused
@@ -81,18 +83,19 @@ def admit(plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Dea
     consent, waited = None, 0.0
     if tier.zone > Zone.HOST:
         began = time.monotonic()
-        allowed = _ask(plan, _hop(rung, call, quote, record))
+        hop = _hop(rung, call, quote, record)
+        allowed = _ask(plan, hop)
         waited = time.monotonic() - began
         if not allowed:
-            return Refused("consent_refused", f"{_origin(plan)} said no", quote=quote)
-        consent = _origin(plan)
+            return Refused("consent_refused", f"{_origin(plan, hop)} said no", quote=quote, waited=waited)
+        consent = _origin(plan, hop)
         call = replace(call, deadline=deadline.later(waited))
     reservation = None
     if plan.purse is not None and quote is not None and quote.max_cost is not None:
         try:
             reservation = plan.purse.reserve(quote.max_cost)
         except BudgetExceeded as error:
-            return Refused("over_budget", str(error), quote=quote)
+            return Refused("over_budget", str(error), quote=quote, waited=waited)
     return Admitted(call, quote, reservation, consent, waited, restore)
 
 
@@ -102,7 +105,7 @@ def _call(
     rejected = record.rejected
     told = None
     if rejected is not None and rejected.candidate is not None:
-        told = feedback.packet(rejected.issues, rejected.candidate.text, rung.told)
+        told = feedback.packet(rejected.issues, rejected.candidate.text, rung.feedback)
     messages = feedback.tell(plan.contract.instruct(plan.request.messages), told)
     restore = None
     local = rung.tier.zone == Zone.HOST
@@ -115,10 +118,23 @@ def _call(
         max_tokens=cap or plan.request.max_tokens or rung.max_tokens,
         deadline=deadline,
         cancel=plan.cancel,
-        feedback=told,
+        feedback=told if restore is None else None,  # its parts aren't redacted
         rejected=rejected.text if rejected is not None and local else None,
     )
     return call, restore
+
+
+def _quote(rung: Rung, call: Call) -> Quote | None:
+    # not isinstance(..., Quotes): asking a runtime protocol costs more than the rest of the gate
+    ask: Callable[[Call], Quote] | None = getattr(rung.tier, "quote", None)
+    if ask is None:
+        return None
+    try:
+        return ask(call)
+    except RungError:
+        raise
+    except Exception as bug:  # somebody's tier has a bug: the host lives, and the cause is kept
+        raise TierCrashed(f"tier {rung.tier.name!r} raised {type(bug).__name__}", billed="no") from bug
 
 
 def _paid_too_early(plan: Plan, rung: Rung, record: Record, quote: Quote | None) -> Refused | None:
@@ -166,10 +182,10 @@ def _hop(rung: Rung, call: Call, quote: Quote | None, record: Record) -> Hop:
     return Hop(
         tier=rung.tier.name,
         zone=rung.tier.zone,
-        destination=rung.tier.destination if isinstance(rung.tier, Travels) else None,
+        destination=getattr(rung.tier, "destination", None),
         max_cost=quote.max_cost if quote else None,
         characters=sum(len(m.text) for m in call.messages),
-        sends_answer=call.feedback is not None and call.feedback.answer is not None,
+        sends_answer=rung.feedback == "issues+answer" and record.rejected is not None,
         reasons=tuple(f"{a.tier}: {a.reason}" for a in record.attempts),
     )
 
@@ -183,20 +199,26 @@ def _ask(plan: Plan, hop: Hop) -> bool:
     return threads.run(ask, Deadline(), plan.cancel)
 
 
-def _origin(plan: Plan) -> str:
-    return str(getattr(plan.consent, "origin", None) or getattr(plan.consent, "__name__", "consent"))
+def _origin(plan: Plan, hop: Hop) -> str:
+    """Who answers for a hop: a consent's `origin`, which may be a function of the hop, or its name."""
+    origin = getattr(plan.consent, "origin", None)
+    if callable(origin):
+        origin = origin(hop)
+    return str(origin or getattr(plan.consent, "__name__", "consent"))
 
 
-def larger_cap(plan: Plan, record: Record, admitted: Admitted) -> int | None:
-    """A larger cap for a retry, in tokens: four times the last, as far as context and budget allow; `None` if not."""
-    cap = admitted.call.max_tokens
+def larger_cap(plan: Plan, record: Record, admitted: Admitted, attempt: Attempt) -> int | None:
+    """A larger cap for a retry of an attempt that isn't recorded yet, in tokens: four times the last, as far as context
+    and token budget allow; `None` if not. Whether the money does is seen when the retry is quoted.
+    """
+    quote = admitted.quote
+    cap = admitted.call.max_tokens or (quote.max_tokens if quote else None)
     if cap is None:
         return None
     limits = [cap * 4]
-    quote = admitted.quote
     if quote is not None and quote.context is not None and quote.input_tokens is not None:
         limits.append(quote.context - quote.input_tokens)
-    left = record.tokens_left(plan.budget)
+    left = record.tokens_left(plan.budget, attempt)
     if left is not None:
         limits.append(left - ((quote.input_tokens if quote else None) or 0))
     return min(limits) if min(limits) > cap else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from rung.deferral import Decision, Situation
@@ -23,7 +24,8 @@ from rung.errors import (
     TierTimeout,
     Unsupported,
 )
-from rung.tier import Rung, Travels
+from rung.limits import Cancel
+from rung.tier import Rung
 from rung.types import (
     Accepted,
     Attempt,
@@ -44,7 +46,7 @@ _FAILURES = (TierError, Unsupported, Offline, StoreError, Cancelled)
 """What a tier may raise instead of an answer. Anything else is a bug of its own, and still only a failed attempt."""
 
 
-def run(plan: Plan) -> Iterator[Event]:
+def run(plan: Plan) -> Generator[Event, None, None]:
     """Answer one request.
 
     Args:
@@ -58,17 +60,24 @@ def run(plan: Plan) -> Iterator[Event]:
         Exception: a validator's own bug.
     """
     failed: list[str] = []
-    for event in _Run(plan).events():
-        for observer in plan.observers:
-            try:
-                observer(event)
-            except Exception as error:  # noqa: BLE001  whoever watches must not break what is watched
-                name = getattr(observer, "__name__", type(observer).__name__)
-                note = f"the observer {name} raised {type(error).__name__}"
-                failed += [note] if note not in failed else []
-        if isinstance(event, Finished) and failed:
-            event = replace(event, outcome=replace(event.outcome, notes=(*event.outcome.notes, *failed)))
-        yield event
+    # The caller's flag may serve many requests, so what ends only this one is set on a flag of its own.
+    cancel = Cancel()
+    forget = plan.cancel.on_set(cancel.set)
+    try:
+        for event in _Run(replace(plan, cancel=cancel)).events():
+            for observer in plan.observers:
+                try:
+                    observer(event)
+                except Exception as error:  # noqa: BLE001  whoever watches must not break what is watched
+                    name = getattr(observer, "__name__", type(observer).__name__)
+                    note = f"the observer {name} raised {type(error).__name__}"
+                    failed += [note] if note not in failed else []
+            if isinstance(event, Finished) and failed:
+                event = replace(event, outcome=replace(event.outcome, notes=(*event.outcome.notes, *failed)))
+            yield event
+    finally:
+        forget()
+        cancel.set()
 
 
 class _Run:
@@ -91,7 +100,10 @@ class _Run:
         for rung in self._plan.rungs:
             cap: int | None = None
             while True:
-                if self._plan.cancel.is_set() or self._deadline.passed:
+                if self._plan.cancel.is_set():
+                    return
+                if self._deadline.passed:
+                    self._reason = "deadline"
                     return
                 decision = yield from self._try(rung, cap)
                 if decision.verdict in (Verdict.ACCEPT, Verdict.STOP):
@@ -107,39 +119,43 @@ class _Run:
         began, waited = time.monotonic(), 0.0
         try:
             passed = gate.admit(self._plan, rung, self._record, cap, self._deadline)
+            self._deadline = self._deadline.later(passed.waited)
             if isinstance(passed, gate.Refused):
                 verdict = Verdict.STOP if passed.stops else Verdict.SKIP
                 attempt = replace(attempt, quote=passed.quote, detail=passed.detail)
                 return (yield from self._end(attempt, Decision(verdict, passed.reason)))
             admitted, waited = passed, passed.waited
-            self._deadline = self._deadline.later(waited)
-            yield AttemptStarted(attempt.number, attempt.tier, attempt.zone)
-            attempt = replace(attempt, quote=admitted.quote, consent=admitted.consent, sent=True)
-            attempt = yield from self._stream(attempt, rung, admitted)
-            attempt = self._judge(attempt)
         except _FAILURES as error:
             attempt = replace(attempt, error=error)
+        if admitted is not None:
+            attempt = yield from self._stream(attempt, rung, admitted)
+            attempt = self._judge(attempt)
         attempt = replace(attempt, seconds=time.monotonic() - began - waited)
         return (yield from self._close(attempt, rung, admitted))
 
     def _blank(self, rung: Rung) -> Attempt:
         tier = rung.tier
-        stays = tier.stays_here if isinstance(tier, Travels) else tier.zone == Zone.HOST
+        stays = getattr(tier, "stays_here", tier.zone == Zone.HOST)
         return Attempt(len(self._record.attempts) + 1, tier.name, tier.zone, stays_here=stays)
 
     def _stream(self, attempt: Attempt, rung: Rung, admitted: gate.Admitted) -> Generator[Event, None, Attempt]:
         """The attempt with what the tier gave or raised, its money settled."""
         answer = Answer()
         shows = self._plan.provisional and admitted.restore is None
-        error: RungError | None = Cancelled("the stream was closed")
+        # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
+        error: RungError | None = TierError("the stream was closed before the call")
         stream: Iterator[Delta] | None = None
         try:
+            yield AttemptStarted(attempt.number, attempt.tier, attempt.zone)
+            error = Cancelled("the stream was closed")
             stream = rung.tier.stream(admitted.call)
             for delta in stream:
                 self._check(admitted)
                 answer.add(delta)
                 if shows and delta.text and delta.index == 0:
                     yield Provisional(attempt.number, attempt.tier, delta.text)
+                if answer.is_stuck(self._plan.contract):
+                    break
             self._check(admitted)
             error = None
         except _FAILURES as failure:
@@ -148,12 +164,16 @@ class _Run:
             error = TierCrashed(f"tier {attempt.tier!r} raised {type(bug).__name__}")
             error.__cause__ = bug
         finally:
+            cost = gate.settle(admitted, answer.usage, error)
             close = getattr(stream, "close", None)  # a tier may return any iterator, not just a generator
             if close is not None:
-                close()
-            cost = gate.settle(admitted, answer.usage, error)
+                with suppress(Exception):  # what its clean-up trips over doesn't change what came of the attempt
+                    close()
         return replace(
             attempt,
+            quote=admitted.quote,
+            consent=admitted.consent,
+            sent=True,
             error=error,
             candidate=None if error else answer.candidate(self._plan.contract, admitted.restore),
             ttft=answer.ttft,
@@ -181,9 +201,13 @@ class _Run:
             context=self._plan.request.context,
             deadline=self._deadline,
             cancel=self._plan.cancel,
+            shape=self._plan.contract.shape,
         )
-        validation = self._plan.contract.judge(candidate, context, self._plan.await_)
         confidence = None if candidate.score is None else math.exp(candidate.score.minimum)
+        try:
+            validation = self._plan.contract.judge(candidate, context, self._plan.await_)
+        except Cancelled as error:
+            return replace(attempt, error=error, confidence=confidence)
         return replace(attempt, validation=validation, confidence=confidence)
 
     def _close(self, attempt: Attempt, rung: Rung, admitted: gate.Admitted | None) -> Generator[Event, None, Decision]:
@@ -193,7 +217,7 @@ class _Run:
             earlier=tuple(self._record.attempts),
             repairs=rung.repairs,
             min_confidence=rung.min_confidence,
-            larger_cap=gate.larger_cap(self._plan, self._record, admitted) if admitted else None,
+            larger_cap=gate.larger_cap(self._plan, self._record, admitted, attempt) if admitted else None,
         )
         decision = self._plan.rule(situation)
         if decision is None:

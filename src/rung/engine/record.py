@@ -16,19 +16,16 @@ class Record:
 
     @property
     def rejected(self) -> Attempt | None:
-        """The last attempt whose answer was whole and wrong: what the next attempt can learn from."""
-        for attempt in reversed(self.attempts):
-            if attempt.issues and not any(i.code in ("cut_off", "empty") for i in attempt.issues):
-                return attempt
-        return None
+        """The last attempt whose answer was whole and still didn't do: what the next attempt can learn from."""
+        return next((a for a in reversed(self.attempts) if a.candidate is not None and not _partial(a)), None)
 
     @property
     def best(self) -> Candidate | None:
-        """The best rejected candidate: a valid one first, then the one with the fewest issues, then the latest."""
+        """The best rejected candidate: a valid one first, then a whole one, then the fewest issues, then the latest."""
         answered = [a for a in self.attempts if a.candidate is not None]
         if not answered:
             return None
-        return min(reversed(answered), key=lambda a: len(a.issues)).candidate
+        return min(reversed(answered), key=lambda a: (_partial(a), len(a.issues))).candidate
 
     @property
     def usage(self) -> Usage:
@@ -58,12 +55,17 @@ class Record:
                 total += attempt.cost if attempt.cost is not None else bound or Decimal(0)
         return total
 
-    def tokens_left(self, budget: Budget) -> int | None:
-        """What is left of the token budget; `None` without one. An unknown usage counts as its bound."""
+    def tokens_left(self, budget: Budget, *pending: Attempt) -> int | None:
+        """What is left of the token budget; `None` without one. An unknown usage counts as its bound.
+
+        Args:
+            budget: of the request.
+            pending: attempts to count that aren't recorded yet.
+        """
         if budget.tokens is None:
             return None
         used = 0
-        for attempt in self.attempts:
+        for attempt in (*self.attempts, *pending):
             quote, usage = attempt.quote, attempt.usage
             if attempt.sent:
                 used += usage.input_tokens if usage.input_tokens is not None else (quote and quote.input_tokens) or 0
@@ -73,3 +75,7 @@ class Record:
     def answered_or_paid(self, tier: str) -> bool:
         """Whether a tier gave any answer, or isn't one of those that are free."""
         return any(a.tier == tier and (a.answered or bool(a.quote and a.quote.max_cost)) for a in self.attempts)
+
+
+def _partial(attempt: Attempt) -> bool:
+    return any(issue.code in ("cut_off", "empty", "looping", "refusal") for issue in attempt.issues)

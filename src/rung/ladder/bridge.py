@@ -7,9 +7,10 @@ requests wait for one another.
 from __future__ import annotations
 
 import contextvars
+import inspect
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from rung.contract import Awaiter
@@ -17,7 +18,7 @@ from rung.errors import Cancelled
 from rung.limits import Cancel
 from rung.types import Event
 
-Start = Callable[[Cancel, Awaiter], Iterator[Event]]
+Start = Callable[[Cancel, Awaiter], Generator[Event, None, None]]
 """Begins a run, given its cancel flag and something that waits for awaitables."""
 
 
@@ -26,7 +27,7 @@ async def events(start: Start, cancel: Cancel) -> AsyncGenerator[Event]:
 
     Args:
         start: begins the run; called on the run's own thread.
-        cancel: stops it; set when the iteration is abandoned or its task is cancelled.
+        cancel: the caller's flag, which stops it. Abandoning the iteration or cancelling its task stops it too.
 
     Raises:
         BaseException: whatever the run raises.
@@ -36,15 +37,19 @@ async def events(start: Start, cancel: Cancel) -> AsyncGenerator[Event]:
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
 
+    # of this run alone, since the caller's flag may serve many
+    own = Cancel()
+    forget = cancel.on_set(own.set)
+
     def put(item: Event | BaseException | None) -> None:
         try:
             loop.call_soon_threadsafe(queue.put_nowait, item)
         except RuntimeError:  # the loop was closed while the run ended: nobody is left to tell
-            cancel.set()
+            own.set()
 
     def work() -> None:
         try:
-            for event in start(cancel, lambda awaitable: _await(awaitable, loop, cancel)):
+            for event in start(own, lambda awaitable: _await(awaitable, loop, own)):
                 put(event)
             put(None)
         except BaseException as error:  # noqa: BLE001  the caller's task raises it
@@ -58,7 +63,8 @@ async def events(start: Start, cancel: Cancel) -> AsyncGenerator[Event]:
                 raise item
             yield item
     finally:
-        cancel.set()
+        forget()
+        own.set()
 
 
 def _await(awaitable: Awaitable[Any], loop: Any, cancel: Cancel) -> Any:
@@ -68,7 +74,14 @@ def _await(awaitable: Awaitable[Any], loop: Any, cancel: Cancel) -> Any:
     async def wait() -> Any:
         return await awaitable
 
-    future: Future[Any] = asyncio.run_coroutine_threadsafe(wait(), loop)
+    waiting = wait()
+    try:
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(waiting, loop)
+    except RuntimeError:  # the loop was closed: the caller is gone
+        waiting.close()
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+        raise Cancelled("the caller cancelled") from None
 
     def stop() -> None:
         future.cancel()
@@ -76,7 +89,7 @@ def _await(awaitable: Awaitable[Any], loop: Any, cancel: Cancel) -> Any:
     forget = cancel.on_set(stop)
     try:
         return future.result()
-    except (asyncio.CancelledError, Cancelled):
+    except CancelledError:
         raise Cancelled("the caller cancelled") from None
     finally:
         forget()

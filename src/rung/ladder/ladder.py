@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+import functools
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import ExitStack, aclosing, closing
 from os import PathLike
-from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from rung import deferral, engine
 from rung.contract import Awaiter, Contract, Validator, compile_output, refuse_to_await
 from rung.errors import ConfigError
 from rung.ladder import bridge
+from rung.ladder.options import Settings, known
 from rung.ladder.typed import Decorator
 from rung.limits import Budget, Cancel, Deadline, Purse
-from rung.settings import nearest
 from rung.tier import Rung, Tier, Warms
 from rung.types import Event, Finished, Hop, Message, Outcome, Redactor, Request, Sampling, Zone, messages
 
 T = TypeVar("T")
 Prompt = str | Sequence[Message]
-
-
-class Settings(TypedDict, total=False):
-    """What `run`, `stream`, their async twins and typed functions take by keyword.
-
-    Args:
-        validators: further checks, each taking `(value)` or `(value, context)`.
-        system: a system turn to put first.
-        task: name under which ledger and calibration keep this request.
-        context: your own object, handed to validators.
-        max_tokens: first cap on an answer, in tokens.
-        temperature: 0 is greedy.
-        seed: of the sampler's random numbers.
-        sampling: all of how tokens are chosen, instead of `temperature` and `seed`.
-        timeout: seconds for the whole request.
-        reach: tightens the ladder's reach for this request.
-        cancel: stops the request from any thread.
-        provisional: whether a stream also shows text that isn't validated yet.
-    """
-
-    validators: Sequence[Validator]
-    system: str | None
-    task: str | None
-    context: Any
-    max_tokens: int | None
-    temperature: float
-    seed: int | None
-    sampling: Sampling | None
-    timeout: float | None
-    reach: Zone | None
-    cancel: Cancel | None
-    provisional: bool
+_CONTRACTS = 256
+"""Compiled contracts that a ladder keeps."""
 
 
 def always(hop: Hop) -> bool:
@@ -94,6 +65,11 @@ class Ladder:
         redactor: Redactor | None = None,
         paid_after: engine.PaidAfter = "local_answers",
     ) -> None:
+        for tier in tiers:
+            if not isinstance(tier, Rung) and not callable(getattr(tier, "stream", None)):
+                raise ConfigError(
+                    f"a {type(tier).__name__} is no tier", mend='give one, for example rung.llama("smollm2-135m")'
+                )
         self.rungs = tuple(t if isinstance(t, Rung) else Rung(t) for t in tiers)
         names = [r.tier.name for r in self.rungs]
         if not names:
@@ -103,7 +79,7 @@ class Ladder:
                 raise ConfigError(f"two tiers are called {name!r}", mend="give one of them another name=")
         if paid_after not in ("local_answers", "any_failure"):
             raise ConfigError(f"paid_after = {paid_after!r}", mend="say local_answers or any_failure")
-        self.reach = Zone(reach)
+        self.reach = Zone.parse(reach)
         self.budget = budget or Budget()
         self._rule = rule
         self._consent: engine.Consent = consent or always
@@ -111,7 +87,7 @@ class Ladder:
         self._observers = tuple(observers)
         self._redactor = redactor
         self._paid_after: engine.PaidAfter = paid_after
-        self._contracts: dict[Any, Contract[Any]] = {}
+        self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
     def __repr__(self) -> str:
         return f"Ladder({', '.join(r.tier.name for r in self.rungs)}, reach={self.reach})"
@@ -143,7 +119,7 @@ class Ladder:
         Args:
             prompt: one user turn, or a conversation.
             output: what the answer must be: a pydantic model or another type, a JSON Schema as a dict, a compiled
-                regular expression, a list of choices; `None` is plain text.
+                regular expression, a list of choices, or what `contract` made of one; `None` is plain text.
             settings: see `Settings`.
 
         Raises:
@@ -151,12 +127,13 @@ class Ladder:
             ContractError: the output or a validator can't be used.
             Exception: a validator's own bug.
         """
-        for event in self.stream(prompt, output, **settings):
-            if isinstance(event, Finished):
-                return event.outcome
+        with closing(self.stream(prompt, output, **settings)) as events:
+            for event in events:
+                if isinstance(event, Finished):
+                    return event.outcome
         raise AssertionError("a run ends with Finished")
 
-    def stream(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> Iterator[Event]:
+    def stream(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> Generator[Event, None, None]:
         """Answer a prompt, telling what happens on the way. Takes and raises what `run` does.
 
         Closing the iterator cancels the request.
@@ -198,9 +175,10 @@ class Ladder:
             first.warm()
 
     def close(self) -> None:
-        """Close every tier. A later call starts them again."""
-        for rung in self.rungs:
-            rung.tier.close()
+        """Close every tier, whatever one of them raises. A later call starts them again."""
+        with ExitStack() as stack:
+            for rung in self.rungs:
+                stack.callback(rung.tier.close)
 
     def __enter__(self) -> Self:
         return self
@@ -217,37 +195,43 @@ class Ladder:
         await asyncio.to_thread(self.close)
 
     def contract(self, output: Any, validators: Sequence[Validator] = ()) -> Contract[Any]:
-        """The contract of an output, compiled once for types that can be dictionary keys.
+        """The contract of an output, for `run` and its kin to use again and again without compiling it anew.
+
+        Args:
+            output: as `run` takes it. What can be a dictionary key is compiled once anyway.
+            validators: further checks.
 
         Raises:
             ContractError: the output or a validator can't be used.
         """
-        if validators or not isinstance(output, type):
+        if validators:
             return compile_output(output, validators)
-        found = self._contracts.get(output)
-        if found is None:
-            found = self._contracts[output] = compile_output(output)
-        return found
+        if isinstance(output, Contract):
+            return output
+        try:
+            hash(output)
+        except TypeError:
+            return compile_output(output)
+        return self._compiled(output)
 
     def _start(self, prompt: Prompt, output: Any, settings: Settings) -> bridge.Start:
         """Check everything that was given, and return what begins the run."""
-        unknown = set(settings) - Settings.__optional_keys__
-        if unknown:
-            word = min(unknown)
-            raise TypeError(f"there is no setting {word!r}; {nearest(word, Settings.__optional_keys__)}")
-        own = settings.get("sampling")
+        known(settings)
+        own, reach, timeout = settings.get("sampling"), settings.get("reach"), settings.get("timeout")
+        if timeout is not None and not 0 <= timeout < float("inf"):
+            raise ConfigError(f"timeout = {timeout!r} is no time", mend="give a finite number of seconds, 0 or more")
         request = Request(
             messages=messages(prompt, settings.get("system")),
             task=settings.get("task"),
             context=settings.get("context"),
             max_tokens=settings.get("max_tokens"),
             sampling=own or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
-            reach=settings.get("reach"),
+            reach=None if reach is None else Zone.parse(reach),
         )
         contract = self.contract(output, settings.get("validators", ()))
-        seconds = [s for s in (settings.get("timeout"), self.budget.seconds) if s is not None]
+        seconds = [s for s in (timeout, self.budget.seconds) if s is not None]
 
-        def start(cancel: Cancel, await_: Awaiter) -> Iterator[Event]:
+        def start(cancel: Cancel, await_: Awaiter) -> Generator[Event, None, None]:
             return engine.run(
                 engine.Plan(
                     request=request,

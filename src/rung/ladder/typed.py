@@ -6,17 +6,20 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, get_type_hints, overload
 
 from rung.errors import ContractError
+from rung.ladder.options import Settings, known
 from rung.types import Message, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from rung.ladder.ladder import Ladder, Settings
+    from rung.contract import Contract
+    from rung.ladder.ladder import Ladder
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -24,22 +27,32 @@ T = TypeVar("T")
 class _Bound:
     """What both kinds of typed function share: the prompt's function, the contract, and binding to an instance."""
 
-    def __init__(self, ladder: Ladder, function: Callable[..., Any], output: Any, settings: Settings) -> None:
+    def __init__(
+        self, ladder: Ladder, function: Callable[..., Any], contract: Contract[Any], settings: Settings
+    ) -> None:
         functools.update_wrapper(cast("Callable[..., Any]", self), function)
         self._ladder = ladder
         self._function = function
-        self._output = output
+        self._contract = contract
         self._settings = settings
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        if instance is None:
+    def _bind(self, instance: object) -> Any:
+        if instance is None:  # looked up on the class
             return self
         bound = types.MethodType(self._function, instance)
-        return type(self)(self._ladder, bound, self._output, self._settings)
+        return type(self)(self._ladder, bound, self._contract, self._settings)
 
 
 class Typed(_Bound, Generic[P, R]):
     """A typed function: call it for the answer, or call `outcome` for everything that came of it."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Typed[P, R]: ...
+    @overload
+    def __get__(self: Typed[Concatenate[Any, Q], R], instance: object, owner: type) -> Typed[Q, R]: ...
+    def __get__(self, instance: object, owner: type) -> Any:
+        """The typed function as a method of `instance`."""
+        return self._bind(instance)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The validated answer.
@@ -52,11 +65,19 @@ class Typed(_Bound, Generic[P, R]):
 
     def outcome(self, *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
         """Everything that came of it; raises as `Ladder.run` does."""
-        return self._ladder.run(self._function(*args, **kwargs), self._output, **self._settings)
+        return self._ladder.run(self._function(*args, **kwargs), self._contract, **self._settings)
 
 
 class AsyncTyped(_Bound, Generic[P, R]):
     """The same of an `async def` function."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> AsyncTyped[P, R]: ...
+    @overload
+    def __get__(self: AsyncTyped[Concatenate[Any, Q], R], instance: object, owner: type) -> AsyncTyped[Q, R]: ...
+    def __get__(self, instance: object, owner: type) -> Any:
+        """The typed function as a method of `instance`."""
+        return self._bind(instance)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The validated answer.
@@ -70,7 +91,7 @@ class AsyncTyped(_Bound, Generic[P, R]):
     async def outcome(self, *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
         """Everything that came of it; raises as `Ladder.arun` does."""
         prompt = await self._function(*args, **kwargs)
-        found: Outcome[R] = await self._ladder.arun(prompt, self._output, **self._settings)
+        found: Outcome[R] = await self._ladder.arun(prompt, self._contract, **self._settings)
         return found
 
 
@@ -78,12 +99,12 @@ class Wrap(Generic[T]):
     """`ladder.typed(Invoice)`: wraps a function whose answer is an `Invoice`."""
 
     def __init__(self, ladder: Ladder, output: Any, settings: Settings) -> None:
+        known(settings)
         self._ladder = ladder
-        self._output = output
-        self._settings = settings
-        ladder.contract(
-            output, settings.get("validators", ())
-        )  # a contract that can't be used fails where it is written
+        # compiled here, so that a contract that can't be used fails where it is written
+        self._contract = ladder.contract(output, settings.get("validators", ()))
+        self._settings = settings.copy()
+        self._settings.pop("validators", None)
 
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, str | Sequence[Message]]]) -> AsyncTyped[P, T]: ...
@@ -91,7 +112,7 @@ class Wrap(Generic[T]):
     def __call__(self, function: Callable[P, str | Sequence[Message]]) -> Typed[P, T]: ...
     def __call__(self, function: Callable[..., Any]) -> Any:
         """The typed function."""
-        return _wrap(self._ladder, function, self._output, self._settings)
+        return _wrap(self._ladder, function, self._contract, self._settings)
 
 
 class Decorator:
@@ -117,24 +138,29 @@ class Decorator:
             return _wrap(self._ladder, output, self._annotated(output), {})
         return Wrap(self._ladder, output, settings)  # type: ignore[arg-type]  # checked by the overloads
 
-    def _annotated(self, function: Callable[..., Any]) -> Any:
-        """The return annotation, where it is a type that is written as text."""
+    def _annotated(self, function: types.FunctionType) -> Contract[Any]:
+        """The contract of the return annotation, where that is a kind of text."""
         name = function.__qualname__
-        try:
-            output = get_type_hints(function, include_extras=True).get("return")
-        except NameError as error:
-            raise ContractError(f"the return annotation of {name} can't be read: {error}") from None
-        if output is None:
+        if "return" not in function.__annotations__:
             raise ContractError(f"{name} has no return annotation", mend="write -> str, or @ladder.typed(YourType)")
-        if not self._ladder.contract(output).is_text:
+        # of the parameters nothing is wanted, and their types may be there for type checkers only
+        only = types.SimpleNamespace(__annotations__={"return": function.__annotations__["return"]})
+        try:
+            output = get_type_hints(only, function.__globals__, include_extras=True)["return"]
+        except NameError as error:
+            raise ContractError(
+                f"the return annotation of {name} can't be read: {error}", mend="define it at the top of the module"
+            ) from None
+        contract = self._ladder.contract(output)
+        if not contract.is_text:
             shown = getattr(output, "__name__", output)
             raise ContractError(
                 f"{name} returns a prompt, so its annotation can't promise {shown}",
                 mend=f"write @ladder.typed({shown}) and -> str",
             )
-        return output
+        return contract
 
 
-def _wrap(ladder: Ladder, function: Callable[..., Any], output: Any, settings: Settings) -> Any:
+def _wrap(ladder: Ladder, function: Callable[..., Any], contract: Contract[Any], settings: Settings) -> Any:
     kind: type[_Bound] = AsyncTyped if inspect.iscoroutinefunction(function) else Typed
-    return kind(ladder, function, output, settings)
+    return kind(ladder, function, contract, settings)

@@ -41,7 +41,8 @@ class Issue:
     Args:
         path: where, as in `lines[2].total`; empty for the whole answer.
         message: what, in a sentence that a model can act on. May quote the answer.
-        code: who says so: `schema`, `type`, `check:NAME`, `cut_off`, `empty`, `looping`, `echo`, `control_tokens`.
+        code: who says so: `schema`, `type`, `check:NAME`, `cut_off`, `empty`, `refusal`, `looping`, `echo`,
+            `control_tokens`.
     """
 
     path: str

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from rung.errors import Cancelled, RungError, Unresolved
 from rung.limits import Cancel, Deadline
-from rung.types.call import Constraint, Finish, Issue, Quote, Token, Usage
+from rung.types.call import Constraint, Finish, Issue, Quote, Shape, Token, Usage
 from rung.types.messages import Request, Zone
 
 T = TypeVar("T")
@@ -229,6 +229,7 @@ class CheckContext:
         context: the caller's own object, from `context=`.
         deadline: when the verdict must be there.
         cancel: set when nobody waits for the verdict any more.
+        shape: what decoding could enforce of the contract; `None` for free text.
     """
 
     request: Request
@@ -238,6 +239,7 @@ class CheckContext:
     context: Any = field(default=None, repr=False)
     deadline: Deadline = Deadline()
     cancel: Cancel = field(default_factory=Cancel, repr=False)
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)

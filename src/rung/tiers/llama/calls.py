@@ -1,0 +1,52 @@
+"""Who still waits, known to all threads of a worker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+
+class Calls:
+    """Which requests somebody still waits for; shared by the threads of a worker.
+
+    `abort` stops the running step. It is set once the model is loaded; before that there is no step.
+    """
+
+    def __init__(self) -> None:
+        self.abort: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+        self._live: set[int] = set()
+        self._running: frozenset[int] = frozenset()
+
+    def add(self, request: int) -> None:
+        """A request came in."""
+        with self._lock:
+            self._live.add(request)
+
+    def drop(self, request: int) -> None:
+        """Nobody waits any more. A step that now works for nobody at all is stopped; others just end."""
+        with self._lock:
+            self._live.discard(request)
+            if self.abort is not None and self._running and not self._running & self._live:
+                self.abort()
+
+    def __contains__(self, request: int) -> bool:
+        with self._lock:
+            return request in self._live
+
+    def start(self, requests: Sequence[int], resume: Callable[[], None]) -> bool:
+        """A step begins for these requests; `False` where nobody waits for any of them.
+
+        Args:
+            requests: whose tokens are in the step.
+            resume: takes an earlier abort back, before anybody can ask for the next.
+        """
+        with self._lock:
+            resume()
+            self._running = frozenset(requests)
+            return bool(self._running & self._live)
+
+    def stop(self) -> None:
+        """The step is over."""
+        with self._lock:
+            self._running = frozenset()

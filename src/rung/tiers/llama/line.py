@@ -1,0 +1,113 @@
+"""A call's line to the worker: waits for its frames, and no longer than somebody wants them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty
+from types import TracebackType
+from typing import Self
+
+from rung.errors import Cancelled, PromptTooLong, TierTimeout, TierUnavailable, Unsupported
+from rung.limits import Cancel, Deadline
+from rung.tiers.llama import frames
+from rung.tiers.llama.process import Ended, Process, Wake
+
+
+class Line:
+    """One request, from its frame to the last answer. A context manager: leaving it early drops the request.
+
+    Args:
+        tier: its name, for errors.
+        process: where to ask.
+        request: makes the request's frame out of its id.
+        deadline: when to stop waiting.
+        cancel: ends the wait at once.
+    """
+
+    def __init__(
+        self,
+        tier: str,
+        process: Process,
+        request: Callable[[int], frames.Ask | frames.Count | frames.Ready],
+        deadline: Deadline,
+        cancel: Cancel,
+    ) -> None:
+        self._tier = tier
+        self._process = process
+        self._request = request
+        self._deadline = deadline
+        self._cancel = cancel
+        self._over = False
+
+    def __enter__(self) -> Self:
+        self._id, self._mailbox = self._process.open()
+        self._opened = time.monotonic()
+        self._forget = self._cancel.on_set(lambda: self._mailbox.put(Wake()))
+        try:
+            self._process.send(self._request(self._id))
+        except ValueError:
+            self._over = True
+            self.__exit__(None, None, None)
+            raise Unsupported(
+                "a message holds half of a surrogate pair, which is no text", mend="decode it with errors='replace'"
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._forget()
+        self._process.forget(self._id)
+        if not self._over:
+            self._process.send(frames.Drop(self._id))
+
+    @property
+    def load_seconds(self) -> float:
+        """How long this request had to wait for the model to be loaded."""
+        return self._process.loading(self._opened)
+
+    def finish(self) -> None:
+        """The last frame has come: nothing is left to drop."""
+        self._over = True
+
+    def receive(self) -> frames.Frame:
+        """The next frame.
+
+        Raises:
+            Cancelled: the flag was set.
+            TierTimeout: the deadline passed.
+            TierCrashed: the worker died.
+            TierUnavailable: the model can't be loaded, or the tier was closed.
+            PromptTooLong: no room is left for an answer.
+            Unsupported: the model's chat template doesn't take the conversation.
+        """
+        while True:
+            if self._cancel.is_set():
+                raise Cancelled("the caller cancelled")
+            remaining = self._deadline.remaining()
+            if remaining == 0.0:
+                raise TierTimeout(
+                    f"tier {self._tier!r} was still at work at the deadline", mend="allow it more seconds"
+                )
+            try:
+                mail = self._mailbox.get(timeout=None if remaining is None else min(remaining, threading.TIMEOUT_MAX))
+            except Empty:
+                continue
+            if isinstance(mail, Ended):
+                self._over = True
+                # One instance serves every caller, and a raised one carries a traceback.
+                raise type(mail.error)(mail.error.message, mend=mail.error.mend)
+            if isinstance(mail, frames.Failed):
+                self._over = True
+                raise _error(mail)
+            if not isinstance(mail, Wake):
+                return mail
+
+
+def _error(failed: frames.Failed) -> PromptTooLong | Unsupported | TierUnavailable:
+    if failed.error == "too_long":
+        return PromptTooLong(failed.input_tokens, failed.context, mend="raise the tier's context")
+    kind = Unsupported if failed.error == "unsupported" else TierUnavailable
+    return kind(failed.message, mend=failed.mend)

@@ -1,0 +1,263 @@
+"""The host's side of a worker process: start it, talk to it, and know why it died.
+
+Three threads belong to a worker. The keeper starts the process, hands its frames to whoever waits for them, and reaps
+it; it lives as long as the process, since Linux kills a child that asked to die with its parent when the *thread* that
+started it ends. One writes, so that a stopped worker holds up no caller. One keeps the tail of standard error.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
+
+from rung.errors import TierCrashed, TierError, TierUnavailable
+from rung.tiers.llama import frames, system
+from rung.tiers.llama.system import CAUSE, FLAG
+
+PYTHON = "RUNG_WORKER_PYTHON"
+
+_PATIENCE = 1.0
+_TAIL = 8192
+_CAUSES = ("GGML_ASSERT", "GGML_ABORT", "ggml_abort", "what():", "Fatal Python error", CAUSE)
+_LONGEST_CAUSE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """No more frames come.
+
+    Args:
+        error: what a call that still waits raises.
+    """
+
+    error: TierError
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Nothing came; look at the flag and the clock."""
+
+
+Mail = frames.Frame | Ended | Wake
+Mailbox = SimpleQueue[Mail]
+
+
+class Process:
+    """One worker process, from its start to its end. There is no second start: a new one takes its place.
+
+    Args:
+        tier: name of the tier, for errors.
+        load: what it shall load.
+        python: interpreter to run it; `None` is that of the host, or the app itself where it is frozen.
+    """
+
+    def __init__(self, tier: str, load: frames.Load, python: str | None) -> None:
+        self._name = f"the worker of {tier!r}"
+        self._path = load.path
+        self._python = python
+        self._lock = threading.Lock()
+        self._mailboxes: dict[int, Mailbox] = {}
+        self._ids = itertools.count(1)
+        self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        self._tail = b""
+        self._child: subprocess.Popen[bytes] | None = None
+        self._greeted = False
+        self._loaded_at: float | None = None
+        self._failure: TierError | None = None
+        self._ended: Ended | None = None
+        # Before any call can put its own.
+        self.send(load)
+        self._keeper = threading.Thread(target=self._keep, name=f"rung-{tier}", daemon=True)
+        self._keeper.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a call has a chance."""
+        with self._lock:
+            return self._ended is None and self._failure is None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, once it has one."""
+        return None if self._child is None else self._child.pid
+
+    def open(self) -> tuple[int, Mailbox]:
+        """A new request's id, and where its frames will arrive."""
+        mailbox: Mailbox = SimpleQueue()
+        with self._lock:
+            request = next(self._ids)
+            if self._ended is None:
+                self._mailboxes[request] = mailbox
+            else:
+                mailbox.put(self._ended)
+        return request, mailbox
+
+    def forget(self, request: int) -> None:
+        """Nobody reads this request's mailbox any more."""
+        with self._lock:
+            self._mailboxes.pop(request, None)
+
+    def send(self, frame: frames.Frame) -> None:
+        """Hand a frame over; never waits.
+
+        Raises:
+            ValueError: a text in it is not Unicode.
+        """
+        self._outgoing.put(frames.encode(frame))
+
+    def loading(self, since: float) -> float:
+        """Seconds after `since`, on the clock of `time.monotonic`, until the model was loaded."""
+        return 0.0 if self._loaded_at is None else max(0.0, self._loaded_at - since)
+
+    def close(self) -> None:
+        """End the process, kill it if it doesn't listen, and reap it. Calls under way fail."""
+        with self._lock:
+            self._failure = self._failure or TierUnavailable(f"{self._name} was closed")
+        self._outgoing.put(None)
+        self._keeper.join(_PATIENCE)
+        if self._keeper.is_alive() and self._child is not None:
+            self._child.kill()
+            self._keeper.join()
+
+    def _keep(self) -> None:
+        self._finish(self._live())
+
+    def _live(self) -> TierError:
+        """The whole life of the process; returns what it died of."""
+        try:
+            child = self._child = self._start()
+        except OSError as error:
+            return TierUnavailable(
+                f"{self._name} can't be started: {error.strerror}", mend=f"name a Python that has rung in {PYTHON}"
+            )
+        helpers = [
+            threading.Thread(target=work, args=(pipe,), name=f"{self._keeper.name}-{what}", daemon=True)
+            for what, work, pipe in (("write", self._write, child.stdin), ("errors", self._listen, child.stderr))
+        ]
+        for helper in helpers:
+            helper.start()
+        if child.stdout is not None:
+            with child.stdout:
+                self._read(child.stdout)
+        self._outgoing.put(None)
+        try:
+            code = child.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            code = child.wait()
+        for helper in helpers:
+            helper.join(_PATIENCE)
+        return self._failure or self._autopsy(code)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            _command(self._python),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            **system.own_group(),
+        )
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        while True:
+            try:
+                frame = frames.read(pipe)
+            except frames.BrokenFrame as error:
+                self._fail(TierCrashed(f"{self._name} sent {error}"))
+                return
+            match frame:
+                case None:
+                    return
+                case frames.Hello(protocol=protocol):
+                    self._greeted = True
+                    if protocol != frames.PROTOCOL:
+                        self._fail(
+                            TierUnavailable(
+                                f"{self._name} speaks protocol {protocol}, its host {frames.PROTOCOL}",
+                                mend=f"install the same version of rung for both, or unset {PYTHON}",
+                            )
+                        )
+                        return
+                case frames.Loaded():
+                    self._loaded_at = time.monotonic()
+                case frames.Failed(id=None):
+                    self._fail(TierUnavailable(frame.message, mend=frame.mend))
+                case frames.Progress() | frames.Counted() | frames.Failed():
+                    with self._lock:
+                        mailbox = self._mailboxes.get(frame.id or 0)
+                    if mailbox is not None:
+                        mailbox.put(frame)
+
+    def _write(self, pipe: IO[bytes]) -> None:
+        try:
+            with pipe:
+                while (data := self._outgoing.get()) is not None:
+                    pipe.write(data)
+                    pipe.flush()
+        except OSError:
+            # The process is gone; the keeper finds out why.
+            return
+
+    def _listen(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while chunk := os.read(pipe.fileno(), 4096):
+                self._tail = (self._tail + chunk)[-_TAIL:]
+
+    def _fail(self, error: TierError) -> None:
+        with self._lock:
+            self._failure = self._failure or error
+
+    def _finish(self, error: TierError) -> None:
+        with self._lock:
+            self._ended = Ended(error)
+            mailboxes = list(self._mailboxes.values())
+            self._mailboxes.clear()
+        for mailbox in mailboxes:
+            mailbox.put(self._ended)
+
+    def _autopsy(self, code: int) -> TierError:
+        lines = [line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip()]
+        if not self._greeted:
+            # Before it greets it has been told nothing, so whatever it says is safe to repeat.
+            last = f": {lines[-1][:_LONGEST_CAUSE]}" if lines else ""
+            return TierUnavailable(
+                f"{self._name} {system.death(code)} before it could start{last}",
+                mend=f"name a Python that has rung in {PYTHON}",
+            )
+        causes = [line[:_LONGEST_CAUSE] for line in lines if any(mark in line for mark in _CAUSES)]
+        cause = f" ({causes[-1].removeprefix(CAUSE)})" if causes else ""
+        loading = f" while it loaded {self._path}" if self._loaded_at is None else ""
+        return TierCrashed(f"{self._name} {system.death(code)}{loading}{cause}", mend="try again: a new one is started")
+
+
+def _command(python: str | None) -> list[str]:
+    chosen = python or os.environ.get(PYTHON)
+    host = str(os.getpid())
+    if chosen is None and getattr(sys, "frozen", False):
+        return [sys.executable, FLAG, host]
+    # -P: a file in the working directory must not pass for a module.
+    return [chosen or sys.executable, "-P", "-m", "rung.tiers.llama.worker", FLAG, host]
+
+
+def _environment() -> dict[str, str]:
+    environment = {
+        # Unbound OpenMP threads can end up spinning on one core, 25 times slower.
+        "OMP_PROC_BIND": "true",
+        # A crash must not start a debugger.
+        "GGML_NO_BACKTRACE": "1",
+        **os.environ,
+    }
+    root = str(Path(__file__).parents[3])
+    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), root)))
+    return environment

@@ -1,0 +1,268 @@
+"""The local tier: a GGUF model in a worker process of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from rung.errors import ConfigError, StoreError, TierUnavailable, Unsupported
+from rung.limits import Cancel, Deadline
+from rung.settings import Settings, read
+from rung.tiers.llama import frames
+from rung.tiers.llama.line import Line
+from rung.tiers.llama.process import Process
+from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
+
+CONTEXT = 4096
+SLOTS = 4
+_MOST_SLOTS = 64
+
+
+@dataclass(slots=True)
+class _Owner:
+    """What one process of the host holds: after a fork the child gets an owner, and so a worker, of its own."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    process: Process | None = None
+
+
+class LlamaTier:
+    """A GGUF model on this machine, in a worker process that starts with the first call and ends with its host.
+
+    Making one does no I/O. Safe from several threads: the worker decodes up to `slots` calls together, and further
+    ones wait. They share the context's memory, so calls that need all of it come one after another.
+
+    In a frozen app, where `sys.executable` is the app, call `rung.tiers.llama.worker.main()` first thing: it returns at
+    once unless this process is meant to be a worker. Or name an interpreter that has rung, here or in
+    `RUNG_WORKER_PYTHON`. The worker keeps its OpenMP threads on their cores (`OMP_PROC_BIND`, which the environment may
+    set otherwise): unbound ones were slower in every measurement, on a busy machine too.
+
+    Args:
+        model: path of a GGUF file, or whatever `rung.store.resolve` knows: a catalogue name, `hf:owner/repo/file.gguf`.
+        name: of the tier; `None` is the model's.
+        context: what prompt and answer may take together, in tokens; rounded up to a multiple of 256, and never more
+            than the model was trained for.
+        threads: for decoding; `None` is one per physical core that the process may use.
+        top_p: where the call names none: share of probability mass that is kept, in (0, 1].
+        min_p: where the call names none: least probability, relative to the likeliest token's, in [0, 1).
+        chat_template: Jinja, or the path of a file that holds it, in place of the GGUF file's own.
+        slots: how many calls are decoded together.
+        python: interpreter of the worker; `None` is this one.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+
+    zone: Zone = Zone.HOST
+    destination: str = "this machine"
+    stays_here: bool | None = True
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        name: str | None = None,
+        context: int = CONTEXT,
+        threads: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        chat_template: str | None = None,
+        slots: int = SLOTS,
+        python: str | None = None,
+    ) -> None:
+        self.name = name or _short(str(model))
+        for what, value, most in (
+            ("context", context, 2**24),
+            ("threads", threads, 1024),
+            ("slots", slots, _MOST_SLOTS),
+        ):
+            if value is not None and not 1 <= value <= most:
+                raise ConfigError(f"tier {self.name!r}: {what} = {value} is out of range", mend=f"give 1 to {most:,}")
+        self._model = model
+        self._context = context
+        self._threads = threads
+        self._defaults = Sampling(top_p=top_p, min_p=min_p)
+        self._chat_template = chat_template
+        self._slots = slots
+        self._python = python
+        self._owners: dict[int, _Owner] = {}
+        self._end = weakref.finalize(self, _close, self._owners)
+
+    def __repr__(self) -> str:
+        return f"LlamaTier({self.name!r})"
+
+    def stream(self, call: Call) -> Iterator[Delta]:
+        """Answer the call, token by token. Leaving the stream early frees its place in the worker.
+
+        Raises:
+            Unsupported: an image, several candidates, or a conversation that the chat template doesn't take.
+            PromptTooLong: no room is left for an answer.
+            TierUnavailable: the model can't be found or loaded.
+            TierCrashed: the worker died; the next call starts another.
+            TierTimeout: the deadline passed.
+            Cancelled: the flag was set.
+        """
+        if call.candidates != 1:
+            raise Unsupported(f"tier {self.name!r} gives one candidate a call", mend="ask for candidates one by one")
+        messages = self._texts(call)
+        sampling = self._sampling(call.sampling)
+
+        def ask(request: int) -> frames.Ask:
+            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape)
+
+        with self._line(ask, call.deadline, call.cancel) as line:
+            first = True
+            while True:
+                frame = line.receive()
+                if not isinstance(frame, frames.Progress):
+                    continue
+                delta = frame.delta
+                if first:
+                    delta = replace(delta, load_seconds=delta.load_seconds + line.load_seconds)
+                    first = False
+                if delta.finish is not None:
+                    line.finish()
+                    yield delta
+                    return
+                yield delta
+
+    def quote(self, call: Call) -> Quote:
+        """How many tokens the prompt takes. Starts the worker where there is none.
+
+        Raises:
+            Unsupported: an image, or a conversation that the chat template doesn't take.
+            TierUnavailable: the model can't be found or loaded.
+            TierCrashed: the worker died.
+            TierTimeout: the deadline passed.
+            Cancelled: the flag was set.
+        """
+        messages = self._texts(call)
+        counted = self._once(lambda request: frames.Count(request, messages), call.deadline, call.cancel)
+        return Quote(counted.input_tokens, counted.context, call.max_tokens)
+
+    def warm(self) -> None:
+        """Start the worker and load the model.
+
+        Raises:
+            TierUnavailable: the model can't be found or loaded.
+            TierCrashed: the worker died.
+        """
+        self._once(frames.Ready, Deadline(), Cancel())
+
+    def close(self) -> None:
+        """End the worker, and with it the calls under way. The next call starts another."""
+        _close(self._owners)
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the worker; `None` while there is none."""
+        owner = self._owners.get(os.getpid())
+        return None if owner is None or owner.process is None else owner.process.pid
+
+    def _once(self, request: Any, deadline: Deadline, cancel: Cancel) -> frames.Counted:
+        with self._line(request, deadline, cancel) as line:
+            while True:
+                frame = line.receive()
+                if isinstance(frame, frames.Counted):
+                    line.finish()
+                    return frame
+
+    def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> Line:
+        return Line(self.name, self._process(), request, deadline, cancel)
+
+    def _process(self) -> Process:
+        owner = self._owners.setdefault(os.getpid(), _Owner())
+        with owner.lock:
+            if owner.process is None or not owner.process.alive:
+                owner.process = Process(self.name, self._load(), self._python)
+            return owner.process
+
+    def _load(self) -> frames.Load:
+        return frames.Load(self._path(), self._context, self._slots, self._threads, self._template())
+
+    def _path(self) -> str:
+        from rung.store import resolve
+
+        model = self._model
+        try:
+            path = str(resolve(str(model.absolute()) if isinstance(model, Path) else model).path)
+            path.encode()
+        except StoreError as error:
+            raise TierUnavailable(error.message, mend=error.mend) from error
+        except UnicodeEncodeError:
+            raise TierUnavailable(f"the path of tier {self.name!r}'s model is not UTF-8", mend="rename it") from None
+        return path
+
+    def _template(self) -> str | None:
+        given = self._chat_template
+        if given is None or "{" in given:
+            return given
+        try:
+            return Path(given).expanduser().read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TierUnavailable(
+                f"the chat template {given} can't be read: {getattr(error, 'strerror', None) or 'not UTF-8'}",
+                mend="see chat_template: Jinja, or the path of a file that holds it",
+            ) from None
+
+    def _texts(self, call: Call) -> tuple[Message, ...]:
+        for message in call.messages:
+            if not isinstance(message.content, str) and any(isinstance(part, Image) for part in message.content):
+                raise Unsupported(f"tier {self.name!r} takes no images", mend="ask a tier that does")
+        return tuple(replace(message, content=message.text) for message in call.messages)
+
+    def _sampling(self, wanted: Sampling) -> Sampling:
+        top_p = self._defaults.top_p if wanted.top_p is None else wanted.top_p
+        min_p = self._defaults.min_p if wanted.min_p is None else wanted.min_p
+        return replace(wanted, top_p=top_p, min_p=min_p)
+
+
+def _close(owners: dict[int, _Owner]) -> None:
+    owner = owners.get(os.getpid())
+    if owner is None:
+        return
+    with owner.lock:
+        process, owner.process = owner.process, None
+    if process is not None:
+        process.close()
+
+
+def _short(model: str) -> str:
+    """A name for a tier: that of the file, without what says where it lies."""
+    file = model.replace("\\", "/").rpartition("/")[2].partition("@")[0]
+    return file.removesuffix(".gguf") or model
+
+
+class LlamaSettings(Settings):
+    """The keys of a `[[tier]]` table of the kind `llama`.
+
+    The worker's interpreter is none of them: a file that nobody trusts must not name a program.
+    """
+
+    model: str
+    context: int = Field(CONTEXT, ge=1)
+    threads: int | None = Field(None, ge=1)
+    top_p: float | None = Field(None, ge=0, le=1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    chat_template: str | None = None
+    slots: int = Field(SLOTS, ge=1, le=_MOST_SLOTS)
+
+
+def from_config(name: str, settings: Mapping[str, Any]) -> LlamaTier:
+    """The tier of a configuration table; the entry point of the kind `llama`.
+
+    Args:
+        name: of the tier.
+        settings: the other keys of its table.
+
+    Raises:
+        ConfigError: a key is unknown, missing, or out of range.
+    """
+    return LlamaTier(name=name, **read(LlamaSettings, settings, f"tier {name!r}").model_dump())

@@ -1,0 +1,61 @@
+"""What host and worker say to each other survives the pipe, and nothing else does."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from rung.tiers.llama import frames
+from rung.types import Delta, Message, Sampling, Shape, Token, ToolCall, Usage
+
+SAID = [
+    frames.Hello(frames.PROTOCOL, 42),
+    frames.Load("/models/a.gguf", 4096, 4, None, "{{ x }}"),
+    frames.Ask(
+        7,
+        (Message("user", "größe\u0000\U0001f600"), Message("assistant", "", (ToolCall("1", "f", "{}"),))),
+        Sampling(temperature=0.5, seed=3, stop=("\n",)),
+        12,
+        Shape("json", {"type": "object", "properties": {"b": {}, "a": {"const": 1.5}}}),
+    ),
+    frames.Count(8, (Message("user", "x"),)),
+    frames.Drop(7),
+    frames.Progress(7, Delta("é", tokens=(Token(""), Token("é", -0.5, 1.0)), finish="stop", usage=Usage(1, 2))),
+    frames.Failed("too_long", "", id=7, input_tokens=5, context=4),
+]
+
+
+@pytest.mark.parametrize("frame", SAID, ids=lambda f: f.kind)
+def test_a_frame_arrives_as_it_was_sent(frame):
+    assert frames.read(io.BytesIO(frames.encode(frame))) == frame
+
+
+def test_the_order_of_a_schemas_keys_survives():
+    """The order of the keys is the order in which the model has to write them."""
+    schema = {"type": "object", "properties": {"z": {}, "a": {}, "m": {}}}
+    ask = frames.read(io.BytesIO(frames.encode(frames.Ask(1, (), shape=Shape("json", schema)))))
+    assert list(ask.shape.schema["properties"]) == ["z", "a", "m"]
+
+
+def test_frames_follow_each_other_and_a_torn_one_is_the_end():
+    whole = frames.encode(SAID[0]) + frames.encode(SAID[4])
+    stream = io.BytesIO(whole + frames.encode(SAID[3])[:-1])
+    assert [frames.read(stream) for _ in range(3)] == [SAID[0], SAID[4], None]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"not json", b'{"kind": "ask", "secret": "PROMPT"}', b"\xff\xfe"])
+def test_what_is_no_frame_is_refused_without_repeating_it(body):
+    with pytest.raises(frames.BrokenFrame) as caught:
+        frames.read(io.BytesIO(len(body).to_bytes(4, "big") + body))
+    assert "PROMPT" not in str(caught.value)
+
+
+def test_a_length_beyond_the_limit_is_refused_before_it_is_read():
+    with pytest.raises(frames.BrokenFrame):
+        frames.read(io.BytesIO(b"\xff\xff\xff\xff"))
+
+
+def test_half_a_surrogate_pair_is_no_text():
+    with pytest.raises(ValueError):
+        frames.encode(frames.Count(1, (Message("user", "\ud800"),)))

@@ -1,0 +1,210 @@
+"""The decode loop, over a context that keeps exact books: whatever comes and goes, each answer is the one that the
+model would have given alone.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rung.tiers.llama.answer import Answer, Order
+from rung.tiers.llama.calls import Calls
+from rung.tiers.llama.loop import Loop
+from rung.tiers.llama.sampling import Sampler
+from rung.tiers.llama.text import Assembler
+from rung.types import Sampling
+
+SIZE, END = 40, 0
+
+
+class Alphabet:
+    """A vocabulary of letters."""
+
+    ends = frozenset({END})
+
+    def piece(self, token: int) -> bytes:
+        return bytes([64 + token])
+
+
+def think(history) -> np.ndarray:
+    """Logits that hang on every token so far."""
+    logits = np.random.default_rng(zlib.crc32(bytes(history))).random(SIZE).astype(np.float32)
+    logits[END] = 0.9
+    return logits
+
+
+def alone(prompt, limit: int) -> list[int]:
+    tokens = list(prompt)
+    while len(tokens) - len(prompt) < limit and (token := int(think(tokens).argmax())) != END:
+        tokens.append(token)
+    return tokens[len(prompt) :]
+
+
+class Books:
+    """Stands for a context: what each sequence's memory holds, and every rule that llama.cpp would enforce.
+
+    Args:
+        cells: room of all sequences together.
+        batch: most tokens in one step.
+        cuttable: whether memory can be cut in the middle; a recurrent model's can't.
+        aborts: decides whether the next step is aborted, half done.
+    """
+
+    def __init__(self, cells: int, batch: int, *, cuttable: bool = True, aborts=lambda: False) -> None:
+        self.cells, self.batch, self.cuttable, self.aborts = cells, batch, cuttable, aborts
+        self.memory: dict[int, list[int]] = {}
+        self.steps: list[list[tuple[int, int]]] = []
+
+    def decode(self, runs) -> bool:
+        assert 0 < sum(len(r.tokens) for r in runs) <= self.batch
+        assert len({r.sequence for r in runs}) == len(runs)
+        abort = self.aborts()
+        self.outputs = {}
+        at = -1
+        for run in runs:
+            memory = self.memory.setdefault(run.sequence, [])
+            assert run.start == len(memory)
+            memory.extend(run.tokens)
+            at += len(run.tokens)
+            if run.output:
+                self.outputs[at] = think(memory)
+            if abort:
+                break
+        assert sum(map(len, self.memory.values())) <= self.cells
+        self.steps.append([(r.sequence, len(r.tokens)) for r in runs])
+        return not abort
+
+    def logits(self, index: int) -> np.ndarray:
+        return self.outputs[index]
+
+    def forget(self, sequence: int, start: int = 0) -> bool:
+        memory = self.memory.get(sequence, [])
+        if start and start < len(memory) and not self.cuttable:
+            return False
+        del memory[start:]
+        return True
+
+    def resume(self) -> None: ...
+
+
+class House:
+    """A loop with its books, and what it sent."""
+
+    def __init__(self, books: Books, slots: int) -> None:
+        self.books = books
+        self.calls = Calls()
+        self.sent: dict[int, list] = {}
+        self.loop = Loop(
+            books,
+            self.calls,
+            lambda request, delta: self.sent.setdefault(request, []).append(delta),
+            cells=books.cells,
+            slots=slots,
+            batch=books.batch,
+        )
+
+    def ask(self, request: int, prompt, limit: int) -> None:
+        self.calls.add(request)
+        order = Order(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler())
+        self.loop.submit(Answer(order, Alphabet(), "letters"))
+
+    def over(self, request: int) -> bool:
+        return bool(self.sent.get(request)) and self.sent[request][-1].finish is not None
+
+    def tokens(self, request: int) -> list[int]:
+        return [ord(c) - 64 for d in self.sent[request] for c in d.text]
+
+
+prompts = st.lists(st.integers(1, SIZE - 1), min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    asked=st.lists(st.tuples(prompts, st.integers(1, 24), st.integers(0, 12)), min_size=1, max_size=8),
+    slots=st.integers(1, 4),
+    batch=st.integers(4, 32),
+    cuttable=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_company_aborts_and_lack_of_room_change_no_answer(asked, slots, batch, cuttable, seed):
+    chance = random.Random(seed)
+    house = House(Books(64, batch, cuttable=cuttable, aborts=lambda: chance.random() < 0.2), slots)
+    waiting = {n: (at, prompt, limit) for n, (prompt, limit, at) in enumerate(asked)}
+    for step in range(5000):
+        for n in [n for n, (at, *_) in waiting.items() if at <= step or step > 100]:
+            _, prompt, limit = waiting.pop(n)
+            house.ask(n, prompt, limit)
+        if house.sent and all(house.over(n) for n in range(len(asked))):
+            break
+        if not waiting or any(at <= step for at, *_ in waiting.values()) or house.loop._active:
+            house.loop.step()
+    for n, (prompt, limit, _) in enumerate(asked):
+        assert house.over(n), "no call starves"
+        assert house.tokens(n) == alone(prompt, limit)
+    assert not any(house.books.memory.values()), "what is over holds no memory"
+
+
+@settings(deadline=None, max_examples=50)
+@given(prompts, prompts, st.integers(0, 10))
+def test_dropping_one_call_changes_no_other(kept, dropped, after):
+    house = House(Books(128, 16), 2)
+    house.ask(1, kept, 20)
+    house.ask(2, dropped, 20)
+    for _ in range(after):
+        if not house.over(1):
+            house.loop.step()
+    house.calls.drop(2)
+    said = len(house.sent.get(2, []))
+    while not house.over(1):
+        house.loop.step()
+    assert house.tokens(1) == alone(kept, 20)
+    assert len(house.sent.get(2, [])) == said
+
+
+def test_a_step_carries_one_token_of_every_active_answer():
+    house = House(Books(256, 32), 3)
+    for n in range(3):
+        house.ask(n, [n + 1], 6)
+    house.loop.step()
+    assert sorted(house.books.steps[0]) == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_a_long_prefill_goes_in_small_pieces_while_somebody_else_is_answered():
+    house = House(Books(512, 256), 2)
+    house.ask(1, [1], 30)
+    house.loop.step()
+    house.loop._token_seconds = 0.01
+    house.ask(2, [2] * 200, 1)
+    while not house.over(2):
+        before = len(house.sent[1])
+        house.loop.step()
+        if house.over(1):
+            break
+        assert len(house.sent[1]) == before + 1, "the answer under way gets its token in every step"
+        assert max(count for _, count in house.books.steps[-1]) <= 10, "100 ms at 10 ms a token"
+
+
+def test_a_lone_prefill_goes_in_whole_batches():
+    house = House(Books(512, 100), 2)
+    house.ask(1, [1] * 250, 1)
+    while not house.over(1):
+        house.loop.step()
+    assert [[count for _, count in step] for step in house.books.steps] == [[100], [100], [50]]
+
+
+@pytest.mark.parametrize(("dropped", "stops"), [((1,), False), ((1, 2), True)])
+def test_a_step_is_stopped_only_when_it_works_for_nobody(dropped, stops):
+    stopped = []
+    calls = Calls()
+    calls.abort = lambda: stopped.append(True)
+    for n in (1, 2):
+        calls.add(n)
+    assert calls.start([1, 2], lambda: None)
+    for n in dropped:
+        calls.drop(n)
+    assert bool(stopped) == stops

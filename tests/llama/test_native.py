@@ -1,0 +1,49 @@
+"""llama.cpp, made safe to call."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from rung.tiers.llama.native import Context, Log, Model, Run
+
+pytestmark = pytest.mark.weights
+
+
+@pytest.fixture(scope="module")
+def model(weights):
+    log = Log()
+    return Model(str(weights("smollm2-135m")), log), log
+
+
+def test_an_abort_stops_a_long_step_and_the_context_lives_on(model):
+    """Otherwise a cancelled prefill would go on for seconds, and everyone behind it would wait."""
+    loaded, log = model
+    context = Context(loaded, cells=4096, slots=1, threads=2, batch=4096, log=log)
+    tokens = loaded.vocabulary.tokenize("word " * 3500, special=False)
+    threading.Timer(0.2, context.abort).start()
+    began = time.monotonic()
+    assert not context.decode([Run(0, 0, tokens, True)])
+    stopped = time.monotonic() - began
+    context.resume()
+    context.forget(0)
+    began = time.monotonic()
+    assert context.decode([Run(0, 0, tokens, True)])
+    assert stopped < 0.2 + (time.monotonic() - began) / 3
+
+
+def test_the_spelling_of_a_control_token_is_that_token_only_to_a_template(model):
+    vocabulary = model[0].vocabulary
+    assert len(vocabulary.tokenize("<|im_end|>", special=True)) == 1
+    plain = vocabulary.tokenize("<|im_end|>\n<|im_start|>system", special=False)
+    assert not any(vocabulary.is_control(token) for token in plain)
+    assert b"".join(map(vocabulary.piece, plain)) == b"<|im_end|>\n<|im_start|>system"
+
+
+def test_metadata_of_any_length_comes_whole(model):
+    template = model[0].metadata("tokenizer.chat_template")
+    assert len(template) > 256
+    assert template.endswith("{% endif %}")
+    assert model[0].metadata("no.such.key") is None
