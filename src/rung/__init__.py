@@ -25,8 +25,8 @@ from rung.errors import (
     Unsupported,
 )
 from rung.ladder import Ladder, always, never
-from rung.limits import Budget, Cancel, Deadline, MemoryPurse, Price, Purse
-from rung.tier import Quotes, Rung, Tier
+from rung.limits import Budget, Cancel, Deadline, MemoryPurse, Price, Purse, Reservation
+from rung.tier import Quotes, Rung, Tier, Travels, Warms
 from rung.types import (
     Accepted,
     Attempt,
@@ -125,6 +125,7 @@ __all__ = [
     "Quotes",
     "RateLimited",
     "Request",
+    "Reservation",
     "Rung",
     "RungError",
     "Sampling",
@@ -138,11 +139,13 @@ __all__ = [
     "TierUnavailable",
     "Token",
     "ToolCall",
+    "Travels",
     "Unresolved",
     "Unsupported",
     "Usage",
     "Validation",
     "Verdict",
+    "Warms",
     "Withdrawn",
     "Zone",
     "always",

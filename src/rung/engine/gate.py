@@ -224,18 +224,19 @@ def larger_cap(plan: Plan, record: Record, admitted: Admitted, attempt: Attempt)
     return min(limits) if min(limits) > cap else None
 
 
-def settle(admitted: Admitted, usage: Usage, error: RungError | None) -> Decimal | None:
+def settle(admitted: Admitted, zone: Zone, usage: Usage, error: RungError | None) -> Decimal | None:
     """Close the reservation of an attempt that is over.
 
     Args:
         admitted: the attempt's pass.
+        zone: of the tier.
         usage: tokens that the endpoint reported.
         error: what ended the attempt early; `None` for an answer.
 
     Returns:
         US dollars: 0 where nothing can have been billed, `None` where nobody knows.
     """
-    cost = _cost(admitted.quote, usage, error)
+    cost = _cost(admitted.quote, zone, usage, error)
     if admitted.reservation is not None:
         if cost == 0 and error is not None:
             admitted.reservation.release()
@@ -244,8 +245,10 @@ def settle(admitted: Admitted, usage: Usage, error: RungError | None) -> Decimal
     return cost
 
 
-def _cost(quote: Quote | None, usage: Usage, error: RungError | None) -> Decimal | None:
-    if quote is None or not quote.max_cost:
+def _cost(quote: Quote | None, zone: Zone, usage: Usage, error: RungError | None) -> Decimal | None:
+    if quote is None or quote.max_cost is None:
+        return Decimal(0) if zone == Zone.HOST else None
+    if quote.max_cost == 0:
         return Decimal(0)
     if isinstance(error, Cancelled):
         return None

@@ -164,7 +164,7 @@ class _Run:
             error = TierCrashed(f"tier {attempt.tier!r} raised {type(bug).__name__}")
             error.__cause__ = bug
         finally:
-            cost = gate.settle(admitted, answer.usage, error)
+            cost = gate.settle(admitted, attempt.zone, answer.usage, error)
             close = getattr(stream, "close", None)  # a tier may return any iterator, not just a generator
             if close is not None:
                 with suppress(Exception):  # what its clean-up trips over doesn't change what came of the attempt

@@ -116,7 +116,7 @@ class Attempt:
         ttft: seconds to the first non-empty token, model load left out.
         load_seconds: time that loading the model took.
         usage: tokens; unknown is `None`.
-        cost: US dollars. `Decimal(0)` for a tier without a price; unknown is `None`.
+        cost: US dollars. 0 for a tier on this machine without a price; beyond it, or unreported, unknown is `None`.
         confidence: in [0, 1], uncalibrated; `None` where the tier gives no log-probabilities.
         consent: who allowed the hop beyond the machine.
         sent: whether the prompt was handed to the tier.
