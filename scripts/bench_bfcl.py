@@ -57,6 +57,15 @@ def measure(name: str, ladder: Ladder, asked: list[Row]) -> Result:
     return Result(name, len(asked), good, broken, unanswered, escalated, seconds)
 
 
+def line(result: Result) -> str:
+    """A row of the table."""
+    share = f"{result.escalated / result.rows:.0%}" if result.name == "the ladder" else ""
+    mean, worst = f"{statistics.mean(result.seconds):.2f}", f"{max(result.seconds):.2f}"
+    right_share = f"{result.right / result.rows:.0%}"
+    cells = (result.name, right_share, result.out_of_schema, result.unanswered, share, mean, worst)
+    return f"| {' | '.join(str(c) for c in cells)} |"
+
+
 def main() -> None:
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,19 +82,15 @@ def main() -> None:
     ladders[f"{options.small} alone"] = Ladder(small)
     ladders[f"{options.mid} alone"] = Ladder(mid)
     ladders["the ladder"] = Ladder(Rung(small, min_confidence=options.min_confidence), mid)
+    print("| | right | out of schema | unanswered | escalated | mean s | worst s |\n|---|---|---|---|---|---|---|")
     results = []
     for name, ladder in ladders.items():
         results.append(measure(name, ladder, asked))
+        print(line(results[-1]), flush=True)
         if name in options.also:
             ladder.close()
     for ladder in ladders.values():
         ladder.close()
-    print("| | right | out of schema | unanswered | escalated | mean s | worst s |\n|---|---|---|---|---|---|---|")
-    for r in results:
-        share = f"{r.escalated / r.rows:.0%}" if r.name == "the ladder" else ""
-        mean, worst = f"{statistics.mean(r.seconds):.2f}", f"{max(r.seconds):.2f}"
-        cells = (r.name, f"{r.right / r.rows:.0%}", r.out_of_schema, r.unanswered, share, mean, worst)
-        print(f"| {' | '.join(str(c) for c in cells)} |")
     if options.json:
         options.json.write_text(json.dumps([asdict(r) for r in results], indent=1))
 

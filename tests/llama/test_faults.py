@@ -11,7 +11,7 @@ import pytest
 
 from llama.conftest import call, text
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
-from rung.tiers.llama import LlamaTier, frames, from_config, process
+from rung.tiers.llama import LlamaTier, frames, from_config, process, system
 
 
 @pytest.fixture
@@ -197,3 +197,16 @@ def test_the_local_tier_is_importable_without_its_native_libraries():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(system.free_cores() < 2, reason="needs two cores")
+def test_by_default_every_free_core_decodes(make, monkeypatch):
+    """Loading llama.cpp ties the loading thread to one core: counted after that there is always just one."""
+    monkeypatch.setenv("OMP_PROC_BIND", "true")
+    tier = make()
+    assert text(tier.stream(call()))
+    tasks = Path(f"/proc/{tier.worker_pid}/task").iterdir()
+    homes = [os.sched_getaffinity(int(task.name)) for task in tasks]
+    assert len(set().union(*(home for home in homes if len(home) == 1))) >= system.free_cores()

@@ -11,15 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from small_model import COMMIT, FILE, PARTS, REPO
 
 from rung.store import Entry, Hub, Store, Wheels
-
-REPO = "owner/Some-GGUF"
-FILE = "some.gguf"
-COMMIT = "0123456789" * 4
-SPEC = f"hf:{REPO}/{FILE}@{COMMIT}"
-PARTS = 3
-SITE = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
 
 
 @dataclass(frozen=True)

