@@ -42,7 +42,8 @@ class LlamaTier:
     In a frozen app, where `sys.executable` is the app, call `rung.tiers.llama.worker.main()` first thing: it returns at
     once unless this process is meant to be a worker. Or name an interpreter that has rung, here or in
     `RUNG_WORKER_PYTHON`. The worker keeps its OpenMP threads on their cores (`OMP_PROC_BIND`, which the environment may
-    set otherwise): unbound ones were slower in every measurement, on a busy machine too.
+    set otherwise), since unbound ones can end up spinning on one core. It inherits the cores that its host may use: a
+    host that has tied itself to one core, as an OpenMP library can, gets a worker on that core.
 
     Args:
         model: path of a GGUF file, or whatever `rung.store.resolve` knows: a catalogue name, `hf:owner/repo/file.gguf`.
