@@ -1,7 +1,9 @@
 """Holding an answer to its shape while it is decoded, with llguidance.
 
 Rejection-first: the model chooses, the matcher is asked about that one token, and only a no makes it work out the mask
-over the whole vocabulary. The answer is the one that full masking would give; with a temperature, the distribution is.
+over the whole vocabulary. Wherever the shape leaves a choice this picks what full masking would; with a temperature,
+from the same distribution. Where bytes are inevitable that end in the middle of a token, llguidance's mask holds only
+its own cut of them into tokens, and the model may cut them otherwise: the text is the same.
 """
 
 from __future__ import annotations
