@@ -249,12 +249,21 @@ def test_half_a_surrogate_pair_is_refused_before_it_is_sent(small):
         ask(small, "\ud800")
 
 
-def test_pictures_and_several_candidates_are_refused(small):
+def test_pictures_are_refused(small):
     picture = Message("user", (Text("What is this?"), Image(b"GIF89a", "image/gif")))
     with pytest.raises(Unsupported, match="images"):
         ask(small, (picture,))
-    with pytest.raises(Unsupported, match="candidate"):
-        ask(small, candidates=2)
+
+
+def test_several_candidates_come_of_one_prompt_and_each_has_random_numbers_of_its_own(small):
+    hot = Sampling(temperature=1.0, seed=11)
+    deltas = ask(small, candidates=3, sampling=hot)
+    texts = [text([d for d in deltas if d.index == n]) for n in range(3)]
+    assert len(set(texts)) > 1
+    assert sorted(d.index for d in deltas if d.finish) == [0, 1, 2]
+    bills = [d.usage for d in deltas if d.usage is not None]
+    assert len(bills) == 1, "one bill, with the last candidate"
+    assert bills[0].output_tokens > 24
 
 
 def test_parts_that_are_text_are_joined(small):

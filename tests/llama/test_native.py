@@ -21,16 +21,16 @@ def model(weights):
 def test_an_abort_stops_a_long_step_and_the_context_lives_on(model):
     """Otherwise a cancelled prefill would go on for seconds, and everyone behind it would wait."""
     loaded, log = model
-    context = Context(loaded, cells=2048, slots=1, threads=2, batch=2048, log=log)
+    context = Context(loaded, cells=2048, sequences=1, outputs=1, threads=2, batch=2048, log=log)
     tokens = loaded.vocabulary.tokenize("word " * 1500, special=False)
     threading.Timer(0.2, context.abort).start()
     began = time.monotonic()
-    assert not context.decode([Run(0, 0, tokens, True)])
+    assert not context.decode([Run(0, 0, tokens, 1)])
     stopped = time.monotonic() - began
     context.resume()
     context.forget(0)
     began = time.monotonic()
-    assert context.decode([Run(0, 0, tokens, True)])
+    assert context.decode([Run(0, 0, tokens, 1)])
     assert stopped < 0.2 + (time.monotonic() - began) / 3
 
 

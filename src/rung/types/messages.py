@@ -81,12 +81,15 @@ class Message:
         content: text, or parts in order.
         tool_calls: calls that an assistant turn made.
         tool_call_id: the call that a tool turn answers.
+        reusable: whether this turn and all before it come back in other requests, and may rest on disk in the model's
+            own form where a tier was given room for that.
     """
 
     role: Role
     content: str | tuple[Text | Image, ...] = field(repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    reusable: bool = False
 
     @property
     def text(self) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from rung.tiers.llama.constraint import Constraint, Unenforceable
+from rung.tiers.llama.draft import Draft
+from rung.tiers.llama.memory import Held, Saved
 from rung.tiers.llama.native import Vocabulary
 from rung.tiers.llama.sampling import Logits, Sampler, confidence
 from rung.tiers.llama.text import Assembler, Piece
@@ -24,8 +28,16 @@ class Order:
         sampler: chooses among the model's tokens.
         constraint: holds the answer to its shape; `None` lets it run free.
         assembler: makes text of tokens.
+        index: which of the request's answers this is.
         shaped: whether the call asked for a shape.
         notes: why the shape isn't held, where it isn't.
+        thinking: whether the model may open a thought with its first token, or the prompt has opened one. Thoughts are
+            no part of the answer, and its shape begins after them.
+        draft: what the answer may turn out to be.
+        alone: whether nothing that is kept of other answers may lie beside it. Where cells lie changes the last bits of
+            the logits, and random numbers with a seed turn those into other words.
+        saved: what was found on disk of the prompt's beginning.
+        unsaved: how many tokens of the prompt may rest on disk, and don't yet.
     """
 
     id: int
@@ -34,16 +46,26 @@ class Order:
     sampler: Sampler
     constraint: Constraint | None
     assembler: Assembler
+    index: int = 0
     shaped: bool = False
     notes: tuple[str, ...] = ()
+    thinking: Literal["no", "possible", "begun"] = "no"
+    draft: Draft | None = None
+    alone: bool = False
+    saved: Saved | None = None
+    unsaved: int = 0
+
+
+THINK, THOUGHT = "<think>", "</think>"
+"""What opens and what closes a thought."""
 
 
 class Answer:
     """The state of one answer.
 
-    `tokens` are prompt and answer together. The first `evaluated` of them are in the context's memory under
-    `sequence`; the others are pending. That is all a scheduler needs to know: a prefill, a decode step, forced tokens
-    and a new start after an abort differ in the number of pending tokens only.
+    `tokens` are prompt and answer together. The first `evaluated` of them are in the memory of `held`; the others are
+    pending. That is all a scheduler needs to know: a prefill, a decode step, forced tokens and a new start after an
+    abort differ in the number of pending tokens only.
 
     Args:
         order: what is to be decoded.
@@ -54,14 +76,24 @@ class Answer:
     def __init__(self, order: Order, vocabulary: Vocabulary, model: str) -> None:
         self.id = order.id
         self.tokens = list(order.prompt)
-        self.evaluated = 0
-        self.sequence: int | None = None
+        self.held: Held | None = None
+        self.saved = order.saved
+        self.unsaved = order.unsaved
+        self.alone = order.alone
         self._order = order
         self._constraint = order.constraint
         self._notes = order.notes
         self._vocabulary = vocabulary
         self._model = model
-        self._held = Piece()
+        self._early = Piece()
+        self._undecided = order.thinking == "possible"
+        self._thought = Assembler((THOUGHT,)) if order.thinking == "begun" else None
+        self._thoughts = 0
+
+    @property
+    def evaluated(self) -> int:
+        """How many of the tokens are in memory."""
+        return 0 if self.held is None else len(self.held.tokens)
 
     @property
     def pending(self) -> int:
@@ -77,11 +109,23 @@ class Answer:
 
         Their text goes out with the first chosen token, or the time to the first token would be that of no prefill.
         """
+        if self._undecided or self._thought:
+            return Delta(index=self._order.index)
         first = self._after(Piece())
         if first.finish is not None:
             return first
-        self._held = Piece(first.text, first.tokens)
-        return Delta()
+        self._early = Piece(first.text, first.tokens)
+        return Delta(index=self._order.index)
+
+    def propose(self, most: int) -> Sequence[int]:
+        """What may come next and is worth checking along with the pending tokens.
+
+        Args:
+            most: how many tokens it may be.
+        """
+        if self._order.draft is None or self._undecided or self._thought:
+            return ()
+        return self._order.draft.propose(min(most, self._room - 1))
 
     def advance(self, logits: Logits) -> Delta:
         """Choose the next token. The answer is over where the delta has a finish reason.
@@ -89,22 +133,54 @@ class Answer:
         Args:
             logits: after the last of `tokens`.
         """
+        if self._undecided:
+            self._undecided = False
+            token = self._order.sampler.choose(logits)
+            if self._vocabulary.piece(token, special=True).strip() == THINK.encode():
+                self._thought = Assembler((THOUGHT,))
+                return self._think(token)
+            if (first := self.begin()).finish is not None or len(self.tokens) > len(self._order.prompt):
+                return first
+        if self._thought:
+            return self._think(self._order.sampler.choose(logits))
         token = self._choose(logits)
-        held, self._held = self._held, Piece()
+        early, self._early = self._early, Piece()
         if token in self._vocabulary.ends:
-            return self._finish(held, "stop")
+            return self._finish(early, "stop")
+        if self._order.draft is not None:
+            self._order.draft.chosen(token)
         thought = confidence(logits, token)
-        return self._after(held + self._take(token, Token("", thought.logprob, thought.margin)))
+        return self._after(early + self._take(token, Token("", thought.logprob, thought.margin)))
+
+    def _think(self, token: int) -> Delta:
+        """One more token of a thought, or the one that closes it."""
+        if token in self._vocabulary.ends:
+            return self._finish(Piece(), "stop")
+        self.tokens.append(token)
+        self._thoughts += 1
+        if not self._thought:
+            raise AssertionError("a thought has begun")
+        said = self._thought.push(self._vocabulary.piece(token, special=True), Token("")).text
+        if self._thought.stopped:
+            self._thought = None
+            return replace(self.begin(), reasoning=said)
+        delta = Delta(index=self._order.index, reasoning=said)
+        return delta if self._room else replace(self._finish(Piece(), "length"), reasoning=said)
 
     def _after(self, piece: Piece) -> Delta:
         """What follows without a choice: forced tokens, and the end."""
         forced = deque(self._forced())
         while forced and self._room and not self._order.assembler.stopped:
-            piece += self._take(forced.popleft(), Token("", forced=True))
+            token = forced.popleft()
+            if self._order.draft is not None:
+                self._order.draft.follow(token)
+            piece += self._take(token, Token("", forced=True))
         full = self._constraint is not None and self._constraint.complete
         if self._order.assembler.stopped or (full and not forced):
             return self._finish(piece, "stop")
-        return Delta(piece.text, tokens=piece.tokens) if self._room else self._finish(piece, "length")
+        if not self._room:
+            return self._finish(piece, "length")
+        return Delta(piece.text, index=self._order.index, tokens=piece.tokens)
 
     def _forced(self) -> list[int]:
         if self._constraint is None:
@@ -136,9 +212,12 @@ class Answer:
         constraint: Enforcement | None = None
         if self._order.shaped:
             constraint = "none" if self._constraint is None else "enforced"
+        if self._thoughts:
+            self._notes = (*self._notes, f"{self._thoughts:,} tokens of thinking came before the answer")
         prompt = len(self._order.prompt)
         return Delta(
             piece.text,
+            index=self._order.index,
             tokens=piece.tokens,
             constraint=constraint,
             notes=self._notes,

@@ -15,19 +15,26 @@ class Calls:
     def __init__(self) -> None:
         self.abort: Callable[[], None] | None = None
         self._lock = threading.Lock()
-        self._live: set[int] = set()
+        self._live: dict[int, int] = {}
         self._running: frozenset[int] = frozenset()
 
-    def add(self, request: int) -> None:
-        """A request came in."""
+    def add(self, request: int, answers: int = 1) -> None:
+        """A request for so many answers came in."""
         with self._lock:
-            self._live.add(request)
+            self._live[request] = answers
+
+    def done(self, request: int) -> None:
+        """One of the answers is complete."""
+        with self._lock:
+            self._live[request] = left = self._live.get(request, 1) - 1
+            if not left:
+                del self._live[request]
 
     def drop(self, request: int) -> None:
         """Nobody waits any more. A step that now works for nobody at all is stopped; others just end."""
         with self._lock:
-            self._live.discard(request)
-            if self.abort is not None and self._running and not self._running & self._live:
+            self._live.pop(request, None)
+            if self.abort is not None and self._running and self._running.isdisjoint(self._live):
                 self.abort()
 
     def __contains__(self, request: int) -> bool:
@@ -44,7 +51,7 @@ class Calls:
         with self._lock:
             resume()
             self._running = frozenset(requests)
-            return bool(self._running & self._live)
+            return not self._running.isdisjoint(self._live)
 
     def stop(self) -> None:
         """The step is over."""

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rung.types import Delta, Message, Sampling, Shape
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever a frame changes its meaning: an app may pack a worker of another version than its host."""
 
 LIMIT = 64 * 1024 * 1024
@@ -45,6 +45,10 @@ class Load:
         slots: how many calls may be decoded at once.
         threads: for decoding; `None` is one per free physical core.
         chat_template: Jinja source that stands for the file's own.
+        thinking: whether a model that can think aloud, and can be told not to, shall think.
+        snapshots: directory of prefixes on disk; `None` keeps none.
+        snapshot_bytes: most that the directory may hold.
+        sha256: of the file, where it is known.
     """
 
     path: str
@@ -52,6 +56,10 @@ class Load:
     slots: int
     threads: int | None = None
     chat_template: str | None = field(default=None, repr=False)
+    thinking: bool = False
+    snapshots: str | None = None
+    snapshot_bytes: int = 0
+    sha256: str | None = None
     kind: Literal["load"] = "load"
 
 
@@ -71,7 +79,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Host: answer this. `Progress` frames follow, the last with a finish reason, or one `Failed`.
+    """Host: answer this. `Progress` frames follow, the last of each candidate with a finish reason, or one `Failed`.
 
     Args:
         id: of this request; never used again in this worker.
@@ -79,6 +87,8 @@ class Ask:
         sampling: temperature, filters and stop strings, the tier's own settings filled in.
         max_tokens: cap on the answer; `None` goes on to the end of the context.
         shape: what decoding must hold to.
+        candidates: number of answers.
+        draft: a rejected answer, which the new one may resemble.
     """
 
     id: int
@@ -86,6 +96,8 @@ class Ask:
     sampling: Sampling = Sampling()
     max_tokens: int | None = None
     shape: Shape | None = None
+    candidates: int = 1
+    draft: str | None = field(default=None, repr=False)
     kind: Literal["ask"] = "ask"
 
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import llama_cpp
+
 from rung.errors import PromptTooLong, TierUnavailable
-from rung.tiers.llama.answer import Answer, Order
+from rung.tiers.llama.answer import THINK, Answer, Order
 from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
+from rung.tiers.llama.draft import Draft
 from rung.tiers.llama.frames import Ask, Load
+from rung.tiers.llama.loop import outputs
+from rung.tiers.llama.memory import common_prefix, sequences
 from rung.tiers.llama.native import GRAIN, Context, LoadError, Log, Model
-from rung.tiers.llama.prompt import ChatTemplate
+from rung.tiers.llama.prompt import ChatTemplate, Segment
 from rung.tiers.llama.sampling import Sampler
+from rung.tiers.llama.snapshots import Snapshots
 from rung.tiers.llama.text import Assembler
 from rung.types import Message, Shape
 
 BATCH = 256
 """Most tokens in one step: large enough for a prefill at full speed, small enough for the compute buffers."""
+
+_OTHER = "\N{SYMBOL FOR NULL}"
 
 
 class LoadedModel:
@@ -43,7 +53,8 @@ class LoadedModel:
             self.native = Context(
                 self._model,
                 cells=cells,
-                slots=load.slots,
+                sequences=sequences(load.slots),
+                outputs=outputs(load.slots),
                 threads=threads,
                 batch=min(BATCH, cells),
                 log=log,
@@ -59,11 +70,22 @@ class LoadedModel:
         self.cells = cells
         self.context = min(cells, self._model.trained_context or cells)
         self.name = self._model.metadata("general.name") or path.name
-        self._template = self._chat_template(load.chat_template, path)
+        self._template = self._chat_template(load, path)
         self._grammars = Grammars(self._model.vocabulary)
+        opens = len(self._model.vocabulary.tokenize(THINK, special=True)) == 1
+        self._may_think = opens and (load.thinking or not self._template.switches_thinking)
+        self.snapshots = self._snapshots(load, path) if load.snapshots else None
 
-    def _chat_template(self, given: str | None, path: Path) -> ChatTemplate:
-        source = given or self._model.metadata("tokenizer.chat_template")
+    def _snapshots(self, load: Load, path: Path) -> Snapshots:
+        sha256 = load.sha256
+        if sha256 is None:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        key = (sha256, llama_cpp.__version__, llama_cpp.llama_print_system_info().decode(), self.cells, load.slots)
+        return Snapshots(Path(load.snapshots or ""), load.snapshot_bytes, json.dumps(key))
+
+    def _chat_template(self, load: Load, path: Path) -> ChatTemplate:
+        source = load.chat_template or self._model.metadata("tokenizer.chat_template")
         if not source:
             raise TierUnavailable(
                 f"{path} has no chat template", mend="name one with chat_template, as Jinja or as the path of a file"
@@ -73,7 +95,8 @@ class LoadedModel:
         def spelling(token: int) -> str:
             return "" if token < 0 else vocabulary.piece(token, special=True).decode("utf-8", "replace")
 
-        return ChatTemplate(source, model=self.name, bos=spelling(vocabulary.bos), eos=spelling(vocabulary.eos))
+        bos, eos = spelling(vocabulary.bos), spelling(vocabulary.eos)
+        return ChatTemplate(source, model=self.name, bos=bos, eos=eos, thinking=load.thinking)
 
     def warm(self) -> float:
         """Build what the first constrained call would have to wait for; the seconds that it took."""
@@ -87,41 +110,62 @@ class LoadedModel:
         Raises:
             Unsupported: the chat template doesn't take it.
         """
+        return self._tokens(self._template.render(messages))
+
+    def _tokens(self, segments: Sequence[Segment]) -> list[int]:
         vocabulary = self._model.vocabulary
-        tokens = [
-            token
-            for segment in self._template.render(messages)
-            for token in vocabulary.tokenize(segment.text, special=segment.trusted)
-        ]
+        tokens = [token for segment in segments for token in vocabulary.tokenize(segment.text, special=segment.trusted)]
         # Most templates write the token themselves, and twice is worse than never.
         if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
             tokens.insert(0, vocabulary.bos)
         return tokens
 
-    def answer(self, ask: Ask) -> tuple[Answer, float]:
-        """A request, ready for the loop, and the seconds of it that only the first one takes.
+    def answers(self, ask: Ask) -> tuple[list[Answer], float]:
+        """A request's answers, ready for the loop, and the seconds of it that only the first request takes.
 
         Raises:
             PromptTooLong: no room is left for an answer.
             Unsupported: the chat template doesn't take the conversation.
         """
-        prompt = self.prompt(ask.messages)
+        segments = self._template.render(ask.messages)
+        prompt = self._tokens(segments)
         room = self.context - len(prompt)
         if room < 1:
             raise PromptTooLong(len(prompt), self.context)
         seconds = 0.0 if ask.shape is None else self.warm()
-        constraint, notes = self._constraint(ask.shape)
-        order = Order(
-            id=ask.id,
-            prompt=tuple(prompt),
-            limit=min(room, ask.max_tokens or room),
-            sampler=Sampler(ask.sampling),
-            constraint=constraint,
-            assembler=Assembler(ask.sampling.stop),
-            shaped=ask.shape is not None,
-            notes=notes,
-        )
-        return Answer(order, self._model.vocabulary, self.name), seconds
+        begun = segments[-1].trusted and segments[-1].text.rstrip().endswith(THINK)
+        reusable = self._reusable(ask.messages, prompt)
+        saved = self.snapshots.find(prompt[:reusable]) if self.snapshots and reusable else None
+        answers = []
+        for index in range(ask.candidates):
+            constraint, notes = self._constraint(ask.shape)
+            order = Order(
+                id=ask.id,
+                prompt=tuple(prompt),
+                limit=min(room, ask.max_tokens or room),
+                sampler=Sampler(ask.sampling, index),
+                constraint=constraint,
+                assembler=Assembler(ask.sampling.stop),
+                index=index,
+                shaped=ask.shape is not None,
+                notes=notes,
+                thinking="begun" if begun else "possible" if self._may_think else "no",
+                draft=Draft(self._model.vocabulary.tokenize(ask.draft, special=False)) if ask.draft else None,
+                alone=ask.sampling.temperature > 0 and ask.sampling.seed is not None,
+                saved=saved,
+                unsaved=reusable if saved is None else 0,
+            )
+            answers.append(Answer(order, self._model.vocabulary, self.name))
+        return answers, seconds
+
+    def _reusable(self, messages: Sequence[Message], prompt: Sequence[int]) -> int:
+        """How many tokens of a prompt belong to what its caller marked as reusable, with all that stands before it."""
+        marked = max((i for i, message in enumerate(messages, 1) if message.reusable), default=0)
+        if self.snapshots is None or not marked:
+            return 0
+        # Other words in the place of what follows: what is the same in both prompts is the marked part.
+        others = [Message(m.role, _OTHER) for m in messages[marked:]]
+        return min(common_prefix(self.prompt([*messages[:marked], *others]), prompt), len(prompt) - 1)
 
     def _constraint(self, shape: Shape | None) -> tuple[Constraint | None, tuple[str, ...]]:
         if shape is None:

@@ -1,7 +1,9 @@
-"""The decode loop: every step packs prefill chunks and one token of each active answer into one `llama_decode`.
+"""The decode loop: every step packs prefill chunks, one token of each active answer and what is drafted behind it into
+one `llama_decode`.
 
-All answers share the cells of one context. When they outgrow it, the youngest gives its cells back and starts over
-from its tokens once there is room; the oldest always goes on, so every answer ends.
+All answers share the cells of one context. When they outgrow it, what is kept of earlier answers goes first; then the
+youngest gives its cells back and starts over from its tokens once there is room. The oldest always goes on, so every
+answer ends.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
 from rung.tiers.llama.answer import Answer
 from rung.tiers.llama.calls import Calls
+from rung.tiers.llama.draft import LONGEST
+from rung.tiers.llama.memory import Held, Memory, Saved, common_prefix
 from rung.tiers.llama.native import Context, Run
 from rung.types import Delta
 
@@ -22,6 +27,28 @@ _STALL = 0.1
 
 _LEAST_CHUNK = 8
 _HEADROOM = 32
+_WORTH_A_WAIT = 8
+"""So many tokens that another answer is evaluating just now are waited for."""
+
+
+def outputs(slots: int) -> int:
+    """How many tokens of a step may need their logits."""
+    return slots + LONGEST
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What one answer has in a step.
+
+    Args:
+        answer: whose tokens.
+        run: they, and the drafted ones behind them.
+        drafted: how many of the run are only proposed.
+    """
+
+    answer: Answer
+    run: Run
+    drafted: int
 
 
 class Loop:
@@ -31,6 +58,7 @@ class Loop:
         context: what to decode with.
         calls: which requests are alive.
         send: hands a piece of an answer on.
+        save: takes the memory of a prompt's beginning that may rest on disk, once it is evaluated.
         cells: room of the context, in tokens.
         slots: most answers at once.
         batch: most tokens in one step.
@@ -41,6 +69,7 @@ class Loop:
         context: Context,
         calls: Calls,
         send: Callable[[int, Delta], None],
+        save: Callable[[Saved], None] | None = None,
         *,
         cells: int,
         slots: int,
@@ -49,12 +78,14 @@ class Loop:
         self._context = context
         self._calls = calls
         self._send = send
+        self._save = save or (lambda saved: None)
         self._cells = cells
+        self._slots = slots
         self._batch = batch
+        self._memory = Memory(context, cells=cells, slots=slots)
         self._incoming: SimpleQueue[Answer] = SimpleQueue()
         self._waiting: deque[Answer] = deque()
         self._active: list[Answer] = []
-        self._free = list(range(slots))
         self._token_seconds = _STALL / _LEAST_CHUNK
 
     def submit(self, answer: Answer) -> None:
@@ -73,11 +104,12 @@ class Loop:
     def step(self) -> None:
         """Admit who waits, decode once, hand on what came of it. Blocks while there is nothing to do."""
         self._receive()
-        self._release([a for a in self._active if a.id not in self._calls])
+        for answer in [a for a in self._active if a.id not in self._calls]:
+            self._end(answer)
         self._admit()
-        runs = self._plan()
-        if runs and self._decode(runs):
-            self._collect(runs)
+        plan = self._plan()
+        if plan and self._decode(plan):
+            self._collect(plan)
 
     def _receive(self) -> None:
         block = not self._active and not self._waiting
@@ -89,28 +121,55 @@ class Loop:
             block = False
 
     def _admit(self) -> None:
-        while self._waiting and self._free:
-            answer = self._waiting[0]
+        for answer in list(self._waiting):
             if answer.id not in self._calls:
-                self._waiting.popleft()
+                self._waiting.remove(answer)
                 continue
-            taken = sum(len(a.tokens) for a in self._active)
-            if self._active and taken + len(answer.tokens) + _HEADROOM > self._cells:
+            if len(self._active) == self._slots:
                 return
-            answer.sequence = self._free.pop()
-            self._active.append(self._waiting.popleft())
+            if self._gains_by_waiting(answer):
+                continue
+            if answer.alone and not self._active:
+                self._memory.make_room(self._cells)
+            held = self._memory.begin(answer.tokens, _HEADROOM, must=not self._active)
+            if held is None:
+                return
+            answer.held = held
+            self._restore(answer, held)
+            self._save_reusable(answer, held)
+            self._waiting.remove(answer)
+            self._active.append(answer)
 
-    def _plan(self) -> list[tuple[Answer, Run]]:
+    def _gains_by_waiting(self, answer: Answer) -> bool:
+        """Whether another answer is evaluating a beginning that this one could share."""
+        if not self._memory.cuttable:
+            return False
+        coming = [common_prefix(a.tokens, answer.tokens) for a in self._active if a.pending > 1]
+        return bool(coming) and max(coming) - self._memory.shared(answer.tokens) >= _WORTH_A_WAIT
+
+    def _restore(self, answer: Answer, held: Held) -> None:
+        """Take from disk what isn't in memory."""
+        saved, answer.saved = answer.saved, None
+        if saved is not None and answer.evaluated < len(saved.tokens):
+            self._memory.restore(held, saved)
+
+    def _save_reusable(self, answer: Answer, held: Held) -> None:
+        if 0 < answer.unsaved <= answer.evaluated:
+            self._save(self._memory.save(held, answer.unsaved))
+            answer.unsaved = 0
+
+    def _plan(self) -> list[_Share]:
         while True:
             plan = self._share()
-            taken = sum(a.evaluated for a in self._active) + sum(len(run.tokens) for _, run in plan)
-            if taken <= self._cells:
+            if self._memory.make_room(sum(len(share.run.tokens) for share in plan)):
                 return plan
             youngest = self._active[-1]
-            self._release([youngest])
+            self._memory.drop(_held(youngest))
+            youngest.held = None
+            self._active.remove(youngest)
             self._waiting.appendleft(youngest)
 
-    def _share(self) -> list[tuple[Answer, Run]]:
+    def _share(self) -> list[_Share]:
         """Who gets how much of the next step: decoding answers their one token, the oldest prefill what is left."""
         decoding = sum(a.pending == 1 for a in self._active)
         left = self._batch - decoding
@@ -123,64 +182,81 @@ class Loop:
                 count = min(count, left)
                 left -= count
             if count:
-                end = answer.evaluated + count
-                tokens = answer.tokens[answer.evaluated : end]
-                plan.append((answer, _run(answer, tokens, output=end == len(answer.tokens))))
-        return plan
+                plan.append((answer, count))
+        spare = min(LONGEST, max(0, left)) if self._memory.cuttable else 0
+        return [self._run(answer, count, spare // len(plan)) for answer, count in plan]
 
-    def _decode(self, plan: Sequence[tuple[Answer, Run]]) -> bool:
+    def _run(self, answer: Answer, count: int, spare: int) -> _Share:
+        end = answer.evaluated + count
+        tokens = answer.tokens[answer.evaluated : end]
+        if end < len(answer.tokens):
+            return _Share(answer, Run(_held(answer).sequence, answer.evaluated, tokens, 0), 0)
+        room = self._cells - len(answer.tokens) - 1
+        drafted = answer.propose(max(0, min(spare, room)))
+        run = Run(_held(answer).sequence, answer.evaluated, [*tokens, *drafted], 1 + len(drafted))
+        return _Share(answer, run, len(drafted))
+
+    def _decode(self, plan: Sequence[_Share]) -> bool:
         try:
-            if not self._calls.start([answer.id for answer, _ in plan], self._context.resume):
+            if not self._calls.start([share.answer.id for share in plan], self._context.resume):
                 return False
             started = time.perf_counter()
-            done = self._context.decode([run for _, run in plan])
+            done = self._context.decode([share.run for share in plan])
         finally:
             self._calls.stop()
         if not done:
-            for answer, _ in plan:
-                self._rewind(answer)
+            for share in plan:
+                # Any part of the step may have been done.
+                self._memory.cut(_held(share.answer), share.answer.evaluated)
             return False
-        count = sum(len(run.tokens) for _, run in plan)
+        count = sum(len(share.run.tokens) for share in plan)
         if count >= _LEAST_CHUNK:
             self._token_seconds = (time.perf_counter() - started) / count
         return True
 
-    def _collect(self, plan: Sequence[tuple[Answer, Run]]) -> None:
-        at = -1
-        over = []
-        for answer, run in plan:
-            at += len(run.tokens)
-            answer.evaluated += len(run.tokens)
-            if run.output:
-                delta = answer.advance(self._context.logits(at))
-                self._send(answer.id, delta)
-                if delta.finish is not None:
-                    self._calls.drop(answer.id)
-                    over.append(answer)
-        self._release(over)
+    def _collect(self, plan: Sequence[_Share]) -> None:
+        at = 0
+        for share in plan:
+            certain = len(share.run.tokens) - share.drafted
+            held = _held(share.answer)
+            self._memory.extend(held, share.run.tokens[:certain])
+            self._save_reusable(share.answer, held)
+            if share.run.outputs:
+                self._advance(share, at + certain - 1)
+            at += len(share.run.tokens)
 
-    def _rewind(self, answer: Answer) -> None:
-        """Back to what was evaluated before an aborted step, or to nothing where memory can't be cut (recurrent)."""
-        sequence = _sequence(answer)
-        if not self._context.forget(sequence, answer.evaluated):
-            self._context.forget(sequence)
-            answer.evaluated = 0
+    def _advance(self, share: _Share, at: int) -> None:
+        """The tokens that follow from a step: one, and one more for each drafted token that the model confirms.
 
-    def _release(self, answers: Sequence[Answer]) -> None:
-        for answer in answers:
-            sequence = _sequence(answer)
-            self._context.forget(sequence)
-            self._free.append(sequence)
-            self._active.remove(answer)
-            answer.sequence = None
-            answer.evaluated = 0
+        Args:
+            share: the answer's part of the step.
+            at: index in the step of its last token that wasn't drafted.
+        """
+        answer, held = share.answer, _held(share.answer)
+        drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
+        confirmed, diverged, finished = 0, False, False
+        while not diverged and not finished:
+            delta = answer.advance(self._context.logits(at + confirmed))
+            self._send(answer.id, delta)
+            finished = delta.finish is not None
+            new = answer.tokens[len(held.tokens) :]
+            right = common_prefix(drafted[confirmed:], new)
+            self._memory.extend(held, new[:right])
+            confirmed += right
+            diverged = right < len(new)
+        if share.drafted > confirmed:
+            self._memory.cut(held, len(held.tokens))
+        if finished:
+            self._calls.done(answer.id)
+            self._end(answer)
+
+    def _end(self, answer: Answer) -> None:
+        self._memory.keep(_held(answer))
+        self._active.remove(answer)
+        answer.held = None
 
 
-def _sequence(answer: Answer) -> int:
-    if answer.sequence is None:
-        raise AssertionError("an active answer has a sequence")
-    return answer.sequence
-
-
-def _run(answer: Answer, tokens: Sequence[int], *, output: bool) -> Run:
-    return Run(_sequence(answer), answer.evaluated, tokens, output)
+def _held(answer: Answer) -> Held:
+    if answer.held is None:
+        raise AssertionError("an active answer holds memory")
+    return answer.held

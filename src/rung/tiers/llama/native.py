@@ -126,6 +126,8 @@ class Model:
             raise LoadError(log.cause() or "llama.cpp gave no reason")
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(self.pointer))
         self.trained_context: int = llama.llama_model_n_ctx_train(self.pointer)
+        # A recurrent state can't be taken back to an earlier token.
+        self.cuttable = not (llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer))
 
     def metadata(self, key: str) -> str | None:
         """A value of the file's own table; `None` where it has none."""
@@ -148,13 +150,13 @@ class Run:
         sequence: which one, below the number of slots.
         start: position of the first token.
         tokens: at least one.
-        output: whether the logits after the last token are wanted.
+        outputs: after how many of the last tokens the logits are wanted.
     """
 
     sequence: int
     start: int
     tokens: Sequence[int]
-    output: bool
+    outputs: int
 
 
 class Context:
@@ -163,7 +165,8 @@ class Context:
     Args:
         model: that it decodes with.
         cells: room for tokens, all sequences together; a multiple of `GRAIN`.
-        slots: number of sequences.
+        sequences: how many there may be.
+        outputs: most tokens of a step whose logits can be wanted.
         threads: for decoding.
         batch: most tokens in one step.
         log: where llama.cpp says why it refuses.
@@ -172,15 +175,18 @@ class Context:
         LoadError: memory is short.
     """
 
-    def __init__(self, model: Model, *, cells: int, slots: int, threads: int, batch: int, log: Log) -> None:
+    def __init__(
+        self, model: Model, *, cells: int, sequences: int, outputs: int, threads: int, batch: int, log: Log
+    ) -> None:
+        self.cuttable = model.cuttable
         self._vocabulary_size = model.vocabulary.size
         params = llama.llama_context_default_params()
         params.n_ctx = cells
         params.n_batch = params.n_ubatch = batch
-        params.n_seq_max = slots
+        params.n_seq_max = sequences
         params.kv_unified = True
         # Without this the buffer for logits has a row for every token of a step: hundreds of MiB.
-        params.n_outputs_max = slots
+        params.n_outputs_max = outputs
         params.n_threads = params.n_threads_batch = threads
         self.pointer = llama.llama_init_from_model(model.pointer, params)
         if not self.pointer:
@@ -225,6 +231,22 @@ class Context:
         """Free the cells of a sequence from position `start` on; `False` where its memory can't be cut there."""
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, -1))
 
+    def share(self, source: int, target: int, end: int) -> None:
+        """Let an empty sequence hold the first `end` cells of another one, too. Takes no room."""
+        llama.llama_memory_seq_cp(self._memory, source, target, 0, end)
+
+    def save(self, sequence: int) -> bytes:
+        """The cells of a sequence, as bytes that only this build of llama.cpp can read."""
+        size = llama.llama_state_seq_get_size(self.pointer, sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        written = llama.llama_state_seq_get_data(self.pointer, buffer, size, sequence)
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, sequence: int, data: bytes) -> bool:
+        """Fill an empty sequence from what `save` gave; `False` where it doesn't fit."""
+        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
+        return bool(llama.llama_state_seq_set_data(self.pointer, buffer, len(data), sequence))
+
 
 class _Batch:
     """llama.cpp's arrays for one step, filled through numpy."""
@@ -250,7 +272,7 @@ class _Batch:
             self._positions[at:end] = np.arange(run.start, run.start + len(run.tokens))
             self._sequences[at:end] = run.sequence
             self._wanted[at:end] = 0
-            self._wanted[end - 1] = run.output
+            self._wanted[end - run.outputs : end] = 1
             at = end
         self._struct.n_tokens = at
         return self._struct

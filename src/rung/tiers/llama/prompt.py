@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 import jinja2.runtime
@@ -26,6 +27,9 @@ from rung.types import Message
 
 LONGEST_TEMPLATE = 256 * 1024
 LONGEST_RENDER = 2.0
+_SWITCHES = frozenset({"enable_thinking", "thinking"})
+"""Names by which templates know whether the model shall think aloud."""
+
 _PRIVATE = range(0xF0000, 0xFFFFE)
 
 
@@ -72,19 +76,20 @@ _TEMPLATE_ERRORS = (
 
 
 class ChatTemplate:
-    """A model's chat template.
+    """A model's chat template. `switches_thinking` tells whether it lets thinking be turned on and off.
 
     Args:
         source: Jinja.
         model: name of the model, for errors.
         bos: text of its beginning-of-text token.
         eos: text of its end-of-text token.
+        thinking: whether the model shall think aloud, where the template has a switch for it.
 
     Raises:
         TierUnavailable: it is too long, or no Jinja.
     """
 
-    def __init__(self, source: str, *, model: str, bos: str = "", eos: str = "") -> None:
+    def __init__(self, source: str, *, model: str, bos: str = "", eos: str = "", thinking: bool = False) -> None:
         if len(source) > LONGEST_TEMPLATE:
             raise TierUnavailable(
                 f"the chat template of {model} is longer than {LONGEST_TEMPLATE:,} characters",
@@ -92,7 +97,7 @@ class ChatTemplate:
             )
         self._model = model
         self._source = source
-        self._tokens = {"bos_token": bos, "eos_token": eos}
+        self._given = {"bos_token": bos, "eos_token": eos, **dict.fromkeys(_SWITCHES, thinking)}
         environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
@@ -101,10 +106,12 @@ class ChatTemplate:
         environment.filters["tojson"] = _to_json
         try:
             self._template = environment.from_string(source)
+            names = jinja2.meta.find_undeclared_variables(environment.parse(source))
         except (jinja2.TemplateError, RecursionError) as error:
             raise TierUnavailable(
                 f"the chat template of {model} is no Jinja: {error}", mend="name another with chat_template"
             ) from None
+        self.switches_thinking = not _SWITCHES.isdisjoint(names)
 
     def render(self, messages: Sequence[Message]) -> list[Segment]:
         """The prompt, up to where the answer begins. A system turn that the template doesn't take is merged into the
@@ -140,9 +147,8 @@ class ChatTemplate:
             tools=None,
             documents=None,
             add_generation_prompt=True,
-            enable_thinking=False,
             stand_ins=stand_ins,
-            **self._tokens,
+            **self._given,
         ):
             parts.append(part)
             if time.monotonic() > until:

@@ -48,12 +48,14 @@ class Sampler:
 
     Args:
         settings: temperature, filters and seed.
+        index: which of a call's candidates it chooses for; each has random numbers of its own.
     """
 
-    def __init__(self, settings: Sampling) -> None:
+    def __init__(self, settings: Sampling, index: int = 0) -> None:
         self._settings = settings
         # numpy takes no negative seed; other samplers do.
-        self._random = np.random.default_rng(None if settings.seed is None else settings.seed % 2**64)
+        seed = None if settings.seed is None else (settings.seed + index) % 2**64
+        self._random = np.random.default_rng(seed)
 
     def choose(self, logits: Logits) -> int:
         """The index of the chosen token; `-inf` is never chosen while anything else is there."""

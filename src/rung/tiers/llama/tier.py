@@ -8,8 +8,9 @@ import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import platformdirs
 from pydantic import Field
 
 from rung.errors import ConfigError, StoreError, TierUnavailable, Unsupported
@@ -19,6 +20,9 @@ from rung.tiers.llama import frames
 from rung.tiers.llama.line import Line
 from rung.tiers.llama.process import Process
 from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
+
+if TYPE_CHECKING:
+    from rung.store import ModelFile
 
 CONTEXT = 4096
 SLOTS = 4
@@ -55,6 +59,10 @@ class LlamaTier:
         min_p: where the call names none: least probability, relative to the likeliest token's, in [0, 1).
         chat_template: Jinja, or the path of a file that holds it, in place of the GGUF file's own.
         slots: how many calls are decoded together.
+        thinking: whether a model that can be told not to think aloud shall do so all the same. A thought is no part of
+            the answer, and no schema holds for it.
+        prefix_mib: room on disk for the memory of prompt beginnings that messages mark as reusable, in MiB, in the
+            user's cache directory; 0 keeps none.
         python: interpreter of the worker; `None` is this one.
 
     Raises:
@@ -76,6 +84,8 @@ class LlamaTier:
         min_p: float | None = None,
         chat_template: str | None = None,
         slots: int = SLOTS,
+        thinking: bool = False,
+        prefix_mib: int = 0,
         python: str | None = None,
     ) -> None:
         self.name = name or _short(str(model))
@@ -83,6 +93,7 @@ class LlamaTier:
             ("context", context, 2**24),
             ("threads", threads, 1024),
             ("slots", slots, _MOST_SLOTS),
+            ("prefix_mib", prefix_mib or None, 2**20),
         ):
             if value is not None and not 1 <= value <= most:
                 raise ConfigError(f"tier {self.name!r}: {what} = {value} is out of range", mend=f"give 1 to {most:,}")
@@ -92,6 +103,8 @@ class LlamaTier:
         self._defaults = Sampling(top_p=top_p, min_p=min_p)
         self._chat_template = chat_template
         self._slots = slots
+        self._thinking = thinking
+        self._prefix_mib = prefix_mib
         self._python = python
         self._owners: dict[int, _Owner] = {}
         self._end = weakref.finalize(self, _close, self._owners)
@@ -103,24 +116,22 @@ class LlamaTier:
         """Answer the call, token by token. Leaving the stream early frees its place in the worker.
 
         Raises:
-            Unsupported: an image, several candidates, or a conversation that the chat template doesn't take.
+            Unsupported: an image, or a conversation that the chat template doesn't take.
             PromptTooLong: no room is left for an answer.
             TierUnavailable: the model can't be found or loaded.
             TierCrashed: the worker died; the next call starts another.
             TierTimeout: the deadline passed.
             Cancelled: the flag was set.
         """
-        if call.candidates != 1:
-            raise Unsupported(f"tier {self.name!r} gives one candidate a call", mend="ask for candidates one by one")
         messages = self._texts(call)
         sampling = self._sampling(call.sampling)
 
         def ask(request: int) -> frames.Ask:
-            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape)
+            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape, call.candidates, call.rejected)
 
         with self._line(ask, call.deadline, call.cancel) as line:
-            first = True
-            while True:
+            first, left, written = True, call.candidates, 0
+            while left:
                 frame = line.receive()
                 if not isinstance(frame, frames.Progress):
                     continue
@@ -128,10 +139,14 @@ class LlamaTier:
                 if first:
                     delta = replace(delta, load_seconds=delta.load_seconds + line.load_seconds)
                     first = False
-                if delta.finish is not None:
+                if delta.usage is not None:
+                    left -= 1
+                    written += delta.usage.output_tokens or 0
+                    # The prompt is evaluated once, and the bill comes with the last candidate.
+                    usage = None if left else replace(delta.usage, output_tokens=written)
+                    delta = replace(delta, usage=usage)
+                if not left:
                     line.finish()
-                    yield delta
-                    return
                 yield delta
 
     def quote(self, call: Call) -> Quote:
@@ -186,20 +201,31 @@ class LlamaTier:
             return owner.process
 
     def _load(self) -> frames.Load:
-        return frames.Load(self._path(), self._context, self._slots, self._threads, self._template())
+        file = self._file()
+        return frames.Load(
+            path=str(file.path),
+            context=self._context,
+            slots=self._slots,
+            threads=self._threads,
+            chat_template=self._template(),
+            thinking=self._thinking,
+            snapshots=str(platformdirs.user_cache_path("rung") / "prefixes") if self._prefix_mib else None,
+            snapshot_bytes=self._prefix_mib * 2**20,
+            sha256=file.sha256,
+        )
 
-    def _path(self) -> str:
+    def _file(self) -> ModelFile:
         from rung.store import resolve
 
         model = self._model
         try:
-            path = str(resolve(str(model.absolute()) if isinstance(model, Path) else model).path)
-            path.encode()
+            file = resolve(str(model.absolute()) if isinstance(model, Path) else model)
+            str(file.path).encode()
         except StoreError as error:
             raise TierUnavailable(error.message, mend=error.mend) from error
         except UnicodeEncodeError:
             raise TierUnavailable(f"the path of tier {self.name!r}'s model is not UTF-8", mend="rename it") from None
-        return path
+        return file
 
     def _template(self) -> str | None:
         given = self._chat_template
@@ -254,6 +280,8 @@ class LlamaSettings(Settings):
     min_p: float | None = Field(None, ge=0, le=1)
     chat_template: str | None = None
     slots: int = Field(SLOTS, ge=1, le=_MOST_SLOTS)
+    thinking: bool = False
+    prefix_mib: int = Field(0, ge=0)
 
 
 def from_config(name: str, settings: Mapping[str, Any]) -> LlamaTier:

@@ -26,6 +26,8 @@ from rung.types import Delta, Zone
 if TYPE_CHECKING:
     from rung.tiers.llama.loaded import LoadedModel
     from rung.tiers.llama.loop import Loop
+    from rung.tiers.llama.memory import Saved
+    from rung.tiers.llama.snapshots import Snapshots
 
 _BROKEN = 70
 
@@ -125,13 +127,34 @@ class Worker:
         from rung.tiers.llama.loop import Loop
 
         self._calls.abort = model.native.abort
-        loop = Loop(model.native, self._calls, self._progress, cells=model.cells, slots=load.slots, batch=BATCH)
+        loop = Loop(
+            model.native,
+            self._calls,
+            self._progress,
+            self._saver(model.snapshots),
+            cells=model.cells,
+            slots=load.slots,
+            batch=BATCH,
+        )
         self._wire.send(frames.Loaded(model.name, model.context))
         self._served.put((model, loop))
         loop.run()
 
     def _spawn(self, work: Callable[[], None], name: str) -> None:
         threading.Thread(target=_or_end, args=(work,), name=name, daemon=True).start()
+
+    def _saver(self, snapshots: Snapshots | None) -> Callable[[Saved], None] | None:
+        """Hands what shall rest on disk to a thread of its own, since writing would hold up the answers."""
+        if snapshots is None:
+            return None
+        waiting: SimpleQueue[Saved] = SimpleQueue()
+
+        def write() -> None:
+            while True:
+                snapshots.put(waiting.get())
+
+        self._spawn(write, "rung-save")
+        return waiting.put
 
     def _progress(self, request: int, delta: Delta) -> None:
         self._wire.send(frames.Progress(request, delta))
@@ -156,7 +179,7 @@ class Worker:
             if isinstance(frame, frames.Drop):
                 self._calls.drop(frame.id)
             elif isinstance(frame, (frames.Ask, frames.Count, frames.Ready)):
-                self._calls.add(frame.id)
+                self._calls.add(frame.id, frame.candidates if isinstance(frame, frames.Ask) else 1)
                 self._inbox.put(frame)
         os._exit(0)
 
@@ -175,13 +198,15 @@ class Worker:
 
     def _begin(self, frame: frames.Ask | frames.Count | frames.Ready, model: LoadedModel, loop: Loop) -> None:
         if isinstance(frame, frames.Ask):
-            answer, seconds = model.answer(frame)
-            first = answer.begin()
-            self._progress(frame.id, replace(first, load_seconds=seconds))
-            if first.finish is None:
-                loop.submit(answer)
-            else:
-                self._calls.drop(frame.id)
+            answers, seconds = model.answers(frame)
+            for answer in answers:
+                first = answer.begin()
+                self._progress(frame.id, replace(first, load_seconds=seconds))
+                seconds = 0.0
+                if first.finish is None:
+                    loop.submit(answer)
+                else:
+                    self._calls.done(frame.id)
             return
         if isinstance(frame, frames.Ready):
             model.warm()
