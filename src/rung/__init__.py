@@ -26,6 +26,7 @@ from rung.errors import (
 )
 from rung.ladder import Ladder, always, never
 from rung.limits import Budget, Cancel, Deadline, MemoryPurse, Price, Purse, Reservation
+from rung.redaction import redact
 from rung.tier import Quotes, Rung, Tier, Travels, Warms
 from rung.types import (
     Accepted,
@@ -59,6 +60,7 @@ from rung.types import (
 )
 
 if TYPE_CHECKING:
+    from rung.engine import Consent
     from rung.tiers.llama import LlamaTier
     from rung.tiers.openai import OpenAITier
 
@@ -87,6 +89,17 @@ def openai(model: str, **settings: Any) -> OpenAITier:
     from rung.tiers.openai import OpenAITier
 
     return OpenAITier(model, **settings)
+
+
+def ask() -> Consent:
+    """Consent of the person at the terminal: told which tier, which host, what is sent and what it costs at most.
+
+    Each call gives one that remembers "always in this session" for as long as it is kept; hand it to
+    `Ladder(consent=rung.ask())`. Without a terminal it refuses.
+    """
+    from rung.cli.consent import Nobody, terminal
+
+    return terminal() or Nobody()
 
 
 __all__ = [
@@ -149,9 +162,11 @@ __all__ = [
     "Withdrawn",
     "Zone",
     "always",
+    "ask",
     "checks",
     "errors",
     "llama",
     "never",
     "openai",
+    "redact",
 ]

@@ -26,6 +26,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from rung.types import Outcome
 
 Billed = Literal["no", "maybe", "yes"]
@@ -61,7 +63,17 @@ class Unsupported(RungError):
 
 
 class BudgetExceeded(RungError):
-    """A reservation would pass the budget; nothing was reserved."""
+    """A reservation would pass the budget; nothing was reserved.
+
+    Args:
+        message: which budget, and by how much.
+        left: US dollars that a smaller reservation could still have; `None` where nobody knows.
+        mend: the setting that would allow it.
+    """
+
+    def __init__(self, message: str, *, left: Decimal | None = None, mend: str = "") -> None:
+        super().__init__(message, mend=mend)
+        self.left = left
 
 
 class StoreError(RungError):

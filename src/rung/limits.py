@@ -208,7 +208,7 @@ class MemoryPurse:
         with self._lock:
             left = self.limit - self.spent
             if bound > left:
-                raise BudgetExceeded(f"${bound:f} is more than the ${left:f} left of ${self.limit:f}")
+                raise BudgetExceeded(f"${bound:f} is more than the ${left:f} left of ${self.limit:f}", left=left)
             self.spent += bound
         return _Held(self, bound)
 

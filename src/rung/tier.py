@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 from rung.errors import ConfigError
 from rung.limits import Money, usd
-from rung.types import Call, Delta, FeedbackPolicy, Quote, Zone
+from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Zone
 
 
 class Tier(Protocol):
@@ -63,6 +63,35 @@ class Travels(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request as it would leave this machine.
+
+    Args:
+        tier: whose request it is.
+        zone: how far it would travel.
+        to: method and address.
+        body: byte for byte. The key is no part of it: it travels in a header, which isn't shown.
+    """
+
+    tier: str
+    zone: Zone
+    to: str
+    body: bytes = field(repr=False)
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """A tier that can show what it would send."""
+
+    def outgoing(self, call: Call) -> Outgoing:
+        """The first request that the call would send. Sends nothing.
+
+        Raises:
+            Unsupported: the call can't be said in this tier's format.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     """A tier and how the ladder uses it.
 
@@ -74,6 +103,7 @@ class Rung:
             models tend to say again what stands before them (docs/benchmarks.md).
         max_tokens: first cap on the answer where the request names none, in tokens.
         max_cost: upper bound of one request on this tier, in US dollars.
+        redactor: masks what is sent to this tier, where it lies beyond this machine; `None` takes the ladder's.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -85,6 +115,7 @@ class Rung:
     feedback: FeedbackPolicy = "issues"
     max_tokens: int | None = None
     max_cost: Money | None = None
+    redactor: Redactor | None = None
 
     def __post_init__(self) -> None:
         name = self.tier.name

@@ -83,7 +83,7 @@ def test_beyond_the_reach_nothing_is_asked_at_all():
 
 def test_nobody_is_asked_to_consent_to_what_the_budget_forbids():
     log = Log()
-    Ladder(log.tier(), reach=Zone.INTERNET, consent=log.consent, purse=log, budget=Budget(money=1)).run(ASK)
+    Ladder(log.tier(), reach=Zone.INTERNET, consent=log.consent, purse=log, budget=Budget(money="0.3")).run(ASK)
     assert log == ["quote"]
 
 
@@ -236,14 +236,14 @@ def test_an_abandoned_stream_settles_its_reservation(events, spent):
 
 
 def test_an_answer_whose_usage_nobody_reports_counts_as_its_bound():
-    purse = MemoryPurse(2)
+    purse = MemoryPurse("1.4")
     ladder = Ladder(Rung(paid("Lyon", "Paris"), repairs=3), reach=Zone.INTERNET, purse=purse)
     outcome = ladder.run(ASK, validators=[lambda v: v == "Paris"])
     assert [a.reason for a in outcome.attempts] == ["check", "over_budget"]
     assert (purse.spent, outcome.cost) == (BOUND, None)
 
 
-@pytest.mark.parametrize("limit", [{"budget": Budget(money=2)}, {"max_cost": 2}], ids=["request", "tier"])
+@pytest.mark.parametrize("limit", [{"budget": Budget(money="1.4")}, {"max_cost": "1.4"}], ids=["request", "tier"])
 def test_an_unknown_cost_counts_as_its_bound_in_the_requests_budget_too(limit):
     budget = limit.pop("budget", None)
     tier = Rung(paid("Lyon", "Paris"), repairs=3, **limit)

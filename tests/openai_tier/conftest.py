@@ -6,6 +6,7 @@ import pytest
 
 from openai_tier.server import Reply, Server
 from rung.tiers.openai import OpenAITier
+from rung.tiers.openai.breaker import breaker_of
 from rung.types import Call, Delta, Message
 
 Ask = Callable[..., list[Delta]]
@@ -59,3 +60,9 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+@pytest.fixture(autouse=True)
+def _no_memory() -> None:
+    """A port that another test's dead server had is a stranger."""
+    breaker_of.cache_clear()

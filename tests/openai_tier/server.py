@@ -12,6 +12,7 @@ Each request takes the next reply of the script; after its end `chat("ok")` answ
 from __future__ import annotations
 
 import json
+import random
 import socket
 import ssl
 import struct
@@ -183,7 +184,8 @@ def flood(megabytes: int, line_breaks: bool = True) -> Reply:
 
     def reply(peer: Peer) -> None:
         peer.head()
-        text = "x" * 65_000
+        # no repetition: that would be noticed before the length is
+        text = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz ", k=65_000))
         chunk = f"data: {json.dumps(piece(text))}\n\n".encode() if line_breaks else text.encode()
         for _ in range(megabytes * 1_000_000 // len(chunk)):
             peer.chunk(chunk)

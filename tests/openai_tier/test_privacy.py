@@ -168,7 +168,7 @@ def test_a_name_is_looked_up_when_it_is_called_and_its_addresses_are_tried_in_tu
 
     monkeypatch.setattr("socket.getaddrinfo", look_up)
     server = serve()
-    tier = tier_at(server, base_url=f"http://model.test:{server.port}/v1")
+    tier = tier_at(server, base_url=f"http://model.test:{server.port}/v1", leads_to=Zone.HOST)
     tier.quote(call())
     assert asked == []
     assert text_of(list(tier.stream(call()))) == "ok"

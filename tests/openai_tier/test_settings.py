@@ -30,7 +30,7 @@ def test_a_table_of_settings_makes_a_tier():
     )
     assert (tier.name, tier.zone) == ("cloud", Zone.INTERNET)
     assert tier._key.source.name == "SCRIPTED_KEY"
-    assert tier._price == Price(1, 4)
+    assert tier._tariff.at(0) == Price(1, 4)
 
 
 @pytest.mark.parametrize(

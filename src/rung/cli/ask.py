@@ -10,7 +10,6 @@ import typer
 if TYPE_CHECKING:
     from rung.cli.output import Output
     from rung.ladder import Ladder
-    from rung.limits import Cancel
     from rung.types import Outcome
 
 EXAMPLES = """\b
@@ -19,6 +18,7 @@ Examples:
   rung ask "Extract the invoice." --file mail.txt --schema invoice.json --quoted vendor --quoted total
   git diff | rung ask "Is this change risky?" --choices yes,no
   rung ask "Write a function that parses ISO dates." --check "ruff check -" --trace
+  rung ask "Summarise." --file mail.txt --reach internet --show-outgoing
 
 \b
 A prompt with --file, or with something piped in, is the instruction; what is
@@ -72,6 +72,14 @@ _Tokens = Annotated[
     int | None, typer.Option("--max-tokens", metavar="TOKENS", help="First cap on the length of an answer.")
 ]
 _System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Instructions put before the prompt.")]
+_Show = Annotated[
+    bool,
+    typer.Option(
+        "--show-outgoing",
+        help="Print, byte for byte, what would be sent to each tier beyond this machine, and send nothing. The local "
+        "tiers are really asked, because what goes out depends on them.",
+    ),
+]
 _Trace = Annotated[bool, typer.Option("--trace", help="Show every attempt, on stderr.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with the answer and every attempt.")]
 _Config = Annotated[
@@ -96,13 +104,14 @@ def ask(
     max_cost: _Cost = None,
     max_tokens: _Tokens = None,
     system: _System = None,
+    show_outgoing: _Show = False,
     trace: _Trace = False,
     json: _Json = False,
     config: _Config = None,
 ) -> int:
     """Answer a prompt on the smallest tier whose answer passes every check."""
     from rung import guard
-    from rung.cli import inputs
+    from rung.cli import inputs, outgoing
     from rung.cli.consent import terminal
     from rung.config import load
     from rung.contract import compile_output
@@ -119,7 +128,8 @@ def ask(
     for note in found.notes:
         output.say(f"note: {note}")
     # before anything else is made, because a type, a check or a tier may import anybody's package
-    guard.install(found.reach.value)
+    # and to this machine where nothing may be sent
+    guard.install(Zone.HOST if show_outgoing else found.reach.value)
     text = inputs.prompt(prompt, file)
     shape = inputs.output(schema, type_, choices, regex)
     validators = inputs.validators(check or (), quoted or ())
@@ -130,26 +140,19 @@ def ask(
     cancel = Cancel()
     # not before: until here there is nothing to stop, and reading stdin would hold Ctrl-C up
     context.obj.interrupts.on(cancel.set)
+    settings: Any = {"validators": validators, "system": system, "max_tokens": max_tokens, "cancel": cancel}
     with ladder:
-        outcome = _climb(ladder, text, shape, output, cancel, validators=validators, system=system, tokens=max_tokens)
+        if show_outgoing:
+            outgoing.show(ladder.preview(text, shape, **settings), output)
+            return 0
+        outcome = _climb(ladder, text, shape, output, settings)
     return _tell(outcome, ladder, output, trace=trace)
 
 
-def _climb(
-    ladder: Ladder,
-    prompt: str,
-    shape: Any,
-    output: Output,
-    cancel: Cancel,
-    *,
-    validators: list[Any],
-    system: str | None,
-    tokens: int | None,
-) -> Outcome[Any]:
+def _climb(ladder: Ladder, prompt: str, shape: Any, output: Output, settings: Any) -> Outcome[Any]:
     from rung.cli.progress import Progress
     from rung.types import Finished
 
-    settings: Any = {"validators": validators, "system": system, "max_tokens": tokens, "cancel": cancel}
     with Progress(output.talks) as progress:
         for event in ladder.stream(prompt, shape, **settings):
             progress.show(event)

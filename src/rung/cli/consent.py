@@ -50,6 +50,16 @@ class Terminal:
         return False
 
 
+class Nobody:
+    """Stands for the person where there is no terminal: refuses."""
+
+    origin = "nobody at a terminal"
+
+    def __call__(self, hop: Hop) -> bool:
+        """No."""
+        return False
+
+
 def terminal() -> Terminal | None:
     """Somebody to ask; `None` where nobody would see the question or could answer it."""
     if not is_terminal(sys.stderr):
@@ -72,8 +82,9 @@ def _question(hop: Hop) -> str:
     where = f"{hop.destination} ({hop.zone})" if hop.destination else f"the zone {hop.zone}"
     cost = "no price is known" if hop.max_cost is None else f"at most ${hop.max_cost:f}"
     answer = ", the rejected answer included" if hop.sends_answer else ""
+    masked = ", private values masked" if hop.redacted else ""
     before = f"Tried: {'; '.join(hop.reasons)}.\n" if hop.reasons else ""
     return (
         f"{before}The tier {hop.tier!r} would send this prompt to {where}: "
-        f"{hop.characters:,} characters{answer}; {cost}.\n"
+        f"{hop.characters:,} characters{answer}{masked}; {cost}.\n"
     )

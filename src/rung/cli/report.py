@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from rung.errors import Offline, StoreError, TierUnavailable
-from rung.types import Attempt, Outcome, Usage, Verdict
+from rung.types import Attempt, Outcome, Usage, Verdict, Zone
 
 UNRESOLVED, UNAVAILABLE = 3, 4
 _ABSENT = (TierUnavailable, StoreError, Offline)
@@ -116,6 +116,8 @@ def _why(a: Attempt) -> str:
         "local_unavailable": '; paid_after = "any_failure" in the configuration allows it',
         "low_confidence": "; a lower min_confidence accepts it",
     }
+    if a.reason == "over_budget" and a.zone > Zone.HOST and (a.quote is None or a.quote.max_cost is None):
+        mend["over_budget"] = "; price in the tier's table tells it"
     detail = a.detail or {"low_confidence": "the model wasn't sure enough"}.get(a.reason, a.reason)
     return f"{detail}{mend.get(a.reason, '')}"
 

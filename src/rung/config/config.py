@@ -30,6 +30,7 @@ class Config:
     Args:
         reach: how far a prompt may travel.
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
+        redact: whether what is private is masked before it leaves the machine.
         seconds: wall time of one request; `None` sets no limit.
         tokens: of one request; `None` sets no limit.
         money: US dollars of one request; `None` sets no limit.
@@ -43,6 +44,7 @@ class Config:
 
     reach: Setting[Zone]
     paid_after: Setting[PaidAfter]
+    redact: Setting[bool]
     seconds: Setting[float | None]
     tokens: Setting[int | None]
     money: Setting[Decimal | None]
@@ -74,12 +76,14 @@ class Config:
         self._demand_trust(tables)
         rungs = self._build(tables)
         self._judge(self._far(rungs))
-        always = frozenset(t.rung.name for t in tables if t.rung.consent == "always")
+        always, never = (
+            frozenset(t.rung.name for t in tables if t.rung.consent == word) for word in ("always", "never")
+        )
         return Ladder(
             *rungs,
             reach=self.reach.value,
             budget=Budget(self.seconds.value, self.tokens.value, self.money.value),
-            consent=Consenting(self.reach.origin.source == "option", always, consent),
+            consent=Consenting(self.reach.origin.source == "option", always, never, consent),
             paid_after=self.paid_after.value,
         )
 
@@ -134,7 +138,7 @@ class Config:
         return self.tiers.value
 
     def _build(self, tables: tuple[TierTable, ...]) -> list[Rung]:
-        return [build(table, self.policy, str(self.policy_file)) for table in tables]
+        return [build(table, self.policy, str(self.policy_file), redacts=self.redact.value) for table in tables]
 
     def _demand_trust(self, tables: tuple[TierTable, ...]) -> None:
         if self._untrusted:

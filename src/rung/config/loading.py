@@ -62,6 +62,7 @@ def load(
     return Config(
         reach=chosen_reach,
         paid_after=paid_after,
+        redact=layers.pick("redact", lambda t: t.redact, False, looser=lambda new, old: old and not new),
         seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds, None),
         tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens, None),
         money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, None, looser=_more_money),
@@ -204,4 +205,6 @@ def _more_money(new: Decimal | None, old: Decimal | None) -> bool:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(value) if isinstance(value, Decimal) else f'"{value}"'

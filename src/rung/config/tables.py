@@ -36,12 +36,14 @@ class FileTable(Settings):
     Args:
         reach: how far a prompt may travel.
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
+        redact: whether what is private is masked before it leaves the machine (`rung.redact`).
         budget: what one request may use.
         tier: the tiers, smallest first.
     """
 
     reach: ReachName | None = None
     paid_after: Literal["local_answers", "any_failure"] | None = None
+    redact: bool | None = None
     budget: BudgetTable = BudgetTable()
     tier: tuple[dict[str, Any], ...] = ()
 
@@ -57,7 +59,9 @@ class RungTable(Settings):
         feedback: what this tier is told of the answer rejected before.
         max_tokens: first cap on the answer, in tokens.
         max_cost_usd: upper bound of one request on this tier.
-        consent: `always` lets a prompt go to this tier without asking, where the reach comes from a file.
+        consent: `always` lets a prompt go to this tier without asking, where the reach comes from a file; `never` lets
+            none go there, whatever the reach.
+        redact: whether what goes to this tier is masked, where that differs from the whole file's.
     """
 
     name: str = Field(min_length=1)
@@ -67,7 +71,8 @@ class RungTable(Settings):
     feedback: FeedbackPolicy = "issues"
     max_tokens: int | None = Field(default=None, ge=1)
     max_cost_usd: Decimal | None = Field(default=None, ge=0)
-    consent: Literal["ask", "always"] = "ask"
+    consent: Literal["ask", "always", "never"] = "ask"
+    redact: bool | None = None
 
 
 class PolicyTable(Settings):

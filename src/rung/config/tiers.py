@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from rung.config.tables import PolicyTable, RungTable, TierTable
 from rung.errors import ConfigError, RungError
+from rung.redaction import redact
 from rung.settings import nearest
 from rung.tier import Rung, Tier, Travels
 from rung.types import Zone
@@ -45,13 +46,14 @@ def is_ours(kind: str) -> bool:
     return entry is not None and entry.module.startswith("rung.tiers.")
 
 
-def build(table: TierTable, policy: PolicyTable, policy_file: str) -> Rung:
+def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: bool) -> Rung:
     """The tier that a table describes, and how the ladder uses it. Sends nothing and loads no model.
 
     Args:
         table: one `[[tier]]`.
         policy: which kinds and hosts are allowed.
         policy_file: where that stands.
+        redacts: whether what goes beyond this machine is masked, where the table doesn't say.
 
     Raises:
         ConfigError: the kind is unknown, a setting is, or the policy forbids the tier.
@@ -75,6 +77,7 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str) -> Rung:
         feedback=table.rung.feedback,
         max_tokens=table.rung.max_tokens,
         max_cost=table.rung.max_cost_usd,
+        redactor=redact if (redacts if table.rung.redact is None else table.rung.redact) else None,
     )
 
 

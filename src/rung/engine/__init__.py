@@ -2,5 +2,6 @@
 
 from rung.engine.loop import run
 from rung.engine.plan import Consent, Observer, PaidAfter, Plan
+from rung.engine.preview import Preview, preview
 
-__all__ = ["Consent", "Observer", "PaidAfter", "Plan", "run"]
+__all__ = ["Consent", "Observer", "PaidAfter", "Plan", "Preview", "preview", "run"]

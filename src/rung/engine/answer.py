@@ -64,12 +64,13 @@ class Answer:
             restore: puts the real values back into an answer to a redacted prompt.
         """
         text = "".join(self._texts)
+        reasoning = "".join(self._reasoning)
         score, fields = contract.score(text, self._tokens) if self._tokens else (None, {})
         return Candidate(
             text=restore(text) if restore else text,
             finish=self._finish,
             tokens=tuple(self._tokens),
-            reasoning="".join(self._reasoning),
+            reasoning=restore(reasoning) if restore else reasoning,
             constraint=self._constraint,
             usage=self.usage,
             model=self._model,

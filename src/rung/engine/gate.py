@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rung import feedback, threads
+from rung.engine.masking import mask
 from rung.engine.plan import Plan
 from rung.engine.record import Record
 from rung.errors import BudgetExceeded, Cancelled, RungError, TierCrashed
 from rung.limits import Deadline, Reservation
 from rung.tier import Rung
 from rung.types import Attempt, Call, Hop, Quote, Usage, Zone
+
+_USEFUL = 256
+"""Tokens of the shortest answer that a budget is spent on: some 190 words, or an object of thirty short fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Admitted:
         consent: who allowed the hop.
         waited: seconds that consent took.
         restore: puts the real values back into an answer to a redacted prompt; `None` where nothing was redacted.
+        notes: sentences for the trace.
     """
 
     call: Call
@@ -55,6 +60,7 @@ class Admitted:
     consent: str | None
     waited: float
     restore: Callable[[str], str] | None
+    notes: tuple[str, ...] = ()
 
 
 def admit(plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Deadline) -> Admitted | Refused:
@@ -76,27 +82,41 @@ def admit(plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Dea
         return Refused("beyond_reach", f"its zone is {tier.zone} and the reach is {plan.reach}")
     call, restore = _call(plan, rung, record, cap, deadline)
     quote = _quote(rung, call)
-    refused = _paid_too_early(plan, rung, record, quote) or _over_budget(plan, rung, record, quote)
+    refused = _paid_too_early(plan, rung, record, quote) or _over_tokens(plan, record, quote)
     if refused:
         return refused
-    call = _within_tokens(plan, record, quote, call)
+    offer = _affordable(plan, rung, record, _Offer(_within_tokens(plan, record, quote, call), quote), retries=bool(cap))
+    if isinstance(offer, Refused):
+        return offer
+    call, quote = offer.call, offer.quote
     consent, waited = None, 0.0
     if tier.zone > Zone.HOST:
         began = time.monotonic()
-        hop = _hop(rung, call, quote, record)
+        hop = _hop(rung, call, quote, record, redacted=restore is not None)
         allowed = _ask(plan, hop)
         waited = time.monotonic() - began
         if not allowed:
             return Refused("consent_refused", f"{_origin(plan, hop)} said no", quote=quote, waited=waited)
         consent = _origin(plan, hop)
         call = replace(call, deadline=deadline.later(waited))
-    reservation = None
-    if plan.purse is not None and quote is not None and quote.max_cost is not None:
-        try:
-            reservation = plan.purse.reserve(quote.max_cost)
-        except BudgetExceeded as error:
-            return Refused("over_budget", str(error), quote=quote, waited=waited)
-    return Admitted(call, quote, reservation, consent, waited, restore)
+    try:
+        offer, reservation = _reserve(plan, rung, _Offer(call, quote, offer.notes), retries=bool(cap))
+    except BudgetExceeded as error:
+        return Refused("over_budget", str(error), quote=quote, waited=waited)
+    return Admitted(offer.call, offer.quote, reservation, consent, waited, restore, offer.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A call and what it would take."""
+
+    call: Call
+    quote: Quote | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bound(self) -> Decimal | None:
+        return self.quote.max_cost if self.quote else None
 
 
 def _call(
@@ -107,10 +127,7 @@ def _call(
     if rejected is not None and rejected.candidate is not None:
         told = feedback.packet(rejected.issues, rejected.candidate.text, rung.feedback)
     messages = feedback.tell(plan.contract.instruct(plan.request.messages), told)
-    restore = None
     local = rung.tier.zone == Zone.HOST
-    if not local and plan.redactor is not None:
-        messages, restore = plan.redactor(messages)
     call = Call(
         messages=messages,
         shape=plan.contract.shape,
@@ -118,10 +135,11 @@ def _call(
         max_tokens=cap or plan.request.max_tokens or rung.max_tokens,
         deadline=deadline,
         cancel=plan.cancel,
-        feedback=told if restore is None else None,  # its parts aren't redacted
+        feedback=told,
         rejected=rejected.text if rejected is not None and local else None,
     )
-    return call, restore
+    redactor = rung.redactor or plan.redactor
+    return (call, None) if local or redactor is None else mask(call, redactor)
 
 
 def _quote(rung: Rung, call: Call) -> Quote | None:
@@ -149,25 +167,70 @@ def _paid_too_early(plan: Plan, rung: Rung, record: Record, quote: Quote | None)
     return Refused("local_unavailable", f"{names} never gave an answer, and this tier costs money", True, quote)
 
 
-def _over_budget(plan: Plan, rung: Rung, record: Record, quote: Quote | None) -> Refused | None:
+def _over_tokens(plan: Plan, record: Record, quote: Quote | None) -> Refused | None:
     left = record.tokens_left(plan.budget)
     needed = (quote.input_tokens if quote else None) or 0
     if left is not None and needed >= left:
         return Refused("over_budget", f"the prompt takes {needed:,} tokens and {left:,} are left", quote=quote)
+    return None
+
+
+def _affordable(plan: Plan, rung: Rung, record: Record, offer: _Offer, *, retries: bool) -> _Offer | Refused:
+    """The offer within the request's budget and the tier's, its answer capped where that leaves a useful one."""
     limits = []
     if plan.budget.usd is not None:
         limits.append((plan.budget.usd - record.spent(), "the request's budget"))
     if rung.usd is not None:
         limits.append((rung.usd - record.spent(rung.tier.name), "this tier's max_cost"))
-    bound = quote.max_cost if quote else None
-    if bound is None:
+    if offer.bound is None:
         if rung.tier.zone > Zone.HOST and (limits or plan.purse is not None):
-            return Refused("over_budget", "what it costs is unknown, and there is a budget", quote=quote)
+            return Refused("over_budget", "what it costs is unknown, and there is a budget", quote=offer.quote)
+        return offer
+    if not limits:
+        return offer
+    limit, what = min(limits)
+    if offer.bound <= limit:
+        return offer
+    detail = f"it may cost ${offer.bound:f}, and {what} has ${limit:f} left"
+    return _capped(rung, offer, limit, retries=retries) or Refused("over_budget", detail, quote=offer.quote)
+
+
+def _reserve(plan: Plan, rung: Rung, offer: _Offer, *, retries: bool) -> tuple[_Offer, Reservation | None]:
+    """Set the offer's bound aside, or that of a cheaper one where the purse holds less.
+
+    Raises:
+        BudgetExceeded: the purse holds too little for a useful answer.
+    """
+    if plan.purse is None or offer.bound is None:
+        return offer, None
+    try:
+        return offer, plan.purse.reserve(offer.bound)
+    except BudgetExceeded as error:
+        cheaper = None if error.left is None else _capped(rung, offer, error.left, retries=retries)
+        if cheaper is None or cheaper.bound is None:
+            raise
+        return cheaper, plan.purse.reserve(cheaper.bound)
+
+
+def _capped(rung: Rung, offer: _Offer, limit: Decimal, *, retries: bool) -> _Offer | None:
+    """The offer with its answer capped so that it costs no more than `limit`; `None` where no useful one is left.
+
+    Useful is an answer of 256 tokens, or of the cap that was asked for if that is less. A retry asks for more room
+    because less was not enough, so it is never capped.
+    """
+    quote, cap = offer.quote, offer.call.max_tokens or (offer.quote.max_tokens if offer.quote else None)
+    if retries or quote is None or quote.price is None or quote.input_tokens is None or not cap:
         return None
-    for limit, what in limits:
-        if bound > limit:
-            return Refused("over_budget", f"it may cost ${bound:f}, and {what} has ${limit:f} left", quote=quote)
-    return None
+    each = quote.price.cost(0, 1) * offer.call.candidates
+    room = int((limit - quote.price.cost(quote.input_tokens, 0)) / each) if each else 0
+    if room < min(cap, _USEFUL):
+        return None
+    call = replace(offer.call, max_tokens=min(room, cap))
+    again = _quote(rung, call)
+    if again is None or again.max_cost is None or again.max_cost > limit:
+        return None
+    note = f"the answer was capped at {call.max_tokens:,} tokens, which is what the budget allows"
+    return _Offer(call, again, (*offer.notes, note))
 
 
 def _within_tokens(plan: Plan, record: Record, quote: Quote | None, call: Call) -> Call:
@@ -178,7 +241,7 @@ def _within_tokens(plan: Plan, record: Record, quote: Quote | None, call: Call) 
     return replace(call, max_tokens=min(call.max_tokens or room, room))
 
 
-def _hop(rung: Rung, call: Call, quote: Quote | None, record: Record) -> Hop:
+def _hop(rung: Rung, call: Call, quote: Quote | None, record: Record, *, redacted: bool) -> Hop:
     return Hop(
         tier=rung.tier.name,
         zone=rung.tier.zone,
@@ -187,6 +250,7 @@ def _hop(rung: Rung, call: Call, quote: Quote | None, record: Record) -> Hop:
         characters=sum(len(m.text) for m in call.messages),
         sends_answer=rung.feedback == "issues+answer" and record.rejected is not None,
         reasons=tuple(f"{a.tier}: {a.reason}" for a in record.attempts),
+        redacted=redacted,
     )
 
 
@@ -243,6 +307,13 @@ def settle(admitted: Admitted, zone: Zone, usage: Usage, error: RungError | None
         else:
             admitted.reservation.settle(cost)
     return cost
+
+
+def doubt(quote: Quote | None, cost: Decimal | None) -> tuple[str, ...]:
+    """A sentence for an attempt that may have been billed, nobody knows how much."""
+    if cost is not None or quote is None or not quote.max_cost:
+        return ()
+    return (f"it may have been billed; what it cost is unknown, so its bound of ${quote.max_cost:f} is counted",)
 
 
 def _cost(quote: Quote | None, zone: Zone, usage: Usage, error: RungError | None) -> Decimal | None:

@@ -180,7 +180,7 @@ class _Run:
             load_seconds=answer.load_seconds,
             usage=answer.usage,
             cost=cost,
-            notes=answer.notes,
+            notes=(*admitted.notes, *answer.notes, *gate.doubt(admitted.quote, cost)),
         )
 
     def _check(self, admitted: gate.Admitted) -> None:

@@ -32,7 +32,7 @@ class Plan:
         consent: asked before each hop beyond this machine.
         purse: where money is reserved, beside the request's own budget.
         observers: told of every event.
-        redactor: masks what leaves the machine.
+        redactor: masks what leaves the machine, where a tier has no redactor of its own.
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
         cancel: stops the run.
         await_: waits for awaitables of validators and consent.

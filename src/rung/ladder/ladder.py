@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import ExitStack, aclosing, closing
 from os import PathLike
 from typing import Any, Self, TypeVar, Unpack, overload
@@ -158,6 +158,14 @@ class Ladder:
         """`stream` for async code: abandoning the iteration cancels the request."""
         return bridge.events(self._start(prompt, output, settings), settings.get("cancel") or Cancel())
 
+    def preview(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> engine.Preview:
+        """What `run` would send beyond this machine, without sending it. Takes and raises what `run` does.
+
+        The local tiers are really asked, because what a tier beyond is told depends on what they answered.
+        """
+        plan = self._plan(prompt, output, settings)
+        return engine.preview(plan(settings.get("cancel") or Cancel(), refuse_to_await))
+
     @property
     def typed(self) -> Decorator:
         """Turn a function that writes a prompt into one that returns the validated answer.
@@ -216,6 +224,10 @@ class Ladder:
 
     def _start(self, prompt: Prompt, output: Any, settings: Settings) -> bridge.Start:
         """Check everything that was given, and return what begins the run."""
+        plan = self._plan(prompt, output, settings)
+        return lambda cancel, await_: engine.run(plan(cancel, await_))
+
+    def _plan(self, prompt: Prompt, output: Any, settings: Settings) -> Callable[[Cancel, Awaiter], engine.Plan]:
         known(settings)
         own, reach, timeout = settings.get("sampling"), settings.get("reach"), settings.get("timeout")
         if timeout is not None and not 0 <= timeout < float("inf"):
@@ -231,25 +243,23 @@ class Ladder:
         contract = self.contract(output, settings.get("validators", ()))
         seconds = [s for s in (timeout, self.budget.seconds) if s is not None]
 
-        def start(cancel: Cancel, await_: Awaiter) -> Generator[Event, None, None]:
-            return engine.run(
-                engine.Plan(
-                    request=request,
-                    contract=contract,
-                    rungs=self.rungs,
-                    reach=self.reach if request.reach is None else min(self.reach, request.reach),
-                    budget=self.budget,
-                    deadline=Deadline.after(min(seconds, default=None)),
-                    rule=self._rule,
-                    consent=self._consent,
-                    purse=self._purse,
-                    observers=self._observers,
-                    redactor=self._redactor,
-                    paid_after=self._paid_after,
-                    cancel=cancel,
-                    await_=await_,
-                    provisional=settings.get("provisional", False),
-                )
+        def plan(cancel: Cancel, await_: Awaiter) -> engine.Plan:
+            return engine.Plan(
+                request=request,
+                contract=contract,
+                rungs=self.rungs,
+                reach=self.reach if request.reach is None else min(self.reach, request.reach),
+                budget=self.budget,
+                deadline=Deadline.after(min(seconds, default=None)),
+                rule=self._rule,
+                consent=self._consent,
+                purse=self._purse,
+                observers=self._observers,
+                redactor=self._redactor,
+                paid_after=self._paid_after,
+                cancel=cancel,
+                await_=await_,
+                provisional=settings.get("provisional", False),
             )
 
-        return start
+        return plan

@@ -254,6 +254,7 @@ class Hop:
         characters: length of all that would be sent.
         sends_answer: whether a rejected local answer goes along.
         reasons: why the tiers before did not do.
+        redacted: whether what is private was masked, as far as the redactor knows it.
     """
 
     tier: str
@@ -263,3 +264,4 @@ class Hop:
     characters: int
     sends_answer: bool
     reasons: tuple[str, ...]
+    redacted: bool = False

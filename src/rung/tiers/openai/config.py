@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from rung.errors import ConfigError
 from rung.limits import Price
@@ -31,6 +31,8 @@ class _Table(Settings):
     api_key: _KeyTable | None = None
     price: _PriceTable | None = None
     zone: str | None = None
+    leads_to: str | None = None
+    store: Literal[False] | None = None
     stays_here: bool | None = None
     constraint: ConstraintSetting | None = None
     extra_body: dict[str, Any] | None = None
@@ -60,12 +62,18 @@ def from_config(name: str, settings: Mapping[str, Any]) -> OpenAITier:
         raise ConfigError(
             f"tier {name!r}: api_key is written into the config", mend='write api_key = { env = "OPENAI_API_KEY" }'
         )
+    listed = settings.get("price") == "genai-prices"
+    if listed:
+        settings = {key: value for key, value in settings.items() if key != "price"}
     table = read(_Table, settings, f"tier {name!r}")
     given: dict[str, Any] = {key: value for key, value in table if value is not None}
     if table.api_key is not None:
         given["api_key"] = Env(table.api_key.env)
-    if table.price is not None:
+    if listed:
+        given["price"] = "genai-prices"
+    elif table.price is not None:
         given["price"] = Price(table.price.input, table.price.output)
-    if table.zone is not None:
-        given["zone"] = Zone.parse(table.zone)
+    for key, zone in (("zone", table.zone), ("leads_to", table.leads_to)):
+        if zone is not None:
+            given[key] = Zone.parse(zone)
     return OpenAITier(name=name, **given)

@@ -59,7 +59,12 @@ class Conversation:
         while True:
             failure, started = await self._ask(client)
             if failure is None:
+                self.exchange.health = "alive"
                 self.learned(self.dialect)
+                return
+            self.exchange.health, self.exchange.wait = failure.health, failure.wait
+            if failure.filtered and not started:
+                self.emit(Delta(notes=("the endpoint's content filter refused the prompt",), finish="refusal"))
                 return
             if not started and failure.form and self._yields(failure.parameter):
                 continue
@@ -82,7 +87,7 @@ class Conversation:
             self.call.candidates,
             self.dialect.weighs,
         )
-        self.exchange.sent = False
+        self.exchange.begin()
         try:
             stream = await client.post(
                 "/chat/completions",
@@ -99,7 +104,7 @@ class Conversation:
             for delta in reader.end():
                 self.emit(delta)
         except (OpenAIError, TierError, OSError, ValueError, RecursionError) as error:
-            failure = self.judge(error, sent=self.exchange.sent)
+            failure = self.judge(error, sent=self.exchange.sent, heard=self.exchange.heard)
         else:
             return None, True
         # Until it is sent again, nothing is under way that could be billed.

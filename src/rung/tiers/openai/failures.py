@@ -26,6 +26,7 @@ from rung.errors import (
     TierTimeout,
     TierUnavailable,
 )
+from rung.tiers.openai.breaker import Health
 from rung.tiers.openai.endpoint import Endpoint, redirect_target
 from rung.tiers.openai.pauses import retry_after
 
@@ -64,6 +65,7 @@ _CODES = frozenset(
     }
 )
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _CONTEXT = re.compile(r"maximum context length is (\d{1,9}) tokens")
 _LENGTH = re.compile(r"(?:resulted in|you requested|contains at least) (\d{1,9})(?: input)? tokens")
@@ -79,6 +81,8 @@ class Failure:
         wait: seconds that the endpoint asked to wait.
         form: whether the endpoint refused the form of the request.
         parameter: the field that it refused, as far as it says.
+        health: what it says of the endpoint.
+        filtered: whether a content filter refused the prompt, which is an answer of a kind.
     """
 
     error: TierError | Offline
@@ -86,6 +90,8 @@ class Failure:
     wait: float | None = None
     form: bool = False
     parameter: str = ""
+    health: Health | None = "alive"
+    filtered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,54 +110,65 @@ class Judge:
     mend_key: str
     paid: bool
 
-    def __call__(self, error: Exception, *, sent: bool) -> Failure:
+    def __call__(self, error: Exception, *, sent: bool, heard: bool) -> Failure:
         """The failure behind an exception.
 
         Args:
             error: what the SDK or the reader raised.
             sent: whether the request had gone out.
+            heard: whether a response had begun.
         """
         billed: Billed = "maybe" if sent and self.paid else "no"
         match error:
             case TierError():
                 error.billed = billed
-                return Failure(error)
+                return Failure(error, health="ill" if isinstance(error, TierCrashed) else "alive")
             case APIStatusError():
                 return self._status(error)
             case APIConnectionError() | OSError():
-                return self._connection(error, sent, billed)
+                return self._connection(error, sent, heard, billed)
             case APIError():
                 code = _code(error.body)
                 return Failure(
                     TierCrashed(f"{self.endpoint} ended its answer with an error{code}", billed=billed),
                     again=not self.paid,
+                    health="ill",
                 )
             case _:
                 return Failure(TierError(f"{self.endpoint} sent something that is no JSON event", billed=billed))
 
-    def _connection(self, error: Exception, sent: bool, billed: Billed) -> Failure:
+    def _connection(self, error: Exception, sent: bool, heard: bool, billed: Billed) -> Failure:
         causes = list(_causes(error))
         where = str(self.endpoint)
         forbidden = next((cause for cause in causes if isinstance(cause, Offline)), None)
         if forbidden is not None:
-            return Failure(Offline(forbidden.message, mend=forbidden.mend))
+            return Failure(Offline(forbidden.message, mend=forbidden.mend), health=None)
+        ours = next((cause for cause in causes if isinstance(cause, TierError)), None)
+        if ours is not None:  # raised by our transport, and wrapped by the SDK
+            return Failure(type(ours)(ours.message, mend=ours.mend, billed=billed))
         if not sent:
             return self._unreached(causes)
         if any(isinstance(cause, httpx2.TimeoutException) for cause in causes):
-            return Failure(TierTimeout(f"{where} sent nothing for too long", mend="raise stall_seconds", billed=billed))
-        return Failure(TierCrashed(f"the connection to {where} broke off", billed=billed), again=not self.paid)
+            late = TierTimeout(f"{where} sent nothing for too long", mend="raise stall_seconds", billed=billed)
+            return Failure(late, health="ill" if heard else "dead")
+        crash = TierCrashed(f"the connection to {where} broke off", billed=billed)
+        return Failure(crash, again=not self.paid, health="ill")
 
     def _unreached(self, causes: list[BaseException]) -> Failure:
         where = str(self.endpoint)
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
             mend = "set ca_bundle, or correct the scheme of base_url"
-            return Failure(TierUnavailable(f"no trusted TLS connection to {where}", mend=mend))
+            return Failure(TierUnavailable(f"no trusted TLS connection to {where}", mend=mend), health=None)
         if any(isinstance(cause, httpx2.ProxyError) for cause in causes):
-            return Failure(TierUnavailable(f"the proxy did not connect to {where}", mend="check proxy"))
+            return Failure(TierUnavailable(f"the proxy did not connect to {where}", mend="check proxy"), health="ill")
         if any(isinstance(cause, socket.gaierror) for cause in causes):
-            return Failure(TierUnavailable(f"the name of {where} has no address", mend="check base_url"), again=True)
+            nameless = TierUnavailable(f"the name of {where} has no address", mend="check base_url")
+            return Failure(nameless, again=True, health="ill")
         mend = f"start the server, or correct base_url = {self.endpoint.url}"
-        return Failure(TierUnavailable(f"nobody answers at {where}", mend=mend), again=True)
+        silent = any(isinstance(cause, httpx2.TimeoutException) for cause in causes)
+        # a wait for a connection is long, and whoever didn't take it won't a moment later
+        nobody = TierUnavailable(f"nobody answers at {where}", mend=mend)
+        return Failure(nobody, again=not silent, health="dead" if silent else "ill")
 
     def _status(self, error: APIStatusError) -> Failure:
         status, where = error.status_code, str(self.endpoint)
@@ -159,6 +176,8 @@ class Judge:
         said = f"{where} answered HTTP {status}{_code(error.body)}"
         if codes & _SPENT:
             return Failure(TierUnavailable(said, mend="check the account's credit and limits"))
+        if codes & _FILTERED and status < 500:
+            return Failure(TierError(said), filtered=True)
         if codes & _TOO_LONG or (status == 400 and _CONTEXT.search(error.message)):
             return Failure(_too_long(error) or TierError(f"{said}: the prompt is too long for {self.model!r}"))
         wait = retry_after(error.response.headers)
@@ -170,12 +189,18 @@ class Judge:
                 return Failure(TierUnavailable(f"{said}: no model {self.model!r} there", mend=mend))
             case 400 | 422:
                 return Failure(TierError(said), form=True, parameter=_parameter(error.body))
-            case 408 | 409:
+            case 408:
+                # some endpoints charge for what they gave up on
+                timeout = TierTimeout(said, billed="maybe" if self.paid else "no")
+                return Failure(timeout, again=not self.paid, wait=wait)
+            case 409:
                 return Failure(TierError(said), again=True, wait=wait)
+            case 413:
+                return Failure(TierError(f"{said}: the request is too long", mend="shorten the prompt"))
             case 429:
                 return Failure(RateLimited(said, retry_after=wait, mend="wait, or ask less often"), True, wait)
             case 503 | 529:
-                return Failure(TierUnavailable(said), again=True, wait=wait)
+                return Failure(TierUnavailable(said), again=True, wait=wait, health=_health(wait))
             case _ if 300 <= status < 400:
                 target = redirect_target(error.response.headers.get("location", ""))
                 to = f" to {target}" if target else ""
@@ -185,9 +210,15 @@ class Judge:
             case _ if status >= 500:
                 unavailable = TierUnavailable(said, billed="maybe" if self.paid else "no")
                 # Some local servers fail over a field that they don't know, instead of refusing it.
-                return Failure(unavailable, again=not self.paid, wait=wait, form=status == 500 and not self.paid)
+                again, form = not self.paid, status == 500 and not self.paid
+                return Failure(unavailable, again, wait, form, health=_health(wait))
             case _:
                 return Failure(TierError(said))
+
+
+def _health(wait: float | None) -> Health:
+    """Of an endpoint that answered 5xx: one that asks for a pause gets it."""
+    return "ill" if wait is None else "dead"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rung.errors import TierUnavailable
 from rung.tiers.openai.endpoint import Endpoint
+from rung.types import Zone
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -26,6 +27,7 @@ class Line:
 
     Args:
         endpoint: who is asked.
+        leads_to: the zone of the addresses that the endpoint's name may lead to.
         proxy: through whom; `None` goes straight there.
         ca_bundle: file of certificates to trust; `None` trusts the system's.
         connect_seconds: longest wait for a connection.
@@ -34,6 +36,7 @@ class Line:
     """
 
     endpoint: Endpoint
+    leads_to: Zone
     proxy: Endpoint | None
     ca_bundle: str | None
     connect_seconds: float
@@ -55,7 +58,7 @@ class Line:
 
         timeout = httpx2.Timeout(self.stall_seconds, connect=self.connect_seconds)
         try:
-            transport = Transport(self.endpoint, self.proxy, self.ca_bundle, self.max_answer_bytes)
+            transport = Transport(self.endpoint, self.leads_to, self.proxy, self.ca_bundle, self.max_answer_bytes)
         except OSError:
             raise TierUnavailable("ca_bundle holds no certificates", mend="give a PEM file") from None
         http = httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)

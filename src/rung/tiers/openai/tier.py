@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rung.errors import Billed, Cancelled, ConfigError, Offline, TierTimeout, TierUnavailable, Unsupported
 from rung.guard import offline
 from rung.limits import Price
+from rung.tier import Outgoing
 from rung.tiers.openai.body import ConstraintSetting, Dialect, TokenLimit, compose
+from rung.tiers.openai.breaker import breaker_of
 from rung.tiers.openai.endpoint import Endpoint, runs_elsewhere
 from rung.tiers.openai.exchange import Exchange
+from rung.tiers.openai.prices import Listed, tariff
 from rung.tiers.openai.secret import Env, Secret
 from rung.tiers.openai.session import Job, Line, Session
 from rung.types import Call, Delta, Image, Quote, Zone
@@ -44,8 +47,13 @@ class OpenAITier:
         base_url: where `/chat/completions` lies. A host name other than `localhost` is never looked up before a call,
             so it counts as `INTERNET`; give a LAN server by its address.
         api_key: the key, or the variable that holds it. A variable is read when a call needs it.
-        price: what it charges; with one, every call is sent with a cap on the answer.
+        price: what it charges, or `"genai-prices"`: what the installed package of that name lists for the model at this
+            base URL, dearest hour and no discounts. With a price, every call is sent with a cap on the answer.
         zone: how far a prompt travels, where that is further than the URL says. Can't lower it.
+        leads_to: for a host name, the zone of the addresses that it may lead to; the internet by default. Nothing is
+            sent to an address elsewhere. It doesn't change how far the prompt counts as travelling.
+        store: `False` tells the endpoint not to keep the request; only said unasked to api.openai.com, since others may
+            not know the field.
         stays_here: for a loopback endpoint, whether you vouch that it hands no prompt on.
         constraint: how the endpoint is told the shape of an answer: `response_format` with a schema, vLLM's
             `structured_outputs`, any JSON object, or nothing.
@@ -74,8 +82,10 @@ class OpenAITier:
         name: str | None = None,
         base_url: str = "https://api.openai.com/v1",
         api_key: str | Env | None = None,
-        price: Price | None = None,
+        price: Price | Listed | None = None,
         zone: Zone | None = None,
+        leads_to: Zone | None = None,
+        store: Literal[False] | None = None,
         stays_here: bool = False,
         constraint: ConstraintSetting = "json_schema",
         extra_body: Mapping[str, Any] | None = None,
@@ -102,14 +112,19 @@ class OpenAITier:
             if said not in words:
                 known = ", ".join(word for word in words if word)
                 raise ConfigError(f"{where}: {setting} = {said!r} is unknown", mend=f"say one of {known}")
+        charges = tariff(price, model, self._endpoint.url, where)
+        if store not in (None, False):
+            raise ConfigError(f"{where}: store = {store!r} would let the endpoint keep prompts", mend="say false")
+        if leads_to is not None and self._endpoint.addresses:
+            raise ConfigError(f"{where}: leads_to is for a host name", mend="leave out leads_to")
         at_openai = self._endpoint.host == _OPENAI or self._endpoint.host.endswith(f".{_OPENAI}")
         self._dialect = Dialect(
             model=model,
             constraint=constraint,
             token_limit=token_limit or ("max_completion_tokens" if at_openai else "max_tokens"),
-            max_tokens=max_tokens or (_PAID_CAP if price is not None else None),
+            max_tokens=max_tokens or (_PAID_CAP if charges is not None else None),
             logprobs=logprobs,
-            store=at_openai,
+            store=at_openai or store is False,
             hints_only=at_openai,
             extra_body=_fields(extra_body or {}, where),
         )
@@ -135,13 +150,23 @@ class OpenAITier:
             if value is not None and not least <= value < float("inf"):
                 raise ConfigError(f"{where}: {setting} = {value} is out of range", mend=f"give {least:g} or more")
         self._key = Secret("api_key", api_key)
-        self._price = price
-        self._paid = price is not None and price.cost(1, 1) > 0
+        self._tariff = charges
+        self._paid = charges is not None and not charges.free
         self._context = context
         self._retries = retries
         self._dice = random.Random(seed)
-        line = Line(self._endpoint, self._proxy, bundle, connect_seconds, stall_seconds, max_answer_bytes)
-        self._session = Session(line)
+        self._session = Session(
+            Line(
+                self._endpoint,
+                Zone.INTERNET if leads_to is None else leads_to,
+                self._proxy,
+                bundle,
+                connect_seconds,
+                stall_seconds,
+                max_answer_bytes,
+            )
+        )
+        self._breaker = breaker_of(" ".join(e.url for e in (self._endpoint, self._proxy) if e), self.destination)
         # Ends the thread of a tier that nobody closed, at the latest before the interpreter goes.
         weakref.finalize(self, self._session.close)
 
@@ -161,6 +186,17 @@ class OpenAITier:
             )
         exchange = Exchange(self._key.read())
         self._check(call, exchange)
+        trial = self._breaker.enter()
+        try:
+            yield from self._answer(call, exchange)
+        except TierTimeout:
+            # the one that the deadline raises here; the endpoint's own are judged where they were met
+            exchange.health = exchange.health or exchange.given_up()
+            raise
+        finally:
+            trial.end(exchange.health, exchange.wait)
+
+    def _answer(self, call: Call, exchange: Exchange) -> Iterator[Delta]:
         inbox: SimpleQueue[Delta | Future[None] | None] = SimpleQueue()
         running = self._session.start(self._job(call, exchange, inbox.put))
         running.add_done_callback(inbox.put)
@@ -192,22 +228,33 @@ class OpenAITier:
         what a chat template may add.
 
         Raises:
-            TierUnavailable: the key's variable is not set.
+            TierUnavailable: the key's variable is not set, or the endpoint is in trouble and left alone for a while.
             Unsupported: the tier has a price, and the call holds a picture, whose tokens nobody here can bound.
         """
         self._key.read()
+        self._breaker.check()
         dialect = self._dialect
         body = compose(call, dialect, dialect.forms(call.shape)[0])
         tokens: int | None = len(body) + _TEMPLATE_TOKENS + _MESSAGE_TOKENS * len(call.messages)
         if any(isinstance(part, Image) for message in call.messages for part in message.content):
             tokens = None
         cap = dialect.cap(call)
-        if self._price is None or cap is None:
+        if self._tariff is None or cap is None:
             return Quote(tokens, self._context, cap)
         if tokens is None:
             raise Unsupported(f"tier {self.name!r} has a price, and what a picture costs is unknown")
-        cost = self._price.cost(tokens, cap * call.candidates)
-        return Quote(tokens, self._context, cap, cost, self._price)
+        price = self._tariff.at(tokens)
+        cost = price.cost(tokens, cap * call.candidates)
+        return Quote(tokens, self._context, cap, cost, price)
+
+    def outgoing(self, call: Call) -> Outgoing:
+        """The first request that the call would send; an endpoint that refuses a part of it is sent less.
+
+        Raises:
+            Unsupported: a message can't be said in this format.
+        """
+        body = compose(call, self._dialect, self._dialect.forms(call.shape)[0])
+        return Outgoing(self.name, self.zone, f"POST {self._endpoint.url}/chat/completions", body)
 
     def close(self) -> None:
         """Cancel what runs, close the connections and end the thread. The next call starts a new one."""

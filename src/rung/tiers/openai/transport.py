@@ -10,13 +10,16 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator
 
 import httpx2
 
-from rung.errors import TierError
+from rung.errors import TierError, TierUnavailable
+from rung.guard import zone_of
 from rung.tiers.openai.endpoint import Endpoint
 from rung.tiers.openai.exchange import EXCHANGE
+from rung.types import Zone
 
 _HEADERS = ("host", "content-type", "content-length", "accept", "user-agent")
 
@@ -26,6 +29,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
     Args:
         endpoint: the only place that anything is sent to.
+        leads_to: the zone of the addresses that its name may lead to.
         proxy: base URL of a proxy; it then resolves the endpoint's name.
         ca_bundle: file with the certificates to trust; `None` trusts the system's.
         max_answer_bytes: longest response that is read, in bytes.
@@ -35,9 +39,15 @@ class Transport(httpx2.AsyncBaseTransport):
     """
 
     def __init__(
-        self, endpoint: Endpoint, proxy: Endpoint | None, ca_bundle: str | None, max_answer_bytes: int
+        self,
+        endpoint: Endpoint,
+        leads_to: Zone,
+        proxy: Endpoint | None,
+        ca_bundle: str | None,
+        max_answer_bytes: int,
     ) -> None:
         self._endpoint = endpoint
+        self._leads_to = leads_to
         self._max_answer_bytes = max_answer_bytes
         self._through_proxy = proxy is not None
         logging.getLogger("httpcore2.http11").addFilter(_quotes_nobody)
@@ -53,6 +63,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
         Raises:
             TierError: the response is coded in a way that nobody asked for.
+            TierUnavailable: the endpoint's name leads to another zone.
         """
         exchange = EXCHANGE.get()
         exchange.connected = False
@@ -62,7 +73,14 @@ class Transport(httpx2.AsyncBaseTransport):
             # Put on here and not by the SDK, so that no request or exception object of the SDK holds it.
             headers["authorization"] = f"Bearer {exchange.key}"
         extensions = {**request.extensions, "trace": exchange.trace, "sni_hostname": self._endpoint.host}
-        for address, last in await self._addresses():
+        addresses = await self._addresses()
+        waits: dict[str, float | None] = request.extensions.get("timeout", {})
+        wait = waits.get("connect")
+        until = None if wait is None else time.monotonic() + wait
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            if until is not None:
+                # all addresses share one wait, so that a dead endpoint costs one and not one each
+                extensions["timeout"] = {**waits, "connect": max(0.001, until - time.monotonic()) / left}
             try:
                 response = await self._inner.handle_async_request(
                     httpx2.Request(
@@ -75,7 +93,7 @@ class Transport(httpx2.AsyncBaseTransport):
                 )
                 break
             except (httpx2.ConnectError, httpx2.ConnectTimeout):
-                if last or exchange.connected:
+                if left == 1 or exchange.connected:
                     raise
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
@@ -93,11 +111,24 @@ class Transport(httpx2.AsyncBaseTransport):
         """Close every connection."""
         await self._inner.aclose()
 
-    async def _addresses(self) -> list[tuple[str, bool]]:
-        """Where to connect, and whether it is the last."""
+    async def _addresses(self) -> list[str]:
+        """Where to connect, in turn.
+
+        A name is judged by the very addresses that are then connected to: whoever can change what it leads to can't
+        have a prompt sent to another machine than the person named.
+        """
         known = self._endpoint.addresses or ((self._endpoint.host,) if self._through_proxy else ())
-        addresses = list(known) or await _resolve(self._endpoint)
-        return [(address, address == addresses[-1]) for address in addresses]
+        if known:
+            return list(known)
+        found = await _resolve(self._endpoint)
+        allowed = [address for address in found if zone_of(address) == self._leads_to]
+        if not allowed:
+            zones = " and ".join(sorted({str(zone_of(address)) for address in found}))
+            raise TierUnavailable(
+                f"the name of {self._endpoint} leads to the zone {zones} and not to {self._leads_to}; nothing was sent",
+                mend=f'set leads_to = "{zones}" if that is right',
+            )
+        return allowed
 
 
 class _Limited(httpx2.AsyncByteStream):

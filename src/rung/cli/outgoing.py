@@ -1,0 +1,48 @@
+"""`rung ask --show-outgoing`: what would leave this machine, byte for byte, and nothing sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rung.errors import Cancelled
+from rung.types import Zone
+
+if TYPE_CHECKING:
+    from rung.cli.output import Output
+    from rung.engine import Preview
+    from rung.tier import Outgoing
+
+
+def show(preview: Preview, output: Output) -> None:
+    """Write each body to stdout, ended by a line break that is no part of it, and what it is to stderr.
+
+    Raises:
+        Cancelled: the caller cancelled before all was known.
+    """
+    if preview.outcome.reason == "cancelled":
+        raise Cancelled("interrupted")
+    if output.json:
+        output.object({"status": "shown", "outgoing": [_as_json(out) for out in preview.outgoing]})
+    for out in preview.outgoing:
+        output.say(f"{out.tier}: would send {len(out.body):,} bytes ({out.zone}): {out.to}")
+        if not output.json:
+            # a tier of another package may send what is no text
+            output.answer(out.body.decode("utf-8", "backslashreplace"))
+    shown = {out.tier for out in preview.outgoing}
+    for attempt in preview.outcome.attempts:
+        if attempt.zone > Zone.HOST and attempt.tier not in shown:
+            output.say(f"{attempt.tier}: would send nothing: {attempt.detail or attempt.reason}")
+    if preview.outcome.accepted:
+        output.say(f"{preview.outcome.tier}: answered, so nothing{' more' if shown else ''} would leave this machine")
+    elif not shown:
+        output.say("nothing would leave this machine")
+
+
+def _as_json(out: Outgoing) -> dict[str, str | int]:
+    return {
+        "tier": out.tier,
+        "zone": str(out.zone),
+        "to": out.to,
+        "bytes": len(out.body),
+        "body": out.body.decode("utf-8", "backslashreplace"),
+    }

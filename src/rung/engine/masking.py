@@ -1,0 +1,76 @@
+"""A call with what is private in it masked: its messages, and the schema that goes along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from rung.types import Call, Message, Redactor, Shape
+
+_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+"""Keywords whose keys are names, not keywords."""
+_DATA = frozenset({"enum", "const", "default", "examples"})
+_FORMS = frozenset({"pattern", "format", "minLength", "maxLength"})
+"""Keywords that a value fits and its placeholder doesn't."""
+
+
+def mask(call: Call, redactor: Redactor) -> tuple[Call, Callable[[str], str]]:
+    """The call as it may be sent, and what puts the real values back into its answer.
+
+    Where something was masked, the schema asks no more for the form of a text (pattern, format, length), because an
+    endpoint that enforced it would make up a value instead of repeating the placeholder. The answer is validated with
+    its real values all the same.
+
+    Args:
+        call: with everything in it that would be sent.
+        redactor: masks messages; the texts of the schema are put to it as further ones, so that all share one naming.
+    """
+    shape = call.shape
+    texts = [] if shape is None else [*_texts(shape.schema), *shape.choices]
+    extended = (*call.messages, *(Message("system", text) for text in texts))
+    masked, restore = redactor(extended)
+    count = len(call.messages)
+    # the feedback's parts are in the messages too, where they are masked
+    call = replace(call, messages=masked[:count], feedback=None)
+    if shape is None or masked == extended:
+        return call, restore
+    said = iter([message.text for message in masked[count:]])
+    schema = _loose(_with(shape.schema, said))
+    choices = tuple(said)
+    kind = "json" if shape.kind == "regex" else shape.kind
+    return replace(call, shape=Shape(kind, schema, choices=choices)), restore
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """Every text of a schema but its keys, in the order of `_with`."""
+    if isinstance(node, str):
+        yield node
+    for inner in node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ():
+        yield from _texts(inner)
+
+
+def _with(node: Any, texts: Iterator[str]) -> Any:
+    """The schema with its texts replaced."""
+    if isinstance(node, str):
+        return next(texts)
+    if isinstance(node, Mapping):
+        return {key: _with(value, texts) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_with(value, texts) for value in node]
+    return node
+
+
+def _loose(schema: Any) -> Any:
+    """The schema without what it says of the form of a text."""
+    if isinstance(schema, list):
+        return [_loose(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    loose: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in _NAMES and isinstance(value, Mapping):
+            loose[key] = {name: _loose(inner) for name, inner in value.items()}
+        elif key not in _FORMS:
+            loose[key] = value if key in _DATA else _loose(value)
+    return loose

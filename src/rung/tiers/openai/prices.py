@@ -1,0 +1,105 @@
+"""What an endpoint charges: a price of the settings, or one out of the prices that the package genai-prices carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from rung.errors import ConfigError
+from rung.limits import Price
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelPrice
+
+Listed = Literal["genai-prices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Prices by the length of the prompt.
+
+    Args:
+        steps: from how many prompt tokens on which price holds for all of a call's tokens, the shortest first.
+    """
+
+    steps: tuple[tuple[int, Price], ...]
+
+    def at(self, input_tokens: int) -> Price:
+        """The price of a call.
+
+        Args:
+            input_tokens: of its prompt, or more.
+        """
+        return [price for start, price in self.steps if start <= input_tokens][-1]
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing costs anything."""
+        return all(price.cost(1, 1) == 0 for _, price in self.steps)
+
+
+def tariff(price: Price | Listed | None, model: str, url: str, where: str) -> Tariff | None:
+    """The tariff that a setting names; `None` where it names none.
+
+    Args:
+        price: the setting.
+        model: as the endpoint names it.
+        url: of the endpoint, which tells whose prices they are.
+        where: the tier, for errors.
+
+    Raises:
+        ConfigError: the package isn't installed, or lists no such price.
+    """
+    if isinstance(price, str):
+        if price != "genai-prices":
+            raise ConfigError(f"{where}: price = {price!r} is unknown", mend='say "genai-prices", or give the price')
+        return _listed(model, url, where)
+    return None if price is None else Tariff(((0, price),))
+
+
+def _listed(model: str, url: str, where: str) -> Tariff:
+    # Only looks the price up in what was installed: the package's updates are another call, which is never made.
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        raise ConfigError(
+            f"{where}: price asks for the package genai-prices, which is not installed",
+            mend="pip install 'rung[prices]'",
+        ) from None
+    mend = "write price = { input = ..., output = ... }, in US dollars per million tokens"
+    try:
+        found = calc_price(Usage(input_tokens=1, output_tokens=1), model, provider_api_url=url)
+    except (LookupError, ValueError):
+        raise ConfigError(f"{where}: price: genai-prices knows no price of {model!r} at {url}", mend=mend) from None
+    # some prices change with the hour: the dearest is the bound
+    listed = found.model.prices
+    prices = [found.model_price] if not isinstance(listed, list) else [found.model_price, *_hourly(listed)]
+    if any(getattr(p, "requests_kcount", None) for p in prices):
+        raise ConfigError(f"{where}: price: {model!r} is charged by the request too", mend=mend)
+    starts = sorted({0, *(s for p in prices for key in ("input_mtok", "output_mtok") for s in _starts(p, key))})
+    try:
+        steps = tuple((s, Price(_dearest(prices, "input_mtok", s), _dearest(prices, "output_mtok", s))) for s in starts)
+    except LookupError:
+        raise ConfigError(f"{where}: price: genai-prices has no text price of {model!r}", mend=mend) from None
+    return Tariff(steps)
+
+
+def _hourly(listed: list[Any]) -> list[ModelPrice]:
+    return [option.prices for option in listed if hasattr(option.constraint, "start_time")]
+
+
+def _starts(price: ModelPrice, key: str) -> list[int]:
+    return [tier.start for tier in getattr(getattr(price, key, None), "tiers", ())]
+
+
+def _dearest(prices: list[ModelPrice], key: str, input_tokens: int) -> Decimal:
+    """The highest of the prices for a prompt of that length; raises `LookupError` where one isn't known."""
+    found = []
+    for price in prices:
+        value = getattr(price, key, None)
+        if value is None:
+            raise LookupError(key)
+        tiers = [tier.price for tier in getattr(value, "tiers", ()) if tier.start <= input_tokens]
+        found.append(Decimal(tiers[-1] if tiers else getattr(value, "base", value)))
+    return max(found)
