@@ -2,69 +2,93 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-from rung import checks, errors
-from rung.errors import (
-    BudgetExceeded,
-    Cancelled,
-    ChecksumMismatch,
-    ConfigError,
-    ContractError,
-    ModelNotFound,
-    Offline,
-    PromptTooLong,
-    RateLimited,
-    RungError,
-    StoreError,
-    TierCrashed,
-    TierError,
-    TierTimeout,
-    TierUnavailable,
-    Unresolved,
-    Unsupported,
-)
-from rung.ladder import Ladder, always, never
-from rung.limits import Budget, Cancel, Deadline, MemoryPurse, Price, Purse, Reservation
-from rung.redaction import redact
-from rung.tier import Quotes, Rung, Tier, Travels, Warms
-from rung.types import (
-    Accepted,
-    Attempt,
-    AttemptEnded,
-    AttemptStarted,
-    Call,
-    Candidate,
-    CheckContext,
-    Delta,
-    Event,
-    Finished,
-    Hop,
-    Image,
-    Issue,
-    Message,
-    Outcome,
-    Provisional,
-    Quote,
-    Request,
-    Sampling,
-    Shape,
-    Text,
-    Token,
-    ToolCall,
-    Usage,
-    Validation,
-    Verdict,
-    Withdrawn,
-    Zone,
-)
-
 if TYPE_CHECKING:
+    from rung import checks, deferral, errors
     from rung.engine import Consent
+    from rung.errors import (
+        BudgetExceeded,
+        Cancelled,
+        ChecksumMismatch,
+        ConfigError,
+        ContractError,
+        ModelNotFound,
+        Offline,
+        PromptTooLong,
+        RateLimited,
+        RungError,
+        StoreError,
+        TierCrashed,
+        TierError,
+        TierTimeout,
+        TierUnavailable,
+        Unresolved,
+        Unsupported,
+    )
+    from rung.ladder import Ladder, always, never
+    from rung.limits import Budget, Cancel, Deadline, MemoryPurse, Price, Purse, Reservation
+    from rung.redaction import redact
+    from rung.tier import Quotes, Rung, Tier, Travels, Warms
     from rung.tiers.llama import LlamaTier
     from rung.tiers.openai import OpenAITier
+    from rung.types import (
+        Accepted,
+        Attempt,
+        AttemptEnded,
+        AttemptStarted,
+        Call,
+        Candidate,
+        CheckContext,
+        Delta,
+        Event,
+        Finished,
+        Hop,
+        Image,
+        Issue,
+        Message,
+        Outcome,
+        Provisional,
+        Quote,
+        Request,
+        Sampling,
+        Shape,
+        Text,
+        Token,
+        ToolCall,
+        Usage,
+        Validation,
+        Verdict,
+        Withdrawn,
+        Zone,
+    )
 
 __version__ = "0.1.0"
+
+_MODULES = ("checks", "deferral", "errors")
+_ROOMS = ("rung.errors", "rung.limits", "rung.types", "rung.redaction", "rung.tier", "rung.ladder")
+"""Where the other names live, from the bottom up: a room imports those before it anyway, so that looking through
+them in this order loads nothing in vain."""
+
+if not TYPE_CHECKING:
+    # Type checkers would take it for leave to use any name; they read the imports above.
+    def __getattr__(name: str) -> Any:
+        """Import a name's room when the name is first asked for: `rung --help` needs none of them."""
+        from importlib import import_module
+
+        if name in _MODULES:
+            return import_module(f"rung.{name}")
+        if name in __all__:
+            for room in map(import_module, _ROOMS):
+                if hasattr(room, name):
+                    value = globals()[name] = getattr(room, name)
+                    return value
+        raise AttributeError(f"module 'rung' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def llama(model: str, **settings: Any) -> LlamaTier:
@@ -164,6 +188,7 @@ __all__ = [
     "always",
     "ask",
     "checks",
+    "deferral",
     "errors",
     "llama",
     "never",

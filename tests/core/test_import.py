@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +18,26 @@ HEAVY = (
 )
 
 
-def loaded(code):
-    report = f"import sys; {code}; print(*sorted(m for m in {HEAVY.split()!r} if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", report], capture_output=True, text=True, check=True)
+def said(code):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return done.stdout.split()
+
+
+def loaded(code):
+    return said(f"import sys; {code}; print(*sorted(m for m in {HEAVY.split()!r} if m in sys.modules))")
+
+
+def rooms(code):
+    return said(f"import sys; {code}; print(*sorted(m for m in sys.modules if m.startswith(('rung.', 'pydantic'))))")
+
+
+def seen_by_type_checkers():
+    """Module and name of everything that the package imports for type checkers alone."""
+    tree = ast.parse(Path(rung.__file__).read_text(encoding="utf-8"))
+    guarded = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    assert all(isinstance(n, ast.ImportFrom) for n in guarded.body)
+    return [(n.module, alias.name) for n in guarded.body for alias in n.names]
 
 
 @pytest.mark.parametrize("module", ["rung", "rung.testing", "rung.guard", "rung.checks"])
@@ -32,15 +50,36 @@ def test_a_request_on_a_scripted_tier_loads_none_either():
     assert loaded(f"import rung; {run}") == []
 
 
-def test_all_is_exactly_what_the_package_offers():
-    offered = {
-        name
-        for name, value in vars(rung).items()
-        if not name.startswith("_") and (not inspect.ismodule(value) or name in rung.__all__)
-    }
-    offered -= {"annotations", "Any", "TYPE_CHECKING"}
-    assert set(rung.__all__) == offered
+def test_importing_the_package_loads_none_of_its_rooms():
+    """So that a command's help, and whoever wants one name, waits for no more than that."""
+    assert rooms("import rung") == []
+    assert not {"rung.tier", "rung.engine", "rung.ladder", "pydantic"} & set(rooms("import rung; rung.Zone"))
+
+
+def test_a_name_comes_from_where_type_checkers_are_told_that_it_does():
+    for module, name in seen_by_type_checkers():
+        try:
+            told = import_module(f"{module}.{name}")
+        except ModuleNotFoundError:
+            told = getattr(import_module(module), name)
+        if name in rung.__all__:
+            assert getattr(rung, name) is told, name
+
+
+def test_all_is_exactly_what_type_checkers_see_and_what_is_there():
+    functions = {name for name, value in vars(rung).items() if inspect.isfunction(value) and not name.startswith("_")}
+    functions -= {name for _, name in seen_by_type_checkers()}
+    results = {"Consent", "LlamaTier", "OpenAITier"}
+    assert {name for _, name in seen_by_type_checkers()} - results | functions == set(rung.__all__)
     assert list(rung.__all__) == sorted(set(rung.__all__))
+    assert set(rung.__all__) <= set(dir(rung))
+    assert set(said("from rung import *; print(*dir())")) >= set(rung.__all__)
+
+
+def test_a_name_that_is_none_is_an_attribute_error_and_a_hint():
+    with pytest.raises(AttributeError, match="no attribute 'Laddder'") as caught:
+        _ = rung.Laddder
+    assert (caught.value.name, caught.value.obj) == ("Laddder", rung)
 
 
 def test_every_offered_name_says_what_it_is():

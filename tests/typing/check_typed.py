@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Annotated, Any, assert_type
+from typing import Annotated, Any, Literal, assert_type
 
 from pydantic import AfterValidator, BaseModel
 
+import rung
 from rung import Event, Ladder, Message, Outcome
 from rung.ladder import AsyncTyped, Typed
 
@@ -134,3 +135,10 @@ def kinds(ladder: Ladder) -> None:
     def takes(one: Typed[..., Invoice], two: AsyncTyped[..., Invoice]) -> None: ...
 
     takes(sync, later)
+
+
+def names() -> None:
+    """Names are imported when they are asked for, and type checkers know each all the same."""
+    assert_type(rung.Zone.HOST, Literal[rung.Zone.HOST])
+    assert_type(rung.Budget(), rung.Budget)
+    rung.Laddder  # type: ignore[attr-defined]  # noqa: B018  a misspelt name is seen
