@@ -7,7 +7,8 @@
     ├── BudgetExceeded                   a reservation would pass the budget
     ├── StoreError                       a model file can't be had
     │   ├── ModelNotFound  (FileNotFoundError)
-    │   └── ChecksumMismatch
+    │   ├── ChecksumMismatch
+    │   └── MalformedModel
     ├── TierError                        an attempt that failed; the engine turns it into an `Attempt`
     │   ├── TierUnavailable
     │   ├── TierTimeout  (TimeoutError)
@@ -86,6 +87,10 @@ class ModelNotFound(StoreError, FileNotFoundError):
 
 class ChecksumMismatch(StoreError):
     """A file's bytes are not the ones that its catalogue entry pins."""
+
+
+class MalformedModel(StoreError):
+    """A file is no model: its header is cut off, is of another format, or contradicts itself."""
 
 
 class TierError(RungError):

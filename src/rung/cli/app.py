@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import typer
 
-from rung.cli import ask, config, models
+from rung.cli import ask, config, doctor, models
 from rung.cli.interrupt import CODE as INTERRUPTED
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
@@ -41,6 +41,9 @@ def app() -> typer.Typer:
     )
     root.callback()(_rung)
     root.command("ask", short_help="Answer a prompt on the smallest tier that can.", epilog=ask.EXAMPLES)(ask.ask)
+    root.command("doctor", short_help="See what this machine can run, and what is in the way.", epilog=doctor.EXAMPLE)(
+        doctor.doctor
+    )
     root.add_typer(models.commands(), name="models")
     root.add_typer(config.commands(), name="config")
     return root

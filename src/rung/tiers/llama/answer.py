@@ -30,7 +30,8 @@ class Order:
         assembler: makes text of tokens.
         index: which of the request's answers this is.
         shaped: whether the call asked for a shape.
-        notes: why the shape isn't held, where it isn't.
+        notes: why the shape isn't held, where it isn't, and what else a person should know.
+        cells: tokens that the context must have room for before this begins.
         thinking: whether the model may open a thought with its first token, or the prompt has opened one. Thoughts are
             no part of the answer, and its shape begins after them.
         draft: what the answer may turn out to be.
@@ -49,6 +50,7 @@ class Order:
     index: int = 0
     shaped: bool = False
     notes: tuple[str, ...] = ()
+    cells: int = 0
     thinking: Literal["no", "possible", "begun"] = "no"
     draft: Draft | None = None
     alone: bool = False
@@ -75,6 +77,7 @@ class Answer:
 
     def __init__(self, order: Order, vocabulary: Vocabulary, model: str) -> None:
         self.id = order.id
+        self.cells = order.cells
         self.tokens = list(order.prompt)
         self.held: Held | None = None
         self.saved = order.saved

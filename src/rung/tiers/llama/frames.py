@@ -41,25 +41,27 @@ class Load:
 
     Args:
         path: of the GGUF file.
-        context: what prompt and answer may take together, in tokens.
-        slots: how many calls may be decoded at once.
-        threads: for decoding; `None` is one per free physical core.
+        context: what prompt and answer may take together, in tokens; `None` grows with the calls.
+        slots: how many calls may be decoded at once; `None` follows from memory.
+        threads: for decoding; `None` is one per core that is free.
         chat_template: Jinja source that stands for the file's own.
         thinking: whether a model that can think aloud, and can be told not to, shall think.
         snapshots: directory of prefixes on disk; `None` keeps none.
         snapshot_bytes: most that the directory may hold.
         sha256: of the file, where it is known.
+        gpu_layers: how many layers go to a GPU; `None` is as many as fit.
     """
 
     path: str
-    context: int
-    slots: int
+    context: int | None = None
+    slots: int | None = None
     threads: int | None = None
     chat_template: str | None = field(default=None, repr=False)
     thinking: bool = False
     snapshots: str | None = None
     snapshot_bytes: int = 0
     sha256: str | None = None
+    gpu_layers: int | None = None
     kind: Literal["load"] = "load"
 
 

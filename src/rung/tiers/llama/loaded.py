@@ -15,17 +15,16 @@ from rung.tiers.llama.answer import THINK, Answer, Order
 from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
 from rung.tiers.llama.draft import Draft
 from rung.tiers.llama.frames import Ask, Load
-from rung.tiers.llama.loop import outputs
-from rung.tiers.llama.memory import common_prefix, sequences
-from rung.tiers.llama.native import GRAIN, Context, LoadError, Log, Model
+from rung.tiers.llama.headroom import free_memory
+from rung.tiers.llama.memory import common_prefix
+from rung.tiers.llama.native import Log
+from rung.tiers.llama.placing import place
 from rung.tiers.llama.prompt import ChatTemplate, Segment
 from rung.tiers.llama.sampling import Sampler
 from rung.tiers.llama.snapshots import Snapshots
 from rung.tiers.llama.text import Assembler
+from rung.tiers.llama.threads import Threads
 from rung.types import Message, Shape
-
-BATCH = 256
-"""Most tokens in one step: large enough for a prefill at full speed, small enough for the compute buffers."""
 
 _OTHER = "\N{SYMBOL FOR NULL}"
 
@@ -35,40 +34,20 @@ class LoadedModel:
 
     Args:
         load: what to load, and how.
-        threads: for decoding.
+        threads: says how many are to decode.
 
     Raises:
-        TierUnavailable: the file can't be loaded, or has no chat template.
+        TierUnavailable: the file can't be loaded, doesn't fit into memory, or has no chat template.
     """
 
-    def __init__(self, load: Load, threads: int) -> None:
+    def __init__(self, load: Load, threads: Threads) -> None:
         # Held as long as the model: llama.cpp goes on calling it.
-        self._log = log = Log()
+        self._log = Log()
         path = Path(load.path)
-        cells = -(-load.context // GRAIN) * GRAIN
-        try:
-            with path.open("rb"):
-                pass
-            self._model = Model(load.path, log)
-            self.native = Context(
-                self._model,
-                cells=cells,
-                sequences=sequences(load.slots),
-                outputs=outputs(load.slots),
-                threads=threads,
-                batch=min(BATCH, cells),
-                log=log,
-            )
-        except OSError as error:
-            raise TierUnavailable(
-                f"{path} can't be read: {error.strerror}", mend="see the file's path and permissions"
-            ) from None
-        except LoadError as error:
-            raise TierUnavailable(
-                f"{path} can't be loaded: {error}", mend="run `rung models verify`, or pull the model again"
-            ) from None
-        self.cells = cells
-        self.context = min(cells, self._model.trained_context or cells)
+        placed = place(load, threads=threads, log=self._log)
+        self._model, self.native, self.plan = placed.model, placed.context, placed.plan
+        self._notes = placed.notes
+        self.context = self.plan.context
         self.name = self._model.metadata("general.name") or path.name
         self._template = self._chat_template(load, path)
         self._grammars = Grammars(self._model.vocabulary)
@@ -81,7 +60,7 @@ class LoadedModel:
         if sha256 is None:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        key = (sha256, llama_cpp.__version__, llama_cpp.llama_print_system_info().decode(), self.cells, load.slots)
+        key = (sha256, llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
         return Snapshots(Path(load.snapshots or ""), load.snapshot_bytes, json.dumps(key))
 
     def _chat_template(self, load: Load, path: Path) -> ChatTemplate:
@@ -129,8 +108,8 @@ class LoadedModel:
         """
         segments = self._template.render(ask.messages)
         prompt = self._tokens(segments)
-        room = self.context - len(prompt)
-        if room < 1:
+        room = self.plan.room(len(prompt), ask.max_tokens, held=self.native.cells, free=free_memory)
+        if room is None:
             raise PromptTooLong(len(prompt), self.context)
         seconds = 0.0 if ask.shape is None else self.warm()
         begun = segments[-1].trusted and segments[-1].text.rstrip().endswith(THINK)
@@ -142,13 +121,14 @@ class LoadedModel:
             order = Order(
                 id=ask.id,
                 prompt=tuple(prompt),
-                limit=min(room, ask.max_tokens or room),
+                limit=room.limit,
+                cells=room.cells,
                 sampler=Sampler(ask.sampling, index),
                 constraint=constraint,
                 assembler=Assembler(ask.sampling.stop),
                 index=index,
                 shaped=ask.shape is not None,
-                notes=notes,
+                notes=(*self._notes, *notes),
                 thinking="begun" if begun else "possible" if self._may_think else "no",
                 draft=Draft(self._model.vocabulary.tokenize(ask.draft, special=False)) if ask.draft else None,
                 alone=ask.sampling.temperature > 0 and ask.sampling.seed is not None,

@@ -31,11 +31,6 @@ _WORTH_A_WAIT = 8
 """So many tokens that another answer is evaluating just now are waited for."""
 
 
-def outputs(slots: int) -> int:
-    """How many tokens of a step may need their logits."""
-    return slots + LONGEST
-
-
 @dataclass(frozen=True, slots=True)
 class _Share:
     """What one answer has in a step.
@@ -59,7 +54,7 @@ class Loop:
         calls: which requests are alive.
         send: hands a piece of an answer on.
         save: takes the memory of a prompt's beginning that may rest on disk, once it is evaluated.
-        cells: room of the context, in tokens.
+        cells: room of the context at first, in tokens.
         slots: most answers at once.
         batch: most tokens in one step.
     """
@@ -127,6 +122,11 @@ class Loop:
                 continue
             if len(self._active) == self._slots:
                 return
+            if answer.cells > self._cells:
+                # Whoever is being decoded would have to start over.
+                if self._active:
+                    return
+                self._resize(answer.cells)
             if self._gains_by_waiting(answer):
                 continue
             if answer.alone and not self._active:
@@ -139,6 +139,12 @@ class Loop:
             self._save_reusable(answer, held)
             self._waiting.remove(answer)
             self._active.append(answer)
+
+    def _resize(self, cells: int) -> None:
+        """Make the context larger. What was kept of earlier answers is gone."""
+        self._context.resize(cells)
+        self._cells = cells
+        self._memory = Memory(self._context, cells=cells, slots=self._slots)
 
     def _gains_by_waiting(self, answer: Answer) -> bool:
         """Whether another answer is evaluating a beginning that this one could share."""

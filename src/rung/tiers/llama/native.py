@@ -18,9 +18,7 @@ from rung.tiers.llama import system
 
 if TYPE_CHECKING:
     from rung.tiers.llama.sampling import Logits
-
-GRAIN = 256
-"""A context that is no multiple of this breaks at its edge."""
+    from rung.tiers.llama.threads import Threads
 
 _WARN, _ERROR, _CONTINUES = 3, 4, 5
 
@@ -114,14 +112,17 @@ class Model:
     Args:
         path: of the GGUF file.
         log: where llama.cpp says why it refuses.
+        gpu_layers: how many of its layers go to a GPU, where the build has one.
 
     Raises:
         LoadError: it is no GGUF file, is corrupt, or of an architecture that this build doesn't know.
     """
 
-    def __init__(self, path: str, log: Log) -> None:
+    def __init__(self, path: str, log: Log, *, gpu_layers: int = 0) -> None:
         llama.llama_backend_init()
-        self.pointer = llama.llama_model_load_from_file(path.encode(), llama.llama_model_default_params())
+        params = llama.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        self.pointer = llama.llama_model_load_from_file(path.encode(), params)
         if not self.pointer:
             raise LoadError(log.cause() or "llama.cpp gave no reason")
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(self.pointer))
@@ -164,10 +165,10 @@ class Context:
 
     Args:
         model: that it decodes with.
-        cells: room for tokens, all sequences together; a multiple of `GRAIN`.
+        cells: room for tokens, all sequences together; a multiple of `fit.GRAIN`.
         sequences: how many there may be.
         outputs: most tokens of a step whose logits can be wanted.
-        threads: for decoding.
+        threads: says before each step how many are to decode.
         batch: most tokens in one step.
         log: where llama.cpp says why it refuses.
 
@@ -176,26 +177,46 @@ class Context:
     """
 
     def __init__(
-        self, model: Model, *, cells: int, sequences: int, outputs: int, threads: int, batch: int, log: Log
+        self, model: Model, *, cells: int, sequences: int, outputs: int, threads: Threads, batch: int, log: Log
     ) -> None:
         self.cuttable = model.cuttable
         self._vocabulary_size = model.vocabulary.size
-        params = llama.llama_context_default_params()
-        params.n_ctx = cells
+        self._model = model
+        self._log = log
+        self._threads = threads
+        self._params = params = llama.llama_context_default_params()
         params.n_batch = params.n_ubatch = batch
         params.n_seq_max = sequences
         params.kv_unified = True
         # Without this the buffer for logits has a row for every token of a step: hundreds of MiB.
         params.n_outputs_max = outputs
-        params.n_threads = params.n_threads_batch = threads
-        self.pointer = llama.llama_init_from_model(model.pointer, params)
-        if not self.pointer:
-            raise LoadError(log.cause() or "no memory for its context")
-        self._memory = llama.llama_get_memory(self.pointer)
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
-        llama.llama_set_abort_callback(self.pointer, self._callback, ctypes.cast(self._flag, ctypes.c_void_p))
         self._batch = _Batch(batch)
+        self._make(cells)
+
+    def resize(self, cells: int) -> None:
+        """Make room for another number of tokens. Every sequence is empty afterwards.
+
+        Args:
+            cells: a multiple of `fit.GRAIN`.
+
+        Raises:
+            LoadError: memory is short; the context can't be used any more.
+        """
+        llama.llama_free(self.pointer)
+        self._make(cells)
+
+    def _make(self, cells: int) -> None:
+        self.cells = cells
+        self._thread_count = self._threads.now()
+        self._params.n_ctx = cells
+        self._params.n_threads = self._params.n_threads_batch = self._thread_count
+        self.pointer = llama.llama_init_from_model(self._model.pointer, self._params)
+        if not self.pointer:
+            raise LoadError(self._log.cause() or "no memory for its context")
+        self._memory = llama.llama_get_memory(self.pointer)
+        llama.llama_set_abort_callback(self.pointer, self._callback, ctypes.cast(self._flag, ctypes.c_void_p))
 
     def decode(self, runs: Sequence[Run]) -> bool:
         """Evaluate the runs in one step; whether it was done. After an abort any part may have been.
@@ -203,6 +224,10 @@ class Context:
         Raises:
             DecodeError: anything else than an abort went wrong.
         """
+        count = self._threads.now()
+        if count != self._thread_count:
+            self._thread_count = count
+            llama.llama_set_n_threads(self.pointer, count, count)
         code = llama.llama_decode(self.pointer, self._batch.fill(runs))
         if code in (0, 2):
             return bool(code == 0)

@@ -164,7 +164,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            env=environment(),
             **system.own_group(),
         )
 
@@ -241,23 +241,36 @@ class Process:
 
 
 def _command(python: str | None) -> list[str]:
-    chosen = python or os.environ.get(PYTHON)
+    chosen = interpreter(python)
     host = str(os.getpid())
-    if chosen is None and getattr(sys, "frozen", False):
+    if chosen is None:
         return [sys.executable, FLAG, host]
     # -P: a file in the working directory must not pass for a module.
-    return [chosen or sys.executable, "-P", "-m", "rung.tiers.llama.worker", FLAG, host]
+    return [chosen, "-P", "-m", "rung.tiers.llama.worker", FLAG, host]
 
 
-def _environment() -> dict[str, str]:
-    environment = {
+def interpreter(python: str | None = None) -> str | None:
+    """The Python that runs workers; `None` where the app itself does, because it is frozen.
+
+    Args:
+        python: what the tier's setting says.
+    """
+    chosen = python or os.environ.get(PYTHON)
+    return chosen or (None if getattr(sys, "frozen", False) else sys.executable)
+
+
+def environment() -> dict[str, str]:
+    """The environment variables of a worker."""
+    variables = {
         # Unbound OpenMP threads can end up spinning on one core, 25 times slower.
         "OMP_PROC_BIND": "true",
+        # Where a core has two hardware threads, two of ours would otherwise share one.
+        "OMP_PLACES": "cores",
         # A crash must not start a debugger.
         "GGML_NO_BACKTRACE": "1",
         **os.environ,
     }
     root = str(Path(__file__).parents[3])
     if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), root)))
-    return environment
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (variables.get("PYTHONPATH"), root)))
+    return variables

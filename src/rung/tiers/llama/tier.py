@@ -24,9 +24,8 @@ from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
 if TYPE_CHECKING:
     from rung.store import ModelFile
 
-CONTEXT = 4096
-SLOTS = 4
 _MOST_SLOTS = 64
+_MOST_LAYERS = 1025
 
 
 @dataclass(slots=True)
@@ -53,12 +52,16 @@ class LlamaTier:
         model: path of a GGUF file, or whatever `rung.store.resolve` knows: a catalogue name, `hf:owner/repo/file.gguf`.
         name: of the tier; `None` is the model's.
         context: what prompt and answer may take together, in tokens; rounded up to a multiple of 256, and never more
-            than the model was trained for.
-        threads: for decoding; `None` is one per physical core that the process may use.
+            than the model was trained for. `None` begins with 4,096 and grows with what a call needs, as far as the
+            model and free memory allow.
+        threads: for decoding; `None` is one per physical core that no other program keeps busy, looked at again twice
+            a second.
         top_p: where the call names none: share of probability mass that is kept, in (0, 1].
         min_p: where the call names none: least probability, relative to the likeliest token's, in [0, 1).
         chat_template: Jinja, or the path of a file that holds it, in place of the GGUF file's own.
-        slots: how many calls are decoded together.
+        slots: how many calls are decoded together; `None` follows from memory, up to 8.
+        gpu_layers: how many of the model's layers go to a GPU; `None` is as many as fit where the build of
+            llama-cpp-python has one, 0 keeps the model on the CPU.
         thinking: whether a model that can be told not to think aloud shall do so all the same. A thought is no part of
             the answer, and no schema holds for it.
         prefix_mib: room on disk for the memory of prompt beginnings that messages mark as reusable, in MiB, in the
@@ -78,31 +81,36 @@ class LlamaTier:
         model: str | Path,
         *,
         name: str | None = None,
-        context: int = CONTEXT,
+        context: int | None = None,
         threads: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
         chat_template: str | None = None,
-        slots: int = SLOTS,
+        slots: int | None = None,
+        gpu_layers: int | None = None,
         thinking: bool = False,
         prefix_mib: int = 0,
         python: str | None = None,
     ) -> None:
         self.name = name or _short(str(model))
-        for what, value, most in (
-            ("context", context, 2**24),
-            ("threads", threads, 1024),
-            ("slots", slots, _MOST_SLOTS),
-            ("prefix_mib", prefix_mib or None, 2**20),
+        for what, value, least, most in (
+            ("context", context, 1, 2**24),
+            ("threads", threads, 1, 1024),
+            ("slots", slots, 1, _MOST_SLOTS),
+            ("gpu_layers", gpu_layers, 0, _MOST_LAYERS),
+            ("prefix_mib", prefix_mib, 0, 2**20),
         ):
-            if value is not None and not 1 <= value <= most:
-                raise ConfigError(f"tier {self.name!r}: {what} = {value} is out of range", mend=f"give 1 to {most:,}")
+            if value is not None and not least <= value <= most:
+                raise ConfigError(
+                    f"tier {self.name!r}: {what} = {value} is out of range", mend=f"give {least} to {most:,}"
+                )
         self._model = model
         self._context = context
         self._threads = threads
         self._defaults = Sampling(top_p=top_p, min_p=min_p)
         self._chat_template = chat_template
         self._slots = slots
+        self._gpu_layers = gpu_layers
         self._thinking = thinking
         self._prefix_mib = prefix_mib
         self._python = python
@@ -208,6 +216,7 @@ class LlamaTier:
             slots=self._slots,
             threads=self._threads,
             chat_template=self._template(),
+            gpu_layers=self._gpu_layers,
             thinking=self._thinking,
             snapshots=str(platformdirs.user_cache_path("rung") / "prefixes") if self._prefix_mib else None,
             snapshot_bytes=self._prefix_mib * 2**20,
@@ -274,12 +283,13 @@ class LlamaSettings(Settings):
     """
 
     model: str
-    context: int = Field(CONTEXT, ge=1)
+    context: int | None = Field(None, ge=1)
     threads: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, ge=0, le=1)
     min_p: float | None = Field(None, ge=0, le=1)
     chat_template: str | None = None
-    slots: int = Field(SLOTS, ge=1, le=_MOST_SLOTS)
+    slots: int | None = Field(None, ge=1, le=_MOST_SLOTS)
+    gpu_layers: int | None = Field(None, ge=0, le=_MOST_LAYERS)
     thinking: bool = False
     prefix_mib: int = Field(0, ge=0)
 

@@ -21,6 +21,7 @@ from rung.errors import PromptTooLong, TierUnavailable, Unsupported
 from rung.tiers.llama import frames, system
 from rung.tiers.llama.calls import Calls
 from rung.tiers.llama.system import CAUSE, FLAG
+from rung.tiers.llama.threads import Fixed, Free, Threads
 from rung.types import Delta, Zone
 
 if TYPE_CHECKING:
@@ -118,12 +119,12 @@ class Worker:
         if not isinstance(load, frames.Load):
             raise frames.BrokenFrame(f"{load.kind} before load")
         # Loading llama.cpp ties this thread to one core, and whatever it starts from then on.
-        threads = load.threads or system.free_cores()
+        threads = Fixed(load.threads) if load.threads else Free(system.free_cores())
         self._spawn(self._read, "rung-read")
         self._spawn(self._prepare, "rung-prepare")
         model = self._load(load, threads)
         # The loop's module needs the native libraries, whose absence `_load` tells in words.
-        from rung.tiers.llama.loaded import BATCH
+        from rung.tiers.llama.fit import BATCH
         from rung.tiers.llama.loop import Loop
 
         self._calls.abort = model.native.abort
@@ -132,8 +133,8 @@ class Worker:
             self._calls,
             self._progress,
             self._saver(model.snapshots),
-            cells=model.cells,
-            slots=load.slots,
+            cells=model.native.cells,
+            slots=model.plan.slots,
             batch=BATCH,
         )
         self._wire.send(frames.Loaded(model.name, model.context))
@@ -159,7 +160,7 @@ class Worker:
     def _progress(self, request: int, delta: Delta) -> None:
         self._wire.send(frames.Progress(request, delta))
 
-    def _load(self, load: frames.Load, threads: int) -> LoadedModel:
+    def _load(self, load: frames.Load, threads: Threads) -> LoadedModel:
         try:
             from rung.tiers.llama.loaded import LoadedModel
         except (ImportError, OSError, RuntimeError) as error:

@@ -1,0 +1,191 @@
+"""The front of a GGUF file: numbers, texts and arrays, each held against the file's size and a bound of ours."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_MOST_BYTES = 48 << 20
+_MOST_STRINGS = 1 << 20
+_LONGEST_KEPT_ARRAY = 4096
+_CHUNK = 1 << 20
+
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_INTEGERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 7: "<B", 10: "<Q", 11: "<q"}
+_SCALARS = {kind: struct.Struct(code) for kind, code in {**_INTEGERS, 6: "<f", 12: "<d"}.items()}
+_STRING, _ARRAY = 8, 9
+
+TENSOR_TYPES = {
+    0: ("f32", 1, 4),
+    1: ("f16", 1, 2),
+    2: ("q4_0", 32, 18),
+    3: ("q4_1", 32, 20),
+    6: ("q5_0", 32, 22),
+    7: ("q5_1", 32, 24),
+    8: ("q8_0", 32, 34),
+    9: ("q8_1", 32, 36),
+    10: ("q2_K", 256, 84),
+    11: ("q3_K", 256, 110),
+    12: ("q4_K", 256, 144),
+    13: ("q5_K", 256, 176),
+    14: ("q6_K", 256, 210),
+    15: ("q8_K", 256, 292),
+    16: ("iq2_xxs", 256, 66),
+    17: ("iq2_xs", 256, 74),
+    18: ("iq3_xxs", 256, 98),
+    19: ("iq1_s", 256, 50),
+    20: ("iq4_nl", 32, 18),
+    21: ("iq3_s", 256, 110),
+    22: ("iq2_s", 256, 82),
+    23: ("iq4_xs", 256, 136),
+    24: ("i8", 1, 1),
+    25: ("i16", 1, 2),
+    26: ("i32", 1, 4),
+    27: ("i64", 1, 8),
+    28: ("f64", 1, 8),
+    29: ("iq1_m", 256, 56),
+    30: ("bf16", 1, 2),
+    34: ("tq1_0", 256, 54),
+    35: ("tq2_0", 256, 66),
+    39: ("mxfp4", 32, 17),
+    40: ("nvfp4", 64, 36),
+    41: ("q1_0", 128, 18),
+    42: ("q2_0", 64, 18),
+}
+"""By ggml's number of the type: its name, elements a block, bytes a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """An array that was passed over."""
+
+    count: int
+
+
+Value = str | int | tuple[int, ...] | Length | None
+"""A value of the file's table; `None` for a floating-point number, which nobody asks for."""
+
+
+class Fault(Exception):
+    """What is wrong with the file, in a clause. Quotes nothing but numbers and names that are printable."""
+
+
+class Reader:
+    """The front of a file, read as far as somebody asks.
+
+    Args:
+        file: at its beginning.
+        size: of the whole file, in bytes.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.size = size
+        self.at = 0
+        self._file = file
+        self._buffer = bytearray()
+        self._strings = 0
+
+    def u32(self) -> int:
+        """A number of four bytes."""
+        return self._scalar(_U32)
+
+    def u64(self) -> int:
+        """A number of eight bytes."""
+        return self._scalar(_U64)
+
+    def count(self, what: str, most: int, least_bytes: int) -> int:
+        """How many things follow.
+
+        Args:
+            what: they are, for the fault.
+            most: that are allowed.
+            least_bytes: that each of them takes.
+        """
+        count = self.u64()
+        if count > most:
+            raise Fault(f"it claims {count:,} {what}, more than the {most:,} that are allowed")
+        if count * least_bytes > self.size - self.at:
+            raise Fault(f"it claims {count:,} {what}, more than the file has room for")
+        return count
+
+    def text(self, what: str, longest: int | None = None) -> str:
+        """A text, its length first.
+
+        Args:
+            what: it is, for the fault.
+            longest: bytes; `None` is what the file has.
+        """
+        length = self.u64()
+        if longest is not None and length > longest:
+            raise Fault(f"{what} of {length:,} bytes is too long")
+        start = self.at
+        self._skip(length)
+        try:
+            return self._buffer[start : self.at].decode()
+        except UnicodeDecodeError:
+            raise Fault(f"{what} is not UTF-8") from None
+
+    def value(self, key: str) -> Value:
+        """A value, its type first."""
+        kind = self.u32()
+        if kind == _STRING:
+            return self.text(f"the value of {key!r}")
+        if kind == _ARRAY:
+            return self._array(key)
+        if kind not in _SCALARS:
+            raise Fault(f"{key!r} has the unknown type {kind}")
+        number = self._scalar(_SCALARS[kind])
+        return number if kind in _INTEGERS else None
+
+    def _array(self, key: str) -> Value:
+        kind = self.u32()
+        if kind == _STRING:
+            count = self.count(f"strings in {key!r}", _MOST_STRINGS - self._strings, 8)
+            self._strings += count
+            self._skip_strings(count)
+            return Length(count)
+        if kind not in _SCALARS:
+            raise Fault(f"{key!r} is an array of the type {kind}, which no array can have")
+        code = _SCALARS[kind]
+        count = self.count(f"numbers in {key!r}", _MOST_BYTES, code.size)
+        start = self.at
+        self._skip(count * code.size)
+        if kind not in _INTEGERS or count > _LONGEST_KEPT_ARRAY:
+            return Length(count)
+        return tuple(number for (number,) in code.iter_unpack(self._buffer[start : self.at]))
+
+    def _skip_strings(self, count: int) -> None:
+        # A vocabulary has some hundred thousand: nothing is built, and no function called for each.
+        buffer, at, unpack = self._buffer, self.at, _U64.unpack_from
+        there = len(buffer)
+        for _ in range(count):
+            if at + 8 > there:
+                self._fill(at + 8)
+                there = len(buffer)
+            at += 8 + unpack(buffer, at)[0]
+        self._fill(at)
+        self.at = at
+
+    def _scalar(self, code: struct.Struct) -> int:
+        start = self.at
+        self._skip(code.size)
+        number: int = code.unpack_from(self._buffer, start)[0]
+        return number
+
+    def _skip(self, count: int) -> None:
+        self._fill(self.at + count)
+        self.at += count
+
+    def _fill(self, end: int) -> None:
+        """Have the bytes before `end`."""
+        if end <= len(self._buffer):
+            return
+        if end > self.size:
+            raise Fault(f"it ends after {self.size:,} bytes, in the middle of its header")
+        if end > _MOST_BYTES:
+            raise Fault(f"its header takes more than {_MOST_BYTES >> 20} MiB")
+        self._buffer += self._file.read(min(max(end, len(self._buffer) + _CHUNK), _MOST_BYTES) - len(self._buffer))
+        if end > len(self._buffer):
+            raise Fault("it became shorter while it was read")

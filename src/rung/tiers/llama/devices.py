@@ -1,0 +1,174 @@
+"""Which GPU the build of llama.cpp can use, and how many of a model's layers go there.
+
+Written from llama.cpp's headers and tried on recorded lists of devices only: `docs/install.md` says on what.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rung.tiers.llama.fit import GRAIN, Fit
+from rung.tiers.llama.headroom import Memory
+
+Kind = Literal["cpu", "gpu", "igpu", "accelerator", "other"]
+_KINDS: tuple[Kind, ...] = ("cpu", "gpu", "igpu", "accelerator")
+_SHARE = 0.9
+"""Of the free memory of a GPU; the driver and the screen need some as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a build of llama.cpp can compute on.
+
+    Args:
+        name: as llama.cpp calls it, for example `CUDA0`.
+        description: as its maker calls it.
+        kind: an `igpu` shares the machine's memory.
+        free: bytes.
+        total: bytes.
+    """
+
+    name: str
+    description: str
+    kind: Kind
+    free: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offload:
+    """How much of a model goes to the GPU.
+
+    Args:
+        layers: 0 keeps everything on the CPU; the number of blocks and one more puts everything there.
+        cells: tokens of context for which the GPU has room; `None` where it is not asked.
+        note: what the person should know, as a clause; empty where everything is as one would expect.
+    """
+
+    layers: int = 0
+    cells: int | None = None
+    note: str = ""
+
+
+def devices() -> tuple[Device, ...]:
+    """What this build can compute on. Loads llama.cpp; none where the library can't be asked."""
+    import llama_cpp
+    from llama_cpp import _ggml
+
+    llama_cpp.llama_backend_init()
+    ggml: Any = _ggml.libggml
+    try:
+        ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
+        ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
+        ggml.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
+        for function in (ggml.ggml_backend_dev_name, ggml.ggml_backend_dev_description):
+            function.restype, function.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
+        ggml.ggml_backend_dev_type.restype, ggml.ggml_backend_dev_type.argtypes = ctypes.c_int, [ctypes.c_void_p]
+        sizes = ctypes.POINTER(ctypes.c_size_t)
+        ggml.ggml_backend_dev_memory.restype = None
+        ggml.ggml_backend_dev_memory.argtypes = [ctypes.c_void_p, sizes, sizes]
+    except AttributeError:
+        return ()
+    return tuple(_device(ggml, ggml.ggml_backend_dev_get(i)) for i in range(ggml.ggml_backend_dev_count()))
+
+
+def _device(ggml: Any, pointer: Any) -> Device:
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    ggml.ggml_backend_dev_memory(pointer, ctypes.byref(free), ctypes.byref(total))
+    number = ggml.ggml_backend_dev_type(pointer)
+    kind: Kind = _KINDS[number] if 0 <= number < len(_KINDS) else "other"
+    name = ggml.ggml_backend_dev_name(pointer).decode("utf-8", "replace")
+    if kind == "gpu" and name.startswith(("Metal", "MTL")):
+        # llama.cpp calls it a GPU of its own, but its memory is the machine's.
+        kind = "igpu"
+    description = ggml.ggml_backend_dev_description(pointer).decode("utf-8", "replace")
+    return Device(name, description, kind, free.value, total.value)
+
+
+def gpus(found: Sequence[Device]) -> tuple[Device, ...]:
+    """Those that llama.cpp spreads layers over: the GPUs with memory of their own, or else one that shares it."""
+    own = tuple(d for d in found if d.kind == "gpu")
+    return own or tuple(d for d in found if d.kind == "igpu")[:1]
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A GPU that the machine seems to have.
+
+    Args:
+        name: whose it is.
+        backends: how llama.cpp's names for such a device begin.
+        build: the setting of llama-cpp-python's build that makes use of it.
+    """
+
+    name: str
+    backends: tuple[str, ...]
+    build: str
+
+
+_NVIDIA = Maker("NVIDIA", ("CUDA", "Vulkan"), "-DGGML_CUDA=on")
+_AMD = Maker("AMD", ("ROCm", "HIP", "Vulkan"), "-DGGML_HIP=on")
+_APPLE = Maker("Apple", ("Metal", "MTL"), "-DGGML_METAL=on")
+_OTHER = Maker("some maker's", ("Vulkan", "SYCL", "CUDA", "ROCm"), "-DGGML_VULKAN=on")
+
+
+def present(
+    *, root: Path = Path("/"), system: str = sys.platform, machine: str | None = None, path: str | None = None
+) -> tuple[Maker, ...]:
+    """The GPUs that this machine seems to have, whatever the build of llama.cpp can use.
+
+    Args:
+        root: of the file system, where device files are looked for.
+        system: as in `sys.platform`.
+        machine: as in `platform.machine()`.
+        path: folders of programs; `None` is the environment's.
+    """
+    found = []
+    if system == "darwin" and (machine or platform.machine()) == "arm64":
+        found.append(_APPLE)
+    if any((root / "dev").glob("nvidia[0-9]*")) or shutil.which("nvidia-smi", path=path):
+        found.append(_NVIDIA)
+    if (root / "dev/kfd").exists():
+        found.append(_AMD)
+    if not found and any((root / "dev/dri").glob("renderD*")):
+        found.append(_OTHER)
+    return tuple(found)
+
+
+def together(memory: Memory, found: Sequence[Device]) -> Memory:
+    """The machine's free memory and that of GPUs with their own."""
+    own = sum(d.free for d in gpus(found) if d.kind == "gpu")
+    return replace(memory, available=memory.available + own, limited_by="this machine with its GPU") if own else memory
+
+
+def offload(fit: Fit, cells: int, found: Sequence[Device], wanted: int | None) -> Offload:
+    """How many layers go to the GPU.
+
+    Args:
+        fit: of the model.
+        cells: tokens of context at first.
+        found: what the build can compute on.
+        wanted: layers that the person asked for; `None` is as many as fit.
+    """
+    usable = gpus(found)
+    if wanted == 0 or not usable:
+        return Offload(0, note="this build of llama-cpp-python has no GPU, so the CPU computes" if wanted else "")
+    blocks = fit.header.layers
+    need = fit.need(cells)
+    names = ", ".join(f"{d.name} ({d.description})" for d in usable)
+    room = int(_SHARE * sum(d.free for d in usable)) - need.buffers * len(usable)
+    each = max(1, (need.weights + need.kv) // (blocks + 1))
+    layers = min(blocks + 1, max(0, room // each)) if wanted is None else min(blocks + 1, wanted)
+    if not layers:
+        free = sum(d.free for d in usable)
+        return Offload(0, note=f"the CPU computes: {names} has {free >> 20:,} MiB free, too little for a layer")
+    context = (room - layers * need.weights // (blocks + 1)) // fit.cell // GRAIN * GRAIN
+    note = f"{layers} of {blocks + 1} layers are on {names}, the others on the CPU" if layers <= blocks else ""
+    return Offload(layers, max(cells, context), note)

@@ -1,0 +1,234 @@
+"""How much memory a model takes, before it is loaded, and which context and how many slots fit.
+
+The formulas are llama.cpp's own sums, checked in the tests against what it reports: over three models, contexts from
+256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%, and buffers at most 5% too small or, with
+room for drafted tokens that llama.cpp only takes when they come, half and 4 MiB too large. For architectures with
+experts they are an estimate, and the fixed-size memory of recurrent layers (a few MiB a slot) is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rung.errors import TierUnavailable
+from rung.store.gguf import Header
+from rung.tiers.llama.draft import LONGEST
+from rung.tiers.llama.headroom import Memory
+
+GRAIN = 256
+"""A context that is no multiple of this breaks at its edge."""
+
+BATCH = 256
+"""Most tokens in one step: large enough for a prefill at full speed, small enough for the compute buffers."""
+
+CONTEXT = 4096
+"""Tokens that a context has room for at first, where nobody says otherwise; it grows by doubling."""
+
+MOST_SLOTS = 8
+"""Calls that are decoded together where nobody says otherwise and memory allows."""
+
+_ANSWER = 1024
+"""Tokens that an answer without a cap has room for, or more."""
+
+_LEAST_CONTEXT = 512
+_SLOT_CELLS = 1024
+_SHARE = 0.9
+"""Of the available memory: the rest stays for what others take meanwhile."""
+
+_WORKER = 160 << 20
+"""Python, the libraries, and a vocabulary of 150,000 tokens with its tree for constraints. Measured."""
+
+_KV_BYTES = 2
+_REPACKED = frozenset({"q2_K", "q4_0", "q4_K", "iq4_nl"})
+"""What llama.cpp lays out anew for the vector units of x86-64; on ARM there are more. An estimate for messages only."""
+
+
+def outputs(slots: int) -> int:
+    """How many tokens of one step may need their logits."""
+    return slots + LONGEST
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a loaded model takes, in bytes.
+
+    Args:
+        weights: all tensors. They are mapped; what was laid out anew stays mapped but is no longer read.
+        copies: of weights, laid out anew for the processor; private to the process.
+        kv: keys and values of every token that the context has room for.
+        buffers: for one step of computing, and its logits.
+        worker: the process itself.
+    """
+
+    weights: int
+    copies: int
+    kv: int
+    buffers: int
+    worker: int = _WORKER
+
+    @property
+    def total(self) -> int:
+        """What has to stay in memory for full speed: of weights with a copy only the copy."""
+        return self.weights + self.kv + self.buffers + self.worker
+
+    @property
+    def resident(self) -> int:
+        """What a look at the process shows at most, pages included that the system can drop at any time."""
+        return self.total + self.copies
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The sums for one model.
+
+    Args:
+        header: of its file.
+        slots: calls that are decoded together.
+    """
+
+    header: Header
+    slots: int
+
+    @property
+    def cell(self) -> int:
+        """Bytes for one token more of context: its keys and values, and its column in the attention mask."""
+        h = self.header
+        return sum(h.kv_heads) * (h.key_length + h.value_length) * _KV_BYTES + self._mask
+
+    @property
+    def _mask(self) -> int:
+        return 2 * BATCH
+
+    def need(self, cells: int) -> Need:
+        """What the model takes with room for so many tokens."""
+        h = self.header
+        logits = 4 * outputs(self.slots) * h.vocabulary
+        step = 4 * BATCH * (3 * h.feed_forward_length + 4 * h.embedding_length)
+        copies = sum(t.bytes for t in h.tensors if t.type in _REPACKED and t.name != "token_embd.weight")
+        buffers = logits + max(step, logits) + cells * self._mask
+        return Need(h.weights, copies, cells * (self.cell - self._mask), buffers)
+
+    def most(self, memory: Memory) -> int:
+        """The largest context that fits, in tokens: a multiple of `GRAIN`, and 0 where none does."""
+        none = self.need(0)
+        left = _SHARE * memory.available - none.total
+        if memory.address_space is not None:
+            left = min(left, _SHARE * memory.address_space - none.resident)
+        return max(0, int(left / self.cell) // GRAIN * GRAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The place of one call.
+
+    Args:
+        cells: tokens that the context must have room for before the call can begin.
+        limit: most tokens of the answer.
+    """
+
+    cells: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a model is to be loaded.
+
+    Args:
+        fit: the sums.
+        cells: room for tokens at first, all calls together.
+        most: how far that may grow; as large as `cells` where the person named a context.
+    """
+
+    fit: Fit
+    cells: int
+    most: int
+
+    @property
+    def slots(self) -> int:
+        """How many calls are decoded together."""
+        return self.fit.slots
+
+    @property
+    def context(self) -> int:
+        """What prompt and answer of one call may come to, in tokens, when the context has grown all it can."""
+        return min(self.most, self.fit.header.context_length or self.most)
+
+    def room(self, prompt: int, max_tokens: int | None, *, held: int, free: Callable[[], Memory]) -> Room | None:
+        """What one call is given; `None` where its prompt leaves no room for an answer.
+
+        Args:
+            prompt: its length, in tokens.
+            max_tokens: of the answer; `None` gives it what is left of a context with room for 1,024 or more.
+            held: present size of the context, in tokens.
+            free: asks for the memory that is free now; only called where the context would have to grow.
+        """
+        cells = self._step(prompt + (max_tokens or _ANSWER))
+        if cells > held and (cells - held) * self.fit.cell > _SHARE * free().available:
+            cells = held
+        left = min(cells, self.context) - prompt
+        return Room(cells, min(left, max_tokens or left)) if left > 0 else None
+
+    def _step(self, tokens: int) -> int:
+        cells = self.cells
+        while cells < tokens and cells < self.most:
+            cells *= 2
+        return min(cells, self.most)
+
+
+def plan(header: Header, *, context: int | None, slots: int | None, memory: Memory) -> Plan:
+    """What of the person's wishes fits.
+
+    Args:
+        header: of the model.
+        context: tokens; a cap that is never passed and not lowered either. `None` begins with 4,096 or what fits,
+            and grows up to what the model was trained for, as far as memory goes.
+        slots: calls decoded together; `None` is one for each 1,024 tokens of the largest context, up to 8.
+        memory: what is free.
+
+    Raises:
+        TierUnavailable: it doesn't fit; says what it takes, what is free, and which context would fit.
+    """
+
+    wanted = Fit(header, slots or MOST_SLOTS)
+    fitting = wanted.most(memory)
+    if context is None:
+        trained = _grains(header.context_length or CONTEXT)
+        most = min(trained, fitting)
+        cells = min(CONTEXT, most)
+        if cells < min(_LEAST_CONTEXT, trained):
+            raise _refusal(wanted, min(CONTEXT, trained), fitting, memory)
+    else:
+        cells = most = _grains(context)
+        if cells > fitting:
+            raise _refusal(wanted, cells, fitting, memory)
+    chosen = slots or max(1, min(MOST_SLOTS, most // _SLOT_CELLS))
+    return Plan(Fit(header, chosen), cells, most)
+
+
+def _grains(tokens: int) -> int:
+    return -(-tokens // GRAIN) * GRAIN
+
+
+def _refusal(fit: Fit, cells: int, fitting: int, memory: Memory) -> TierUnavailable:
+    need = fit.need(cells)
+    free, by = memory.available, memory.limited_by
+    total = need.total
+    if memory.address_space is not None and memory.address_space - need.resident < free - need.total:
+        free, by, total = memory.address_space, "the limit on address space", need.resident
+    mend = (
+        f"set the tier's context to {fitting:,} or less, or name a smaller model"
+        if fitting >= _LEAST_CONTEXT
+        else "name a smaller model, or free some memory"
+    )
+    return TierUnavailable(
+        f"the model takes {_size(total)} of memory with a context of {cells:,} tokens (weights {_size(need.weights)}, "
+        f"keys and values {_size(need.kv)}, buffers {_size(need.buffers)}, the process {_size(need.worker)}), "
+        f"and of {_size(free)} that {by} leaves free {_SHARE:.0%} may be used",
+        mend=mend,
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 30):,.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):,.0f} MiB"

@@ -1,0 +1,85 @@
+"""Loading a model where it fits: plan, load, and go back to the CPU where the GPU won't take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rung.errors import StoreError, TierUnavailable
+from rung.store.gguf import read_header
+from rung.tiers.llama.devices import devices, offload, together
+from rung.tiers.llama.fit import BATCH, Plan, outputs, plan
+from rung.tiers.llama.frames import Load
+from rung.tiers.llama.headroom import free_memory
+from rung.tiers.llama.memory import sequences
+from rung.tiers.llama.native import Context, LoadError, Log, Model
+from rung.tiers.llama.threads import Threads
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A model in memory.
+
+    Args:
+        model: the file.
+        context: room for its calls.
+        plan: how both were sized.
+        notes: what a person should know about that, as clauses.
+    """
+
+    model: Model
+    context: Context
+    plan: Plan
+    notes: tuple[str, ...]
+
+
+def place(load: Load, *, threads: Threads, log: Log) -> Placed:
+    """Load a model if it fits.
+
+    Args:
+        load: what, and how.
+        threads: says how many are to decode.
+        log: where llama.cpp says why it refuses.
+
+    Raises:
+        TierUnavailable: the file is no model, doesn't fit, or is refused by llama.cpp.
+    """
+    path = Path(load.path)
+    try:
+        header = read_header(path)
+    except StoreError as error:
+        raise TierUnavailable(error.message, mend=error.mend) from None
+    found = devices()
+    free = together(free_memory(), found)
+    chosen = plan(header, context=load.context, slots=load.slots, memory=free)
+    where = offload(chosen.fit, chosen.cells, found, load.gpu_layers)
+    if where.layers and where.cells is not None:
+        chosen = replace(chosen, most=min(chosen.most, where.cells))
+    notes = (where.note,) if where.note else ()
+    try:
+        try:
+            model, context = _make(load.path, where.layers, chosen, threads, log)
+        except LoadError as error:
+            if not where.layers or load.gpu_layers is not None:
+                raise
+            notes = (f"the CPU computes: with {where.layers} layers on the GPU llama.cpp said {error}",)
+            model, context = _make(load.path, 0, chosen, threads, log)
+    except LoadError as error:
+        raise TierUnavailable(
+            f"{path} can't be loaded: {error}", mend="run `rung models verify`, or pull the model again"
+        ) from None
+    return Placed(model, context, chosen, notes)
+
+
+def _make(path: str, layers: int, chosen: Plan, threads: Threads, log: Log) -> tuple[Model, Context]:
+    model = Model(path, log, gpu_layers=layers)
+    context = Context(
+        model,
+        cells=chosen.cells,
+        sequences=sequences(chosen.slots),
+        outputs=outputs(chosen.slots),
+        threads=threads,
+        batch=min(BATCH, chosen.cells),
+        log=log,
+    )
+    return model, context

@@ -1,0 +1,115 @@
+"""How many threads decode: as many as there are cores that no other program keeps busy, looked at again and again.
+
+A step waits for its slowest thread. On a core that is shared with another program that one gets half the time or less,
+so one thread fewer is faster than one too many.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+EVERY = 0.5
+"""Seconds between two looks: long enough for the kernel's clock ticks of 10 ms to say something."""
+
+_BUSY = 0.4
+"""Of a core: what others take of it before it no longer counts as free."""
+
+
+class Threads(Protocol):
+    """Says how many threads the next step should have."""
+
+    def now(self) -> int:
+        """At least 1. Asked before each step, so it had better be quick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Always as many as the person said.
+
+    Args:
+        count: at least 1.
+    """
+
+    count: int
+
+    def now(self) -> int:
+        """That number."""
+        return self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Processor time since some moment in the past, in seconds of one core.
+
+    Args:
+        all: what every process got on the cores that this one may use.
+        own: what this process got.
+    """
+
+    all: float
+    own: float
+
+
+class Free:
+    """One for each core that is free of other programs' work.
+
+    Made before llama.cpp is loaded: under `OMP_PROC_BIND` that ties the loading thread to a single core, and the
+    question which cores this process may use then has the wrong answer.
+
+    Args:
+        most: on a quiet machine.
+        load: asks for the processor time so far.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, most: int, load: Callable[[], Load] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = self._count = most
+        self._load = load or meter()
+        self._clock = clock
+        self._at = clock()
+        self._seen = self._load()
+
+    def now(self) -> int:
+        """The last answer, or a new one where that is older than half a second."""
+        at = self._clock()
+        if at - self._at >= EVERY:
+            seen = self._load()
+            taken = (seen.all - self._seen.all) - (seen.own - self._seen.own)
+            busy = int(max(0.0, taken / (at - self._at)) + 1 - _BUSY)
+            self._count = max(1, self._most - busy)
+            self._at, self._seen = at, seen
+        return self._count
+
+
+def sample(most: int, seconds: float = EVERY) -> int:
+    """How many cores are free, after a look that takes as long as it says.
+
+    Args:
+        most: on a quiet machine.
+        seconds: at least `EVERY`.
+    """
+    threads = Free(most)
+    time.sleep(seconds)
+    return threads.now()
+
+
+def meter() -> Callable[[], Load]:
+    """A function that says how much processor time the cores of this process have given, and how much it got itself."""
+    import psutil
+
+    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else None
+
+    def read() -> Load:
+        each = psutil.cpu_times(percpu=True)
+        mine = each if cores is None else [each[core] for core in cores if core < len(each)]
+        # `guest` is part of `user` already; `steal` is another machine's, and fewer threads would not give it back.
+        return Load(sum(t.user + t.system + getattr(t, "nice", 0.0) for t in mine), time.process_time())
+
+    return read
