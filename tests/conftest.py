@@ -12,7 +12,7 @@ from rung.errors import StoreError
 
 
 def pytest_configure() -> None:
-    """Programs that a test starts answer to Ctrl-C, even where this run was started in the background and ignores it."""
+    """Programs that a test starts answer to Ctrl-C, even where this run began in the background and ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
