@@ -103,10 +103,10 @@ def test_prefixes_on_disk_are_bounded_and_the_oldest_go_first(tmp_path):
     assert Snapshots(tmp_path, 4000, "another model").find((4,)) is None
 
 
-@pytest.mark.parametrize("shape", [None, Shape("json", PEOPLE)], ids=["text", "shape"])
-def test_a_draft_changes_no_answer_whether_it_is_right_nearly_right_or_wrong(small, shape):
-    """Greedy: llama.cpp multiplies several tokens by other kernels than one, and a sampler can see the last bit."""
-    more = {"shape": shape, "max_tokens": 40}
+def test_a_draft_changes_no_answer_whether_it_is_right_nearly_right_or_wrong(small):
+    """Where the model is sure. llama.cpp multiplies several tokens by other kernels than one, so a near tie can
+    turn out otherwise; that the loop itself changes nothing is shown on exact logits in `test_loop.py`."""
+    more = {"shape": Shape("json", PEOPLE), "max_tokens": 40}
     question = Message("user", "Say this once more: Ann is aged 31, and Bob is aged 32.")
     expected = text(ask(small, question, **more))
     for draft in (expected, expected.replace("a", "o", 1), expected[len(expected) // 2 :], "no, no, no, " * 9):
