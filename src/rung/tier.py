@@ -51,6 +51,31 @@ class Warms(Protocol):
 
 
 @runtime_checkable
+class Resides(Protocol):
+    """A tier that holds a model in this machine's memory."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it holds its model, or has begun to load it."""
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds since its last call ended; `None` while one is under way, or where no model is held."""
+
+    def fits(self) -> bool:
+        """Whether memory would hold its model beside what is held now; `True` where that can't be told."""
+
+    def strained(self) -> bool:
+        """Whether memory is so short that a model which nobody uses should make room."""
+
+    def preload(self) -> None:
+        """Begin to load the model, without waiting for it. Does nothing where it can't be loaded."""
+
+    def unload(self) -> None:
+        """Give the memory back, unless a call is under way. The next call loads the model again."""
+
+
+@runtime_checkable
 class Travels(Protocol):
     """A tier that knows where a prompt goes.
 

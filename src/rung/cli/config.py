@@ -110,6 +110,7 @@ def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
         ("reach", str(config.reach.value), config.reach.origin),
         ("paid_after", config.paid_after.value, config.paid_after.origin),
         ("redact", config.redact.value, config.redact.origin),
+        ("unload_after", config.unload_after.value, config.unload_after.origin),
     ]
     for key, setting in (("seconds", config.seconds), ("tokens", config.tokens), ("money", config.money)):
         value = setting.value

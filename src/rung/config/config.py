@@ -31,6 +31,7 @@ class Config:
         reach: how far a prompt may travel.
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
         redact: whether what is private is masked before it leaves the machine.
+        unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
         seconds: wall time of one request; `None` sets no limit.
         tokens: of one request; `None` sets no limit.
         money: US dollars of one request; `None` sets no limit.
@@ -45,6 +46,7 @@ class Config:
     reach: Setting[Zone]
     paid_after: Setting[PaidAfter]
     redact: Setting[bool]
+    unload_after: Setting[float]
     seconds: Setting[float | None]
     tokens: Setting[int | None]
     money: Setting[Decimal | None]
@@ -85,6 +87,7 @@ class Config:
             budget=Budget(self.seconds.value, self.tokens.value, self.money.value),
             consent=Consenting(self.reach.origin.source == "option", always, never, consent),
             paid_after=self.paid_after.value,
+            unload_after=self.unload_after.value,
         )
 
     def hosts(self, ladder: Ladder) -> frozenset[str] | None:

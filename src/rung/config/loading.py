@@ -14,7 +14,7 @@ from rung.config.document import Document, Origin, Setting, open_document, read_
 from rung.config.places import Places
 from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.trust import recorded
-from rung.engine import PaidAfter
+from rung.engine import UNLOAD_AFTER, PaidAfter
 from rung.errors import ConfigError
 from rung.guard import offline
 from rung.limits import Budget, Money, usd
@@ -63,6 +63,7 @@ def load(
         reach=chosen_reach,
         paid_after=paid_after,
         redact=layers.pick("redact", lambda t: t.redact, False, looser=lambda new, old: old and not new),
+        unload_after=layers.pick("unload_after", lambda t: t.unload_after, UNLOAD_AFTER),
         seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds, None),
         tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens, None),
         money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, None, looser=_more_money),

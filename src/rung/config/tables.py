@@ -37,6 +37,7 @@ class FileTable(Settings):
         reach: how far a prompt may travel.
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
         redact: whether what is private is masked before it leaves the machine (`rung.redact`).
+        unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
         budget: what one request may use.
         tier: the tiers, smallest first.
     """
@@ -44,6 +45,7 @@ class FileTable(Settings):
     reach: ReachName | None = None
     paid_after: Literal["local_answers", "any_failure"] | None = None
     redact: bool | None = None
+    unload_after: float | None = Field(default=None, ge=0)
     budget: BudgetTable = BudgetTable()
     tier: tuple[dict[str, Any], ...] = ()
 

@@ -3,5 +3,6 @@
 from rung.engine.loop import run
 from rung.engine.plan import Consent, Observer, PaidAfter, Plan
 from rung.engine.preview import Preview, preview
+from rung.engine.residency import UNLOAD_AFTER, Residency
 
-__all__ = ["Consent", "Observer", "PaidAfter", "Plan", "Preview", "preview", "run"]
+__all__ = ["UNLOAD_AFTER", "Consent", "Observer", "PaidAfter", "Plan", "Preview", "Residency", "preview", "run"]

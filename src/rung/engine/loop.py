@@ -110,6 +110,8 @@ class _Run:
                     return
                 if decision.verdict not in (Verdict.REPAIR, Verdict.RETRY):
                     break
+                # One answer was wrong: before the next is known to be, the model after this one can be loaded.
+                self._plan.residency.expect(rung.tier)
                 cap = decision.max_tokens
 
     def _try(self, rung: Rung, cap: int | None) -> Generator[Event, None, Decision]:
@@ -117,6 +119,7 @@ class _Run:
         attempt = self._blank(rung)
         admitted: gate.Admitted | None = None
         began, waited = time.monotonic(), 0.0
+        self._plan.residency.make_room(rung.tier)
         try:
             passed = gate.admit(self._plan, rung, self._record, cap, self._deadline)
             self._deadline = self._deadline.later(passed.waited)

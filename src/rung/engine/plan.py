@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rung.contract import Awaiter, Contract
 from rung.deferral import Rule
+from rung.engine.residency import Residency
 from rung.limits import Budget, Cancel, Deadline, Purse
 from rung.tier import Rung
 from rung.types import Event, Hop, Redactor, Request, Zone
@@ -37,6 +38,7 @@ class Plan:
         cancel: stops the run.
         await_: waits for awaitables of validators and consent.
         provisional: whether to show text that isn't validated.
+        residency: looks after the models in memory.
     """
 
     request: Request
@@ -54,3 +56,4 @@ class Plan:
     cancel: Cancel
     await_: Awaiter
     provisional: bool
+    residency: Residency

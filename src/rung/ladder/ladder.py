@@ -48,9 +48,11 @@ class Ladder:
         redactor: masks what leaves this machine.
         paid_after: `local_answers` spends money only after the local tiers' answers failed validation; `any_failure`
             also after they broke.
+        unload_after: seconds after which a local model is unloaded that no call uses, the first one apart; sooner where
+            memory is short. `None` keeps all of them until one needs the room.
 
     Raises:
-        ConfigError: there is no tier, or two have one name.
+        ConfigError: there is no tier, two have one name, or a setting is out of range.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Ladder:
         observers: Sequence[engine.Observer] = (),
         redactor: Redactor | None = None,
         paid_after: engine.PaidAfter = "local_answers",
+        unload_after: float | None = engine.UNLOAD_AFTER,
     ) -> None:
         for tier in tiers:
             if not isinstance(tier, Rung) and not callable(getattr(tier, "stream", None)):
@@ -79,6 +82,8 @@ class Ladder:
                 raise ConfigError(f"two tiers are called {name!r}", mend="give one of them another name=")
         if paid_after not in ("local_answers", "any_failure"):
             raise ConfigError(f"paid_after = {paid_after!r}", mend="say local_answers or any_failure")
+        if unload_after is not None and not unload_after >= 0:
+            raise ConfigError(f"unload_after = {unload_after!r} is no time", mend="give seconds, or None")
         self.reach = Zone.parse(reach)
         self.budget = budget or Budget()
         self._rule = rule
@@ -87,6 +92,7 @@ class Ladder:
         self._observers = tuple(observers)
         self._redactor = redactor
         self._paid_after: engine.PaidAfter = paid_after
+        self._residency = engine.Residency((r.tier for r in self.rungs), unload_after)
         self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
     def __repr__(self) -> str:
@@ -260,6 +266,7 @@ class Ladder:
                 cancel=cancel,
                 await_=await_,
                 provisional=settings.get("provisional", False),
+                residency=self._residency,
             )
 
         return plan

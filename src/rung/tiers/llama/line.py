@@ -12,7 +12,7 @@ from typing import Self
 from rung.errors import Cancelled, PromptTooLong, TierTimeout, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.tiers.llama import frames
-from rung.tiers.llama.process import Ended, Process, Wake
+from rung.tiers.llama.process import Ended, Mailbox, Process, Wake
 
 
 class Line:
@@ -20,7 +20,7 @@ class Line:
 
     Args:
         tier: its name, for errors.
-        process: where to ask.
+        connect: opens a request with the worker, which it starts if need be.
         request: makes the request's frame out of its id.
         deadline: when to stop waiting.
         cancel: ends the wait at once.
@@ -29,20 +29,20 @@ class Line:
     def __init__(
         self,
         tier: str,
-        process: Process,
+        connect: Callable[[], tuple[Process, int, Mailbox]],
         request: Callable[[int], frames.Ask | frames.Count | frames.Ready],
         deadline: Deadline,
         cancel: Cancel,
     ) -> None:
         self._tier = tier
-        self._process = process
+        self._connect = connect
         self._request = request
         self._deadline = deadline
         self._cancel = cancel
         self._over = False
 
     def __enter__(self) -> Self:
-        self._id, self._mailbox = self._process.open()
+        self._process, self._id, self._mailbox = self._connect()
         self._opened = time.monotonic()
         self._forget = self._cancel.on_set(lambda: self._mailbox.put(Wake()))
         try:

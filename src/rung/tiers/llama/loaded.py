@@ -15,11 +15,11 @@ from rung.tiers.llama.answer import THINK, Answer, Order
 from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
 from rung.tiers.llama.draft import Draft
 from rung.tiers.llama.frames import Ask, Load
-from rung.tiers.llama.headroom import free_memory
 from rung.tiers.llama.memory import common_prefix
 from rung.tiers.llama.native import Log
 from rung.tiers.llama.placing import place
 from rung.tiers.llama.prompt import ChatTemplate, Segment
+from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.sampling import Sampler
 from rung.tiers.llama.snapshots import Snapshots
 from rung.tiers.llama.text import Assembler
@@ -108,7 +108,7 @@ class LoadedModel:
         """
         segments = self._template.render(ask.messages)
         prompt = self._tokens(segments)
-        room = self.plan.room(len(prompt), ask.max_tokens, held=self.native.cells, free=free_memory)
+        room = self.plan.room(len(prompt), ask.max_tokens, held=self.native.cells, free=Residents().memory)
         if room is None:
             raise PromptTooLong(len(prompt), self.context)
         seconds = 0.0 if ask.shape is None else self.warm()

@@ -10,9 +10,9 @@ from rung.store.gguf import read_header
 from rung.tiers.llama.devices import devices, offload, together
 from rung.tiers.llama.fit import BATCH, Plan, outputs, plan
 from rung.tiers.llama.frames import Load
-from rung.tiers.llama.headroom import free_memory
 from rung.tiers.llama.memory import sequences
 from rung.tiers.llama.native import Context, LoadError, Log, Model
+from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
 
 
@@ -50,9 +50,13 @@ def place(load: Load, *, threads: Threads, log: Log) -> Placed:
     except StoreError as error:
         raise TierUnavailable(error.message, mend=error.mend) from None
     found = devices()
-    free = together(free_memory(), found)
-    chosen = plan(header, context=load.context, slots=load.slots, memory=free)
-    where = offload(chosen.fit, chosen.cells, found, load.gpu_layers)
+    residents = Residents()
+    with residents.planning():
+        free = together(residents.memory(), found)
+        chosen = plan(header, context=load.context, slots=load.slots, memory=free)
+        where = offload(chosen.fit, chosen.cells, found, load.gpu_layers)
+        if not where.layers:
+            residents.claim(chosen.fit.need(chosen.cells).total)
     if where.layers and where.cells is not None:
         chosen = replace(chosen, most=min(chosen.most, where.cells))
     notes = (where.note,) if where.note else ()

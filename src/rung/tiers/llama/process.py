@@ -74,6 +74,7 @@ class Process:
         self._loaded_at: float | None = None
         self._failure: TierError | None = None
         self._ended: Ended | None = None
+        self._idle_since = time.monotonic()
         # Before any call can put its own.
         self.send(load)
         self._keeper = threading.Thread(target=self._keep, name=f"rung-{tier}", daemon=True)
@@ -105,6 +106,13 @@ class Process:
         """Nobody reads this request's mailbox any more."""
         with self._lock:
             self._mailboxes.pop(request, None)
+            self._idle_since = time.monotonic()
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds since the last call ended, or since the start where there was none; `None` while one is under way."""
+        with self._lock:
+            return None if self._mailboxes else time.monotonic() - self._idle_since
 
     def send(self, frame: frames.Frame) -> None:
         """Hand a frame over; never waits.

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,13 @@ from rung.limits import Cancel, Deadline
 from rung.settings import Settings, read
 from rung.tiers.llama import frames
 from rung.tiers.llama.line import Line
-from rung.tiers.llama.process import Process
+from rung.tiers.llama.process import Mailbox, Process
 from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
 
 if TYPE_CHECKING:
     from rung.store import ModelFile
 
+_STRAINED = 512 << 20
 _MOST_SLOTS = 64
 _MOST_LAYERS = 1025
 
@@ -180,6 +182,64 @@ class LlamaTier:
         """
         self._once(frames.Ready, Deadline(), Cancel())
 
+    @property
+    def loaded(self) -> bool:
+        """Whether a worker holds the model, or has begun to load it."""
+        process = self._worker
+        return process is not None and process.alive
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds since the last call ended; `None` while one is under way, or where there is no worker."""
+        process = self._worker
+        return process.idle if process is not None and process.alive else None
+
+    def fits(self) -> bool:
+        """Whether memory would hold the model beside what is held now.
+
+        `True` where a GPU may hold it, which only a worker can tell, and where the file can't be read: that is for the
+        load to say.
+        """
+        from rung.store.gguf import read_header
+        from rung.tiers.llama.devices import present
+        from rung.tiers.llama.fit import plan
+        from rung.tiers.llama.residents import Residents
+
+        if self.loaded or (self._gpu_layers != 0 and present()):
+            return True
+        try:
+            header = read_header(self._file().path)
+        except (StoreError, TierUnavailable):
+            return True
+        try:
+            plan(header, context=self._context, slots=self._slots, memory=Residents().memory())
+        except TierUnavailable:
+            return False
+        return True
+
+    def strained(self) -> bool:
+        """Whether less than 512 MiB of memory is free."""
+        from rung.tiers.llama.headroom import free_memory
+
+        return free_memory().available < _STRAINED
+
+    def preload(self) -> None:
+        """Start the worker and let it load the model, without waiting for it."""
+        with suppress(TierUnavailable), self._started():
+            pass
+
+    def unload(self) -> None:
+        """End the worker, unless a call is under way. The next call starts another."""
+        owner = self._owners.get(os.getpid())
+        if owner is None:
+            return
+        with owner.lock:
+            process = owner.process
+            if process is None or process.idle is None:
+                return
+            owner.process = None
+        process.close()
+
     def close(self) -> None:
         """End the worker, and with it the calls under way. The next call starts another."""
         _close(self._owners)
@@ -187,8 +247,13 @@ class LlamaTier:
     @property
     def worker_pid(self) -> int | None:
         """Process id of the worker; `None` while there is none."""
+        process = self._worker
+        return None if process is None else process.pid
+
+    @property
+    def _worker(self) -> Process | None:
         owner = self._owners.get(os.getpid())
-        return None if owner is None or owner.process is None else owner.process.pid
+        return None if owner is None else owner.process
 
     def _once(self, request: Any, deadline: Deadline, cancel: Cancel) -> frames.Counted:
         with self._line(request, deadline, cancel) as line:
@@ -199,14 +264,20 @@ class LlamaTier:
                     return frame
 
     def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> Line:
-        return Line(self.name, self._process(), request, deadline, cancel)
+        return Line(self.name, self._open, request, deadline, cancel)
 
-    def _process(self) -> Process:
+    def _open(self) -> tuple[Process, int, Mailbox]:
+        with self._started() as process:
+            return process, *process.open()
+
+    @contextmanager
+    def _started(self) -> Iterator[Process]:
+        """The worker, started if need be; nobody unloads it before the end of the block."""
         owner = self._owners.setdefault(os.getpid(), _Owner())
         with owner.lock:
             if owner.process is None or not owner.process.alive:
                 owner.process = Process(self.name, self._load(), self._python)
-            return owner.process
+            yield owner.process
 
     def _load(self) -> frames.Load:
         file = self._file()

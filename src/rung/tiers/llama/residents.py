@@ -1,0 +1,103 @@
+"""What this user's workers have claimed of memory, so that two models that don't fit together are never both loaded.
+
+The system counts the pages of a mapped file as free, and a buffer that nobody wrote to as well: a second model would
+be let in on memory that the first is about to use. So each worker leaves a claim in a file that bears its process id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from rung.errors import Cancelled
+from rung.limits import Cancel
+from rung.store.locking import locked
+from rung.tiers.llama.headroom import Memory, free_memory
+
+_PATIENCE = 10.0
+"""Seconds: a process that was stopped while it held the lock must not stop all the others."""
+
+
+class Residents:
+    """The claims of all workers of this user.
+
+    A folder that can't be written holds no claims: then a worker reckons with the system's own figure alone.
+
+    Args:
+        folder: where the claims lie; `None` is one in the user's cache.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or platformdirs.user_cache_path("rung") / "workers"
+
+    def memory(self) -> Memory:
+        """What is free beside what other workers have claimed and not yet taken."""
+        found = free_memory()
+        claimed = sum(self._outstanding())
+        if not claimed:
+            return found
+        left = max(0, found.available - claimed)
+        return replace(found, available=left, limited_by=f"{found.limited_by}, beside other models of rung,")
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """One worker at a time reads what is free and claims its share."""
+        given_up = Cancel()
+        timer = threading.Timer(_PATIENCE, given_up.set)
+        timer.daemon = True
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        held = locked(self._folder / "planning.lock", cancel=given_up, waiting=timer.start)
+        try:
+            held.__enter__()
+        except (OSError, Cancelled):
+            yield
+            return
+        finally:
+            timer.cancel()
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
+
+    def claim(self, total: int) -> None:
+        """Say what this process will hold when its model is loaded, in bytes. The claim ends with the process."""
+        import psutil
+
+        mine = self._folder / f"{os.getpid()}.json"
+        fresh = mine.with_suffix(".new")
+        with suppress(OSError):
+            fresh.write_text(json.dumps({"total": total, "started": psutil.Process().create_time()}), "utf-8")
+            fresh.replace(mine)
+
+    def _outstanding(self) -> Iterator[int]:
+        """What each other live worker has claimed and not yet taken; the claims of dead ones are swept away."""
+        import psutil
+
+        for path in self._folder.glob("*.json"):
+            try:
+                claim = json.loads(path.read_bytes())
+                process = psutil.Process(int(path.stem))
+                if process.create_time() != claim["started"]:
+                    raise psutil.NoSuchProcess(process.pid)
+                if process.pid != os.getpid():
+                    yield max(0, int(claim["total"]) - _private(process.memory_info()))
+            except psutil.AccessDenied:
+                continue
+            except (psutil.NoSuchProcess, OSError, ValueError, KeyError, TypeError):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _private(held: Any) -> int:
+    """What a process has taken and shares with no file: the system knows of that by itself."""
+    shared = getattr(held, "shared", None)
+    return int(getattr(held, "private", held.rss) if shared is None else held.rss - shared)

@@ -1,0 +1,220 @@
+"""Models that leave memory and come back, and workers that reckon with each other's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rung import Ladder
+from rung.errors import TierUnavailable
+from rung.tiers.llama import LlamaTier
+from rung.tiers.llama.residents import Residents
+from rung.types import AttemptStarted
+
+from .conftest import call, text
+
+CLAIM = """
+import sys, time
+from pathlib import Path
+from rung.tiers.llama.residents import Residents
+folder, total = sys.argv[1:]
+residents = Residents(Path(folder))
+with residents.planning():
+    residents.claim(int(total))
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def claims(tmp_path, monkeypatch) -> Path:
+    """A folder of claims that no other test's worker uses."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "rung" / "workers"
+
+
+@pytest.fixture
+def claim(claims):
+    """Starts a process that claims memory and never takes it."""
+    started = []
+
+    def begin(total: int) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLAIM, str(claims), str(total)], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        assert process.stdout.readline() == "claimed\n"
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_memory_that_another_worker_has_claimed_and_not_yet_taken_is_not_free(claims, claim):
+    before = Residents(claims).memory()
+    claim(8 << 30)
+    after = Residents(claims).memory()
+    # the rest of the machine goes on meanwhile
+    assert before.available - after.available > 7 << 30
+    assert "other models of rung" in after.limited_by
+
+
+def test_a_claim_ends_with_its_process(claims, claim):
+    process = claim(1 << 50)
+    assert Residents(claims).memory().available == 0
+    process.kill()
+    process.wait()
+    assert Residents(claims).memory().available > 0
+    assert not list(claims.glob("*.json"))
+
+
+def test_what_a_worker_has_taken_counts_once(claims):
+    residents = Residents(claims)
+    residents.claim(1)
+    # 1 byte is less than what this process holds already, and its own claim is none of the others'
+    assert residents.memory().available > 0
+
+
+def test_a_claim_that_can_not_be_read_is_swept_away_and_one_that_can_not_be_written_is_left_out(claims, tmp_path):
+    claims.mkdir(parents=True)
+    for name, content in (("1.json", "{"), ("x.json", "{}"), (f"{2**22 - 1}.json", '{"total": 1, "started": 0}')):
+        (claims / name).write_text(content)
+    assert Residents(claims).memory().available > 0
+    assert not list(claims.glob("*.json"))
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    nowhere = Residents(blocked / "workers")
+    with nowhere.planning():
+        nowhere.claim(1 << 50)
+    assert nowhere.memory().available > 0
+
+
+def test_a_stopped_process_that_holds_the_lock_does_not_stop_the_others(claims, monkeypatch):
+    monkeypatch.setattr("rung.tiers.llama.residents._PATIENCE", 0.3)
+    entered = threading.Event()
+    with Residents(claims).planning():
+
+        def enter() -> None:
+            with Residents(claims).planning():
+                entered.set()
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert entered.wait(20)
+        thread.join()
+
+
+@pytest.mark.weights
+def test_a_model_is_refused_the_memory_that_another_worker_is_about_to_take(claims, claim, make):
+    process = claim(psutil.virtual_memory().available)
+    tier = make()
+    assert not tier.fits()
+    with pytest.raises(TierUnavailable, match="beside other models of rung"):
+        list(tier.stream(call()))
+    process.kill()
+    process.wait()
+    assert tier.fits()
+    assert text(list(tier.stream(call())))
+
+
+@pytest.mark.weights
+def test_a_loaded_worker_leaves_a_claim_and_an_unloaded_one_none(claims, make):
+    tier = make()
+    tier.warm()
+    assert [path.stem for path in claims.glob("*.json")] == [str(tier.worker_pid)]
+    tier.unload()
+    assert Residents(claims).memory().available > 0
+    assert not list(claims.glob("*.json"))
+
+
+@pytest.mark.weights
+def test_an_unloaded_model_gives_the_same_answer_when_it_comes_back(make):
+    tier = make()
+    before = text(list(tier.stream(call())))
+    first = tier.worker_pid
+    tier.unload()
+    assert not tier.loaded
+    assert not psutil.pid_exists(first)
+    assert text(list(tier.stream(call()))) == before
+    assert tier.worker_pid != first
+
+
+@pytest.mark.weights
+def test_a_model_is_not_unloaded_under_a_call(make):
+    tier = make()
+    with closing(tier.stream(call(max_tokens=64))) as stream:
+        next(stream)
+        assert tier.idle is None
+        tier.unload()
+        assert tier.loaded
+        assert len(list(stream)) > 1
+    assert tier.idle is not None
+
+
+@pytest.mark.weights
+def test_calls_from_many_threads_survive_a_model_that_is_unloaded_again_and_again(make):
+    tier = make()
+    expected = text(list(tier.stream(call(max_tokens=4))))
+    wrong: list[object] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        for _ in range(6):
+            try:
+                said = text(list(tier.stream(call(max_tokens=4))))
+            except Exception as error:  # noqa: BLE001  whatever it is, no call may see it
+                said = error
+            if said != expected:
+                wrong.append(said)
+
+    def unload() -> None:
+        while not over.wait(0.05):
+            tier.unload()
+
+    sweeper = threading.Thread(target=unload)
+    sweeper.start()
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in askers:
+        thread.start()
+    for thread in askers:
+        thread.join(300)
+    over.set()
+    sweeper.join()
+    assert wrong == []
+
+
+@pytest.mark.weights
+def test_the_bigger_model_of_a_ladder_is_loaded_during_a_repair_and_unloaded_when_idle(weights):
+    small = LlamaTier(weights("smollm2-135m"), name="small")
+    mid = LlamaTier(weights("smollm2-135m"), name="mid")
+
+    def wrong_on_small(value: str, context) -> bool:
+        return context.tier == "mid"
+
+    with Ladder(small, mid, unload_after=0.4) as ladder:
+        started = [
+            (event.tier, mid.loaded)
+            for event in ladder.stream("Name a colour.", ["red", "blue"], validators=[wrong_on_small])
+            if isinstance(event, AttemptStarted)
+        ]
+        assert started[0] == ("small", False)
+        assert started[1:] == [("small", True), ("mid", True)]
+        wait_until(lambda: not mid.loaded)
+        assert small.loaded
