@@ -47,8 +47,20 @@ class RungError(Exception):
         self.message = message
         self.mend = mend
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by calling the class again: what some classes are made of is not what they keep.
+        return _restored, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         return f"{self.message}; {self.mend}" if self.mend else self.message
+
+
+def _restored(kind: type[RungError], args: tuple[Any, ...], state: dict[str, Any]) -> RungError:
+    """An error that comes out of a pickle."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(RungError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -29,6 +30,10 @@ stays_here = false
 script = ["bad", "good"]
 """
 CHECK = "def check(value):\n    return value == 'good'\n"
+
+
+PATIENCE = 120
+"""Seconds without a word after which a command counts as hanging."""
 
 
 class Session:
@@ -75,6 +80,7 @@ class Session:
         return self._process.wait(timeout=30)
 
     def _read(self) -> bool:
+        assert select.select([self._master], [], [], PATIENCE)[0], self.screen
         try:
             piece = os.read(self._master, 4096)
         except OSError:  # what Linux says when the other end is closed
