@@ -27,7 +27,13 @@ _SWITCHES = ("RUNG_OFFLINE", "HF_HUB_OFFLINE")
 
 def offline() -> bool:
     """Whether the environment forbids all network (`RUNG_OFFLINE` or `HF_HUB_OFFLINE`)."""
-    return any(os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off") for name in _SWITCHES)
+    return bool(switches())
+
+
+def switches() -> tuple[str, ...]:
+    """The variables of the environment that forbid all network."""
+    off = ("", "0", "false", "no", "off")
+    return tuple(name for name in _SWITCHES if os.environ.get(name, "").strip().lower() not in off)
 
 
 def zone_of(address: str) -> Zone | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import string
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from rung.types import Image, Message, Text
 
 _KINDS = ("EMAIL", "CARD", "IBAN", "KEY")
+_TAG_LETTERS = "XYZQJKVW"
 
 _EMAIL = re.compile(
     r"(?<![\w%+-])[\w%+-][\w.%+'-]{0,254}+@"
@@ -24,6 +26,7 @@ _CARD_DIGITS, _CARD_GROUPS = range(13, 20), 5
 _IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d{2}(?=[ \u00a0-]?[A-Z0-9])", re.IGNORECASE | re.ASCII)
 _PART = re.compile(r"[A-Za-z0-9]+")
 _IBAN_LENGTH = range(15, 35)
+_IBAN_DIGITS = str.maketrans({letter: str(value) for value, letter in enumerate(string.ascii_uppercase, 10)})
 _KEYS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -32,7 +35,8 @@ _KEYS = tuple(
         r"\b(?:gh[oprsu]_|github_pat_|glpat-|hf_|npm_|pypi-|xox[a-z]-|ya29\.|SG\.)[\w.-]{15,}\w",
         r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
         r"\bAIza[\w-]{35}",
-        r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
+        # from the start of a run of letters on, since a search from each "eyJ" in it would be quadratic
+        r"(?<![\w-])(?=[\w-]++\.[\w-]{8})[\w-]*?\b(eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)",
         # by what stands before them
         r"(?i:\b(?:bearer|basic)\s+)([\w.~+/-]{15,}[\w/+]=*)",
         r"(?i:(?:key|token|secret)[\"']?\s*[:=]\s*[\"']?)((?=[\w.~+/-]{0,80}\d)(?=[\w.~+/-]{0,80}[A-Za-z])[\w.~+/-]{11,}[\w/+]=*)",
@@ -83,10 +87,11 @@ def _unused_tag(messages: tuple[Message, ...]) -> str:
     """Letters that make placeholders unlike anything in the messages."""
     texts = [m.text for m in messages] + [call.arguments for m in messages for call in m.tool_calls]
     whole = "\n".join(texts).upper().replace("\\", "")
+    used = set(re.findall(rf"(?:{'|'.join(_KINDS)})([{_TAG_LETTERS}]*)_", whole))
     for length in itertools.count():
-        for letters in itertools.product("XYZQJKVW", repeat=length):
+        for letters in itertools.product(_TAG_LETTERS, repeat=length):
             tag = "".join(letters)
-            if not any(f"{kind}{tag}_" in whole for kind in _KINDS):
+            if tag not in used:
                 return tag
     raise AssertionError("there is no end of letters")
 
@@ -102,6 +107,7 @@ class _Vault:
     tag: str
     _names: dict[str, str] = field(default_factory=dict, repr=False)
     _values: dict[str, str] = field(default_factory=dict, repr=False)
+    _counts: Counter[str] = field(default_factory=Counter, repr=False)
 
     def mask(self, text: str) -> str:
         parts, at = [], 0
@@ -119,8 +125,8 @@ class _Vault:
     def _name(self, value: str, kind: str) -> str:
         name = self._names.get(value)
         if name is None:
-            number = sum(other.startswith(kind) for other in self._values) + 1
-            name = self._names[value] = f"{kind}{self.tag}_{number}"
+            self._counts[kind] += 1
+            name = self._names[value] = f"{kind}{self.tag}_{self._counts[kind]}"
             self._values[name] = value
         return name
 
@@ -159,14 +165,14 @@ def _finds(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _iban_end(text: str, begin: int) -> int:
     """Where the IBAN ends that begins there, 0 where there is none: words may follow it that could be part of it."""
-    plain, at, end = "", begin, 0
+    length, digits, at, end = 0, "", begin, 0
     for part in _PART.finditer(text, begin):
-        if text[at : part.start()] not in ("", " ", "\u00a0", "-"):
+        length += len(part[0])
+        if text[at : part.start()] not in ("", " ", "\u00a0", "-") or length > _IBAN_LENGTH[-1]:
             break
-        plain, at = plain + part[0].upper(), part.end()
-        if len(plain) > _IBAN_LENGTH[-1]:
-            break
-        if len(plain) in _IBAN_LENGTH and int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1:
+        digits, at = digits + part[0].upper().translate(_IBAN_DIGITS), part.end()
+        # the country's two letters are four digits, and with the check digits they go to the end
+        if length in _IBAN_LENGTH and int(digits[6:] + digits[:6]) % 97 == 1:
             end = at
     return end
 

@@ -43,6 +43,13 @@ class Quotes(Protocol):
 
 
 @runtime_checkable
+class Prices(Protocol):
+    """A tier that knows before any call whether its quotes will hold a bound in money."""
+
+    priced: bool
+
+
+@runtime_checkable
 class Warms(Protocol):
     """A tier that can get ready before its first call."""
 

@@ -185,6 +185,7 @@ def test_a_reach_that_was_given_is_consent(program):
     found = json.loads(done.stdout)
     assert (found["tier"], found["value"], found["left_machine"]) == ("cloud", {"vendor": "Acme"}, True)
     assert found["cost_usd"] == pytest.approx(30e-6)
+    assert [a["consent"] for a in found["attempts"]][-2:] == [None, "the given reach"]
 
 
 def test_a_reach_from_a_file_is_refused_where_nobody_can_be_asked(program):
@@ -249,7 +250,7 @@ def test_json_is_one_object_with_every_attempt(program):
     ]  # fmt: skip
     assert list(found["attempts"][0]) == [
         "number", "tier", "model", "zone", "verdict", "reason", "issues", "text", "finish", "constraint", "seconds",
-        "ttft", "usage", "cost_usd", "confidence",
+        "ttft", "usage", "cost_usd", "confidence", "consent",
     ]  # fmt: skip
     assert [a["verdict"] for a in found["attempts"]] == ["repair", "accept"]
     assert found["attempts"][0]["issues"][0]["path"] == "vendor"

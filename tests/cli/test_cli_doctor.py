@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from rung.cli.checkup import graphics, openmp, processor
+import rung
+from rung.cli.hardware import graphics, openmp, processor
+from rung.cli.leaving import guarded, leaving, limits
+from rung.config import Places, farthest, load
 from rung.tiers.llama.build import Build
 from rung.tiers.llama.devices import Device, present
 
+SMALL = '[[tier]]\nname = "a"\nkind = "llama"\nmodel = "smollm2-135m"\n'
+CLOUD = '[[tier]]\nname = "c"\nkind = "openai"\nmodel = "m"\napi_key = { env = "SOME_KEY" }\n'
+ENDPOINT = '[[tier]]\nname = "c"\nkind = "openai"\nmodel = "m"\nbase_url = "http://127.0.0.1:4000/v1"\n'
 CPU = Device("CPU", "AMD EPYC", "cpu", 1, 1)
 CUDA = Device("CUDA0", "NVIDIA GeForce RTX 3060", "gpu", 11 << 30, 12 << 30)
 
@@ -41,14 +49,14 @@ def test_without_a_model_no_local_tier_can_run_and_the_command_that_helps_is_nam
 
 @pytest.mark.weights
 def test_a_machine_with_models_is_well_and_says_what_fits(program, models):
-    done = program("doctor", "--json", RUNG_MODELS_DIR=models)
+    done = program("doctor", "--json", "--quick", RUNG_MODELS_DIR=models)
     assert done.returncode == 0, done.stdout
-    assert found(done)["status"] == "ok"
+    assert (found(done)["status"], found(done)["tiers"]) == ("ok", [])
     small = next(m for m in found(done)["models"] if m["name"] == "smollm2-135m")
     assert small["tier"]
     assert 512 <= small["context"] <= 8192
     assert small["slots"] >= 1
-    shown = program("doctor", RUNG_MODELS_DIR=models).stdout.decode()
+    shown = program("doctor", "--quick", RUNG_MODELS_DIR=models).stdout.decode()
     assert "tier smollm2-135m" in shown
     assert "llama-cpp-python" in shown
 
@@ -61,6 +69,8 @@ def test_a_context_that_does_not_fit_is_told_with_the_one_that_would(program, mo
     tier = next(m for m in found(done)["models"] if m["name"] == "a")
     assert "16,777,216" in tier["reason"]
     assert "set the tier's context to" in tier["mend"]
+    (trial,) = found(done)["tiers"]
+    assert (trial["pinned"], trial["load_seconds"], trial["problem"]) == (True, None, tier["reason"])
 
 
 @pytest.mark.weights
@@ -75,8 +85,148 @@ def test_a_configuration_that_is_wrong_is_a_problem_though_a_model_is_there(prog
 
 def test_a_project_file_that_is_not_trusted_is_told(program):
     (program.work / "rung.toml").write_text('reach = "internet"\n')
-    findings = found(program("doctor", "--json"))["findings"]
-    assert any("rung config trust" in f["mend"] for f in findings)
+    for arguments, code in ((["--json"], 4), (["--offline", "--json"], 1)):
+        done = program("doctor", *arguments)
+        assert done.returncode == code
+        assert any("rung config trust" in f["mend"] for f in found(done)["findings"])
+
+
+@pytest.mark.weights
+def test_each_local_tier_is_hashed_loaded_and_asked_for_a_token(program, models):
+    done = program("doctor", "--json", "--config", program.config(SMALL), RUNG_MODELS_DIR=models)
+    assert done.returncode == 0, done.stdout
+    record = found(done)
+    (trial,) = record["tiers"]
+    path = Path(trial["path"])
+    assert trial["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (trial["status"], trial["tier"], trial["pinned"], trial["bytes"]) == ("ok", "a", True, path.stat().st_size)
+    assert all(trial[step] > 0 for step in ("hash_seconds", "load_seconds", "token_seconds"))
+    assert record["versions"]["llama-cpp-python"]
+    assert record["versions"]["rung"] == rung.__version__
+    assert "llama.cpp" in record["versions"]
+
+
+@pytest.mark.weights
+def test_a_damaged_file_is_told_and_not_loaded(program, weights):
+    whole = weights("smollm2-135m")
+    damaged = Path(program.env["RUNG_MODELS_DIR"]) / "blobs" / whole.name
+    damaged.parent.mkdir(parents=True)
+    shutil.copyfile(whole, damaged)
+    with damaged.open("r+b") as file:
+        file.seek(50_000_000)
+        byte = file.read(1)
+        file.seek(50_000_000)
+        file.write(bytes([byte[0] ^ 1]))
+    done = program("doctor", "--json", "--config", program.config(SMALL))
+    (trial,) = found(done)["tiers"]
+    assert (done.returncode, trial["status"], trial["load_seconds"]) == (4, "problem", None)
+    assert "is damaged" in trial["problem"]
+    assert "rung models pull smollm2-135m" in trial["mend"]
+
+
+@pytest.mark.weights
+def test_a_file_of_ones_own_is_hashed_and_said_to_be_pinned_by_nobody(program, weights, tmp_path):
+    own = tmp_path / "own.gguf"
+    own.hardlink_to(weights("smollm2-135m"))
+    config = program.config(SMALL.replace("smollm2-135m", str(own)))
+    shown = program("doctor", "--config", config)
+    assert shown.returncode == 0, shown.stdout
+    assert "which nobody pinned" in shown.stdout.decode()
+    assert "answered (" in shown.stdout.decode()
+
+
+# --- what could leave ------------------------------------------------------------------------------------------------
+
+
+ALWAYS, NEVER = (CLOUD + f'consent = "{word}"\n' for word in ("always", "never"))
+
+
+@pytest.mark.parametrize(
+    ("top", "table", "env", "open_", "why"),
+    [
+        pytest.param("", "", {}, False, None, id="no tier"),
+        pytest.param("", CLOUD, {}, False, "the reach is host", id="default reach"),
+        pytest.param('reach = "lan"', CLOUD, {}, False, "the reach is lan", id="nearer reach"),
+        pytest.param('reach = "internet"', CLOUD, {}, True, "a person at the terminal is asked", id="asked"),
+        pytest.param('reach = "internet"', ALWAYS, {}, True, 'its consent is "always"', id="always"),
+        pytest.param('reach = "internet"', NEVER, {}, False, 'its consent is "never"', id="never"),
+        pytest.param('reach = "internet"', ALWAYS, {"RUNG_OFFLINE": "1"}, False, "the reach is host", id="offline"),
+        pytest.param("", ENDPOINT, {}, True, "nobody here can know", id="loopback"),
+        pytest.param("", ENDPOINT + "stays_here = true\n", {}, False, None, id="vouched loopback"),
+        pytest.param("", ENDPOINT.replace('"m"', '"m:cloud"'), {}, False, "the reach is host", id="loopback to cloud"),
+    ],
+)
+def test_it_is_told_whether_a_prompt_could_leave_and_by_which_tier(monkeypatch, tmp_path, top, table, env, open_, why):
+    for name in ("RUNG_REACH", "RUNG_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "named.toml"
+    path.write_text(f"{top}\n{table}")
+    left = leaving(path)
+    assert left.sealed == (not open_)
+    assert [way.tier for way in left.ways] == ([] if why is None else ["c"])
+    assert all(why in way.why and way.open == open_ == bool(way.mend) for way in left.ways)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "verdict"),
+    [
+        (CLOUD, 0, "nothing could leave this machine"),
+        (f'reach = "internet"\n{CLOUD}', 1, "a prompt could leave this machine"),
+        (f"{CLOUD}modell = 1\n", 1, "it is not known that nothing could leave this machine"),
+    ],
+    ids=["shut", "open", "a configuration that can't be judged"],
+)
+def test_the_gate_fails_unless_nothing_could_leave(program, text, code, verdict):
+    done = program("doctor", "--offline", "--config", program.config(text))
+    assert (done.returncode, done.stdout.decode().splitlines()[-1].strip(" x")) == (code, verdict)
+
+
+def test_what_would_be_sent_is_told_and_the_key_only_by_its_name(program):
+    config = program.config(CLOUD + 'redact = true\nfeedback = "issues+answer"\n')
+    record = found(program("doctor", "--offline", "--json", "--config", config, SOME_KEY="sk-CANARY"))
+    (way,) = record["outside"]
+    assert (way["destination"], way["zone"], way["consent"]) == ("api.openai.com:443", "internet", "ask")
+    assert (way["redacted"], way["store"], way["feedback"]) == (True, False, "issues+answer")
+    assert (way["key"], way["key_set"]) == ("SOME_KEY", True)
+    assert not found(program("doctor", "--offline", "--json", "--config", config))["outside"][0]["key_set"]
+    shown = program("doctor", "--offline", "--config", config, SOME_KEY="sk-CANARY")
+    assert b"SOME_KEY is set" in shown.stdout
+    assert b"CANARY" not in json.dumps(record).encode() + shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "offline", "reach"),
+    [
+        ({"RUNG_OFFLINE": "1"}, "RUNG_OFFLINE forbids all network", "no option and no file can widen it"),
+        ({}, "RUNG_OFFLINE is not set; `rung models pull` may fetch", "--reach can widen it to internet"),
+    ],
+)
+def test_the_switch_of_the_environment_is_shown_with_what_it_holds(program, env, offline, reach):
+    shown = program("doctor", "--offline", **env).stdout.decode()
+    assert offline in shown
+    assert reach in shown
+
+
+def test_the_policy_of_the_system_is_shown_and_that_nothing_widens_it(tmp_path):
+    policy = tmp_path / "policy.toml"
+    policy.write_text('reach = "host"\nhosts = ["b.example", "a.example"]\nkinds = ["llama"]\n')
+    places = Places(tmp_path, tmp_path, tmp_path / "user.toml", tmp_path / "trusted.json", policy)
+    shown = {f.topic: f.text for f in limits(load(places=places), farthest(places))}
+    assert shown["policy"] == f"{policy}: reach host; hosts a.example, b.example; kinds llama"
+    assert "no option and no file can widen it" in shown["reach"]
+    assert f"may fetch none (policy {policy})" in shown["offline"]
+
+
+def test_a_guard_that_lets_something_through_is_a_problem(monkeypatch):
+    def times_out(*_args):
+        raise TimeoutError
+
+    assert guarded().level == "ok"  # the suite's own guard stands
+    monkeypatch.setattr("socket.socket.connect", times_out)
+    assert (guarded().level, "a connection to 192.0.2.1" in guarded().text) == ("problem", True)
+    assert "guard.invalid" not in guarded().text
 
 
 @pytest.mark.skipif(os.name == "nt", reason="/bin/false")

@@ -148,6 +148,18 @@ def test_a_ladder_of_a_file_is_one_call(places):
     assert Ladder.from_config(path).run("Say it.").value == "good"
 
 
+def test_an_unknown_price_is_an_error_of_the_configuration_that_limits_money(places):
+    tier = '[[tier]]\nname = "c"\nkind = "openai"\nmodel = "m"\nbase_url = "http://192.168.1.7/v1"\n'
+    path = put(places.home / "named.toml", 'reach = "lan"\n[budget]\nmoney = 1\n' + tier)
+    with pytest.raises(ConfigError, match=r"tier 'c' has no price, and money is limited; set its price"):
+        load(path, places=places).ladder()
+    free = put(places.home / "free.toml", path.read_text() + "price = { input = 0, output = 0 }\n")
+    assert load(free, places=places).ladder()
+    with pytest.raises(ConfigError, match="no price"):
+        load(put(path, tier), places=places, reach=Zone.LAN, money="0.5").ladder()
+    assert load(put(path, tier), places=places, money="0.5").ladder()
+
+
 def test_one_tier_can_be_chosen_by_name(places):
     path = put(places.home / "named.toml", SMALL + SMALL.replace("small", "mid"))
     config = load(path, places=places)
@@ -190,9 +202,10 @@ def test_the_policy_names_the_kinds_and_hosts_that_are_allowed(places):
         assert load(put(path, endpoint.format(url)), places=places).ladder()
     with pytest.raises(ConfigError, match=r"api\.example\.org, which"):
         load(put(path, endpoint.format("https://api.example.org/v1")), places=places).ladder()
-    proxied = endpoint.format("https://api.example.com/v1") + 'proxy = "http://10.0.0.1:3128"\n'
-    with pytest.raises(ConfigError, match=r"10\.0\.0\.1"):
-        load(put(path, proxied), places=places).ladder()
+    for proxy in ("10.0.0.1", "proxy.example.org"):
+        proxied = endpoint.format("https://api.example.com/v1") + f'proxy = "http://{proxy}:3128"\n'
+        with pytest.raises(ConfigError, match=f"would reach {proxy}"):
+            load(put(path, proxied), places=places).ladder()
     silent = SMALL + 'zone = "internet"\n'
     with pytest.raises(ConfigError, match="doesn't tell"):
         load(put(path, silent), places=places).ladder()

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from core.support import BAD, DOLLARS, GOOD, Sum, verdicts
-from rung import Budget, Ladder, MemoryPurse, Price, Rung, TierCrashed, Usage, Zone, never
+from rung import Budget, ConfigError, Ladder, MemoryPurse, Price, Rung, TierCrashed, Usage, Zone, never, openai
 from rung.testing import QuotingTier, Reply, ScriptedTier
 
 
@@ -58,10 +58,43 @@ def test_a_tier_whose_bound_is_the_budget_is_not_skipped():
     assert outcome.cost == Decimal("0.11")
 
 
-def test_a_tier_beyond_the_machine_without_a_quote_is_refused_while_there_is_a_budget_in_money():
+def test_offline_in_the_environment_holds_every_ladder_to_this_machine(monkeypatch):
     net = ScriptedTier("net", GOOD, zone=Zone.INTERNET)
-    outcome = Ladder(net, reach=Zone.INTERNET, budget=Budget(money=100)).run("1 + 2?", Sum)
+    ladder = Ladder(net, reach=Zone.INTERNET)
+    monkeypatch.setenv("RUNG_OFFLINE", "1")
+    assert verdicts(ladder.run("1 + 2?", Sum, reach=Zone.INTERNET)) == [("net", "skip", "beyond_reach")]
+    assert net.calls == []
+
+
+MONEY = pytest.mark.parametrize(
+    ("ladder", "rung"),
+    [({"budget": Budget(money=100)}, {}), ({}, {"max_cost": 100}), ({"purse": MemoryPurse(100)}, {})],
+    ids=["money", "max_cost", "purse"],
+)
+
+
+@MONEY
+def test_a_tier_beyond_the_machine_whose_quote_has_no_cost_is_refused_while_money_is_limited(ladder, rung):
+    net = QuotingTier("net", GOOD, zone=Zone.INTERNET)
+    outcome = Ladder(Rung(net, **rung), reach=Zone.INTERNET, **ladder).run("1 + 2?", Sum)
     assert verdicts(outcome) == [("net", "skip", "over_budget")]
+    assert net.calls == []
+
+
+@MONEY
+@pytest.mark.parametrize(
+    ("tier", "mend"),
+    [
+        (ScriptedTier("net", GOOD, zone=Zone.INTERNET), "give it a quote"),
+        (openai("m", name="net", base_url="http://192.168.1.7/v1"), "set its price"),
+    ],
+    ids=["no quote", "no price"],
+)
+def test_a_tier_that_is_known_to_have_no_price_is_an_error_where_money_is_limited(ladder, rung, tier, mend):
+    with pytest.raises(ConfigError, match=f"tier 'net' has no price, and money is limited; {mend}"):
+        Ladder(Rung(tier, **rung), reach=Zone.INTERNET, **ladder)
+    assert Ladder(Rung(tier, **rung), reach=Zone.HOST, **ladder)
+    assert Ladder(tier, reach=Zone.INTERNET)
 
 
 def test_no_money_is_spent_because_a_local_tier_broke():

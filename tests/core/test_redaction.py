@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import time
+from itertools import chain, count, islice, product
 
 import pytest
 
@@ -90,10 +92,39 @@ def test_five_hundred_texts_come_back_as_they_were():
         assert restore(masked) == text
 
 
-@pytest.mark.parametrize("unit", ["a", "a.", "1 ", "a@", "DE12 ", "key=", "sk-", "eyJaaaaaaaa.", "a1b2", "[EMAIL_1]"])
-def test_no_text_makes_it_slow(unit):
-    import time
+def tags():
+    return chain.from_iterable(product("WVKJQZYX", repeat=length) for length in count())
 
-    began = time.monotonic()
-    mask(unit * (50_000 // len(unit)))
-    assert time.monotonic() - began < 5
+
+UNITS = [
+    "a",
+    "a.",
+    "1 ",
+    "1234-",
+    "a@",
+    "DE12 ",
+    "key=",
+    "sk-",
+    "eyJ-",
+    "eyJaaaaaaaa.",
+    "a1b2",
+    "[EMAIL_1]",
+    "bearer  ",
+]
+ADVERSE = {
+    **{unit: lambda size, unit=unit: unit * (size // len(unit)) for unit in UNITS},
+    "many addresses": lambda size: " ".join(f"a{n}@b.cc" for n in range(size // 12)),
+    "every placeholder": lambda size: " ".join(f"KEY{''.join(t)}_" for t in islice(tags(), size // 9)),
+}
+
+
+@pytest.mark.parametrize("kind", ADVERSE)
+def test_the_time_it_takes_grows_with_the_text_and_no_faster(kind):
+    def seconds(text):
+        began = time.process_time()
+        mask(text)
+        return time.process_time() - began
+
+    small, big = (ADVERSE[kind](size) for size in (20_000, 80_000))
+    # four times as long: 4 where it is linear, 16 where it is quadratic
+    assert min(seconds(big) for _ in range(2)) < 7 * min(seconds(small) for _ in range(3)) + 0.02

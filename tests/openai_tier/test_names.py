@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from openai_tier.conftest import call, text_of
@@ -66,12 +68,55 @@ def test_a_name_that_changes_where_it_leads_gets_nothing_from_then_on(serve, tie
     assert server.connections == 2
 
 
+@pytest.mark.parametrize(("address", "zone"), [("127.0.0.1", "host"), ("192.168.1.7", "lan")])
+def test_a_proxys_name_that_leads_to_another_zone_gets_nothing_either(serve, tier_at, names, address, zone):
+    names([address])
+    proxy, server = serve(), serve()
+    tier = tier_at(server, proxy=f"http://proxy.test:{proxy.port}", api_key="sk-1")
+    with pytest.raises(TierUnavailable, match=rf"proxy\.test:\d+ leads to the zone {zone}"):
+        list(tier.stream(call()))
+    assert (proxy.connections, server.connections) == (0, 0)
+
+
+def test_a_proxys_name_is_looked_up_once_a_call_and_judged_each_time(serve, tier_at, names):
+    names(["127.0.0.99", "127.0.0.1"], ["192.168.1.7"])
+    proxy, server = serve(), serve()
+    tier = tier_at(server, proxy=f"http://proxy.test:{proxy.port}", leads_to=Zone.HOST)
+    assert text_of(list(tier.stream(call()))) == "ok"
+    assert proxy.requests[0].line.startswith(f"POST {server.url}/chat/completions ")
+    tier.close()  # a connection that is open needs no look-up
+    with pytest.raises(TierUnavailable, match="leads to the zone lan"):
+        list(tier.stream(call()))
+    assert (proxy.connections, server.connections) == (1, 0)
+
+
+def test_a_proxy_that_is_not_there_is_named_and_not_the_endpoint(serve, tier_at, monkeypatch, names):
+    def unknown(*_args, **_kwargs):
+        raise socket.gaierror
+
+    tier = tier_at(serve(), proxy="http://proxy.test:9", leads_to=Zone.HOST, retries=0)
+    names(["127.0.0.99"])
+    with pytest.raises(TierUnavailable, match=r"nobody answers at proxy.test:9; .*correct proxy = "):
+        list(tier.stream(call()))
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    with pytest.raises(TierUnavailable, match=r"the name of proxy.test:9 has no address; check proxy"):
+        list(tier.stream(call()))
+
+
 def test_where_a_name_leads_is_no_say_on_how_far_a_prompt_travels():
     tier = from_config("box", {"model": "m", "base_url": "http://gpu-box:8000/v1", "leads_to": "lan"})
     assert tier.zone == Zone.INTERNET
 
 
-@pytest.mark.parametrize("url", ["http://192.168.1.7/v1", "http://localhost:1/v1"])
-def test_an_address_leads_nowhere_else(url):
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [("http://192.168.1.7/v1", None), ("http://localhost:1/v1", None), ("http://api.test/v1", "http://192.168.1.7:1")],
+)
+def test_an_address_leads_nowhere_else(url, proxy):
     with pytest.raises(ConfigError, match="leads_to is for a host name"):
-        OpenAITier("m", base_url=url, leads_to=Zone.LAN)
+        OpenAITier("m", base_url=url, proxy=proxy, leads_to=Zone.LAN)
+
+
+def test_a_proxy_with_tls_of_its_own_is_given_by_its_address():
+    with pytest.raises(ConfigError, match="proxy is an https URL with a host name; give its address"):
+        OpenAITier("m", proxy="https://proxy.test:3129")

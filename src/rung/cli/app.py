@@ -41,7 +41,7 @@ def app() -> typer.Typer:
     )
     root.callback()(_rung)
     root.command("ask", short_help="Answer a prompt on the smallest tier that can.", epilog=ask.EXAMPLES)(ask.ask)
-    root.command("doctor", short_help="See what this machine can run, and what is in the way.", epilog=doctor.EXAMPLE)(
+    root.command("doctor", short_help="See what this machine can run, and what is in the way.", epilog=doctor.EXAMPLES)(
         doctor.doctor
     )
     root.add_typer(models.commands(), name="models")

@@ -1,41 +1,24 @@
-"""What stands in the way of a local answer on this machine, found without loading a model."""
+"""What stands in the way of a local answer on this machine, and what could leave it."""
 
 from __future__ import annotations
 
 import os
-import platform
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from rung.errors import ConfigError, StoreError, TierUnavailable
+from rung.cli.findings import Finding
+from rung.cli.hardware import flags, graphics, library, machine, openmp, processor, python
+from rung.cli.leaving import Leaving, leaving
+from rung.cli.trial import Trial, tried
+from rung.errors import StoreError, TierUnavailable
+from rung.limits import Cancel
 
 if TYPE_CHECKING:
     from rung.config import Config
     from rung.tiers.llama.build import Build
-    from rung.tiers.llama.devices import Maker
     from rung.tiers.llama.headroom import Memory
-
-Level = Literal["ok", "note", "problem"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        topic: what, in a word.
-        level: a `problem` keeps something from working, a `note` costs speed or may surprise.
-        text: what was found, in a clause.
-        mend: the command or setting that mends it; empty where nothing is to be mended.
-    """
-
-    topic: str
-    level: Level
-    text: str
-    mend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +49,58 @@ class Checkup:
     """Everything that was found.
 
     Args:
-        findings: in the order in which a reader wants them.
+        machine: findings on what there is to compute with, in the order in which a reader wants them.
+        build: of llama-cpp-python; `None` where it can't be used.
+        leaving: what could leave this machine.
         models: those on this machine, and those that tiers name.
+        trials: what came of the local tiers; empty where none was tried.
     """
 
-    findings: tuple[Finding, ...]
+    machine: tuple[Finding, ...]
+    build: Build | None
+    leaving: Leaving
     models: tuple[Fitting, ...]
+    trials: tuple[Trial, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All of them."""
+        none = Finding("models", "problem", "no model is here and fits", "run `rung models list`")
+        return (*self.machine, *self.leaving.findings, *(() if any(m.context for m in self.models) else (none,)))
 
     @property
     def runs(self) -> bool:
         """Whether some local tier can run."""
-        broken = any(f.topic == "llama.cpp" and f.level == "problem" for f in self.findings)
-        return not broken and any(m.context for m in self.models if m.tier)
+        if self.trials:
+            return any(trial.answered for trial in self.trials)
+        return self.build is not None and any(m.context for m in self.models if m.tier)
 
     @property
     def well(self) -> bool:
         """Whether nothing is wrong."""
-        return self.runs and all(f.level != "problem" for f in self.findings)
+        wrong = any(f.level == "problem" for f in self.findings) or any(trial.problem for trial in self.trials)
+        return self.runs and not wrong
 
 
-def check(config: Path | None = None) -> Checkup:
-    """Look at everything.
+def check(config: Path | None, *, quick: bool, report: Callable[[str], None], cancel: Cancel) -> Checkup:
+    """Look at everything. Only for a process that holds itself to this machine.
 
     Args:
         config: the only file to read; `None` looks where every command looks.
+        quick: whether to hash no file and load no model.
+        report: told what is being done.
+        cancel: ends it.
+
+    Raises:
+        Cancelled: `cancel` was set.
     """
-    from rung.config import load
     from rung.tiers.llama.build import NoBuild, build
     from rung.tiers.llama.devices import present, together
     from rung.tiers.llama.headroom import free_memory
 
     memory = free_memory()
     findings = [python(), *machine(memory), *openmp(os.environ)]
+    found: Build | None = None
     try:
         found = build()
     except NoBuild as error:
@@ -105,104 +108,37 @@ def check(config: Path | None = None) -> Checkup:
         findings.append(Finding("llama.cpp", "problem", f"llama-cpp-python can't be used: {error}", mend))
         findings += [Finding("GPU", "note", f"there is a GPU ({maker.name})") for maker in present()]
     else:
-        findings += [library(found), *processor(found, _flags()), *graphics(found, present())]
+        findings += [library(found), *processor(found, flags()), *graphics(found, present())]
         memory = together(memory, found.devices)
-    loaded: Config | None = None
-    try:
-        loaded = load(config)
-        findings += settings(loaded)
-    except ConfigError as error:
-        findings.append(Finding("config", "problem", error.message, error.mend))
-    models = tuple(fittings(loaded, memory))
-    if not any(m.context for m in models):
-        findings.append(Finding("models", "problem", "no model is here and fits", "run `rung models list`"))
-    return Checkup(tuple(findings), models)
+    left = leaving(config)
+    models = tuple(fittings(left.config, memory))
+    trials = () if quick else tuple(_trials(left, models, report, cancel))
+    return Checkup(tuple(findings), found, left, models, trials)
 
 
-def python() -> Finding:
-    """Which Python and which rung."""
-    from rung import __version__
-
-    return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}, rung {__version__}")
-
-
-def machine(memory: Memory) -> Iterator[Finding]:
-    """Cores and memory."""
-    from rung.tiers.llama.system import free_cores
-    from rung.tiers.llama.threads import sample
-
-    cores = free_cores()
-    free = sample(cores)
-    text = f"{platform.system()} {platform.machine()}, {free} of {cores} cores free"
-    yield Finding("cores", "ok" if free == cores else "note", text)
-    limit = "" if memory.address_space is None else f"; {_size(memory.address_space)} of address space"
-    yield Finding("memory", "ok", f"{_size(memory.available)} free ({memory.limited_by}){limit}")
-
-
-def openmp(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Settings of OpenMP that the person made, and that a worker inherits."""
-    given = {name: environment[name] for name in sorted(environment) if name.startswith(("OMP_", "GOMP_"))}
-    if given:
-        yield Finding("openmp", "ok", ", ".join(f"{name}={value}" for name, value in given.items()))
-    if given.get("OMP_PROC_BIND", "true").lower() == "false":
-        text = "OMP_PROC_BIND=false lets threads gather on one core, where decoding is up to 50 times slower"
-        yield Finding("openmp", "note", text, "unset OMP_PROC_BIND")
-    if given.get("OMP_WAIT_POLICY", "").lower() == "passive":
-        yield Finding("openmp", "note", "OMP_WAIT_POLICY=passive halves the speed", "unset OMP_WAIT_POLICY")
-
-
-def library(found: Build) -> Finding:
-    """The library and what it was built with."""
-    commit = f", llama.cpp {found.commit}" if found.commit else ""
-    return Finding("llama.cpp", "ok", f"llama-cpp-python {found.version}{commit}: {', '.join(found.features)}")
-
-
-def processor(found: Build, flags: frozenset[str]) -> Iterator[Finding]:
-    """Vector units that the processor has and the build leaves unused.
-
-    Args:
-        found: the build.
-        flags: of the processor, in the kernel's spelling; none where it doesn't tell.
-    """
-    unused = [name for name, flag in (("AVX2", "avx2"), ("FMA", "fma"), ("F16C", "f16c")) if flag in flags]
-    unused = [name for name in unused if name not in found.features]
-    if unused:
-        text = f"the processor has {', '.join(unused)}, which the build doesn't use"
-        yield Finding("llama.cpp", "note", text, _rebuild("-DGGML_NATIVE=on"))
-
-
-def graphics(found: Build, makers: Sequence[Maker]) -> Iterator[Finding]:
-    """GPUs that the build uses, and those that it can't."""
-    from rung.tiers.llama.devices import gpus
-
-    used = gpus(found.devices)
-    for device in used:
-        text = f"{device.name} ({device.description}), {_size(device.free)} of {_size(device.total)} free"
-        yield Finding("GPU", "ok", text)
-    for maker in makers:
-        if not any(device.name.startswith(maker.backends) for device in used):
-            text = f"this machine has a GPU ({maker.name}) that this build of llama-cpp-python can't use"
-            yield Finding("GPU", "note", text, _rebuild(maker.build))
-
-
-def settings(config: Config) -> Iterator[Finding]:
-    """What the configuration says, and what it asks for in vain."""
-    for file in config.files:
-        yield Finding("config", "ok", f"{file.path} ({file.origin.source})")
-    for note in config.notes:
-        yield Finding("config", "note", note)
-    try:
-        if asks := config.asks():
-            path = config.files[0].path
-            mend = f"look at it, then run `rung config trust {path}`"
-            yield Finding("config", "problem", f"{path} is not trusted, and asks to {'; to '.join(asks)}", mend)
-        else:
-            config.ladder()
-    except ConfigError as error:
-        yield Finding("config", "problem", error.message, error.mend)
-    except TierUnavailable:
-        # No tier is configured and no model is here: told with the models.
+def _trials(
+    left: Leaving, models: tuple[Fitting, ...], report: Callable[[str], None], cancel: Cancel
+) -> Iterator[Trial]:
+    if left.ladder is None:
         return
+    named = {name: model for name, model, _ in _local(left.config)}
+    fits = {m.name: m for m in models if m.tier}
+    for rung in left.ladder.rungs:
+        name = rung.tier.name
+        if name in named:
+            fit = fits[name]
+            trial = tried(rung.tier, named[name], loads=fit.context is not None, report=report, cancel=cancel)
+            if fit.context is None and not trial.problem:
+                trial = replace(trial, problem=fit.reason, mend=fit.mend)
+            yield trial
+
+
+def _local(config: Config | None) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Name, model and further settings of the tiers in force that are GGUF files."""
+    for table in () if config is None else config.tiers.value or config.default_tiers():
+        model = table.settings.get("model")
+        if table.rung.kind == "llama" and isinstance(model, str):
+            yield table.rung.name, model, table.settings
 
 
 def fittings(config: Config | None, memory: Memory) -> Iterator[Fitting]:
@@ -210,12 +146,9 @@ def fittings(config: Config | None, memory: Memory) -> Iterator[Fitting]:
     from rung.store import models
 
     shown = set()
-    tables = () if config is None else config.tiers.value or config.default_tiers()
-    for table in tables:
-        model = table.settings.get("model")
-        if table.rung.kind == "llama" and isinstance(model, str):
-            shown.add(model)
-            yield _fitting(table.rung.name, model, table.settings, memory)
+    for name, model, wishes in _local(config):
+        shown.add(model)
+        yield _fitting(name, model, wishes, memory)
     for listed in models():
         if listed.file is not None and listed.model.name not in shown:
             # With a broken configuration the default tiers are what is left to speak of.
@@ -238,24 +171,3 @@ def _fitting(name: str, model: str, wishes: Mapping[str, Any], memory: Memory, *
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _flags() -> frozenset[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
-
-
-def _rebuild(flag: str) -> str:
-    return (
-        f'build it anew: CMAKE_ARGS="{flag}" pip install --force-reinstall --no-cache-dir --no-binary '
-        "llama-cpp-python llama-cpp-python"
-    )
-
-
-def _size(count: int) -> str:
-    from rung.store import readable
-
-    return readable(count)

@@ -2,61 +2,192 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from rung.cli.checkup import Fitting
+    from rung.cli.checkup import Checkup, Fitting
+    from rung.cli.findings import Finding
+    from rung.cli.leaving import Leaving, Way
+    from rung.cli.trial import Trial
 
-EXAMPLE = "Example: rung doctor --json"
+EXAMPLES = """\b
+Examples:
+  rung doctor
+  rung doctor --json > acceptance.json
+  rung doctor --offline && rung ask --file report.txt "Summarise."
+
+\b
+Exit codes: 0 a local tier can run, 1 one can but something is wrong, 4 none
+can. With --offline: 0 nothing could leave this machine, 1 something could.
+"""
 _UNEXPECTED, _UNAVAILABLE = 1, 4
 _SIGNS = {"ok": " ", "note": "!", "problem": "x"}
+_Row = tuple[str, str, str, str]
 
 
 def doctor(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Hash no model file and load no model.")] = False,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Only tell what could leave this machine, and fail if anything could."),
+    ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Read this configuration and no other.")
     ] = None,
 ) -> int:
-    """See what this machine can run locally, and what is in the way. Loads no model and opens no connection.
+    """See what this machine can run locally, what is in the way, and what could leave it.
 
-    Exit code 0 where a local tier can run, 4 where none can, 1 where one can but something is wrong.
+    Hashes the file of each local tier, and loads it for one token. Opens no connection.
     """
     from rung import guard
-    from rung.cli.checkup import check
     from rung.types import Zone
 
     guard.install(Zone.HOST)
-    found = check(config)
-    output = context.obj.output
-    if output.json:
-        output.object(
-            {
-                "status": "ok" if found.well else "problem",
-                "findings": [asdict(finding) for finding in found.findings],
-                "models": [asdict(model) for model in found.models],
-            }
-        )
+    return _gate(context, config) if offline else _whole(context, config, quick=quick)
+
+
+def _gate(context: typer.Context, config: Path | None) -> int:
+    from rung.cli.leaving import leaving
+
+    found = leaving(config)
+    if context.obj.output.json:
+        status = "ok" if found.sealed else "problem"
+        context.obj.output.object({"status": status, **_outside(found), "findings": _listed(found.findings)})
     else:
-        width = max(len(f.topic) for f in found.findings)
-        rows = [(f"{_SIGNS[f.level]} {f.topic:{width}}  {f.text}", f.mend) for f in found.findings]
-        rows += [(f"{' ' if m.context else 'x'} {'model':{width}}  {_told(m)}", m.mend) for m in found.models]
-        lines = [row for row, mend in rows for row in (row, f"  {'':{width}}  -> {mend}" if mend else "") if row]
-        output.answer("\n".join(lines))
+        verdict = "nothing could leave this machine" if found.sealed else "a prompt could leave this machine"
+        if not found.sealed and not any(way.open for way in found.ways):
+            verdict = "it is not known that nothing could leave this machine"
+        rows = [*map(_finding, found.findings), *map(_way, found.ways), (" " if found.sealed else "x", "", verdict, "")]
+        context.obj.output.answer(_table(rows))
+    return 0 if found.sealed else _UNEXPECTED
+
+
+def _whole(context: typer.Context, config: Path | None, *, quick: bool) -> int:
+    from rung.cli.checkup import check
+    from rung.cli.progress import Progress
+    from rung.limits import Cancel
+
+    output, cancel = context.obj.output, Cancel()
+    context.obj.interrupts.on(cancel.set)
+    with Progress(output.talks) as progress:
+        found = check(config, quick=quick, report=progress.draw, cancel=cancel)
+    if output.json:
+        output.object(_record(found))
+    else:
+        # what keeps a tier's model from being loaded is told with the trial, where there was one
+        fitting = [m for m in found.models if m.context is not None or not (m.tier and found.trials)]
+        rows = [*map(_finding, found.findings), *map(_way, found.leaving.ways), *map(_model, fitting)]
+        output.answer(_table([*rows, *map(_trial, found.trials)]))
     if found.well:
         return 0
     return _UNEXPECTED if found.runs else _UNAVAILABLE
 
 
-def _told(model: Fitting) -> str:
+def _record(found: Checkup) -> dict[str, Any]:
+    """The object of `--json`."""
+    import platform
+    from datetime import UTC, datetime
+
+    from rung import __version__
+
+    return {
+        "status": "ok" if found.well else "problem",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "rung": __version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "llama-cpp-python": found.build and found.build.version,
+            "llama.cpp": found.build and found.build.commit,
+            **_packages(),
+        },
+        **_outside(found.leaving),
+        "findings": _listed(found.findings),
+        "models": _listed(found.models),
+        "tiers": [{"status": "problem" if it["problem"] else "ok", **it} for it in _listed(found.trials)],
+    }
+
+
+def _outside(found: Leaving) -> dict[str, Any]:
+    return {"sealed": found.sealed, "outside": _listed(found.ways)}
+
+
+def _listed(found: Iterable[Any]) -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    return [asdict(it) for it in found]
+
+
+def _packages() -> dict[str, str]:
+    """What rung needs and which version of it is here."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    found = {}
+    try:
+        needed = [re.split(r"[^\w.-]", line)[0] for line in requires("rung") or () if "extra ==" not in line]
+    except PackageNotFoundError:  # run from a folder, not installed
+        return {}
+    for name in needed:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # left out on purpose, or not for this system
+            pass
+    return found
+
+
+def _table(rows: list[_Row]) -> str:
+    """Sign, topic, text and mend, one below the other."""
+    width = max(len(topic) for _, topic, _, _ in rows)
+    lines = []
+    for sign, topic, text, mend in rows:
+        lines.append(f"{sign} {topic:{width}}  {text}")
+        if mend:
+            lines.append(f"  {'':{width}}  -> {mend}")
+    return "\n".join(lines)
+
+
+def _finding(found: Finding) -> _Row:
+    return _SIGNS[found.level], found.topic, found.text, found.mend
+
+
+def _way(way: Way) -> _Row:
+    where = f"{way.tier}, {way.destination or 'a place that it does not tell'} ({way.zone})"
+    if way.zone == "host":
+        return "!", "outside", f"{where}: {way.why}", way.mend
+    rejected = {"none": "nothing", "issues": "what was wrong", "issues+answer": "what was wrong and the answer"}
+    said = [
+        f"{'could go out' if way.open else 'nothing goes out'}, since {way.why}",
+        "masked" if way.redacted else "not masked",
+        f"of a rejected answer {rejected[way.feedback]}",
+        *(["store: false"] if way.store is False else []),
+        *([f"{way.key} is {'' if way.key_set else 'not '}set"] if way.key else []),
+    ]
+    return "!" if way.open else " ", "outside", f"{where}: {'; '.join(said)}", way.mend
+
+
+def _model(model: Fitting) -> _Row:
     from rung.store import readable
 
     what = f"tier {model.name}" if model.tier else model.name
     if model.context is None or model.bytes is None:
-        return f"{what}: {model.reason}"
-    return f"{what}: {readable(model.bytes)}, context up to {model.context:,} tokens, {model.slots} calls together"
+        return "x", "model", f"{what}: {model.reason}", model.mend
+    room = f"{readable(model.bytes)}, context up to {model.context:,} tokens, {model.slots} calls together"
+    return " ", "model", f"{what}: {room}", model.mend
+
+
+def _trial(trial: Trial) -> _Row:
+    steps = []
+    if trial.sha256 is not None and trial.hash_seconds is not None:
+        pinned = "as pinned" if trial.pinned else "which nobody pinned"
+        steps.append(f"sha256 {trial.sha256[:12]}… {pinned} ({trial.hash_seconds:.1f} s)")
+    if trial.load_seconds is not None and trial.token_seconds is not None:
+        steps += [f"loaded ({trial.load_seconds:.1f} s)", f"answered ({trial.token_seconds:.1f} s)"]
+    told = ", ".join([*steps, *([trial.problem] if trial.problem else [])])
+    return "x" if trial.problem else " ", "tried", f"tier {trial.tier}: {told}", trial.mend

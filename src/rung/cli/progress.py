@@ -22,11 +22,12 @@ class Progress:
     def show(self, event: Event) -> None:
         """Follow what happens."""
         if isinstance(event, AttemptStarted):
-            self._draw(f"{event.tier} is answering (attempt {event.number}) …")
+            self.draw(f"{event.tier} is answering (attempt {event.number}) …")
         elif isinstance(event, AttemptEnded):
-            self._draw("")
+            self.draw("")
 
-    def _draw(self, text: str) -> None:
+    def draw(self, text: str) -> None:
+        """Put another text on the line; an empty one clears it."""
         if self._shown:
             line = plain(text).replace("\n", " ")
             # overwritten with blanks and not erased by a control sequence, which not every console knows
@@ -38,4 +39,4 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._width:
-            self._draw("")
+            self.draw("")

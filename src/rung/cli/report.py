@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from rung import guard
 from rung.errors import Offline, StoreError, TierUnavailable
 from rung.types import Attempt, Outcome, Usage, Verdict, Zone
 
@@ -49,6 +50,7 @@ def _attempt(a: Attempt) -> dict[str, Any]:
         "usage": _usage(a.usage),
         "cost_usd": _number(a.cost),
         "confidence": a.confidence,
+        "consent": a.consent,
     }
 
 
@@ -109,8 +111,9 @@ def _why(a: Attempt) -> str:
         codes = [(i.code.partition("(")[0], i.path) for i in a.issues]
         where = dict.fromkeys(f"{code} at {path}" if path else code for code, path in codes)
         return f"rejected ({', '.join(where)}), {_next(a)}"
+    switches = " and ".join(guard.switches())
     mend = {
-        "beyond_reach": f"; --reach {a.zone} allows it",
+        "beyond_reach": f"; {switches} forbids more" if switches else f"; --reach {a.zone} allows it",
         "consent_refused": f'; --reach {a.zone} allows it, or consent = "always" in the tier\'s table',
         "over_budget": "; a higher --max-cost, or another budget in the configuration, allows it",
         "local_unavailable": '; paid_after = "any_failure" in the configuration allows it',

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from rung import guard
 from rung.config.config import Config
 from rung.config.document import Document, Origin, Setting, open_document, read_table
 from rung.config.places import Places
@@ -16,7 +17,6 @@ from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.trust import recorded
 from rung.engine import UNLOAD_AFTER, PaidAfter
 from rung.errors import ConfigError
-from rung.guard import offline
 from rung.limits import Budget, Money, usd
 from rung.types import Zone
 
@@ -162,7 +162,8 @@ def _reach(layers: _Layers, option: Zone | None, policy: PolicyTable, places: Pl
 
 def _held(found: Setting[Zone], policy: PolicyTable, places: Places) -> Setting[Zone]:
     found = _tighter(found, policy.reach, Origin("policy", str(places.policy)))
-    return _tighter(found, "host" if offline() else None, Origin("environment", _switch()))
+    named = guard.switches()
+    return _tighter(found, "host" if named else None, Origin("environment", " and ".join(named)))
 
 
 def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting[Zone]:
@@ -173,10 +174,6 @@ def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting
     except ConfigError as error:
         raise ConfigError(f"{origin}: {error.message}", mend=error.mend) from None
     return Setting(zone, origin) if zone < found.value else found
-
-
-def _switch() -> str:
-    return " and ".join(name for name in ("RUNG_OFFLINE", "HF_HUB_OFFLINE") if os.environ.get(name))
 
 
 def _tiers(files: Sequence[Document]) -> Setting[tuple[TierTable, ...]]:

@@ -8,14 +8,14 @@ from contextlib import ExitStack, aclosing, closing
 from os import PathLike
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from rung import deferral, engine
+from rung import deferral, engine, guard
 from rung.contract import Awaiter, Contract, Validator, compile_output, refuse_to_await
 from rung.errors import ConfigError
 from rung.ladder import bridge
 from rung.ladder.options import Settings, known
 from rung.ladder.typed import Decorator
 from rung.limits import Budget, Cancel, Deadline, Purse
-from rung.tier import Rung, Tier, Warms
+from rung.tier import Prices, Quotes, Rung, Tier, Warms
 from rung.types import Event, Finished, Hop, Message, Outcome, Redactor, Request, Sampling, Zone, messages
 
 T = TypeVar("T")
@@ -52,7 +52,8 @@ class Ladder:
             memory is short. `None` keeps all of them until one needs the room.
 
     Raises:
-        ConfigError: there is no tier, two have one name, or a setting is out of range.
+        ConfigError: there is no tier, two have one name, a setting is out of range, or money is limited and a tier that
+            may be used has no price.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Ladder:
         self._redactor = redactor
         self._paid_after: engine.PaidAfter = paid_after
         self._residency = engine.Residency((r.tier for r in self.rungs), unload_after)
+        self._demand_prices()
         self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
     def __repr__(self) -> str:
@@ -228,6 +230,25 @@ class Ladder:
             return compile_output(output)
         return self._compiled(output)
 
+    def _demand_prices(self) -> None:
+        """A tier whose cost nobody can bound would be refused at every request: better said at once.
+
+        Raises:
+            ConfigError: money is limited, and a tier within the reach has no price.
+        """
+        limited = self.budget.usd is not None or self._purse is not None
+        for rung in self.rungs:
+            tier = rung.tier
+            if not Zone.HOST < tier.zone <= self.reach or not (limited or rung.usd is not None):
+                continue
+            if not isinstance(tier, Quotes):
+                mend = "give it a quote: docs/tiers.md"
+            elif isinstance(tier, Prices) and not tier.priced:
+                mend = "set its price, { input = 0, output = 0 } where it is free"
+            else:
+                continue
+            raise ConfigError(f"tier {tier.name!r} has no price, and money is limited", mend=mend)
+
     def _start(self, prompt: Prompt, output: Any, settings: Settings) -> bridge.Start:
         """Check everything that was given, and return what begins the run."""
         plan = self._plan(prompt, output, settings)
@@ -254,7 +275,7 @@ class Ladder:
                 request=request,
                 contract=contract,
                 rungs=self.rungs,
-                reach=self.reach if request.reach is None else min(self.reach, request.reach),
+                reach=_reach(self.reach, request.reach),
                 budget=self.budget,
                 deadline=Deadline.after(min(seconds, default=None)),
                 rule=self._rule,
@@ -270,3 +291,10 @@ class Ladder:
             )
 
         return plan
+
+
+def _reach(allowed: Zone, wanted: Zone | None) -> Zone:
+    """How far a request may travel: the environment has the last word, also over tiers that don't ask it."""
+    if guard.offline():
+        return Zone.HOST
+    return allowed if wanted is None else min(allowed, wanted)

@@ -100,12 +100,14 @@ class Judge:
 
     Args:
         endpoint: who was asked.
+        proxy: through whom; `None` where the endpoint is connected to itself.
         model: as the endpoint names it.
         mend_key: what to do where the key is refused.
         paid: whether the endpoint charges, so that nothing is sent twice that may have been billed.
     """
 
     endpoint: Endpoint
+    proxy: Endpoint | None
     model: str
     mend_key: str
     paid: bool
@@ -156,18 +158,19 @@ class Judge:
 
     def _unreached(self, causes: list[BaseException]) -> Failure:
         where = str(self.endpoint)
+        peer, setting = (self.endpoint, "base_url") if self.proxy is None else (self.proxy, "proxy")
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
             mend = "set ca_bundle, or correct the scheme of base_url"
             return Failure(TierUnavailable(f"no trusted TLS connection to {where}", mend=mend), health=None)
         if any(isinstance(cause, httpx2.ProxyError) for cause in causes):
             return Failure(TierUnavailable(f"the proxy did not connect to {where}", mend="check proxy"), health="ill")
         if any(isinstance(cause, socket.gaierror) for cause in causes):
-            nameless = TierUnavailable(f"the name of {where} has no address", mend="check base_url")
+            nameless = TierUnavailable(f"the name of {peer} has no address", mend=f"check {setting}")
             return Failure(nameless, again=True, health="ill")
-        mend = f"start the server, or correct base_url = {self.endpoint.url}"
+        mend = f"start the server, or correct {setting} = {peer.url}"
         silent = any(isinstance(cause, httpx2.TimeoutException) for cause in causes)
         # a wait for a connection is long, and whoever didn't take it won't a moment later
-        nobody = TierUnavailable(f"nobody answers at {where}", mend=mend)
+        nobody = TierUnavailable(f"nobody answers at {peer}", mend=mend)
         return Failure(nobody, again=not silent, health="dead" if silent else "ill")
 
     def _status(self, error: APIStatusError) -> Failure:

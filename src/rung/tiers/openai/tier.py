@@ -51,7 +51,8 @@ class OpenAITier:
             base URL, dearest hour and no discounts. With a price, every call is sent with a cap on the answer.
         zone: how far a prompt travels, where that is further than the URL says. Can't lower it.
         leads_to: for a host name, the zone of the addresses that it may lead to; the internet by default. Nothing is
-            sent to an address elsewhere. It doesn't change how far the prompt counts as travelling.
+            sent to an address elsewhere. It doesn't change how far the prompt counts as travelling. With a proxy it is
+            about the proxy's name, since the proxy is what is connected to.
         store: `False` tells the endpoint not to keep the request; only said unasked to api.openai.com, since others may
             not know the field.
         stays_here: for a loopback endpoint, whether you vouch that it hands no prompt on.
@@ -62,7 +63,7 @@ class OpenAITier:
         max_tokens: cap on an answer where the call names none, in tokens; 2,048 for a tier with a price.
         context: what prompt and answer may take together, in tokens.
         logprobs: whether to ask for log-probabilities.
-        proxy: base URL of an HTTP proxy. Its zone counts too.
+        proxy: base URL of an HTTP proxy. Its zone counts too. One that speaks TLS itself is given by its address.
         ca_bundle: file of certificates to trust instead of the system's.
         retries: how often a request is sent again that failed for the moment. A tier with a price repeats only what
             can't have been billed.
@@ -115,7 +116,9 @@ class OpenAITier:
         charges = tariff(price, model, self._endpoint.url, where)
         if store not in (None, False):
             raise ConfigError(f"{where}: store = {store!r} would let the endpoint keep prompts", mend="say false")
-        if leads_to is not None and self._endpoint.addresses:
+        if self._proxy is not None and self._proxy.scheme == "https" and not self._proxy.addresses:
+            raise ConfigError(f"{where}: proxy is an https URL with a host name", mend="give its address, or use http")
+        if leads_to is not None and (self._proxy or self._endpoint).addresses:
             raise ConfigError(f"{where}: leads_to is for a host name", mend="leave out leads_to")
         at_openai = self._endpoint.host == _OPENAI or self._endpoint.host.endswith(f".{_OPENAI}")
         self._dialect = Dialect(
@@ -151,6 +154,7 @@ class OpenAITier:
                 raise ConfigError(f"{where}: {setting} = {value} is out of range", mend=f"give {least:g} or more")
         self._key = Secret("api_key", api_key)
         self._tariff = charges
+        self.priced = charges is not None
         self._paid = charges is not None and not charges.free
         self._context = context
         self._retries = retries
@@ -269,7 +273,7 @@ class OpenAITier:
             from rung.tiers.openai.conversation import Conversation
             from rung.tiers.openai.failures import Judge
 
-            judge = Judge(self._endpoint, self._dialect.model, self._key.mend, self._paid)
+            judge = Judge(self._endpoint, self._proxy, self._dialect.model, self._key.mend, self._paid)
             await Conversation(call, self._dialect, judge, exchange, self._retries, self._dice, emit, self._learn).run(
                 client
             )

@@ -6,12 +6,14 @@ The environment has no say: not on proxies, certificates, headers or credentials
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import ssl
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx2
 
@@ -29,8 +31,8 @@ class Transport(httpx2.AsyncBaseTransport):
 
     Args:
         endpoint: the only place that anything is sent to.
-        leads_to: the zone of the addresses that its name may lead to.
-        proxy: base URL of a proxy; it then resolves the endpoint's name.
+        leads_to: the zone of the addresses that its name may lead to, or the proxy's name where there is a proxy.
+        proxy: through whom; it then resolves the endpoint's name.
         ca_bundle: file with the certificates to trust; `None` trusts the system's.
         max_answer_bytes: longest response that is read, in bytes.
 
@@ -48,22 +50,23 @@ class Transport(httpx2.AsyncBaseTransport):
     ) -> None:
         self._endpoint = endpoint
         self._leads_to = leads_to
+        self._proxy = proxy
         self._max_answer_bytes = max_answer_bytes
-        self._through_proxy = proxy is not None
         logging.getLogger("httpcore2.http11").addFilter(_quotes_nobody)
-        self._inner = httpx2.AsyncHTTPTransport(
+        self._make = functools.partial(
+            httpx2.AsyncHTTPTransport,
             verify=_trusting(ca_bundle) if ca_bundle else True,
             trust_env=False,
-            proxy=proxy.url if proxy else None,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=15),
         )
+        self._inner: dict[str | None, httpx2.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request to the endpoint's addresses in turn, until one of them takes the connection.
+        """Send the request to the endpoint's or the proxy's addresses in turn, until one takes the connection.
 
         Raises:
             TierError: the response is coded in a way that nobody asked for.
-            TierUnavailable: the endpoint's name leads to another zone.
+            TierUnavailable: the name of the endpoint or the proxy leads to another zone.
         """
         exchange = EXCHANGE.get()
         exchange.connected = False
@@ -81,11 +84,12 @@ class Transport(httpx2.AsyncBaseTransport):
             if until is not None:
                 # all addresses share one wait, so that a dead endpoint costs one and not one each
                 extensions["timeout"] = {**waits, "connect": max(0.001, until - time.monotonic()) / left}
+            inner, target = self._route(url, address)
             try:
-                response = await self._inner.handle_async_request(
+                response = await inner.handle_async_request(
                     httpx2.Request(
                         request.method,
-                        url.copy_with(host=address),
+                        target,
                         headers=headers,
                         stream=request.stream,
                         extensions=extensions,
@@ -109,7 +113,16 @@ class Transport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._inner.aclose()
+        for inner in self._inner.values():
+            await inner.aclose()
+
+    def _route(self, url: httpx2.URL, address: str) -> tuple[httpx2.AsyncHTTPTransport, httpx2.URL]:
+        """What takes a request to `address`, and the URL that it is given."""
+        # by address, or the HTTP client would look the name up again, and go wherever that leads by then
+        proxy = None if self._proxy is None else replace(self._proxy, host=address).url
+        if proxy not in self._inner:
+            self._inner[proxy] = self._make(proxy=proxy)
+        return self._inner[proxy], url.copy_with(host=address) if proxy is None else url
 
     async def _addresses(self) -> list[str]:
         """Where to connect, in turn.
@@ -117,15 +130,15 @@ class Transport(httpx2.AsyncBaseTransport):
         A name is judged by the very addresses that are then connected to: whoever can change what it leads to can't
         have a prompt sent to another machine than the person named.
         """
-        known = self._endpoint.addresses or ((self._endpoint.host,) if self._through_proxy else ())
-        if known:
-            return list(known)
-        found = await _resolve(self._endpoint)
+        peer = self._proxy or self._endpoint
+        if peer.addresses:
+            return list(peer.addresses)
+        found = await _resolve(peer)
         allowed = [address for address in found if zone_of(address) == self._leads_to]
         if not allowed:
             zones = " and ".join(sorted({str(zone_of(address)) for address in found}))
             raise TierUnavailable(
-                f"the name of {self._endpoint} leads to the zone {zones} and not to {self._leads_to}; nothing was sent",
+                f"the name of {peer} leads to the zone {zones} and not to {self._leads_to}; nothing was sent",
                 mend=f'set leads_to = "{zones}" if that is right',
             )
         return allowed
@@ -162,8 +175,8 @@ def _trusting(ca_bundle: str) -> ssl.SSLContext:
     return context
 
 
-async def _resolve(endpoint: Endpoint) -> list[str]:
-    """The addresses of the endpoint's name.
+async def _resolve(peer: Endpoint) -> list[str]:
+    """The addresses of the name of an endpoint or a proxy.
 
     The look-up runs on a daemon thread, so that neither a cancelled call nor the end of the program waits for it.
 
@@ -180,7 +193,7 @@ async def _resolve(endpoint: Endpoint) -> list[str]:
     def look_up() -> None:
         found: list[str] | OSError
         try:
-            entries = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
             found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         except OSError as error:
             found = error

@@ -1,0 +1,25 @@
+"""What a look at this machine found, one thing at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        topic: what, in a word.
+        level: a `problem` keeps something from working, a `note` costs speed or may surprise.
+        text: what was found, in a clause.
+        mend: the command or setting that mends it; empty where nothing is to be mended.
+    """
+
+    topic: str
+    level: Level
+    text: str
+    mend: str = ""
