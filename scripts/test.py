@@ -1,7 +1,7 @@
 """Everything that has to hold: lint, types, import rules, and the test suite on real models.
 
 python3 scripts/test.py            the whole
-python3 scripts/test.py --fast     without model files
+python3 scripts/test.py --fast     without model files and without what takes long
 python3 scripts/test.py -k kill    further arguments go to pytest
 """
 
@@ -27,7 +27,7 @@ def body(arguments: list[str]) -> int:
         "ruff format": ["-m", "ruff", "format", "--check", "."],
         "mypy": ["-m", "mypy"],
         "import-linter": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
-        "pytest": ["-m", "pytest", *(["-m", "not weights"] if fast else []), *rest],
+        "pytest": ["-m", "pytest", *(["-m", "not weights and not slow"] if fast else []), *rest],
     }
     failed = []
     # benchmarks and tests alike: unbound OpenMP threads can share one core and spin for minutes

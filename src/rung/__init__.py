@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ChecksumMismatch,
         ConfigError,
         ContractError,
+        LedgerError,
         MalformedModel,
         ModelNotFound,
         Offline,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from rung.ladder import Ladder, always, never
+    from rung.ledger import Ledger
     from rung.limits import Budget, Cancel, Deadline, MemoryPurse, Price, Purse, Reservation
     from rung.redaction import redact
     from rung.tier import Quotes, Rung, Tier, Travels, Warms
@@ -68,7 +70,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = ("checks", "deferral", "errors")
-_ROOMS = ("rung.errors", "rung.limits", "rung.types", "rung.redaction", "rung.tier", "rung.ladder")
+_ROOMS = ("rung.errors", "rung.limits", "rung.types", "rung.redaction", "rung.tier", "rung.ladder", "rung.ledger")
 """Where the other names live, from the bottom up: a room imports those before it anyway, so that looking through
 them in this order loads nothing in vain."""
 
@@ -150,6 +152,8 @@ __all__ = [
     "Image",
     "Issue",
     "Ladder",
+    "Ledger",
+    "LedgerError",
     "MalformedModel",
     "MemoryPurse",
     "Message",

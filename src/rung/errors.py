@@ -9,6 +9,7 @@
     │   ├── ModelNotFound  (FileNotFoundError)
     │   ├── ChecksumMismatch
     │   └── MalformedModel
+    ├── LedgerError                      the ledger can't be read or written
     ├── TierError                        an attempt that failed; the engine turns it into an `Attempt`
     │   ├── TierUnavailable
     │   ├── TierTimeout  (TimeoutError)
@@ -103,6 +104,10 @@ class ChecksumMismatch(StoreError):
 
 class MalformedModel(StoreError):
     """A file is no model: its header is cut off, is of another format, or contradicts itself."""
+
+
+class LedgerError(RungError):
+    """The ledger's file can't be read or written, or is none of this version's."""
 
 
 class TierError(RungError):

@@ -94,6 +94,13 @@ class Travels(Protocol):
     stays_here: bool | None
 
 
+@runtime_checkable
+class Pinned(Protocol):
+    """A tier that knows which weights answer: their sha256 in hexadecimal, `None` while or where it can't tell."""
+
+    weights: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A request as it would leave this machine.

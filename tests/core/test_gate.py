@@ -267,6 +267,43 @@ def test_a_purse_that_is_empty_by_now_refuses_after_consent():
     assert (outcome.reason, outcome.attempts[0].sent) == ("over_budget", False)
 
 
+class Waiting:
+    """A purse that another process holds for a while, and its only reservation."""
+
+    def __init__(self):
+        self.asked, self.free, self.released = threading.Event(), threading.Event(), threading.Event()
+
+    def reserve(self, bound):
+        self.asked.set()
+        self.free.wait(30)
+        return self
+
+    def release(self):
+        self.released.set()
+
+
+@pytest.mark.parametrize("ends", ["deadline", "cancelled"])
+def test_a_purse_that_keeps_silent_holds_no_request_up_and_keeps_no_money(ends):
+    purse, cancel, tier = Waiting(), Cancel(), paid("Paris.")
+    if ends == "cancelled":
+        threading.Thread(target=lambda: purse.asked.wait() and cancel.set()).start()
+    ladder, began = Ladder(tier, reach=Zone.INTERNET, purse=purse), time.monotonic()
+    outcome = ladder.run(ASK, cancel=cancel, timeout=0.1 if ends == "deadline" else None)
+    assert time.monotonic() - began < 10
+    assert (outcome.reason, tier.calls) == (ends, [])
+    purse.free.set()
+    assert purse.released.wait(10)
+
+
+def test_what_certainly_costs_nothing_asks_no_purse():
+    class Broken:
+        def reserve(self, bound):
+            raise BudgetExceeded("the purse can't be read")
+
+    free = QuotingTier("free", "Paris.", zone=Zone.LAN, price=Price(0, 0))
+    assert Ladder(free, reach=Zone.LAN, purse=Broken()).run(ASK).value == "Paris."
+
+
 def test_a_token_budget_caps_the_answer():
     tier = QuotingTier("small", Reply("Paris.", usage=Usage(100, 10)), input_tokens=100)
     Ladder(tier, budget=Budget(tokens=150)).run(ASK, max_tokens=80)

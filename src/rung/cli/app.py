@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import typer
 
-from rung.cli import ask, config, doctor, models
+from rung.cli import ask, config, doctor, ledger, models
 from rung.cli.interrupt import CODE as INTERRUPTED
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
@@ -46,6 +46,7 @@ def app() -> typer.Typer:
     )
     root.add_typer(models.commands(), name="models")
     root.add_typer(config.commands(), name="config")
+    root.add_typer(ledger.commands(), name="ledger")
     return root
 
 

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rung.cli.output import Output
     from rung.ladder import Ladder
+    from rung.ledger import Ledger
     from rung.types import Outcome
 
 EXAMPLES = """\b
@@ -72,6 +73,9 @@ _Tokens = Annotated[
     int | None, typer.Option("--max-tokens", metavar="TOKENS", help="First cap on the length of an answer.")
 ]
 _System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Instructions put before the prompt.")]
+_Task = Annotated[
+    str | None, typer.Option("--task", metavar="NAME", help="What kind of request this is, for `rung ledger stats`.")
+]
 _Show = Annotated[
     bool,
     typer.Option(
@@ -104,6 +108,7 @@ def ask(
     max_cost: _Cost = None,
     max_tokens: _Tokens = None,
     system: _System = None,
+    task: _Task = None,
     show_outgoing: _Show = False,
     trace: _Trace = False,
     json: _Json = False,
@@ -134,19 +139,31 @@ def ask(
     shape = inputs.output(schema, type_, choices, regex)
     validators = inputs.validators(check or (), quoted or ())
     compile_output(shape, validators)  # a schema that is none must not hide behind a model that is missing
-    ladder = found.ladder(only=tier or (), consent=terminal())
+    ledger = found.ledger.ledger()
+    ladder = found.ladder(only=tier or (), consent=terminal(), ledger=ledger)
     if found.reach.value > Zone.HOST:
         guard.install(found.reach.value, hosts=found.hosts(ladder))
     cancel = Cancel()
     # not before: until here there is nothing to stop, and reading stdin would hold Ctrl-C up
     context.obj.interrupts.on(cancel.set)
-    settings: Any = {"validators": validators, "system": system, "max_tokens": max_tokens, "cancel": cancel}
+    settings: Any = {
+        "validators": validators,
+        "system": system,
+        "task": task,
+        "max_tokens": max_tokens,
+        "cancel": cancel,
+    }
     with ladder:
         if show_outgoing:
             outgoing.show(ladder.preview(text, shape, **settings), output)
             return 0
         outcome = _climb(ladder, text, shape, output, settings)
-    return _tell(outcome, ladder, output, trace=trace)
+    try:
+        return _tell(outcome, ladder, output, trace=trace)
+    finally:
+        # last, so that an answer doesn't wait for the disk
+        if ledger is not None:
+            _flush(ledger, outcome, output)
 
 
 def _climb(ladder: Ladder, prompt: str, shape: Any, output: Output, settings: Any) -> Outcome[Any]:
@@ -159,6 +176,17 @@ def _climb(ladder: Ladder, prompt: str, shape: Any, output: Output, settings: An
             if isinstance(event, Finished):
                 return event.outcome
     raise AssertionError("a run ends with Finished")
+
+
+def _flush(ledger: Ledger, outcome: Outcome[Any], output: Output) -> None:
+    """See that the record is on the disk. Where it can't be, the answer is none the worse for it."""
+    from rung.errors import LedgerError
+
+    try:
+        ledger.flush()
+    except LedgerError as error:
+        if str(error) not in outcome.notes:
+            output.say(f"note: {error}")
 
 
 def _tell(outcome: Outcome[Any], ladder: Ladder, output: Output, *, trace: bool) -> int:

@@ -117,6 +117,13 @@ def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
         rows.append(
             (f"budget.{key}", value if value is None or isinstance(value, int) else float(value), setting.origin)
         )
+    for name in ("money_per_day", "money_per_month"):
+        setting = getattr(config.ledger, name)
+        rows.append((f"budget.{name}", None if setting.value is None else float(setting.value), setting.origin))
+    for name in ("record", "content", "retention_days", "path"):
+        setting = getattr(config.ledger, name)
+        value = setting.value
+        rows.append((f"ledger.{name}", str(value) if name == "path" else value, setting.origin))
     for table in config.tiers.value or config.default_tiers():
         rows += [(f"tier.{table.rung.name}.{key}", value, config.tiers.origin) for key, value in _keys(table).items()]
     if config.policy.hosts is not None or config.policy.kinds is not None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rung.cli.tables import UNKNOWN, aligned
 from rung.ladder import Ladder
 from rung.tier import Travels
 from rung.types import Attempt, Outcome, Usage, Zone
-
-_GAP = "  "
-_UNKNOWN = "-"
 
 
 def table(outcome: Outcome[Any], ladder: Ladder) -> str:
@@ -31,11 +29,11 @@ def table(outcome: Outcome[Any], ladder: Ladder) -> str:
         "out": [_count(a.usage.output_tokens) for a in outcome.attempts],
     }
     if outcome.cost or any(a.cost is None for a in outcome.attempts):
-        columns["cost"] = [_UNKNOWN if a.cost is None else f"${a.cost:f}" for a in outcome.attempts]
+        columns["cost"] = [UNKNOWN if a.cost is None else f"${a.cost:f}" for a in outcome.attempts]
     if any(a.confidence is not None for a in outcome.attempts):
-        columns["confidence"] = [_UNKNOWN if a.confidence is None else f"{a.confidence:.2f}" for a in outcome.attempts]
-    rows = _aligned(columns)
-    lines = [next(rows)]
+        columns["confidence"] = [UNKNOWN if a.confidence is None else f"{a.confidence:.2f}" for a in outcome.attempts]
+    head, *rows = aligned(tuple(columns), tuple(zip(*columns.values(), strict=True)), words=4).splitlines()
+    lines = [head]
     for attempt, row in zip(outcome.attempts, rows, strict=True):
         lines += [row, *(f"     {detail}" for detail in _details(attempt))]
     return "\n".join([*lines, "", *_summary(outcome, ladder)])
@@ -81,18 +79,8 @@ def _tokens(usage: Usage) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return _UNKNOWN if value is None else f"{value:.2f}"
+    return UNKNOWN if value is None else f"{value:.2f}"
 
 
 def _count(value: int | None) -> str:
-    return _UNKNOWN if value is None else f"{value:,}"
-
-
-def _aligned(columns: dict[str, list[str]]) -> Iterator[str]:
-    """Heading and rows. Names and words begin, numbers end at the same place."""
-    widths = {head: max(len(text) for text in (head, *cells)) for head, cells in columns.items()}
-    words = ("tier", "verdict", "reason")
-    for n in range(-1, len(columns["#"])):
-        cells = [(head, head if n < 0 else column[n]) for head, column in columns.items()]
-        shown = [cell.ljust(widths[head]) if head in words else cell.rjust(widths[head]) for head, cell in cells]
-        yield _GAP.join(shown).rstrip()
+    return UNKNOWN if value is None else f"{value:,}"

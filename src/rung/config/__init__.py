@@ -9,8 +9,9 @@ Precedence: option > environment > project file > user file > default. A file th
   holds everything to this machine, whatever an option says.
 - The **policy file** only tightens too, and nothing moves it or loosens it.
 - A project file that **nobody has trusted** can't widen the reach, loosen a limit on money, name a host beyond this
-  machine, read a key, vouch that a loopback endpoint keeps a prompt, or use a kind of tier from another package
-  (which may do anything with its settings). Nor is one read that belongs to another user.
+  machine, read a key, move the ledger, turn it off or let it hold more, vouch that a loopback endpoint keeps a prompt,
+  or use a kind of tier from another package (which may do anything with its settings). Nor is one read that belongs to
+  another user.
 - **Without any tier** in any file the ladder is `smollm2-135m`, then `qwen2.5-coder-1.5b`, as far as they were pulled.
 """
 

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rung.config.consent import Consenting
 from rung.config.document import Document, Setting
+from rung.config.ledger import LedgerConfig
 from rung.config.tables import PolicyTable, RungTable, TierTable
 from rung.config.tiers import build, hosts, is_ours
 from rung.engine import Consent, PaidAfter
@@ -19,6 +20,9 @@ from rung.limits import Budget
 from rung.settings import nearest
 from rung.tier import Rung, Travels
 from rung.types import Zone
+
+if TYPE_CHECKING:
+    from rung.ledger import Ledger
 
 DEFAULT_MODELS = ("smollm2-135m", "qwen2.5-coder-1.5b")
 
@@ -35,6 +39,7 @@ class Config:
         seconds: wall time of one request; `None` sets no limit.
         tokens: of one request; `None` sets no limit.
         money: US dollars of one request; `None` sets no limit.
+        ledger: what is written down, and what all requests together may spend.
         tiers: as the files have them; empty where none has any.
         policy: what the system allows.
         policy_file: where that stands, if it does.
@@ -50,6 +55,7 @@ class Config:
     seconds: Setting[float | None]
     tokens: Setting[int | None]
     money: Setting[Decimal | None]
+    ledger: LedgerConfig
     tiers: Setting[tuple[TierTable, ...]]
     policy: PolicyTable
     policy_file: Path
@@ -62,13 +68,16 @@ class Config:
         """The project file, where there is one."""
         return next((f for f in self.files if f.origin.source == "project file"), None)
 
-    def ladder(self, *, only: Collection[str] = (), consent: Consent | None = None) -> Ladder:
+    def ladder(
+        self, *, only: Collection[str] = (), consent: Consent | None = None, ledger: Ledger | None = None
+    ) -> Ladder:
         """The ladder that the configuration describes. Loads no model and opens no connection.
 
         Args:
             only: names of the tiers to use; all of them where it is empty.
             consent: asks a person about a hop, where the reach comes from a file. Without it such a hop is refused,
                 unless its tier says `consent = "always"`.
+            ledger: records the requests and keeps the budgets; `None` makes the one that the configuration describes.
 
         Raises:
             ConfigError: a tier is unknown or wrong, or the project file is not trusted with what it asks for.
@@ -81,6 +90,7 @@ class Config:
         always, never = (
             frozenset(t.rung.name for t in tables if t.rung.consent == word) for word in ("always", "never")
         )
+        ledger = ledger or self.ledger.ledger()
         return Ladder(
             *rungs,
             reach=self.reach.value,
@@ -88,6 +98,9 @@ class Config:
             consent=Consenting(self.reach.origin.source == "option", always, never, consent),
             paid_after=self.paid_after.value,
             unload_after=self.unload_after.value,
+            # a purse refuses every tier of unknown price, so it is there only with a budget
+            purse=ledger if ledger is not None and ledger.keeps_budgets else None,
+            observers=() if ledger is None else (ledger,),
         )
 
     def hosts(self, ladder: Ladder) -> frozenset[str] | None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from rung import guard
 from rung.config.config import Config
 from rung.config.document import Document, Origin, Setting, open_document, read_table
+from rung.config.ledger import ledger_config
 from rung.config.places import Places
 from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.trust import recorded
@@ -67,6 +68,7 @@ def load(
         seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds, None),
         tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens, None),
         money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, None, looser=_more_money),
+        ledger=ledger_config(layers.pick, _more_money, policy, Origin("policy", str(places.policy))),
         tiers=_tiers(files),
         policy=policy,
         policy_file=places.policy,
@@ -205,4 +207,5 @@ def _more_money(new: Decimal | None, old: Decimal | None) -> bool:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, Decimal) else f'"{value}"'
+    # a zone is an int too, and has a name
+    return str(value) if isinstance(value, Decimal) or type(value) is int else f'"{value}"'

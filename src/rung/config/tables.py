@@ -17,17 +17,37 @@ ReachName = Literal["host", "lan", "internet"]
 
 
 class BudgetTable(Settings):
-    """`[budget]`: what one request may use.
+    """`[budget]`: what one request may use, and what all of them together may spend.
 
     Args:
         seconds: wall time of the whole request.
         tokens: prompt and answer tokens of all attempts together.
         money: US dollars of all paid attempts together.
+        money_per_day: US dollars of all requests of all processes in a day of UTC.
+        money_per_month: the same for a calendar month.
     """
 
     seconds: float | None = Field(default=None, ge=0)
     tokens: int | None = Field(default=None, ge=0)
     money: Decimal | None = Field(default=None, ge=0)
+    money_per_day: Decimal | None = Field(default=None, ge=0)
+    money_per_month: Decimal | None = Field(default=None, ge=0)
+
+
+class LedgerTable(Settings):
+    """`[ledger]`: what is written down of requests.
+
+    Args:
+        record: whether anything is.
+        content: whether prompts and answers are kept too.
+        retention_days: how long they are.
+        path: the file, absolute or beginning with `~`.
+    """
+
+    record: bool | None = None
+    content: bool | None = None
+    retention_days: int | None = Field(default=None, ge=0, le=36_500)
+    path: str | None = Field(default=None, pattern=r"^(~|/|[A-Za-z]:[\\/])")
 
 
 class FileTable(Settings):
@@ -38,7 +58,8 @@ class FileTable(Settings):
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
         redact: whether what is private is masked before it leaves the machine (`rung.redact`).
         unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
-        budget: what one request may use.
+        budget: what one request may use, and what all of them together may spend.
+        ledger: what is written down.
         tier: the tiers, smallest first.
     """
 
@@ -47,6 +68,7 @@ class FileTable(Settings):
     redact: bool | None = None
     unload_after: float | None = Field(default=None, ge=0)
     budget: BudgetTable = BudgetTable()
+    ledger: LedgerTable = LedgerTable()
     tier: tuple[dict[str, Any], ...] = ()
 
 
@@ -84,11 +106,13 @@ class PolicyTable(Settings):
         reach: the farthest that a prompt may travel.
         hosts: the only hosts beyond this machine that a tier may name.
         kinds: the only kinds of tier.
+        ledger: the most that the ledger may hold.
     """
 
     reach: ReachName | None = None
     hosts: frozenset[str] | None = None
     kinds: frozenset[str] | None = None
+    ledger: Literal["nothing", "metadata", "content"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

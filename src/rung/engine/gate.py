@@ -12,8 +12,8 @@ from rung import feedback, threads
 from rung.engine.masking import mask
 from rung.engine.plan import Plan
 from rung.engine.record import Record
-from rung.errors import BudgetExceeded, Cancelled, RungError, TierCrashed
-from rung.limits import Deadline, Reservation
+from rung.errors import BudgetExceeded, Cancelled, RungError, TierCrashed, TierTimeout
+from rung.limits import Deadline, Purse, Reservation
 from rung.tier import Rung
 from rung.types import Attempt, Call, Hop, Quote, Usage, Zone
 
@@ -74,8 +74,8 @@ def admit(plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Dea
         deadline: of the run, as consent has moved it so far.
 
     Raises:
-        TierError: the tier failed while it was asked for a quote.
-        Cancelled: the caller cancelled while somebody was asked for consent.
+        TierError: the tier failed while it was asked for a quote, or the purse didn't answer in time.
+        Cancelled: the caller cancelled while somebody was asked for consent, or the purse for money.
     """
     tier = rung.tier
     if tier.zone > plan.reach:
@@ -200,16 +200,36 @@ def _reserve(plan: Plan, rung: Rung, offer: _Offer, *, retries: bool) -> tuple[_
 
     Raises:
         BudgetExceeded: the purse holds too little for a useful answer.
+        TierTimeout: it doesn't say so before the deadline.
+        Cancelled: the caller cancelled meanwhile.
     """
-    if plan.purse is None or offer.bound is None:
+    if plan.purse is None or not offer.bound:
         return offer, None
     try:
-        return offer, plan.purse.reserve(offer.bound)
+        return offer, _set_aside(plan.purse, offer.bound, offer.call)
     except BudgetExceeded as error:
         cheaper = None if error.left is None else _capped(rung, offer, error.left, retries=retries)
         if cheaper is None or cheaper.bound is None:
             raise
-        return cheaper, plan.purse.reserve(cheaper.bound)
+        return cheaper, _set_aside(plan.purse, cheaper.bound, offer.call)
+
+
+def _set_aside(purse: Purse, bound: Decimal, call: Call) -> Reservation:
+    """A reservation. A purse that processes share may have to wait for one of them, but no longer than the request."""
+    awaited = True
+
+    def reserve() -> Reservation:
+        reservation = purse.reserve(bound)
+        if not awaited:
+            reservation.release()
+        return reservation
+
+    try:
+        return threads.run(reserve, call.deadline, call.cancel)
+    except threads.Abandoned:
+        raise TierTimeout("the deadline passed before the purse had answered", billed="no") from None
+    finally:
+        awaited = False
 
 
 def _capped(rung: Rung, offer: _Offer, limit: Decimal, *, retries: bool) -> _Offer | None:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from rung.deferral import Decision, Situation
 from rung.engine import gate
 from rung.engine.answer import Answer
-from rung.engine.plan import Plan
+from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
 from rung.errors import (
     Cancelled,
     ContractError,
+    LedgerError,
     Offline,
     RungError,
     StoreError,
@@ -69,8 +70,7 @@ def run(plan: Plan) -> Generator[Event, None, None]:
                 try:
                     observer(event)
                 except Exception as error:  # noqa: BLE001  whoever watches must not break what is watched
-                    name = getattr(observer, "__name__", type(observer).__name__)
-                    note = f"the observer {name} raised {type(error).__name__}"
+                    note = _complaint(observer, error)
                     failed += [note] if note not in failed else []
             if isinstance(event, Finished) and failed:
                 event = replace(event, outcome=replace(event.outcome, notes=(*event.outcome.notes, *failed)))
@@ -78,6 +78,13 @@ def run(plan: Plan) -> Generator[Event, None, None]:
     finally:
         forget()
         cancel.set()
+
+
+def _complaint(observer: Observer, error: Exception) -> str:
+    """What to say of an observer that raised. Its message is left out, because nobody knows what it quotes."""
+    if isinstance(error, LedgerError):  # ours: names a file and what is wrong with it, and nothing that it saw
+        return str(error)
+    return f"the observer {getattr(observer, '__name__', type(observer).__name__)} raised {type(error).__name__}"
 
 
 class _Run:
@@ -139,7 +146,8 @@ class _Run:
     def _blank(self, rung: Rung) -> Attempt:
         tier = rung.tier
         stays = getattr(tier, "stays_here", tier.zone == Zone.HOST)
-        return Attempt(len(self._record.attempts) + 1, tier.name, tier.zone, stays_here=stays)
+        destination = getattr(tier, "destination", None)
+        return Attempt(len(self._record.attempts) + 1, tier.name, tier.zone, stays_here=stays, destination=destination)
 
     def _stream(self, attempt: Attempt, rung: Rung, admitted: gate.Admitted) -> Generator[Event, None, Attempt]:
         """The attempt with what the tier gave or raised, its money settled."""
@@ -177,6 +185,8 @@ class _Run:
             quote=admitted.quote,
             consent=admitted.consent,
             sent=True,
+            prompt_bytes=sum(m.size for m in admitted.call.messages),
+            weights=getattr(rung.tier, "weights", None),
             error=error,
             candidate=None if error else answer.candidate(self._plan.contract, admitted.restore),
             ttft=answer.ttft,

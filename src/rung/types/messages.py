@@ -98,6 +98,13 @@ class Message:
             return self.content
         return "".join(part.text for part in self.content if isinstance(part, Text))
 
+    @property
+    def size(self) -> int:
+        """Bytes of its texts, in UTF-8, and of its pictures."""
+        texts = (self.text, *(call.arguments for call in self.tool_calls))
+        pictures = () if isinstance(self.content, str) else (p.data for p in self.content if isinstance(p, Image))
+        return sum(len(text.encode("utf-8", "replace")) for text in texts) + sum(map(len, pictures))
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:

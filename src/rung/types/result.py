@@ -121,6 +121,9 @@ class Attempt:
         consent: who allowed the hop beyond the machine.
         sent: whether the prompt was handed to the tier.
         stays_here: whether what the tier was handed is known to stay on this machine; `None` for a loopback endpoint.
+        destination: host and port that the prompt would go to, where the tier names one.
+        prompt_bytes: of the texts and pictures that were handed to the tier; `None` where nothing was.
+        weights: sha256 of the weights that answered, in hexadecimal, where the tier can tell.
         notes: sentences for the trace.
     """
 
@@ -143,6 +146,9 @@ class Attempt:
     consent: str | None = None
     sent: bool = False
     stays_here: bool | None = True
+    destination: str | None = None
+    prompt_bytes: int | None = None
+    weights: str | None = None
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property

@@ -77,6 +77,8 @@ class LlamaTier:
     zone: Zone = Zone.HOST
     destination: str = "this machine"
     stays_here: bool | None = True
+    weights: str | None = None
+    """sha256 of the weights that were loaded last, where the store pins it."""
 
     def __init__(
         self,
@@ -305,6 +307,7 @@ class LlamaTier:
             raise TierUnavailable(error.message, mend=error.mend) from error
         except UnicodeEncodeError:
             raise TierUnavailable(f"the path of tier {self.name!r}'s model is not UTF-8", mend="rename it") from None
+        self.weights = file.sha256
         return file
 
     def _template(self) -> str | None:

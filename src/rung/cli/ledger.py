@@ -1,0 +1,250 @@
+"""`rung ledger`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rung.cli.output import Output
+    from rung.config.ledger import LedgerConfig
+    from rung.ledger import LedgerFile, RequestRecord
+
+_DAY = 86_400
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Use the ledger of this configuration and no other.")
+]
+_Task = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only requests of this task.")]
+_Days = Annotated[
+    float | None, typer.Option("--days", metavar="DAYS", min=0, help="Only requests of the last so many days.")
+]
+
+
+def commands() -> typer.Typer:
+    """The group of commands."""
+    group = typer.Typer(rich_markup_mode=None, epilog="Example: rung ledger list --left")
+    group.callback()(_ledger)
+    for function, name, says, example in (
+        (list_, "list", "List requests.", "rung ledger list --left"),
+        (show, "show", "Tell everything about a request.", "rung ledger show 01m85f6n"),
+        (stats, "stats", "Add up tiers, tasks and money.", "rung ledger stats --days 30"),
+        (export, "export", "Print requests as JSON lines.", "rung ledger export --format chat > tune.jsonl"),
+        (purge, "purge", "Forget requests.", "rung ledger purge --older-than 90"),
+    ):
+        command: Callable[..., int | None] = function
+        group.command(name, short_help=says, epilog=f"Example: {example}")(command)
+    return group
+
+
+def _ledger() -> None:
+    """See what was asked, what answered, what left this machine and what it cost. RUNG_LEDGER says where that lies."""
+
+
+def list_(
+    context: typer.Context,
+    task: _Task = None,
+    days: _Days = None,
+    left: Annotated[bool, typer.Option("--left", help="Only requests that left this machine, or may have.")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = 20,
+    json: _Json = False,
+    config: _Config = None,
+) -> None:
+    """List requests, the latest first."""
+    from rung.cli import receipts
+    from rung.ledger import as_object, requests
+
+    with _opened(config) as (_, file):
+        found = requests(file, limit=limit, task=task, since=_since(days), left_machine=left) if file else []
+    output: Output = context.obj.output
+    if output.json:
+        output.object({"status": "ok", "requests": [as_object(r) for r in found]})
+    elif found:
+        output.answer(receipts.listing(found))
+    else:
+        output.say("no request is recorded" if not (task or days or left) else "no such request is recorded")
+
+
+def show(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="[ID]", help="The request, or how its ID begins; the latest where none is named.")
+    ] = "",
+    json: _Json = False,
+    config: _Config = None,
+) -> None:
+    """Tell what was tried, why, and, where the request left this machine, who allowed it and what was sent."""
+    from rung.cli import receipts
+    from rung.ledger import as_object
+
+    with _opened(config) as (_, file):
+        record = _one(file, name)
+    output: Output = context.obj.output
+    if output.json:
+        output.object({"status": "ok", "why_it_left": receipts.why_it_left(record), "request": as_object(record)})
+    else:
+        output.answer(receipts.receipt(record))
+
+
+def stats(context: typer.Context, days: _Days = None, json: _Json = False, config: _Config = None) -> None:
+    """Add up, per task and tier, how often an answer was accepted or sent up, how long it took and what it cost."""
+    from rung.cli import sums
+    from rung.ledger import spending, statistics
+    from rung.ledger.spending import Budgets
+
+    output: Output = context.obj.output
+    with _opened(config) as (settings, file):
+        if file is None:
+            if output.json:
+                output.object({"status": "ok", "statistics": None, "budgets": []})
+            else:
+                output.say("no request is recorded")
+            return
+        budgets = Budgets(settings.money_per_day.value, settings.money_per_month.value)
+        with file.snapshot() as connection:
+            spans = spending(connection, budgets, time.time())
+        found = statistics(file, _since(days) or 0)
+    if output.json:
+        output.object({"status": "ok", **sums.as_object(found, spans)})
+    else:
+        output.answer(sums.told(found, spans))
+
+
+def export(
+    context: typer.Context,
+    format_: Annotated[
+        Literal["jsonl", "chat"],
+        typer.Option(
+            "--format",
+            help="jsonl: everything that is held. chat: conversations to fine-tune a smaller tier with, made of "
+            "accepted answers to prompts that it failed.",
+        ),
+    ] = "jsonl",
+    task: _Task = None,
+    days: _Days = None,
+    json: _Json = False,
+    config: _Config = None,
+) -> None:
+    """Print requests to stdout, one JSON object a line, the oldest first."""
+    import json as jsons
+
+    from rung.errors import LedgerError
+    from rung.ledger import as_object, chats, content_held, requests
+
+    with _opened(config) as (_, file):
+        if format_ == "chat" and (file is None or not content_held(file)):
+            raise LedgerError(
+                "the ledger holds no prompts and answers",
+                mend="set content = true under [ledger] in rung.toml; from then on they are kept",
+            )
+        found = requests(file, task=task, since=_since(days))[::-1] if file else []
+    rows = list(chats(found)) if format_ == "chat" else [as_object(r) for r in found]
+    output: Output = context.obj.output
+    if output.json:
+        output.object({"status": "ok", "format": format_, "rows": rows})
+        return
+    if rows:
+        output.answer("\n".join(jsons.dumps(row, ensure_ascii=False) for row in rows))
+    if format_ == "chat":
+        output.say(f"{len(rows)} of {len(found)} requests were answered by a tier above one that failed")
+
+
+def purge(
+    context: typer.Context,
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", metavar="DAYS", min=0, help="Only what began more than so many days ago."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Whatever its age.")] = False,
+    content: Annotated[
+        bool, typer.Option("--content", help="Only prompts and answers; the rest of the record stays.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    json: _Json = False,
+    config: _Config = None,
+) -> int:
+    """Forget requests, or only their prompts and answers. The sums that this month's budgets count stay."""
+    from rung.errors import ConfigError
+    from rung.ledger.purging import Purged
+    from rung.ledger.purging import purge as forget
+
+    if (older_than is not None) == everything:
+        raise ConfigError("what to purge is not said", mend="give either --older-than DAYS or --all")
+    output: Output = context.obj.output
+    with _opened(config) as (_, file):
+        if file is None:
+            gone = Purged(0, 0)
+        else:
+            what = "the prompts and answers of " if content else ""
+            age = "every request" if older_than is None else f"the requests of more than {older_than:g} days ago"
+            if not yes and not _agreed(output, f"Forget {what}{age} in {file.path}? [y]es, [n]o: "):
+                output.say("nothing was purged")
+                return 1
+            gone = forget(file, time.time(), older_than_days=older_than or 0, content_only=content)
+    if output.json:
+        output.object({"status": "ok", "requests": gone.requests, "contents": gone.contents})
+    else:
+        output.say(f"forgot {gone.requests:,} requests, and the prompts and answers of {gone.contents:,}")
+    return 0
+
+
+@contextmanager
+def _opened(config: Path | None) -> Iterator[tuple[LedgerConfig, LedgerFile | None]]:
+    """The ledger's settings and its file, what has expired deleted; `None` where there is none yet."""
+    from rung import guard
+    from rung.config import load
+    from rung.errors import LedgerError
+    from rung.ledger import LedgerFile
+    from rung.ledger.purging import expire
+    from rung.types import Zone
+
+    guard.install(Zone.HOST)
+    settings = load(config).ledger
+    if not settings.path.value.exists():
+        yield settings, None
+        return
+    with LedgerFile(settings.path.value) as file:
+        # who may only read, may read; a file that is worse than that says so when it is read
+        with suppress(LedgerError), file.transaction() as connection:
+            expire(connection, time.time())
+        yield settings, file
+
+
+def _since(days: float | None) -> int | None:
+    return None if days is None else int((time.time() - days * _DAY) * 1000)
+
+
+def _one(file: LedgerFile | None, name: str) -> RequestRecord:
+    """The request of that name, or whose name begins so; the latest where none is given."""
+    from rung.errors import ConfigError
+    from rung.ledger import find, requests
+
+    found = [] if file is None else find(file, name) if name else requests(file, limit=1)
+    if not found:
+        said = f"no recorded request's ID begins with {name!r}" if name else "no request is recorded"
+        raise ConfigError(said, mend="see `rung ledger list`")
+    if len(found) > 1:
+        raise ConfigError(f"several IDs begin with {name!r}: {', '.join(r.id for r in found)}", mend="give more of it")
+    return found[0]
+
+
+def _agreed(output: Output, question: str) -> bool:
+    """Whether the person at the terminal says yes.
+
+    Raises:
+        ConfigError: nobody is there to be asked.
+    """
+    from rung.cli.output import is_terminal, write
+    from rung.errors import ConfigError
+
+    if output.json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        raise ConfigError("nobody is at a terminal to be asked", mend="add --yes")
+    write(question)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

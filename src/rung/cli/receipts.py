@@ -1,0 +1,126 @@
+"""What the ledger holds of a request, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rung.cli.tables import UNKNOWN, aligned, money
+
+if TYPE_CHECKING:
+    from rung.ledger import AttemptRecord, RequestRecord
+
+_LEFT = {True: "yes", False: "no", None: "unknown"}
+
+
+def listing(records: Sequence[RequestRecord]) -> str:
+    """Requests, one on a line."""
+    heads = ("id", "began (UTC)", "task", "answered by", "reason", "left", "attempts", "seconds", "cost")
+    rows = [
+        (
+            r.id,
+            _when(r),
+            r.task or UNKNOWN,
+            r.tier or "nobody",
+            r.reason,
+            _LEFT[r.left_machine],
+            str(len(r.attempts)),
+            f"{r.seconds:.2f}",
+            money(r.cost),
+        )
+        for r in records
+    ]
+    return aligned(heads, rows, words=6)
+
+
+def receipt(record: RequestRecord) -> str:
+    """Everything about one request."""
+    task = f", task {record.task}" if record.task else ""
+    vouched = f", checked by {', '.join(record.checked_by)}" if record.checked_by else ""
+    answered = f"accepted: {record.tier}{vouched}" if record.accepted else f"accepted: none ({record.reason})"
+    return "\n".join(
+        [
+            f"{record.id}, began {_when(record)} UTC{task}",
+            answered,
+            f"in all: {record.seconds:.2f} s, cost {money(record.cost)}",
+            f"left this machine: {_LEFT[record.left_machine]}",
+            *(f"  {line}" for line in why_it_left(record)),
+            "",
+            _attempts(record),
+            *(line for a in record.attempts for line in _details(a)),
+        ]
+    )
+
+
+def why_it_left(record: RequestRecord) -> list[str]:
+    """Why a request left this machine, in sentences; none where it stayed."""
+    hops = [a for a in record.attempts if a.sent and a.stays_here is not True]
+    return [sentence for hop in hops for sentence in _hop(hop, record.attempts)]
+
+
+def _hop(hop: AttemptRecord, attempts: tuple[AttemptRecord, ...]) -> Iterator[str]:
+    place = f"{hop.destination} ({hop.zone})" if hop.destination else f"the zone {hop.zone}"
+    what = "the prompt" if hop.prompt_bytes is None else f"a prompt of {hop.prompt_bytes:,} bytes"
+    yield f"attempt {hop.number}, tier {hop.tier}, sent {what} to {place}"
+    if hop.stays_here is None:
+        yield "whether the endpoint passed them on to another machine is not known"
+    before = Counter(_failed(a) for a in attempts if a.number < hop.number and a.tier != hop.tier)
+    yield from (f"before it, {said}" + (f" ({times} times)" if times > 1 else "") for said, times in before.items())
+    if not before:
+        yield "no tier stands before it"
+    if hop.constraint is None:
+        yield f"it gave no answer: {hop.reason}"
+    if hop.consent:
+        yield f"it was allowed by {hop.consent}"
+    bound = f", and could have cost {money(hop.bound)}" if hop.bound is not None else ""
+    yield f"it cost {'an unknown amount' if hop.cost is None else money(hop.cost)}{bound}"
+
+
+def _failed(a: AttemptRecord) -> str:
+    """What became of an attempt, in a clause."""
+    if a.issues:
+        return f"{a.tier}'s answer failed {_issues(a)}"
+    return f"{a.tier} gave no answer that would do: {a.reason}"
+
+
+def _issues(a: AttemptRecord) -> str:
+    return ", ".join(f"{code} at {path}" if path else code for code, path in a.issues)
+
+
+def _attempts(record: RequestRecord) -> str:
+    heads = ("#", "tier", "verdict", "reason", "TTFT", "seconds", "tokens in", "out", "confidence", "cost")
+    rows = [
+        (
+            str(a.number),
+            a.tier,
+            a.verdict or UNKNOWN,
+            a.reason,
+            _number(a.ttft),
+            _number(a.seconds if a.sent else None),
+            UNKNOWN if a.input_tokens is None else f"{a.input_tokens:,}",
+            UNKNOWN if a.output_tokens is None else f"{a.output_tokens:,}",
+            _number(a.confidence),
+            money(a.cost) if a.sent else UNKNOWN,
+        )
+        for a in record.attempts
+    ]
+    return aligned(heads, rows, words=4)
+
+
+def _details(a: AttemptRecord) -> Iterator[str]:
+    facts = [f"model {a.model}"] if a.model else []
+    facts += [f"weights sha256 {a.weights}"] if a.weights else []
+    facts += [f"loading took {a.load_seconds:.1f} s"] if a.load_seconds >= 0.05 else []
+    facts += [f"failed {_issues(a)}"] if a.issues else []
+    if facts:
+        yield f"  {a.number}: {'; '.join(facts)}"
+
+
+def _when(record: RequestRecord) -> str:
+    return f"{datetime.fromtimestamp(record.at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}"

@@ -1,0 +1,106 @@
+"""What the ledger adds up to, for a person and for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rung.cli.tables import UNKNOWN, aligned, money
+from rung.ledger.statistics import METHOD
+
+if TYPE_CHECKING:
+    from rung.ledger import Savings, Spending, Statistics, TierStatistics
+
+
+def as_object(found: Statistics, spans: Iterable[Spending]) -> dict[str, Any]:
+    """The object of `--json`."""
+    savings = found.savings
+    return {
+        "statistics": {
+            "requests": found.requests,
+            "accepted": found.accepted,
+            "left_machine": found.left_machine,
+            "cost_usd": float(found.cost),
+            "cost_unknown": found.cost_unknown,
+            "tiers": [_tier(t) for t in found.tiers],
+            "savings": {
+                "measured": {"usd": float(savings.measured), "requests": savings.measured_requests},
+                "imputed": {"usd": float(savings.imputed), "requests": savings.imputed_requests, "method": METHOD},
+                "unknown": {"requests": savings.unknown_requests},
+            },
+        },
+        "budgets": [
+            {
+                "span": s.span,
+                "spent_usd": float(s.spent),
+                "reserved_usd": float(s.reserved),
+                "open": s.open,
+                "limit_usd": None if s.limit is None else float(s.limit),
+            }
+            for s in spans
+        ],
+    }
+
+
+def told(found: Statistics, spans: Iterable[Spending]) -> str:
+    """The same for a person."""
+    unknown = f" and that of {found.cost_unknown:,} unknown" if found.cost_unknown else ""
+    head = (
+        f"{found.requests:,} requests, {found.accepted:,} answered, {found.left_machine:,} left this machine, "
+        f"cost {money(found.cost)}{unknown}"
+    )
+    lines = [head, "", *([_tiers(found.tiers), ""] if found.tiers else []), *_savings(found.savings)]
+    budgets = [_budget(s) for s in spans if s.limit is not None or s.spent or s.reserved]
+    return "\n".join([*lines, *budgets])
+
+
+def _tier(t: TierStatistics) -> dict[str, Any]:
+    return {
+        "task": t.task,
+        "tier": t.tier,
+        "requests": t.requests,
+        "attempts": t.attempts,
+        "accepted": t.accepted,
+        "escalated": t.escalated,
+        "failed": t.failed,
+        "acceptance_rate": t.acceptance_rate,
+        "escalation_rate": t.escalation_rate,
+        "seconds": t.seconds,
+        "cost_usd": float(t.cost),
+        "cost_unknown": t.cost_unknown,
+    }
+
+
+def _tiers(tiers: Iterable[TierStatistics]) -> str:
+    heads = ("task", "tier", "requests", "accepted", "sent up", "broke", "attempts", "seconds each", "cost")
+    rows = [
+        (
+            t.task or UNKNOWN,
+            t.tier,
+            f"{t.requests:,}",
+            f"{t.acceptance_rate:.0%}",
+            f"{t.escalation_rate:.0%}",
+            f"{t.failed:,}",
+            f"{t.attempts:,}",
+            f"{t.seconds / t.attempts:.2f}",
+            money(t.cost) + (f" + {t.cost_unknown:,} unknown" if t.cost_unknown else ""),
+        )
+        for t in tiers
+    ]
+    return aligned(heads, rows, words=2)
+
+
+def _savings(s: Savings) -> Iterator[str]:
+    yield "saved by answers that cost nothing:"
+    yield f"  measured: {money(s.measured)} ({s.measured_requests:,} requests; a paid tier answered the same prompt)"
+    yield f"  imputed: {money(s.imputed)} ({s.imputed_requests:,} requests)"
+    if s.imputed_requests:
+        yield f"    {METHOD}"
+    yield f"  unknown: {s.unknown_requests:,} requests with nothing to compare to"
+
+
+def _budget(s: Spending) -> str:
+    limit = "" if s.limit is None else f" of {money(s.limit)}"
+    held = f", {money(s.reserved)} reserved by {s.open:,} calls without an end" if s.open else ""
+    left = "" if s.left is None else f", {money(s.left)} left"
+    return f"this {s.span} (UTC): {money(s.spent)}{limit} spent{held}{left}"

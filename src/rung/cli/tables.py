@@ -1,0 +1,33 @@
+"""Aligned columns, for a terminal and as readable in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+UNKNOWN = "-"
+
+
+def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """A table.
+
+    Args:
+        heads: of the columns.
+        rows: of cells.
+        words: how many columns, from the left, hold words; the others hold numbers, which end at the same place.
+    """
+    widths = [max(len(row[n]) for row in (heads, *rows)) for n in range(len(heads))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if n < words else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (heads, *rows)
+    )
+
+
+def money(amount: Decimal | None) -> str:
+    """US dollars, to a cent's hundredth where that loses nothing."""
+    if amount is None:
+        return "unknown"
+    return f"${amount:f}" if amount % Decimal("0.01") else f"${amount:.2f}"

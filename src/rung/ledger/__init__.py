@@ -1,0 +1,36 @@
+"""The ledger: what happened and what it cost, in one SQLite file that several processes share.
+
+A `Ledger` is an observer, which records every request, and a `Purse`, which keeps budgets per day and month. Prompts
+and answers are in it only where `content` is turned on. Money is held in whole pico-dollars: a token of a price with up
+to six decimals per million is a whole number of them, so that sums in SQL are exact.
+"""
+
+from rung.ledger.exporting import as_object, chats
+from rung.ledger.file import LedgerFile
+from rung.ledger.ledger import Ledger
+from rung.ledger.place import user_ledger
+from rung.ledger.purging import content_held, purge
+from rung.ledger.reading import find, requests
+from rung.ledger.records import AttemptRecord, RequestRecord
+from rung.ledger.spending import Spending, spending
+from rung.ledger.statistics import Savings, Statistics, TierStatistics, statistics
+
+__all__ = [
+    "AttemptRecord",
+    "Ledger",
+    "LedgerFile",
+    "RequestRecord",
+    "Savings",
+    "Spending",
+    "Statistics",
+    "TierStatistics",
+    "as_object",
+    "chats",
+    "content_held",
+    "find",
+    "purge",
+    "requests",
+    "spending",
+    "statistics",
+    "user_ledger",
+]

@@ -1,0 +1,177 @@
+"""The ledger's file, and what becomes of SQLite's refusals."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from rung.errors import LedgerError
+from rung.ledger.schema import prepare
+
+WAIT = 5.0
+"""Seconds to wait for another process that writes."""
+
+_ELSEWHERE = "set RUNG_LEDGER to a file that can be written, or to off"
+_REFUSALS = {
+    sqlite3.SQLITE_BUSY: ("is held by another process", "try again"),
+    sqlite3.SQLITE_LOCKED: ("is held by another process", "try again"),
+    sqlite3.SQLITE_FULL: ("can't be written: no space left", "free some space"),
+    sqlite3.SQLITE_READONLY: ("can't be written", _ELSEWHERE),
+    sqlite3.SQLITE_CANTOPEN: ("can't be opened", _ELSEWHERE),
+    sqlite3.SQLITE_PERM: ("can't be opened", _ELSEWHERE),
+    sqlite3.SQLITE_IOERR: ("can't be written: the disk refuses, or is full", "free some space, or see to the disk"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away: a new one begins, and its budgets with nothing spent"),
+    sqlite3.SQLITE_NOTADB: ("is no ledger", "move it away: a new one begins, and its budgets with nothing spent"),
+}
+
+
+class LedgerFile:
+    """A ledger's file. It is opened, and made where there is none, when it is first used.
+
+    The threads of a process take turns with one connection. Around a fork it is closed, because SQLite's must not be
+    carried over. Whoever is done with it closes it: SQLite tidies its log away with the last connection.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._turn = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write, all or nothing, alone among all processes from the first look on.
+
+        Raises:
+            LedgerError: the file can't be read or written.
+        """
+        with self._held("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Read what was there at one instant.
+
+        Raises:
+            LedgerError: the file can't be read.
+        """
+        with self._held("BEGIN") as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connection; a later use opens another."""
+        with self._turn:
+            self._close()
+
+    def compact(self) -> None:
+        """Give back the space of what was deleted, in the file and in its log.
+
+        Raises:
+            LedgerError: another process is using the file, or it can't be written.
+        """
+        with self._turn, refusals(self.path):
+            connection = self._open()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def before_fork(self) -> None:
+        """Finish what is being written and close the connection, until `after_fork`."""
+        self._turn.acquire()
+        self._close()
+
+    def after_fork(self) -> None:
+        """Go on, in the parent or in the child."""
+        self._turn.release()
+
+    @contextmanager
+    def _held(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._turn, refusals(self.path):
+            connection = self._open()
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def _open(self) -> sqlite3.Connection:
+        # a file that was moved away under a running process must not go on counting a budget of its own
+        if self._connection is not None and self._identity != _identity(self.path):
+            self._close()
+        if self._connection is None:
+            self._connection = _connect(self.path)
+            self._identity = _identity(self.path)
+        return self._connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system refuse into a `LedgerError` that says what to do.
+
+    Args:
+        path: of the ledger.
+
+    Raises:
+        LedgerError: instead of `sqlite3.Error` and `OSError`.
+    """
+    try:
+        yield
+    except LedgerError as error:
+        raise LedgerError(f"the ledger {path} can't be used: {error.message}", mend=error.mend) from None
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise LedgerError(f"the ledger {path} can't be opened: {reason}", mend=_ELSEWHERE) from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        said, mend = _REFUSALS.get(code, (f"can't be used: {getattr(error, 'sqlite_errorname', 'misused')}", ""))
+        raise LedgerError(f"the ledger {path} {said}", mend=mend) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(path)
+    connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        prepare(connection, WAIT)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make(path: Path) -> None:
+    """A new ledger for this user's eyes alone; its log takes the mode over."""
+    # Only where there is none: closing a file drops every lock that this process has on it, those of SQLite included.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,177 @@
+"""`Ledger`: an observer that records, and a purse that keeps budgets."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Self
+
+from rung.errors import ConfigError, LedgerError
+from rung.ledger import rows
+from rung.ledger.file import LedgerFile
+from rung.ledger.place import user_ledger
+from rung.ledger.purging import expire
+from rung.ledger.recorder import Recorder
+from rung.ledger.records import record
+from rung.ledger.spending import Budgets, Held, Reservations
+from rung.limits import Money, usd
+from rung.types import AttemptStarted, Event, Finished
+
+_LOOK_EVERY = 3600.0
+"""Seconds between two looks for content whose time is over."""
+
+
+class Ledger:
+    """Records every request in a file that several processes share, and keeps their budgets. Making one does no I/O.
+
+    As an observer (`Ladder(observers=[ledger])`) it costs the caller far less than a millisecond: a thread writes. A
+    request whose record can't be written goes on, and says so in its outcome's notes. A process that is killed loses at
+    most the records of its last moments.
+
+    As a purse (`Ladder(purse=ledger)`) it refuses what it can't write down: a budget never fails open. Reservations and
+    settlements are on the disk when the call returns, so a killed process leaves its reservation counted.
+
+    Safe from any thread, and across forks. What is still unwritten at the interpreter's end is written then.
+
+    Args:
+        path: the file; `None` is the user's own (`RUNG_LEDGER`, else among the user's data). Not on a network share,
+            which SQLite's write-ahead log can't use.
+        records: whether requests are recorded; without it only budgets are kept.
+        content: whether prompts and answers are kept too.
+        retention_days: how long they are.
+        per_day: US dollars that all processes with this file may spend in a day of UTC.
+        per_month: the same for a calendar month.
+        clock: seconds since 1970.
+
+    Raises:
+        ConfigError: a limit is no amount of money, or the retention is no number of days.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        records: bool = True,
+        content: bool = False,
+        retention_days: int = 30,
+        per_day: Money | None = None,
+        per_month: Money | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not 0 <= retention_days <= 36_500:
+            raise ConfigError(f"retention_days = {retention_days} is out of range", mend="give 0 to 36,500")
+        self.budgets = Budgets(
+            None if per_day is None else usd(per_day, "per_day"),
+            None if per_month is None else usd(per_month, "per_month"),
+        )
+        self._file = LedgerFile(user_ledger() if path is None else Path(path).expanduser().absolute())
+        self._recorder = Recorder(self._file)
+        self._reservations = Reservations(self._file, self._recorder, self.budgets, clock)
+        self._records = records
+        self._content = content
+        self._retention_days = retention_days
+        self._clock = clock
+        self._looked: float | None = None
+        _tie_to_process(self._file, self._recorder)
+
+    def __repr__(self) -> str:
+        return f"Ledger({str(self._file.path)!r})"
+
+    @property
+    def keeps_budgets(self) -> bool:
+        """Whether there is any budget to keep."""
+        return self.budgets != Budgets()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def __call__(self, event: Event) -> None:
+        """Record a request when it is over. The file is opened, by the thread, when one begins.
+
+        Raises:
+            LedgerError: the file can't be written. The record waits, and is tried again with the next.
+        """
+        if not self._records or not isinstance(event, AttemptStarted | Finished):
+            return
+        now = self._clock()
+        if self._looked is None or abs(now - self._looked) > _LOOK_EVERY:
+            self._looked = now
+            with suppress(LedgerError):  # it is raised again for the request's own entry
+                self._recorder.put(functools.partial(expire, now=now))
+        if isinstance(event, Finished):
+            kept = record(event, now, content=self._content)
+            self._recorder.put(functools.partial(rows.write, record=kept, retention_days=self._retention_days))
+
+    def reserve(self, bound: Decimal) -> Held:
+        """Set `bound` US dollars aside, atomically among all processes. Waits for others at most 5 s.
+
+        Raises:
+            BudgetExceeded: there is not enough left, or the ledger can't be written.
+        """
+        return self._reservations.reserve(bound)
+
+    def flush(self) -> None:
+        """Write what isn't written yet.
+
+        Raises:
+            LedgerError: the file can't be written.
+        """
+        self._recorder.flush()
+
+    def close(self) -> None:
+        """Write what can be written and close the file. A later use opens it again."""
+        _end(self._file, self._recorder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _end(file: LedgerFile, recorder: Recorder) -> None:
+    with suppress(LedgerError):
+        recorder.flush()
+    file.close()
+
+
+def _tie_to_process(file: LedgerFile, recorder: Recorder) -> None:
+    """See that what waits is written at the interpreter's end, and that nothing of SQLite crosses a fork."""
+    # Not a finalizer, which would run in whatever thread collects garbage and wait there for locks that it may hold.
+    # Hooks can't be taken back, so they must not keep the ledger alive.
+    files, recorders = weakref.ref(file), weakref.ref(recorder)
+    held: list[LedgerFile] = []
+
+    def at_exit() -> None:
+        file, recorder = files(), recorders()
+        if file is not None and recorder is not None:
+            _end(file, recorder)
+
+    def before() -> None:
+        file = files()
+        if file is not None:
+            file.before_fork()
+            held.append(file)
+
+    def after() -> None:
+        if held:
+            held.pop().after_fork()
+
+    def in_child() -> None:
+        recorder = recorders()
+        if recorder is not None:
+            recorder.forget()
+        after()
+
+    atexit.register(at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=after, after_in_child=in_child)

@@ -1,0 +1,74 @@
+"""Forgetting. What is deleted is overwritten, in the file and in its log."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rung.errors import LedgerError
+from rung.ledger.file import LedgerFile
+from rung.ledger.spending import month_begins
+
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What was forgotten.
+
+    Args:
+        requests: how many, with their attempts; 0 where only content was purged.
+        contents: of how many requests prompt and answers were deleted.
+    """
+
+    requests: int
+    contents: int
+
+
+def expire(connection: sqlite3.Connection, now: float) -> int:
+    """Delete the prompts and answers whose time is over; of how many requests.
+
+    Args:
+        connection: within a transaction.
+        now: seconds since 1970.
+    """
+    return connection.execute("DELETE FROM prompts WHERE expires <= ?", (int(now * 1000),)).rowcount
+
+
+def purge(file: LedgerFile, now: float, *, older_than_days: float = 0, content_only: bool = False) -> Purged:
+    """Forget requests. Reservations of the running month stay, because budgets count them; they name no request.
+
+    Args:
+        file: the ledger's.
+        now: seconds since 1970.
+        older_than_days: how long ago a request must have begun; 0 is all of them.
+        content_only: whether only prompts and answers go.
+
+    Raises:
+        LedgerError: the file can't be written.
+    """
+    before = int((now - older_than_days * _DAY) * 1000) if older_than_days else 2**62
+    with file.transaction() as connection:
+        contents = connection.execute(
+            "DELETE FROM prompts WHERE request IN (SELECT id FROM requests WHERE at < ?)", (before,)
+        ).rowcount
+        requests = 0
+        if not content_only:
+            requests = connection.execute("DELETE FROM requests WHERE at < ?", (before,)).rowcount
+            spent = min(before, month_begins(now))
+            connection.execute("DELETE FROM reservations WHERE at < ?", (spent,))
+    # another process may be at it; what was deleted is overwritten in any case
+    with suppress(LedgerError):
+        file.compact()
+    return Purged(requests, contents)
+
+
+def content_held(file: LedgerFile) -> int:
+    """Of how many requests prompt and answers are held.
+
+    Raises:
+        LedgerError: the file can't be read.
+    """
+    with file.snapshot() as connection:
+        return int(connection.execute("SELECT count(*) FROM prompts").fetchone()[0])

@@ -1,0 +1,207 @@
+"""What the ledger holds of a request: frozen values, made of the last event of a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from rung.ledger.ids import new_id
+from rung.types import Attempt, Finished, Image, Issue, Message
+
+_NAME = re.compile(r"[^\W\d][\w-]{0,63}|\d{1,9}")
+_STEP = re.compile(r"[^.\[\]]+")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt. What nobody knew is `None`.
+
+    Args:
+        number: from 1, over the whole request.
+        tier: its name.
+        zone: how far the prompt would travel, or did.
+        model: what answered, as the endpoint or the file names it.
+        weights: sha256 of the weights, in hexadecimal.
+        verdict: what was done next.
+        reason: why, in a word.
+        issues: what was wrong with the answer: code and field path, never the message, which may quote it.
+        finish: why the answer ended.
+        constraint: who held the answer to its shape.
+        sent: whether the prompt was handed to the tier.
+        stays_here: whether what the tier was handed is known to stay on this machine.
+        destination: host and port.
+        consent: who allowed the hop.
+        prompt_bytes: of the texts and pictures that the tier was handed.
+        input_tokens: of the prompt.
+        output_tokens: of the answer.
+        ttft: seconds to the first non-empty token, model load left out.
+        seconds: wall time, model load included.
+        load_seconds: time that loading the model took.
+        confidence: in [0, 1], uncalibrated.
+        bound: most that it could cost, in US dollars.
+        cost: what it cost, in US dollars.
+        text: the answer, where content is kept.
+    """
+
+    number: int
+    tier: str
+    zone: str
+    model: str | None
+    weights: str | None
+    verdict: str | None
+    reason: str
+    issues: tuple[tuple[str, str], ...]
+    finish: str | None
+    constraint: str | None
+    sent: bool
+    stays_here: bool | None
+    destination: str | None
+    consent: str | None
+    prompt_bytes: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    ttft: float | None
+    seconds: float
+    load_seconds: float
+    confidence: float | None
+    bound: Decimal | None
+    cost: Decimal | None
+    text: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request.
+
+    Args:
+        id: its name.
+        at: when it began, in milliseconds since 1970.
+        task: as the request named it.
+        accepted: whether an answer was.
+        tier: which gave it.
+        reason: why it ended.
+        checked_by: what vouches for the answer.
+        input_tokens: of all attempts.
+        output_tokens: of all attempts.
+        cost: US dollars of all attempts.
+        seconds: wall time.
+        left_machine: whether the prompt left it; `None` where that isn't known.
+        attempts: first to last.
+        messages: the conversation as JSON, where content is kept.
+    """
+
+    id: str
+    at: int
+    task: str | None
+    accepted: bool
+    tier: str | None
+    reason: str
+    checked_by: tuple[str, ...]
+    input_tokens: int | None
+    output_tokens: int | None
+    cost: Decimal | None
+    seconds: float
+    left_machine: bool | None
+    attempts: tuple[AttemptRecord, ...] = ()
+    messages: str | None = field(default=None, repr=False)
+
+
+def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
+    """What is kept of a request.
+
+    Args:
+        event: the last of its run.
+        now: seconds since 1970.
+        content: whether prompt and answers are kept too.
+    """
+    request, outcome = event.request, event.outcome
+    at = int((now - outcome.seconds) * 1000)
+    return RequestRecord(
+        id=new_id(at),
+        at=at,
+        task=_text(request.task),
+        accepted=outcome.accepted,
+        tier=_text(outcome.tier),
+        reason=str(_text(outcome.reason)),
+        checked_by=tuple(_code(name) for name in outcome.checked_by),
+        input_tokens=outcome.usage.input_tokens,
+        output_tokens=outcome.usage.output_tokens,
+        cost=outcome.cost,
+        seconds=outcome.seconds,
+        left_machine=outcome.left_machine,
+        attempts=tuple(_attempt(a, content) for a in outcome.attempts),
+        messages=_text(_conversation(request.messages)) if content else None,
+    )
+
+
+def _attempt(a: Attempt, content: bool) -> AttemptRecord:
+    candidate = a.candidate
+    return AttemptRecord(
+        number=a.number,
+        tier=str(_text(a.tier)),
+        zone=str(a.zone),
+        model=_text(candidate.model) if candidate else None,
+        weights=_text(a.weights),
+        verdict=None if a.verdict is None else str(a.verdict),
+        reason=str(_text(a.reason)),
+        issues=tuple(dict.fromkeys(_issue(i) for i in a.issues)),
+        finish=candidate.finish if candidate else None,
+        constraint=candidate.constraint if candidate else None,
+        sent=a.sent,
+        stays_here=a.stays_here,
+        destination=_text(a.destination),
+        consent=_text(a.consent),
+        prompt_bytes=a.prompt_bytes,
+        input_tokens=a.usage.input_tokens,
+        output_tokens=a.usage.output_tokens,
+        ttft=a.ttft,
+        seconds=a.seconds,
+        load_seconds=a.load_seconds,
+        confidence=a.confidence,
+        bound=a.quote.max_cost if a.quote else None,
+        cost=a.cost,
+        text=_text(a.text) if content else None,
+    )
+
+
+def _issue(issue: Issue) -> tuple[str, str]:
+    # a path can hold a key that the model made up: what doesn't look like a field's name is left out
+    path = _STEP.sub(lambda step: step[0] if _NAME.fullmatch(step[0]) else "*", issue.path)
+    return _code(issue.code), str(_text(path))
+
+
+def _code(code: str) -> str:
+    """A code without its parenthesis, which may hold a command line."""
+    return str(_text(code.partition("(")[0]))
+
+
+def _text(text: str | None) -> str | None:
+    """A text that SQLite takes: without lone surrogates."""
+    return None if text is None else str(text).encode("utf-8", "replace").decode()
+
+
+def _conversation(messages: tuple[Message, ...]) -> str:
+    return json.dumps([_message(m) for m in messages], ensure_ascii=False)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """A turn in the form of chat APIs. Of a picture only the type and the size are kept."""
+    found: dict[str, Any] = {"role": message.role, "content": message.content}
+    if not isinstance(message.content, str):
+        found["content"] = [
+            {"type": "image", "media_type": part.media_type, "bytes": len(part.data)}
+            if isinstance(part, Image)
+            else {"type": "text", "text": part.text}
+            for part in message.content
+        ]
+    if message.tool_calls:
+        found["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        found["tool_call_id"] = message.tool_call_id
+    return found

@@ -1,0 +1,87 @@
+"""Between records and rows. A column is called as its field is."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+from rung.ledger.money import known, pico
+from rung.ledger.records import AttemptRecord, RequestRecord
+
+_DAY = 86_400_000
+_ATTEMPT = tuple(f.name for f in fields(AttemptRecord) if f.name != "text")
+_REQUEST = tuple(f.name for f in fields(RequestRecord) if f.name not in ("attempts", "messages"))
+
+
+def write(connection: sqlite3.Connection, record: RequestRecord, retention_days: int) -> None:
+    """Put a request into the ledger.
+
+    Args:
+        connection: within a transaction.
+        record: the request.
+        retention_days: how long its content is kept.
+    """
+    _insert(connection, "requests", _REQUEST, [_stored(record, _REQUEST)])
+    attempts = [(record.id, *_stored(a, _ATTEMPT)) for a in record.attempts]
+    _insert(connection, "attempts", ("request", *_ATTEMPT), attempts)
+    if record.messages is not None:
+        prompt = (record.id, record.at + retention_days * _DAY, record.messages)
+        _insert(connection, "prompts", ("request", "expires", "messages"), [prompt])
+        answers = [(record.id, a.number, a.text) for a in record.attempts if a.text is not None]
+        _insert(connection, "answers", ("request", "number", "text"), answers)
+
+
+def read(connection: sqlite3.Connection, found: Iterable[sqlite3.Row]) -> list[RequestRecord]:
+    """Rows of `requests` as records, with their attempts and content."""
+    return [_request(connection, row) for row in found]
+
+
+def _request(connection: sqlite3.Connection, row: sqlite3.Row) -> RequestRecord:
+    name = (row["id"],)
+    texts = dict(connection.execute("SELECT number, text FROM answers WHERE request = ?", name).fetchall())
+    prompt = connection.execute("SELECT messages FROM prompts WHERE request = ?", name).fetchone()
+    attempts = connection.execute("SELECT * FROM attempts WHERE request = ? ORDER BY number", name)
+    return RequestRecord(
+        **_values(row, _REQUEST),
+        attempts=tuple(AttemptRecord(**_values(a, _ATTEMPT), text=texts.get(a["number"])) for a in attempts),
+        messages=prompt["messages"] if prompt else None,
+    )
+
+
+def _insert(
+    connection: sqlite3.Connection, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    names, places = ", ".join(f'"{c}"' for c in columns), ", ".join("?" * len(columns))
+    connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)
+
+
+def _stored(thing: RequestRecord | AttemptRecord, columns: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(_column(getattr(thing, column)) for column in columns)
+
+
+def _column(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return pico(value)
+    return json.dumps(value) if isinstance(value, tuple) else value
+
+
+def _values(row: sqlite3.Row, columns: tuple[str, ...]) -> dict[str, Any]:
+    return {column: _field(column, row[column]) for column in columns}
+
+
+def _field(column: str, value: Any) -> Any:
+    match column:
+        case "cost" | "bound":
+            return known(value)
+        case "accepted" | "sent" | "left_machine" | "stays_here":
+            return None if value is None else bool(value)
+        case "checked_by":
+            return tuple(json.loads(value))
+        case "issues":
+            return tuple((code, path) for code, path in json.loads(value))
+        case _:
+            return value

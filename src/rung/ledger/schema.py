@@ -1,0 +1,150 @@
+"""The tables, version by version. What was released is never changed; a change is one more step."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+
+from rung.errors import LedgerError
+
+APPLICATION = 0x72756E67
+"""`rung` in ASCII, so that somebody else's database is not taken for a ledger."""
+
+Step = tuple[str, ...]
+STEPS: tuple[Step, ...] = (
+    (
+        """CREATE TABLE requests (
+            id TEXT NOT NULL PRIMARY KEY,
+            at INTEGER NOT NULL,
+            task TEXT,
+            accepted INTEGER NOT NULL,
+            tier TEXT,
+            reason TEXT NOT NULL,
+            checked_by TEXT NOT NULL,
+            input_tokens INTEGER,
+            output_tokens INTEGER,
+            cost INTEGER CHECK (typeof(cost) IN ('integer', 'null')),
+            seconds REAL NOT NULL,
+            left_machine INTEGER
+        ) WITHOUT ROWID""",
+        "CREATE INDEX requests_at ON requests (at)",
+        """CREATE TABLE attempts (
+            request TEXT NOT NULL REFERENCES requests (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            tier TEXT NOT NULL,
+            zone TEXT NOT NULL,
+            model TEXT,
+            weights TEXT,
+            verdict TEXT,
+            reason TEXT NOT NULL,
+            issues TEXT NOT NULL,
+            finish TEXT,
+            "constraint" TEXT,
+            sent INTEGER NOT NULL,
+            stays_here INTEGER,
+            destination TEXT,
+            consent TEXT,
+            prompt_bytes INTEGER,
+            input_tokens INTEGER,
+            output_tokens INTEGER,
+            ttft REAL,
+            seconds REAL NOT NULL,
+            load_seconds REAL NOT NULL,
+            confidence REAL,
+            bound INTEGER CHECK (typeof(bound) IN ('integer', 'null')),
+            cost INTEGER CHECK (typeof(cost) IN ('integer', 'null')),
+            PRIMARY KEY (request, number)
+        ) WITHOUT ROWID""",
+        # content lies apart, so that it can be purged and nothing else with it
+        """CREATE TABLE prompts (
+            request TEXT NOT NULL PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
+            expires INTEGER NOT NULL,
+            messages TEXT NOT NULL
+        ) WITHOUT ROWID""",
+        "CREATE INDEX prompts_expires ON prompts (expires)",
+        """CREATE TABLE answers (
+            request TEXT NOT NULL REFERENCES prompts (request) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (request, number)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE reservations (
+            id TEXT NOT NULL PRIMARY KEY,
+            at INTEGER NOT NULL,
+            pid INTEGER NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('open', 'settled', 'unknown', 'released')),
+            bound INTEGER NOT NULL CHECK (typeof(bound) = 'integer'),
+            counted INTEGER NOT NULL CHECK (typeof(counted) = 'integer')
+        ) WITHOUT ROWID""",
+        "CREATE INDEX reservations_counted ON reservations (at, state, counted)",
+    ),
+)
+
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def prepare(connection: sqlite3.Connection, wait: float, steps: Sequence[Step] = STEPS) -> None:
+    """Bring a ledger up to the newest version, and a new one into being. Several processes may do so at once.
+
+    Args:
+        connection: in autocommit mode.
+        wait: seconds to wait for other processes.
+        steps: from an empty file to the newest version.
+
+    Raises:
+        LedgerError: the file belongs to a newer version, or is something else.
+        sqlite3.Error: whatever SQLite refuses.
+    """
+    done = _version(connection, len(steps))
+    _write_ahead(connection, wait)
+    connection.execute("PRAGMA synchronous = FULL")  # a reservation outlives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+    # what is purged is overwritten, and cut off the log when that begins anew
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA journal_size_limit = 0")
+    if done == len(steps):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in steps[_version(connection, len(steps)) :]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, newest: int) -> int:
+    """How many steps the file has behind it."""
+    version = _pragma(connection, "user_version")
+    ours = _pragma(connection, "application_id") == APPLICATION
+    if not ours and (version or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
+        raise LedgerError("it is a database of another program", mend="name another file in RUNG_LEDGER")
+    if version > newest:
+        raise LedgerError(
+            f"it was written by a newer rung (version {version}, and this one knows {newest})",
+            mend="upgrade rung, or name another file in RUNG_LEDGER",
+        )
+    return version
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _write_ahead(connection: sqlite3.Connection, wait: float) -> None:
+    # SQLite doesn't wait here by itself when two processes do this to a new file
+    give_up = time.monotonic() + wait
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)

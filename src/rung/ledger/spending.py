@@ -1,0 +1,199 @@
+"""Budgets per day and month across processes.
+
+A day and a month begin at midnight UTC, so that all processes agree and no change of clocks gives an hour twice. What
+is reserved counts from its reservation on, on the day of the reservation, until it is settled or given back. What died
+in between stays counted.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from rung.errors import BudgetExceeded, LedgerError
+from rung.ledger.file import LedgerFile
+from rung.ledger.ids import new_id
+from rung.ledger.money import dollars, pico
+from rung.ledger.recorder import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Most that all processes together may spend, in US dollars. `None` sets no limit.
+
+    Args:
+        per_day: from midnight to midnight, UTC.
+        per_month: of the calendar, UTC.
+    """
+
+    per_day: Decimal | None = None
+    per_month: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What went through reservations in a span of time, in US dollars.
+
+    Args:
+        span: `day` or `month`.
+        spent: what calls are known to have cost, or at most cost where the endpoint didn't say.
+        reserved: bounds of calls that have not ended, or never will because their process died.
+        open: how many those are.
+        limit: the budget; `None` where there is none.
+    """
+
+    span: str
+    spent: Decimal
+    reserved: Decimal
+    open: int
+    limit: Decimal | None
+
+    @property
+    def left(self) -> Decimal | None:
+        """What may still be reserved; `None` without a limit."""
+        return None if self.limit is None else max(Decimal(0), self.limit - self.spent - self.reserved)
+
+
+def spending(connection: sqlite3.Connection, budgets: Budgets, now: float) -> tuple[Spending, Spending]:
+    """What the running day and the running month have seen.
+
+    Args:
+        connection: within a transaction.
+        budgets: in force.
+        now: seconds since 1970.
+    """
+    day, month = _begins(now)
+    return _since(connection, "day", day, budgets.per_day), _since(connection, "month", month, budgets.per_month)
+
+
+class Reservations:
+    """The purse in the ledger.
+
+    Args:
+        file: the ledger's.
+        recorder: writes a settlement later that could not be written at once.
+        budgets: in force.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, file: LedgerFile, recorder: Recorder, budgets: Budgets, clock: Callable[[], float]) -> None:
+        self._file = file
+        self._recorder = recorder
+        self._budgets = budgets
+        self._clock = clock
+
+    def reserve(self, bound: Decimal) -> Held:
+        """Set `bound` US dollars aside, atomically among all processes. Waits for others at most 5 s.
+
+        Raises:
+            BudgetExceeded: there is not enough left, or the ledger can't be written.
+        """
+        try:
+            with self._file.transaction() as connection:
+                now = self._clock()
+                _demand(spending(connection, self._budgets, now), bound)
+                name = new_id(int(now * 1000))
+                connection.execute(
+                    "INSERT INTO reservations (id, at, pid, state, bound, counted) VALUES (?, ?, ?, 'open', ?, ?)",
+                    (name, int(now * 1000), os.getpid(), pico(bound), pico(bound)),
+                )
+        except LedgerError as error:
+            raise BudgetExceeded(f"the budget can't be kept: {error.message}", mend=error.mend) from error
+        return Held(self, name)
+
+    def close(self, settlement: Settlement) -> None:
+        """End a reservation, now or else with the next entry. Until then its bound is counted."""
+        try:
+            with self._file.transaction() as connection:
+                settlement(connection)
+        except LedgerError:
+            # the money is spent, and the answer must not be lost over it
+            with suppress(LedgerError):
+                self._recorder.put(settlement)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reservation in the ledger.
+
+    Args:
+        purse: that made it.
+        name: of the reservation.
+    """
+
+    purse: Reservations
+    name: str
+
+    def settle(self, cost: Decimal | None) -> None:
+        """Replace the reserved bound by what it cost; `None` (unknown) keeps the bound counted."""
+        settled = Settlement(self.name, "unknown") if cost is None else Settlement(self.name, "settled", pico(cost))
+        self.purse.close(settled)
+
+    def release(self) -> None:
+        """Give the whole reservation back: certainly nothing was billed."""
+        self.purse.close(Settlement(self.name, "released", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a reservation.
+
+    Args:
+        name: of the reservation.
+        state: what became of it.
+        counted: pico-dollars that count from now on; `None` leaves the bound.
+    """
+
+    name: str
+    state: str
+    counted: int | None = None
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Write it; the second end of one reservation changes nothing."""
+        connection.execute(
+            "UPDATE reservations SET state = ?, counted = coalesce(?, counted) WHERE id = ? AND state = 'open'",
+            (self.state, self.counted, self.name),
+        )
+
+
+def month_begins(now: float) -> int:
+    """When the running month began, in milliseconds since 1970.
+
+    Args:
+        now: seconds since 1970.
+    """
+    return _begins(now)[1]
+
+
+def _begins(now: float) -> tuple[int, int]:
+    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return int(day.timestamp() * 1000), int(day.replace(day=1).timestamp() * 1000)
+
+
+def _since(connection: sqlite3.Connection, span: str, begin: int, limit: Decimal | None) -> Spending:
+    rows = connection.execute(
+        "SELECT state = 'open', coalesce(sum(counted), 0), count(*) FROM reservations WHERE at >= ? GROUP BY 1",
+        (begin,),
+    )
+    sums = {bool(is_open): (dollars(total), number) for is_open, total, number in rows}
+    nothing = (Decimal(0), 0)
+    reserved, number = sums.get(True, nothing)
+    return Spending(span, sums.get(False, nothing)[0], reserved, number, limit)
+
+
+def _demand(spans: tuple[Spending, ...], bound: Decimal) -> None:
+    limited = [(s.left, s) for s in spans if s.left is not None]
+    if not limited:
+        return
+    left, tightest = min(limited, key=lambda pair: pair[0])
+    if bound > left:
+        raise BudgetExceeded(
+            f"${bound:f} is more than the ${left:f} left of this {tightest.span}'s ${tightest.limit:f}",
+            left=left,
+            mend=f"wait for the next {tightest.span} (UTC), or raise budget.money_per_{tightest.span}",
+        )

@@ -1,0 +1,170 @@
+"""How the tiers do, per task, and what answering on this machine saved."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rung.ledger.file import LedgerFile
+from rung.ledger.money import dollars
+
+METHOD = (
+    "each answer that cost nothing is taken to have cost the mean of what accepted answers of paid tiers cost in the "
+    "same task; those prompts were the harder ones, so this may be high"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TierStatistics:
+    """One tier in one task.
+
+    Args:
+        task: `None` for requests without one.
+        tier: its name.
+        requests: in which it was tried.
+        attempts: repairs and retries included.
+        accepted: requests that it answered.
+        escalated: requests that went on to a bigger tier because its answers failed.
+        failed: requests in which it broke, or wasn't there.
+        seconds: of all attempts.
+        cost: US dollars, as far as known.
+        cost_unknown: attempts of unknown cost.
+    """
+
+    task: str | None
+    tier: str
+    requests: int
+    attempts: int
+    accepted: int
+    escalated: int
+    failed: int
+    seconds: float
+    cost: Decimal
+    cost_unknown: int
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Share of its requests that it answered."""
+        return self.accepted / self.requests
+
+    @property
+    def escalation_rate(self) -> float:
+        """Share of its requests that went up because its answers failed."""
+        return self.escalated / self.requests
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What accepted answers that cost nothing would have cost at a paid tier, in US dollars.
+
+    Args:
+        measured: of answers to a prompt that a paid tier answered too, word for word; needs content.
+        measured_requests: how many those are.
+        imputed: of the others whose task a paid tier answered at times; see `METHOD`.
+        imputed_requests: how many those are.
+        unknown_requests: those with nothing to compare to.
+    """
+
+    measured: Decimal
+    measured_requests: int
+    imputed: Decimal
+    imputed_requests: int
+    unknown_requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a ledger adds up to.
+
+    Args:
+        requests: all of them.
+        accepted: those that were answered.
+        left_machine: those that left this machine.
+        cost: US dollars, as far as known.
+        cost_unknown: requests of unknown cost.
+        tiers: per task and tier.
+        savings: of answers that cost nothing.
+    """
+
+    requests: int
+    accepted: int
+    left_machine: int
+    cost: Decimal
+    cost_unknown: int
+    tiers: tuple[TierStatistics, ...]
+    savings: Savings
+
+
+_TOTALS = """
+    SELECT count(*), coalesce(sum(accepted), 0), coalesce(sum(left_machine), 0),
+           coalesce(sum(cost), 0), count(*) - count(cost)
+    FROM requests WHERE at >= ?
+"""
+_TIERS = """
+    SELECT r.task, a.tier, count(DISTINCT a.request) AS requests, count(*) AS attempts,
+           count(CASE WHEN a.verdict = 'accept' THEN 1 END) AS accepted,
+           count(DISTINCT CASE WHEN a.verdict = 'escalate' THEN a.request END) AS escalated,
+           count(DISTINCT CASE WHEN a."constraint" IS NULL THEN a.request END) AS failed,
+           sum(a.seconds) AS seconds, coalesce(sum(a.cost), 0) AS cost, count(*) - count(a.cost) AS cost_unknown
+    FROM attempts a JOIN requests r ON r.id = a.request
+    WHERE r.at >= ? AND (a.sent OR a.verdict = 'fallback')
+    GROUP BY r.task, a.tier ORDER BY r.task, min(a.number), a.tier
+"""
+_PAID = """
+    SELECT r.task, p.messages, a.cost
+    FROM attempts a JOIN requests r ON r.id = a.request LEFT JOIN prompts p ON p.request = r.id
+    WHERE r.at >= ? AND a.verdict = 'accept' AND a.cost > 0
+"""
+_FREE = """
+    SELECT r.task, p.messages FROM requests r LEFT JOIN prompts p ON p.request = r.id
+    WHERE r.at >= ? AND r.accepted AND r.cost = 0
+"""
+
+
+def statistics(file: LedgerFile, since: int = 0) -> Statistics:
+    """Add a ledger up.
+
+    Args:
+        file: the ledger's.
+        since: only what began then or later, in milliseconds since 1970.
+
+    Raises:
+        LedgerError: the file can't be read.
+    """
+    with file.snapshot() as connection:
+        requests, accepted, left, cost, unknown = connection.execute(_TOTALS, (since,)).fetchone()
+        tiers = tuple(
+            TierStatistics(**{**dict(row), "cost": dollars(row["cost"])})
+            for row in connection.execute(_TIERS, (since,))
+        )
+        savings = _savings(connection, since)
+    return Statistics(requests, accepted, left, dollars(cost), unknown, tiers, savings)
+
+
+def _savings(connection: sqlite3.Connection, since: int) -> Savings:
+    tasks: defaultdict[str | None, list[int]] = defaultdict(list)
+    prompts: defaultdict[str, list[int]] = defaultdict(list)
+    for task, messages, cost in connection.execute(_PAID, (since,)):
+        tasks[task].append(cost)
+        if messages is not None:
+            prompts[messages].append(cost)
+    measured, imputed, unknown = [], [], 0
+    for task, messages in connection.execute(_FREE, (since,)):
+        if messages in prompts:
+            measured.append(_mean(prompts[messages]))
+        elif task in tasks:
+            imputed.append(_mean(tasks[task]))
+        else:
+            unknown += 1
+    return Savings(_sum(measured), len(measured), _sum(imputed), len(imputed), unknown)
+
+
+def _mean(costs: list[int]) -> int:
+    return sum(costs) // len(costs)
+
+
+def _sum(amounts: Iterable[int]) -> Decimal:
+    return dollars(sum(amounts))
