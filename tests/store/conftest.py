@@ -83,8 +83,8 @@ def make_store(tmp_path, content):
     """A store whose catalogue has the model `tiny` with these sources."""
 
     def make(*sources, root: Path | None = None, **changes) -> Store:
-        values = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), **changes}
-        entry = Entry(name="tiny", licence="MIT", context=64, source=sources, **values)
+        values = {"licence": "MIT", "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), **changes}
+        entry = Entry(name="tiny", context=64, source=sources, **values)
         return Store(root or tmp_path / "store", {"tiny": entry})
 
     return make

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from rung.errors import RungError
-from rung.store import Store, pull
+from rung.store import Sourcing, Store, pull
 from rung.store.entries import read_entry
 
 
@@ -29,7 +29,8 @@ def main() -> None:
                 os._exit(0)
 
     try:
-        pull(entry.name, progress=progress, store=Store(Path(sys.argv[1]), {entry.name: entry}))
+        store = Store(Path(sys.argv[1]), {entry.name: entry})
+        pull(entry.name, sourcing=Sourcing(packages=True), progress=progress, store=store)
     except RungError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

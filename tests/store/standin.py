@@ -20,6 +20,10 @@ class StandIn:
         cut_after: bytes after which the first transfer breaks off.
         stall_after: bytes after which every transfer stands still.
         pause: seconds between two pieces of 64 KiB.
+        retry_after: what goes with these statuses.
+        ranges: whether it sends a part of the file where one is asked for.
+        page: sent instead of the file, as a web page, with status 200.
+        measured: whether it says how long the file is.
         cdn: path and query that the file is redirected to.
         cdn_status: what the redirection's target answers.
     """
@@ -30,9 +34,15 @@ class StandIn:
     cut_after: int | None = None
     stall_after: int | None = None
     pause: float = 0.0
+    retry_after: str = "0"
+    ranges: bool = True
+    page: bytes = b""
+    measured: bool = True
     cdn: str = ""
     cdn_status: int = 200
     seen: list[tuple[str, str, str]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    tokens: list[tuple[str, str]] = field(default_factory=list)
     stalled: Event = field(default_factory=Event)
     closing: Event = field(default_factory=Event)
 
@@ -76,14 +86,19 @@ class StandIn:
     def answer(self, http: BaseHTTPRequestHandler, *, body: bool) -> None:
         span = http.headers.get("Range", "")
         self.seen.append((http.command, http.path, span))
+        self.times.append(time.monotonic())
+        self.tokens.append((http.headers["Host"].split(":")[0], http.headers.get("Authorization", "")))
         if self.statuses:
             self._short(http, self.statuses.pop(0))
+        elif self.page:
+            self._page(http, body=body)
         elif self.cdn and http.path != self.cdn:
             self._redirect(http)
         elif self.cdn and self.cdn_status != 200:
             self._short(http, self.cdn_status)
         else:
-            self._file(http, int(span.removeprefix("bytes=").removesuffix("-") or 0) if span else 0, body=body)
+            start = int(span.removeprefix("bytes=").removesuffix("-") or 0) if span and self.ranges else 0
+            self._file(http, start, body=body)
 
     def _identity(self, http: BaseHTTPRequestHandler) -> None:
         http.send_header("X-Repo-Commit", http.path.split("/resolve/")[-1].split("/")[0])
@@ -92,9 +107,17 @@ class StandIn:
 
     def _short(self, http: BaseHTTPRequestHandler, status: int) -> None:
         http.send_response(status)
-        http.send_header("Retry-After", "0")
+        http.send_header("Retry-After", self.retry_after)
         http.send_header("Content-Length", "0")
         http.end_headers()
+
+    def _page(self, http: BaseHTTPRequestHandler, *, body: bool) -> None:
+        http.send_response(200)
+        http.send_header("Content-Type", "text/html; charset=utf-8")
+        http.send_header("Content-Length", str(len(self.page)))
+        http.end_headers()
+        if body:
+            http.wfile.write(self.page)
 
     def _redirect(self, http: BaseHTTPRequestHandler) -> None:
         http.send_response(302)
@@ -112,7 +135,10 @@ class StandIn:
         self._identity(http)
         http.send_header("ETag", f'"{self.sha256}"')
         http.send_header("Accept-Ranges", "bytes")
-        http.send_header("Content-Length", str(len(rest)))
+        if self.measured:
+            http.send_header("Content-Length", str(len(rest)))
+        else:
+            http.close_connection = True
         http.end_headers()
         if body:
             self._send(http, rest)

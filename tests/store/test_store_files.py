@@ -12,7 +12,7 @@ from small_model import COMMIT, SPEC
 
 from rung.errors import Cancelled, ChecksumMismatch, ConfigError, ModelNotFound, StoreError
 from rung.limits import Cancel
-from rung.store import Hub, adopt, models, resolve, user_store, verify
+from rung.store import Hub, Wheels, adopt, models, resolve, user_store, verify
 from rung.store.entries import read_entry, shipped_catalogue
 
 THREE = ("qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b", "smollm2-135m")
@@ -43,10 +43,14 @@ def test_the_shipped_catalogue_is_whole():
         for source in entry.source:
             if isinstance(source, Hub):
                 assert Hub.parse(source.spec) == source
-            else:
+            elif isinstance(source, Wheels):
                 parts = [source.part(n) for n in range(1, source.parts + 1)]
                 assert len(set(parts)) == source.parts
                 assert all(re.fullmatch(r"[\w.-]+==[\w.]+", requirement) for requirement, _ in parts)
+
+
+def test_only_what_the_tests_load_is_called_tested():
+    assert {entry.name for entry in shipped_catalogue().values() if entry.tested} == set(THREE)
 
 
 def test_parts_are_numbered_from_one_with_two_digits_in_the_member():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email.utils
+import functools
 import hashlib
 import importlib.util
 import os
@@ -25,8 +27,11 @@ from standin import StandIn
 
 from rung.errors import Cancelled, ChecksumMismatch, ModelNotFound, Offline, StoreError
 from rung.limits import Cancel
-from rung.store import Progress, Store, adopt, models, pull, resolve, user_store, verify
+from rung.store import Progress, Sourcing, Store, adopt, models, resolve, user_store, verify
+from rung.store import pull as pull_with
 
+# The person who pulls here has said that package wheels may be used.
+pull = functools.partial(pull_with, sourcing=Sourcing(packages=True))
 PULLER = Path(__file__).with_name("puller.py")
 ASKED = f"/{REPO}/resolve/{COMMIT}/{FILE}"
 
@@ -53,7 +58,7 @@ def bare_store(tmp_path) -> Store:
 def toml_of(store) -> str:
     """The entry `tiny` as a file, for a pull in another process."""
     entry = store.catalogue["tiny"]
-    plain = {k: v for k, v in entry.model_dump().items() if k != "source"}
+    plain = entry.model_dump(exclude={"source"}, exclude_defaults=True)
     lines = [f"{k} = {v!r}" for k, v in plain.items()]
     for source in entry.source:
         lines += ["[[source]]", *(f"{k} = {v!r}" for k, v in source.model_dump().items())]
@@ -145,6 +150,41 @@ def test_a_hub_that_is_busy_is_asked_again(make_store, hub, serve, content, stat
     with serve(StandIn(content, statuses=[status, status])) as standin:
         assert pull("tiny", store=make_store(hub)).path.read_bytes() == content
     assert len(standin.seen) == 4
+
+
+@pytest.mark.parametrize("asked", ["3", "date"])
+def test_a_busy_hub_says_how_long_to_wait(make_store, hub, serve, content, asked):
+    """In seconds, or as a date, which has no parts of a second. Without it the first wait is one second."""
+    until = email.utils.formatdate(time.time() + 4, usegmt=True) if asked == "date" else asked
+    with serve(StandIn(content, statuses=[503], retry_after=until)) as standin:
+        pull("tiny", store=make_store(hub))
+    assert 2.5 < standin.times[1] - standin.times[0] < 30
+
+
+def test_a_hub_that_asks_for_a_day_is_given_up(make_store, hub, serve, content):
+    with serve(StandIn(content, statuses=[503] * 9, retry_after="86400")) as standin:
+        with pytest.raises(StoreError, match="503"):
+            pull("tiny", store=make_store(hub))
+        assert len(standin.seen) == 1
+
+
+def test_a_hub_that_sends_no_parts_sends_the_whole_again(make_store, hub, serve, content):
+    with serve(StandIn(content, cut_after=1_000_000, ranges=False)) as standin:
+        assert pull("tiny", store=make_store(hub)).path.read_bytes() == content
+    assert len(standin.transfers) == 2
+
+
+def test_the_hubs_token_goes_to_the_hub_alone(make_store, hub, serve, content, monkeypatch):
+    """Not to the host that it redirects to."""
+    monkeypatch.setenv("HF_TOKEN", "hf_s3cret")
+    with serve(StandIn(content, cdn="/bytes")) as standin:
+        pull("tiny", store=make_store(hub))
+    assert set(standin.tokens) == {("127.0.0.1", "Bearer hf_s3cret"), ("localhost", "")}
+
+
+def test_a_hub_that_wants_to_know_who_asks_is_told_how_to_be_told(make_store, hub, serve, content):
+    with serve(StandIn(content, statuses=[401] * 9)), pytest.raises(StoreError, match="set HF_TOKEN"):
+        pull("tiny", store=make_store(hub))
 
 
 def test_a_hub_that_stays_busy_is_given_up(make_store, hub, serve, content):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import typer
 
-from rung.cli import ask, config, doctor, ledger, models
+from rung.cli import ask, config, doctor, init, ledger, models
 from rung.cli.interrupt import CODE as INTERRUPTED
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
@@ -44,6 +44,7 @@ def app() -> typer.Typer:
     root.command("doctor", short_help="See what this machine can run, and what is in the way.", epilog=doctor.EXAMPLES)(
         doctor.doctor
     )
+    root.command("init", short_help="Write a rung.toml that fits this machine.", epilog=init.EXAMPLE)(init.init)
     root.add_typer(models.commands(), name="models")
     root.add_typer(config.commands(), name="config")
     root.add_typer(ledger.commands(), name="ledger")

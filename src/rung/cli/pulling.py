@@ -16,19 +16,23 @@ class Pulling:
     """Shows how pulls go.
 
     Args:
-        output: where to; a source that failed is told in any case.
+        output: where to; each source is named before it is asked, and one that failed is told, in any case.
     """
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._bars: Bars | None = _bars() if output.talks else None
         self._tasks: dict[str, TaskID] = {}
+        self._named: tuple[str, str] | None = None
         self._last: tuple[str, Phase, str] | None = None
 
     def show(self, progress: Progress) -> None:
         """Follow a pull."""
         if progress.phase == "source_failed":
-            self._say(f"{progress.source}: {progress.detail}; trying the next source")
+            self._say(f"{progress.source}: {progress.detail}")
+        elif progress.phase == "fetching" and (progress.model, progress.source) != self._named:
+            self._named = (progress.model, progress.source)
+            self._say(f"{progress.model}: fetching from {progress.source}")
         elif self._bars is not None:
             self._draw(self._bars, progress)
 

@@ -18,6 +18,7 @@ from rung.errors import ConfigError, TierUnavailable
 from rung.ladder import Ladder
 from rung.limits import Budget
 from rung.settings import nearest
+from rung.store import Sourcing
 from rung.tier import Rung, Travels
 from rung.types import Zone
 
@@ -40,6 +41,8 @@ class Config:
         tokens: of one request; `None` sets no limit.
         money: US dollars of one request; `None` sets no limit.
         ledger: what is written down, and what all requests together may spend.
+        models_from: folders and web servers that model files are looked for in first.
+        packages: whether model files may come from package wheels.
         tiers: as the files have them; empty where none has any.
         policy: what the system allows.
         policy_file: where that stands, if it does.
@@ -56,6 +59,8 @@ class Config:
     tokens: Setting[int | None]
     money: Setting[Decimal | None]
     ledger: LedgerConfig
+    models_from: Setting[tuple[str, ...]]
+    packages: Setting[bool]
     tiers: Setting[tuple[TierTable, ...]]
     policy: PolicyTable
     policy_file: Path
@@ -101,6 +106,13 @@ class Config:
             # a purse refuses every tier of unknown price, so it is there only with a budget
             purse=ledger if ledger is not None and ledger.keeps_budgets else None,
             observers=() if ledger is None else (ledger,),
+        )
+
+    def sourcing(self) -> Sourcing:
+        """Where model files may come from."""
+        reach = Zone.INTERNET if self.policy.reach is None else Zone.parse(self.policy.reach)
+        return Sourcing(
+            self.models_from.value, self.packages.value, self.policy.models, reach, held_by=str(self.policy_file)
         )
 
     def hosts(self, ladder: Ladder) -> frozenset[str] | None:

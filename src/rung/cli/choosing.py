@@ -1,0 +1,173 @@
+"""Which ladder suits this machine: measured, then looked up. Loads no model and opens no connection."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rung.errors import StoreError, TierUnavailable
+
+if TYPE_CHECKING:
+    from rung.store import Listed, Wanted
+    from rung.store.ladders import MachineLadder
+    from rung.tiers.llama.devices import Device
+
+_SHARE = 0.9
+"""Of the free memory, as when a model is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to compute with.
+
+    Args:
+        system: operating system and processor.
+        cores: that this process may use.
+        free: memory that can be taken now, in bytes.
+        total: memory of the machine, in bytes.
+        limited_by: who holds `free` down.
+        gpus: that the build of llama-cpp-python can use and that have memory of their own.
+        note: what stands in the way of a better answer, as a sentence; empty where nothing does.
+    """
+
+    system: str
+    cores: int
+    free: int
+    total: int
+    limited_by: str
+    gpus: tuple[Device, ...] = ()
+    note: str = ""
+
+    @property
+    def gpu_free(self) -> int:
+        """Free memory of the GPUs, in bytes."""
+        return sum(gpu.free for gpu in self.gpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The models of a ladder.
+
+    Args:
+        models: the smallest first.
+        reason: why these, as a sentence.
+        better: what else was thought of, as a sentence; empty where nothing was.
+    """
+
+    models: tuple[Listed, ...]
+    reason: str
+    better: str = ""
+
+    @property
+    def missing(self) -> tuple[Wanted, ...]:
+        """Those that are still to be fetched."""
+        return tuple(it.model for it in self.models if it.file is None)
+
+
+def measure() -> Machine:
+    """This machine as it is now."""
+    import psutil
+
+    from rung.tiers.llama.build import NoBuild, build
+    from rung.tiers.llama.devices import gpus, present
+    from rung.tiers.llama.headroom import free_memory
+    from rung.tiers.llama.system import free_cores
+
+    memory, seen, note = free_memory(), present(), ""
+    found: tuple[Device, ...] = ()
+    try:
+        found = tuple(gpu for gpu in gpus(build().devices) if gpu.kind == "gpu")
+    except NoBuild:
+        note = "llama-cpp-python can't be used yet: `rung doctor` says why."
+    else:
+        if seen and not found and seen[0].name != "Apple":
+            note = f"There is a GPU ({seen[0].name}) that llama-cpp-python was not built for: see `rung doctor`."
+    system = f"{platform.system()} {platform.machine()}"
+    free, limited_by = memory.available, memory.limited_by
+    if memory.address_space is not None and memory.address_space < free:
+        free, limited_by = memory.address_space, "the limit on address space"
+    return Machine(system, free_cores(), free, psutil.virtual_memory().total, limited_by, found, note)
+
+
+def choose(machine: Machine, listed: Sequence[Listed], known: Sequence[MachineLadder], *, best: bool = False) -> Choice:
+    """The ladder for a machine. Models that are here win, so that it works without fetching anything.
+
+    Args:
+        machine: what there is.
+        listed: the models of the catalogue.
+        known: ladders of the catalogue, the most modest first.
+        best: whether to pass over what is here for what suits the machine best.
+
+    Raises:
+        TierUnavailable: not even the most modest ladder fits.
+    """
+    room = int(_SHARE * (machine.free + machine.gpu_free))
+    fitting = [ladder for ladder in known if ladder.bytes <= (_SHARE * machine.gpu_free if ladder.gpu else room)]
+    suited = fitting[-1] if fitting else None
+    here = [] if best else _here(listed, room)
+    if here:
+        return _of_here(here, room, suited)
+    if suited is None:
+        raise TierUnavailable(
+            f"{_size(machine.free)} of memory are free ({machine.limited_by}), "
+            f"and the most modest ladder needs {_size(int(known[0].bytes / _SHARE))}",
+            mend="free some memory, then run `rung init` again",
+        )
+    by_name = {it.model.name: it for it in listed}
+    where = "memory of the GPU" if suited.gpu else "memory"
+    reason = f"The ladder for {suited.machine}: it takes about {_size(suited.bytes)} of {where}."
+    return Choice(tuple(by_name[name] for name in suited.models), reason, _next(suited, known))
+
+
+def _here(listed: Sequence[Listed], room: int) -> list[tuple[int, Listed]]:
+    """What each model that is here needs, as far as it fits by itself; the smallest first."""
+    from rung.store.gguf import read_header
+    from rung.tiers.llama.fit import CONTEXT, MOST_SLOTS, Fit
+
+    found = []
+    for it in listed:
+        if it.file is None:
+            continue
+        try:
+            header = read_header(it.file.path)
+        except StoreError:
+            # `rung doctor` and `rung models verify` say what is wrong with it
+            continue
+        context = min(CONTEXT, header.context_length or CONTEXT)
+        need = Fit(header, MOST_SLOTS).need(context).total
+        if need <= room:
+            found.append((need, it))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _of_here(here: list[tuple[int, Listed]], room: int, suited: MachineLadder | None) -> Choice:
+    """The smallest, and the largest that fits beside it."""
+    need, small = here[0]
+    beside = [(more, it) for more, it in here[1:] if need + more <= room]
+    chosen = [small] if not beside else [small, beside[-1][1]]
+    if beside:
+        need += beside[-1][0]
+    names = tuple(it.model.name for it in chosen)
+    what = "the smallest, and the largest that fits beside it" if beside else "the only one that fits"
+    reason = f"Of the models that are here already: {what}. They take about {_size(need)} of memory."
+    better = ""
+    if suited is not None and suited.models != names:
+        better = f"Suited best: {', then '.join(suited.models)} (for {suited.machine}); `rung init --best` takes these."
+    return Choice(tuple(chosen), reason, better)
+
+
+def _next(suited: MachineLadder, known: Sequence[MachineLadder]) -> str:
+    """What more free memory would do."""
+    larger = next((it for it in known[known.index(suited) + 1 :] if it.gpu == suited.gpu), None)
+    if larger is None:
+        return ""
+    need = _size(int(larger.bytes / _SHARE))
+    return f"With {need} free it would be {', then '.join(larger.models)}: run `rung init` again then."
+
+
+def _size(count: int) -> str:
+    from rung.store import readable
+
+    return readable(count)

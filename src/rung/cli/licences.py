@@ -1,0 +1,51 @@
+"""Licences that ask for acceptance: put to the person at the terminal, or named on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from rung.cli.output import Output, is_terminal, write
+
+if TYPE_CHECKING:
+    from rung.store import Store, Wanted
+
+
+def see_to(models: Sequence[Wanted], store: Store, *, accepted: Collection[str], output: Output) -> None:
+    """See that every licence that asks is accepted, before anything is fetched.
+
+    Args:
+        models: that are to be fetched.
+        store: keeps what was accepted.
+        accepted: licences that the command line accepts.
+        output: where the question goes.
+
+    Raises:
+        LicenceNotAccepted: one isn't, or nobody is there to be asked.
+        ConfigError: the command line accepts a licence that none of the models has.
+    """
+    from rung.errors import ConfigError
+    from rung.settings import nearest
+    from rung.store.licences import accept, asks, demand
+
+    theirs = {model.licence for model in models if model.licence}
+    for licence in accepted:
+        if licence not in theirs:
+            raise ConfigError(f"none of these models has the licence {licence!r}", mend=nearest(licence, theirs))
+    for model in models:
+        here = model.sha256 is not None and store.blob(model.sha256).is_file()
+        if here or not asks(model, store):
+            continue
+        if model.licence in accepted or _agreed(model, output):
+            accept(model, store=store)
+        demand(model, store)
+
+
+def _agreed(model: Wanted, output: Output) -> bool:
+    if output.json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        return False
+    write(
+        f"{model.name} has the licence {model.licence}. Its text: {model.licence_text}\nDo you accept it? [y]es, [n]o: "
+    )
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,62 @@
+"""The ladders that suit machines of a size, as the catalogue has them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+
+from pydantic import Field
+
+from rung.errors import ConfigError
+from rung.settings import Settings, nearest, read
+from rung.store.entries import shipped_ladders
+
+GIB = 1 << 30
+
+
+class MachineLadder(Settings):
+    """Models that together suit a machine.
+
+    Args:
+        machine: which, as a person would say it.
+        models: names of the catalogue, the smallest first.
+        memory: what they need at once, in GiB.
+        gpu: whether that is memory of a GPU.
+    """
+
+    machine: str
+    models: tuple[str, ...] = Field(min_length=1)
+    memory: float = Field(gt=0)
+    gpu: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """What they need at once, in bytes."""
+        return int(self.memory * GIB)
+
+
+class _File(Settings):
+    ladder: tuple[MachineLadder, ...]
+
+
+def ladders(known: Collection[str], path: Path | None = None) -> tuple[MachineLadder, ...]:
+    """The ladders of the catalogue, the most modest first.
+
+    Args:
+        known: names of the catalogue.
+        path: the file; the one that comes with this package where none is given.
+
+    Raises:
+        ConfigError: the file is malformed, or names a model that the catalogue doesn't have.
+    """
+    path = path or shipped_ladders()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} can't be read: {error}") from error
+    found = read(_File, values, str(path)).ladder
+    for name in (name for ladder in found for name in ladder.models):
+        if name not in known:
+            raise ConfigError(f"{path}: no model is called {name!r}", mend=nearest(name, known))
+    return found

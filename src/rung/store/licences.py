@@ -1,0 +1,73 @@
+"""Licences that ask for acceptance before a file is fetched. What was accepted is kept in the store."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from rung.errors import ConfigError, LicenceNotAccepted
+from rung.settings import Settings, read
+from rung.store.entries import FREE
+from rung.store.files import Wanted
+from rung.store.layout import Store, user_store, write_whole, writing
+
+
+class Acceptance(Settings):
+    """What somebody agreed to.
+
+    Args:
+        licence: SPDX identifier.
+        text: where it was to be read.
+        at: when, in UTC.
+    """
+
+    licence: str
+    text: str
+    at: datetime
+
+
+def asks(model: Wanted, store: Store) -> bool:
+    """Whether the licence of a model is still to be accepted."""
+    return bool(model.licence) and model.licence not in FREE and _recorded(model, store) is None
+
+
+def accept(model: Wanted, *, store: Store | None = None) -> None:
+    """Remember that the licence of a model was accepted, for every model that has the same one.
+
+    Raises:
+        StoreError: the store can't be written.
+    """
+    store = store or user_store()
+    if asks(model, store):
+        accepted = Acceptance(licence=model.licence or "", text=model.licence_text, at=datetime.now(UTC))
+        with writing(store.root):
+            write_whole(_path(model, store), accepted.model_dump_json().encode())
+
+
+def demand(model: Wanted, store: Store) -> None:
+    """See that nothing is fetched whose licence asks and was not accepted.
+
+    Raises:
+        LicenceNotAccepted: it wasn't.
+    """
+    if asks(model, store):
+        raise LicenceNotAccepted(
+            f"{model.name!r} has the licence {model.licence}, which asks for acceptance",
+            mend=f"read {model.licence_text}, then run `{model.command} --accept-licence {model.licence}`",
+        )
+
+
+def _recorded(model: Wanted, store: Store) -> Acceptance | None:
+    path = _path(model, store)
+    try:
+        found = read(Acceptance, json.loads(path.read_bytes()), str(path))
+    except (OSError, ValueError, TypeError, ConfigError):
+        return None
+    # Another text is another licence, whatever it is called.
+    return found if (found.licence, found.text) == (model.licence, model.licence_text) else None
+
+
+def _path(model: Wanted, store: Store) -> Path:
+    return store.root / "licences" / f"{quote(model.licence or '', safe='')}.json"
