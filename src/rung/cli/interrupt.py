@@ -12,7 +12,10 @@ import sys
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from rung.limits import Cancel
 
 CODE = 130
 _GRACE = 3.0
@@ -40,6 +43,14 @@ class Interrupts:
             now = self._set
         if now:
             callback()
+
+    def cancel(self) -> Cancel:
+        """A flag that Ctrl-C sets."""
+        from rung.limits import Cancel
+
+        cancel = Cancel()
+        self.on(cancel.set)
+        return cancel
 
     def tell(self) -> bool:
         """Tell everybody; whether there was anybody."""

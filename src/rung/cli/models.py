@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli import locking
+
 if TYPE_CHECKING:
     from rung.limits import Cancel
     from rung.store import ModelFile
@@ -16,13 +18,14 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def commands() -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(rich_markup_mode=None, epilog="Example: rung models pull smollm2-135m")
+    group = typer.Typer(rich_markup_mode=None, epilog="Example: rung models pull qwen2.5-coder-1.5b")
     group.callback()(_models)
     group.command("list", short_help="List models, and which are here.", epilog="Example: rung models list")(list_)
     group.command(
-        "pull", short_help="Fetch models.", epilog="Example: rung models pull smollm2-135m qwen2.5-coder-1.5b"
+        "pull", short_help="Fetch models.", epilog="Example: rung models pull qwen2.5-coder-0.5b qwen2.5-coder-1.5b"
     )(pull)
     group.command("verify", short_help="Check model files.", epilog="Example: rung models verify smollm2-135m")(verify)
+    group.command("lock", short_help="Write rung.lock.", epilog=locking.EXAMPLE)(locking.lock)
     return group
 
 
@@ -129,20 +132,28 @@ def verify(
         list[str] | None,
         typer.Argument(metavar="NAME", help="A model; all that are on this machine where none is named."),
     ] = None,
+    locked: Annotated[bool, typer.Option("--locked", help="Compare the tiers' files with rung.lock.")] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="With --locked: this configuration and no other.")
+    ] = None,
     json: _Json = False,
 ) -> int:
     """Hash model files again and compare with what was pinned. Exit code 1 where one is damaged."""
     from rung import guard
-    from rung.errors import ChecksumMismatch
+    from rung.errors import ChecksumMismatch, ConfigError
     from rung.store import models
     from rung.store import verify as check
     from rung.types import Zone
 
     guard.install(Zone.HOST)
+    if locked:
+        if names:
+            raise ConfigError("--locked compares all tiers, and models were named, too", mend="leave one of them out")
+        return locking.compare(context, config)
     output, cancel = context.obj.output, _cancel(context)
     chosen = names or [it.model.name for it in models() if it.file is not None]
     if not chosen:
-        output.say("no model is on this machine; run `rung models pull smollm2-135m`")
+        output.say("no model is on this machine; run `rung init`, which names the models that suit it")
     results: list[dict[str, Any]] = []
     for name in chosen:
         try:
@@ -161,10 +172,7 @@ def verify(
 
 
 def _cancel(context: typer.Context) -> Cancel:
-    from rung.limits import Cancel
-
-    cancel = Cancel()
-    context.obj.interrupts.on(cancel.set)
+    cancel: Cancel = context.obj.interrupts.cancel()
     return cancel
 
 

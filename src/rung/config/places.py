@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ class Places:
     Args:
         working: where the search for a project file begins.
         home: where it ends, if it comes by.
-        user: the user's own file.
+        user: the user's own file. `RUNG_CONFIG` says where, if it is not in the usual place.
         trusted: the record of project files that the user trusts.
         policy: the system's policy. No option and no variable of the environment moves it.
     """
@@ -33,10 +34,11 @@ class Places:
     @classmethod
     def standard(cls) -> Places:
         """The places of this user on this machine."""
+        chosen = os.environ.get("RUNG_CONFIG")
         return cls(
             working=Path.cwd(),
             home=Path.home(),
-            user=user_config_path("rung", appauthor=False) / NAME,
+            user=Path(chosen).expanduser().absolute() if chosen else user_config_path("rung", appauthor=False) / NAME,
             trusted=user_data_path("rung", appauthor=False) / "trusted.json",
             policy=system_policy(),
         )

@@ -1,0 +1,268 @@
+"""Making a kit: a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from rung.bundle import install, natives, parts, sbom
+from rung.bundle.install import File, Machine, Manifest, Part, Refused, read_manifest
+from rung.bundle.parts import Item
+from rung.bundle.platforms import Platform
+from rung.bundle.wheels import LLAMA, PORTABLE, Wanted, Wheel, gather
+from rung.config import Config
+from rung.config.lock import Lock, differences, lock, lock_path, read_lock
+from rung.errors import ConfigError, StoreError
+from rung.limits import Cancel
+from rung.store import Hub, Store, resolve, user_store
+from rung.store.layout import NO_SPACE, Pulled, sync
+
+PART_SIZE = (4 << 30) - (64 << 10)
+"""Bytes: a file on a FAT stick must stay below 4 GiB."""
+_LEAST_PART = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What kit to make.
+
+    Args:
+        platform: what it runs on.
+        part_size: of each part of the archive but the last, in bytes.
+        wheels: that the person gives, llama-cpp-python's among them or not.
+        folder: where all other wheels lie; `None` asks the package index.
+        base: folder of a kit whose weights are left out.
+        native: whether llama-cpp-python is taken as it is installed here, built for this processor.
+        cpu: instruction sets that the build uses, in the kernel's spelling; `None` leaves that to us.
+    """
+
+    platform: Platform
+    part_size: int = PART_SIZE
+    wheels: tuple[Path, ...] = ()
+    folder: Path | None = None
+    base: Path | None = None
+    native: bool = False
+    cpu: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """A kit that was made.
+
+    Args:
+        path: its folder.
+        manifest: what it holds.
+    """
+
+    path: Path
+    manifest: Manifest
+
+
+def create(
+    out: Path,
+    config: Config,
+    order: Order,
+    *,
+    cancel: Cancel,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Kit:
+    """Make a kit of the configuration in force.
+
+    Args:
+        out: a folder that isn't there yet.
+        config: whose tiers are packed.
+        order: what kit.
+        cancel: ends it; nothing is left.
+        tell: told of what takes long.
+
+    Raises:
+        ConfigError: the order can't be carried out, or the lock is of other files.
+        StoreError: weights or wheels can't be had, or the disk is full.
+        Cancelled: `cancel` was set.
+    """
+    out = out.expanduser().absolute()
+    if out.exists():
+        raise ConfigError(f"{out} is there already", mend="name a folder that isn't, or remove it")
+    if order.part_size < _LEAST_PART:
+        raise ConfigError(f"parts of {order.part_size} bytes are too small", mend="write for example --part-size 2GiB")
+    base = _base(order)
+    pinned = _pinned(config, cancel)
+    try:
+        with _fresh(out) as fresh, _scratch(fresh) as scratch:
+            wheels = _wheels(order, scratch, cancel, tell)
+            machine, commit = _machine(order, wheels, scratch)
+            items = _items(config, pinned, wheels, commit, base, scratch)
+            tell("packing")
+            _check_space(fresh, items)
+            made, files = parts.write(items, fresh, order.part_size, cancel)
+            manifest = _finish(fresh, _version(wheels), machine, base, made, files)
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise StoreError(f"no space left for {out}", mend="free some, or name a folder on another disk") from error
+        raise StoreError(f"{error.filename or out}: {(error.strerror or str(error)).lower()}") from error
+    return Kit(out, manifest)
+
+
+def _pinned(config: Config, cancel: Cancel) -> Lock:
+    """The lock beside the configuration, which the files must agree with; where there is none, of the files."""
+    path = lock_path(config)
+    if not path.exists():
+        return lock(config, cancel=cancel)
+    pinned = read_lock(path)
+    if differ := differences(pinned, config, cancel=cancel):
+        raise ConfigError(f"{path} differs: {'; '.join(differ)}", mend="mend that, or run `rung models lock` anew")
+    return pinned
+
+
+def _base(order: Order) -> Manifest | None:
+    if order.base is None:
+        return None
+    try:
+        return read_manifest(order.base)
+    except Refused as refused:
+        raise ConfigError(str(refused), mend="name the folder of a kit with --base") from None
+
+
+def _wheels(order: Order, scratch: Path, cancel: Cancel, tell: Callable[[str], None]) -> list[Wheel]:
+    cpu = PORTABLE.get(order.platform.machine, ()) if order.cpu is None else order.cpu
+    wanted = Wanted(order.platform, order.wheels, order.folder, order.native, cpu, scratch, cancel, tell)
+    return gather(wanted)
+
+
+def _machine(order: Order, wheels: list[Wheel], scratch: Path) -> tuple[Machine, str | None]:
+    """What the kit asks of a machine, and the commit of llama.cpp."""
+    platform = order.platform
+    llama = next(wheel for wheel in wheels if wheel.name == LLAMA)
+    probed = natives.probe(llama.path, scratch) if platform.here else None
+    if probed is None and order.cpu is None and not platform.here:
+        raise ConfigError(
+            f"what {llama.path.name} needs of a processor can't be read here",
+            mend="say it: --cpu avx2,fma,f16c,bmi2, or --cpu '' for any processor",
+        )
+    stated = set(order.cpu or ()) | set(probed.flags if probed else ())
+    by = "asked of the library itself" if probed else "stated by whoever made the kit" if order.cpu else "nothing"
+    least = natives.glibc(wheels) if platform.system == "Linux" else ""
+    if platform.glibc is not None and least and int(least.partition(".")[2]) > platform.glibc:
+        raise ConfigError(
+            f"a wheel needs glibc {least}, and {platform.tag} has 2.{platform.glibc}",
+            mend="build llama-cpp-python on such a system and give it with --wheel",
+        )
+    machine = Machine(
+        tag=platform.tag,
+        system=platform.system,
+        machine=platform.machine,
+        python=platform.python,
+        cpu=sorted(stated),
+        cpu_stated_by=f"{by}; built for the processor of the machine that made it" if order.native else by,
+        glibc=least,
+        libraries=natives.shared(wheels) if platform.system == "Linux" else [],
+    )
+    return machine, probed.commit if probed else None
+
+
+def _items(
+    config: Config, pinned: Lock, wheels: list[Wheel], commit: str | None, base: Manifest | None, scratch: Path
+) -> list[Item]:
+    """Everything in the order in which it lies in the archive, the weights last."""
+    source = next(file for file in config.files if file.tiers)
+    items = [
+        Item("rung.toml", "file", source.path.read_bytes(), source.sha256),
+        Item("rung.lock", "file", pinned.text().encode()),
+        Item("sbom.cdx.json", "file", sbom.bill(wheels, pinned.tier, commit)),
+    ]
+    items += [Item(path, "file", content) for path, content in sorted(sbom.licences(wheels).items())]
+    items += [Item(f"wheels/{wheel.path.name}", "wheel", wheel.path) for wheel in wheels]
+    store = user_store()
+    there = {file.sha256 for file in base.files if file.kind == "weights"} if base else set()
+    on_the_way = Store(scratch / "models", store.catalogue)
+    for tier in pinned.tier:
+        if tier.model.startswith("hf:"):
+            on_the_way.record(Hub.parse(tier.model), Pulled(sha256=tier.sha256, size=tier.size))
+    names = sorted((scratch / "models").rglob("*.json"))
+    items += [Item(path.relative_to(scratch).as_posix(), "name", path.read_bytes()) for path in names]
+    weights = {
+        tier.sha256: Item(
+            f"models/blobs/sha256-{tier.sha256}.gguf",
+            "weights",
+            resolve(tier.model, store=store).path,
+            tier.sha256,
+            tier.sha256 not in there,
+        )
+        for tier in pinned.tier
+    }
+    return items + [weights[sha256] for sha256 in sorted(weights)]
+
+
+def _version(wheels: list[Wheel]) -> str:
+    return next(wheel.version for wheel in wheels if wheel.name == "rung")
+
+
+def _check_space(folder: Path, items: list[Item]) -> None:
+    needed, free = sum(item.size for item in items if item.carried), shutil.disk_usage(folder).free
+    if free < needed:
+        raise StoreError(
+            f"no space left for the kit: {needed:,} bytes are needed, {free:,} are free",
+            mend="free some, or name a folder on another disk",
+        )
+
+
+def _finish(
+    folder: Path, version: str, machine: Machine, base: Manifest | None, made: list[Part], files: list[File]
+) -> Manifest:
+    """Write what lies beside the parts."""
+    installer = Path(install.__file__).read_bytes()
+    values = {
+        "format": install.FORMAT,
+        "rung": version,
+        "machine": machine._asdict(),
+        "base": base.sha256 if base else None,
+        "installer": hashlib.sha256(installer).hexdigest(),
+        "parts": [part._asdict() for part in made],
+        "files": [file._asdict() for file in files],
+    }
+    content = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    sha256 = hashlib.sha256(content).hexdigest()
+    for name, piece in (
+        (install.MANIFEST, content),
+        (f"{install.MANIFEST}.sha256", f"{sha256}  {install.MANIFEST}\n".encode()),
+        ("install.py", installer),
+    ):
+        with (folder / name).open("wb") as file:
+            file.write(piece)
+            file.flush()
+            sync(file.fileno())
+    return read_manifest(folder)
+
+
+@contextmanager
+def _fresh(out: Path) -> Iterator[Path]:
+    """A folder that gets the name `out` when all went well. What killed processes left is swept away first."""
+    for old in out.parent.glob(f".{out.name}.*.new"):
+        if not psutil.pid_exists(int(old.suffixes[-2][1:])):
+            shutil.rmtree(old, ignore_errors=True)
+    fresh = out.with_name(f".{out.name}.{os.getpid()}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        fresh.rename(out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextmanager
+def _scratch(fresh: Path) -> Iterator[Path]:
+    path = fresh / "scratch"
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""`rung.lock`: the exact file of each local tier, beside the `rung.toml` that names them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from rung.config.config import Config
+from rung.errors import ConfigError, StoreError
+from rung.limits import Cancel
+from rung.settings import Settings, read
+
+NAME = "rung.lock"
+_VERSION: Literal[1] = 1
+_HEAD = "# Written by `rung models lock`: the exact file of each local tier.\n"
+
+
+class LockedTier(Settings):
+    """The file of one tier.
+
+    Args:
+        name: of the tier.
+        model: as the tier names it.
+        sha256: of the file, in hexadecimal.
+        size: of the file, in bytes.
+        licence: SPDX identifier; empty where nobody said.
+        source: where the file can be had; empty for a file of one's own.
+    """
+
+    name: str
+    model: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(gt=0)
+    licence: str = ""
+    source: str = ""
+
+
+class Lock(Settings):
+    """A whole `rung.lock`.
+
+    Args:
+        version: of its format.
+        tier: in the order of the configuration.
+    """
+
+    version: Literal[1] = _VERSION
+    tier: tuple[LockedTier, ...]
+
+    def text(self) -> str:
+        """The file's content: the same lock is the same text."""
+        tables = [f"\n[[tier]]\n{_lines(tier)}" for tier in self.tier]
+        return f"{_HEAD}version = {self.version}\n{''.join(tables)}"
+
+
+def _lines(tier: LockedTier) -> str:
+    # a JSON string or whole number is TOML's, too, but for DEL
+    values = {key: json.dumps(value).replace("\x7f", "\\u007f") for key, value in tier.model_dump().items()}
+    return "".join(f"{key} = {value}\n" for key, value in values.items())
+
+
+def lock_path(config: Config) -> Path:
+    """Where the lock of a configuration lies: beside the file that its tiers come from.
+
+    Raises:
+        ConfigError: no file has any tier.
+    """
+    for file in config.files:
+        if file.tiers:
+            return file.path.with_name(NAME)
+    raise ConfigError("no configuration file has a tier to lock", mend="write a rung.toml, or name one with --config")
+
+
+def lock(config: Config, *, cancel: Cancel) -> Lock:
+    """The lock of the files that the local tiers have now. Hashes each of them.
+
+    Args:
+        config: the configuration in force.
+        cancel: ends it.
+
+    Raises:
+        StoreError: a file is missing, damaged, or named by a path, which means nothing on another machine.
+        Cancelled: `cancel` was set.
+    """
+    return Lock(tier=tuple(_locked(name, model, cancel) for name, model in _local(config)))
+
+
+def _local(config: Config) -> list[tuple[str, str]]:
+    """Name and model of each local tier."""
+    tables = [table for table in config.tiers.value if table.rung.kind == "llama"]
+    return [(table.rung.name, str(table.settings.get("model"))) for table in tables]
+
+
+def _locked(name: str, model: str, cancel: Cancel) -> LockedTier:
+    from rung.store import Hub, user_store, verify
+    from rung.store.files import is_path, wanted
+
+    if is_path(model):
+        raise StoreError(
+            f"tier {name!r} names its model by the path {model}, and nothing pins the bytes there",
+            mend="name a model of `rung models list`",
+        )
+    store = user_store()
+    file = verify(model, cancel=cancel, store=store)
+    source = next(iter(wanted(model, store).sources), None)
+    label = "" if source is None else source.spec if isinstance(source, Hub) else source.label
+    return LockedTier(
+        name=name,
+        model=model,
+        sha256=str(file.sha256),
+        size=file.size,
+        licence=file.licence or "",
+        source=label,
+    )
+
+
+def read_lock(path: Path) -> Lock:
+    """The lock at `path`.
+
+    Raises:
+        ConfigError: it can't be read, is malformed, or is of another version.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no {path}", mend="run `rung models lock`") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} can't be read: {error}", mend="run `rung models lock` to write it anew") from None
+    if values.get("version") != _VERSION:
+        raise ConfigError(
+            f"{path} has the version {values.get('version')!r}, and this rung reads version {_VERSION}",
+            mend="use the rung that wrote it, or run `rung models lock` to write it anew",
+        )
+    return read(Lock, values, str(path))
+
+
+def differences(locked: Lock, config: Config, *, cancel: Cancel) -> list[str]:
+    """What differs between a lock and the files that are there; a clause for each difference. Hashes each file.
+
+    Args:
+        locked: as it was written.
+        config: the configuration in force.
+        cancel: ends it.
+
+    Raises:
+        Cancelled: `cancel` was set.
+    """
+    old, now = {tier.name: tier for tier in locked.tier}, dict(_local(config))
+    found = [f"tier {name!r} is not in the configuration" for name in old if name not in now]
+    for name, model in now.items():
+        if name not in old:
+            found.append(f"tier {name!r} is not in the lock")
+            continue
+        try:
+            new = _locked(name, model, cancel)
+        except StoreError as error:
+            found.append(f"tier {name!r}: {error}")
+            continue
+        pairs = [(key, getattr(old[name], key), getattr(new, key)) for key in LockedTier.model_fields]
+        found += [f"tier {name!r}: {key} is {b!r}, and the lock has {a!r}" for key, a, b in pairs if a != b]
+    if not found and [*old] != [*now]:
+        found.append("the tiers stand in another order")
+    return found
