@@ -48,7 +48,7 @@ def test_a_damaged_file_fails_verification_and_the_command_that_mends_it_is_name
 def test_with_no_model_here_there_is_nothing_to_verify(program):
     done = program("models", "verify")
     assert (done.returncode, done.stdout) == (0, b"")
-    assert b"rung models pull" in done.stderr
+    assert b"rung init" in done.stderr
 
 
 def test_a_pull_under_offline_is_code_4(program):

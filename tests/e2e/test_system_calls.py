@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import rung
+from rung.store import user_store
 
 # io_uring could connect without any of the calls that are watched
 WATCHED = "trace=network,execve,?io_uring_setup"
@@ -84,8 +85,10 @@ def traced(tmp_path: Path) -> Callable[..., Traced]:
         pytest.skip(f"strace may trace nothing here: {probe.stderr.strip()[:200]}")
     work, trace = tmp_path / "work", tmp_path / "trace"
     (work / ".git").mkdir(parents=True)
-    env = {name: os.environ[name] for name in ("PATH", "RUNG_MODELS_DIR", "OMP_PROC_BIND") if name in os.environ}
+    env = {name: os.environ[name] for name in ("PATH", "OMP_PROC_BIND") if name in os.environ}
     env |= {"HOME": str(tmp_path), "PYTHONPATH": str(Path(rung.__file__).parents[1]), "OPENAI_API_KEY": "sk-none"}
+    # the weights stay where they are, though the home is another
+    env["RUNG_MODELS_DIR"] = str(user_store().root)
 
     def run(*arguments: str, **more: str) -> Traced:
         done = subprocess.run(

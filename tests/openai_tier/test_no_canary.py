@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import rung
 from openai_tier.server import chat, cut, piece, status
-from rung import Budget, Image, Ladder, MemoryPurse, Message, Price, Rung, Text, ToolCall, Zone, redact
+from rung import Budget, Image, Ladder, Ledger, MemoryPurse, Message, Price, Rung, Text, ToolCall, Zone, redact
 from rung.testing import ScriptedTier
 from rung.tiers.openai import Env
 
@@ -48,7 +48,7 @@ def shown(thing):
     return text
 
 
-def requests(serve, tier_at):
+def requests(serve, tier_at, folder):
     """Requests of every kind of ending, with all their events."""
     faults = [
         chat(ANSWER),
@@ -72,16 +72,21 @@ def requests(serve, tier_at):
             local = ScriptedTier("local", *[ANSWER] * 9)
             ladder = Ladder(local, Rung(cloud, feedback="issues+answer"), reach=Zone.INTERNET, redactor=redact)
             yield ladder, list(ladder.stream(conversation, **reject)), ladder.preview(conversation, **reject)
-            paid = tier_at(serve(fault), price=Price(1, 1), **same)
-            ladder = Ladder(paid, reach=Zone.INTERNET, budget=Budget(seconds=30), purse=MemoryPurse(5))
-            yield ladder, list(ladder.stream(PROMPT)), ladder.preview(PROMPT)
+            for purse in (MemoryPurse(5), Ledger(folder / "ledger.db", per_day=5)):
+                paid = tier_at(serve(fault), price=Price(1, 1), **same)
+                observers = [purse] if isinstance(purse, Ledger) else []
+                budget = Budget(seconds=30)
+                ladder = Ladder(paid, reach=Zone.INTERNET, budget=budget, purse=purse, observers=observers)
+                yield ladder, list(ladder.stream(PROMPT)), ladder.preview(PROMPT)
 
 
-def test_neither_key_nor_prompt_nor_answer_is_in_any_log_error_traceback_or_repr(serve, tier_at, monkeypatch, caplog):
+def test_neither_key_nor_prompt_nor_answer_is_in_any_log_error_traceback_or_repr(
+    serve, tier_at, monkeypatch, caplog, tmp_path
+):
     monkeypatch.setenv("CANARY_VARIABLE", KEY)
     caplog.set_level(logging.DEBUG)
     seen = {}
-    for found in requests(serve, tier_at):
+    for found in requests(serve, tier_at, tmp_path):
         everything(found, seen)
         outcome = found[1][-1].outcome
         assert outcome.left_machine
