@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from gguf_files import File
 from test_cli_terminal import Session
 
 from rung.store import user_store
@@ -172,3 +173,65 @@ def test_a_pull_that_the_systems_policy_forbids_is_code_4_and_names_it(program):
     )
     assert (done.returncode, done.stdout) == (4, b"")
     assert str(policy).encode() in done.stderr
+
+
+@pytest.fixture
+def mine(program):
+    file = program.home / "gguf" / "mine.gguf"
+    file.parent.mkdir()
+    file.write_bytes(File().data())
+    return file
+
+
+def test_a_file_is_found_listed_described_and_forgotten(program, mine):
+    done = program("models", "find", str(mine.parent))
+    assert (done.returncode, done.stdout.decode().split()[0]) == (0, "mine")
+    assert b"mine " in program("models", "list").stdout
+    shown = json.loads(program("models", "info", "mine", "--json", "--context", "512").stdout)
+    expected = {"status": "ok", "name": "mine", "path": str(mine), "architecture": "llama", "context": 2048}
+    assert expected.items() <= shown.items()
+    assert (shown["template"], shown["memory_for_context"]) == (True, 512)
+    assert "the first tier" in shown["suits"]
+    done = program("models", "remove", "mine")
+    assert (done.returncode, f"{mine} stays where it is" in done.stdout.decode()) == (0, True)
+    assert mine.exists()
+    assert program("models", "info", "mine").returncode == 2
+
+
+def test_an_imported_file_has_a_name_of_its_own(program, mine):
+    done = program("models", "import", str(mine), "--name", "tiny")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"tiny\n", b"")
+    assert program("models", "verify", "tiny").stdout == b"tiny: ok\n"
+    removed = json.loads(program("models", "remove", "tiny", "--json").stdout)
+    assert removed["models"] == [{"name": "tiny", "freed": mine.stat().st_size, "shared_with": [], "left": None}]
+
+
+def test_more_context_is_more_memory(program, mine):
+    def memory(tokens):
+        done = program("models", "info", str(mine), "--json", "--context", tokens)
+        return json.loads(done.stdout)["memory"]
+
+    assert memory("100000") > memory("1000")
+
+
+def test_a_model_that_is_not_here_is_described_with_the_command_that_fetches_it(program):
+    shown = json.loads(program("models", "info", "qwen2.5-coder-1.5b", "--json").stdout)
+    assert (shown["path"], shown["get_it"]) == (None, "rung models pull qwen2.5-coder-1.5b")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["import", "gone.gguf"], 1, b"can't be read"),
+        (["import", "/dev/null"], 1, b"no ordinary file"),
+        (["import", "{mine}", "--name", "../up"], 1, b"can't be the name of a model"),
+        (["find", "nowhere"], 2, b"there is no folder"),
+        (["info", "nobody"], 2, b"no model is called 'nobody'"),
+        (["remove", "nobody"], 2, b"no model is called 'nobody'"),
+    ],
+)
+def test_wrong_input_is_one_sentence_that_says_what_to_do(program, mine, arguments, code, said):
+    done = program("models", *[word.format(mine=mine) for word in arguments])
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -33,7 +33,7 @@ BIG = Header(
     context_length=131_072,
     sliding_window=None,
     vocabulary=128_256,
-    chat_template=True,
+    chat_template="{{ messages }}",
     tensors=(Tensor("blk.0.x", "q4_K", (1,), 3 * GIB), Tensor("token_embd.weight", "q4_K", (1,), GIB)),
 )
 

@@ -186,6 +186,9 @@ def _items(
     for tier in pinned.tier:
         if tier.model.startswith("hf:"):
             on_the_way.record(Hub.parse(tier.model), Pulled(sha256=tier.sha256, size=tier.size))
+        elif (own := store.named(tier.model)) is not None:
+            # where it came from is a path of this machine: nobody's business elsewhere, and not the same each time
+            on_the_way.give_name(tier.model, own.model_copy(update={"origin": "a kit"}))
     names = sorted((scratch / "models").rglob("*.json"))
     items += [Item(path.relative_to(scratch).as_posix(), "name", path.read_bytes()) for path in names]
     weights = {

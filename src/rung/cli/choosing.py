@@ -91,6 +91,11 @@ def measure() -> Machine:
     return Machine(system, free_cores(), free, psutil.virtual_memory().total, limited_by, found, note)
 
 
+def room(machine: Machine) -> int:
+    """What models may take of a machine's memory, in bytes."""
+    return int(_SHARE * (machine.free + machine.gpu_free))
+
+
 def choose(machine: Machine, listed: Sequence[Listed], known: Sequence[MachineLadder], *, best: bool = False) -> Choice:
     """The ladder for a machine. Models that are here win, so that it works without fetching anything.
 
@@ -103,12 +108,12 @@ def choose(machine: Machine, listed: Sequence[Listed], known: Sequence[MachineLa
     Raises:
         TierUnavailable: not even the most modest ladder fits.
     """
-    room = int(_SHARE * (machine.free + machine.gpu_free))
-    fitting = [ladder for ladder in known if ladder.bytes <= (_SHARE * machine.gpu_free if ladder.gpu else room)]
+    space = room(machine)
+    fitting = [ladder for ladder in known if ladder.bytes <= (_SHARE * machine.gpu_free if ladder.gpu else space)]
     suited = fitting[-1] if fitting else None
-    here = [] if best else _here(listed, room)
+    here = [] if best else _here(listed, space)
     if here:
-        return _of_here(here, room, suited)
+        return _of_here(here, space, suited)
     if suited is None:
         raise TierUnavailable(
             f"{_size(machine.free)} of memory are free ({machine.limited_by}), "
@@ -121,7 +126,7 @@ def choose(machine: Machine, listed: Sequence[Listed], known: Sequence[MachineLa
     return Choice(tuple(by_name[name] for name in suited.models), reason, _next(suited, known))
 
 
-def _here(listed: Sequence[Listed], room: int) -> list[tuple[int, Listed]]:
+def _here(listed: Sequence[Listed], space: int) -> list[tuple[int, Listed]]:
     """What each model that is here needs, as far as it fits by itself; the smallest first."""
     from rung.store.gguf import read_header
     from rung.tiers.llama.fit import CONTEXT, MOST_SLOTS, Fit
@@ -137,15 +142,15 @@ def _here(listed: Sequence[Listed], room: int) -> list[tuple[int, Listed]]:
             continue
         context = min(CONTEXT, header.context_length or CONTEXT)
         need = Fit(header, MOST_SLOTS).need(context).total
-        if need <= room:
+        if need <= space:
             found.append((need, it))
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _of_here(here: list[tuple[int, Listed]], room: int, suited: MachineLadder | None) -> Choice:
+def _of_here(here: list[tuple[int, Listed]], space: int, suited: MachineLadder | None) -> Choice:
     """The smallest, and the largest that fits beside it."""
     need, small = here[0]
-    beside = [(more, it) for more, it in here[1:] if need + more <= room]
+    beside = [(more, it) for more, it in here[1:] if need + more <= space]
     chosen = [small] if not beside else [small, beside[-1][1]]
     if beside:
         need += beside[-1][0]

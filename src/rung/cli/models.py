@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rung.cli import locking
+from rung.cli import locking, own_models
+from rung.cli.info import info
 
 if TYPE_CHECKING:
     from rung.limits import Cancel
-    from rung.store import ModelFile
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -25,12 +25,22 @@ def commands() -> typer.Typer:
         "pull", short_help="Fetch models.", epilog="Example: rung models pull qwen2.5-coder-0.5b qwen2.5-coder-1.5b"
     )(pull)
     group.command("verify", short_help="Check model files.", epilog="Example: rung models verify smollm2-135m")(verify)
+    group.command("info", short_help="Describe a model.", epilog="Example: rung models info smollm2-135m")(info)
+    group.command("find", short_help="Use files that are here.", epilog="Example: rung models find ~/models")(
+        own_models.find
+    )
+    group.command("import", short_help="Take a file in.", epilog="Example: rung models import ./mine.gguf --name mine")(
+        own_models.import_
+    )
+    group.command("remove", short_help="Remove models.", epilog="Example: rung models remove smollm2-135m")(
+        own_models.remove
+    )
     group.command("lock", short_help="Write rung.lock.", epilog=locking.EXAMPLE)(locking.lock)
     return group
 
 
 def _models() -> None:
-    """List, fetch and check model files. RUNG_MODELS_DIR says where they lie."""
+    """List, fetch, find, check and remove model files. RUNG_MODELS_DIR says where they lie."""
 
 
 def list_(context: typer.Context, json: _Json = False) -> None:
@@ -121,7 +131,7 @@ def pull(
     with Pulling(output) as pulling:
         files = [fetch(name, sourcing=settings.sourcing(), progress=pulling.show, cancel=cancel) for name in names]
     if output.json:
-        output.object({"status": "ok", "models": [_file(file) for file in files]})
+        output.object({"status": "ok", "models": [own_models.described(file) for file in files]})
     else:
         output.answer("\n".join(str(file.path) for file in files))
 
@@ -162,7 +172,7 @@ def verify(
             results.append({"name": name, "status": "damaged"})
             output.say(f"rung: {error}")
         else:
-            results.append({"status": "ok", **_file(file)})
+            results.append({"status": "ok", **own_models.described(file)})
         if not output.json:
             output.answer(f"{name}: {results[-1]['status']}")
     damaged = any(result["status"] != "ok" for result in results)
@@ -174,7 +184,3 @@ def verify(
 def _cancel(context: typer.Context) -> Cancel:
     cancel: Cancel = context.obj.interrupts.cancel()
     return cancel
-
-
-def _file(file: ModelFile) -> dict[str, Any]:
-    return {"name": file.name, "path": str(file.path), "size": file.size, "sha256": file.sha256}

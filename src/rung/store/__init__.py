@@ -1,20 +1,27 @@
 """Model files: which there are, where they lie, and how they get there. Only `pull` opens a connection."""
 
+from rung.store.caches import Passed
 from rung.store.entries import Entry, Folder, Hub, Source, Url, Wheels
 from rung.store.files import Listed, ModelFile, Wanted, adopt, models, readable, resolve, verify
+from rung.store.finding import Found, find
+from rung.store.importing import import_file
 from rung.store.layout import Store, user_store
 from rung.store.licences import accept
 from rung.store.pulling import Phase, Progress, pull
+from rung.store.removing import Removed, remove
 from rung.store.sourcing import Sourcing
 
 __all__ = [
     "Entry",
     "Folder",
+    "Found",
     "Hub",
     "Listed",
     "ModelFile",
+    "Passed",
     "Phase",
     "Progress",
+    "Removed",
     "Source",
     "Sourcing",
     "Store",
@@ -23,9 +30,12 @@ __all__ = [
     "Wheels",
     "accept",
     "adopt",
+    "find",
+    "import_file",
     "models",
     "pull",
     "readable",
+    "remove",
     "resolve",
     "user_store",
     "verify",

@@ -12,7 +12,7 @@ from rung.errors import ChecksumMismatch, ModelNotFound, StoreError
 from rung.limits import Cancel
 from rung.settings import nearest
 from rung.store.entries import Entry, Hub, Source, Wheels
-from rung.store.layout import Store, check_space, rename, sha256_of, user_store, writing
+from rung.store.layout import Place, Store, check_space, rename, sha256_of, user_store, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Wanted:
     """A model that the store may hold: what is known of it, and where its bytes can be had.
 
     Args:
-        name: a catalogue name or `hf:owner/repo/file.gguf@commit`.
-        sources: tried in this order.
+        name: a catalogue name, one of one's own, or `hf:owner/repo/file.gguf@commit`.
+        sources: tried in this order; none for what was found or imported.
         sha256: `None` for a file of the hub that was never pulled.
         size: in bytes; `None` likewise.
         licence: SPDX identifier; `None` where nobody said.
@@ -70,11 +70,13 @@ class Wanted:
     @property
     def needs_packages(self) -> bool:
         """Whether nothing but package wheels has it."""
-        return all(isinstance(source, Wheels) for source in self.sources)
+        return bool(self.sources) and all(isinstance(source, Wheels) for source in self.sources)
 
     @property
     def pull(self) -> str:
-        """The command that fetches it, as an imperative clause with the size."""
+        """What brings it here, as an imperative clause with the size."""
+        if not self.sources:
+            return "find or import the file again (`rung models find`, `rung models import`)"
         return f"run `{self.command}`" + ("" if self.size is None else f" ({readable(self.size)})")
 
     def at(self, path: Path, sha256: str, size: int) -> ModelFile:
@@ -96,7 +98,7 @@ class Listed:
 
 
 def wanted(name: str, store: Store) -> Wanted:
-    """What a catalogue name or an `hf:` name stands for.
+    """What a catalogue name, a name of one's own or an `hf:` name stands for.
 
     Raises:
         StoreError: an `hf:` name has another form.
@@ -109,9 +111,13 @@ def wanted(name: str, store: Store) -> Wanted:
             return _wanted(known)
         pulled = store.pulled(hub)
         return Wanted(name, (hub,), *((pulled.sha256, pulled.size) if pulled else (None, None)))
-    if name not in store.catalogue:
-        raise ModelNotFound(f"no model is called {name!r}", mend=nearest(name, store.catalogue))
-    return _wanted(store.catalogue[name])
+    if name in store.catalogue:
+        return _wanted(store.catalogue[name])
+    own = store.named(name)
+    if own is None:
+        names = [*store.catalogue, *(other for other, _ in store.own_names())]
+        raise ModelNotFound(f"no model is called {name!r}", mend=nearest(name, names))
+    return Wanted(name, (), own.sha256, own.size, own.licence, own.context, own.origin)
 
 
 def _wanted(entry: Entry) -> Wanted:
@@ -142,16 +148,17 @@ def resolve(model: str, *, store: Store | None = None) -> ModelFile:
 
     Raises:
         ModelNotFound: no such model, or its file is not on this machine; says which command fetches it.
-        ChecksumMismatch: the file in the store has another size than it must.
+        ChecksumMismatch: the file in the store has another size than it must, or a file that is used where it lies was
+            written to since it was found.
         StoreError: an `hf:` name has another form.
     """
     if is_path(model):
         return _own(Path(model).expanduser())
     store = store or user_store()
     it = wanted(model, store)
-    found = _in_store(it, store)
+    found = in_store(it, store)
     if found is None:
-        raise ModelNotFound(f"the file of {it.name!r} is not on this machine", mend=it.pull)
+        raise _not_here(it, store)
     if found.size != it.size:
         raise ChecksumMismatch(
             f"the file of {it.name!r} is damaged: {found.size:,} bytes instead of {it.size:,}",
@@ -166,22 +173,37 @@ def _own(path: Path) -> ModelFile:
     return ModelFile(path.stem, path.absolute(), path.stat().st_size)
 
 
-def _in_store(it: Wanted, store: Store) -> ModelFile | None:
+def in_store(it: Wanted, store: Store) -> ModelFile | None:
+    """The file of a model, in the store or where it was found and lies unchanged; `None` where there is none."""
     if it.sha256 is None:
         return None
     path = store.blob(it.sha256)
     try:
         return it.at(path, it.sha256, path.stat().st_size)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        place = store.place(it.sha256)
+        return None if place is None or not place.unchanged() else it.at(place.path, it.sha256, place.size)
+
+
+def _not_here(it: Wanted, store: Store) -> StoreError:
+    place = None if it.sha256 is None else store.place(it.sha256)
+    if place is None:
+        return ModelNotFound(f"the file of {it.name!r} is not on this machine", mend=it.pull)
+    if place.path.exists():
+        return ChecksumMismatch(
+            f"{place.path} was written to since {it.name!r} was found there",
+            mend=f"run `rung models verify {it.name}`, which hashes it again",
+        )
+    return ModelNotFound(f"{place.path} is gone, where {it.name!r} was found", mend=it.pull)
 
 
 def models(*, store: Store | None = None) -> tuple[Listed, ...]:
-    """The catalogue, then what was pulled from the hub under its own name; each with its file where there is one."""
+    """The catalogue, then what has a name of one's own or of the hub; each with its file where there is one."""
     store = store or user_store()
-    names = [*store.catalogue, *(hub.spec for hub in store.recorded())]
+    own = (name for name, _ in store.own_names())
+    names = [*store.catalogue, *own, *(hub.spec for hub in store.recorded())]
     known = dict.fromkeys(wanted(name, store) for name in names)
-    return tuple(Listed(it, _in_store(it, store)) for it in known)
+    return tuple(Listed(it, in_store(it, store)) for it in known)
 
 
 def verify(
@@ -191,10 +213,10 @@ def verify(
     cancel: Cancel | None = None,
     store: Store | None = None,
 ) -> ModelFile:
-    """Hash the file of a model of the store again.
+    """Hash the file of a model again, in the store or where it was found.
 
     Args:
-        model: a catalogue name or `hf:owner/repo/file.gguf@commit`.
+        model: a catalogue name, one of one's own, or `hf:owner/repo/file.gguf@commit`.
         report: called with the number of bytes read so far.
         cancel: ends it.
         store: the user's, where none is given.
@@ -206,19 +228,41 @@ def verify(
         Cancelled: `cancel` was set.
     """
     store = store or user_store()
-    found = resolve(model, store=store)
+    written = None if is_path(model) else _written_place(wanted(model, store), store)
+    found = resolve(model, store=store) if written is None else written
     if found.sha256 is None:
         raise StoreError(f"nothing pins the bytes of {found.path}", mend="name a model of `rung models list`")
     try:
+        # before the bytes are read: who writes meanwhile leaves another time behind
+        place = None if written is None else Place.of(found.path)
         actual = sha256_of(found.path, cancel=cancel or Cancel(), report=report)
     except OSError as error:
         raise StoreError(f"{found.path} can't be read: {error.strerror or error}") from error
     if actual != found.sha256:
         raise ChecksumMismatch(
             f"the file of {found.name!r} is damaged: its sha256 is {actual}, not {found.sha256}",
-            mend=f"{wanted(model, store).pull}, which replaces it",
+            mend=_replacement(wanted(model, store), found, store),
         )
+    if place is not None:
+        with writing(store.root):
+            store.put_place(actual, place)
     return found
+
+
+def _written_place(it: Wanted, store: Store) -> ModelFile | None:
+    """A file that is used where it lies and was written to, or touched, since it was hashed."""
+    if it.sha256 is None or store.blob(it.sha256).exists():
+        return None
+    place = store.place(it.sha256)
+    if place is None or place.unchanged() or not place.path.is_file():
+        return None
+    return it.at(place.path, it.sha256, place.path.stat().st_size)
+
+
+def _replacement(it: Wanted, found: ModelFile, store: Store) -> str:
+    if it.sha256 is not None and found.path == store.blob(it.sha256):
+        return f"{it.pull}, which replaces it" if it.sources else it.pull
+    return f"it belongs to another program: `rung models find` takes it as what it is now, or {it.pull}"
 
 
 def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:

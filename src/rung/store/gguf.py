@@ -7,10 +7,11 @@ anything is built from it, so a broken or hostile file costs neither memory nor 
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rung.errors import MalformedModel, StoreError
@@ -25,6 +26,9 @@ _MOST_TENSORS = 10_000
 _MOST_LAYERS = 1024
 _LONGEST_NAME = 63
 _LONGEST_KEY = 255
+
+_PROJECTOR = "it is a projector (mmproj), which lets a model see, and no model by itself"
+_ADAPTER = "it is an adapter (LoRA), which changes a model, and no model by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Header:
         context_length: what the model was trained for, in tokens; `None` where the file doesn't say.
         sliding_window: tokens that windowed layers look back; `None` where there is none.
         vocabulary: number of tokens.
-        chat_template: whether the file has one.
+        chat_template: Jinja; `None` where the file has none.
         tensors: in the file's order.
     """
 
@@ -80,13 +84,18 @@ class Header:
     context_length: int | None
     sliding_window: int | None
     vocabulary: int
-    chat_template: bool
+    chat_template: str | None = field(repr=False)
     tensors: tuple[Tensor, ...]
 
     @property
     def weights(self) -> int:
         """Bytes of all tensors."""
         return sum(t.bytes for t in self.tensors)
+
+    @property
+    def parameters(self) -> int:
+        """Elements of all tensors."""
+        return sum(math.prod(t.shape) for t in self.tensors)
 
     @property
     def quantization(self) -> str:
@@ -105,18 +114,18 @@ def read_header(path: Path) -> Header:
         StoreError: the file can't be read.
     """
     try:
+        # Before it is opened: opening a pipe waits for somebody to write to it.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise StoreError(f"{path} is no ordinary file", mend="name a GGUF file")
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise StoreError(f"{path} is no ordinary file", mend="name a GGUF file")
-            return _header(Reader(file, status.st_size))
+            return _header(Reader(file, os.fstat(file.fileno()).st_size))
     except OSError as error:
         raise StoreError(
             f"{path} can't be read: {error.strerror}", mend="see the file's path and permissions"
         ) from None
     except Fault as fault:
         raise MalformedModel(
-            f"{path} can't be loaded: {fault}", mend="run `rung models verify`, or pull the model again"
+            f"{path} can't be loaded: {fault}", mend="get the file again, from where it came or with `rung models pull`"
         ) from None
 
 
@@ -157,6 +166,8 @@ class _Table:
 
 
 def _header(reader: Reader) -> Header:
+    if not reader.size:
+        raise Fault("it is empty (0 bytes)")
     if reader.size < 24:
         raise Fault("it is too short for a GGUF file")
     if reader.u32().to_bytes(4, "little") != _MAGIC:
@@ -176,9 +187,22 @@ def _header(reader: Reader) -> Header:
     architecture = values.get("general.architecture")
     if not isinstance(architecture, str) or not 0 < len(architecture) <= _LONGEST_NAME:
         raise Fault("it names no architecture")
+    _demand_whole(values, architecture)
     table = _Table(values, architecture)
     tensors = _tensors(reader, tensor_count, _alignment(values))
     return _described(table, reader.size, tensors)
+
+
+def _demand_whole(values: dict[str, Value], architecture: str) -> None:
+    """See that the file is neither a part of a model nor an addition to one."""
+    kind = values.get("general.type")
+    if kind == "adapter" or "adapter.type" in values:
+        raise Fault(_ADAPTER)
+    if kind == "mmproj" or architecture == "clip":
+        raise Fault(_PROJECTOR)
+    parts = values.get("split.count", 1)
+    if isinstance(parts, int) and parts > 1:
+        raise Fault(f"it is one of {parts:,} parts of a model")
 
 
 def _alignment(values: dict[str, Value]) -> int:
@@ -262,6 +286,6 @@ def _described(table: _Table, file_size: int, tensors: tuple[Tensor, ...]) -> He
         context_length=table.number("context_length", 1 << 32) or None,
         sliding_window=table.number("attention.sliding_window", 1 << 32) or None,
         vocabulary=table.number("vocab_size", 1 << 28) or named,
-        chat_template="tokenizer.chat_template" in table.values,
+        chat_template=table.text("tokenizer.chat_template"),
         tensors=tensors,
     )

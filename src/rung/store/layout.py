@@ -1,9 +1,13 @@
 """Where things lie on disk, and how a file gets there whole.
 
 blobs/sha256-HEX.gguf       weights, each once whatever they are called
-names/SPEC.json             which blob a file of the hub turned out to be
-partial/KEY/SOURCE/         what a pull has fetched so far, per source
-locks/KEY.lock              one pull of the same bytes at a time
+places/sha256-HEX.json      a file of another program with these bytes, which is used where it lies
+names/NAME.json             which bytes a file of the hub turned out to be, or a name of one's own stands for
+partial/KEY/SOURCE/         what a pull has fetched so far, per source; what an import has copied
+locks/KEY.lock              one at a time for a name, or for the same bytes
+
+A reader never finds a name without its bytes: these come before the name, and go after it. Who needs the locks of a
+name and of bytes takes them in this order.
 """
 
 from __future__ import annotations
@@ -12,11 +16,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from platformdirs import user_data_path
@@ -28,6 +34,10 @@ from rung.store.entries import Entry, Hub, Sha256, shipped_catalogue
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK = 1 << 20
+# Shorter than a hash, so that no name has the lock file of some bytes.
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+R = TypeVar("R", bound=Settings)
 
 
 class Pulled(Settings):
@@ -40,6 +50,53 @@ class Pulled(Settings):
 
     sha256: Sha256
     size: int
+
+
+class Named(Pulled):
+    """What a name of one's own stands for.
+
+    Args:
+        origin: where the file came from, in words.
+        licence: as the file has it; `None` where it has none.
+        context: what the model was trained for, in tokens; `None` where the file doesn't say.
+    """
+
+    origin: str
+    licence: str | None = None
+    context: int | None = None
+
+
+class Place(Settings):
+    """A file that is used where it lies, and what told it from others when it was hashed.
+
+    Args:
+        path: absolute.
+        size: in bytes.
+        mtime_ns: when it was last written, in nanoseconds.
+        inode: its number in the file system.
+    """
+
+    path: Path
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """The place of a file as it is now.
+
+        Raises:
+            OSError: it can't be looked at.
+        """
+        found = path.stat()
+        return cls(path=path, size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
+
+    def unchanged(self) -> bool:
+        """Whether the file is there, and nobody wrote it since."""
+        try:
+            return self == Place.of(self.path)
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +125,11 @@ class Store:
 
     def pulled(self, hub: Hub) -> Pulled | None:
         """What this file of the hub turned out to be; `None` where it was never pulled."""
-        path = self._name(hub)
-        try:
-            return read(Pulled, json.loads(path.read_bytes()), str(path))
-        except (OSError, ValueError, TypeError, ConfigError):
-            return None
+        return _read(Pulled, self.name(hub.spec))
 
     def record(self, hub: Hub, pulled: Pulled) -> None:
         """Remember what this file of the hub turned out to be."""
-        write_whole(self._name(hub), pulled.model_dump_json().encode())
+        _write(self.name(hub.spec), pulled)
 
     def recorded(self) -> Iterator[Hub]:
         """Every file of the hub that was pulled under its own name."""
@@ -86,8 +139,59 @@ class Store:
             except StoreError:
                 continue
 
-    def _name(self, hub: Hub) -> Path:
-        return self.root / "names" / f"{quote(hub.spec, safe='')}.json"
+    def named(self, name: str) -> Named | None:
+        """What a name of one's own stands for; `None` where it is none."""
+        return _read(Named, self.name(name)) if is_name(name) else None
+
+    def give_name(self, name: str, named: Named) -> None:
+        """Let a name stand for these bytes, which are there."""
+        _write(self.name(name), named)
+
+    def own_names(self) -> Iterator[tuple[str, Named]]:
+        """Every name of one's own, and what it stands for."""
+        for path in sorted((self.root / "names").glob("*.json")):
+            named = self.named(unquote(path.stem))
+            if named is not None:
+                yield unquote(path.stem), named
+
+    def place(self, sha256: str) -> Place | None:
+        """Where a file of another program with these bytes was found, if one was."""
+        return _read(Place, self.place_record(sha256))
+
+    def places(self) -> Iterator[tuple[str, Place]]:
+        """Every file of another program: its hash when it was found, and its place."""
+        for path in sorted((self.root / "places").glob("sha256-*.json")):
+            place = _read(Place, path)
+            if place is not None:
+                yield path.stem.removeprefix("sha256-"), place
+
+    def put_place(self, sha256: str, place: Place) -> None:
+        """Remember where these bytes were found."""
+        _write(self.place_record(sha256), place)
+
+    def name(self, name: str) -> Path:
+        """The record of a name."""
+        return self.root / "names" / f"{quote(name, safe='')}.json"
+
+    def place_record(self, sha256: str) -> Path:
+        """The record of a place."""
+        return self.root / "places" / f"sha256-{sha256}.json"
+
+
+def is_name(text: str) -> bool:
+    """Whether a model of one's own could be called so. What ends in `.gguf` is the path of a file."""
+    return _NAME.fullmatch(text) is not None and not text.endswith(".gguf")
+
+
+def _read(kind: type[R], path: Path) -> R | None:
+    try:
+        return read(kind, json.loads(path.read_bytes()), str(path))
+    except (OSError, ValueError, TypeError, ConfigError):
+        return None
+
+
+def _write(path: Path, record: Settings) -> None:
+    write_whole(path, record.model_dump_json().encode())
 
 
 def user_store() -> Store:
@@ -145,7 +249,7 @@ def no_space(root: Path, needed: int | None) -> StoreError:
     wanted = "" if needed is None else f": {needed:,} bytes are needed"
     return StoreError(
         f"no space left for the model store {root}{wanted}, {shutil.disk_usage(root).free:,} are free",
-        mend="free some space or set RUNG_MODELS_DIR, then pull again (what was fetched is kept)",
+        mend="free some space or set RUNG_MODELS_DIR, then run this again (a pull goes on where it stopped)",
     )
 
 
@@ -185,8 +289,21 @@ def rename(source: Path, target: Path) -> None:
     """Give a finished file its name, atomically and to last."""
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
+    _sync_folder(target.parent)
+
+
+def unlink(path: Path) -> None:
+    """Take a file away, if it is there, to last."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
     if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
         try:
             sync(folder)
         finally:

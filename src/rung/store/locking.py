@@ -54,7 +54,7 @@ def locked(path: Path, *, cancel: Cancel, waiting: Callable[[], None]) -> Iterat
             waiting()
             while not _take(file.fileno()):
                 if cancel.wait(0.1):
-                    raise Cancelled("cancelled while waiting for another pull of the same file")
+                    raise Cancelled("cancelled while waiting for another process that changes the same model")
         try:
             yield
         finally:

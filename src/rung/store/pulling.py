@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from rung.errors import ChecksumMismatch, Offline, RungError, StoreError
+from rung.errors import ChecksumMismatch, ModelNotFound, Offline, RungError, StoreError
 from rung.limits import Cancel
 from rung.store.entries import Folder, Hub, Source, Url, Wheels
-from rung.store.files import ModelFile, Wanted, wanted
+from rung.store.files import ModelFile, Wanted, in_store, wanted
 from rung.store.folders import fetch_folder
 from rung.store.layout import Pulled, Store, rename, sha256_of, user_store, writing
 from rung.store.licences import demand
@@ -101,12 +101,10 @@ class _Pull:
                 return found
 
     def _present(self) -> ModelFile | None:
-        sha256 = self.model.sha256
-        if sha256 is None or not self.store.blob(sha256).is_file():
+        found = in_store(self.model, self.store)
+        if found is None or self._hash(found.path, "", found.size) != found.sha256:
             return None
-        path = self.store.blob(sha256)
-        size = path.stat().st_size
-        return self.model.at(path, sha256, size) if self._hash(path, "", size) == sha256 else None
+        return found
 
     def _fetch(self) -> ModelFile:
         demand(self.model, self.store)
@@ -121,6 +119,11 @@ class _Pull:
             except (SourceFailed, ChecksumMismatch) as error:
                 failures.append((source, error))
                 self._tell("source_failed", source.label, detail=str(error))
+        if not failures:
+            raise ModelNotFound(
+                f"{self.model.name!r} has no source: it was found or imported here",
+                mend=f"{self.model.pull}, or name a place that has it with --from",
+            )
         raise _none_worked(self.model.name, failures)
 
     def _from(self, source: Source) -> ModelFile:

@@ -1,0 +1,1 @@
+"""The parts of scripts/bench_engine.py: prompts, parties (each in a process of its own), measures, figures."""

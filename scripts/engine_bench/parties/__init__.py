@@ -1,0 +1,1 @@
+"""Who is measured. One module each, imported in that party's own process and nowhere else."""

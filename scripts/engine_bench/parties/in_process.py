@@ -1,0 +1,129 @@
+"""rung's decode loop without its worker and pipe. It also tells the tokens of conversations and texts."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import replace
+from typing import Any
+
+from engine_bench.timing import Clock, Timing
+from rung.tiers.llama import answer as answers
+from rung.tiers.llama.calls import Calls
+from rung.tiers.llama.fit import BATCH
+from rung.tiers.llama.frames import Ask, Load
+from rung.tiers.llama.loaded import LoadedModel
+from rung.tiers.llama.loop import Loop
+from rung.tiers.llama.native import Run, Vocabulary
+from rung.tiers.llama.threads import Fixed
+from rung.types import Delta, Message, Shape
+
+_DEPTH, _STEPS = 64, 9
+
+
+class InProcess:
+    """The loop, stepped by its caller.
+
+    Args:
+        model: path of the GGUF file.
+        context: in tokens.
+        threads: for decoding.
+        slots: most calls at once.
+    """
+
+    def __init__(self, model: str, context: int, threads: int, slots: int = 4) -> None:
+        self._model = LoadedModel(Load(model, context, slots, threads), Fixed(threads))
+        self._model.warm()
+        self._calls = Calls()
+        self._calls.abort = self._model.native.abort
+        self._sent: list[tuple[int, Delta]] = []
+        self._loop = Loop(
+            self._model.native,
+            self._calls,
+            lambda request, delta: self._sent.append((request, delta)),
+            cells=self._model.native.cells,
+            slots=slots,
+            batch=BATCH,
+        )
+        self._vocabulary: Vocabulary = self._model._model.vocabulary
+        self._id = 0
+
+    def tokens(self, messages: Any) -> list[int]:
+        """The tokens of a conversation, up to where the answer begins."""
+        return self._model.prompt(_messages(messages))
+
+    def count(self, texts: list[str]) -> list[int]:
+        """How many tokens each of the texts is."""
+        return [len(self._vocabulary.tokenize(text, special=False)) for text in texts]
+
+    def answer(self, messages: Any, max_tokens: int, schema: Any = None, rejected: str | None = None) -> Timing:
+        """One answer, greedy."""
+        shape = None if schema is None else Shape("json", schema)
+        return self._run([Ask(0, _messages(messages), max_tokens=max_tokens, shape=shape, draft=rejected)])[0]
+
+    def together(self, conversations: Any, max_tokens: int) -> list[Timing]:
+        """Several free texts at once."""
+        return self._run([Ask(0, _messages(messages), max_tokens=max_tokens) for messages in conversations])
+
+    def steps(self, counts: list[int]) -> list[float]:
+        """Seconds of a bare step that adds one token to each of so many sequences, for each of the counts in turn."""
+        context = self._model.native
+        deepest = range(max(counts))
+        for sequence in deepest:
+            context.decode([Run(sequence, 0, list(range(_DEPTH)), 1)])
+        found: list[list[float]] = [[] for _ in counts]
+        for _ in range(_STEPS):
+            for count, seconds in zip(counts, found, strict=True):
+                began = time.perf_counter()
+                context.decode([Run(sequence, _DEPTH, [0], 1) for sequence in deepest[:count]])
+                seconds.append(time.perf_counter() - began)
+                for sequence in deepest[:count]:
+                    context.forget(sequence, _DEPTH)
+        for sequence in deepest:
+            context.forget(sequence)
+        return [statistics.median(seconds) for seconds in found]
+
+    def confidence(self, messages: Any, max_tokens: int) -> dict[str, float]:
+        """Of one answer: seconds of reckoning how sure each token was, seconds of decoding, and tokens."""
+        spent: list[float] = []
+        real = answers.confidence
+
+        def timed(logits: Any, token: int) -> Any:
+            began = time.perf_counter()
+            found = real(logits, token)
+            spent.append(time.perf_counter() - began)
+            return found
+
+        answers.confidence = timed
+        try:
+            timing = self.answer(messages, max_tokens)
+        finally:
+            answers.confidence = real
+        # The first token's belongs to the prefill.
+        return {"reckoning": sum(spent[1:]), "decoding": timing.seconds, "tokens": len(spent) - 1}
+
+    def _run(self, asks: list[Ask]) -> list[Timing]:
+        clocks: dict[int, Clock] = {}
+        for ask in asks:
+            self._id += 1
+            clocks[self._id] = Clock()
+            self._calls.add(self._id)
+            (answer,), _ = self._model.answers(replace(ask, id=self._id))
+            answer.begin()
+            self._loop.submit(answer)
+        left = len(asks)
+        while left:
+            self._loop.step()
+            for request, delta in self._sent:
+                if delta.tokens:
+                    clocks[request].piece(delta.text)
+                left -= delta.finish is not None
+            self._sent.clear()
+        return [clock.stop() for clock in clocks.values()]
+
+    def close(self) -> None:
+        """The process ends anyway."""
+
+
+def _messages(messages: Any) -> tuple[Message, ...]:
+    return tuple(Message(m["role"], m["content"]) for m in messages)

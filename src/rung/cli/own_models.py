@@ -1,0 +1,119 @@
+"""`rung models find`, `import` and `remove`: models that nobody pulled, and those that nobody wants any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def find(
+    context: typer.Context,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER", help="Where to look; what other programs keep where none is named."),
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Look for GGUF files that are on this machine already, and use them where they lie.
+
+    Without a folder: the caches of the Hugging Face hub, Ollama, LM Studio and llama.cpp. Each file that is new or was
+    written to is hashed. Nothing is copied and no file is changed.
+    """
+    from rung import guard
+    from rung.cli.pulling import Pulling
+    from rung.store import Passed, readable
+    from rung.store import find as search
+    from rung.types import Zone
+
+    output = context.obj.output
+    guard.install(Zone.HOST)
+    found, passed = [], []
+    with Pulling(output) as pulling:
+        for it in search(folders or (), progress=pulling.show, cancel=context.obj.interrupts.cancel()):
+            if isinstance(it, Passed):
+                passed.append(it)
+            else:
+                found.append(it)
+    for it in passed:
+        output.say(f"passed over {it.path}: {it.reason}")
+    if output.json:
+        rows = [{**described(it.file), "origin": it.origin, "new": it.fresh} for it in found]
+        left = [{"path": str(it.path), "reason": it.reason} for it in passed]
+        output.object({"status": "ok", "models": rows, "passed_over": left})
+        return
+    if not found:
+        output.say("no model was found; name a folder, or run `rung init`, which names models that suit")
+        return
+    lines = [f"{it.file.name}  {readable(it.file.size)}  {it.file.path}  ({it.origin})" for it in found]
+    output.answer("\n".join(lines))
+
+
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A GGUF file.")],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What to call it; by default after the file.")
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Copy a GGUF file into the store and print what it is called there.
+
+    Its header is read and checked first: what is malformed, or no model that answers, never reaches the runtime.
+    """
+    from rung import guard
+    from rung.cli.pulling import Pulling
+    from rung.store import import_file
+    from rung.types import Zone
+
+    output = context.obj.output
+    guard.install(Zone.HOST)
+    with Pulling(output) as pulling:
+        model = import_file(file, name=name, progress=pulling.show, cancel=context.obj.interrupts.cancel())
+    if output.json:
+        output.object({"status": "ok", "model": described(model)})
+    else:
+        output.answer(model.name)
+
+
+def remove(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="A model that `rung models list` shows as here.")],
+    json: _Json = False,
+) -> None:
+    """Take models out of the store. A file of another program is forgotten and stays where it is."""
+    from rung import guard
+    from rung.store import readable
+    from rung.store import remove as take
+    from rung.types import Zone
+
+    output = context.obj.output
+    guard.install(Zone.HOST)
+    removed = [take(name, cancel=context.obj.interrupts.cancel()) for name in names]
+    if output.json:
+        rows = [
+            {
+                "name": it.name,
+                "freed": it.freed,
+                "shared_with": list(it.shared),
+                "left": None if it.left is None else str(it.left),
+            }
+            for it in removed
+        ]
+        output.object({"status": "ok", "models": rows})
+        return
+    for it in removed:
+        what = f"{readable(it.freed)} freed" if it.freed else "nothing was in the store"
+        if it.shared:
+            what += f"; the weights stay for {', '.join(it.shared)}"
+        if it.left is not None:
+            what += f"; {it.left} stays where it is"
+        output.answer(f"{it.name}: {what}")
+
+
+def described(model: Any) -> dict[str, Any]:
+    """A model file, for programs."""
+    return {"name": model.name, "path": str(model.path), "size": model.size, "sha256": model.sha256}

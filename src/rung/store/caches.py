@@ -1,0 +1,183 @@
+"""Where people have GGUF files already: what other programs keep, and folders. Nothing here is written.
+
+Laid out as the Hugging Face hub's cache, Ollama, LM Studio and llama.cpp do it in 2026.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SHARED_OLLAMA = Path("/usr/share/ollama/.ollama/models")
+_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_OLLAMA = "application/vnd.ollama.image."
+_BESIDE = {
+    "projector": "it is a projector (mmproj), which lets a model see, and no model by itself",
+    "adapter": "it is an adapter (LoRA), which changes a model, and no model by itself",
+}
+_LONGEST_MANIFEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that may be a model.
+
+    Args:
+        path: absolute.
+        name: what its owner calls it, to make a name of.
+        origin: where it is from, in words.
+        sha256: what its owner says that it hashes to; `None` where nobody does.
+    """
+
+    path: Path
+    name: str
+    origin: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Something that was passed over.
+
+    Args:
+        path: of the file or folder.
+        reason: why, in a clause.
+    """
+
+    path: Path
+    reason: str
+
+
+def known_places(
+    environment: Mapping[str, str], home: Path, *, shared_ollama: Path = _SHARED_OLLAMA
+) -> Iterator[Candidate | Passed]:
+    """What the programs that people run models with keep on this machine.
+
+    Args:
+        environment: its variables say where those keep things.
+        home: of the person.
+        shared_ollama: where Ollama keeps models that it runs as a service.
+    """
+
+    def chosen(variable: str, *below: str) -> list[Path]:
+        return [Path(environment[variable]).expanduser().joinpath(*below)] if environment.get(variable) else []
+
+    cache = (chosen("XDG_CACHE_HOME") or [home / ".cache"])[0]
+    hub = chosen("HF_HUB_CACHE") or chosen("HUGGINGFACE_HUB_CACHE") or chosen("HF_HOME", "hub")
+    places: list[tuple[Callable[[Path], Iterator[Candidate | Passed]], list[Path]]] = [
+        (_hugging_face, hub or [cache / "huggingface" / "hub"]),
+        (_ollama, [*chosen("OLLAMA_MODELS"), home / ".ollama" / "models", shared_ollama]),
+        (_lm_studio, [home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models"]),
+        (_llama, [*chosen("LLAMA_CACHE"), cache / "llama.cpp", home / "Library" / "Caches" / "llama.cpp"]),
+    ]
+    for look, roots in places:
+        for root in dict.fromkeys(roots):
+            try:
+                root.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                yield _unreadable(error)
+            else:
+                yield from look(root.absolute())
+
+
+def in_folder(folder: Path, origin: str) -> Iterator[Candidate | Passed]:
+    """Every GGUF file in a folder and those below it. Links to files are followed, links to folders are not.
+
+    Args:
+        folder: where to look.
+        origin: what to say of where the files are from.
+    """
+    refused: list[OSError] = []
+    for at, folders, files in os.walk(folder, onerror=refused.append):
+        folders.sort()
+        yield from (_unreadable(error) for error in refused)
+        refused.clear()
+        links = [link for name in folders if (link := Path(at, name)).is_symlink()]
+        yield from (Passed(link, "it is a link to a folder, which is not followed") for link in links)
+        yield from (in_file(Path(at, name), origin) for name in sorted(files) if name.lower().endswith(".gguf"))
+    yield from (_unreadable(error) for error in refused)
+
+
+def in_file(path: Path, origin: str, *, name: str = "") -> Candidate | Passed:
+    """A file that may be a model, unless its path says that it is none.
+
+    Args:
+        path: absolute.
+        origin: where it is from, in words.
+        name: what its owner calls it; by default what the file is called.
+    """
+    part = _PART.search(path.name)
+    if part and int(part[2]) > 1:
+        return Passed(path, f"it is part {int(part[1])} of {int(part[2])} of a model")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return Passed(path, "its path is not UTF-8")
+    return Candidate(path, name or path.name, origin)
+
+
+def _lm_studio(root: Path) -> Iterator[Candidate | Passed]:
+    return in_folder(root, "LM Studio")
+
+
+def _llama(root: Path) -> Iterator[Candidate | Passed]:
+    return in_folder(root, "llama.cpp's cache")
+
+
+def _hugging_face(root: Path) -> Iterator[Candidate | Passed]:
+    """`models--OWNER--REPO/snapshots/COMMIT/FILE` are links to `blobs/HASH`, or the files where no links can be."""
+    for repo in sorted(root.glob("models--*")):
+        owner = repo.name.removeprefix("models--").replace("--", "/")
+        yield from in_folder(repo / "snapshots", f"Hugging Face cache, {owner}")
+
+
+def _ollama(root: Path) -> Iterator[Candidate | Passed]:
+    """`manifests/HOST/NAMESPACE/MODEL/TAG` say which of `blobs/sha256-HASH` a model is made of."""
+    refused: list[OSError] = []
+    for at, folders, files in os.walk(root / "manifests", onerror=refused.append):
+        folders.sort()
+        for file in sorted(files):
+            path = Path(at, file)
+            model = _ollama_name(path.relative_to(root / "manifests").parts)
+            try:
+                layers = list(_layers(path))
+            except (OSError, ValueError, TypeError, KeyError, AttributeError):
+                yield Passed(path, "it is no manifest of Ollama's that can be read")
+                continue
+            for kind, sha256 in layers:
+                blob = root / "blobs" / f"sha256-{sha256}"
+                if kind == "model":
+                    name = model.removeprefix("library/").removesuffix(":latest")
+                    yield Candidate(blob, name, f"Ollama {model}", sha256)
+                elif kind in _BESIDE:
+                    yield Passed(blob, f"{_BESIDE[kind]} (Ollama {model})")
+    yield from (_unreadable(error) for error in refused)
+
+
+def _ollama_name(parts: tuple[str, ...]) -> str:
+    """What Ollama calls a model: `library/MODEL:TAG`, with the host first where it is not Ollama's own."""
+    *above, tag = parts
+    own = above[:1] == ["registry.ollama.ai"]
+    return f"{'/'.join(above[1:] if own else above)}:{tag}"
+
+
+def _layers(manifest: Path) -> Iterator[tuple[str, str]]:
+    """Kind and hash of each part that a manifest names."""
+    with manifest.open("rb") as file:
+        content: Any = json.loads(file.read(_LONGEST_MANIFEST))
+    for layer in content["layers"]:
+        digest = _DIGEST.fullmatch(layer["digest"])
+        if layer["mediaType"].startswith(_OLLAMA) and digest is not None:
+            yield layer["mediaType"].removeprefix(_OLLAMA), digest[1]
+
+
+def _unreadable(error: OSError) -> Passed:
+    return Passed(Path(os.fsdecode(error.filename)), f"it can't be read: {error.strerror}")

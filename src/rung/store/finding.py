@@ -1,0 +1,147 @@
+"""Finding: files that people have already become models, and stay where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rung.errors import Cancelled, ModelNotFound, StoreError
+from rung.limits import Cancel
+from rung.store.architectures import read_usable
+from rung.store.caches import Candidate, Passed, in_file, in_folder, known_places
+from rung.store.files import ModelFile
+from rung.store.layout import Place, Store, sha256_of, user_store, writing
+from rung.store.naming import alone, give, name_for, names_of
+from rung.store.pulling import Progress, Tell
+
+_FIND = "find:"
+"""The lock of the one search that may run; no name has a colon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model that is used where it lies.
+
+    Args:
+        file: with the name that it has.
+        origin: where it is from, in words.
+        fresh: whether its bytes were hashed just now, because it is new or somebody wrote to it.
+    """
+
+    file: ModelFile
+    origin: str
+    fresh: bool
+
+
+def find(
+    folders: Sequence[Path] = (),
+    *,
+    progress: Tell = lambda _: None,
+    cancel: Cancel | None = None,
+    store: Store | None = None,
+) -> Iterator[Found | Passed]:
+    """Look for GGUF files, hash those that are new or were written to, and let the store know where they lie.
+
+    A file with the bytes of a catalogue entry makes that entry present. Another one gets a name of its own, and keeps
+    it. Nothing is copied, and no file is changed.
+
+    Args:
+        folders: or files; where none is named, the caches of the Hugging Face hub, Ollama, LM Studio and llama.cpp.
+        progress: called for each mebibyte that is hashed, on the calling thread.
+        cancel: ends it within 200 ms; what was found until then stays known.
+        store: the user's, where none is given.
+
+    Yields:
+        what was found, and what was passed over and why.
+
+    Raises:
+        ModelNotFound: there is no such folder.
+        StoreError: the store can't be written.
+        Cancelled: `cancel` was set.
+    """
+    store, cancel = store or user_store(), cancel or Cancel()
+    folders = [folder.expanduser().absolute() for folder in folders]
+    for folder in folders:
+        if not os.path.lexists(folder):
+            raise ModelNotFound(f"there is no folder {folder}", mend="check the path")
+    with writing(store.root), alone(store, _FIND, cancel=cancel):
+        root = store.root.resolve()
+        search = _Search(store, progress, cancel)
+        seen: set[tuple[int, int]] = set()
+        for it in _named(folders) if folders else known_places(os.environ, Path.home()):
+            if cancel.is_set():
+                raise Cancelled("cancelled while looking for model files")
+            if isinstance(it, Passed):
+                yield it
+                continue
+            try:
+                status = it.path.stat()
+            except OSError as error:
+                yield Passed(it.path, f"it can't be read: {error.strerror}")
+                continue
+            # One file may have many names; what lies in the store is no find.
+            if (status.st_dev, status.st_ino) not in seen and not it.path.resolve().is_relative_to(root):
+                seen.add((status.st_dev, status.st_ino))
+                yield search.look(it)
+
+
+def _named(folders: Sequence[Path]) -> Iterator[Candidate | Passed]:
+    for folder in folders:
+        if folder.is_dir():
+            yield from in_folder(folder, "a folder")
+        else:
+            yield in_file(folder, "a folder")
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    store: Store
+    tell: Tell
+    cancel: Cancel
+
+    def look(self, it: Candidate) -> Found | Passed:
+        try:
+            return self._take(it)
+        except StoreError as error:
+            return Passed(it.path, error.message.removeprefix(f"{it.path} "))
+
+    def _take(self, it: Candidate) -> Found:
+        """Hash a file unless it is known and nobody wrote to it, and see that it has a name."""
+        header = read_usable(it.path)
+        with _reading(it.path):
+            # before the bytes are read: who writes meanwhile leaves another time behind
+            place = Place.of(it.path)
+            sha256 = self._known(place)
+            fresh = sha256 is None
+            if sha256 is None:
+                sha256 = self._hash(it, place)
+        if fresh and it.sha256 not in (None, sha256):
+            raise StoreError(f"{it.path} is damaged: its sha256 is {sha256}, and its owner says {it.sha256}")
+        name = name_for(it.name, sha256, self.store)
+        with alone(self.store, name, sha256, cancel=self.cancel):
+            self.store.put_place(sha256, place)
+            if name not in names_of(sha256, self.store):
+                give(name, sha256, header, it.origin, self.store)
+        model = ModelFile(name, it.path, place.size, sha256, header.licence, header.context_length)
+        return Found(model, it.origin, fresh)
+
+    def _known(self, place: Place) -> str | None:
+        """The hash of a file that was found before and is unchanged."""
+        return next((sha256 for sha256, other in self.store.places() if other == place), None)
+
+    def _hash(self, it: Candidate, place: Place) -> str:
+        def report(done: int) -> None:
+            self.tell(Progress(it.name, "checking", str(it.path), done, place.size))
+
+        return sha256_of(it.path, cancel=self.cancel, report=report)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path} can't be read: {error.strerror or error}") from None

@@ -1,0 +1,126 @@
+"""What people call models of their own, and who may call them so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rung.errors import StoreError
+from rung.limits import Cancel
+from rung.store.gguf import Header
+from rung.store.layout import Named, Store, is_name
+from rung.store.locking import locked
+
+_LONGEST = 54
+"""Of a name that is made of another, in characters: eight of the hash and a dash may follow."""
+
+
+def slug(text: str) -> str:
+    """A name like those of the catalogue, made of a file's name or of what another program calls a model."""
+    words = re.sub(r"[^a-z0-9._-]+", "-", text.lower().removesuffix(".gguf"))
+    short = re.sub(r"^[^a-z0-9]+", "", words)[:_LONGEST].rstrip("-._")
+    return short if is_name(short) else f"{short.removesuffix('.gguf')}-model".lstrip("-")
+
+
+def demand_name(name: str, sha256: str | None, store: Store) -> None:
+    """See that a name may be given to these bytes.
+
+    Args:
+        name: as the person wrote it.
+        sha256: of the bytes; `None` where they are not known yet.
+        store: which names are taken.
+
+    Raises:
+        StoreError: it is no name, or stands for other bytes.
+    """
+    if not is_name(name):
+        raise StoreError(
+            f"{name!r} can't be the name of a model",
+            mend="use up to 63 small letters, digits, dots, dashes and underscores, a letter or digit first, "
+            f"for example {slug(name)}",
+        )
+    taken = _taken(name, store)
+    if sha256 is not None and taken is not None and taken != sha256:
+        what = "a model of the catalogue" if name in store.catalogue else "another file"
+        raise StoreError(f"{name!r} is {what}", mend="choose another with --name")
+
+
+def name_for(text: str, sha256: str, store: Store) -> str:
+    """What to call a file that nobody named: as it is called already, else a name of its own.
+
+    Args:
+        text: what the file or another program suggests.
+        sha256: of its bytes.
+        store: which names there are.
+    """
+    names = names_of(sha256, store)
+    if names:
+        return names[0]
+    wish = slug(text)
+    return wish if _taken(wish, store) is None else f"{wish}-{sha256[:8]}"
+
+
+def names_of(sha256: str, store: Store) -> tuple[str, ...]:
+    """Every name that these bytes have: of the catalogue, of one's own, of the hub."""
+    pulled = ((hub.spec, store.pulled(hub)) for hub in store.recorded())
+    return (
+        *(entry.name for entry in store.catalogue.values() if entry.sha256 == sha256),
+        *(name for name, named in store.own_names() if named.sha256 == sha256),
+        *(spec for spec, it in pulled if it is not None and it.sha256 == sha256),
+    )
+
+
+def give(name: str, sha256: str, header: Header, origin: str, store: Store) -> None:
+    """Let a name stand for bytes that are in the store; one of the catalogue does so by itself.
+
+    Args:
+        name: that may be given to them.
+        sha256: of the bytes.
+        header: of the file.
+        origin: where it came from, in words.
+        store: that holds them.
+    """
+    if name not in store.catalogue:
+        store.give_name(
+            name,
+            Named(
+                sha256=sha256,
+                size=header.file_size,
+                origin=origin,
+                licence=header.licence,
+                context=header.context_length,
+            ),
+        )
+
+
+@contextmanager
+def alone(store: Store, *keys: str, cancel: Cancel, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the locks of names and bytes that a change touches, one after the other.
+
+    Args:
+        store: that is to be changed.
+        keys: a name first, then the hash of its bytes; everybody takes them in this order.
+        cancel: ends the wait.
+        waiting: called where somebody else holds one.
+
+    Raises:
+        Cancelled: while waiting.
+        OSError: the store can't be written.
+    """
+    if not keys:
+        yield
+        return
+    path: Path = store.lock(keys[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path, cancel=cancel, waiting=waiting), alone(store, *keys[1:], cancel=cancel, waiting=waiting):
+        yield
+
+
+def _taken(name: str, store: Store) -> str | None:
+    """The hash of the bytes that a name stands for."""
+    if name in store.catalogue:
+        return store.catalogue[name].sha256
+    named = store.named(name)
+    return None if named is None else named.sha256
