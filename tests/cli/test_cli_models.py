@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from gguf_files import File
 from test_cli_terminal import Session
 
 from rung.store import user_store
+from store.gguf_files import File
 
 NAME = "smollm2-135m"
 OFFLINE = {"RUNG_OFFLINE": "1"}

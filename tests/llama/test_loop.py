@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from rung.tiers.llama.answer import Answer, Order
 from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.draft import LONGEST, Draft
 from rung.tiers.llama.loop import Loop
 from rung.tiers.llama.memory import KEPT
 from rung.tiers.llama.sampling import Sampler
@@ -129,10 +128,9 @@ class House:
             batch=books.batch,
         )
 
-    def ask(self, request: int, prompt, limit: int, draft=None, **more) -> None:
+    def ask(self, request: int, prompt, limit: int, **more) -> None:
         self.calls.add(request)
-        draft = Draft(draft) if draft else None
-        order = Order(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), draft=draft, **more)
+        order = Order(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), **more)
         self.loop.submit(Answer(order, Alphabet(), "letters"))
 
     def over(self, request: int) -> bool:
@@ -150,21 +148,11 @@ prompts = st.one_of(
         lambda n, rest: [*LONG[:n], *rest], st.integers(1, 80), st.lists(st.integers(1, 3), min_size=1, max_size=20)
     ),
 )
-drafts = st.sampled_from(["none", "right", "nearly", "wrong"])
-
-
-def draft_of(kind: str, prompt, limit: int) -> list[int] | None:
-    right = alone(prompt, limit)
-    if kind == "none" or not right:
-        return None
-    return {"right": right, "nearly": [*right[: len(right) // 2], 7, *right[len(right) // 2 :]], "wrong": [7] * 30}[
-        kind
-    ]
 
 
 @settings(deadline=None, max_examples=150)
 @given(
-    asked=st.lists(st.tuples(prompts, st.integers(1, 24), st.integers(0, 12), drafts), min_size=1, max_size=8),
+    asked=st.lists(st.tuples(prompts, st.integers(1, 24), st.integers(0, 12)), min_size=1, max_size=8),
     slots=st.integers(1, 4),
     batch=st.integers(8, 32),
     cuttable=st.booleans(),
@@ -176,11 +164,11 @@ def test_company_aborts_and_lack_of_room_change_no_answer(asked, slots, batch, c
     house = House(
         Books(128, batch, cuttable=cuttable, aborts=lambda: chance.random() < 0.2 and next(left, False)), slots
     )
-    waiting = {n: (at, prompt, limit, draft) for n, (prompt, limit, at, draft) in enumerate(asked)}
+    waiting = {n: (at, prompt, limit) for n, (prompt, limit, at) in enumerate(asked)}
     for step in range(1000):
         for n in [n for n, (at, *_) in waiting.items() if at <= step or step > 100]:
-            _, prompt, limit, draft = waiting.pop(n)
-            house.ask(n, prompt, limit, draft_of(draft, prompt, limit))
+            _, prompt, limit = waiting.pop(n)
+            house.ask(n, prompt, limit)
         if house.sent and all(house.over(n) for n in range(len(asked))):
             break
         if not waiting or any(at <= step for at, *_ in waiting.values()) or house.loop._active:
@@ -282,22 +270,6 @@ def test_what_is_kept_gives_way_before_any_answer_has_to():
         while not house.over(n):
             house.loop.step()
         assert house.books.evaluated <= (n + 1) * 48, "no answer starts over"
-
-
-def test_a_right_draft_saves_steps_and_a_wrong_one_costs_few_tokens():
-    prompt = [3, 1, 4, 1, 5]
-    right = alone(prompt, 24)
-    costs = {}
-    for kind in ("none", "right", "wrong"):
-        house = House(Books(256, 64), 1)
-        house.ask(1, prompt, 24, draft_of(kind, prompt, 24))
-        while not house.over(1):
-            house.loop.step()
-        assert house.tokens(1) == right
-        costs[kind] = (len(house.books.steps), house.books.evaluated)
-    assert costs["right"][0] <= costs["none"][0] / 3
-    assert costs["wrong"][0] <= costs["none"][0]
-    assert costs["wrong"][1] <= costs["none"][1] + 2 * LONGEST
 
 
 def test_a_prompts_beginning_is_handed_over_once_it_is_evaluated_and_taken_back_from_disk():

@@ -1,4 +1,4 @@
-"""The decode loop: every step packs prefill chunks, one token of each active answer and what is drafted behind it into
+"""The decode loop: every step packs prefill chunks, one token of each active answer into
 one `llama_decode`.
 
 All answers share the cells of one context. When they outgrow it, what is kept of earlier answers goes first; then the
@@ -17,7 +17,6 @@ from typing import NoReturn
 
 from rung.tiers.llama.answer import Answer
 from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.draft import LONGEST
 from rung.tiers.llama.memory import Held, Memory, Saved, common_prefix
 from rung.tiers.llama.native import Context, Run
 from rung.types import Delta
@@ -37,13 +36,11 @@ class _Share:
 
     Args:
         answer: whose tokens.
-        run: they, and the drafted ones behind them.
-        drafted: how many of the run are only proposed.
+        run: where they belong.
     """
 
     answer: Answer
     run: Run
-    drafted: int
 
 
 class Loop:
@@ -188,19 +185,16 @@ class Loop:
                 count = min(count, left)
                 left -= count
             if count:
-                plan.append((answer, count))
-        spare = min(LONGEST, max(0, left)) if self._memory.cuttable else 0
-        return [self._run(answer, count, spare // len(plan)) for answer, count in plan]
-
-    def _run(self, answer: Answer, count: int, spare: int) -> _Share:
-        end = answer.evaluated + count
-        tokens = answer.tokens[answer.evaluated : end]
-        if end < len(answer.tokens):
-            return _Share(answer, Run(_held(answer).sequence, answer.evaluated, tokens, 0), 0)
-        room = self._cells - len(answer.tokens) - 1
-        drafted = answer.propose(max(0, min(spare, room)))
-        run = Run(_held(answer).sequence, answer.evaluated, [*tokens, *drafted], 1 + len(drafted))
-        return _Share(answer, run, len(drafted))
+                end = answer.evaluated + count
+                # the last token that is pending is the one whose logits choose the next
+                run = Run(
+                    _held(answer).sequence,
+                    answer.evaluated,
+                    answer.tokens[answer.evaluated : end],
+                    int(end == len(answer.tokens)),
+                )
+                plan.append(_Share(answer, run))
+        return plan
 
     def _decode(self, plan: Sequence[_Share]) -> bool:
         try:
@@ -223,36 +217,23 @@ class Loop:
     def _collect(self, plan: Sequence[_Share]) -> None:
         at = 0
         for share in plan:
-            certain = len(share.run.tokens) - share.drafted
             held = _held(share.answer)
-            self._memory.extend(held, share.run.tokens[:certain])
+            self._memory.extend(held, share.run.tokens)
             self._save_reusable(share.answer, held)
-            if share.run.outputs:
-                self._advance(share, at + certain - 1)
             at += len(share.run.tokens)
+            if share.run.outputs:
+                self._advance(share.answer, at - 1)
 
-    def _advance(self, share: _Share, at: int) -> None:
-        """The tokens that follow from a step: one, and one more for each drafted token that the model confirms.
+    def _advance(self, answer: Answer, at: int) -> None:
+        """The token that follows from a step.
 
         Args:
-            share: the answer's part of the step.
-            at: index in the step of its last token that wasn't drafted.
+            answer: all of whose tokens are evaluated.
+            at: index in the step of its last one.
         """
-        answer, held = share.answer, _held(share.answer)
-        drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
-        confirmed, diverged, finished = 0, False, False
-        while not diverged and not finished:
-            delta = answer.advance(self._context.logits(at + confirmed))
-            self._send(answer.id, delta)
-            finished = delta.finish is not None
-            new = answer.tokens[len(held.tokens) :]
-            right = common_prefix(drafted[confirmed:], new)
-            self._memory.extend(held, new[:right])
-            confirmed += right
-            diverged = right < len(new)
-        if share.drafted > confirmed:
-            self._memory.cut(held, len(held.tokens))
-        if finished:
+        delta = answer.advance(self._context.logits(at))
+        self._send(answer.id, delta)
+        if delta.finish is not None:
             self._calls.done(answer.id)
             self._end(answer)
 
