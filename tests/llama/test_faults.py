@@ -41,7 +41,7 @@ def test_a_file_that_is_no_model_is_named_with_the_cause(broken, data):
     error = refusal(broken(data))
     assert "broken.gguf" in error.message
     assert "can't be loaded: " in error.message
-    assert "verify" in error.mend
+    assert "get the file again" in error.mend
 
 
 @pytest.mark.weights

