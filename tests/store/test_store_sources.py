@@ -101,6 +101,7 @@ def test_wrong_bytes_of_a_web_server_never_get_the_name(make_store, content, nam
     assert named(store) == []
 
 
+@pytest.mark.slow
 def test_a_pull_from_a_web_server_that_is_killed_goes_on(make_store, content, named):
     dice = random.Random(5)
     with StandIn(content, pause=0.03) as server:
