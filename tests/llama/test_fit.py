@@ -174,7 +174,7 @@ def test_the_sums_are_those_of_llama_cpp(weights, name):
         kv, *buffers = map(float, line.split())
         need = Fit(header, slots).need(cells)
         assert need.kv / MIB == pytest.approx(kv, rel=0.001)
-        assert 0.94 * sum(buffers) <= need.buffers / MIB <= 1.5 * sum(buffers) + 4
+        assert 0.95 * sum(buffers) <= need.buffers / MIB <= 1.5 * sum(buffers) + 4
 
 
 @pytest.mark.weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from rung import Ladder
 from rung.errors import TierUnavailable
 from rung.tiers.llama import LlamaTier
 from rung.tiers.llama.residents import Residents
-from rung.types import AttemptStarted
+from rung.types import AttemptStarted, Shape
 
 from .conftest import call, text
 
@@ -174,14 +175,15 @@ def test_calls_from_many_threads_survive_a_model_that_is_unloaded_again_and_agai
     wrong: list[object] = []
     over = threading.Event()
 
-    def ask() -> None:
-        for _ in range(6):
+    def ask(asker: int) -> None:
+        for n in range(6):
+            # a text of its own, which no rounding of calls that are served together can change
+            own = {"const": f"call {n} of asker {asker}"}
             try:
-                said = text(list(tier.stream(call(max_tokens=4))))
+                said: object = json.loads(text(list(tier.stream(call(shape=Shape("json", own))))))
             except Exception as error:  # noqa: BLE001  whatever it is, no call may see it
                 said = error
-            # not the very text: calls that are served together are rounded otherwise than one alone
-            if not said or isinstance(said, Exception):
+            if said != own["const"]:
                 wrong.append(said)
 
     def unload() -> None:
@@ -190,7 +192,7 @@ def test_calls_from_many_threads_survive_a_model_that_is_unloaded_again_and_agai
 
     sweeper = threading.Thread(target=unload)
     sweeper.start()
-    askers = [threading.Thread(target=ask) for _ in range(3)]
+    askers = [threading.Thread(target=ask, args=(asker,)) for asker in range(3)]
     for thread in askers:
         thread.start()
     for thread in askers:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.options import Json
+
 if TYPE_CHECKING:
     from rung.bundle import Kit, Order
 
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Folder = Annotated[Path, typer.Argument(metavar="KIT", help="The folder of a kit.")]
 _SIZE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kKMG]i?B|B|)")
 
@@ -65,7 +66,7 @@ def create(
     base: Annotated[
         Path | None, typer.Option(metavar="OLD", help="Leave out weights that this kit has already.")
     ] = None,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Pack configuration, models, rung and its packages, and an installer that needs no network.
 
@@ -104,7 +105,7 @@ def create(
     output.say(f"sha256 of its manifest: {kit.manifest.sha256}; sign that (docs/airgap.md), carry the folder over")
 
 
-def verify(context: typer.Context, kit: _Folder, json: _Json = False) -> int:
+def verify(context: typer.Context, kit: _Folder, json: Json = False) -> int:
     """Hash everything in a kit and compare with its manifest. Exit code 1 where something is wrong."""
     from rung import guard
     from rung.bundle import verify as check
@@ -127,7 +128,7 @@ def diff(
     context: typer.Context,
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The folder of a kit.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The folder of the next one.")],
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Say which packages, weights, settings and demands changed from one kit to the next."""
     from rung import guard

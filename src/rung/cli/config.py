@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.options import Json
+
 if TYPE_CHECKING:
     from rung.config import Config, Origin, TierTable
 
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _SECRET = re.compile(r"key|token$|secret|passw|authorization|cookie", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _HIDDEN = "(hidden)"
@@ -39,7 +40,7 @@ def _config() -> None:
 
 def show(
     context: typer.Context,
-    json: _Json = False,
+    json: Json = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Show this configuration and no other.")
     ] = None,
@@ -75,7 +76,7 @@ def trust(
     path: Annotated[
         Path | None, typer.Argument(help="The file; the nearest rung.toml where none is named.", show_default=False)
     ] = None,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Trust a project's rung.toml with its present content, so that it may do what only you can grant."""
     from rung import guard

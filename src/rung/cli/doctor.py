@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.options import Json
+
 if TYPE_CHECKING:
     from rung.cli.checkup import Checkup, Fitting
     from rung.cli.findings import Finding
@@ -31,7 +33,7 @@ _Row = tuple[str, str, str, str]
 
 def doctor(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
     quick: Annotated[bool, typer.Option("--quick", help="Hash no model file and load no model.")] = False,
     offline: Annotated[
         bool,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.options import Json
+
 if TYPE_CHECKING:
-    from rung.store import Wanted
+    from rung.store import ModelFile, Wanted
     from rung.store.gguf import Header
     from rung.store.ladders import MachineLadder
 
@@ -21,7 +22,7 @@ def info(
     tokens: Annotated[
         int | None, typer.Option("--context", metavar="N", min=1, help="Reckon memory with a context of N tokens.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Show what a model is, the memory it takes, and which tier it suits on this machine."""
     from rung import guard
@@ -37,7 +38,7 @@ def info(
         facts = _catalogued(known)
     else:
         file = resolve(model, store=store)
-        facts = _described(file.name, file.path, file.sha256, read_usable(file.path), tokens)
+        facts = _described(file, read_usable(file.path), tokens)
     if output.json:
         output.object({"status": "ok", **facts})
         return
@@ -59,22 +60,22 @@ def _catalogued(it: Wanted) -> dict[str, Any]:
     }
 
 
-def _described(name: str, path: Path, sha256: str | None, header: Header, tokens: int | None) -> dict[str, Any]:
+def _described(file: ModelFile, header: Header, tokens: int | None) -> dict[str, Any]:
     need = _need(header, tokens)
     return {
-        "name": name,
-        "path": str(path),
-        "size": header.file_size,
-        "sha256": sha256,
+        "name": file.name,
+        "path": str(file.path),
+        "size": file.size,
+        "sha256": file.sha256,
         "architecture": header.architecture,
         "parameters": header.parameters,
         "quantization": header.quantization,
         "context": header.context_length,
         "template": header.chat_template is not None,
-        "licence": header.licence,
+        "licence": file.licence or header.licence,
         "memory": need.bytes,
         "memory_for_context": need.tokens,
-        "suits": _suited(header.file_size, need.bytes),
+        "suits": _suited(file.size, need.bytes),
     }
 
 

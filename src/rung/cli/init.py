@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.options import Json
 from rung.cli.output import plain
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def init(
     path: Annotated[Path, typer.Option("--output", metavar="FILE", help="Write this file.")] = Path("rung.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     best: Annotated[bool, typer.Option("--best", help="Pass over models that are here for what suits best.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure this machine and write a rung.toml with a ladder that fits it. Fetches nothing.
 

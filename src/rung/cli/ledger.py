@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rung.cli.options import Json
+
 if TYPE_CHECKING:
     from rung.cli.output import Output
     from rung.config.ledger import LedgerConfig
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 _DAY = 86_400
 
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Use the ledger of this configuration and no other.")
 ]
@@ -54,7 +55,7 @@ def list_(
     days: _Days = None,
     left: Annotated[bool, typer.Option("--left", help="Only requests that left this machine, or may have.")] = False,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = 20,
-    json: _Json = False,
+    json: Json = False,
     config: _Config = None,
 ) -> None:
     """List requests, the latest first."""
@@ -77,7 +78,7 @@ def show(
     name: Annotated[
         str, typer.Argument(metavar="[ID]", help="The request, or how its ID begins; the latest where none is named.")
     ] = "",
-    json: _Json = False,
+    json: Json = False,
     config: _Config = None,
 ) -> None:
     """Tell what was tried, why, and, where the request left this machine, who allowed it and what was sent."""
@@ -93,7 +94,7 @@ def show(
         output.answer(receipts.receipt(record))
 
 
-def stats(context: typer.Context, days: _Days = None, json: _Json = False, config: _Config = None) -> None:
+def stats(context: typer.Context, days: _Days = None, json: Json = False, config: _Config = None) -> None:
     """Add up, per task and tier, how often an answer was accepted or sent up, how long it took and what it cost."""
     from rung.cli import sums
     from rung.ledger import spending, statistics
@@ -129,7 +130,7 @@ def export(
     ] = "jsonl",
     task: _Task = None,
     days: _Days = None,
-    json: _Json = False,
+    json: Json = False,
     config: _Config = None,
 ) -> None:
     """Print requests to stdout, one JSON object a line, the oldest first."""
@@ -167,7 +168,7 @@ def purge(
         bool, typer.Option("--content", help="Only prompts and answers; the rest of the record stays.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
-    json: _Json = False,
+    json: Json = False,
     config: _Config = None,
 ) -> int:
     """Forget requests, or only their prompts and answers. The sums that this month's budgets count stay."""

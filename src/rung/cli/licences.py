@@ -27,6 +27,7 @@ def see_to(models: Sequence[Wanted], store: Store, *, accepted: Collection[str],
     """
     from rung.errors import ConfigError
     from rung.settings import nearest
+    from rung.store.files import in_store
     from rung.store.licences import accept, asks, demand
 
     theirs = {model.licence for model in models if model.licence}
@@ -34,7 +35,7 @@ def see_to(models: Sequence[Wanted], store: Store, *, accepted: Collection[str],
         if licence not in theirs:
             raise ConfigError(f"none of these models has the licence {licence!r}", mend=nearest(licence, theirs))
     for model in models:
-        here = model.sha256 is not None and store.blob(model.sha256).is_file()
+        here = in_store(model, store) is not None
         if here or not asks(model, store):
             continue
         if model.licence in accepted or _agreed(model, output):

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from rung.cli.options import Json
+
 EXAMPLE = "Example: rung models lock"
 
 
 def lock(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Lock this configuration and no other.")
     ] = None,

@@ -9,11 +9,11 @@ import typer
 
 from rung.cli import locking, own_models
 from rung.cli.info import info
+from rung.cli.options import Json
+from rung.cli.tables import aligned
 
 if TYPE_CHECKING:
     from rung.limits import Cancel
-
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def commands() -> typer.Typer:
@@ -43,7 +43,7 @@ def _models() -> None:
     """List, fetch, find, check and remove model files. RUNG_MODELS_DIR says where they lie."""
 
 
-def list_(context: typer.Context, json: _Json = False) -> None:
+def list_(context: typer.Context, json: Json = False) -> None:
     """List the models that can be had, and which of them are on this machine."""
     from rung import guard
     from rung.store import models, readable
@@ -53,7 +53,7 @@ def list_(context: typer.Context, json: _Json = False) -> None:
     # what is here stands where the eye begins
     listed = sorted(models(), key=lambda it: it.file is None)
     if context.obj.output.json:
-        rows = [
+        found = [
             {
                 "name": it.model.name,
                 "size": it.model.size,
@@ -64,26 +64,21 @@ def list_(context: typer.Context, json: _Json = False) -> None:
             }
             for it in listed
         ]
-        context.obj.output.object({"status": "ok", "models": rows})
+        context.obj.output.object({"status": "ok", "models": found})
         return
-    heads = ("model", "size", "licence", "tested", "here")
-    cells = [
+    heads = ("model", "size", "licence", "tested", "here", "")
+    rows = [
         (
             it.model.name,
             "-" if it.model.size is None else readable(it.model.size),
             it.model.licence or "-",
             "yes" if it.model.tested else "no",
             "no" if it.file is None else "yes",
+            it.model.note,
         )
         for it in listed
     ]
-    widths = [max(len(row[i]) for row in (heads, *cells)) for i in range(len(heads))]
-    notes = ["", *(it.model.note for it in listed)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), note]).rstrip()
-        for row, note in zip((heads, *cells), notes, strict=True)
-    ]
-    context.obj.output.answer("\n".join(lines))
+    context.obj.output.answer(aligned(heads, rows, words=len(heads)))
 
 
 def pull(
@@ -99,7 +94,7 @@ def pull(
     licences: Annotated[
         list[str] | None, typer.Option("--accept-licence", metavar="LICENCE", help="Accept this licence.")
     ] = None,
-    json: _Json = False,
+    json: Json = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Read this configuration and no other.")
     ] = None,
@@ -146,7 +141,7 @@ def verify(
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="With --locked: this configuration and no other.")
     ] = None,
-    json: _Json = False,
+    json: Json = False,
 ) -> int:
     """Hash model files again and compare with what was pinned. Exit code 1 where one is damaged."""
     from rung import guard

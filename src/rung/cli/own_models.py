@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+from rung.cli.options import Json
+
+if TYPE_CHECKING:
+    from rung.store import ModelFile
 
 
 def find(
@@ -16,7 +19,7 @@ def find(
         list[Path] | None,
         typer.Argument(metavar="FOLDER", help="Where to look; what other programs keep where none is named."),
     ] = None,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Look for GGUF files that are on this machine already, and use them where they lie.
 
@@ -58,7 +61,7 @@ def import_(
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What to call it; by default after the file.")
     ] = None,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Copy a GGUF file into the store and print what it is called there.
 
@@ -82,7 +85,7 @@ def import_(
 def remove(
     context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="A model that `rung models list` shows as here.")],
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Take models out of the store. A file of another program is forgotten and stays where it is."""
     from rung import guard
@@ -114,6 +117,6 @@ def remove(
         output.answer(f"{it.name}: {what}")
 
 
-def described(model: Any) -> dict[str, Any]:
+def described(model: ModelFile) -> dict[str, Any]:
     """A model file, for programs."""
     return {"name": model.name, "path": str(model.path), "size": model.size, "sha256": model.sha256}

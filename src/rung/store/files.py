@@ -143,7 +143,7 @@ def resolve(model: str, *, store: Store | None = None) -> ModelFile:
     """The file of a model, without fetching or hashing anything.
 
     Args:
-        model: a catalogue name, the path of a file, or `hf:owner/repo/file.gguf@commit`.
+        model: a catalogue name, one of one's own, the path of a file, or `hf:owner/repo/file.gguf@commit`.
         store: the user's, where none is given.
 
     Raises:

@@ -26,11 +26,12 @@ Phase = Literal["waiting", "fetching", "checking", "source_failed"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a pull stands.
+    """Where a pull, a search or an import stands.
 
     Args:
         model: its name.
-        phase: `waiting` for another pull of the same bytes, `fetching`, `checking` the sha256, or `source_failed`.
+        phase: `waiting` for another process that changes the same, `fetching`, `checking` the sha256, or
+            `source_failed`.
         source: which source, as a person would name it; empty where none is involved.
         done: bytes at hand or checked.
         total: size of the file in bytes; `None` until the source tells.

@@ -1,7 +1,7 @@
 """How much memory a model takes, before it is loaded, and which context and how many slots fit.
 
 The formulas are llama.cpp's own sums, checked in the tests against what it reports: over three models, contexts from
-256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%, and buffers at most 6% too small or half and
+256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%, and buffers at most 5% too small or half and
 4 MiB too large. For architectures with experts they are an estimate, and the fixed-size memory of recurrent layers (a
 few MiB a slot) is not counted.
 """
@@ -99,7 +99,7 @@ class Fit:
         """What the model takes with room for so many tokens."""
         h = self.header
         logits = 4 * sequences(self.slots) * h.vocabulary
-        step = 4 * BATCH * (3 * h.feed_forward_length + 4 * h.embedding_length)
+        step = 4 * BATCH * (3 * h.feed_forward_length + 5 * h.embedding_length)
         copies = sum(t.bytes for t in h.tensors if t.type in _REPACKED and t.name != "token_embd.weight")
         buffers = logits + max(step, logits) + cells * self._mask
         return Need(h.weights, copies, cells * (self.cell - self._mask), buffers)

@@ -81,7 +81,6 @@ def _make(path: str, layers: int, chosen: Plan, threads: Threads, log: Log) -> t
         model,
         cells=chosen.cells,
         sequences=sequences(chosen.slots),
-        outputs=sequences(chosen.slots),
         threads=threads,
         batch=min(BATCH, chosen.cells),
         log=log,
