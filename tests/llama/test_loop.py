@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import random
 import zlib
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -211,11 +212,10 @@ def test_a_long_prefill_goes_in_small_pieces_while_somebody_else_is_answered():
     house.loop._token_seconds = 0.01
     house.ask(2, [2] * 200, 1)
     while not house.over(2):
-        before = len(house.sent[1])
         house.loop.step()
         if house.over(1):
             break
-        assert len(house.sent[1]) == before + 1, "the answer under way gets its token in every step"
+        assert len(house.books.steps[-1]) == 2, "the answer under way gets its token in every step"
         assert max(count for _, count in house.books.steps[-1]) <= 10, "100 ms at 10 ms a token"
 
 
@@ -287,3 +287,58 @@ def test_a_prompts_beginning_is_handed_over_once_it_is_evaluated_and_taken_back_
     assert later.tokens(1) == house.tokens(1)
     assert house.books.evaluated - later.books.evaluated == 20
     assert len(saved) == 1
+
+
+def test_of_prompts_that_never_come_back_only_the_last_is_kept():
+    house = House(Books(2048, 64), 2)
+    for n in range(12):
+        answered(house, n, [n + 1] * 70)
+    assert sum(bool(memory) for memory in house.books.memory.values()) == 1
+
+
+def test_once_a_prompt_comes_back_those_that_take_turns_are_evaluated_once():
+    house = House(Books(2048, 64), 2)
+    for n in range(24):
+        before = house.books.evaluated
+        answered(house, n, [n % 3 + 1] * 70)
+        if n >= 6:
+            assert house.books.evaluated - before <= 70 - 32 + 8
+    for n in range(24, 40):
+        answered(house, n, [n - 20] * 70)
+    assert sum(bool(memory) for memory in house.books.memory.values()) == 1, "it goes back to one"
+
+
+def answered(house, n: int, prompt) -> None:
+    house.ask(n, prompt, 4)
+    while not house.over(n):
+        house.loop.step()
+
+
+def test_pieces_that_come_faster_than_anybody_reads_are_sent_together(monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr("rung.tiers.llama.loop.time.perf_counter", lambda: next(clock) * 1e-4)
+    house = House(Books(512, 64), 1)
+    answered(house, 1, [5] * 40)
+    house.ask(2, [6, 7], 60)
+    while not house.over(2):
+        house.loop.step()
+    deltas = house.sent[2]
+    assert house.tokens(2) == alone([6, 7], 60)
+    assert len(deltas) <= 3
+    assert len(deltas[0].text) == 1, "the first goes at once"
+
+
+def test_where_smaller_steps_are_faster_the_answers_take_turns():
+    house = House(Books(512, 64), 4)
+    for size, seconds in ((4, 8.0), (3, 1.0), (2, 6.0)):
+        house.loop._pace.record(size, seconds)
+    house.loop._pace.record = lambda count, seconds: None
+    for n in range(4):
+        house.ask(n, [n + 1], 8)
+    while not all(house.over(n) for n in range(4)):
+        house.loop.step()
+    first = house.books.steps[:4]
+    assert [len(step) for step in first] == [3, 3, 3, 3]
+    assert set(Counter(sequence for step in first for sequence, _ in step).values()) == {3}
+    for n in range(4):
+        assert house.tokens(n) == alone([n + 1], 8)

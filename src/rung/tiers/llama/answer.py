@@ -63,7 +63,9 @@ class Answer:
 
     `tokens` are prompt and answer together. The first `evaluated` of them are in the memory of `held`; the others are
     pending. That is all a scheduler needs to know: a prefill, a decode step, forced tokens and a new start after an
-    abort differ in the number of pending tokens only.
+    abort differ in the number of pending tokens only. `unsent` is what nobody was told yet, `sent_at` when
+    somebody last was, in seconds of `time.perf_counter`, and `turn` tells whose token is due first; these are the
+    scheduler's.
 
     Args:
         order: what is to be decoded.
@@ -79,6 +81,9 @@ class Answer:
         self.saved = order.saved
         self.unsaved = order.unsaved
         self.alone = order.alone
+        self.unsent: Delta | None = None
+        self.sent_at = float("-inf")
+        self.turn = 0
         self._order = order
         self._constraint = order.constraint
         self._notes = order.notes
@@ -210,3 +215,13 @@ class Answer:
             usage=Usage(prompt, len(self.tokens) - prompt),
             model=self._model,
         )
+
+
+def joined(first: Delta, second: Delta) -> Delta:
+    """Two pieces of one answer as one."""
+    return replace(
+        second,
+        text=first.text + second.text,
+        tokens=first.tokens + second.tokens,
+        reasoning=first.reasoning + second.reasoning,
+    )

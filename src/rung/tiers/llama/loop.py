@@ -1,5 +1,5 @@
-"""The decode loop: every step packs prefill chunks, one token of each active answer into
-one `llama_decode`.
+"""The decode loop: every step packs prefill chunks and one token of each active answer into one `llama_decode`, or of
+at least half of them in turn, where smaller steps are faster.
 
 All answers share the cells of one context. When they outgrow it, what is kept of earlier answers goes first; then the
 youngest gives its cells back and starts over from its tokens once there is room. The oldest always goes on, so every
@@ -8,6 +8,7 @@ answer ends.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,10 +16,11 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
-from rung.tiers.llama.answer import Answer
+from rung.tiers.llama.answer import Answer, joined
 from rung.tiers.llama.calls import Calls
 from rung.tiers.llama.memory import Held, Memory, Saved, common_prefix
 from rung.tiers.llama.native import Context, Run
+from rung.tiers.llama.pace import Pace
 from rung.types import Delta
 
 _STALL = 0.1
@@ -28,6 +30,9 @@ _LEAST_CHUNK = 8
 _HEADROOM = 32
 _WORTH_A_WAIT = 8
 """So many tokens that another answer is evaluating just now are waited for."""
+
+_TOGETHER = 0.02
+"""Seconds between two pieces of an answer: nobody reads faster, and each wakes the host on a core that computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Loop:
         self._waiting: deque[Answer] = deque()
         self._active: list[Answer] = []
         self._token_seconds = _STALL / _LEAST_CHUNK
+        self._pace = Pace()
+        self._turns = itertools.count(1)
 
     def submit(self, answer: Answer) -> None:
         """Decode this one too; from any thread."""
@@ -167,6 +174,7 @@ class Loop:
             if self._memory.make_room(sum(len(share.run.tokens) for share in plan)):
                 return plan
             youngest = self._active[-1]
+            self._hand_on(youngest)
             self._memory.drop(_held(youngest))
             youngest.held = None
             self._active.remove(youngest)
@@ -174,8 +182,11 @@ class Loop:
 
     def _share(self) -> list[_Share]:
         """Who gets how much of the next step: decoding answers their one token, the oldest prefill what is left."""
-        decoding = sum(a.pending == 1 for a in self._active)
-        left = self._batch - decoding
+        decoding = sorted((a for a in self._active if a.pending == 1), key=lambda a: a.turn)
+        decoding = decoding[: self._pace.most(len(decoding))]
+        for answer in decoding:
+            answer.turn = next(self._turns)
+        left = self._batch - len(decoding)
         if decoding:
             left = min(left, max(_LEAST_CHUNK, int(_STALL / self._token_seconds)))
         plan = []
@@ -184,6 +195,8 @@ class Loop:
             if count > 1:
                 count = min(count, left)
                 left -= count
+            elif answer not in decoding:
+                continue
             if count:
                 end = answer.evaluated + count
                 # the last token that is pending is the one whose logits choose the next
@@ -209,9 +222,12 @@ class Loop:
                 # Any part of the step may have been done.
                 self._memory.cut(_held(share.answer), share.answer.evaluated)
             return False
+        seconds = time.perf_counter() - started
         count = sum(len(share.run.tokens) for share in plan)
-        if count >= _LEAST_CHUNK:
-            self._token_seconds = (time.perf_counter() - started) / count
+        if count == len(plan):
+            self._pace.record(count, seconds)
+        elif count >= _LEAST_CHUNK:
+            self._token_seconds = seconds / count
         return True
 
     def _collect(self, plan: Sequence[_Share]) -> None:
@@ -232,10 +248,22 @@ class Loop:
             at: index in the step of its last one.
         """
         delta = answer.advance(self._context.logits(at))
-        self._send(answer.id, delta)
+        answer.unsent = delta if answer.unsent is None else joined(answer.unsent, delta)
         if delta.finish is not None:
+            self._hand_on(answer)
             self._calls.done(answer.id)
             self._end(answer)
+        elif time.perf_counter() - answer.sent_at >= _TOGETHER:
+            self._hand_on(answer)
+
+    def _hand_on(self, answer: Answer) -> None:
+        """Send what of an answer nobody was told yet."""
+        delta, answer.unsent = answer.unsent, None
+        if delta is None:
+            return
+        self._send(answer.id, delta)
+        if delta.tokens or delta.reasoning:
+            answer.sent_at = time.perf_counter()
 
     def _end(self, answer: Answer) -> None:
         self._memory.keep(_held(answer))

@@ -6,6 +6,7 @@ A prefix that two sequences have in common lies in the same cells, and is counte
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +16,11 @@ ALIGNED, _TAIL = 32, 8
 tokens in tiles and a single one by another kernel, so only then is what follows the same to the last bit."""
 
 KEPT = 8
-"""Most sequences that are kept after their answers, for the next prompt that begins like them."""
+"""Most sequences that are kept after their answers, for the next prompt that begins like them.
+
+Attention passes over what is kept in every step: eight short answers slow a small model down by 5%. So only the last
+one is kept until a prompt begins like one that was let go; from then on all of these, while that pays.
+"""
 
 
 def sequences(slots: int) -> int:
@@ -84,6 +89,8 @@ class Memory:
         self._scratch = slots + KEPT
         self._free = list(range(slots + KEPT))
         self._kept: list[Held] = []
+        self._let_go: deque[list[int]] = deque(maxlen=KEPT)
+        self._since_it_paid = KEPT
         self._active: list[Held] = []
         self._numbers = itertools.count()
         self._holders: dict[int, int] = {}
@@ -113,6 +120,9 @@ class Memory:
             must: give a sequence even if there is less room.
         """
         source, common = self._longest(tokens)
+        missed = max((self._usable(known, tokens) for known in self._let_go), default=0)
+        if missed > common or source in self._kept[:-1]:
+            self._since_it_paid = 0
         need = len(tokens) - common + slack
         enough = self._make_room(need, but=source)
         if source is not None and source in self._kept:
@@ -163,7 +173,10 @@ class Memory:
         self._kept.append(held)
         if not held.tokens:
             self._close(held)
-        elif len(self._kept) > KEPT:
+        self._since_it_paid += 1
+        most = KEPT if self._since_it_paid <= KEPT else 1
+        while len(self._kept) > most:
+            self._let_go.append(list(self._kept[0].tokens))
             self._close(self._kept[0])
 
     def drop(self, held: Held) -> None:
@@ -195,14 +208,19 @@ class Memory:
         """Which sequence begins most like `tokens`, and how far."""
         best, length = None, 0
         for held in (*self._active, *reversed(self._kept)):
-            common = min(common_prefix(held.tokens, tokens), len(tokens) - 1)
-            if self.cuttable:
-                common = min(common, len(tokens) - _TAIL) // ALIGNED * ALIGNED
-            elif common < len(held.tokens) or held in self._active:
+            if not self.cuttable and held in self._active:
                 continue
+            common = self._usable(held.tokens, tokens)
             if common > length:
                 best, length = held, common
         return best, length
+
+    def _usable(self, known: Sequence[int], tokens: Sequence[int]) -> int:
+        """How many of `tokens` needn't be evaluated where the memory of `known` is there."""
+        common = min(common_prefix(known, tokens), len(tokens) - 1)
+        if self.cuttable:
+            return max(0, min(common, len(tokens) - _TAIL) // ALIGNED * ALIGNED)
+        return common if common == len(known) else 0
 
     def _make_room(self, cells: int, but: Held | None) -> bool:
         for held in list(self._kept):

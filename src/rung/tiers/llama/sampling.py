@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,15 +30,21 @@ class Confidence:
 
 
 def confidence(logits: Logits, token: int) -> Confidence:
-    """What the model thought of `token`. Writes to `logits`, and puts back what it wrote over."""
-    chosen = logits[token]
+    """What the model thought of `token`. The logits are used up: a copy of a whole vocabulary would cost as much again.
+
+    Args:
+        logits: as the model gave them; meaningless afterwards.
+        token: that was chosen.
+    """
+    own = float(logits[token])
     logits[token] = -np.inf
     other = float(logits.max())
-    logits[token] = chosen
-    own = float(chosen)
     top = max(own, other)
-    mass = float(np.exp(logits - np.float32(top)).sum(dtype=np.float64))
-    return Confidence(own - top - float(np.log(mass)), own - other)
+    logits -= np.float32(top)
+    np.exp(logits, out=logits)
+    # numpy adds in pairs: a vocabulary of single floats is summed to six digits.
+    mass = math.exp(own - top) + float(logits.sum())
+    return Confidence(own - top - math.log(mass), own - other)
 
 
 class Sampler:
