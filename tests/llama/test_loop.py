@@ -333,12 +333,13 @@ def test_where_smaller_steps_are_faster_the_answers_take_turns():
     for size, seconds in ((4, 8.0), (3, 1.0), (2, 6.0)):
         house.loop._pace.record(size, seconds)
     house.loop._pace.record = lambda count, seconds: None
-    for n in range(4):
-        house.ask(n, [n + 1], 8)
+    long = [[first] for first in range(1, SIZE) if len(alone([first], 8)) == 8][:4]
+    for n, prompt in enumerate(long):
+        house.ask(n, prompt, 8)
     while not all(house.over(n) for n in range(4)):
         house.loop.step()
     first = house.books.steps[:4]
     assert [len(step) for step in first] == [3, 3, 3, 3]
     assert set(Counter(sequence for step in first for sequence, _ in step).values()) == {3}
-    for n in range(4):
-        assert house.tokens(n) == alone([n + 1], 8)
+    for n, prompt in enumerate(long):
+        assert house.tokens(n) == alone(prompt, 8)
