@@ -19,17 +19,20 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], *, listing: str = "") -> str:
     """A clause that points at the right spelling.
 
     Args:
         word: what was written.
         known: what could have been written.
+        listing: a clause that says where all of it is listed, for what is too much for a sentence.
     """
     options = sorted(known)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
+    if listing:
+        return listing
     return f"known: {', '.join(options)}" if options else ""
 
 

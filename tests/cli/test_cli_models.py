@@ -226,8 +226,8 @@ def test_a_model_that_is_not_here_is_described_with_the_command_that_fetches_it(
         (["import", "/dev/null"], 1, b"no ordinary file"),
         (["import", "{mine}", "--name", "../up"], 1, b"can't be the name of a model"),
         (["find", "nowhere"], 2, b"there is no folder"),
-        (["info", "nobody"], 2, b"no model is called 'nobody'"),
-        (["remove", "nobody"], 2, b"no model is called 'nobody'"),
+        (["info", "nobody"], 2, b"no model is called 'nobody'; see `rung models list`"),
+        (["remove", "nobody"], 2, b"no model is called 'nobody'; see `rung models list`"),
     ],
 )
 def test_wrong_input_is_one_sentence_that_says_what_to_do(program, mine, arguments, code, said):

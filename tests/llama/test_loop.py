@@ -343,3 +343,17 @@ def test_where_smaller_steps_are_faster_the_answers_take_turns():
     assert set(Counter(sequence for step in first for sequence, _ in step).values()) == {3}
     for n, prompt in enumerate(long):
         assert house.tokens(n) == alone(prompt, 8)
+
+
+def test_a_repair_finds_the_memory_of_its_answer_while_others_are_under_way():
+    house = House(Books(2048, 64), 4)
+    company = next([first] for first in range(1, SIZE) if len(alone([first], 120)) == 120)
+    house.ask(1, company, 120)
+    first, second = LONG, LONG[::-1]
+    for n, prompt in ((2, first), (3, second)):
+        answered(house, n, prompt)
+    before = house.books.evaluated
+    repair = [*first, *house.tokens(2), 7, 7, 7, 7, 7, 7, 7, 7]
+    answered(house, 4, repair)
+    assert not house.over(1)
+    assert house.books.evaluated - before < len(repair)

@@ -14,6 +14,8 @@ from rung.settings import nearest
 from rung.store.entries import Entry, Hub, Source, Wheels
 from rung.store.layout import Place, Store, check_space, rename, sha256_of, user_store, writing
 
+_LISTING = "see `rung models list`"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
@@ -116,7 +118,7 @@ def wanted(name: str, store: Store) -> Wanted:
     own = store.named(name)
     if own is None:
         names = [*store.catalogue, *(other for other, _ in store.own_names())]
-        raise ModelNotFound(f"no model is called {name!r}", mend=nearest(name, names))
+        raise ModelNotFound(f"no model is called {name!r}", mend=nearest(name, names, listing=_LISTING))
     return Wanted(name, (), own.sha256, own.size, own.licence, own.context, own.origin)
 
 
@@ -281,7 +283,7 @@ def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:
     store = store or user_store()
     own = _own(path)
     if name not in store.catalogue:
-        raise ModelNotFound(f"no model is called {name!r}", mend=nearest(name, store.catalogue))
+        raise ModelNotFound(f"no model is called {name!r}", mend=nearest(name, store.catalogue, listing=_LISTING))
     entry = store.catalogue[name]
     with writing(store.root, entry.size):
         actual = sha256_of(own.path, cancel=Cancel(), report=lambda _: None)

@@ -18,8 +18,9 @@ tokens in tiles and a single one by another kernel, so only then is what follows
 KEPT = 8
 """Most sequences that are kept after their answers, for the next prompt that begins like them.
 
-Attention passes over what is kept in every step: eight short answers slow a small model down by 5%. So only the last
-one is kept until a prompt begins like one that was let go; from then on all of these, while that pays.
+Attention passes over what is kept in every step: eight short answers slow a small model down by 5%. So no more
+are kept than answers are under way, and the last one in any case, until a prompt begins like one that was let go; from
+then on all of these, while that pays.
 """
 
 
@@ -174,7 +175,7 @@ class Memory:
         if not held.tokens:
             self._close(held)
         self._since_it_paid += 1
-        most = KEPT if self._since_it_paid <= KEPT else 1
+        most = KEPT if self._since_it_paid <= KEPT else min(KEPT, len(self._active) + 1)
         while len(self._kept) > most:
             self._let_go.append(list(self._kept[0].tokens))
             self._close(self._kept[0])
