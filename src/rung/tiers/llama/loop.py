@@ -31,8 +31,9 @@ _HEADROOM = 32
 _WORTH_A_WAIT = 8
 """So many tokens that another answer is evaluating just now are waited for."""
 
-_TOGETHER = 0.02
-"""Seconds between two pieces of an answer: nobody reads faster, and each wakes the host on a core that computes."""
+_TOGETHER = 0.05
+"""Seconds between two pieces of an answer: nobody reads faster, and each wakes the host on a core that computes, which
+costs a step half a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)

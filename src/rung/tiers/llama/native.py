@@ -214,6 +214,7 @@ class Context:
         if not self.pointer:
             raise LoadError(self._log.cause() or "no memory for its context")
         self._memory = llama.llama_get_memory(self.pointer)
+        self._views: dict[int, Logits] = {}
         llama.llama_set_abort_callback(self.pointer, self._callback, ctypes.cast(self._flag, ctypes.c_void_p))
 
     def decode(self, runs: Sequence[Run]) -> bool:
@@ -248,7 +249,12 @@ class Context:
         pointer = llama.llama_get_logits_ith(self.pointer, index)
         if not pointer:
             raise DecodeError(f"no logits at {index}")
-        return np.ctypeslib.as_array(pointer, (self._vocabulary_size,))
+        # llama.cpp hands out a few addresses again and again, and making a view of one takes longer than finding it.
+        address = ctypes.addressof(pointer.contents)
+        view = self._views.get(address)
+        if view is None:
+            view = self._views[address] = np.ctypeslib.as_array(pointer, (self._vocabulary_size,))
+        return view
 
     def forget(self, sequence: int, start: int = 0) -> bool:
         """Free the cells of a sequence from position `start` on; `False` where its memory can't be cut there."""
@@ -290,12 +296,14 @@ class _Batch:
     def fill(self, runs: Sequence[Run]) -> Any:
         at = 0
         for run in runs:
-            end = at + len(run.tokens)
-            self._tokens[at:end] = run.tokens
-            self._positions[at:end] = np.arange(run.start, run.start + len(run.tokens))
-            self._sequences[at:end] = run.sequence
-            self._wanted[at:end] = 0
-            self._wanted[end - run.outputs : end] = 1
-            at = end
+            count = len(run.tokens)
+            # Decoding adds one token at a time, for which an index is faster than a slice.
+            where = at if count == 1 else slice(at, at + count)
+            self._tokens[where] = run.tokens[0] if count == 1 else run.tokens
+            self._positions[where] = run.start if count == 1 else range(run.start, run.start + count)
+            self._sequences[where] = run.sequence
+            self._wanted[where] = 0
+            at += count
+            self._wanted[at - run.outputs : at] = 1
         self._struct.n_tokens = at
         return self._struct

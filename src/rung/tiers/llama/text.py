@@ -45,7 +45,7 @@ class Assembler:
             token: its other facts; its text is not looked at.
         """
         text = self._decoder.decode(piece)
-        self._held.append(replace(token, text=text))
+        self._held.append(Token(text, token.logprob, token.margin, token.forced))
         self._text += text
         ends = [at for at in (self._text.find(s) for s in self._stop) if at >= 0]
         if ends:
