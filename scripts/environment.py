@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 COMPILERS = ("c++", "g++", "clang++", "cl")
+
+KEEPS_STORES = "-fno-dse -fno-tree-dse"
+"""Leave no write out. Costs the smallest model 3% of a step, where AMX saves it 40%."""
+KNOWS_TILES = 14
+"""The GCC from which every release reads AMX's tile settings whole."""
 
 
 class NotReady(Exception):
@@ -97,9 +103,34 @@ def visual_studio() -> bool:
 
 
 def built() -> dict[str, str]:
-    """The environment in which llama-cpp-python builds faster: without the parts that rung doesn't use."""
+    """The environment in which llama-cpp-python builds faster, without the parts that rung doesn't use, and works."""
     parts = "-DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF"
-    return {"CMAKE_ARGS": parts, **os.environ}
+    settings = {"CMAKE_ARGS": parts, **os.environ}
+    if loses_tile_settings():
+        settings["CXXFLAGS"] = f"{os.environ.get('CXXFLAGS', '')} {KEEPS_STORES}".strip()
+    return settings
+
+
+def loses_tile_settings() -> bool:
+    """Whether this compiler, on this processor, makes a llama.cpp that crashes at its first token.
+
+    Older GCCs believe that AMX's tile settings are read for eight bytes only, and leave out the writing of the rest
+    (GCC's bug 114098; llama.cpp's issue 20824).
+    """
+    try:
+        has_tiles = " amx_tile" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
+    if not has_tiles or compiler is None:
+        return False
+    # clang has no such option, and no such fault
+    asked = [*shlex.split(compiler), "-dumpfullversion"]
+    try:
+        version = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        return int(version.split(".")[0]) < KNOWS_TILES
+    except (OSError, ValueError):
+        return False
 
 
 def has(module: str) -> bool:
