@@ -68,6 +68,61 @@ def test_a_model_that_is_truncated_while_it_is_used_crashes_only_the_worker(tmp_
         tier.close()
 
 
+@pytest.fixture
+def breaking(tmp_path, weights):
+    """Makes tiers on a llama.cpp that dies of `signal` at its first step: where weights are laid out anew, or always.
+
+    It stands for builds whose kernels for one kind of processor crash. Nobody can have that processor everywhere.
+    """
+    tiers = []
+
+    def new(signal: str, when: str) -> LlamaTier:
+        worker = tmp_path / "python"
+        worker.write_text(
+            f"#!{sys.executable}\n"
+            "import os, signal, sys\n"
+            "sys.argv = [sys.argv[0], *sys.argv[4:]]\n"
+            "from rung.tiers.llama import native, worker\n"
+            "class Model(native.Model):\n"
+            "    def __init__(self, path, log, *, gpu_layers=0, repack=True):\n"
+            f"        if {when}:\n"
+            "            with open(os.path.join(os.path.dirname(__file__), 'crashes'), 'a') as crashes:\n"
+            "                crashes.write('x')\n"
+            f"            os.kill(os.getpid(), signal.{signal})\n"
+            "        super().__init__(path, log, gpu_layers=gpu_layers, repack=repack)\n"
+            "native.Model = Model\n"
+            "worker.main()\n"
+        )
+        worker.chmod(0o755)
+        tiers.append(LlamaTier(weights("smollm2-135m"), name="small", python=str(worker)))
+        return tiers[-1]
+
+    yield new
+    for tier in tiers:
+        tier.close()
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("signal", ["SIGSEGV", "SIGILL"])
+def test_a_build_that_crashes_on_this_processor_answers_without_what_crashes_and_says_so(breaking, small, signal):
+    tier = breaking(signal, "repack")
+    deltas = list(tier.stream(call()))
+    assert text(deltas)
+    assert any("llama.cpp crashed" in note and "install.md" in note for note in deltas[-1].notes)
+    assert not any("llama.cpp crashed" in note for note in list(small.stream(call()))[-1].notes)
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(("signal", "starts"), [("SIGSEGV", 2), ("SIGKILL", 1)])
+def test_a_worker_that_crashes_all_the_same_is_started_no_third_time(breaking, tmp_path, signal, starts):
+    tier = breaking(signal, "True")
+    with pytest.raises(TierCrashed, match=f"{signal} while it loaded"):
+        list(tier.stream(call()))
+    assert (tmp_path / "crashes").read_text() == "x" * starts
+
+
 def test_a_missing_file_is_unavailable_and_costs_nothing_before_the_first_call():
     tier = LlamaTier(Path("/nowhere/model.gguf"))
     error = refusal(tier)

@@ -191,5 +191,5 @@ def _trial(trial: Trial) -> _Row:
         steps.append(f"sha256 {trial.sha256[:12]}… {pinned} ({trial.hash_seconds:.1f} s)")
     if trial.load_seconds is not None and trial.token_seconds is not None:
         steps += [f"loaded ({trial.load_seconds:.1f} s)", f"answered ({trial.token_seconds:.1f} s)"]
-    told = ", ".join([*steps, *([trial.problem] if trial.problem else [])])
+    told = ", ".join([*steps, *trial.notes, *([trial.problem] if trial.problem else [])])
     return "x" if trial.problem else " ", "tried", f"tier {trial.tier}: {told}", trial.mend

@@ -33,6 +33,7 @@ class Trial:
         hash_seconds: time for hashing.
         load_seconds: time until the model was loaded, its worker's start included.
         token_seconds: time from then to the first token.
+        notes: what the tier said beside its answer, as clauses.
         problem: what stood in the way, in a clause.
         mend: what mends that.
     """
@@ -46,6 +47,7 @@ class Trial:
     hash_seconds: float | None = None
     load_seconds: float | None = None
     token_seconds: float | None = None
+    notes: tuple[str, ...] = ()
     problem: str = ""
     mend: str = ""
 
@@ -105,5 +107,7 @@ def _hashed(trial: Trial, file: ModelFile, cancel: Cancel) -> Trial:
 def _loaded(trial: Trial, tier: Tier, cancel: Cancel) -> Trial:
     call = Call((Message("user", "Hello"),), max_tokens=1, deadline=Deadline.after(_LONGEST_LOAD), cancel=cancel)
     began = time.monotonic()
-    load = sum(delta.load_seconds for delta in tier.stream(call))
-    return replace(trial, load_seconds=load, token_seconds=time.monotonic() - began - load)
+    deltas = list(tier.stream(call))
+    load = sum(delta.load_seconds for delta in deltas)
+    notes = tuple(note for delta in deltas for note in delta.notes)
+    return replace(trial, load_seconds=load, token_seconds=time.monotonic() - began - load, notes=notes)

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rung.types import Delta, Message, Sampling, Shape
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a frame changes its meaning: an app may pack a worker of another version than its host."""
 
 LIMIT = 64 * 1024 * 1024
@@ -50,6 +50,7 @@ class Load:
         snapshot_bytes: most that the directory may hold.
         sha256: of the file, where it is known.
         gpu_layers: how many layers go to a GPU; `None` is as many as fit.
+        repack: whether weights may be laid out anew for the processor, which makes answers faster.
     """
 
     path: str
@@ -62,6 +63,7 @@ class Load:
     snapshot_bytes: int = 0
     sha256: str | None = None
     gpu_layers: int | None = None
+    repack: bool = True
     kind: Literal["load"] = "load"
 
 

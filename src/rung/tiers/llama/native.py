@@ -113,15 +113,17 @@ class Model:
         path: of the GGUF file.
         log: where llama.cpp says why it refuses.
         gpu_layers: how many of its layers go to a GPU, where the build has one.
+        repack: whether weights may be laid out anew for the processor.
 
     Raises:
         LoadError: it is no GGUF file, is corrupt, or of an architecture that this build doesn't know.
     """
 
-    def __init__(self, path: str, log: Log, *, gpu_layers: int = 0) -> None:
+    def __init__(self, path: str, log: Log, *, gpu_layers: int = 0, repack: bool = True) -> None:
         llama.llama_backend_init()
         params = llama.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
+        params.use_extra_bufts = repack
         self.pointer = llama.llama_model_load_from_file(path.encode(), params)
         if not self.pointer:
             raise LoadError(log.cause() or "llama.cpp gave no reason")
@@ -231,6 +233,17 @@ class Context:
         if code in (0, 2):
             return bool(code == 0)
         raise DecodeError(f"llama_decode returned {code}")
+
+    def rehearse(self) -> None:
+        """Take one step of two tokens, which reads all the weights: a build that crashes here had better do so at once.
+
+        A single token goes through other kernels than several, and those for several are where builds are found broken.
+
+        Raises:
+            DecodeError: the step failed.
+        """
+        self.decode([Run(0, 0, (0, 0), 1)])
+        self.forget(0)
 
     def abort(self) -> None:
         """Stop the step that is running, or the next one; from any thread."""

@@ -13,7 +13,13 @@ from rung.tiers.llama.frames import Load
 from rung.tiers.llama.memory import sequences
 from rung.tiers.llama.native import Context, LoadError, Log, Model
 from rung.tiers.llama.residents import Residents
+from rung.tiers.llama.system import let_go
 from rung.tiers.llama.threads import Threads
+
+_PLAIN = (
+    "llama.cpp crashed with the weights laid out for this processor, and computes without that, slower; "
+    "docs/install.md, 'A build that crashes', mends it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +68,23 @@ def place(load: Load, *, threads: Threads, log: Log) -> Placed:
     notes = (where.note,) if where.note else ()
     try:
         try:
-            model, context = _make(load.path, where.layers, chosen, threads, log)
+            model, context = _make(load, where.layers, chosen, threads, log)
         except LoadError as error:
             if not where.layers or load.gpu_layers is not None:
                 raise
             notes = (f"the CPU computes: with {where.layers} layers on the GPU llama.cpp said {error}",)
-            model, context = _make(load.path, 0, chosen, threads, log)
+            model, context = _make(load, 0, chosen, threads, log)
     except LoadError as error:
         raise TierUnavailable(
             f"{path} can't be loaded: {error}", mend="run `rung models verify`, or pull the model again"
         ) from None
+    if not load.repack:
+        notes = (*notes, _PLAIN)
     return Placed(model, context, chosen, notes)
 
 
-def _make(path: str, layers: int, chosen: Plan, threads: Threads, log: Log) -> tuple[Model, Context]:
-    model = Model(path, log, gpu_layers=layers)
+def _make(load: Load, layers: int, chosen: Plan, threads: Threads, log: Log) -> tuple[Model, Context]:
+    model = Model(load.path, log, gpu_layers=layers, repack=load.repack)
     context = Context(
         model,
         cells=chosen.cells,
@@ -85,4 +93,6 @@ def _make(path: str, layers: int, chosen: Plan, threads: Threads, log: Log) -> t
         batch=min(BATCH, chosen.cells),
         log=log,
     )
+    let_go(load.path)
+    context.rehearse()
     return model, context

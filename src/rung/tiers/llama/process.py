@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
@@ -52,7 +52,11 @@ Mailbox = SimpleQueue[Mail]
 
 
 class Process:
-    """One worker process, from its start to its end. There is no second start: a new one takes its place.
+    """One worker process, from its start to its end; a new `Process` takes its place.
+
+    There is one exception: where llama.cpp crashes at its first step, before any call was handed over, it is started
+    a second time, without the layouts of weights that it has for some processors. Those of AMX crash in builds of older
+    compilers.
 
     Args:
         tier: name of the tier, for errors.
@@ -62,7 +66,7 @@ class Process:
 
     def __init__(self, tier: str, load: frames.Load, python: str | None) -> None:
         self._name = f"the worker of {tier!r}"
-        self._path = load.path
+        self._load = load
         self._python = python
         self._lock = threading.Lock()
         self._mailboxes: dict[int, Mailbox] = {}
@@ -75,8 +79,7 @@ class Process:
         self._failure: TierError | None = None
         self._ended: Ended | None = None
         self._idle_since = time.monotonic()
-        # Before any call can put its own.
-        self.send(load)
+        self._settled = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name=f"rung-{tier}", daemon=True)
         self._keeper.start()
 
@@ -115,7 +118,7 @@ class Process:
             return None if self._mailboxes else time.monotonic() - self._idle_since
 
     def send(self, frame: frames.Frame) -> None:
-        """Hand a frame over; never waits.
+        """Hand a frame over, once the model is loaded; never waits.
 
         Raises:
             ValueError: a text in it is not Unicode.
@@ -130,6 +133,7 @@ class Process:
         """End the process, kill it if it doesn't listen, and reap it. Calls under way fail."""
         with self._lock:
             self._failure = self._failure or TierUnavailable(f"{self._name} was closed")
+            self._settled.set()
         self._outgoing.put(None)
         self._keeper.join(_PATIENCE)
         if self._keeper.is_alive() and self._child is not None:
@@ -140,31 +144,48 @@ class Process:
         self._finish(self._live())
 
     def _live(self) -> TierError:
-        """The whole life of the process; returns what it died of."""
+        """From the first start to the last end; returns what it died of."""
+        error, code = self._run(self._load)
+        if self.alive and self._loaded_at is None and code is not None and system.broke(code):
+            self._greeted, self._tail = False, b""
+            error, _ = self._run(replace(self._load, repack=False))
+        return error
+
+    def _run(self, load: frames.Load) -> tuple[TierError, int | None]:
+        """The life of one process: what it died of, and its exit code where it was started at all."""
+        with self._lock:
+            settled = self._settled = threading.Event()
+            if self._failure is not None:
+                return self._failure, None
         try:
             child = self._child = self._start()
         except OSError as error:
             return TierUnavailable(
                 f"{self._name} can't be started: {error.strerror}", mend=f"name a Python that has rung in {PYTHON}"
-            )
-        helpers = [
-            threading.Thread(target=work, args=(pipe,), name=f"{self._keeper.name}-{what}", daemon=True)
-            for what, work, pipe in (("write", self._write, child.stdin), ("errors", self._listen, child.stderr))
-        ]
-        for helper in helpers:
-            helper.start()
+            ), None
+        writer = threading.Thread(
+            target=self._write, args=(child.stdin, load, settled), name=f"{self._keeper.name}-write", daemon=True
+        )
+        listener = threading.Thread(
+            target=self._listen, args=(child.stderr,), name=f"{self._keeper.name}-errors", daemon=True
+        )
+        writer.start()
+        listener.start()
         if child.stdout is not None:
             with child.stdout:
                 self._read(child.stdout)
-        self._outgoing.put(None)
+        if settled.is_set():
+            self._outgoing.put(None)
+        else:
+            settled.set()
         try:
             code = child.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             child.kill()
             code = child.wait()
-        for helper in helpers:
-            helper.join(_PATIENCE)
-        return self._failure or self._autopsy(code)
+        writer.join(_PATIENCE)
+        listener.join(_PATIENCE)
+        return self._failure or self._autopsy(code), code
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -198,6 +219,7 @@ class Process:
                         return
                 case frames.Loaded():
                     self._loaded_at = time.monotonic()
+                    self._settled.set()
                 case frames.Failed(id=None):
                     self._fail(TierUnavailable(frame.message, mend=frame.mend))
                 case frames.Progress() | frames.Counted() | frames.Failed():
@@ -206,10 +228,13 @@ class Process:
                     if mailbox is not None:
                         mailbox.put(frame)
 
-    def _write(self, pipe: IO[bytes]) -> None:
+    def _write(self, pipe: IO[bytes], load: frames.Load, settled: threading.Event) -> None:
         try:
             with pipe:
-                while (data := self._outgoing.get()) is not None:
+                frames.write(pipe, load)
+                # What a worker was told that crashes while it loads would be lost.
+                settled.wait()
+                while self._loaded_at is not None and (data := self._outgoing.get()) is not None:
                     pipe.write(data)
                     pipe.flush()
         except OSError:
@@ -244,7 +269,7 @@ class Process:
             )
         causes = [line[:_LONGEST_CAUSE] for line in lines if any(mark in line for mark in _CAUSES)]
         cause = f" ({causes[-1].removeprefix(CAUSE)})" if causes else ""
-        loading = f" while it loaded {self._path}" if self._loaded_at is None else ""
+        loading = f" while it loaded {self._load.path}" if self._loaded_at is None else ""
         return TierCrashed(f"{self._name} {system.death(code)}{loading}{cause}", mend="try again: a new one is started")
 
 

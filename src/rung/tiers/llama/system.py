@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypedDict
 
 _LIBC = "ucrtbase" if sys.platform == "win32" else None
@@ -21,6 +23,9 @@ CAUSE = "rung: "
 """Begins the line on standard error in which a worker says why it ends. Holds no part of any prompt."""
 
 _PR_SET_PDEATHSIG = 1
+
+_BROKE = (0xC0000005, 0xC000001D) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGILL)
+"""A wrong address, and an instruction that the processor doesn't know."""
 
 
 class Group(TypedDict, total=False):
@@ -51,6 +56,15 @@ def death(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
+def broke(code: int) -> bool:
+    """Whether a process ended so because its own code is unfit for this machine, or wrong.
+
+    Args:
+        code: as `subprocess` reports it.
+    """
+    return code in _BROKE
+
+
 def ignore_interrupts() -> None:
     """Leave SIGINT to the host."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -62,6 +76,24 @@ def no_core_dump() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def let_go(path: str) -> None:
+    """Take a mapped file out of what this process holds. What is read again comes back from the system's cache.
+
+    llama.cpp maps a model whole and reads all of it once. What it has laid out anew, and the rows of words that no
+    prompt holds, is never read again. Only Linux tells where a file is mapped.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    real = os.fsencode(Path(path).resolve())
+    for line in Path("/proc/self/maps").read_bytes().splitlines():
+        edges, *_, name = line.split(maxsplit=5)
+        if name == real:
+            start, end = (int(edge, 16) for edge in edges.split(b"-"))
+            # Advice: where the kernel doesn't take it, nothing is lost.
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
 def die_with(parent: int, *, every: float = 1.0) -> None:
