@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rung.tiers.llama import loop as loop_module
 from rung.tiers.llama.answer import Answer, Order
 from rung.tiers.llama.calls import Calls
 from rung.tiers.llama.loop import Loop
@@ -217,6 +218,29 @@ def test_a_long_prefill_goes_in_small_pieces_while_somebody_else_is_answered():
             break
         assert len(house.books.steps[-1]) == 2, "the answer under way gets its token in every step"
         assert max(count for _, count in house.books.steps[-1]) <= 10, "100 ms at 10 ms a token"
+
+
+def test_a_piece_of_a_prefill_is_measured_by_what_it_adds_to_a_step(monkeypatch):
+    """On a machine whose every step takes a second, as one that reads large weights, pieces needn't be the smallest."""
+    now = [0.0]
+    monkeypatch.setattr(loop_module.time, "perf_counter", lambda: now[0])
+
+    class Slow(Books):
+        def decode(self, runs) -> bool:
+            now[0] += 1.0 + 0.002 * sum(len(run.tokens) for run in runs)
+            return super().decode(runs)
+
+    house = House(Slow(1024, 256), 2)
+    company = next([first] for first in range(1, SIZE) if len(alone([first], 30)) == 30)
+    house.ask(1, company, 30)
+    for _ in range(3):
+        house.loop.step()
+    house.ask(2, [2] * 600, 1)
+    while not house.over(2):
+        house.loop.step()
+    pieces = [max(count for _, count in step) for step in house.books.steps if len(step) == 2]
+    assert 45 <= max(pieces) <= 50, "100 ms at 2 ms a token"
+    assert all(1 in [count for _, count in step] for step in house.books.steps[1:-1])
 
 
 def test_a_lone_prefill_goes_in_whole_batches():

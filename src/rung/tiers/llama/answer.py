@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -57,6 +58,8 @@ class Order:
 THINK, THOUGHT = "<think>", "</think>"
 """What opens and what closes a thought."""
 
+_NOTHING = Piece()
+
 
 class Answer:
     """The state of one answer.
@@ -81,7 +84,7 @@ class Answer:
         self.saved = order.saved
         self.unsaved = order.unsaved
         self.alone = order.alone
-        self.unsent: Delta | None = None
+        self.unsent: list[Delta] = []
         self.sent_at = float("-inf")
         self.turn = 0
         self._order = order
@@ -89,7 +92,7 @@ class Answer:
         self._notes = order.notes
         self._vocabulary = vocabulary
         self._model = model
-        self._early = Piece()
+        self._early = _NOTHING
         self._undecided = order.thinking == "possible"
         self._thought = Assembler((THOUGHT,)) if order.thinking == "begun" else None
         self._thoughts = 0
@@ -138,11 +141,12 @@ class Answer:
         if self._thought:
             return self._think(self._order.sampler.choose(logits))
         token = self._choose(logits)
-        early, self._early = self._early, Piece()
+        early, self._early = self._early, _NOTHING
         if token in self._vocabulary.ends:
             return self._finish(early, "stop")
         thought = confidence(logits, token)
-        return self._after(early + self._take(token, Token("", thought.logprob, thought.margin)))
+        taken = self._take(token, Token("", thought.logprob, thought.margin))
+        return self._after(early + taken if early.tokens else taken)
 
     def _think(self, token: int) -> Delta:
         """One more token of a thought, or the one that closes it."""
@@ -217,11 +221,13 @@ class Answer:
         )
 
 
-def joined(first: Delta, second: Delta) -> Delta:
-    """Two pieces of one answer as one."""
+def joined(pieces: Sequence[Delta]) -> Delta:
+    """Pieces of one answer, at least one, as a single one."""
+    if len(pieces) == 1:
+        return pieces[0]
     return replace(
-        second,
-        text=first.text + second.text,
-        tokens=first.tokens + second.tokens,
-        reasoning=first.reasoning + second.reasoning,
+        pieces[-1],
+        text="".join(piece.text for piece in pieces),
+        tokens=tuple(token for piece in pieces for token in piece.tokens),
+        reasoning="".join(piece.reasoning for piece in pieces),
     )

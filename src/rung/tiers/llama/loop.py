@@ -24,7 +24,10 @@ from rung.tiers.llama.pace import Pace
 from rung.types import Delta
 
 _STALL = 0.1
-"""Longest that a prefill may hold up the tokens of other answers, in seconds a step."""
+"""Longest that a prefill may hold up the tokens of other answers, in seconds a step: so much more than without it."""
+
+_LEAST_STALL = 0.0001
+"""Of one token of a prefill, in seconds: a measurement that says less is noise."""
 
 _LEAST_CHUNK = 8
 _HEADROOM = 32
@@ -224,11 +227,14 @@ class Loop:
                 self._memory.cut(_held(share.answer), share.answer.evaluated)
             return False
         seconds = time.perf_counter() - started
-        count = sum(len(share.run.tokens) for share in plan)
-        if count == len(plan):
-            self._pace.record(count, seconds)
-        elif count >= _LEAST_CHUNK:
-            self._token_seconds = seconds / count
+        chunks = [len(share.run.tokens) for share in plan if len(share.run.tokens) > 1]
+        others = len(plan) - len(chunks)
+        if not chunks:
+            self._pace.record(others, seconds)
+        elif sum(chunks) >= _LEAST_CHUNK:
+            # A step reads all the weights whatever is in it, and the others have that to bear anyway.
+            added = seconds - self._pace.seconds(others)
+            self._token_seconds = max(_LEAST_STALL, added / sum(chunks))
         return True
 
     def _collect(self, plan: Sequence[_Share]) -> None:
@@ -249,7 +255,7 @@ class Loop:
             at: index in the step of its last one.
         """
         delta = answer.advance(self._context.logits(at))
-        answer.unsent = delta if answer.unsent is None else joined(answer.unsent, delta)
+        answer.unsent.append(delta)
         if delta.finish is not None:
             self._hand_on(answer)
             self._calls.done(answer.id)
@@ -259,9 +265,10 @@ class Loop:
 
     def _hand_on(self, answer: Answer) -> None:
         """Send what of an answer nobody was told yet."""
-        delta, answer.unsent = answer.unsent, None
-        if delta is None:
+        if not answer.unsent:
             return
+        delta = joined(answer.unsent)
+        answer.unsent.clear()
         self._send(answer.id, delta)
         if delta.tokens or delta.reasoning:
             answer.sent_at = time.perf_counter()

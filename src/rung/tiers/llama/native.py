@@ -74,6 +74,7 @@ class Vocabulary:
         self.bos: int = llama.llama_vocab_bos(pointer)
         self.eos: int = llama.llama_vocab_eos(pointer)
         self.adds_bos: bool = llama.llama_vocab_get_add_bos(pointer)
+        self._pieces: dict[int, bytes] = {}
         self.ends = frozenset(t for t in range(self.size) if llama.llama_vocab_is_eog(pointer, t))
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
@@ -93,6 +94,14 @@ class Vocabulary:
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The bytes of a token; none for a control token unless `special`."""
+        if special:
+            return self._piece(token, special=True)
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._piece(token, special=False)
+        return known
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
         room = 64
         while True:
             buffer = ctypes.create_string_buffer(room)

@@ -25,13 +25,15 @@ class Pace:
 
     def record(self, count: int, seconds: float) -> None:
         """A step with one token of each of `count` answers took so long."""
-        if count < 2:
-            return
         self._steps += 1
         if self._steps % _FORGET == 0:
             self._seconds.clear()
         before = self._seconds.get(count, seconds)
         self._seconds[count] = before + _NEW * (seconds - before)
+
+    def seconds(self, count: int) -> float:
+        """What a step with one token of each of `count` answers takes at least, as far as such steps were seen."""
+        return max((seconds for size, seconds in self._seconds.items() if size <= count), default=0.0)
 
     def most(self, count: int) -> int:
         """How many of `count` answers the next step should carry: at least half, so that nobody waits for two steps.

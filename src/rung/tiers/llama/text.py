@@ -45,6 +45,8 @@ class Assembler:
             token: its other facts; its text is not looked at.
         """
         text = self._decoder.decode(piece)
+        if not self._stop:
+            return Piece(text, (Token(text, token.logprob, token.margin, token.forced),))
         self._held.append(Token(text, token.logprob, token.margin, token.forced))
         self._text += text
         ends = [at for at in (self._text.find(s) for s in self._stop) if at >= 0]
