@@ -27,7 +27,7 @@ from pathlib import Path
 
 import psutil
 
-from engine_bench import decode, host, overhead, serving
+from engine_bench import decode, drafts, host, overhead, serving
 from engine_bench.bench import LARGE, MIDDLE, SMALL, Bench, Skipped
 from engine_bench.figures import Row
 from engine_bench.processes import PartyFailed
@@ -44,6 +44,8 @@ ONCE: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "ttft-restart": serving.restarted,
     "cancel": serving.cancel,
     "pipe": overhead.worker_and_pipe,
+    "draft-calls": drafts.function_calls,
+    "draft-text": drafts.free_text,
     "memory": serving.memory,
     "imports": host.imports,
     "ladder": host.ladder,

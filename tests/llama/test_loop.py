@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rung.tiers.llama import loop as loop_module
 from rung.tiers.llama.answer import Answer, Order
 from rung.tiers.llama.calls import Calls
+from rung.tiers.llama.draft import LONGEST, Draft
 from rung.tiers.llama.loop import Loop
 from rung.tiers.llama.memory import KEPT
 from rung.tiers.llama.sampling import Sampler
@@ -130,9 +131,10 @@ class House:
             batch=books.batch,
         )
 
-    def ask(self, request: int, prompt, limit: int, **more) -> None:
+    def ask(self, request: int, prompt, limit: int, draft=None, **more) -> None:
         self.calls.add(request)
-        order = Order(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), **more)
+        draft = Draft(draft) if draft else None
+        order = Order(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), draft=draft, **more)
         self.loop.submit(Answer(order, Alphabet(), "letters"))
 
     def over(self, request: int) -> bool:
@@ -150,11 +152,21 @@ prompts = st.one_of(
         lambda n, rest: [*LONG[:n], *rest], st.integers(1, 80), st.lists(st.integers(1, 3), min_size=1, max_size=20)
     ),
 )
+drafts = st.sampled_from(["none", "right", "nearly", "wrong"])
+
+
+def draft_of(kind: str, prompt, limit: int) -> list[int] | None:
+    right = alone(prompt, limit)
+    if kind == "none" or not right:
+        return None
+    return {"right": right, "nearly": [*right[: len(right) // 2], 7, *right[len(right) // 2 :]], "wrong": [7] * 30}[
+        kind
+    ]
 
 
 @settings(deadline=None, max_examples=150)
 @given(
-    asked=st.lists(st.tuples(prompts, st.integers(1, 24), st.integers(0, 12)), min_size=1, max_size=8),
+    asked=st.lists(st.tuples(prompts, st.integers(1, 24), st.integers(0, 12), drafts), min_size=1, max_size=8),
     slots=st.integers(1, 4),
     batch=st.integers(8, 32),
     cuttable=st.booleans(),
@@ -166,11 +178,11 @@ def test_company_aborts_and_lack_of_room_change_no_answer(asked, slots, batch, c
     house = House(
         Books(128, batch, cuttable=cuttable, aborts=lambda: chance.random() < 0.2 and next(left, False)), slots
     )
-    waiting = {n: (at, prompt, limit) for n, (prompt, limit, at) in enumerate(asked)}
+    waiting = {n: (at, prompt, limit, draft) for n, (prompt, limit, at, draft) in enumerate(asked)}
     for step in range(1000):
         for n in [n for n, (at, *_) in waiting.items() if at <= step or step > 100]:
-            _, prompt, limit = waiting.pop(n)
-            house.ask(n, prompt, limit)
+            _, prompt, limit, draft = waiting.pop(n)
+            house.ask(n, prompt, limit, draft_of(draft, prompt, limit))
         if house.sent and all(house.over(n) for n in range(len(asked))):
             break
         if not waiting or any(at <= step for at, *_ in waiting.values()) or house.loop._active:
@@ -294,6 +306,55 @@ def test_what_is_kept_gives_way_before_any_answer_has_to():
         while not house.over(n):
             house.loop.step()
         assert house.books.evaluated <= (n + 1) * 48, "no answer starts over"
+
+
+def drafted(kind: str, seconds: dict[int, float]) -> Books:
+    """What 24 tokens with a draft took of a machine whose steps take so long."""
+    prompt = [3, 1, 4, 1, 5]
+    house = House(Books(256, 64), 1)
+    for size, each in seconds.items():
+        house.loop._pace.record(size, each)
+    house.loop._pace.record = lambda count, each: None
+    house.ask(1, prompt, 24, draft_of(kind, prompt, 24))
+    while not house.over(1):
+        house.loop.step()
+    assert house.tokens(1) == alone(prompt, 24)
+    return house.books
+
+
+FLAT = {1: 1.0, 4: 1.8, 16: 3.2}
+
+
+def test_a_right_draft_saves_steps_and_a_wrong_one_costs_few_tokens():
+    none, right, wrong = (drafted(kind, FLAT) for kind in ("none", "right", "wrong"))
+    assert len(right.steps) <= len(none.steps) / 3
+    assert len(wrong.steps) == len(none.steps)
+    assert wrong.evaluated <= none.evaluated + LONGEST
+
+
+def test_nothing_is_drafted_where_more_tokens_in_a_step_take_as_much_longer():
+    none, right = (drafted(kind, {1: 1.0, 4: 3.9, 16: 15.9}) for kind in ("none", "right"))
+    assert right.steps == none.steps
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_whatever_is_drafted_an_answer_takes_no_more_than_a_twentieth_longer(data):
+    """By the clock of the machine that the loop knows, on 40 tokens and a draft that is now right, now not."""
+    prompt = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    right = alone(prompt, 40)
+    spoilt = [token if data.draw(st.booleans()) else 7 for token in right]
+    house = House(Books(256, 64), 1)
+    seconds = {1: 1.0, 2: 1.5, 4: 2.0, 8: 2.7, 16: 3.3}
+    for size, each in seconds.items():
+        house.loop._pace.record(size, each)
+    house.loop._pace.record = lambda count, each: None
+    house.ask(1, prompt, 40, spoilt)
+    while not house.over(1):
+        house.loop.step()
+    assert house.tokens(1) == right
+    took = sum(house.loop._pace.seconds(count) for step in house.books.steps[1:] for _, count in step)
+    assert took <= len(right) * seconds[1] * 1.05 + 1.1
 
 
 def test_a_prompts_beginning_is_handed_over_once_it_is_evaluated_and_taken_back_from_disk():

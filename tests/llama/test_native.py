@@ -22,7 +22,7 @@ def model(weights):
 def test_an_abort_stops_a_long_step_and_the_context_lives_on(model):
     """Otherwise a cancelled prefill would go on for seconds, and everyone behind it would wait."""
     loaded, log = model
-    context = Context(loaded, cells=2048, sequences=1, threads=Fixed(2), batch=2048, log=log)
+    context = Context(loaded, cells=2048, sequences=1, outputs=1, threads=Fixed(2), batch=2048, log=log)
     tokens = loaded.vocabulary.tokenize("word " * 1500, special=False)
     threading.Timer(0.2, context.abort).start()
     began = time.monotonic()
@@ -37,7 +37,7 @@ def test_an_abort_stops_a_long_step_and_the_context_lives_on(model):
 
 def test_a_context_that_is_made_larger_holds_what_it_could_not_before(model):
     loaded, log = model
-    context = Context(loaded, cells=256, sequences=1, threads=Fixed(2), batch=256, log=log)
+    context = Context(loaded, cells=256, sequences=1, outputs=1, threads=Fixed(2), batch=256, log=log)
     tokens = loaded.vocabulary.tokenize("word " * 300, special=False)
     assert context.decode([Run(0, 0, tokens[:250], True)])
     first = context.logits(249).copy()

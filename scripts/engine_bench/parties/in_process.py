@@ -56,10 +56,10 @@ class InProcess:
         """How many tokens each of the texts is."""
         return [len(self._vocabulary.tokenize(text, special=False)) for text in texts]
 
-    def answer(self, messages: Any, max_tokens: int, schema: Any = None) -> Timing:
+    def answer(self, messages: Any, max_tokens: int, schema: Any = None, rejected: str | None = None) -> Timing:
         """One answer, greedy."""
         shape = None if schema is None else Shape("json", schema)
-        return self._run([Ask(0, _messages(messages), max_tokens=max_tokens, shape=shape)])[0]
+        return self._run([Ask(0, _messages(messages), max_tokens=max_tokens, shape=shape, draft=rejected)])[0]
 
     def together(self, conversations: Any, max_tokens: int) -> list[Timing]:
         """Several free texts at once."""

@@ -45,10 +45,10 @@ class Ours:
         )
         self._tier.warm()
 
-    def answer(self, messages: Any, max_tokens: int, schema: Any = None) -> Timing:
+    def answer(self, messages: Any, max_tokens: int, schema: Any = None, rejected: str | None = None) -> Timing:
         """One answer, greedy."""
         clock = Clock()
-        for delta in self._tier.stream(_call(messages, max_tokens, schema=schema)):
+        for delta in self._tier.stream(_call(messages, max_tokens, schema=schema, rejected=rejected)):
             if delta.tokens:
                 clock.piece(delta.text)
         return clock.stop()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from rung.tiers.llama.constraint import Constraint, Unenforceable
+from rung.tiers.llama.draft import Draft
 from rung.tiers.llama.memory import Held, Saved
 from rung.tiers.llama.native import Vocabulary
 from rung.tiers.llama.sampling import Logits, Sampler, confidence
@@ -33,6 +34,7 @@ class Order:
         cells: tokens that the context must have room for before this begins.
         thinking: whether the model may open a thought with its first token, or the prompt has opened one. Thoughts are
             no part of the answer, and its shape begins after them.
+        draft: what the answer may turn out to be.
         alone: whether nothing that is kept of other answers may lie beside it. Where cells lie changes the last bits of
             the logits, and random numbers with a seed turn those into other words.
         saved: what was found on disk of the prompt's beginning.
@@ -50,6 +52,7 @@ class Order:
     notes: tuple[str, ...] = ()
     cells: int = 0
     thinking: Literal["no", "possible", "begun"] = "no"
+    draft: Draft | None = None
     alone: bool = False
     saved: Saved | None = None
     unsaved: int = 0
@@ -124,6 +127,22 @@ class Answer:
         self._early = Piece(first.text, first.tokens)
         return Delta(index=self._order.index)
 
+    @property
+    def drafts(self) -> bool:
+        """Whether something is there to propose tokens from."""
+        return self._order.draft is not None and not self._undecided and self._thought is None
+
+    def propose(self, most: int, price: Callable[[int], float]) -> Sequence[int]:
+        """What may come next and is worth checking along with the pending tokens.
+
+        Args:
+            most: how many tokens it may be.
+            price: how many tokens could be chosen in the time that so many more take in a step.
+        """
+        if self._order.draft is None or not self.drafts:
+            return ()
+        return self._order.draft.propose(min(most, self._room - 1), price)
+
     def advance(self, logits: Logits) -> Delta:
         """Choose the next token. The answer is over where the delta has a finish reason.
 
@@ -144,6 +163,8 @@ class Answer:
         early, self._early = self._early, _NOTHING
         if token in self._vocabulary.ends:
             return self._finish(early, "stop")
+        if self._order.draft is not None:
+            self._order.draft.chosen(token)
         thought = confidence(logits, token)
         taken = self._take(token, Token("", thought.logprob, thought.margin))
         return self._after(early + taken if early.tokens else taken)
@@ -168,6 +189,8 @@ class Answer:
         forced = deque(self._forced())
         while forced and self._room and not self._order.assembler.stopped:
             token = forced.popleft()
+            if self._order.draft is not None:
+                self._order.draft.follow(token)
             piece += self._take(token, Token("", forced=True))
         full = self._constraint is not None and self._constraint.complete
         if self._order.assembler.stopped or (full and not forced):

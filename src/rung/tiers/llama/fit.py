@@ -1,9 +1,9 @@
 """How much memory a model takes, before it is loaded, and which context and how many slots fit.
 
 The formulas are llama.cpp's own sums, checked in the tests against what it reports: over three models, contexts from
-256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%, and buffers at most 5% too small or half and
-4 MiB too large. For architectures with experts they are an estimate, and the fixed-size memory of recurrent layers (a
-few MiB a slot) is not counted.
+256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%, and buffers at most 5% too small or, with
+room for drafted tokens that llama.cpp only takes when they come, half and 4 MiB too large. For architectures with
+experts they are an estimate, and the fixed-size memory of recurrent layers (a few MiB a slot) is not counted.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from rung.errors import TierUnavailable
 from rung.store.gguf import Header
+from rung.tiers.llama.draft import LONGEST
 from rung.tiers.llama.headroom import Memory
-from rung.tiers.llama.memory import sequences
 
 GRAIN = 256
 """A context that is no multiple of this breaks at its edge."""
@@ -42,6 +42,11 @@ _WORKER = 160 << 20
 _KV_BYTES = 2
 _REPACKED = frozenset({"q2_K", "q4_0", "q4_K", "iq4_nl"})
 """What llama.cpp lays out anew for the vector units of x86-64; on ARM there are more. An estimate for messages only."""
+
+
+def outputs(slots: int) -> int:
+    """How many tokens of one step may need their logits."""
+    return slots + LONGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class Fit:
     def need(self, cells: int) -> Need:
         """What the model takes with room for so many tokens."""
         h = self.header
-        logits = 4 * sequences(self.slots) * h.vocabulary
+        logits = 4 * outputs(self.slots) * h.vocabulary
         step = 4 * BATCH * (3 * h.feed_forward_length + 5 * h.embedding_length)
         copies = sum(t.bytes for t in h.tensors if t.type in _REPACKED and t.name != "token_embd.weight")
         buffers = logits + max(step, logits) + cells * self._mask

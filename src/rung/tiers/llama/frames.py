@@ -92,6 +92,7 @@ class Ask:
         max_tokens: cap on the answer; `None` goes on to the end of the context.
         shape: what decoding must hold to.
         candidates: number of answers.
+        draft: a rejected answer, which the new one may resemble.
     """
 
     id: int
@@ -100,6 +101,7 @@ class Ask:
     max_tokens: int | None = None
     shape: Shape | None = None
     candidates: int = 1
+    draft: str | None = field(default=None, repr=False)
     kind: Literal["ask"] = "ask"
 
 

@@ -13,6 +13,7 @@ import llama_cpp
 from rung.errors import PromptTooLong, TierUnavailable
 from rung.tiers.llama.answer import THINK, Answer, Order
 from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
+from rung.tiers.llama.draft import Draft
 from rung.tiers.llama.frames import Ask, Load
 from rung.tiers.llama.memory import common_prefix
 from rung.tiers.llama.native import Log
@@ -129,6 +130,7 @@ class LoadedModel:
                 shaped=ask.shape is not None,
                 notes=(*self._notes, *notes),
                 thinking="begun" if begun else "possible" if self._may_think else "no",
+                draft=Draft(self._model.vocabulary.tokenize(ask.draft, special=False)) if ask.draft else None,
                 alone=ask.sampling.temperature > 0 and ask.sampling.seed is not None,
                 saved=saved,
                 unsaved=reusable if saved is None else 0,

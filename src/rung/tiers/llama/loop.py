@@ -1,5 +1,5 @@
-"""The decode loop: every step packs prefill chunks and one token of each active answer into one `llama_decode`, or of
-at least half of them in turn, where smaller steps are faster.
+"""The decode loop: every step packs prefill chunks, one token of each active answer and what is drafted behind it into
+one `llama_decode`. Where smaller steps are faster, the answers take turns, at least half of them in each.
 
 All answers share the cells of one context. When they outgrow it, what is kept of earlier answers goes first; then the
 youngest gives its cells back and starts over from its tokens once there is room. The oldest always goes on, so every
@@ -12,12 +12,13 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
 from rung.tiers.llama.answer import Answer, joined
 from rung.tiers.llama.calls import Calls
+from rung.tiers.llama.draft import LONGEST
 from rung.tiers.llama.memory import Held, Memory, Saved, common_prefix
 from rung.tiers.llama.native import Context, Run
 from rung.tiers.llama.pace import Pace
@@ -45,11 +46,13 @@ class _Share:
 
     Args:
         answer: whose tokens.
-        run: where they belong.
+        run: they, and the drafted ones behind them.
+        drafted: how many of the run are only proposed.
     """
 
     answer: Answer
     run: Run
+    drafted: int = 0
 
 
 class Loop:
@@ -202,16 +205,47 @@ class Loop:
             elif answer not in decoding:
                 continue
             if count:
-                end = answer.evaluated + count
-                # the last token that is pending is the one whose logits choose the next
-                run = Run(
-                    _held(answer).sequence,
-                    answer.evaluated,
-                    answer.tokens[answer.evaluated : end],
-                    int(end == len(answer.tokens)),
-                )
-                plan.append(_Share(answer, run))
-        return plan
+                plan.append(self._certain(answer, count))
+        return self._with_drafts(plan, left)
+
+    def _certain(self, answer: Answer, count: int) -> _Share:
+        end = answer.evaluated + count
+        # the last token that is pending is the one whose logits choose the next
+        ready = int(end == len(answer.tokens))
+        run = Run(_held(answer).sequence, answer.evaluated, answer.tokens[answer.evaluated : end], ready)
+        return _Share(answer, run)
+
+    def _with_drafts(self, plan: list[_Share], left: int) -> list[_Share]:
+        """The plan, with tokens that drafts propose behind those of answers that have some.
+
+        Args:
+            plan: who gets how much.
+            left: how many tokens the step has room for beside it.
+        """
+        if not self._memory.cuttable or not any(share.run.outputs and share.answer.drafts for share in plan):
+            return plan
+        answers = sum(share.run.outputs for share in plan)
+        spare = max(0, min(LONGEST, left)) // answers
+        before = sum(len(share.run.tokens) for share in plan)
+
+        def seconds(count: int) -> float:
+            return self._pace.seconds(count, each=self._token_seconds)
+
+        def price(count: int) -> float:
+            return answers * (seconds(before + count) - seconds(before)) / seconds(answers)
+
+        return [self._with_draft(share, spare, price) for share in plan]
+
+    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], float]) -> _Share:
+        answer, run = share.answer, share.run
+        if not run.outputs:
+            return share
+        room = self._cells - len(answer.tokens) - 1
+        drafted = answer.propose(max(0, min(spare, room)), price)
+        if not drafted:
+            return share
+        longer = replace(run, tokens=[*run.tokens, *drafted], outputs=1 + len(drafted))
+        return replace(share, run=longer, drafted=len(drafted))
 
     def _decode(self, plan: Sequence[_Share]) -> bool:
         try:
@@ -227,36 +261,48 @@ class Loop:
                 self._memory.cut(_held(share.answer), share.answer.evaluated)
             return False
         seconds = time.perf_counter() - started
-        chunks = [len(share.run.tokens) for share in plan if len(share.run.tokens) > 1]
-        others = len(plan) - len(chunks)
-        if not chunks:
-            self._pace.record(others, seconds)
-        elif sum(chunks) >= _LEAST_CHUNK:
-            # A step reads all the weights whatever is in it, and the others have that to bear anyway.
-            added = seconds - self._pace.seconds(others)
-            self._token_seconds = max(_LEAST_STALL, added / sum(chunks))
+        wanted = sum(share.run.outputs for share in plan)
+        beside = sum(len(share.run.tokens) for share in plan) - wanted
+        if not beside:
+            self._pace.record(wanted, seconds)
+        elif beside >= _LEAST_CHUNK:
+            # A step reads all the weights whatever is in it, and that has to be borne for the others anyway.
+            self._token_seconds = max(_LEAST_STALL, (seconds - self._pace.seconds(wanted)) / beside)
         return True
 
     def _collect(self, plan: Sequence[_Share]) -> None:
         at = 0
         for share in plan:
+            certain = len(share.run.tokens) - share.drafted
             held = _held(share.answer)
-            self._memory.extend(held, share.run.tokens)
+            self._memory.extend(held, share.run.tokens[:certain])
             self._save_reusable(share.answer, held)
-            at += len(share.run.tokens)
             if share.run.outputs:
-                self._advance(share.answer, at - 1)
+                self._advance(share, at + certain - 1)
+            at += len(share.run.tokens)
 
-    def _advance(self, answer: Answer, at: int) -> None:
-        """The token that follows from a step.
+    def _advance(self, share: _Share, at: int) -> None:
+        """The tokens that follow from a step: one, and one more for each drafted token that the model confirms.
 
         Args:
-            answer: all of whose tokens are evaluated.
-            at: index in the step of its last one.
+            share: the answer's part of the step.
+            at: index in the step of its last token that wasn't drafted.
         """
-        delta = answer.advance(self._context.logits(at))
-        answer.unsent.append(delta)
-        if delta.finish is not None:
+        answer, held = share.answer, _held(share.answer)
+        drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
+        confirmed, diverged, finished = 0, False, False
+        while not diverged and not finished:
+            delta = answer.advance(self._context.logits(at + confirmed))
+            answer.unsent.append(delta)
+            finished = delta.finish is not None
+            new = answer.tokens[len(held.tokens) :]
+            right = common_prefix(drafted[confirmed:], new)
+            self._memory.extend(held, new[:right])
+            confirmed += right
+            diverged = right < len(new)
+        if share.drafted > confirmed:
+            self._memory.cut(held, len(held.tokens))
+        if finished:
             self._hand_on(answer)
             self._calls.done(answer.id)
             self._end(answer)

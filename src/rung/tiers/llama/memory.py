@@ -13,7 +13,9 @@ from typing import Protocol
 
 ALIGNED, _TAIL = 32, 8
 """A shared beginning ends at a multiple of the first, and leaves at least the second to evaluate: llama.cpp multiplies
-tokens in tiles and a single one by another kernel, so only then is what follows the same to the last bit."""
+tokens in tiles and a single one by another kernel. What follows is then the same to the last bit, unless the prompt has
+64 tokens or more and fewer than 64 are left: from 64 in a step on its attention works in tiles, too, and logits differ
+by up to 0.9. To evaluate 64 again for near ties would make a second question wait for them."""
 
 KEPT = 8
 """Most sequences that are kept after their answers, for the next prompt that begins like them.

@@ -178,6 +178,7 @@ class Context:
         model: that it decodes with.
         cells: room for tokens, all sequences together; a multiple of `fit.GRAIN`.
         sequences: how many there may be.
+        outputs: most tokens in one step whose logits are wanted.
         threads: says before each step how many are to decode.
         batch: most tokens in one step.
         log: where llama.cpp says why it refuses.
@@ -186,7 +187,9 @@ class Context:
         LoadError: memory is short.
     """
 
-    def __init__(self, model: Model, *, cells: int, sequences: int, threads: Threads, batch: int, log: Log) -> None:
+    def __init__(
+        self, model: Model, *, cells: int, sequences: int, outputs: int, threads: Threads, batch: int, log: Log
+    ) -> None:
         self.cuttable = model.cuttable
         self._vocabulary_size = model.vocabulary.size
         self._model = model
@@ -196,9 +199,8 @@ class Context:
         params.n_batch = params.n_ubatch = batch
         params.n_seq_max = sequences
         params.kv_unified = True
-        # One token of each sequence. Without this the buffer for logits has a row for every token of a step: hundreds
-        # of MiB.
-        params.n_outputs_max = sequences
+        # Without this the buffer for logits has a row for every token of a step: hundreds of MiB.
+        params.n_outputs_max = outputs
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
         self._batch = _Batch(batch)

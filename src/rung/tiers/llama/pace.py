@@ -1,4 +1,4 @@
-"""How many answers a step is best shared by, learned from the steps themselves.
+"""How long steps of each size take, learned from the steps themselves, and how many answers one is best shared by.
 
 More in one step is not always faster: llama.cpp changes its kernels with the number of tokens, and a model whose step
 of seven takes 156 ms takes 236 ms for eight.
@@ -17,23 +17,35 @@ _BETTER = 0.95
 
 
 class Pace:
-    """Seconds that steps of each size took."""
+    """Seconds that steps of each size took. The size is the number of tokens, all of whose logits are wanted."""
 
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
         self._steps = 0
 
     def record(self, count: int, seconds: float) -> None:
-        """A step with one token of each of `count` answers took so long."""
+        """A step of so many tokens took so long."""
         self._steps += 1
         if self._steps % _FORGET == 0:
             self._seconds.clear()
         before = self._seconds.get(count, seconds)
         self._seconds[count] = before + _NEW * (seconds - before)
 
-    def seconds(self, count: int) -> float:
-        """What a step with one token of each of `count` answers takes at least, as far as such steps were seen."""
-        return max((seconds for size, seconds in self._seconds.items() if size <= count), default=0.0)
+    def seconds(self, count: int, *, each: float = 0.0) -> float:
+        """What a step takes: between sizes that were seen in proportion.
+
+        Args:
+            count: of its tokens.
+            each: what a token takes beyond the largest size that was seen.
+        """
+        below = max((size for size in self._seconds if size <= count), default=0)
+        above = min((size for size in self._seconds if size >= count), default=0)
+        least = self._seconds.get(below, 0.0)
+        if not above:
+            return least + each * (count - below)
+        if above == below:
+            return least
+        return least + (self._seconds[above] - least) * (count - below) / (above - below)
 
     def most(self, count: int) -> int:
         """How many of `count` answers the next step should carry: at least half, so that nobody waits for two steps.

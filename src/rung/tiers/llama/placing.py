@@ -8,7 +8,7 @@ from pathlib import Path
 from rung.errors import StoreError, TierUnavailable
 from rung.store.gguf import read_header
 from rung.tiers.llama.devices import devices, offload, together
-from rung.tiers.llama.fit import BATCH, Plan, plan
+from rung.tiers.llama.fit import BATCH, Plan, outputs, plan
 from rung.tiers.llama.frames import Load
 from rung.tiers.llama.memory import sequences
 from rung.tiers.llama.native import Context, LoadError, Log, Model
@@ -89,6 +89,7 @@ def _make(load: Load, layers: int, chosen: Plan, threads: Threads, log: Log) -> 
         model,
         cells=chosen.cells,
         sequences=sequences(chosen.slots),
+        outputs=outputs(chosen.slots),
         threads=threads,
         batch=min(BATCH, chosen.cells),
         log=log,

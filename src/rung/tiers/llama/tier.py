@@ -139,7 +139,7 @@ class LlamaTier:
         sampling = self._sampling(call.sampling)
 
         def ask(request: int) -> frames.Ask:
-            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape, call.candidates)
+            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape, call.candidates, call.rejected)
 
         with self._line(ask, call.deadline, call.cancel) as line:
             first, left, written = True, call.candidates, 0
