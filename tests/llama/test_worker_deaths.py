@@ -101,7 +101,12 @@ def test_fifty_kills_at_random_moments_leave_no_hang_and_no_orphan(make):
     for _ in range(50):
         stream = tier.stream(call("word " * chance.choice([1, 200]), max_tokens=30, deadline=Deadline.after(60)))
         if chance.random() < 0.6 or tier.worker_pid is None:
-            next(stream)
+            try:
+                next(stream)
+            except TierCrashed:
+                # Killed after its last answer, and nobody had noticed yet.
+                crashes += 1
+                continue
         pid = tier.worker_pid
         pids.add(pid)
         killer = threading.Timer(chance.random() * 0.3, _kill, (pid,))
