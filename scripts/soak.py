@@ -28,6 +28,7 @@ import psutil
 import rung
 from rung.limits import Cancel
 from rung.tiers.llama import LlamaTier
+from rung.tiers.llama.system import free_cores
 from rung.types import Call, Message, Sampling, Shape
 
 _LOOK = 0.1
@@ -269,7 +270,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    tier = rung.llama(chosen.model, slots=chosen.slots)
+    # By default as many threads decode as there are free cores, and their number would say nothing of a leak.
+    tier = rung.llama(chosen.model, slots=chosen.slots, threads=free_cores())
     soak = Soak(
         tier,
         calls=chosen.calls,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -48,6 +49,27 @@ def test_a_context_that_is_made_larger_holds_what_it_could_not_before(model):
     context.abort()
     assert not context.decode([Run(0, 300, tokens[:1], True)])
     context.resume()
+
+
+def test_a_prompt_in_pieces_is_the_same_to_the_last_bit_where_none_is_smaller_than_a_tile_of_attention(model):
+    """llama.cpp's attention works in tiles from 64 tokens in a step on, and token by token below."""
+    loaded, log = model
+    context = Context(loaded, cells=512, sequences=1, outputs=1, threads=Fixed(2), batch=256, log=log)
+    tokens = loaded.vocabulary.tokenize("A pump has a casing, an impeller, a shaft and a seal. " * 20, special=False)[
+        :200
+    ]
+
+    def logits(*cuts: int):
+        context.forget(0)
+        for start, end in pairwise((0, *cuts, 200)):
+            assert context.decode([Run(0, start, tokens[start:end], int(end == 200))])
+        return context.logits(200 - (cuts or (0,))[-1] - 1).copy()
+
+    whole = logits()
+    for cuts in ((64,), (128,), (64, 128)):
+        assert (logits(*cuts) == whole).all(), cuts
+    for cuts in ((32,), (8, 16), (192,)):
+        assert abs(logits(*cuts) - whole).max() < 2, "other last bits, and no more"
 
 
 def test_the_spelling_of_a_control_token_is_that_token_only_to_a_template(model):

@@ -220,3 +220,17 @@ def test_the_bigger_model_of_a_ladder_is_loaded_during_a_repair_and_unloaded_whe
         assert started[1:] == [("small", True), ("mid", True)]
         wait_until(lambda: not mid.loaded)
         assert small.loaded
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_holds_no_page_of_the_file_that_it_does_not_read_again(weights):
+    """The rows of words that no prompt holds are a fifth of this file, and llama.cpp has read them all once."""
+    path = weights("qwen2.5-coder-0.5b")
+    tier = LlamaTier(path, context=1024)
+    try:
+        assert text(tier.stream(call()))
+        mapped = [m for m in psutil.Process(tier.worker_pid).memory_maps() if Path(m.path) == path.resolve()]
+        assert 0 < sum(m.rss for m in mapped) < 0.85 * sum(m.size for m in mapped)
+    finally:
+        tier.close()

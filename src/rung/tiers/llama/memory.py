@@ -20,9 +20,9 @@ by up to 0.9. To evaluate 64 again for near ties would make a second question wa
 KEPT = 8
 """Most sequences that are kept after their answers, for the next prompt that begins like them.
 
-Attention passes over what is kept in every step: eight short answers slow a small model down by 5%. So no more
-are kept than answers are under way, and the last one in any case, until a prompt begins like one that was let go; from
-then on all of these, while that pays.
+Attention passes over what is kept in every step: eight function calls slow a small model down by 20%. So only the
+last one is kept, until a prompt comes that is for the most part one that was let go, as a repair is when several calls
+are under way; from then on all of these, while that pays.
 """
 
 
@@ -92,7 +92,7 @@ class Memory:
         self._scratch = slots + KEPT
         self._free = list(range(slots + KEPT))
         self._kept: list[Held] = []
-        self._let_go: deque[list[int]] = deque(maxlen=KEPT)
+        self._let_go: deque[list[int]] = deque(maxlen=KEPT + slots)
         self._since_it_paid = KEPT
         self._active: list[Held] = []
         self._numbers = itertools.count()
@@ -123,8 +123,7 @@ class Memory:
             must: give a sequence even if there is less room.
         """
         source, common = self._longest(tokens)
-        missed = max((self._usable(known, tokens) for known in self._let_go), default=0)
-        if missed > common or source in self._kept[:-1]:
+        if self._would_lack_older(tokens):
             self._since_it_paid = 0
         need = len(tokens) - common + slack
         enough = self._make_room(need, but=source)
@@ -177,7 +176,7 @@ class Memory:
         if not held.tokens:
             self._close(held)
         self._since_it_paid += 1
-        most = KEPT if self._since_it_paid <= KEPT else min(KEPT, len(self._active) + 1)
+        most = KEPT if self._since_it_paid <= KEPT else 1
         while len(self._kept) > most:
             self._let_go.append(list(self._kept[0].tokens))
             self._close(self._kept[0])
@@ -206,6 +205,13 @@ class Memory:
             self.extend(held, saved.tokens)
         else:
             self._context.forget(held.sequence)
+
+    def _would_lack_older(self, tokens: Sequence[int]) -> bool:
+        """Whether most of a prompt is in, or was in, an answer before the last one, and is nowhere else."""
+        older = (*self._let_go, *(held.tokens for held in self._kept[:-1]))
+        others = (held.tokens for held in (*self._kept[-1:], *self._active))
+        found, without = (max((self._usable(known, tokens) for known in some), default=0) for some in (older, others))
+        return 2 * (found - without) >= len(tokens)
 
     def _longest(self, tokens: Sequence[int]) -> tuple[Held | None, int]:
         """Which sequence begins most like `tokens`, and how far."""
