@@ -15,6 +15,7 @@ from rung.errors import TierUnavailable
 from rung.store.gguf import Header
 from rung.tiers.llama.draft import LONGEST
 from rung.tiers.llama.headroom import Memory
+from rung.tiers.llama.memory import ASIDE
 
 GRAIN = 256
 """A context that is no multiple of this breaks at its edge."""
@@ -58,14 +59,14 @@ class Need:
         copies: of weights, laid out anew for the processor; private to the process.
         kv: keys and values of every token that the context has room for.
         buffers: for one step of computing, and its logits.
-        worker: the process itself.
+        worker: the process itself, and what it may put aside of earlier answers.
     """
 
     weights: int
     copies: int
     kv: int
     buffers: int
-    worker: int = _WORKER
+    worker: int
 
     @property
     def total(self) -> int:
@@ -93,8 +94,12 @@ class Fit:
     @property
     def cell(self) -> int:
         """Bytes for one token more of context: its keys and values, and its column in the attention mask."""
+        return self._kv + self._mask
+
+    @property
+    def _kv(self) -> int:
         h = self.header
-        return sum(h.kv_heads) * (h.key_length + h.value_length) * _KV_BYTES + self._mask
+        return sum(h.kv_heads) * (h.key_length + h.value_length) * _KV_BYTES
 
     @property
     def _mask(self) -> int:
@@ -107,7 +112,7 @@ class Fit:
         step = 4 * BATCH * (3 * h.feed_forward_length + 5 * h.embedding_length)
         copies = sum(t.bytes for t in h.tensors if t.type in _REPACKED and t.name != "token_embd.weight")
         buffers = logits + max(step, logits) + cells * self._mask
-        return Need(h.weights, copies, cells * (self.cell - self._mask), buffers)
+        return Need(h.weights, copies, cells * self._kv, buffers, _WORKER + ASIDE * self._kv)
 
     def most(self, memory: Memory) -> int:
         """The largest context that fits, in tokens: a multiple of `GRAIN`, and 0 where none does."""

@@ -140,9 +140,8 @@ class Loop:
                 self._resize(answer.cells)
             if self._gains_by_waiting(answer):
                 continue
-            if answer.alone and not self._active:
-                self._memory.make_room(self._cells)
-            held = self._memory.begin(answer.tokens, _HEADROOM, must=not self._active)
+            first = not self._active
+            held = self._memory.begin(answer.tokens, _HEADROOM, must=first, alone=first and answer.alone)
             if held is None:
                 return
             answer.held = held

@@ -6,7 +6,6 @@ A prefix that two sequences have in common lies in the same cells, and is counte
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,18 +16,13 @@ tokens in tiles and a single one by another kernel. What follows is then the sam
 64 tokens or more and fewer than 64 are left: from 64 in a step on its attention works in tiles, too, and logits differ
 by up to 0.9. To evaluate 64 again for near ties would make a second question wait for them."""
 
-KEPT = 8
-"""Most sequences that are kept after their answers, for the next prompt that begins like them.
-
-Attention passes over what is kept in every step: eight function calls slow a small model down by 20%. So only the
-last one is kept, until a prompt comes that is for the most part one that was let go, as a repair is when several calls
-are under way; from then on all of these, while that pays.
-"""
+ASIDE = 2048
+"""Most tokens of earlier answers that are put aside, all of them together, and no more than half a context has."""
 
 
 def sequences(slots: int) -> int:
-    """How many sequences a context needs for so many answers at once: theirs, those kept, and one of scratch."""
-    return slots + KEPT + 1
+    """How many sequences a context needs for so many answers at once: theirs, the one that is kept, and scratch."""
+    return slots + 2
 
 
 class Sequences(Protocol):
@@ -80,6 +74,10 @@ class Held:
 class Memory:
     """Hands out sequences, keeps the books of their cells, and finds prefixes again.
 
+    What the last answer held stays in its cells, for the repair that may follow. Attention passes over such cells in
+    every step of every other answer, and one function call more slows a small model down by a tenth. So what is older
+    is put aside, as a copy outside of the context, which comes back in a thousandth of the time of evaluating it.
+
     Args:
         context: whose memory it is.
         cells: room for tokens, all sequences together.
@@ -89,11 +87,10 @@ class Memory:
     def __init__(self, context: Sequences, *, cells: int, slots: int) -> None:
         self._context = context
         self._cells = cells
-        self._scratch = slots + KEPT
-        self._free = list(range(slots + KEPT))
-        self._kept: list[Held] = []
-        self._let_go: deque[list[int]] = deque(maxlen=KEPT + slots)
-        self._since_it_paid = KEPT
+        self._scratch = slots + 1
+        self._free = list(range(slots + 1))
+        self._kept: Held | None = None
+        self._aside: list[Saved] = []
         self._active: list[Held] = []
         self._numbers = itertools.count()
         self._holders: dict[int, int] = {}
@@ -110,9 +107,9 @@ class Memory:
 
     def shared(self, tokens: Sequence[int]) -> int:
         """How many tokens at the beginning needn't be evaluated."""
-        return self._longest(tokens)[1]
+        return max(self._longest(tokens)[1], self._longest_aside(tokens)[1])
 
-    def begin(self, tokens: Sequence[int], slack: int, *, must: bool) -> Held | None:
+    def begin(self, tokens: Sequence[int], slack: int, *, must: bool, alone: bool = False) -> Held | None:
         """A sequence that holds as much of the beginning of `tokens` as is known; `None` where there is no room.
 
         The last tokens are left to evaluate, since their logits are wanted.
@@ -121,33 +118,48 @@ class Memory:
             tokens: that will be evaluated.
             slack: further cells that should be free.
             must: give a sequence even if there is less room.
+            alone: give an empty one, with nothing that is kept of other answers beside it.
         """
         source, common = self._longest(tokens)
-        if self._would_lack_older(tokens):
-            self._since_it_paid = 0
-        need = len(tokens) - common + slack
-        enough = self._make_room(need, but=source)
-        if source is not None and source in self._kept:
-            self._kept.remove(source)
-            self._kept.append(source)
-            if common == len(source.tokens) or not enough:
-                # What it holds beyond the common part is worth a cell only while there are cells.
-                self.cut(source, common)
-                if self.free < need and not must:
-                    return None
-                self._kept.remove(source)
-                self._active.append(source)
-                return source
-        if not enough and not must:
+        saved, usable = self._longest_aside(tokens)
+        if alone:
+            source, saved, common = None, None, 0
+        elif usable > common:
+            source, common = None, 0
+        else:
+            saved = None
+        if source is not self._kept:
+            self._put_kept_aside()
+        if source is None or source is not self._kept:
+            if not self.make_room(len(tokens) - common + slack) and not must:
+                return None
+            held = self._open()
+            if source is not None:
+                self._share(source, held, common)
+            elif saved is not None:
+                self.restore(held, saved)
+                if usable < len(held.tokens):
+                    self.cut(held, usable)
+            return held
+        if common < len(source.tokens):
+            self._copy_aside(source)
+            self.cut(source, common)
+        if self.free < len(tokens) - common + slack and not must:
             return None
+        self._kept = None
+        self._active.append(source)
+        return source
+
+    def _open(self) -> Held:
         held = Held(self._free.pop())
         self._active.append(held)
-        if source is not None:
-            self._context.share(source.sequence, held.sequence, common)
-            held.tokens, held.cells = source.tokens[:common], source.cells[:common]
-            for cell in held.cells:
-                self._holders[cell] += 1
         return held
+
+    def _share(self, source: Held, held: Held, end: int) -> None:
+        self._context.share(source.sequence, held.sequence, end)
+        held.tokens, held.cells = source.tokens[:end], source.cells[:end]
+        for cell in held.cells:
+            self._holders[cell] += 1
 
     def extend(self, held: Held, tokens: Iterable[int]) -> None:
         """These were evaluated behind what the sequence holds."""
@@ -170,26 +182,24 @@ class Memory:
         return start
 
     def keep(self, held: Held) -> None:
-        """The answer is over; what it held stays until its room is wanted."""
+        """The answer is over; what it held stays until the next one begins that doesn't begin like it."""
+        self._put_kept_aside()
         self._active.remove(held)
-        self._kept.append(held)
-        if not held.tokens:
+        if held.tokens:
+            self._kept = held
+        else:
             self._close(held)
-        self._since_it_paid += 1
-        most = KEPT if self._since_it_paid <= KEPT else 1
-        while len(self._kept) > most:
-            self._let_go.append(list(self._kept[0].tokens))
-            self._close(self._kept[0])
 
     def drop(self, held: Held) -> None:
         """Free all that an active sequence holds."""
         self._active.remove(held)
-        self._kept.append(held)
         self._close(held)
 
     def make_room(self, cells: int) -> bool:
-        """Forget kept sequences, those that were used longest ago first, until so many cells are free."""
-        return self._make_room(cells, but=None)
+        """Put aside what is kept where fewer than so many cells are free; whether they are now."""
+        if self.free < cells:
+            self._put_kept_aside()
+        return self.free >= cells
 
     def save(self, held: Held, end: int) -> Saved:
         """The memory of the first `end` tokens of a sequence."""
@@ -206,23 +216,18 @@ class Memory:
         else:
             self._context.forget(held.sequence)
 
-    def _would_lack_older(self, tokens: Sequence[int]) -> bool:
-        """Whether most of a prompt is in, or was in, an answer before the last one, and is nowhere else."""
-        older = (*self._let_go, *(held.tokens for held in self._kept[:-1]))
-        others = (held.tokens for held in (*self._kept[-1:], *self._active))
-        found, without = (max((self._usable(known, tokens) for known in some), default=0) for some in (older, others))
-        return 2 * (found - without) >= len(tokens)
-
     def _longest(self, tokens: Sequence[int]) -> tuple[Held | None, int]:
-        """Which sequence begins most like `tokens`, and how far."""
-        best, length = None, 0
-        for held in (*self._active, *reversed(self._kept)):
-            if not self.cuttable and held in self._active:
-                continue
-            common = self._usable(held.tokens, tokens)
-            if common > length:
-                best, length = held, common
-        return best, length
+        """Which sequence begins most like `tokens`, and how far. Of equals the one that can be taken over."""
+        # A recurrent state can't be had as of an earlier token, and an active one goes on.
+        known = [*([self._kept] if self._kept else []), *(self._active if self.cuttable else [])]
+        best = max(known, key=lambda held: self._usable(held.tokens, tokens), default=None)
+        length = 0 if best is None else self._usable(best.tokens, tokens)
+        return (best, length) if length else (None, 0)
+
+    def _longest_aside(self, tokens: Sequence[int]) -> tuple[Saved | None, int]:
+        wanted = tuple(tokens)
+        best = max(self._aside, key=lambda saved: self._usable(saved.tokens, wanted), default=None)
+        return best, 0 if best is None else self._usable(best.tokens, wanted)
 
     def _usable(self, known: Sequence[int], tokens: Sequence[int]) -> int:
         """How many of `tokens` needn't be evaluated where the memory of `known` is there."""
@@ -231,22 +236,36 @@ class Memory:
             return max(0, min(common, len(tokens) - _TAIL) // ALIGNED * ALIGNED)
         return common if common == len(known) else 0
 
-    def _make_room(self, cells: int, but: Held | None) -> bool:
-        for held in list(self._kept):
-            if self.free >= cells:
-                break
-            if held is not but:
-                self._close(held)
-        return self.free >= cells
+    def _put_kept_aside(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self._copy_aside(kept)
+            self._close(kept)
+
+    def _copy_aside(self, held: Held) -> None:
+        """Copy what a sequence holds, and forget the oldest copies that there is no room for any more."""
+        tokens = tuple(held.tokens)
+        room = min(ASIDE, self._cells // 2) - len(tokens)
+        if room < 0:
+            return
+        # What is whole in the new copy needs none of its own.
+        others = [saved for saved in self._aside if saved.tokens != tokens[: len(saved.tokens)]]
+        while sum(len(saved.tokens) for saved in others) > room:
+            del others[0]
+        self._aside = [*others, Saved(tokens, self._context.save(held.sequence))]
 
     def _close(self, held: Held) -> None:
         self.cut(held, 0)
-        self._kept.remove(held)
         self._free.append(held.sequence)
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common beginning."""
+    """Length of the longest common beginning.
+
+    Args:
+        a: a list, or a tuple.
+        b: of the same type.
+    """
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2
