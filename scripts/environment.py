@@ -14,6 +14,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
+CPUINFO = Path("/proc/cpuinfo")
 KEEPS_STORES = "-fno-dse -fno-tree-dse"
 """Leave no write out. Costs the smallest model 3% of a step, where AMX saves it 40%."""
 KNOWS_TILES = 14
@@ -118,7 +119,7 @@ def loses_tile_settings() -> bool:
     (GCC's bug 114098; llama.cpp's issue 20824).
     """
     try:
-        has_tiles = " amx_tile" in Path("/proc/cpuinfo").read_text()
+        has_tiles = " amx_tile" in CPUINFO.read_text()
     except OSError:
         return False
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)

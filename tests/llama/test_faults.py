@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from llama.conftest import call, text
+from rung.cli.trial import tried
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
+from rung.limits import Cancel
 from rung.tiers.llama import LlamaTier, frames, from_config, process, system
 
 
@@ -111,6 +113,9 @@ def test_a_build_that_crashes_on_this_processor_answers_without_what_crashes_and
     assert text(deltas)
     assert any("llama.cpp crashed" in note and "install.md" in note for note in deltas[-1].notes)
     assert not any("llama.cpp crashed" in note for note in list(small.stream(call()))[-1].notes)
+    trial = tried(tier, "smollm2-135m", loads=True, report=lambda text: None, cancel=Cancel())
+    assert trial.answered
+    assert any("llama.cpp crashed" in note for note in trial.notes), "what `rung doctor` tells"
 
 
 @pytest.mark.weights
