@@ -27,8 +27,8 @@ from rung.types import Delta
 _STALL = 0.1
 """Longest that a prefill may hold up the tokens of other answers, in seconds a step: so much more than without it."""
 
-_LEAST_STALL = 0.0001
-"""Of one token of a prefill, in seconds: a measurement that says less is noise."""
+_LEAST_TOKEN_SECONDS = 0.0001
+"""A measurement by which a token of a prefill takes less is noise."""
 
 _LEAST_CHUNK = 8
 _HEADROOM = 32
@@ -36,8 +36,7 @@ _WORTH_A_WAIT = 8
 """So many tokens that another answer is evaluating just now are waited for."""
 
 _TOGETHER = 0.05
-"""Seconds between two pieces of an answer: nobody reads faster, and each wakes the host on a core that computes, which
-costs a step half a millisecond."""
+"""Seconds between two pieces of an answer: nobody reads faster, and each wakes the host on a core that computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +265,7 @@ class Loop:
             self._pace.record(wanted, seconds)
         elif beside >= _LEAST_CHUNK:
             # A step reads all the weights whatever is in it, and that has to be borne for the others anyway.
-            self._token_seconds = max(_LEAST_STALL, (seconds - self._pace.seconds(wanted)) / beside)
+            self._token_seconds = max(_LEAST_TOKEN_SECONDS, (seconds - self._pace.seconds(wanted)) / beside)
         return True
 
     def _collect(self, plan: Sequence[_Share]) -> None:
