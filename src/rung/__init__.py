@@ -6,8 +6,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import os
+
     from rung import checks, deferral, errors
-    from rung.engine import Consent
+    from rung.consent import Consent, always, never
     from rung.errors import (
         BudgetExceeded,
         Cancelled,
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
         Unresolved,
         Unsupported,
     )
-    from rung.ladder import Ladder, always, never
+    from rung.ladder import Ladder
     from rung.ledger import Ledger
-    from rung.limits import Budget, Cancel, Deadline, MemoryPurse, Price, Purse, Reservation
+    from rung.limits import Budget, Cancel, Deadline
+    from rung.money import MemoryPurse, Purse, Reservation
     from rung.redaction import redact
     from rung.tier import Quotes, Rung, Tier, Travels, Warms
     from rung.tiers.llama import LlamaTier
@@ -51,10 +54,13 @@ if TYPE_CHECKING:
         Hop,
         Image,
         Issue,
+        IssueCode,
         Message,
         Outcome,
+        Price,
         Provisional,
         Quote,
+        Reason,
         Request,
         Sampling,
         Shape,
@@ -71,7 +77,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = ("checks", "deferral", "errors")
-_ROOMS = ("rung.errors", "rung.limits", "rung.types", "rung.redaction", "rung.tier", "rung.ladder", "rung.ledger")
+_ROOMS = (
+    "rung.errors",
+    "rung.limits",
+    "rung.types",
+    "rung.redaction",
+    "rung.tier",
+    "rung.money",
+    "rung.consent",
+    "rung.ladder",
+    "rung.ledger",
+)
 """Where the other names live, from the bottom up: a room imports those before it anyway, so that looking through
 them in this order loads nothing in vain."""
 
@@ -119,6 +135,20 @@ def openai(model: str, **settings: Any) -> OpenAITier:
     return OpenAITier(model, **settings)
 
 
+def load(path: str | os.PathLike[str] | None = None) -> Ladder:
+    """The ladder of a `rung.toml`.
+
+    Args:
+        path: the file; naming it is trusting it. `None` looks where `rung ask` looks.
+
+    Raises:
+        ConfigError: the file is missing or wrong, or not trusted.
+    """
+    from rung.config import load as read
+
+    return read(path).ladder()
+
+
 def ask() -> Consent:
     """Consent of the person at the terminal: told which tier, which host, what is sent and what it costs at most.
 
@@ -152,6 +182,7 @@ __all__ = [
     "Hop",
     "Image",
     "Issue",
+    "IssueCode",
     "Ladder",
     "Ledger",
     "LedgerError",
@@ -169,6 +200,7 @@ __all__ = [
     "Quote",
     "Quotes",
     "RateLimited",
+    "Reason",
     "Request",
     "Reservation",
     "Rung",
@@ -199,6 +231,7 @@ __all__ = [
     "deferral",
     "errors",
     "llama",
+    "load",
     "never",
     "openai",
     "redact",

@@ -8,24 +8,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rung.errors import Cancelled
-from rung.types import Attempt, Verdict
+from rung.errors import Cancelled, RungError
+from rung.types import Attempt, Candidate, Issue, IssueCode, Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a rule may look at.
+    """What a rule may look at: the attempt that just ended, and those before it.
 
     Args:
-        attempt: the one that just ended, without a verdict yet.
-        earlier: all attempts before it, first to last.
+        tier: who was asked.
+        candidate: the answer; `None` where there was none.
+        issues: what is wrong with it.
+        error: what the tier raised instead of answering.
+        confidence: in [0, 1], uncalibrated; `None` where the tier gives no log-probabilities.
+        earlier: all attempts before, first to last.
         repairs: how many this tier is allowed.
         min_confidence: least confidence that is accepted; `None` asks for none.
         larger_cap: a cap on the answer, in tokens, that context and budget would allow on a retry; `None` if none.
     """
 
-    attempt: Attempt
-    earlier: tuple[Attempt, ...]
+    tier: str
+    candidate: Candidate | None = None
+    issues: tuple[Issue, ...] = ()
+    error: RungError | None = None
+    confidence: float | None = None
+    earlier: tuple[Attempt, ...] = ()
     repairs: int = 1
     min_confidence: float | None = None
     larger_cap: int | None = None
@@ -33,7 +41,7 @@ class Situation:
     @property
     def on_this_tier(self) -> tuple[Attempt, ...]:
         """The attempts before on the same tier that got as far as the tier, first to last."""
-        return tuple(a for a in self.earlier if a.tier == self.attempt.tier and a.sent)
+        return tuple(a for a in self.earlier if a.tier == self.tier and a.sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,12 @@ class Decision:
 
     Args:
         verdict: what to do.
-        reason: why, as in `Attempt.reason`.
+        reason: why, as in `Attempt.reason`; a rule of your own may give any string.
         max_tokens: for a retry, the larger cap.
     """
 
     verdict: Verdict
-    reason: str
+    reason: Reason | str
     max_tokens: int | None = None
 
 
@@ -57,62 +65,60 @@ Rule = Callable[[Situation], Decision | None]
 
 def cancelled(s: Situation) -> Decision | None:
     """The caller cancelled: stop at once."""
-    return Decision(Verdict.STOP, "cancelled") if isinstance(s.attempt.error, Cancelled) else None
+    return Decision(Verdict.STOP, Reason.CANCELLED) if isinstance(s.error, Cancelled) else None
 
 
 def failed(s: Situation) -> Decision | None:
     """The tier gave no answer: fall back."""
-    if s.attempt.error is None:
-        return None
-    return Decision(Verdict.FALLBACK, type(s.attempt.error).__name__)
+    return None if s.error is None else Decision(Verdict.FALLBACK, type(s.error).__name__)
 
 
 def no_answer(s: Situation) -> Decision | None:
     """A refusal, as the endpoint reports it, an empty answer, or one that goes round in circles: escalate."""
-    if s.attempt.candidate is not None and s.attempt.candidate.finish == "refusal":
-        return Decision(Verdict.ESCALATE, "refusal")
-    for code in ("empty", "looping"):
-        if _has(s.attempt, code):
-            return Decision(Verdict.ESCALATE, code)
+    if s.candidate is not None and s.candidate.finish == "refusal":
+        return Decision(Verdict.ESCALATE, Reason.REFUSAL)
+    for code, reason in ((IssueCode.EMPTY, Reason.EMPTY), (IssueCode.LOOPING, Reason.LOOPING)):
+        if _has(s, code):
+            return Decision(Verdict.ESCALATE, reason)
     return None
 
 
 def cut_off(s: Situation) -> Decision | None:
     """The answer hit its cap: once more with a larger one if there is room, then escalate."""
-    if not _has(s.attempt, "cut_off"):
+    if not _has(s, IssueCode.CUT_OFF):
         return None
-    again = any(_has(a, "cut_off") for a in s.on_this_tier)
+    again = any(_has(a, IssueCode.CUT_OFF) for a in s.on_this_tier)
     if s.larger_cap is not None and not again:
-        return Decision(Verdict.RETRY, "cut_off", s.larger_cap)
-    return Decision(Verdict.ESCALATE, "cut_off")
+        return Decision(Verdict.RETRY, Reason.CUT_OFF, s.larger_cap)
+    return Decision(Verdict.ESCALATE, Reason.CUT_OFF)
 
 
 def low_confidence(s: Situation) -> Decision | None:
     """Valid, but the model wasn't sure enough: escalate. An unknown confidence doesn't reach any threshold."""
-    if s.min_confidence is None or s.attempt.issues:
+    if s.min_confidence is None or s.issues:
         return None
-    if s.attempt.confidence is not None and s.attempt.confidence >= s.min_confidence:
+    if s.confidence is not None and s.confidence >= s.min_confidence:
         return None
-    return Decision(Verdict.ESCALATE, "low_confidence")
+    return Decision(Verdict.ESCALATE, Reason.LOW_CONFIDENCE)
 
 
 def valid(s: Situation) -> Decision | None:
     """Nothing is wrong: accept."""
-    return None if s.attempt.issues else Decision(Verdict.ACCEPT, "valid")
+    return None if s.issues else Decision(Verdict.ACCEPT, Reason.VALID)
 
 
 def same_issues(s: Situation) -> Decision | None:
     """The repair made the same mistakes: escalate, whatever repairs are left."""
     before = s.on_this_tier[-1:]
-    if before and before[0].issues and set(before[0].issues) == set(s.attempt.issues):
-        return Decision(Verdict.ESCALATE, "same_issues")
+    if before and before[0].issues and set(before[0].issues) == set(s.issues):
+        return Decision(Verdict.ESCALATE, Reason.SAME_ISSUES)
     return None
 
 
 def repair_or_escalate(s: Situation) -> Decision | None:
     """Something is wrong: repair while repairs are left, then escalate."""
-    checks = any(issue.code.startswith("check:") for issue in s.attempt.issues)
-    reason = "check" if checks else s.attempt.issues[0].code
+    checks = any(issue.code.startswith("check:") for issue in s.issues)
+    reason = Reason.CHECK if checks else s.issues[0].code
     used = sum(a.verdict is Verdict.REPAIR for a in s.on_this_tier)
     return Decision(Verdict.REPAIR if used < s.repairs else Verdict.ESCALATE, reason)
 
@@ -146,5 +152,5 @@ standard = first_of(*STANDARD)
 """The deferral table of the design."""
 
 
-def _has(attempt: Attempt, code: str) -> bool:
-    return any(issue.code == code for issue in attempt.issues)
+def _has(what: Situation | Attempt, code: IssueCode) -> bool:
+    return any(issue.code == code for issue in what.issues)

@@ -1,32 +1,21 @@
-"""The failure packet: what the next attempt is told of the one before."""
+"""Feedback: what the next attempt is told of the answer that was rejected before."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rung.types import Feedback, FeedbackPolicy, Issue, Message, Text
+from rung.types import FeedbackPolicy, Issue, Message, Text
 
 _ANSWER_LIMIT = 4000
-"""Characters of a rejected answer that are passed on."""
+"""Characters of a rejected answer that are passed on: a page and a half, so that it leaves room for the next answer."""
 _ISSUES_LIMIT = 10
+"""Issues that are told; a model that has to mend more does no better for knowing them all."""
 
 
-def packet(issues: Sequence[Issue], answer: str, policy: FeedbackPolicy) -> Feedback | None:
-    """What is passed on.
-
-    Args:
-        issues: what was wrong; the first ten are told.
-        answer: the rejected text.
-        policy: of the tier that is told.
-    """
-    if policy == "none" or not issues:
-        return None
-    cut = answer if len(answer) <= _ANSWER_LIMIT else answer[:_ANSWER_LIMIT] + " […]"
-    return Feedback(tuple(issues[:_ISSUES_LIMIT]), cut if policy == "issues+answer" and answer.strip() else None)
-
-
-def tell(messages: tuple[Message, ...], feedback: Feedback | None) -> tuple[Message, ...]:
+def tell(
+    messages: tuple[Message, ...], issues: Sequence[Issue], answer: str, policy: FeedbackPolicy
+) -> tuple[Message, ...]:
     """The conversation with the feedback in it.
 
     With the rejected answer it becomes two more turns; without, it is added to the user's last turn, because many
@@ -34,14 +23,17 @@ def tell(messages: tuple[Message, ...], feedback: Feedback | None) -> tuple[Mess
 
     Args:
         messages: the conversation that was answered.
-        feedback: what to tell; `None` tells nothing.
+        issues: what was wrong; the first ten are told.
+        answer: the rejected text.
+        policy: of the tier that is told.
     """
-    if feedback is None:
+    if policy == "none" or not issues:
         return messages
-    listed = "\n".join(f"- {issue}" for issue in feedback.issues)
-    if feedback.answer is not None:
+    listed = "\n".join(f"- {issue}" for issue in issues[:_ISSUES_LIMIT])
+    if policy == "issues+answer" and answer.strip():
+        cut = answer if len(answer) <= _ANSWER_LIMIT else answer[:_ANSWER_LIMIT] + " […]"
         again = f"Your answer was rejected:\n{listed}\nGive the corrected answer, whole, and nothing else."
-        return (*messages, Message("assistant", feedback.answer), Message("user", again))
+        return (*messages, Message("assistant", cut), Message("user", again))
     note = f"An earlier answer to this was rejected:\n{listed}\nAvoid these faults."
     last = max(i for i, m in enumerate(messages) if m.role == "user")
     return (*messages[:last], _append(messages[last], note), *messages[last + 1 :])

@@ -1,7 +1,4 @@
-"""Limits of a request: cancel flag, deadline, budget, price, purse.
-
-All of them are plain values or protocols, and none of them knows what a tier is.
-"""
+"""Limits of a request: cancel flag, deadline, budget. Plain values, none of which knows what a tier is."""
 
 from __future__ import annotations
 
@@ -9,15 +6,14 @@ import threading
 import time
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from rung.errors import BudgetExceeded, ConfigError
+from rung.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Money = Decimal | int | float | str
-_MILLION = Decimal(1_000_000)
 
 
 def usd(amount: Money, what: str) -> Decimal:
@@ -144,87 +140,3 @@ class Budget:
     def usd(self) -> Decimal | None:
         """The limit in money; `None` where there is none."""
         return None if self.money is None else usd(self.money, "budget.money")
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What an endpoint charges.
-
-    Args:
-        input: US dollars per million prompt tokens.
-        output: US dollars per million answer tokens, reasoning included.
-
-    Raises:
-        ConfigError: a price is negative, NaN or infinite.
-    """
-
-    input: Money
-    output: Money
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "input", usd(self.input, "price.input"))
-        object.__setattr__(self, "output", usd(self.output, "price.output"))
-
-    def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """US dollars for a call with these counts."""
-        return (Decimal(str(self.input)) * input_tokens + Decimal(str(self.output)) * output_tokens) / _MILLION
-
-
-class Reservation(Protocol):
-    """Money set aside for one paid attempt. Exactly one of the two is called, once."""
-
-    def settle(self, cost: Decimal | None) -> None:
-        """Replace the reserved bound by what it cost; `None` (unknown) keeps the bound counted."""
-
-    def release(self) -> None:
-        """Give the whole reservation back: certainly nothing was billed."""
-
-
-class Purse(Protocol):
-    """Who holds the money. The ledger is one, for budgets across processes."""
-
-    def reserve(self, bound: Decimal) -> Reservation:
-        """Set `bound` US dollars aside, atomically.
-
-        Raises:
-            BudgetExceeded: there is not enough left; nothing is reserved then.
-        """
-
-
-class MemoryPurse:
-    """A purse for one process.
-
-    Args:
-        limit: US dollars in all.
-    """
-
-    def __init__(self, limit: Money) -> None:
-        self.limit = usd(limit, "limit")
-        self.spent = Decimal(0)
-        self._lock = threading.Lock()
-
-    def reserve(self, bound: Decimal) -> Reservation:
-        """Set `bound` US dollars aside."""
-        with self._lock:
-            left = self.limit - self.spent
-            if bound > left:
-                raise BudgetExceeded(f"${bound:f} is more than the ${left:f} left of ${self.limit:f}", left=left)
-            self.spent += bound
-        return _Held(self, bound)
-
-    def _correct(self, by: Decimal) -> None:
-        with self._lock:
-            self.spent += by
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    purse: MemoryPurse
-    bound: Decimal
-
-    def settle(self, cost: Decimal | None) -> None:
-        if cost is not None:
-            self.purse._correct(cost - self.bound)
-
-    def release(self) -> None:
-        self.purse._correct(-self.bound)

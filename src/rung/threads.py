@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import contextvars
+import inspect
 import threading
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
-from rung.errors import Cancelled
+from rung.errors import Cancelled, ContractError
 from rung.limits import Cancel, Deadline
 
 T = TypeVar("T")
+
+Awaiter = Callable[[Awaitable[Any]], Any]
+"""Waits for an awaitable on behalf of synchronous code."""
+
+
+def refuse_to_await(awaitable: Awaitable[Any]) -> Any:
+    """The awaiter of synchronous runs.
+
+    Raises:
+        ContractError: always.
+    """
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+    raise ContractError(
+        "an async validator or consent can't be awaited here", mend="call arun or astream instead of run"
+    )
 
 
 class Abandoned(Exception):

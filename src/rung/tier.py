@@ -130,9 +130,23 @@ class Shows(Protocol):
         """
 
 
+_ABILITIES = {
+    "quotes": Quotes,
+    "prices": Prices,
+    "warms": Warms,
+    "resides": Resides,
+    "travels": Travels,
+    "pinned": Pinned,
+    "shows": Shows,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Rung:
     """A tier and how the ladder uses it.
+
+    The tier's optional abilities are looked up once, when the rung is made, and stand beside it: `quotes`, `prices`,
+    `warms`, `resides`, `travels`, `pinned`, `shows`. Each is the tier itself, or `None` where it lacks the ability.
 
     Args:
         tier: who answers.
@@ -155,6 +169,13 @@ class Rung:
     max_tokens: int | None = None
     max_cost: Money | None = None
     redactor: Redactor | None = None
+    quotes: Quotes | None = field(init=False, repr=False, compare=False)
+    prices: Prices | None = field(init=False, repr=False, compare=False)
+    warms: Warms | None = field(init=False, repr=False, compare=False)
+    resides: Resides | None = field(init=False, repr=False, compare=False)
+    travels: Travels | None = field(init=False, repr=False, compare=False)
+    pinned: Pinned | None = field(init=False, repr=False, compare=False)
+    shows: Shows | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         name = self.tier.name
@@ -170,8 +191,15 @@ class Rung:
             raise ConfigError(f"tier {name!r}: max_tokens = {self.max_tokens} leaves no answer", mend="give 1 or more")
         if self.max_cost is not None:
             object.__setattr__(self, "max_cost", usd(self.max_cost, f"tier {name!r}: max_cost"))
+        for name, kind in _ABILITIES.items():
+            object.__setattr__(self, name, self.tier if isinstance(self.tier, kind) else None)
 
     @property
     def usd(self) -> Decimal | None:
         """The bound in money; `None` where there is none."""
         return None if self.max_cost is None else usd(self.max_cost, "max_cost")
+
+    @property
+    def free_here(self) -> bool:
+        """Whether the tier is on this machine and known to cost nothing, so that no quote can decide anything of it."""
+        return self.tier.zone == Zone.HOST and self.prices is not None and not self.prices.priced

@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 from config_files import SMALL, project, put
 
+import rung
 from rung.config import Places, farthest, load
 from rung.errors import ConfigError, TierUnavailable
-from rung.ladder import Ladder
 from rung.types import Zone
 
 
@@ -145,7 +145,7 @@ def test_a_ladder_takes_its_own_keys_and_the_tier_the_others(places):
 
 def test_a_ladder_of_a_file_is_one_call(places):
     path = put(places.home / "named.toml", SMALL)
-    assert Ladder.from_config(path).run("Say it.").value == "good"
+    assert rung.load(path).run("Say it.").value == "good"
 
 
 def test_an_unknown_price_is_an_error_of_the_configuration_that_limits_money(places):

@@ -7,9 +7,9 @@ import time
 import pytest
 from config_files import SMALL, project, put
 
+import rung
 from rung.config import load
 from rung.errors import ConfigError
-from rung.ladder import Ladder
 from rung.ledger import LedgerFile, requests
 
 
@@ -22,7 +22,7 @@ def own(places, monkeypatch):
 def test_a_ladder_made_of_a_file_records_unless_the_file_says_otherwise(places, record, kept):
     path = places.home / "ledger"
     named = put(places.home / "named.toml", f'[ledger]\nrecord = {record}\npath = "{path}"\n{SMALL}')
-    assert Ladder.from_config(named).run("Say it.").notes == ()
+    assert rung.load(named).run("Say it.").notes == ()
     if kept:
         began, found = time.monotonic(), []
         while not found:  # a thread writes

@@ -75,10 +75,10 @@ def test_valid_below_the_threshold_with_no_tier_left_is_unresolved_with_the_vali
 
 
 def test_the_next_tier_may_draft_from_a_valid_answer_that_was_not_sure_enough():
-    mid = ScriptedTier("mid", GOOD)
-    Ladder(Rung(ScriptedTier("small", sure(GOOD, 0.5)), min_confidence=0.8), mid).run("1 + 2?", Sum)
+    small, mid = ScriptedTier("small", sure(GOOD, 0.5)), ScriptedTier("mid", GOOD)
+    Ladder(Rung(small, min_confidence=0.8), mid).run("1 + 2?", Sum)
     assert mid.calls[0].rejected == GOOD
-    assert mid.calls[0].feedback is None
+    assert mid.calls[0].messages == small.calls[0].messages
 
 
 # --- wrong -----------------------------------------------------------------------------------------------------------

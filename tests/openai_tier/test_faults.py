@@ -10,8 +10,9 @@ import pytest
 from openai_tier.conftest import call, text_of
 from openai_tier.server import chat, cut, piece, reset, slow_headers, stall, status
 from rung.errors import PromptTooLong, RateLimited, TierCrashed, TierError, TierTimeout, TierUnavailable
-from rung.limits import Deadline, Price
+from rung.limits import Deadline
 from rung.tiers.openai import Env, OpenAITier
+from rung.types import Price
 
 PAID = Price(1, 4)
 MARGIN = 1.0

@@ -14,9 +14,10 @@ import pytest
 from openai_tier.conftest import call, eventually, text_of
 from openai_tier.server import chat, piece, slow_headers, stall, status
 from rung.errors import Cancelled, TierUnavailable
-from rung.limits import Cancel, Price
+from rung.limits import Cancel
 from rung.testing import check_tier
 from rung.tiers.openai import OpenAITier
+from rung.types import Price
 
 WORDS = [f"word{n} " for n in range(40)]
 

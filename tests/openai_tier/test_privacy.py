@@ -8,10 +8,10 @@ import pytest
 from openai_tier.conftest import call, text_of
 from openai_tier.server import chat, cut, events, piece, raw, reset, slow_headers, status
 from rung.errors import ConfigError, Offline, RungError, TierError, TierUnavailable
-from rung.limits import Deadline, Price
+from rung.limits import Deadline
 from rung.tier import Quotes, Travels
 from rung.tiers.openai import Env, OpenAITier
-from rung.types import Zone
+from rung.types import Price, Zone
 
 KEY, PROMPT = "sk-CANARYKEY", "CANARYPROMPT"
 

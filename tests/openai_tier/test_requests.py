@@ -5,9 +5,8 @@ import pytest
 from openai_tier.conftest import call, notes_of, text_of
 from openai_tier.server import chat, status
 from rung.errors import TierError, Unsupported
-from rung.limits import Price
 from rung.tiers.openai.body import Dialect, compose
-from rung.types import Call, Image, Message, Sampling, Shape, Text, ToolCall
+from rung.types import Call, Image, Message, Price, Sampling, Shape, Text, ToolCall
 
 OPEN = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
 CLOSED = OPEN | {"additionalProperties": False}

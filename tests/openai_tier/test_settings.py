@@ -8,10 +8,9 @@ from pydantic import BaseModel
 
 from openai_tier.conftest import call
 from rung.errors import ConfigError, Unsupported
-from rung.limits import Price
 from rung.tiers.openai import OpenAITier, from_config
 from rung.tiers.openai.strict import closed
-from rung.types import Call, Image, Message, Shape, Zone
+from rung.types import Call, Image, Message, Price, Shape, Zone
 
 LOCAL = {"model": "m", "base_url": "http://127.0.0.1:1/v1"}
 

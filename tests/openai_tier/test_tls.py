@@ -9,8 +9,8 @@ import pytest
 from openai_tier.conftest import call, text_of
 from openai_tier.server import Server, cut, piece, stall
 from rung.errors import TierCrashed, TierTimeout, TierUnavailable
-from rung.limits import Price
 from rung.tiers.openai import OpenAITier
+from rung.types import Price
 
 
 @pytest.fixture(scope="module")

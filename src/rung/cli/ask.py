@@ -159,7 +159,7 @@ def ask(
             return 0
         outcome = _climb(ladder, text, shape, output, settings)
     try:
-        return _tell(outcome, ladder, output, trace=trace)
+        return _tell(outcome, output, trace=trace)
     finally:
         # last, so that an answer doesn't wait for the disk
         if ledger is not None:
@@ -189,7 +189,7 @@ def _flush(ledger: Ledger, outcome: Outcome[Any], output: Output) -> None:
             output.say(f"note: {error}")
 
 
-def _tell(outcome: Outcome[Any], ladder: Ladder, output: Output, *, trace: bool) -> int:
+def _tell(outcome: Outcome[Any], output: Output, *, trace: bool) -> int:
     from pydantic_core import to_jsonable_python
 
     from rung.cli import report
@@ -202,7 +202,7 @@ def _tell(outcome: Outcome[Any], ladder: Ladder, output: Output, *, trace: bool)
     if trace:
         from rung.cli.trace import table
 
-        output.say(table(outcome, ladder))
+        output.say(table(outcome))
     if output.json:
         output.object(report.as_json(outcome))
     elif outcome.accepted:

@@ -14,7 +14,7 @@ from rung.cli.findings import Finding
 from rung.config import Config, Setting, TierTable, farthest, load
 from rung.errors import ConfigError, Offline, RungError, TierUnavailable
 from rung.ladder import Ladder
-from rung.tier import Rung, Shows, Travels
+from rung.tier import Rung
 from rung.types import Call, Message, Zone
 
 # A network for documentation (RFC 5737) and a name that nobody can have (RFC 2606).
@@ -164,7 +164,7 @@ def _ways(config: Config, ladder: Ladder) -> Iterator[Way]:
     tables = {table.rung.name: table for table in config.tiers.value}
     for rung in ladder.rungs:
         tier = rung.tier
-        vouched = tier.stays_here if isinstance(tier, Travels) else True
+        vouched = rung.travels.stays_here if rung.travels else True
         if tier.zone > Zone.HOST or vouched is None:
             yield _way(rung, tables[tier.name], config.reach)
 
@@ -187,7 +187,7 @@ def _way(rung: Rung, table: TierTable, reach: Setting[Zone]) -> Way:
     return Way(
         tier=tier.name,
         zone=str(tier.zone),
-        destination=tier.destination if isinstance(tier, Travels) else None,
+        destination=rung.travels.destination if rung.travels else None,
         open=bool(mend),
         why=why,
         mend=mend,
@@ -202,10 +202,10 @@ def _way(rung: Rung, table: TierTable, reach: Setting[Zone]) -> Way:
 
 def _store(rung: Rung) -> bool | None:
     """What the body of a request says on being kept: asked of the body itself, since that is what would be sent."""
-    if not isinstance(rung.tier, Shows):
+    if rung.shows is None:
         return None
     try:
-        body = json.loads(rung.tier.outgoing(Call((Message("user", "?"),))).body)
+        body = json.loads(rung.shows.outgoing(Call((Message("user", "?"),))).body)
     except (RungError, ValueError):
         return None
     return body.get("store") if isinstance(body, dict) else None

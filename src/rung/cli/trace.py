@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.cli.tables import UNKNOWN, aligned
-from rung.ladder import Ladder
-from rung.tier import Travels
 from rung.types import Attempt, Outcome, Usage, Zone
 
 
-def table(outcome: Outcome[Any], ladder: Ladder) -> str:
+def table(outcome: Outcome[Any]) -> str:
     """The trace of a request, aligned for a terminal and as readable in a file.
 
     Args:
         outcome: of the request.
-        ladder: that answered it; its tiers know where a prompt goes.
     """
     columns = {
         "#": [str(a.number) for a in outcome.attempts],
@@ -36,7 +33,7 @@ def table(outcome: Outcome[Any], ladder: Ladder) -> str:
     lines = [head]
     for attempt, row in zip(outcome.attempts, rows, strict=True):
         lines += [row, *(f"     {detail}" for detail in _details(attempt))]
-    return "\n".join([*lines, "", *_summary(outcome, ladder)])
+    return "\n".join([*lines, "", *_summary(outcome)])
 
 
 def _details(attempt: Attempt) -> Iterator[str]:
@@ -51,24 +48,23 @@ def _details(attempt: Attempt) -> Iterator[str]:
     yield from attempt.notes
 
 
-def _summary(outcome: Outcome[Any], ladder: Ladder) -> list[str]:
+def _summary(outcome: Outcome[Any]) -> list[str]:
     vouched = ", ".join(outcome.checked_by) or "nothing but the checks of plain text"
     accepted = f"accepted: {outcome.tier}, checked by {vouched}" if outcome.accepted else "accepted: none"
     cost = "" if outcome.cost == 0 else f", {'an unknown cost' if outcome.cost is None else f'${outcome.cost:f}'}"
     return [
         accepted,
         f"in all: {outcome.seconds:.1f} s, {_tokens(outcome.usage)}{cost}",
-        f"left this machine: {_left(outcome, ladder)}",
+        f"left this machine: {_left(outcome)}",
     ]
 
 
-def _left(outcome: Outcome[Any], ladder: Ladder) -> str:
+def _left(outcome: Outcome[Any]) -> str:
     if outcome.left_machine is False:
         return "no"
-    tiers = {rung.tier.name: rung.tier for rung in ladder.rungs}
-    gone = [tiers[a.tier] for a in outcome.attempts if a.sent and a.stays_here is not True]
-    beyond = [tier for tier in gone if tier.zone > Zone.HOST] or gone
-    places = ", ".join(dict.fromkeys(t.destination if isinstance(t, Travels) else t.name for t in beyond))
+    gone = [a for a in outcome.attempts if a.sent and a.stays_here is not True]
+    beyond = [a for a in gone if a.zone > Zone.HOST] or gone
+    places = ", ".join(dict.fromkeys(a.destination or a.tier for a in beyond))
     return f"handed to {places}" if outcome.left_machine is None else f"yes, to {places}"
 
 

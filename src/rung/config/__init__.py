@@ -1,7 +1,7 @@
 """Configuration: TOML files, environment and policy -> `Ladder`.
 
 Precedence: option > environment > project file > user file > default. A file that is named (`--config FILE`,
-`Ladder.from_config(path)`) stands for both files: an app's or a script's ladder must not hang on who runs it.
+`rung.load(path)`) stands for both files: an app's or a script's ladder must not hang on who runs it.
 
 - The **project file** is the nearest `rung.toml` in the working folder or above it, as far as a folder that holds
   `.git`, the home folder or the root. Its tiers replace the user's as a whole; its other keys one by one.

@@ -8,18 +8,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rung.config.consent import Consenting
 from rung.config.document import Document, Setting
 from rung.config.ledger import LedgerConfig
 from rung.config.tables import PolicyTable, RungTable, TierTable
 from rung.config.tiers import build, hosts, is_ours
-from rung.engine import Consent, PaidAfter
+from rung.consent import ConfiguredConsent, Consent
 from rung.errors import ConfigError, TierUnavailable
 from rung.ladder import Ladder
 from rung.limits import Budget
+from rung.money import PaidAfter
 from rung.settings import nearest
 from rung.store import Sourcing
-from rung.tier import Rung, Travels
+from rung.tier import Rung
 from rung.types import Zone
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Config:
             *rungs,
             reach=self.reach.value,
             budget=Budget(self.seconds.value, self.tokens.value, self.money.value),
-            consent=Consenting(self.reach.origin.source == "option", always, never, consent),
+            consent=ConfiguredConsent(self.reach.origin.source == "option", always, never, consent),
             paid_after=self.paid_after.value,
             unload_after=self.unload_after.value,
             # a purse refuses every tier of unknown price, so it is there only with a budget
@@ -213,7 +213,7 @@ def _tier_asks(rung: RungTable, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _destination(rung: Rung) -> str:
-    return rung.tier.destination if isinstance(rung.tier, Travels) else f"a tier in the zone {rung.tier.zone}"
+    return rung.travels.destination if rung.travels else f"a tier in the zone {rung.tier.zone}"
 
 
 def _nothing_there() -> TierUnavailable:

@@ -16,9 +16,10 @@ from rung.config.ledger import ledger_config
 from rung.config.places import Places
 from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.trust import recorded
-from rung.engine import UNLOAD_AFTER, PaidAfter
+from rung.engine import UNLOAD_AFTER
 from rung.errors import ConfigError
 from rung.limits import Budget, Money, usd
+from rung.money import PaidAfter
 from rung.store.sourcing import see_place
 from rung.types import Zone
 

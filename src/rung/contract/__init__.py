@@ -10,10 +10,11 @@ from rung import threads
 from rung.contract.readers import Choice, JsonSchema, Pattern, PlainText, PydanticType, Reader, Rejected
 from rung.contract.spans import scores
 from rung.contract.text import loops, unfinished_value
-from rung.contract.validators import Awaiter, Check, Validator, checks, refuse_to_await
+from rung.contract.validators import Check, Validator, checks
+from rung.threads import Awaiter, refuse_to_await
 from rung.types import Candidate, CheckContext, Issue, Message, Score, Shape, Token, Validation
 
-__all__ = ["Awaiter", "Contract", "Validator", "compile_output", "refuse_to_await"]
+__all__ = ["Contract", "Validator", "compile_output"]
 
 T = TypeVar("T")
 _STUCK_AT_LEAST = 1000

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from rung.contract.spans import show
 from rung.errors import ContractError
+from rung.threads import Awaiter
 from rung.types import CheckContext, Issue
 
 Validator = Callable[..., Any]
 """Takes `(value)` or `(value, context)`; returns nothing, a bool, an issue or several, or raises `ValueError`."""
-
-Awaiter = Callable[[Awaitable[Any]], Any]
-"""Waits for an awaitable on behalf of synchronous code."""
-
-
-def refuse_to_await(awaitable: Awaitable[Any]) -> Any:
-    """The awaiter of synchronous runs.
-
-    Raises:
-        ContractError: always.
-    """
-    if inspect.iscoroutine(awaitable):
-        awaitable.close()
-    raise ContractError(
-        "an async validator or consent can't be awaited here", mend="call arun or astream instead of run"
-    )
 
 
 def name_of(validator: Validator) -> str:

@@ -1,8 +1,8 @@
 """The loop from a request to an outcome: the only place that decides the order of things."""
 
 from rung.engine.loop import run
-from rung.engine.plan import Consent, Observer, PaidAfter, Plan
+from rung.engine.plan import Observer, Plan
 from rung.engine.preview import Preview, preview
 from rung.engine.residency import UNLOAD_AFTER, Residency
 
-__all__ = ["UNLOAD_AFTER", "Consent", "Observer", "PaidAfter", "Plan", "Preview", "Residency", "preview", "run"]
+__all__ = ["UNLOAD_AFTER", "Observer", "Plan", "Preview", "Residency", "preview", "run"]

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from rung.deferral import Decision, Situation
+from rung.deferral import Decision
 from rung.engine import gate
-from rung.engine.answer import Answer
+from rung.engine.compose import compose
 from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
+from rung.engine.trial import Collected, Trial
 from rung.errors import (
     Cancelled,
     ContractError,
     LedgerError,
     Offline,
-    RungError,
     StoreError,
     TierCrashed,
     TierError,
@@ -38,9 +37,9 @@ from rung.types import (
     Finished,
     Outcome,
     Provisional,
+    Reason,
     Verdict,
     Withdrawn,
-    Zone,
 )
 
 _FAILURES = (TierError, Unsupported, Offline, StoreError, Cancelled)
@@ -93,7 +92,7 @@ class _Run:
         self._record = Record()
         self._deadline = plan.deadline
         self._accepted: Attempt | None = None
-        self._reason = ""
+        self._reason: Reason | None = None
 
     def events(self) -> Iterator[Event]:
         began = time.monotonic()
@@ -110,7 +109,7 @@ class _Run:
                 if self._plan.cancel.is_set():
                     return
                 if self._deadline.passed:
-                    self._reason = "deadline"
+                    self._reason = Reason.DEADLINE
                     return
                 decision = yield from self._try(rung, cap)
                 if decision.verdict in (Verdict.ACCEPT, Verdict.STOP):
@@ -118,154 +117,123 @@ class _Run:
                 if decision.verdict not in (Verdict.REPAIR, Verdict.RETRY):
                     break
                 # One answer was wrong: before the next is known to be, the model after this one can be loaded.
-                self._plan.residency.expect(rung.tier)
+                self._plan.residency.expect(rung)
                 cap = decision.max_tokens
 
     def _try(self, rung: Rung, cap: int | None) -> Generator[Event, None, Decision]:
-        """One pass through the gate and, where it opens, one attempt; its verdict."""
-        attempt = self._blank(rung)
-        admitted: gate.Admitted | None = None
-        began, waited = time.monotonic(), 0.0
-        self._plan.residency.make_room(rung.tier)
+        """One pass through the gate and, where it opens, one attempt; what is done next."""
+        plan, trial = self._plan, Trial(len(self._record.attempts) + 1, rung)
+        plan.residency.make_room(rung)
+        refusal = None
         try:
-            passed = gate.admit(self._plan, rung, self._record, cap, self._deadline)
-            self._deadline = self._deadline.later(passed.waited)
-            if isinstance(passed, gate.Refused):
-                verdict = Verdict.STOP if passed.stops else Verdict.SKIP
-                attempt = replace(attempt, quote=passed.quote, detail=passed.detail)
-                return (yield from self._end(attempt, Decision(verdict, passed.reason)))
-            admitted, waited = passed, passed.waited
+            call, restore = compose(plan, rung, self._record, cap, self._deadline)
+            passed = gate.admit(plan, self._record, gate.Offer(rung, call, restore, retries=cap is not None))
+            refusal = passed if isinstance(passed, gate.Refusal) else None
+            trial.offer = passed.offer if isinstance(passed, gate.Refusal) else passed
+            self._deadline = self._deadline.later(trial.offer.waited)
         except _FAILURES as error:
-            attempt = replace(attempt, error=error)
-        if admitted is not None:
-            attempt = yield from self._stream(attempt, rung, admitted)
-            attempt = self._judge(attempt)
-        attempt = replace(attempt, seconds=time.monotonic() - began - waited)
-        return (yield from self._close(attempt, rung, admitted))
+            trial.error = error
+        if refusal is not None:
+            trial.detail = refusal.detail
+            decision = Decision(Verdict.STOP if refusal.stops else Verdict.SKIP, refusal.reason)
+        else:
+            if trial.offer is not None:
+                yield from self._stream(trial, trial.offer)
+                self._judge(trial)
+            trial.stop_clock()
+            decision = self._decide(trial)
+        attempt = trial.attempt(decision)
+        self._record.attempts.append(attempt)
+        if decision.verdict is Verdict.ACCEPT:
+            self._accepted = attempt
+        elif plan.provisional and attempt.sent:
+            yield Withdrawn(attempt.number, attempt.tier, decision.reason, attempt.issues)
+        yield AttemptEnded(attempt)
+        return decision
 
-    def _blank(self, rung: Rung) -> Attempt:
-        tier = rung.tier
-        stays = getattr(tier, "stays_here", tier.zone == Zone.HOST)
-        destination = getattr(tier, "destination", None)
-        return Attempt(len(self._record.attempts) + 1, tier.name, tier.zone, stays_here=stays, destination=destination)
-
-    def _stream(self, attempt: Attempt, rung: Rung, admitted: gate.Admitted) -> Generator[Event, None, Attempt]:
-        """The attempt with what the tier gave or raised, its money settled."""
-        answer = Answer()
-        shows = self._plan.provisional and admitted.restore is None
+    def _stream(self, trial: Trial, offer: gate.Offer) -> Iterator[Event]:
+        """Let the tier answer, and settle the money."""
+        tier, plan = trial.rung.tier, self._plan
+        came = trial.collected = Collected()
         # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
-        error: RungError | None = TierError("the stream was closed before the call")
+        trial.error = TierError("the stream was closed before the call")
         stream: Iterator[Delta] | None = None
         try:
-            yield AttemptStarted(attempt.number, attempt.tier, attempt.zone)
-            error = Cancelled("the stream was closed")
-            stream = rung.tier.stream(admitted.call)
+            yield AttemptStarted(trial.number, tier.name, tier.zone)
+            trial.error = Cancelled("the stream was closed")
+            stream = tier.stream(offer.call)
             for delta in stream:
-                self._check(admitted)
-                answer.add(delta)
-                if shows and delta.text and delta.index == 0:
-                    yield Provisional(attempt.number, attempt.tier, delta.text)
-                if answer.is_stuck(self._plan.contract):
+                self._check(offer)
+                came.add(delta)
+                if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
+                    yield Provisional(trial.number, tier.name, delta.text)
+                if came.is_stuck(plan.contract):
                     break
-            self._check(admitted)
-            error = None
+            self._check(offer)
+            trial.error = None
         except _FAILURES as failure:
-            error = failure
+            trial.error = failure
         except Exception as bug:  # noqa: BLE001  somebody's tier has a bug: the host lives, and the cause is kept
-            error = TierCrashed(f"tier {attempt.tier!r} raised {type(bug).__name__}")
-            error.__cause__ = bug
+            trial.error = TierCrashed(f"tier {tier.name!r} raised {type(bug).__name__}")
+            trial.error.__cause__ = bug
         finally:
-            cost = gate.settle(admitted, attempt.zone, answer.usage, error)
+            trial.settle()
             close = getattr(stream, "close", None)  # a tier may return any iterator, not just a generator
             if close is not None:
                 with suppress(Exception):  # what its clean-up trips over doesn't change what came of the attempt
                     close()
-        return replace(
-            attempt,
-            quote=admitted.quote,
-            consent=admitted.consent,
-            sent=True,
-            prompt_bytes=sum(m.size for m in admitted.call.messages),
-            weights=getattr(rung.tier, "weights", None),
-            error=error,
-            candidate=None if error else answer.candidate(self._plan.contract, admitted.restore),
-            ttft=answer.ttft,
-            load_seconds=answer.load_seconds,
-            usage=answer.usage,
-            cost=cost,
-            notes=(*admitted.notes, *answer.notes, *gate.doubt(admitted.quote, cost)),
-        )
+        if trial.error is None:
+            trial.candidate = came.candidate(plan.contract, offer.restore)
 
-    def _check(self, admitted: gate.Admitted) -> None:
+    def _check(self, offer: gate.Offer) -> None:
         if self._plan.cancel.is_set():
             raise Cancelled("the caller cancelled")
-        if admitted.call.deadline.passed:
+        if offer.call.deadline.passed:
             raise TierTimeout("the deadline passed")
 
-    def _judge(self, attempt: Attempt) -> Attempt:
-        candidate = attempt.candidate
-        if candidate is None:
-            return attempt
+    def _judge(self, trial: Trial) -> None:
+        if trial.candidate is None:
+            return
         context = CheckContext(
             request=self._plan.request,
-            tier=attempt.tier,
-            text=candidate.text,
+            tier=trial.rung.tier.name,
+            text=trial.candidate.text,
             attempts=tuple(self._record.attempts),
             context=self._plan.request.context,
             deadline=self._deadline,
             cancel=self._plan.cancel,
             shape=self._plan.contract.shape,
         )
-        confidence = None if candidate.score is None else math.exp(candidate.score.minimum)
         try:
-            validation = self._plan.contract.judge(candidate, context, self._plan.await_)
+            trial.validation = self._plan.contract.judge(trial.candidate, context, self._plan.await_)
         except Cancelled as error:
-            return replace(attempt, error=error, confidence=confidence)
-        return replace(attempt, validation=validation, confidence=confidence)
+            trial.error = error
 
-    def _close(self, attempt: Attempt, rung: Rung, admitted: gate.Admitted | None) -> Generator[Event, None, Decision]:
-        """The rule's verdict on an attempt that is over."""
-        situation = Situation(
-            attempt=attempt,
-            earlier=tuple(self._record.attempts),
-            repairs=rung.repairs,
-            min_confidence=rung.min_confidence,
-            larger_cap=gate.larger_cap(self._plan, self._record, admitted, attempt) if admitted else None,
-        )
-        decision = self._plan.rule(situation)
+    def _decide(self, trial: Trial) -> Decision:
+        """The rule's decision on an attempt that is over, as far as deadline and ladder allow it."""
+        decision = self._plan.rule(trial.situation(self._record, self._plan.budget))
         if decision is None:
             raise ContractError("the rule came to no decision", mend="end it with rung.deferral.standard")
-        if decision.verdict is Verdict.ACCEPT and (attempt.candidate is None or attempt.issues):
+        accepts = decision.verdict is Verdict.ACCEPT
+        if accepts and (trial.validation is None or not trial.validation.valid):
             raise ContractError(
                 "the rule accepted an answer that didn't pass validation", mend="escalate or stop instead"
             )
+        if self._deadline.passed:
+            self._reason = Reason.DEADLINE
+            # an answer that was found right too late is not accepted: whoever asked has stopped waiting
+            return Decision(Verdict.STOP, Reason.DEADLINE if accepts else decision.reason)
+        if accepts:
+            trial.vouch()
+            return decision
         climbs = decision.verdict in (Verdict.ESCALATE, Verdict.FALLBACK, Verdict.SKIP)
-        if self._deadline.passed and decision.verdict is not Verdict.ACCEPT:
-            self._reason = "deadline"
-        if self._reason or (climbs and rung is self._plan.rungs[-1]):
-            decision = replace(decision, verdict=Verdict.STOP)
-        if attempt.error is not None:
-            attempt = replace(attempt, detail=str(attempt.error))
-        if decision.verdict is Verdict.ACCEPT and rung.min_confidence is not None and attempt.validation is not None:
-            checked_by = (*attempt.validation.checked_by, "confidence")
-            attempt = replace(attempt, validation=replace(attempt.validation, checked_by=checked_by))
-        return (yield from self._end(attempt, decision))
-
-    def _end(self, attempt: Attempt, decision: Decision) -> Generator[Event, None, Decision]:
-        attempt = replace(attempt, verdict=decision.verdict, reason=decision.reason)
-        self._record.attempts.append(attempt)
-        if decision.verdict is Verdict.ACCEPT:
-            self._accepted = attempt
-        elif self._plan.provisional and attempt.sent:
-            yield Withdrawn(attempt.number, attempt.tier, decision.reason, attempt.issues)
-        yield AttemptEnded(attempt)
-        return decision
+        return replace(decision, verdict=Verdict.STOP) if climbs and trial.rung is self._plan.rungs[-1] else decision
 
     def _outcome(self, seconds: float) -> Outcome[object]:
         record, accepted = self._record, self._accepted
-        reason = self._reason or (record.attempts[-1].reason if record.attempts else "no_tier")
+        reason = self._reason or (record.attempts[-1].reason if record.attempts else Reason.NO_TIER)
         if self._plan.cancel.is_set() and not accepted:
-            reason = "cancelled"
+            reason = Reason.CANCELLED
         mends = [a.error.mend for a in record.attempts if a.error is not None and a.error.mend]
         return Outcome(
             value=accepted.validation.value if accepted and accepted.validation else None,

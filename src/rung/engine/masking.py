@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
-from rung.types import Call, Message, Redactor, Shape
+from rung.types import Message, Redactor, Shape
 
 _NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 """Keywords whose keys are names, not keywords."""
@@ -15,31 +14,30 @@ _FORMS = frozenset({"pattern", "format", "minLength", "maxLength"})
 """Keywords that a value fits and its placeholder doesn't."""
 
 
-def mask(call: Call, redactor: Redactor) -> tuple[Call, Callable[[str], str]]:
-    """The call as it may be sent, and what puts the real values back into its answer.
+def mask(
+    messages: tuple[Message, ...], shape: Shape | None, redactor: Redactor
+) -> tuple[tuple[Message, ...], Shape | None, Callable[[str], str]]:
+    """Messages and shape as they may be sent, and what puts the real values back into an answer.
 
     Where something was masked, the schema asks no more for the form of a text (pattern, format, length), because an
     endpoint that enforced it would make up a value instead of repeating the placeholder. The answer is validated with
     its real values all the same.
 
     Args:
-        call: with everything in it that would be sent.
+        messages: everything in them would be sent.
+        shape: what decoding should enforce.
         redactor: masks messages; the texts of the schema are put to it as further ones, so that all share one naming.
     """
-    shape = call.shape
     texts = [] if shape is None else [*_texts(shape.schema), *shape.choices]
-    extended = (*call.messages, *(Message("system", text) for text in texts))
+    extended = (*messages, *(Message("system", text) for text in texts))
     masked, restore = redactor(extended)
-    count = len(call.messages)
-    # the feedback's parts are in the messages too, where they are masked
-    call = replace(call, messages=masked[:count], feedback=None)
-    if shape is None or masked == extended:
-        return call, restore
-    said = iter([message.text for message in masked[count:]])
-    schema = _loose(_with(shape.schema, said))
-    choices = tuple(said)
-    kind = "json" if shape.kind == "regex" else shape.kind
-    return replace(call, shape=Shape(kind, schema, choices=choices)), restore
+    count = len(messages)
+    if shape is not None and masked != extended:
+        said = iter([message.text for message in masked[count:]])
+        schema = _loose(_with(shape.schema, said))
+        kind = "json" if shape.kind == "regex" else shape.kind
+        shape = Shape(kind, schema, choices=tuple(said))
+    return masked[:count], shape, restore
 
 
 def _texts(node: Any) -> Iterator[str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
-from rung.contract import Awaiter, Contract
-from rung.deferral import Rule
+from rung import deferral
+from rung.consent import Consent, always
+from rung.contract import Contract
 from rung.engine.residency import Residency
-from rung.limits import Budget, Cancel, Deadline, Purse
+from rung.limits import Budget, Cancel, Deadline
+from rung.money import PaidAfter, Purse
+from rung.threads import Awaiter, refuse_to_await
 from rung.tier import Rung
-from rung.types import Event, Hop, Redactor, Request, Zone
+from rung.types import Event, Redactor, Request, Zone
 
-Consent = Callable[[Hop], bool | Awaitable[bool]]
 Observer = Callable[[Event], None]
-PaidAfter = Literal["local_answers", "any_failure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,16 @@ class Plan:
     request: Request
     contract: Contract[Any]
     rungs: tuple[Rung, ...]
-    reach: Zone
-    budget: Budget
-    deadline: Deadline
-    rule: Rule
-    consent: Consent
-    purse: Purse | None
-    observers: tuple[Observer, ...]
-    redactor: Redactor | None
-    paid_after: PaidAfter
-    cancel: Cancel
-    await_: Awaiter
-    provisional: bool
-    residency: Residency
+    reach: Zone = Zone.HOST
+    budget: Budget = Budget()
+    deadline: Deadline = Deadline()
+    rule: deferral.Rule = deferral.standard
+    consent: Consent = always
+    purse: Purse | None = None
+    observers: tuple[Observer, ...] = ()
+    redactor: Redactor | None = None
+    paid_after: PaidAfter = "local_answers"
+    cancel: Cancel = field(default_factory=Cancel)
+    await_: Awaiter = refuse_to_await
+    provisional: bool = False
+    residency: Residency = field(default_factory=Residency)

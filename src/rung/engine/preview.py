@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from rung.consent import always
 from rung.engine.loop import run
 from rung.engine.plan import Plan
 from rung.errors import TierError, Unsupported
-from rung.tier import Outgoing, Quotes, Shows, Tier
-from rung.types import Call, Delta, Finished, Hop, Outcome, Zone
+from rung.tier import Outgoing, Rung
+from rung.types import Call, Delta, Finished, Outcome, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +36,29 @@ def preview(plan: Plan) -> Preview:
     """
     noted: list[Outgoing] = []
     rungs = tuple(
-        replace(rung, tier=_Noting(rung.tier, noted)) if rung.tier.zone > Zone.HOST else rung for rung in plan.rungs
+        replace(rung, tier=_Noting(rung, noted)) if rung.tier.zone > Zone.HOST else rung for rung in plan.rungs
     )
-    harmless = replace(plan, rungs=rungs, consent=_yes, purse=None, observers=())
+    harmless = replace(plan, rungs=rungs, consent=always, purse=None, observers=())
     for event in run(harmless):
         if isinstance(event, Finished):
             return Preview(tuple(noted), event.outcome)
     raise AssertionError("a run ends with Finished")
 
 
-def _yes(hop: Hop) -> bool:
-    return True
-
-
 class _Noting:
     """Stands for a tier, and fails every call after noting what it would have sent."""
 
-    def __init__(self, tier: Tier, noted: list[Outgoing]) -> None:
-        self.name, self.zone = tier.name, tier.zone
-        self._tier, self._noted = tier, noted
-        if isinstance(tier, Quotes):
-            self.quote = tier.quote  # and no method of its own: a tier without one must stay one without
+    def __init__(self, rung: Rung, noted: list[Outgoing]) -> None:
+        self.name, self.zone = rung.tier.name, rung.tier.zone
+        self._shows, self._noted = rung.shows, noted
+        if rung.quotes is not None:
+            self.quote = rung.quotes.quote  # and no method of its own: a tier without one must stay one without
 
     def stream(self, call: Call) -> Iterator[Delta]:
         """Note what the call would send."""
-        if not isinstance(self._tier, Shows):
+        if self._shows is None:
             raise Unsupported(f"tier {self.name!r} doesn't tell what it sends")
-        self._noted.append(self._tier.outgoing(call))
+        self._noted.append(self._shows.outgoing(call))
         raise TierError("this was shown and not sent")
 
     def close(self) -> None:

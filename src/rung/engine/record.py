@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from rung.limits import Budget
-from rung.types import Attempt, Candidate, Usage, Zone
+from rung.types import Attempt, Candidate, IssueCode, Quote, Usage, Zone
 
 
 class Record:
@@ -55,27 +55,27 @@ class Record:
                 total += attempt.cost if attempt.cost is not None else bound or Decimal(0)
         return total
 
-    def tokens_left(self, budget: Budget, *pending: Attempt) -> int | None:
-        """What is left of the token budget; `None` without one. An unknown usage counts as its bound.
-
-        Args:
-            budget: of the request.
-            pending: attempts to count that aren't recorded yet.
-        """
+    def tokens_left(self, budget: Budget) -> int | None:
+        """What is left of the token budget; `None` without one. An unknown usage counts as its bound."""
         if budget.tokens is None:
             return None
-        used = 0
-        for attempt in (*self.attempts, *pending):
-            quote, usage = attempt.quote, attempt.usage
-            if attempt.sent:
-                used += usage.input_tokens if usage.input_tokens is not None else (quote and quote.input_tokens) or 0
-                used += usage.output_tokens if usage.output_tokens is not None else (quote and quote.max_tokens) or 0
-        return max(0, budget.tokens - used)
+        return max(0, budget.tokens - sum(used(a.quote, a.usage) for a in self.attempts if a.sent))
 
     def answered_or_paid(self, tier: str) -> bool:
         """Whether a tier gave any answer, or isn't one of those that are free."""
         return any(a.tier == tier and (a.answered or bool(a.quote and a.quote.max_cost)) for a in self.attempts)
 
 
+def used(quote: Quote | None, usage: Usage) -> int:
+    """Tokens that a call used; where nobody said, as many as its quote bounds."""
+    read = usage.input_tokens if usage.input_tokens is not None else quote.input_tokens if quote else None
+    written = usage.output_tokens if usage.output_tokens is not None else quote.max_tokens if quote else None
+    return (read or 0) + (written or 0)
+
+
+_PARTIAL = (IssueCode.CUT_OFF, IssueCode.EMPTY, IssueCode.LOOPING, IssueCode.REFUSAL)
+"""Codes of what isn't a whole answer, from which a repair could learn nothing."""
+
+
 def _partial(attempt: Attempt) -> bool:
-    return any(issue.code in ("cut_off", "empty", "looping", "refusal") for issue in attempt.issues)
+    return any(issue.code in _PARTIAL for issue in attempt.issues)

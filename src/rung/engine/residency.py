@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rung.tier import Resides, Tier
+from rung.tier import Resides, Rung
 
 UNLOAD_AFTER = 300.0
 """Seconds after which a model that no call uses is unloaded, where nobody says otherwise."""
@@ -33,20 +33,20 @@ class Residency:
     Nothing here waits for a model, and nothing keeps a tier from being collected.
 
     Args:
-        tiers: smallest first. Those that hold no model in memory are left alone.
+        rungs: smallest first. Those whose tier holds no model in memory are left alone.
         unload_after: seconds after which a model is unloaded that no call uses, the first tier's apart; sooner where
             memory is short; `None` keeps all models until one needs the room.
     """
 
-    def __init__(self, tiers: Iterable[Tier], unload_after: float | None) -> None:
-        self._residents = tuple(tier for tier in tiers if isinstance(tier, Resides))
+    def __init__(self, rungs: Iterable[Rung] = (), unload_after: float | None = UNLOAD_AFTER) -> None:
+        self._residents = tuple(rung.resides for rung in rungs if rung.resides is not None)
         self._unload_after = unload_after
         self._look = _LOOK if unload_after is None else min(_LOOK, max(_SHORTEST_LOOK, unload_after / 4))
         self._watches: dict[int, _Watch] = {}
 
-    def make_room(self, tier: Tier) -> None:
-        """Unload what no call uses, the biggest first, until the model of `tier` fits into memory."""
-        resident = self._resident(tier)
+    def make_room(self, rung: Rung) -> None:
+        """Unload what no call uses, the biggest first, until the model of this rung fits into memory."""
+        resident = rung.resides
         if resident is None or resident.loaded:
             return
         for other in reversed(self._residents):
@@ -56,18 +56,15 @@ class Residency:
                 other.unload()
         self._watch_over(resident)
 
-    def expect(self, tier: Tier) -> None:
-        """Begin to load the model after that of `tier`, where memory holds it beside what is loaded."""
-        resident = self._resident(tier)
+    def expect(self, rung: Rung) -> None:
+        """Begin to load the model after this rung's, where memory holds it beside what is loaded."""
+        resident = rung.resides
         if resident is None or resident is self._residents[-1]:
             return
         following = self._residents[self._residents.index(resident) + 1]
         if not following.loaded and following.fits():
             following.preload()
             self._watch_over(following)
-
-    def _resident(self, tier: Tier) -> Resides | None:
-        return next((resident for resident in self._residents if resident is tier), None)
 
     def _watch_over(self, resident: Resides) -> None:
         if self._unload_after is None or resident is self._residents[0]:

@@ -1,6 +1,6 @@
 """The ladder: what an app holds on to."""
 
-from rung.ladder.ladder import Ladder, always, never
+from rung.ladder.ladder import Ladder, RequestOptions
 from rung.ladder.typed import AsyncTyped, Typed
 
-__all__ = ["AsyncTyped", "Ladder", "Typed", "always", "never"]
+__all__ = ["AsyncTyped", "Ladder", "RequestOptions", "Typed"]

@@ -9,25 +9,22 @@ from __future__ import annotations
 import contextvars
 import inspect
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from typing import Any
 
-from rung.contract import Awaiter
+from rung import engine
 from rung.errors import Cancelled
 from rung.limits import Cancel
 from rung.types import Event
 
-Start = Callable[[Cancel, Awaiter], Generator[Event, None, None]]
-"""Begins a run, given its cancel flag and something that waits for awaitables."""
 
-
-async def events(start: Start, cancel: Cancel) -> AsyncGenerator[Event]:
-    """The events of a run.
+async def events(plan: engine.Plan) -> AsyncGenerator[Event]:
+    """The events of a run, which goes on a thread of its own.
 
     Args:
-        start: begins the run; called on the run's own thread.
-        cancel: the caller's flag, which stops it. Abandoning the iteration or cancelling its task stops it too.
+        plan: what to do. Its flag stops the run; so does abandoning the iteration or cancelling its task.
 
     Raises:
         BaseException: whatever the run raises.
@@ -39,7 +36,7 @@ async def events(start: Start, cancel: Cancel) -> AsyncGenerator[Event]:
 
     # of this run alone, since the caller's flag may serve many
     own = Cancel()
-    forget = cancel.on_set(own.set)
+    forget = plan.cancel.on_set(own.set)
 
     def put(item: Event | BaseException | None) -> None:
         try:
@@ -49,7 +46,7 @@ async def events(start: Start, cancel: Cancel) -> AsyncGenerator[Event]:
 
     def work() -> None:
         try:
-            for event in start(own, lambda awaitable: _await(awaitable, loop, own)):
+            for event in engine.run(replace(plan, cancel=own, await_=lambda awaitable: _await(awaitable, loop, own))):
                 put(event)
             put(None)
         except BaseException as error:  # noqa: BLE001  the caller's task raises it

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import ExitStack, aclosing, closing
-from os import PathLike
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
 
 from rung import deferral, engine, guard
-from rung.contract import Awaiter, Contract, Validator, compile_output, refuse_to_await
+from rung.consent import Consent, always
+from rung.contract import Contract, Validator, compile_output
 from rung.errors import ConfigError
 from rung.ladder import bridge
-from rung.ladder.options import Settings, known
 from rung.ladder.typed import Decorator
-from rung.limits import Budget, Cancel, Deadline, Purse
-from rung.tier import Prices, Quotes, Rung, Tier, Warms
-from rung.types import Event, Finished, Hop, Message, Outcome, Redactor, Request, Sampling, Zone, messages
+from rung.limits import Budget, Cancel, Deadline
+from rung.money import PaidAfter, Purse
+from rung.settings import nearest
+from rung.tier import Rung, Tier
+from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Zone, messages
 
 T = TypeVar("T")
 Prompt = str | Sequence[Message]
 _CONTRACTS = 256
-"""Compiled contracts that a ladder keeps."""
+"""Compiled contracts that a ladder keeps: more than an app has outputs, and a few megabytes at most."""
 
 
-def always(hop: Hop) -> bool:
-    """Consent to every hop within the reach: what a reach given in code amounts to."""
-    return True
+class RequestOptions(TypedDict, total=False):
+    """What `run`, `stream`, their async twins and typed functions take by keyword.
 
+    Args:
+        validators: further checks, each taking `(value)` or `(value, context)`.
+        system: a system turn to put first.
+        task: name under which ledger and calibration keep this request.
+        context: your own object, handed to validators.
+        max_tokens: first cap on an answer, in tokens.
+        temperature: 0 is greedy.
+        seed: of the sampler's random numbers.
+        sampling: all of how tokens are chosen, instead of `temperature` and `seed`.
+        timeout: seconds for the whole request.
+        reach: tightens the ladder's reach for this request.
+        cancel: stops the request from any thread.
+        provisional: whether a stream also shows text that isn't validated yet.
+    """
 
-def never(hop: Hop) -> bool:
-    """Consent to no hop beyond this machine."""
-    return False
+    validators: Sequence[Validator]
+    system: str | None
+    task: str | None
+    context: Any
+    max_tokens: int | None
+    temperature: float
+    seed: int | None
+    sampling: Sampling | None
+    timeout: float | None
+    reach: Zone | None
+    cancel: Cancel | None
+    provisional: bool
 
 
 class Ladder:
@@ -62,11 +85,11 @@ class Ladder:
         reach: Zone = Zone.HOST,
         budget: Budget | None = None,
         rule: deferral.Rule = deferral.standard,
-        consent: engine.Consent | None = None,
+        consent: Consent | None = None,
         purse: Purse | None = None,
         observers: Sequence[engine.Observer] = (),
         redactor: Redactor | None = None,
-        paid_after: engine.PaidAfter = "local_answers",
+        paid_after: PaidAfter = "local_answers",
         unload_after: float | None = engine.UNLOAD_AFTER,
     ) -> None:
         for tier in tiers:
@@ -88,47 +111,32 @@ class Ladder:
         self.reach = Zone.parse(reach)
         self.budget = budget or Budget()
         self._rule = rule
-        self._consent: engine.Consent = consent or always
+        self._consent: Consent = consent or always
         self._purse = purse
         self._observers = tuple(observers)
         self._redactor = redactor
-        self._paid_after: engine.PaidAfter = paid_after
-        self._residency = engine.Residency((r.tier for r in self.rungs), unload_after)
+        self._paid_after: PaidAfter = paid_after
+        self._residency = engine.Residency(self.rungs, unload_after)
         self._demand_prices()
         self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
     def __repr__(self) -> str:
         return f"Ladder({', '.join(r.tier.name for r in self.rungs)}, reach={self.reach})"
 
-    @classmethod
-    def from_config(cls, path: str | PathLike[str] | None = None) -> Ladder:
-        """The ladder of a `rung.toml`.
-
-        Args:
-            path: the file; naming it is trusting it. `None` looks where `rung ask` looks.
-
-        Raises:
-            ConfigError: the file is missing or wrong, or not trusted.
-        """
-        # the one import upwards: a ladder can be made of a file, and a file must know every tier
-        from rung.config import load
-
-        return load(path).ladder()
-
     @overload
-    def run(self, prompt: Prompt, output: type[T], **settings: Unpack[Settings]) -> Outcome[T]: ...
+    def run(self, prompt: Prompt, output: type[T], **settings: Unpack[RequestOptions]) -> Outcome[T]: ...
     @overload
-    def run(self, prompt: Prompt, output: None = None, **settings: Unpack[Settings]) -> Outcome[str]: ...
+    def run(self, prompt: Prompt, output: None = None, **settings: Unpack[RequestOptions]) -> Outcome[str]: ...
     @overload
-    def run(self, prompt: Prompt, output: Any, **settings: Unpack[Settings]) -> Outcome[Any]: ...
-    def run(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> Outcome[Any]:
+    def run(self, prompt: Prompt, output: Any, **settings: Unpack[RequestOptions]) -> Outcome[Any]: ...
+    def run(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> Outcome[Any]:
         """Answer a prompt.
 
         Args:
             prompt: one user turn, or a conversation.
             output: what the answer must be: a pydantic model or another type, a JSON Schema as a dict, a compiled
                 regular expression, a list of choices, or what `contract` made of one; `None` is plain text.
-            settings: see `Settings`.
+            settings: see `RequestOptions`.
 
         Raises:
             ConfigError: a setting is out of range, or the prompt is empty.
@@ -141,20 +149,22 @@ class Ladder:
                     return event.outcome
         raise AssertionError("a run ends with Finished")
 
-    def stream(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> Generator[Event, None, None]:
+    def stream(
+        self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]
+    ) -> Generator[Event, None, None]:
         """Answer a prompt, telling what happens on the way. Takes and raises what `run` does.
 
         Closing the iterator cancels the request.
         """
-        return self._start(prompt, output, settings)(settings.get("cancel") or Cancel(), refuse_to_await)
+        return engine.run(self._plan(prompt, output, settings))
 
     @overload
-    async def arun(self, prompt: Prompt, output: type[T], **settings: Unpack[Settings]) -> Outcome[T]: ...
+    async def arun(self, prompt: Prompt, output: type[T], **settings: Unpack[RequestOptions]) -> Outcome[T]: ...
     @overload
-    async def arun(self, prompt: Prompt, output: None = None, **settings: Unpack[Settings]) -> Outcome[str]: ...
+    async def arun(self, prompt: Prompt, output: None = None, **settings: Unpack[RequestOptions]) -> Outcome[str]: ...
     @overload
-    async def arun(self, prompt: Prompt, output: Any, **settings: Unpack[Settings]) -> Outcome[Any]: ...
-    async def arun(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> Outcome[Any]:
+    async def arun(self, prompt: Prompt, output: Any, **settings: Unpack[RequestOptions]) -> Outcome[Any]: ...
+    async def arun(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> Outcome[Any]:
         """`run` for async code: cancelling the task cancels the request, and validators and consent may be async."""
         async with aclosing(self.astream(prompt, output, **settings)) as events:
             async for event in events:
@@ -162,17 +172,16 @@ class Ladder:
                     return event.outcome
         raise AssertionError("a run ends with Finished")
 
-    def astream(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> AsyncGenerator[Event]:
+    def astream(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> AsyncGenerator[Event]:
         """`stream` for async code: abandoning the iteration cancels the request."""
-        return bridge.events(self._start(prompt, output, settings), settings.get("cancel") or Cancel())
+        return bridge.events(self._plan(prompt, output, settings))
 
-    def preview(self, prompt: Prompt, output: Any = None, **settings: Unpack[Settings]) -> engine.Preview:
+    def preview(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> engine.Preview:
         """What `run` would send beyond this machine, without sending it. Takes and raises what `run` does.
 
         The local tiers are really asked, because what a tier beyond is told depends on what they answered.
         """
-        plan = self._plan(prompt, output, settings)
-        return engine.preview(plan(settings.get("cancel") or Cancel(), refuse_to_await))
+        return engine.preview(self._plan(prompt, output, settings))
 
     @property
     def typed(self) -> Decorator:
@@ -186,9 +195,8 @@ class Ladder:
 
     def warm(self) -> None:
         """Load what the first tier's first call would have to load."""
-        first = self.rungs[0].tier
-        if isinstance(first, Warms):
-            first.warm()
+        if self.rungs[0].warms is not None:
+            self.rungs[0].warms.warm()
 
     def close(self) -> None:
         """Close every tier, whatever one of them raises. A later call starts them again."""
@@ -230,6 +238,14 @@ class Ladder:
             return compile_output(output)
         return self._compiled(output)
 
+    @staticmethod
+    def refuse_unknown(options: RequestOptions) -> None:
+        """Raise `TypeError` for an option that there isn't, naming the nearest that there is."""
+        unknown = set(options) - RequestOptions.__optional_keys__
+        if unknown:
+            word = min(unknown)
+            raise TypeError(f"there is no setting {word!r}; {nearest(word, RequestOptions.__optional_keys__)}")
+
     def _demand_prices(self) -> None:
         """A tier whose cost nobody can bound would be refused at every request: better said at once.
 
@@ -238,25 +254,20 @@ class Ladder:
         """
         limited = self.budget.usd is not None or self._purse is not None
         for rung in self.rungs:
-            tier = rung.tier
-            if not Zone.HOST < tier.zone <= self.reach or not (limited or rung.usd is not None):
+            if not Zone.HOST < rung.tier.zone <= self.reach or not (limited or rung.usd is not None):
                 continue
-            if not isinstance(tier, Quotes):
+            if rung.quotes is None:
                 mend = "give it a quote: docs/tiers.md"
-            elif isinstance(tier, Prices) and not tier.priced:
+            elif rung.prices is not None and not rung.prices.priced:
                 mend = "set its price, { input = 0, output = 0 } where it is free"
             else:
                 continue
-            raise ConfigError(f"tier {tier.name!r} has no price, and money is limited", mend=mend)
+            raise ConfigError(f"tier {rung.tier.name!r} has no price, and money is limited", mend=mend)
 
-    def _start(self, prompt: Prompt, output: Any, settings: Settings) -> bridge.Start:
-        """Check everything that was given, and return what begins the run."""
-        plan = self._plan(prompt, output, settings)
-        return lambda cancel, await_: engine.run(plan(cancel, await_))
-
-    def _plan(self, prompt: Prompt, output: Any, settings: Settings) -> Callable[[Cancel, Awaiter], engine.Plan]:
-        known(settings)
-        own, reach, timeout = settings.get("sampling"), settings.get("reach"), settings.get("timeout")
+    def _plan(self, prompt: Prompt, output: Any, settings: RequestOptions) -> engine.Plan:
+        """Check everything that was given. The deadline begins here, so that compiling the contract counts."""
+        self.refuse_unknown(settings)
+        reach, timeout = settings.get("reach"), settings.get("timeout")
         if timeout is not None and not 0 <= timeout < float("inf"):
             raise ConfigError(f"timeout = {timeout!r} is no time", mend="give a finite number of seconds, 0 or more")
         request = Request(
@@ -264,33 +275,27 @@ class Ladder:
             task=settings.get("task"),
             context=settings.get("context"),
             max_tokens=settings.get("max_tokens"),
-            sampling=own or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
+            sampling=settings.get("sampling") or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
             reach=None if reach is None else Zone.parse(reach),
         )
-        contract = self.contract(output, settings.get("validators", ()))
         seconds = [s for s in (timeout, self.budget.seconds) if s is not None]
-
-        def plan(cancel: Cancel, await_: Awaiter) -> engine.Plan:
-            return engine.Plan(
-                request=request,
-                contract=contract,
-                rungs=self.rungs,
-                reach=_reach(self.reach, request.reach),
-                budget=self.budget,
-                deadline=Deadline.after(min(seconds, default=None)),
-                rule=self._rule,
-                consent=self._consent,
-                purse=self._purse,
-                observers=self._observers,
-                redactor=self._redactor,
-                paid_after=self._paid_after,
-                cancel=cancel,
-                await_=await_,
-                provisional=settings.get("provisional", False),
-                residency=self._residency,
-            )
-
-        return plan
+        return engine.Plan(
+            request=request,
+            deadline=Deadline.after(min(seconds, default=None)),
+            contract=self.contract(output, settings.get("validators", ())),
+            rungs=self.rungs,
+            reach=_reach(self.reach, request.reach),
+            budget=self.budget,
+            rule=self._rule,
+            consent=self._consent,
+            purse=self._purse,
+            observers=self._observers,
+            redactor=self._redactor,
+            paid_after=self._paid_after,
+            cancel=settings.get("cancel") or Cancel(),
+            provisional=settings.get("provisional", False),
+            residency=self._residency,
+        )
 
 
 def _reach(allowed: Zone, wanted: Zone | None) -> Zone:

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, get_type_hints, overload
 
 from rung.errors import ContractError
-from rung.ladder.options import Settings, known
 from rung.types import Message, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from rung.contract import Contract
-    from rung.ladder.ladder import Ladder
+    from rung.ladder.ladder import Ladder, RequestOptions
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -28,7 +27,7 @@ class _Bound:
     """What both kinds of typed function share: the prompt's function, the contract, and binding to an instance."""
 
     def __init__(
-        self, ladder: Ladder, function: Callable[..., Any], contract: Contract[Any], settings: Settings
+        self, ladder: Ladder, function: Callable[..., Any], contract: Contract[Any], settings: RequestOptions
     ) -> None:
         functools.update_wrapper(cast("Callable[..., Any]", self), function)
         self._ladder = ladder
@@ -98,8 +97,8 @@ class AsyncTyped(_Bound, Generic[P, R]):
 class Wrap(Generic[T]):
     """`ladder.typed(Invoice)`: wraps a function whose answer is an `Invoice`."""
 
-    def __init__(self, ladder: Ladder, output: Any, settings: Settings) -> None:
-        known(settings)
+    def __init__(self, ladder: Ladder, output: Any, settings: RequestOptions) -> None:
+        ladder.refuse_unknown(settings)
         self._ladder = ladder
         # compiled here, so that a contract that can't be used fails where it is written
         self._contract = ladder.contract(output, settings.get("validators", ()))
@@ -123,7 +122,7 @@ class Decorator:
 
     # A class is callable too, and a coroutine is a result too: the overlaps are meant, the first match is right.
     @overload
-    def __call__(self, output: type[T], **settings: Unpack[Settings]) -> Wrap[T]: ...  # type: ignore[overload-overlap]
+    def __call__(self, output: type[T], **settings: Unpack[RequestOptions]) -> Wrap[T]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, output: Callable[P, Coroutine[Any, Any, R]], /
@@ -131,7 +130,7 @@ class Decorator:
     @overload
     def __call__(self, output: Callable[P, R], /) -> Typed[P, R]: ...
     @overload
-    def __call__(self, output: Any, **settings: Unpack[Settings]) -> Wrap[Any]: ...
+    def __call__(self, output: Any, **settings: Unpack[RequestOptions]) -> Wrap[Any]: ...
     def __call__(self, output: Any, **settings: Any) -> Any:
         """See `Ladder.typed`."""
         if inspect.isfunction(output):
@@ -161,6 +160,6 @@ class Decorator:
         return contract
 
 
-def _wrap(ladder: Ladder, function: Callable[..., Any], contract: Contract[Any], settings: Settings) -> Any:
+def _wrap(ladder: Ladder, function: Callable[..., Any], contract: Contract[Any], settings: RequestOptions) -> Any:
     kind: type[_Bound] = AsyncTyped if inspect.iscoroutinefunction(function) else Typed
     return kind(ladder, function, contract, settings)

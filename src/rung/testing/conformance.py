@@ -11,7 +11,7 @@ from typing import get_args
 
 from rung.errors import Cancelled, TierTimeout, TierUnavailable
 from rung.limits import Cancel, Deadline
-from rung.tier import Quotes, Tier
+from rung.tier import Quotes, Rung, Tier
 from rung.types import Call, Constraint, Delta, Finish, Message, Quote, Shape, Zone
 
 _GRACE = 2.0
@@ -36,8 +36,9 @@ def check_tier(make: Callable[[], Tier], *, prompt: str = "Count from one to twe
         assert isinstance(tier.zone, Zone), "a tier has a zone, which is a rung.Zone"
         _answers(tier, call)
         _keeps_shape(tier, call)
-        if isinstance(tier, Quotes):
-            _quotes(tier, call)
+        quotes = Rung(tier).quotes
+        if quotes is not None:
+            _quotes(quotes, call)
         _stops(tier, call)
         _survives_abandonment(tier, call)
         _serves_two(tier, call)

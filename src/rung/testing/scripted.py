@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rung.errors import Cancelled, TierTimeout, TierUnavailable
-from rung.limits import Price
-from rung.types import Call, Constraint, Delta, Finish, Quote, Token, Usage, Zone
+from rung.types import Call, Constraint, Delta, Finish, Price, Quote, Token, Usage, Zone
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from rung.types.call import (
     Call,
     Constraint,
     Delta,
-    Feedback,
     FeedbackPolicy,
     Finish,
     Issue,
@@ -34,6 +33,8 @@ from rung.types.messages import (
     Zone,
     messages,
 )
+from rung.types.price import Price
+from rung.types.reasons import IssueCode, Reason
 from rung.types.result import (
     Attempt,
     Candidate,
@@ -56,17 +57,19 @@ __all__ = [
     "Constraint",
     "Delta",
     "Event",
-    "Feedback",
     "FeedbackPolicy",
     "Finish",
     "Finished",
     "Hop",
     "Image",
     "Issue",
+    "IssueCode",
     "Message",
     "Outcome",
+    "Price",
     "Provisional",
     "Quote",
+    "Reason",
     "Redactor",
     "Request",
     "Role",

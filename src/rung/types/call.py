@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from rung.limits import Cancel, Deadline, Price
+from rung.limits import Cancel, Deadline
 from rung.types.messages import Message, Sampling
+from rung.types.price import Price
+from rung.types.reasons import IssueCode
 
 Finish = Literal["stop", "length", "refusal", "cancelled"]
 Constraint = Literal["enforced", "endpoint", "none"]
@@ -41,29 +43,15 @@ class Issue:
     Args:
         path: where, as in `lines[2].total`; empty for the whole answer.
         message: what, in a sentence that a model can act on. May quote the answer.
-        code: who says so: `schema`, `type`, `check:NAME`, `cut_off`, `empty`, `refusal`, `looping`, `echo`,
-            `control_tokens`.
+        code: who says so: an `IssueCode`, `check:NAME`, or what a validator gives.
     """
 
     path: str
     message: str = field(repr=False)
-    code: str
+    code: IssueCode | str
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """Why the answer before was rejected, as far as the policy of this hop lets it be told.
-
-    Args:
-        issues: what was wrong.
-        answer: the rejected text, cut to a limit; `None` where the policy keeps it back.
-    """
-
-    issues: tuple[Issue, ...]
-    answer: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,6 @@ class Call:
         candidates: number of answers wanted.
         deadline: when the tier must have raised `TierTimeout`, at most 200 ms later.
         cancel: when set, the tier must raise `Cancelled`, at most 200 ms later.
-        feedback: the same feedback that `messages` carries, in parts.
         rejected: text of the last rejected answer, which a tier may use to speculate. Never sent anywhere.
     """
 
@@ -89,7 +76,6 @@ class Call:
     candidates: int = 1
     deadline: Deadline = Deadline()
     cancel: Cancel = field(default_factory=Cancel, repr=False)
-    feedback: Feedback | None = None
     rejected: str | None = field(default=None, repr=False)
 
 

@@ -11,6 +11,7 @@ from rung.errors import Cancelled, RungError, Unresolved
 from rung.limits import Cancel, Deadline
 from rung.types.call import Constraint, Finish, Issue, Quote, Shape, Token, Usage
 from rung.types.messages import Request, Zone
+from rung.types.reasons import Reason
 
 T = TypeVar("T")
 
@@ -104,9 +105,7 @@ class Attempt:
         tier: its name.
         zone: how far the prompt would travel, or did.
         verdict: what was done next.
-        reason: why, in a word: `valid`, `schema`, `check`, `same_issues`, `cut_off`, `low_confidence`, `refusal`,
-            `empty`, `beyond_reach`, `consent_refused`, `over_budget`, `local_unavailable`, `cancelled`, or the name of
-            a `TierError`.
+        reason: why: a `Reason`, the code of the first issue, the name of the error, or what a rule of your own gave.
         detail: the same in a sentence, where there is more to say.
         candidate: the answer; `None` where there was none.
         validation: what was found wrong.
@@ -131,7 +130,7 @@ class Attempt:
     tier: str
     zone: Zone
     verdict: Verdict | None = None
-    reason: str = ""
+    reason: Reason | str = ""
     detail: str = field(default="", repr=False)
     candidate: Candidate | None = None
     validation: Validation | None = None
@@ -196,7 +195,7 @@ class Outcome(Generic[T]):
     checked_by: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
     best: Candidate | None = field(default=None, repr=False)
-    reason: str = ""
+    reason: Reason | str = ""
     usage: Usage = Usage()
     cost: Decimal | None = Decimal(0)
     seconds: float = 0.0
@@ -211,7 +210,7 @@ class Outcome(Generic[T]):
             Cancelled: the caller cancelled.
             Unresolved: there is none for another reason.
         """
-        if self.reason == "cancelled":
+        if self.reason == Reason.CANCELLED:
             raise Cancelled("the caller cancelled")
         if not self.accepted:
             raise Unresolved(self)

@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 
 from rung.errors import TierUnavailable
-from rung.limits import Price
 from rung.settings import Settings, read
 from rung.testing import QuotingTier, Reply, ScriptedTier
-from rung.types import Usage, Zone
+from rung.types import Price, Usage, Zone
 
 
 class Table(Settings):

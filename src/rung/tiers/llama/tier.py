@@ -75,6 +75,7 @@ class LlamaTier:
     """
 
     zone: Zone = Zone.HOST
+    priced: bool = False
     destination: str = "this machine"
     stays_here: bool | None = True
     weights: str | None = None

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from rung.errors import ConfigError
-from rung.limits import Price
 from rung.settings import Settings, read
 from rung.tiers.openai.body import ConstraintSetting, TokenLimit
 from rung.tiers.openai.secret import Env
 from rung.tiers.openai.tier import OpenAITier
-from rung.types import Zone
+from rung.types import Price, Zone
 
 
 class _KeyTable(Settings):

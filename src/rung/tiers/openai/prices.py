@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from rung.errors import ConfigError
-from rung.limits import Price
+from rung.types import Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice

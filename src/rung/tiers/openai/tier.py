@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rung.errors import Billed, Cancelled, ConfigError, Offline, TierTimeout, TierUnavailable, Unsupported
 from rung.guard import offline
-from rung.limits import Price
 from rung.tier import Outgoing
 from rung.tiers.openai.body import ConstraintSetting, Dialect, TokenLimit, compose
 from rung.tiers.openai.breaker import breaker_of
@@ -22,7 +21,7 @@ from rung.tiers.openai.exchange import Exchange
 from rung.tiers.openai.prices import Listed, tariff
 from rung.tiers.openai.secret import Env, Secret
 from rung.tiers.openai.session import Job, Line, Session
-from rung.types import Call, Delta, Image, Quote, Zone
+from rung.types import Call, Delta, Image, Price, Quote, Zone
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -1,0 +1,46 @@
+"""Composing the call of one attempt: instruction, feedback, masking and cap. Once, before the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rung import feedback
+from rung.engine.masking import mask
+from rung.engine.plan import Plan
+from rung.engine.record import Record
+from rung.limits import Deadline
+from rung.tier import Rung
+from rung.types import Call, Zone
+
+
+def compose(
+    plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Deadline
+) -> tuple[Call, Callable[[str], str] | None]:
+    """The call, and what puts the real values back into an answer where private ones were masked.
+
+    Args:
+        plan: the run.
+        rung: the tier and its settings.
+        record: what was tried so far; the last rejected answer is fed back.
+        cap: larger cap of a retry, in tokens; `None` takes the usual one.
+        deadline: of the run, as consent has moved it so far.
+    """
+    local = rung.tier.zone == Zone.HOST
+    messages, shape = plan.contract.instruct(plan.request.messages), plan.contract.shape
+    rejected = record.rejected
+    if rejected is not None:
+        messages = feedback.tell(messages, rejected.issues, rejected.text or "", rung.feedback)
+    redactor = None if local else rung.redactor or plan.redactor
+    restore = None
+    if redactor is not None:
+        messages, shape, restore = mask(messages, shape, redactor)
+    call = Call(
+        messages=messages,
+        shape=shape,
+        sampling=plan.request.sampling,
+        max_tokens=cap or plan.request.max_tokens or rung.max_tokens,
+        deadline=deadline,
+        cancel=plan.cancel,
+        rejected=rejected.text if rejected is not None and local else None,
+    )
+    return call, restore

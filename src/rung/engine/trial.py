@@ -1,0 +1,213 @@
+"""One attempt under way: what was admitted, what came, what was decided. Its `Attempt` is built once, at the end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from rung import money
+from rung.contract import Contract
+from rung.deferral import Decision, Situation
+from rung.engine import gate
+from rung.engine.gate import Offer
+from rung.engine.record import Record, used
+from rung.errors import RungError
+from rung.limits import Budget
+from rung.tier import Rung
+from rung.types import Attempt, Candidate, Constraint, Delta, Finish, Token, Usage, Validation, Zone
+
+_LOOK_EVERY = 256
+"""Characters of new text between two looks at whether an answer goes round in circles."""
+
+
+class Collected:
+    """The first candidate of a stream, as far as it came."""
+
+    def __init__(self) -> None:
+        self.notes: tuple[str, ...] = ()
+        self.usage = Usage()
+        self.ttft: float | None = None
+        self.load_seconds = 0.0
+        self._began = time.monotonic()
+        self._texts: list[str] = []
+        self._unseen = 0
+        self._reasoning: list[str] = []
+        self._tokens: list[Token] = []
+        self._finish: Finish | None = None
+        self._constraint: Constraint = "none"
+        self._model: str | None = None
+
+    def add(self, delta: Delta) -> None:
+        """Take the next piece in."""
+        self.notes += delta.notes
+        self.usage = delta.usage or self.usage
+        self.load_seconds += delta.load_seconds
+        self._constraint = delta.constraint or self._constraint
+        self._model = delta.model or self._model
+        if delta.index:
+            return
+        self._finish = delta.finish or self._finish
+        self._tokens += delta.tokens
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
+        if delta.text:
+            self._texts.append(delta.text)
+            self._unseen += len(delta.text)
+            if self.ttft is None:
+                self.ttft = time.monotonic() - self._began - self.load_seconds
+
+    def is_stuck(self, contract: Contract[Any]) -> bool:
+        """Whether the answer only repeats itself by now, so that nothing would come of its end; looks now and then."""
+        if self._unseen < _LOOK_EVERY:
+            return False
+        self._unseen = 0
+        return contract.loops("".join(self._texts))
+
+    def candidate(self, contract: Contract[Any], restore: Callable[[str], str] | None) -> Candidate:
+        """The candidate.
+
+        Args:
+            contract: knows which tokens carry which value.
+            restore: puts the real values back into an answer to a redacted prompt.
+        """
+        text = "".join(self._texts)
+        reasoning = "".join(self._reasoning)
+        score, fields = contract.score(text, self._tokens) if self._tokens else (None, {})
+        return Candidate(
+            text=restore(text) if restore else text,
+            finish=self._finish,
+            tokens=tuple(self._tokens),
+            reasoning=restore(reasoning) if restore else reasoning,
+            constraint=self._constraint,
+            usage=self.usage,
+            model=self._model,
+            score=score,
+            fields=fields,
+        )
+
+
+class Trial:
+    """An attempt on one tier, from before the gate to its verdict.
+
+    Args:
+        number: from 1, over the whole request.
+        rung: the tier and its settings.
+
+    `offer` is what was put to the gate, `collected` what came once the tier was called, and `error` what ended the
+    attempt early.
+    """
+
+    def __init__(self, number: int, rung: Rung) -> None:
+        self.number = number
+        self.rung = rung
+        self.offer: Offer | None = None
+        self.collected: Collected | None = None
+        self.error: RungError | None = None
+        self.candidate: Candidate | None = None
+        self.validation: Validation | None = None
+        self.detail = ""
+        self._cost: Decimal | None = Decimal(0)
+        self._began = time.monotonic()
+        self._seconds = 0.0
+
+    @property
+    def confidence(self) -> float | None:
+        """In [0, 1], uncalibrated; `None` where the tier gives no log-probabilities."""
+        score = self.candidate.score if self.candidate else None
+        return None if score is None else math.exp(score.minimum)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the call, as far as they are known."""
+        return self.collected.usage if self.collected else Usage()
+
+    def settle(self) -> None:
+        """Work out what the call cost, and close its reservation."""
+        if self.offer is None:
+            return
+        self._cost = money.cost(self.offer.quote, self.rung.tier.zone, self.usage, self.error)
+        money.settle(self.offer.reservation, self._cost, failed=self.error is not None)
+
+    def stop_clock(self) -> None:
+        """The attempt is over, but for its verdict. Waiting for consent is left out of its seconds."""
+        self._seconds = time.monotonic() - self._began - (self.offer.waited if self.offer else 0.0)
+
+    def vouch(self) -> None:
+        """The answer is accepted: where a confidence was asked for, it vouches for the answer too."""
+        if self.rung.min_confidence is not None and self.validation is not None:
+            self.validation = replace(self.validation, checked_by=(*self.validation.checked_by, "confidence"))
+
+    def situation(self, record: Record, budget: Budget) -> Situation:
+        """What a rule may look at."""
+        return Situation(
+            tier=self.rung.tier.name,
+            candidate=self.candidate,
+            issues=self.validation.issues if self.validation else (),
+            error=self.error,
+            confidence=self.confidence,
+            earlier=tuple(record.attempts),
+            repairs=self.rung.repairs,
+            min_confidence=self.rung.min_confidence,
+            larger_cap=self._larger_cap(record, budget),
+        )
+
+    def attempt(self, decision: Decision) -> Attempt:
+        """The attempt, whole.
+
+        Args:
+            decision: what is done next, and why.
+        """
+        offer, came, travels = self.offer, self.collected, self.rung.travels
+        sent = came is not None
+        return Attempt(
+            number=self.number,
+            tier=self.rung.tier.name,
+            zone=self.rung.tier.zone,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            detail=str(self.error) if self.error else self.detail,
+            candidate=self.candidate,
+            validation=self.validation,
+            error=self.error,
+            quote=offer.quote if offer else None,
+            seconds=self._seconds,
+            ttft=came.ttft if came else None,
+            load_seconds=came.load_seconds if came else 0.0,
+            usage=self.usage,
+            cost=self._cost,
+            confidence=self.confidence,
+            consent=offer.consent if offer and sent else None,
+            sent=sent,
+            stays_here=travels.stays_here if travels else self.rung.tier.zone == Zone.HOST,
+            destination=travels.destination if travels else None,
+            prompt_bytes=sum(m.size for m in offer.call.messages) if offer and sent else None,
+            weights=self.rung.pinned.weights if self.rung.pinned and sent else None,
+            notes=(*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost)) if offer and came else (),
+        )
+
+    def _larger_cap(self, record: Record, budget: Budget) -> int | None:
+        """A larger cap for a retry, in tokens: four times the last, as far as context and token budget allow; `None` if
+        not. Whether the money does is seen when the retry is quoted.
+        """
+        if self.offer is None or self.collected is None:
+            return None
+        quote = self.offer.quote
+        if quote is None and self.candidate is not None and self.candidate.finish == "length":
+            # only now does a quote of this tier decide something: how much room the context has
+            with suppress(RungError):
+                quote = gate.quote(self.rung, self.offer.call)
+        cap = self.offer.call.max_tokens or (quote.max_tokens if quote else None)
+        if cap is None:
+            return None
+        limits = [cap * 4]
+        if quote is not None and quote.context is not None and quote.input_tokens is not None:
+            limits.append(quote.context - quote.input_tokens)
+        left = record.tokens_left(budget)
+        if left is not None:
+            limits.append(left - used(quote, self.usage) - self.offer.input_tokens)
+        return min(limits) if min(limits) > cap else None

@@ -1,0 +1,38 @@
+"""Why things happened, in a word: reasons of verdicts, and codes of issues."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an attempt had its verdict, or a request its end. A rule of your own may give any other string."""
+
+    VALID = "valid"
+    CHECK = "check"
+    SAME_ISSUES = "same_issues"
+    LOW_CONFIDENCE = "low_confidence"
+    CUT_OFF = "cut_off"
+    REFUSAL = "refusal"
+    EMPTY = "empty"
+    LOOPING = "looping"
+    BEYOND_REACH = "beyond_reach"
+    CONSENT_REFUSED = "consent_refused"
+    OVER_BUDGET = "over_budget"
+    LOCAL_UNAVAILABLE = "local_unavailable"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+    NO_TIER = "no_tier"
+
+
+class IssueCode(StrEnum):
+    """Who says that an answer is wrong. A validator's issues have the code `check:NAME`, or one that it gives."""
+
+    SCHEMA = "schema"
+    TYPE = "type"
+    CUT_OFF = "cut_off"
+    EMPTY = "empty"
+    REFUSAL = "refusal"
+    LOOPING = "looping"
+    ECHO = "echo"
+    CONTROL_TOKENS = "control_tokens"
