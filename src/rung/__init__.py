@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import os
-
     from rung import checks, deferral, errors
     from rung.consent import Consent, always, never
     from rung.errors import (
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
         TierError,
         TierTimeout,
         TierUnavailable,
-        Unresolved,
         Unsupported,
     )
     from rung.ladder import Ladder
@@ -67,6 +65,7 @@ if TYPE_CHECKING:
         Text,
         Token,
         ToolCall,
+        Unresolved,
         Usage,
         Validation,
         Verdict,

@@ -19,7 +19,7 @@
     │   └── RateLimited
     ├── Offline  (ConnectionError)       the reach forbids this connection
     ├── Cancelled                        the caller asked to stop
-    └── Unresolved                       no tier gave an answer that passed validation
+    └── Unresolved                       no tier gave an answer that passed validation (in `rung.types`: it holds one)
 
 Errors that are also builtins are caught by ordinary handlers. No message holds a prompt, an answer or a key.
 """
@@ -30,8 +30,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from decimal import Decimal
-
-    from rung.types import Outcome
 
 Billed = Literal["no", "maybe", "yes"]
 
@@ -186,15 +184,3 @@ class Offline(RungError, ConnectionError):
 
 class Cancelled(RungError):
     """The caller cancelled; nothing was escalated."""
-
-
-class Unresolved(RungError):
-    """No tier gave an answer that passed validation.
-
-    Args:
-        outcome: everything that was tried, with the best rejected candidate.
-    """
-
-    def __init__(self, outcome: Outcome[Any]) -> None:
-        super().__init__(outcome.explain(), mend=outcome.mend)
-        self.outcome = outcome

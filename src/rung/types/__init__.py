@@ -42,6 +42,7 @@ from rung.types.result import (
     Hop,
     Outcome,
     Score,
+    Unresolved,
     Validation,
     Verdict,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Text",
     "Token",
     "ToolCall",
+    "Unresolved",
     "Usage",
     "Validation",
     "Verdict",

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from rung.errors import Cancelled, RungError, Unresolved
+from rung.errors import Cancelled, RungError
 from rung.limits import Cancel, Deadline
 from rung.types.call import Constraint, Finish, Issue, Quote, Shape, Token, Usage
 from rung.types.messages import Request, Zone
@@ -220,6 +220,18 @@ class Outcome(Generic[T]):
         """Why there is no answer, in one line, without a word of the prompt or of any answer."""
         tried = ", ".join(f"{a.tier}: {a.reason}" for a in self.attempts)
         return f"no answer was accepted ({self.reason or 'no tier'}){': ' if tried else ''}{tried}"
+
+
+class Unresolved(RungError):
+    """No tier gave an answer that passed validation.
+
+    Args:
+        outcome: everything that was tried, with the best rejected candidate.
+    """
+
+    def __init__(self, outcome: Outcome[Any]) -> None:
+        super().__init__(outcome.explain(), mend=outcome.mend)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
