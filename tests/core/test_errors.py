@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from rung import Ladder, errors
+from rung import Ladder, Unresolved, errors
 from rung.testing import ScriptedTier
 
 ERRORS = [
@@ -30,6 +30,6 @@ def test_an_error_comes_out_of_a_pickle_as_it_went_in(error):
 
 def test_what_could_not_be_resolved_comes_out_of_a_pickle_with_its_outcome():
     outcome = Ladder(ScriptedTier("small", "no", "no")).run("?", int)
-    copy = pickle.loads(pickle.dumps(rung.Unresolved(outcome)))
+    copy = pickle.loads(pickle.dumps(Unresolved(outcome)))
     assert copy.outcome == outcome
-    assert str(copy) == str(rung.Unresolved(outcome))
+    assert str(copy) == str(Unresolved(outcome))

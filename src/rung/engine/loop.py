@@ -28,7 +28,6 @@ from rung.limits import Cancel
 from rung.tier import Rung
 from rung.types import (
     Accepted,
-    Attempt,
     AttemptEnded,
     AttemptStarted,
     CheckContext,
@@ -91,13 +90,16 @@ class _Run:
         self._plan = plan
         self._record = Record()
         self._deadline = plan.deadline
-        self._accepted: Attempt | None = None
         self._reason: Reason | None = None
 
     def events(self) -> Iterator[Event]:
         began = time.monotonic()
         yield from self._climb()
-        outcome = self._outcome(time.monotonic() - began)
+        attempts = tuple(self._record.attempts)
+        reason = self._reason or (attempts[-1].reason if attempts else Reason.NO_TIER)
+        outcome: Outcome[object] = Outcome(attempts, reason, time.monotonic() - began)
+        if self._plan.cancel.is_set() and not outcome.accepted:
+            outcome = replace(outcome, reason=Reason.CANCELLED)
         if outcome.accepted and outcome.tier is not None and outcome.text is not None:
             yield Accepted(outcome.tier, outcome.value, outcome.text)
         yield Finished(self._plan.request, outcome)
@@ -144,9 +146,7 @@ class _Run:
             decision = self._decide(trial)
         attempt = trial.attempt(decision)
         self._record.attempts.append(attempt)
-        if decision.verdict is Verdict.ACCEPT:
-            self._accepted = attempt
-        elif plan.provisional and attempt.sent:
+        if plan.provisional and attempt.sent and decision.verdict is not Verdict.ACCEPT:
             yield Withdrawn(attempt.number, attempt.tier, decision.reason, attempt.issues)
         yield AttemptEnded(attempt)
         return decision
@@ -228,25 +228,3 @@ class _Run:
             return decision
         climbs = decision.verdict in (Verdict.ESCALATE, Verdict.FALLBACK, Verdict.SKIP)
         return replace(decision, verdict=Verdict.STOP) if climbs and trial.rung is self._plan.rungs[-1] else decision
-
-    def _outcome(self, seconds: float) -> Outcome[object]:
-        record, accepted = self._record, self._accepted
-        reason = self._reason or (record.attempts[-1].reason if record.attempts else Reason.NO_TIER)
-        if self._plan.cancel.is_set() and not accepted:
-            reason = Reason.CANCELLED
-        mends = [a.error.mend for a in record.attempts if a.error is not None and a.error.mend]
-        return Outcome(
-            value=accepted.validation.value if accepted and accepted.validation else None,
-            accepted=accepted is not None,
-            tier=accepted.tier if accepted else None,
-            text=accepted.text if accepted else None,
-            checked_by=accepted.validation.checked_by if accepted and accepted.validation else (),
-            attempts=tuple(record.attempts),
-            best=None if accepted else record.best,
-            reason=reason,
-            usage=record.usage,
-            cost=record.cost,
-            seconds=seconds,
-            left_machine=record.left_machine,
-            mend="" if accepted or not mends else mends[0],
-        )

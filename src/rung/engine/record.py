@@ -1,11 +1,11 @@
-"""What was tried so far, and what it used."""
+"""What was tried so far, and what is left of the budgets."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 from rung.limits import Budget
-from rung.types import Attempt, Candidate, IssueCode, Quote, Usage, Zone
+from rung.types import Attempt, Quote, Usage
 
 
 class Record:
@@ -17,34 +17,7 @@ class Record:
     @property
     def rejected(self) -> Attempt | None:
         """The last attempt whose answer was whole and still didn't do: what the next attempt can learn from."""
-        return next((a for a in reversed(self.attempts) if a.candidate is not None and not _partial(a)), None)
-
-    @property
-    def best(self) -> Candidate | None:
-        """The best rejected candidate: a valid one first, then a whole one, then the fewest issues, then the latest."""
-        answered = [a for a in self.attempts if a.candidate is not None]
-        if not answered:
-            return None
-        return min(reversed(answered), key=lambda a: (_partial(a), len(a.issues))).candidate
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of all attempts that reached a tier; unknown is `None`."""
-        return sum((a.usage for a in self.attempts if a.sent), Usage(0, 0))
-
-    @property
-    def cost(self) -> Decimal | None:
-        """US dollars of all attempts; unknown is `None`."""
-        costs = [a.cost for a in self.attempts if a.sent]
-        return None if any(c is None for c in costs) else sum((c for c in costs if c is not None), Decimal(0))
-
-    @property
-    def left_machine(self) -> bool | None:
-        """Whether the prompt left it; `None` where a loopback endpoint got it and nobody vouches for that."""
-        sent = [a for a in self.attempts if a.sent]
-        if any(a.zone > Zone.HOST for a in sent):
-            return True
-        return None if any(a.stays_here is None for a in sent) else False
+        return next((a for a in reversed(self.attempts) if a.answered and not a.partial), None)
 
     def spent(self, tier: str | None = None) -> Decimal:
         """US dollars used, by one tier or by all; an unknown cost counts as its bound."""
@@ -71,11 +44,3 @@ def used(quote: Quote | None, usage: Usage) -> int:
     read = usage.input_tokens if usage.input_tokens is not None else quote.input_tokens if quote else None
     written = usage.output_tokens if usage.output_tokens is not None else quote.max_tokens if quote else None
     return (read or 0) + (written or 0)
-
-
-_PARTIAL = (IssueCode.CUT_OFF, IssueCode.EMPTY, IssueCode.LOOPING, IssueCode.REFUSAL)
-"""Codes of what isn't a whole answer, from which a repair could learn nothing."""
-
-
-def _partial(attempt: Attempt) -> bool:
-    return any(issue.code in _PARTIAL for issue in attempt.issues)

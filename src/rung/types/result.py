@@ -11,7 +11,7 @@ from rung.errors import Cancelled, RungError
 from rung.limits import Cancel, Deadline
 from rung.types.call import Constraint, Finish, Issue, Quote, Shape, Token, Usage
 from rung.types.messages import Request, Zone
-from rung.types.reasons import Reason
+from rung.types.reasons import IssueCode, Reason
 
 T = TypeVar("T")
 
@@ -165,43 +165,99 @@ class Attempt:
         """Whether the tier gave an answer at all, right or wrong."""
         return self.candidate is not None
 
+    @property
+    def partial(self) -> bool:
+        """Whether its answer was cut off, empty, refused, or going round in circles."""
+        return any(issue.code in _PARTIAL for issue in self.issues)
+
+
+_PARTIAL = (IssueCode.CUT_OFF, IssueCode.EMPTY, IssueCode.LOOPING, IssueCode.REFUSAL)
+"""Codes of what isn't a whole answer, from which a repair could learn nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """Everything that came of a request.
+    """Everything that came of a request: its attempts, and what follows from them.
 
     Args:
-        value: the accepted answer; `None` where there is none.
-        accepted: whether there is one.
-        tier: which tier gave it.
-        text: the accepted answer as the model wrote it.
-        checked_by: what vouches for it: `schema`, `type`, `check:NAME`, `confidence`. A schema that the tier enforced
-            vouches for the shape, not for the truth.
         attempts: everything that was tried, first to last.
-        best: the best rejected candidate, where nothing was accepted.
         reason: why it ended.
-        usage: tokens of all attempts; unknown is `None`.
-        cost: US dollars of all attempts; unknown is `None`.
         seconds: wall time of the whole request.
-        left_machine: whether the prompt left it; `None` where it was handed to a loopback endpoint of unknown habits.
         notes: sentences about what went wrong beside the answer, for example an observer that failed.
-        mend: the command or setting that would mend what stood in the way, where one is known.
     """
 
-    value: T | None = field(default=None, repr=False)
-    accepted: bool = False
-    tier: str | None = None
-    text: str | None = field(default=None, repr=False)
-    checked_by: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
-    best: Candidate | None = field(default=None, repr=False)
     reason: Reason | str = ""
-    usage: Usage = Usage()
-    cost: Decimal | None = Decimal(0)
     seconds: float = 0.0
-    left_machine: bool | None = False
     notes: tuple[str, ...] = field(default=(), repr=False)
-    mend: str = field(default="", repr=False)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether an answer was accepted."""
+        return self._last is not None
+
+    @property
+    def value(self) -> T | None:
+        """The accepted answer; `None` where there is none."""
+        return None if self._last is None or self._last.validation is None else self._last.validation.value
+
+    @property
+    def text(self) -> str | None:
+        """The accepted answer as the model wrote it."""
+        return None if self._last is None else self._last.text
+
+    @property
+    def tier(self) -> str | None:
+        """Which tier gave it."""
+        return None if self._last is None else self._last.tier
+
+    @property
+    def checked_by(self) -> tuple[str, ...]:
+        """What vouches for it: `schema`, `type`, `check:NAME`, `confidence`. A schema that the tier enforced vouches
+        for the shape, not for the truth.
+        """
+        return () if self._last is None or self._last.validation is None else self._last.validation.checked_by
+
+    @property
+    def best(self) -> Candidate | None:
+        """Where nothing was accepted, the best rejected candidate: a valid one first, then a whole one, then the one
+        with the fewest issues, then the latest.
+        """
+        answered = [a for a in self.attempts if a.answered]
+        if not answered or self.accepted:
+            return None
+        return min(reversed(answered), key=lambda a: (a.partial, len(a.issues))).candidate
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all attempts that reached a tier; unknown is `None`."""
+        return sum((a.usage for a in self.attempts if a.sent), Usage(0, 0))
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars of all attempts; unknown is `None`."""
+        costs = [a.cost for a in self.attempts if a.sent]
+        return None if None in costs else sum((c for c in costs if c is not None), Decimal(0))
+
+    @property
+    def left_machine(self) -> bool | None:
+        """Whether the prompt left it; `None` where a loopback endpoint got it and nobody vouches for that."""
+        sent = [a for a in self.attempts if a.sent]
+        if any(a.zone > Zone.HOST for a in sent):
+            return True
+        return None if any(a.stays_here is None for a in sent) else False
+
+    @property
+    def mend(self) -> str:
+        """The command or setting that would mend what stood in the way, where one is known."""
+        mends = [a.error.mend for a in self.attempts if a.error is not None and a.error.mend]
+        return "" if self.accepted or not mends else mends[0]
+
+    @property
+    def _last(self) -> Attempt | None:
+        """The attempt whose answer was accepted; after it there is none."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last is not None and last.verdict is Verdict.ACCEPT else None
 
     def unwrap(self) -> T:
         """The accepted answer.
