@@ -14,7 +14,8 @@ import rung
 
 HERE = Path(__file__).parent
 SOURCE = Path(rung.__file__).parents[1]
-OUTSIDE = HERE / "outside"
+OUTSIDE = (HERE / "outside", HERE.parent / "cli" / "outside")
+"""Packages of somebody else's. The second offers rung's own kinds of tier, for a checkout that nobody installed."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Machine:
             "HOME": str(self.home),
             "USERPROFILE": str(self.home),
             "LANG": "C.UTF-8",
-            "PYTHONPATH": os.pathsep.join(map(str, (SOURCE, OUTSIDE))),
+            "PYTHONPATH": os.pathsep.join(map(str, (SOURCE, *OUTSIDE))),
             "RUNG_LEDGER": str(self.home / "ledger.sqlite3"),
             "RUNG_MODELS_DIR": str(self.home / "models"),
         }

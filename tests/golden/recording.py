@@ -32,27 +32,33 @@ def records() -> bool:
     return os.environ.get(VARIABLE) == "1"
 
 
-def compare(name: str, text: str) -> None:
-    """Compare a text with the recorded one, or record it.
+def compare(found: Mapping[str, str]) -> None:
+    """Compare texts with the recorded ones, or record them. All that differ are told.
 
     Args:
-        name: of the file, below the recorded ones.
-        text: that stands for what happened now.
+        found: what happened now, by the name of the file below the recorded ones.
     """
-    path = RECORDED / name
     if records():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        for name, text in found.items():
+            path = RECORDED / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
         return
+    differences = [told for name in sorted(found) if (told := _difference(name, found[name]))]
+    if differences:
+        pytest.fail("\n\n".join([*differences, f"If that is meant, record it anew: {ANEW}"]), pytrace=False)
+
+
+def _difference(name: str, text: str) -> str:
+    """What differs; empty where nothing does."""
+    path = RECORDED / name
     if not path.is_file():
-        pytest.fail(f"{name} was never recorded; run {ANEW}", pytrace=False)
+        return f"{name} was never recorded"
     before = path.read_text(encoding="utf-8")
-    if before != text:
-        lines = difflib.unified_diff(
-            before.splitlines(), text.splitlines(), f"recorded/{name}", f"now/{name}", lineterm=""
-        )
-        told = "\n".join(lines) or "only line ends differ"
-        pytest.fail(f"{told}\n\nIf that is meant, record it anew: {ANEW}", pytrace=False)
+    if before == text:
+        return ""
+    lines = difflib.unified_diff(before.splitlines(), text.splitlines(), f"recorded/{name}", f"now/{name}", lineterm="")
+    return "\n".join(lines) or f"{name}: only the ends of lines differ"
 
 
 def stale(names: set[str]) -> set[str]:
