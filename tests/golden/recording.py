@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from rung import Outcome, Usage
+
 RECORDED = Path(__file__).with_name("recorded")
 VARIABLE = "RUNG_RECORD"
 ANEW = f"{VARIABLE}=1 python -m pytest tests/golden"
@@ -176,7 +178,31 @@ def plain(value: Any) -> Any:
     return f"<{type(value).__name__}>"
 
 
+_OUTCOME = {
+    "value": None,
+    "accepted": False,
+    "tier": None,
+    "text": None,
+    "checked_by": (),
+    "attempts": (),
+    "best": None,
+    "reason": "",
+    "usage": Usage(),
+    "cost": Decimal(0),
+    "seconds": 0.0,
+    "left_machine": False,
+    "notes": (),
+    "mend": "",
+}
+"""What an outcome tells, and what it tells where nothing happened; most of it follows from the attempts."""
+
+
 def _fields(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Outcome):
+        for name, usual in _OUTCOME.items():
+            if getattr(value, name) != usual:
+                yield name, plain(getattr(value, name))
+        return
     for field in dataclasses.fields(value):
         found = getattr(value, field.name)
         default = field.default

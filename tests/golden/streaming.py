@@ -195,7 +195,7 @@ def rule_of_ones_own() -> Events:
     """A rule that stops with a word of its own, and leaves the rest to the standard one."""
 
     def give_up(situation: Any) -> Any:
-        if situation.attempt.text == "bad":
+        if situation.candidate.text == "bad":
             return rung.deferral.Decision(rung.Verdict.STOP, "given_up")
         return None
 

@@ -55,6 +55,5 @@ def _noted(name, call):
         "temperature": call.sampling.temperature,
         "seed": call.sampling.seed,
         "rejected": call.rejected,
-        "feedback": None if call.feedback is None else [[i.code, i.path] for i in call.feedback.issues],
     }
     return {key: value for key, value in noted.items() if value is not None}
