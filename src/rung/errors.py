@@ -26,10 +26,11 @@ Errors that are also builtins are caught by ordinary handlers. No message holds 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from pathlib import Path
 
 Billed = Literal["no", "maybe", "yes"]
 
@@ -90,7 +91,25 @@ class BudgetExceeded(RungError):
 
 
 class StoreError(RungError):
-    """A model file can't be read, fetched or written."""
+    """A model file can't be read, fetched or written.
+
+    `fault` is what is wrong with one file, in a clause without its name; empty where the error is not about one file.
+    """
+
+    fault: str = ""
+
+    @classmethod
+    def of_file(cls, path: Path, fault: str, *, mend: str = "") -> Self:
+        """The error of one file.
+
+        Args:
+            path: the file.
+            fault: what is wrong with it, as a clause whose subject is the file.
+            mend: the command or setting that mends it.
+        """
+        error = cls(f"{path} {fault}", mend=mend)
+        error.fault = fault
+        return error
 
 
 class ModelNotFound(StoreError, FileNotFoundError):

@@ -18,6 +18,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+REFUSED = 77
+"""Exit status where the server gives the file to nobody without a key, or not with this one (401, 403)."""
 _HUB_TIMEOUT = 8.0
 _CHUNK = 1 << 18
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -39,7 +41,9 @@ def main() -> None:
     try:
         _fetch(Path(target), Path(about), _Hub(*where) if what == "hub" else _Url(*where))
     except Exception as error:  # noqa: BLE001 - whatever went wrong is told to the parent in one line
-        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201 - as said
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        sys.exit(REFUSED if status in (401, 403) else 1)
 
 
 def _end_with_pipe() -> None:

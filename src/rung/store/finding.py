@@ -106,7 +106,7 @@ class _Search:
         try:
             return self._take(it)
         except StoreError as error:
-            return Passed(it.path, error.message.removeprefix(f"{it.path} "))
+            return Passed(it.path, error.fault or error.message)
 
     def _take(self, it: Candidate) -> Found:
         """Hash a file unless it is known and nobody wrote to it, and see that it has a name."""
@@ -119,7 +119,7 @@ class _Search:
             if sha256 is None:
                 sha256 = self._hash(it, place)
         if fresh and it.sha256 not in (None, sha256):
-            raise StoreError(f"{it.path} is damaged: its sha256 is {sha256}, and its owner says {it.sha256}")
+            raise StoreError.of_file(it.path, f"is damaged: its sha256 is {sha256}, and its owner says {it.sha256}")
         name = name_for(it.name, sha256, self.store)
         with alone(self.store, name, sha256, cancel=self.cancel):
             self.store.put_place(sha256, place)
@@ -144,4 +144,4 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{path} can't be read: {error.strerror or error}") from None
+        raise StoreError.of_file(path, f"can't be read: {error.strerror or error}") from None

