@@ -397,12 +397,23 @@ def test_a_wheel_with_an_odd_name_is_refused_and_nothing_is_written(tmp_path, pa
         ({"evil-1.0.data/scripts/x": "1", "INFO/entry_points.txt": "[console_scripts]\nx=m:f\n"}, "twice"),
     ],
 )  # fmt: skip
-def test_a_wheel_that_takes_what_is_not_its_own_is_refused_by_checking(kit, tmp_path, files, word):
+def test_a_wheel_that_takes_what_is_not_its_own_is_refused_and_nothing_is_written(tmp_path, files, word):
     wheel = make_wheel(tmp_path, "evil", "1.0", files)
     with pytest.raises(Refused, match=word):
         unzip(wheel, tmp_path / "environment")
     assert not (tmp_path / "environment").exists()
-    wheel_kit(kit, wheel)
+
+
+@pytest.mark.parametrize(
+    ("files", "word"),
+    [
+        ({"INFO/entry_points.txt": "[console_scripts]\npython3.11=m:f\n"}, "taken"),
+        ({"../../evil": "x"}, "leads out"),
+        ({"a.py": "1", "A.py": "2"}, "one name"),
+    ],
+)
+def test_a_wheel_that_would_be_refused_later_is_refused_by_checking(kit, tmp_path, files, word):
+    wheel_kit(kit, make_wheel(tmp_path, "evil", "1.0", files))
     refused(kit, word)
 
 
@@ -584,7 +595,6 @@ CLIMBING = [
     "../../victim.txt",
     "../../../victim.txt",
     "python/../../../../victim.txt",
-    "/VICTIM",
     "a\0b",
 ]
 
@@ -594,14 +604,13 @@ def home(target: Path) -> Path:
 
 
 @pytest.mark.parametrize("record", [SHARED, FILES])
-@pytest.mark.parametrize("path", [*CLIMBING, "models/../../victim.txt", ".", "", "\ud800"])
-def test_an_edited_record_does_not_delete_elsewhere(installed, tmp_path, record, path):
+def test_an_edited_record_does_not_delete_elsewhere(installed, tmp_path, record):
     victim = tmp_path / "victim.txt"
     victim.write_text("mine")
-    path = path.replace("/VICTIM", str(victim))
+    paths = [*CLIMBING, str(victim), "models/../../victim.txt", ".", "", "\ud800"]
     mark = f"4 {hashlib.sha256(b'mine').hexdigest()}"
     values = json.loads((home(installed) / record).read_text())
-    for entry in [path] if record == SHARED else [[path, mark], path]:
+    for entry in [*paths, *([path, mark] for path in paths)]:
         (home(installed) / record).write_text(json.dumps([*values, entry]))
         before = tree(installed)
         with pytest.raises(Refused, match="was changed"):
@@ -610,14 +619,14 @@ def test_an_edited_record_does_not_delete_elsewhere(installed, tmp_path, record,
         assert tree(installed) == before
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{}", "[1]", "null", "[" * 100_000, '{"a": NaN}', '[["a"]]', '[["a", 1]]', "\ud800"]
-)
 @pytest.mark.parametrize("record", [SHARED, FILES])
-def test_an_edited_record_that_is_malformed_is_a_sentence(installed, record, content):
-    (home(installed) / record).write_bytes(content.encode("utf-8", "surrogatepass"))
-    ended = run_installer_at(installed, "--uninstall")
-    assert (ended.returncode, "Traceback" in ended.stderr, len(ended.stderr.splitlines())) == (1, False, 1)
+def test_an_edited_record_that_is_malformed_is_a_sentence(installed, record):
+    """And nothing was removed: the next one finds the same."""
+    for content in ("", "{}", "[1]", "null", "[" * 100_000, '{"a": NaN}', '[["a"]]', '[["a", 1]]', "\ud800"):
+        (home(installed) / record).write_bytes(content.encode("utf-8", "surrogatepass"))
+        ended = run_installer_at(installed, "--uninstall")
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+        assert record in ended.stderr
 
 
 def run_installer_at(target: Path, *arguments: str):
@@ -758,7 +767,7 @@ def test_no_library_of_a_kit_is_loaded(kit, tmp_path, monkeypatch):
     for name in ("libevil.so", "libgomp.so.1"):
         subprocess.run(["cc", "-shared", "-fPIC", "-o", str(kit / name), str(source)], check=True)
     alter(kit, lambda values: values["machine"].update(libraries=["libevil.so", "libgomp.so.1"]))
-    for folders in (f"{kit}", ":", ".", f"/nowhere:{kit}/.", ""):
+    for folders in (":", f"/nowhere:{kit}/."):
         environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": folders}
         ended = subprocess.run(
             [sys.executable, "install.py", "--check"],
@@ -795,10 +804,10 @@ def test_what_is_not_seen_as_itself_becomes_visible():
         assert visible(chr(code)).isascii()
 
 
-@pytest.mark.parametrize("key", ["tag", "system", "cpu_stated_by", "machine"])
-def test_no_text_of_a_kit_reaches_a_terminal_raw(kit, first_kits, capfdbinary, monkeypatch, key):
+def test_no_text_of_a_kit_reaches_a_terminal_raw(kit, first_kits, capfdbinary, monkeypatch):
     monkeypatch.setattr("rung.guard.install", lambda zone: None)
-    alter(kit, lambda values: values["machine"].update({key: STEERING}))
+    steering = dict.fromkeys(("tag", "system", "machine", "cpu_stated_by"), STEERING)
+    alter(kit, lambda values: values["machine"].update(steering))
     said = run_installer(kit, "--check").stderr
     for command in (["verify", kit], ["verify", kit, "--json"], ["diff", kit, first_kits[0]],
                     ["diff", kit, first_kits[0], "--json"]):  # fmt: skip

@@ -67,8 +67,10 @@ NEW = ".new"
 SHARED, FILES = "shared.json", "files.json"
 RECORDS = (MANIFEST, SHARED, FILES, "acceptance.json", "current", ".lock", "pyvenv.cfg", "install.py")
 """Names that the installer keeps for itself. A kit has none of them, wherever in the archive."""
-MOST_JSON = 16 << 20
-"""Bytes of a manifest or a record. A manifest of 200 packages has 300 KB; a record of 50,000 files has 8 MB."""
+MOST_JSON = 4 << 20
+"""Bytes of a manifest. One of 200 packages has 300 KB; what Python makes of JSON takes up to thirty times its size."""
+MOST_RECORD = 32 << 20
+"""Bytes of the list of a version's files. One of 50,000 files has 8 MB."""
 MOST_AT_ONCE = 16 << 20
 """Bytes that are read from a wheel in one piece, as its list of members. The largest known (PyTorch's) has 2 MB."""
 MOST_UNPACKED = 100
@@ -417,12 +419,15 @@ class Names:
         self._files: Dict[str, Tuple[str, Any]] = {}
         self._folders: Dict[str, str] = {}
 
-    def add(self, path: str, mark: Any = None) -> None:
+    def add(self, path: str, mark: Any = None) -> bool:
         """Take note of a file.
 
         Args:
             path: of the file.
             mark: what stands for its content; a path may come twice with one mark. `None` is like nothing.
+
+        Returns:
+            Whether it is new.
 
         Raises:
             Refused: a file or folder that was named before has this path, or one that a file system takes for it.
@@ -442,6 +447,7 @@ class Names:
                 raise Refused("{!r} is to be a file and a folder".format(self._files[same][0]))
             if self._folders.setdefault(same, above) != above:
                 raise Refused("{!r} and {!r} are one name on some systems".format(self._folders[same], above))
+        return there is mine
 
 
 def safe(path: str) -> str:
@@ -804,7 +810,14 @@ def lacking(machine: Machine, kit: Path) -> List[str]:
     command = [sys.executable, "-I", "-S", "-c", _LOADS, *machine.libraries]
     try:
         asked = subprocess.run(
-            command, stdout=subprocess.PIPE, env=environment, cwd=os.sep, timeout=PATIENCE, check=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd=os.sep,
+            timeout=PATIENCE,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ["the system doesn't tell whether it has {}".format(", ".join(machine.libraries))]
@@ -1150,7 +1163,7 @@ class Target:
             Refused: the record of that was changed.
         """
         path = self.home(version).path / FILES
-        values = parse_json(self.home(version).read(FILES, MOST_JSON) or b"", str(path))
+        values = parse_json(self.home(version).read(FILES, MOST_RECORD) or b"", str(path))
         found: Dict[str, str] = {}
         for value in values if isinstance(values, list) else [None]:
             if not isinstance(value, list) or len(value) != 2 or not all(isinstance(it, str) for it in value):
@@ -1298,15 +1311,17 @@ def _begin(target: Target, manifest: Manifest, folder: Path) -> None:
 
 def _write_shared(target: Target, manifest: Manifest, kits: List[Tuple[Path, Manifest]], lacking: List[File]) -> None:
     """Put weights, and the names of weights, beside the versions."""
-    missing = {file.path for file in lacking}
-    missing |= {file.path for file in manifest.files if file.kind == "name" and target.tree.kind(file.path) is None}
+    missing = {file.path: file.sha256 for file in lacking}
+    for file in manifest.files:
+        if file.kind == "name" and target.tree.kind(file.path) is None:
+            missing[file.path] = file.sha256
     before = {file.path for file in target.shared(manifest.version, manifest)}
     # written before the files themselves and kept after a kill, so that none is left that nobody would remove
-    write_whole(target.home(manifest.version), SHARED, json.dumps(sorted(missing | before)).encode())
+    write_whole(target.home(manifest.version), SHARED, json.dumps(sorted(before.union(missing))).encode())
     for folder, kit in kits:
         with archive(folder, kit) as members:
             for file, source in members:
-                if file.path in missing:
+                if missing.get(file.path) == file.sha256:
                     target.tree.write(file.path, source, file.sha256)
 
 
@@ -1338,11 +1353,11 @@ def _write_version(target: Target, manifest: Manifest, folder: Path) -> None:
 
 
 class Piece(NamedTuple):
-    """What a wheel puts into an environment."""
+    """What a wheel puts into an environment; `info` is `None` for a script that is made for an entry point."""
 
     path: str
     size: int
-    info: Optional[zipfile.ZipInfo]  # None for a script that is made for an entry point
+    info: Optional[zipfile.ZipInfo]
     content: bytes
     runs: bool
 
@@ -1398,6 +1413,8 @@ def contents(wheel: zipfile.ZipFile, name: str, size: int, names: Names) -> List
         "headers": ["include/site/{}/{}".format(version, name.rpartition("/")[2].split("-")[0])],
     }
     infos = [info for info in wheel.infolist() if not info.orig_filename.endswith("/")]
+    for info in wheel.infolist():
+        safe(info.orig_filename.rstrip("/"))
     if sum(info.file_size for info in infos) > max(MOST_UNPACKED * size, LEAST_UNPACKED):
         raise Refused("it unpacks to more than {} times its size".format(MOST_UNPACKED))
     own, found = Names(), []
@@ -1417,9 +1434,8 @@ def contents(wheel: zipfile.ZipFile, name: str, size: int, names: Names) -> List
         found.append(Piece("/".join([*place, *pieces]), info.file_size, info, b"", runs))
     for piece in found:
         _see_that_it_is_not_taken(piece.path, _package(name) == "rung")
-        # two wheels may have the same empty __init__.py
-        names.add(safe(piece.path), None if piece.info is None else (piece.info.CRC, piece.size))
-    return found
+    # two wheels may have the same empty __init__.py
+    return [it for it in found if names.add(safe(it.path), it.info and (it.info.CRC, it.size))]
 
 
 def _text(wheel: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
@@ -1483,16 +1499,13 @@ def unzip(wheel: Path, environment: Path, names: Optional[Names] = None, within:
         size = os.fstat(file.fileno()).st_size
         source: Any = Section(file, 0, size)
         with _zip(source, wheel.name) as opened:
-            there: Set[str] = set()
             for piece in contents(opened, wheel.name, size, names or Names()):
                 if piece.info is None:
                     tree.make(piece.path, io.BytesIO(_shebang(environment) + piece.content), runs=True)
                     continue
                 with opened.open(piece.info) as member:
                     content: Any = _pointed(member, environment) if piece.runs else member
-                    if tree.kind(piece.path) is None or piece.path in there:
-                        tree.make(piece.path, content, runs=piece.runs)
-                there.add(piece.path)
+                    tree.make(piece.path, content, runs=piece.runs)
 
 
 def _pointed(script: Any, environment: Path) -> BinaryIO:
@@ -1585,10 +1598,9 @@ def uninstall(target: Target) -> int:
         begun = target.manifests()
         shared = {file for version, manifest in begun.items() for file in target.shared(version, manifest)}
         records = {version: target.files(version) for version in begun if target.complete(version)}
-        if _launches(target):
-            target.tree.remove("rung")
-        if target.versions():
-            target.tree.remove("current")
+        ours = (("rung", _launches(target)), ("current", bool(target.versions())))
+        for name in [name for name, made_here in ours if made_here]:
+            target.tree.remove(name)
         for name in ("current", "rung"):
             target.tree.remove(name + NEW)
         _remove_shared(target, shared)
