@@ -18,8 +18,10 @@ from rung.settings import Settings, read
 
 NAME = "rung.lock"
 _VERSION: Literal[1] = 1
-_MOST_BYTES = 4 << 20
-"""Bytes of a lock. A tier takes 300, so this is a ladder of ten thousand; `/dev/zero` has no end."""
+_MOST_BYTES = 256 << 10
+"""Bytes of a lock. A tier takes 300, so this is a ladder of 800; `/dev/zero` has no end."""
+_LONGEST_LINE = 4 << 10
+"""Bytes of a line of a lock. Ours have 200; reading a key of many parts takes the square of their number."""
 _HEAD = "# Written by `rung models lock`: the exact file of each local tier.\n"
 
 
@@ -165,6 +167,8 @@ def _content(path: Path) -> bytes:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+    if any(len(line) > _LONGEST_LINE for line in content.split(b"\n")):
+        raise ValueError(f"a line has more than {_LONGEST_LINE:,} bytes")
     return content
 
 
