@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -16,6 +18,10 @@ from rung.settings import Settings, read
 
 NAME = "rung.lock"
 _VERSION: Literal[1] = 1
+_MOST_BYTES = 256 << 10
+"""Bytes of a lock. A tier takes 300, so this is a ladder of 800; `/dev/zero` has no end."""
+_LONGEST_LINE = 4 << 10
+"""Bytes of a line of a lock. Ours have 200; reading a key of many parts takes the square of their number."""
 _HEAD = "# Written by `rung models lock`: the exact file of each local tier.\n"
 
 
@@ -123,18 +129,47 @@ def read_lock(path: Path) -> Lock:
     Raises:
         ConfigError: it can't be read, is malformed, or is of another version.
     """
+    anew = "run `rung models lock` to write it anew"
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(_content(path).decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no {path}", mend="run `rung models lock`") from None
+    except RecursionError:
+        raise ConfigError(f"{path} can't be read: it is nested too deeply", mend=anew) from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}", mend="run `rung models lock` to write it anew") from None
-    if values.get("version") != _VERSION:
+        raise ConfigError(f"{path} can't be read: {error}", mend=anew) from None
+    version = values.get("version")
+    if type(version) is not int or version != _VERSION:
+        shown = repr(version) if isinstance(version, int | str | float | None) else f"a {type(version).__name__}"
         raise ConfigError(
-            f"{path} has the version {values.get('version')!r}, and this rung reads version {_VERSION}",
-            mend="use the rung that wrote it, or run `rung models lock` to write it anew",
+            f"{path} has the version {shown[:40]}, and this rung reads version {_VERSION}",
+            mend=f"use the rung that wrote it, or {anew}",
         )
-    return read(Lock, values, str(path))
+    found = read(Lock, values, str(path))
+    known: set[str] = set()
+    for tier in found.tier:
+        if tier.name in known:
+            raise ConfigError(f"{path} has two tiers {tier.name[:80]!r}", mend=anew)
+        known.add(tier.name)
+    return found
+
+
+def _content(path: Path) -> bytes:
+    """What an ordinary file of a sensible size holds; nobody waits for a FIFO or a device.
+
+    Raises:
+        ValueError: it is something else, or too large.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is not an ordinary file")
+    waiting = getattr(os, "O_NONBLOCK", 0)
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | waiting)) as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+    if any(len(line) > _LONGEST_LINE for line in content.split(b"\n")):
+        raise ValueError(f"a line has more than {_LONGEST_LINE:,} bytes")
+    return content
 
 
 def differences(locked: Lock, config: Config, *, cancel: Cancel) -> list[str]:
