@@ -15,6 +15,7 @@ from rung.config.tables import PolicyTable, RungTable, TierTable
 from rung.config.tiers import build, hosts, is_ours
 from rung.engine import Consent, PaidAfter
 from rung.errors import ConfigError, TierUnavailable
+from rung.hiding import variable
 from rung.ladder import Ladder
 from rung.limits import Budget
 from rung.settings import nearest
@@ -204,7 +205,7 @@ def _tier_asks(rung: RungTable, settings: Mapping[str, Any]) -> list[str]:
     asked = []
     key = settings.get("api_key")
     if isinstance(key, Mapping):
-        asked.append(f"read the environment variable {key.get('env')} (tier {rung.name!r})")
+        asked.append(f"read the environment variable {variable(key.get('env'))} (tier {rung.name!r})")
     if settings.get("stays_here"):
         asked.append(f"vouch that an endpoint keeps prompts on this machine (tier {rung.name!r})")
     if not is_ours(rung.kind):

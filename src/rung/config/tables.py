@@ -10,6 +10,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from rung.errors import ConfigError
+from rung.hiding import hide
+from rung.hosts import pattern
 from rung.settings import Settings, read
 from rung.store.sourcing import see_place
 from rung.types import FeedbackPolicy
@@ -69,7 +71,7 @@ class ModelsTable(Settings):
             try:
                 see_place(place)
             except ConfigError as error:
-                raise ValueError(f"{place!r}: {error.message}") from None
+                raise ValueError(f"{hide(place)!r}: {error.message}") from None
         return places
 
 
@@ -129,7 +131,7 @@ class PolicyTable(Settings):
 
     Args:
         reach: the farthest that a prompt may travel.
-        hosts: the only hosts beyond this machine that a tier may name.
+        hosts: the only hosts beyond this machine that a tier may name; `*.example.com` names all below a domain.
         kinds: the only kinds of tier.
         ledger: the most that the ledger may hold.
         models: the only sources of model files: `hub`, `packages`, and places as in `models.from`.
@@ -140,6 +142,18 @@ class PolicyTable(Settings):
     kinds: frozenset[str] | None = None
     ledger: Literal["nothing", "metadata", "content"] | None = None
     models: frozenset[str] | None = None
+
+    @field_validator("hosts")
+    @classmethod
+    def _spell(cls, hosts: frozenset[str] | None) -> frozenset[str] | None:
+        """The hosts in the form that they are compared in."""
+        if hosts is None:
+            return None
+        spelt = {host: pattern(host) for host in hosts}
+        for host, name in spelt.items():
+            if name is None:
+                raise ValueError(f"{hide(host)!r} is not a host: write a name or an address, without a port")
+        return frozenset(name for name in spelt.values() if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +178,7 @@ class TierTable:
             ConfigError: a key of the ladder's is missing or wrong. The tier's own keys are not looked at.
         """
         name = table.get("name")
-        where = f"{where}: tier {name!r}" if isinstance(name, str) else where
+        where = f"{where}: tier {hide(name)!r}" if isinstance(name, str) else where
         ours = RungTable.model_fields.keys()
         rung = read(RungTable, {key: value for key, value in table.items() if key in ours}, where)
         return cls(rung, {key: value for key, value in table.items() if key not in ours}, where)
