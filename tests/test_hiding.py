@@ -34,7 +34,7 @@ HEX = "9217f5db79a29953eb74d5343926648285ec7e67"
         "nvapi-abcdefgh",
         "AKIAIOSFODNN7EXAMPLE",
         "AIzaSyA-1234567890abcdefghijklmno",
-        "eyJhbGciOi.eyJzdWIiOiIx.c2ln",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.c2ln",
         "Bearer abc123",
         "basic dXNlcjpwYXNz",
         "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1",

@@ -14,9 +14,9 @@ HIDDEN = "(hidden)"
 """What stands in the place of a value that is kept back."""
 
 _ISSUED = (
-    r"(?:[sprc]k|csk)[-_][\w-]{WORD}"
+    r"(?:[sprc]k|csk)[-_](?!(?:api_)?(?:key|token|secret)\b)[\w-]{WORD}"
     r"|(?:gh[oprsu]_|github_pat_|glpat-|hf_|npm_|pypi-|xox[a-z]-|xai-|gsk_|pplx-|nvapi-|r8_|fw_|tgp_|dapi|ya29\.|SG\.)"
-    r"[\w.-]{LONG}"
+    r"(?!(?:api_)?(?:key|token|secret)\b)[\w.-]{LONG}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{12,}"
     r"|AIza[\w-]{20,}"
     r"|eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"

@@ -100,10 +100,15 @@ def trust(
 
 def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
     """Key, value and origin of everything, with no key of an API in it, whatever it is called."""
-    return [(hide(name), hide_all(value, name.rpartition(".")[2]), origin) for name, value, origin in _values(config)]
+    rows = [(name, hide_all(value, name.rpartition(".")[2]), origin) for name, value, origin in _settings(config)]
+    for table in config.tiers.value or config.default_tiers():
+        name = hide(table.rung.name)
+        rows += [(f"tier.{name}.{hide(key)}", value, config.tiers.origin) for key, value in _keys(table).items()]
+    return rows
 
 
-def _values(config: Config) -> list[tuple[str, Any, Origin]]:
+def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
+    """What isn't about a tier."""
     from rung.config import Origin
     from rung.store import user_store
 
@@ -127,8 +132,6 @@ def _values(config: Config) -> list[tuple[str, Any, Origin]]:
         rows.append((f"ledger.{name}", str(value) if name == "path" else value, setting.origin))
     rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
     rows.append(("models.packages", config.packages.value, config.packages.origin))
-    for table in config.tiers.value or config.default_tiers():
-        rows += [(f"tier.{table.rung.name}.{key}", value, config.tiers.origin) for key, value in _keys(table).items()]
     origin = Origin("policy", str(config.policy_file))
     for key in ("hosts", "kinds", "models"):
         allowed = getattr(config.policy, key)
@@ -144,7 +147,7 @@ def _values(config: Config) -> list[tuple[str, Any, Origin]]:
 def _keys(table: TierTable) -> dict[str, Any]:
     """What a tier's table says, the secrets left out."""
     ours = table.rung.model_dump(mode="json", exclude_unset=True, exclude={"name"})
-    return {**ours, **{key: _named(value) or value for key, value in table.settings.items()}}
+    return {key: _named(value) or hide_all(value, key) for key, value in {**ours, **table.settings}.items()}
 
 
 def _named(value: Any) -> str | None:
