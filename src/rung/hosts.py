@@ -19,6 +19,7 @@ _LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(\.{_LABEL})*\.?", re.ASCII)
 _SCOPE = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 _ANY = "*."
+_PLACE = re.compile(r"(?P<host>\[[^\[\]@]*\]|[^\[\]@:]*)(?::(?P<port>[0-9]{0,5}))?", re.ASCII)
 
 
 def canonical(host: str) -> str | None:
@@ -48,6 +49,22 @@ def canonical(host: str) -> str | None:
         return None
     plain = name.removesuffix(".")
     return name if plain == LOCALHOST or _address(plain) is not None else plain
+
+
+def place(netloc: str) -> tuple[str, int | None] | None:
+    """Host and port of a URL, read so strictly that no other reader can see another host there.
+
+    Args:
+        netloc: what stands between `//` and the path.
+
+    Returns:
+        The host in its canonical form, and the port where there is one; `None` where it isn't exactly that.
+    """
+    found = _PLACE.fullmatch(netloc)
+    host = canonical(found["host"]) if found else None
+    if found is None or host is None:
+        return None
+    return host, int(found["port"]) if found["port"] else None
 
 
 def zone_of(host: str) -> Zone | None:

@@ -218,3 +218,11 @@ def test_a_variable_that_holds_a_key_in_the_place_of_a_reach_is_not_repeated(pla
     with pytest.raises(ConfigError, match="RUNG_REACH") as caught:
         load(places=places)
     assert "CANARY" not in str(caught.value)
+
+
+def test_no_repr_of_a_configuration_shows_what_its_tables_hold(places):
+    text = ENDPOINT.format("http://127.0.0.1:1/v1") + f'api_key = "{KEY}"\nextra_body = {{ note = "{KEY}" }}\n'
+    path = put(places.home / "named.toml", f'[models]\nfrom = ["https://host/x?token={KEY}"]\n{text}')
+    config = load(path, places=places)
+    assert config.tiers.value[0].settings["api_key"] == KEY
+    assert "CANARY" not in repr(config)

