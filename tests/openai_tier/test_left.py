@@ -139,6 +139,12 @@ def test_an_exchange_that_was_left_hands_nothing_over():
     assert (exchange.handed, exchange.sent) == (False, False)
 
 
+@pytest.fixture
+def asks(questions):
+    """A loopback server is asked, as it is outside of tests."""
+    questions()
+
+
 def ollama(*entries, show=None):
     """What Ollama says of its models."""
     api = {"/api/tags": {"models": list(entries)}}
@@ -159,6 +165,7 @@ AWAY = {"remote_host": "https://ollama.com:443", "remote_model": "gpt-oss:120b"}
         ("gpt-oss:120b", ollama(LOCAL, show={"details": {}, **AWAY})),
     ],
 )
+@pytest.mark.usefixtures("asks")
 def test_a_model_that_the_server_says_runs_elsewhere_is_not_sent_the_prompt(serve, tier_at, model, api):
     server = serve()
     server.api = api
@@ -174,6 +181,7 @@ def test_a_model_that_the_server_says_runs_elsewhere_is_not_sent_the_prompt(serv
     assert all(b"hi" not in question.body for question in server.questions)
 
 
+@pytest.mark.usefixtures("asks")
 def test_a_model_that_the_server_says_runs_elsewhere_is_asked_where_its_table_says_so_and_prompts_may_leave(serve):
     server = serve()
     server.api = ollama({"name": "mine:latest", **AWAY})
@@ -183,6 +191,7 @@ def test_a_model_that_the_server_says_runs_elsewhere_is_asked_where_its_table_sa
     assert (outcome.value, outcome.left_machine, server.questions) == ("ok", True, [])
 
 
+@pytest.mark.usefixtures("asks")
 def test_a_model_that_somebody_vouched_for_is_not_sent_the_prompt_against_the_servers_own_word(serve):
     server = serve()
     server.api = ollama({"name": "mine:latest", **AWAY})
@@ -205,6 +214,7 @@ def test_a_model_that_somebody_vouched_for_is_not_sent_the_prompt_against_the_se
         {"/api/tags": {"models": [None, 3, {"name": None}]}},
     ],
 )
+@pytest.mark.usefixtures("asks")
 def test_a_server_that_says_nothing_of_the_kind_is_asked_once_and_then_sent_the_prompt(serve, api):
     server = serve()
     server.api = api
@@ -217,6 +227,7 @@ def test_a_server_that_says_nothing_of_the_kind_is_asked_once_and_then_sent_the_
     assert all("authorization" not in question.headers for question in server.questions)
 
 
+@pytest.mark.usefixtures("asks")
 def test_a_server_that_hangs_when_it_is_asked_is_sent_the_prompt_all_the_same(serve, tier_at, monkeypatch):
     monkeypatch.setattr("rung.tiers.openai.ollama._PATIENCE", 0.1)
     server = serve()
@@ -228,6 +239,7 @@ def test_a_server_that_hangs_when_it_is_asked_is_sent_the_prompt_all_the_same(se
     assert len(server.questions) <= 3
 
 
+@pytest.mark.usefixtures("asks")
 def test_a_server_beyond_this_machine_is_asked_nothing(serve, tier_at):
     server = serve()
     list(tier_at(server, zone=Zone.LAN).stream(call()))
