@@ -52,7 +52,8 @@ _OURS = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_comple
 class OpenAITier:
     """An endpoint that speaks the chat completions API.
 
-    Nothing of it is read from the environment but a key whose variable is named. It follows no redirect.
+    Nothing of it is read from the environment but a key whose variable is named. It follows no redirect. An endpoint on
+    this machine is asked, before a first prompt goes there, whether another machine runs the model (`ollama.py`).
 
     Args:
         model: as the endpoint names it.
