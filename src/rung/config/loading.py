@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,7 @@ from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.trust import recorded
 from rung.engine import UNLOAD_AFTER, PaidAfter
 from rung.errors import ConfigError
+from rung.hiding import hide
 from rung.limits import Budget, Money, usd
 from rung.store.sourcing import see_place
 from rung.types import Zone
@@ -97,14 +99,34 @@ def farthest(places: Places | None = None) -> Setting[Zone]:
 
 
 def _policy(path: Path) -> PolicyTable:
-    # Not `exists`, which is false for what can't be looked at: such a policy must stop everything, not nothing.
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return PolicyTable()
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {(error.strerror or str(error)).lower()}") from None
-    return read_table(path, PolicyTable)[0]
+    return read_table(path, PolicyTable)[0] if _is_there(path) else PolicyTable()
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a policy. Only a file or folder that doesn't exist says that there is none: a link to nothing
+    and what can't be looked at must stop everything, or whoever breaks the policy would be rid of it.
+
+    Raises:
+        ConfigError: that can't be told.
+    """
+    for part in (*reversed(path.parents), path):
+        try:
+            entry = os.lstat(part)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if stat.S_ISLNK(entry.st_mode):
+            try:
+                part.stat()
+            except OSError as error:
+                raise _unreadable(path, error, f": {part} is a link to what isn't there") from None
+    return True
+
+
+def _unreadable(path: Path, error: OSError, why: str = "") -> ConfigError:
+    why = why if why and isinstance(error, FileNotFoundError) else f": {(error.strerror or str(error)).lower()}"
+    return ConfigError(f"the policy {path} can't be read{why}", mend="have an administrator mend or remove it")
 
 
 def _files(
@@ -193,7 +215,7 @@ def _here(place: str, origin: Origin) -> str:
     try:
         see_place(full)
     except ConfigError as error:
-        raise ConfigError(f"{origin}: {place!r} names no place: {error.message}") from None
+        raise ConfigError(f"{origin}: {hide(place)!r} names no place: {error.message}") from None
     return full
 
 
@@ -203,7 +225,7 @@ def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting
     try:
         zone = Zone.parse(limit)
     except ConfigError as error:
-        raise ConfigError(f"{origin}: {error.message}", mend=error.mend) from None
+        raise ConfigError(f"{origin}: {hide(error.message)}", mend=error.mend) from None
     return Setting(zone, origin) if zone < found.value else found
 
 
@@ -239,4 +261,4 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_shown, value))}]"
     # a zone is an int too, and has a name
-    return str(value) if isinstance(value, Decimal) or type(value) is int else f'"{value}"'
+    return str(value) if isinstance(value, Decimal) or type(value) is int else f'"{hide(str(value))}"'

@@ -18,7 +18,7 @@ class Answer:
 
     def __init__(self) -> None:
         self.notes: tuple[str, ...] = ()
-        self.usage = Usage()
+        self._usage = Usage()
         self.ttft: float | None = None
         self.load_seconds = 0.0
         self._began = time.monotonic()
@@ -30,10 +30,15 @@ class Answer:
         self._constraint: Constraint = "none"
         self._model: str | None = None
 
+    @property
+    def usage(self) -> Usage:
+        """The tokens that the tier reported, as far as they can be right."""
+        return self._usage.credible(answered=bool(self._texts or self._reasoning))
+
     def add(self, delta: Delta) -> None:
         """Take the next piece in."""
         self.notes += delta.notes
-        self.usage = delta.usage or self.usage
+        self._usage = delta.usage or self._usage
         self.load_seconds += delta.load_seconds
         self._constraint = delta.constraint or self._constraint
         self._model = delta.model or self._model

@@ -180,12 +180,13 @@ class _Run:
             if close is not None:
                 with suppress(Exception):  # what its clean-up trips over doesn't change what came of the attempt
                     close()
+        sent = error is None or error.sent
         return replace(
             attempt,
             quote=admitted.quote,
             consent=admitted.consent,
-            sent=True,
-            prompt_bytes=sum(m.size for m in admitted.call.messages),
+            sent=sent,
+            prompt_bytes=sum(m.size for m in admitted.call.messages) if sent else None,
             weights=getattr(rung.tier, "weights", None),
             error=error,
             candidate=None if error else answer.candidate(self._plan.contract, admitted.restore),

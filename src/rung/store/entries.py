@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from rung.errors import ConfigError, StoreError
+from rung.hosts import place
 from rung.settings import Settings, nearest, read
 
 _SEGMENT = r"[A-Za-z0-9_][\w.-]*"
@@ -119,10 +120,12 @@ class Url(Settings):
     @classmethod
     def _check(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError("write http:// or https:// and a host")
-        if parts.username is not None:
+        if "@" in parts.netloc:
             raise ValueError("a password has no place in an address")
+        if place(parts.netloc) is None:
+            raise ValueError("write http:// or https:// and a host")
         if not url.isascii() or not url.isprintable() or " " in url:
             raise ValueError("write what is no plain ASCII as %XX")
         return url
@@ -130,7 +133,8 @@ class Url(Settings):
     @property
     def host(self) -> str:
         """Who is asked."""
-        return urlsplit(self.url).hostname or ""
+        found = place(urlsplit(self.url).netloc)
+        return found[0] if found else ""
 
     @property
     def label(self) -> str:
