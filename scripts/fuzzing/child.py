@@ -25,6 +25,7 @@ from fuzzing.worker import receive, send
 
 _LOOK = 0.05
 _START = 120.0
+_FILE = re.compile(r'File "(?P<file>[^"]+)"')
 _FRAME = re.compile(r'File ".*?[/\\](?P<place>rung[/\\].*?)", line (?P<line>\d+) in (?P<name>\w+)')
 
 
@@ -200,7 +201,11 @@ class _Running:
         dump = self._said.read().decode("utf-8", "replace")
         current = dump.partition("Current thread")[2] or dump
         found = _FRAME.search(current) or _FRAME.search(dump)
-        return f"{Path(found['place']).name}:{found['line']} {found['name']}" if found else ""
+        if found:
+            return f"{Path(found['place']).name}:{found['line']} {found['name']}"
+        # a dump ends after a hundred calls; then the library has to do
+        deep = _FILE.search(current)
+        return Path(deep["file"]).name if deep else ""
 
     def _stderr(self) -> str:
         self._said.seek(0)

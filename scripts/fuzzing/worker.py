@@ -30,8 +30,6 @@ _LINGER = 1.0
 
 _LONGEST_TRACE = 4000
 _OURS = f"{os.sep}rung{os.sep}"
-_HARMLESS = ("libgomp.so.1", "libstdc++.so.6", "libgcc_s.so.1")
-"""Libraries that an installer may load to see whether they are there."""
 
 
 def receive(pipe: BinaryIO) -> bytes | None:
@@ -66,8 +64,8 @@ class Watch:
                 self.noted.append("it looks a name up")
         elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
             self.noted.append(f"it starts a program ({event})")
-        elif event == "ctypes.dlopen" and args[0] not in (*_HARMLESS, None):
-            self.noted.append("it loads a library that the input names")
+        elif event == "ctypes.dlopen" and {"/", os.sep} & set(os.fsdecode(args[0] or "")):
+            self.noted.append("it loads a library from a place that the input names")
 
 
 def _reset_peak() -> None:
