@@ -123,6 +123,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=int, default=30, help="inputs that may take memory for good (%(default)s)")
     parser.add_argument("--path", type=Path, default=Path(__file__).parent, help="folder of further targets")
     arguments = parser.parse_args()
+    arguments.path = arguments.path.resolve()
     sys.path.append(str(arguments.path))
     if arguments.replay:
         return replay(arguments.replay, arguments)

@@ -25,6 +25,7 @@ from fuzzing.worker import receive, send
 
 _LOOK = 0.05
 _START = 120.0
+_AT_ONCE, _BIT_BY_BIT = "it takes too much memory", "it takes memory little by little"
 _FILE = re.compile(r'File "(?P<file>[^"]+)"')
 _FRAME = re.compile(r'File ".*?[/\\](?P<place>rung[/\\].*?)", line (?P<line>\d+) in (?P<name>\w+)')
 
@@ -104,6 +105,7 @@ class _Running:
             self.end()
             raise RuntimeError(f"the worker of {kind} does not start:\n{said}")
         self._base: int = json.loads(ready)["rss"]
+        self._last = self._base
 
     def ask(self, case: Case, limits: Limits, *, warm: bool) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -119,30 +121,32 @@ class _Running:
             except Empty:
                 if time.monotonic() - began > limits.wall or self._cpu() - used > limits.cpu:
                     return self._hang(time.monotonic() - began)
-                grown = self._rss() - self._base
-                if grown > limits.grown:
+                now = self._rss()
+                if now - self._base > limits.grown:
+                    what = _AT_ONCE if now - self._last > limits.grown else _BIT_BY_BIT
                     return {
                         "kind": "growth",
-                        "what": "while it runs",
+                        "what": what,
                         "where": self._stack(),
                         "trace": "",
-                        "grown": grown,
+                        "grown": now - self._base,
                     }
                 continue
             if answer is None:
                 return self._crash()
             came: dict[str, Any] = json.loads(answer)
+            self._last = came["rss"]
             if not warm:
                 self._base = max(self._base, came["rss"])
             if came["kind"] in ("value", "refused"):
                 if came["grown"] > limits.grown:
-                    return {**came, "kind": "growth", "what": "at its peak", "where": "", "trace": ""}
+                    return {**came, "kind": "growth", "what": _AT_ONCE, "where": "", "trace": ""}
                 if came["rss"] - self._base > limits.grown:
                     grown = came["rss"] - self._base
                     return {
                         **came,
                         "kind": "growth",
-                        "what": "little by little",
+                        "what": _BIT_BY_BIT,
                         "where": "",
                         "trace": "",
                         "grown": grown,

@@ -117,16 +117,21 @@ def fuzz(
         report.grown = max(report.grown, came.get("grown", 0))
         if came["kind"] in _FINE:
             continue
-        key = (came["kind"], came["what"], came["where"])
+        key = _key(came)
         if key in report.findings:
             report.findings[key].seen += 1
             continue
-        finding = Finding(*key, came["trace"], case, len(case.data))
+        finding = Finding(came["kind"], came["what"], came["where"], came["trace"], case, len(case.data))
         report.findings[key] = finding
         finding.case = smaller(case, child, key, reduces)
         found(finding)
     report.seconds = time.monotonic() - began
     return report
+
+
+def _key(came: dict[str, Any]) -> tuple[str, str, str]:
+    """What makes two findings the same. Where memory was taken is known only if somebody looked at the time."""
+    return came["kind"], came["what"], "" if came["kind"] == "growth" else came["where"]
 
 
 def smaller(case: Case, child: Child, key: tuple[str, str, str], seconds: float) -> Case:
@@ -145,7 +150,7 @@ def smaller(case: Case, child: Child, key: tuple[str, str, str], seconds: float)
         nonlocal tries
         tries += 1
         came = child.ask(attempt)
-        return (came["kind"], came.get("what"), came.get("where")) == key
+        return came["kind"] not in _FINE and _key(came) == key
 
     def may() -> bool:
         return tries < _TRIES and time.monotonic() < until
