@@ -149,7 +149,7 @@ def _ollama(root: Path) -> Iterator[Candidate | Passed]:
             model = _ollama_name(path.relative_to(root / "manifests").parts)
             try:
                 layers = list(_layers(path))
-            except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 yield Passed(path, "it is no manifest of Ollama's that can be read")
                 continue
             for kind, sha256 in layers:

@@ -22,6 +22,9 @@ _COMMIT = "[0-9a-f]{40}"
 FREE = frozenset({"Apache-2.0", "MIT"})
 """Licences that ask for nothing before a file is fetched."""
 
+_FILLED_IN = re.compile(r"(?:[^{}]|\{n(?::0[1-9])?\})*")
+"""A text in which the number of a part may stand, with zeros before it or without."""
+
 _LADDERS = "ladders.toml"
 _HUB_SPEC = re.compile(rf"hf:(?P<repo>{_REPO})/(?P<file>{_FILE})@(?P<revision>{_COMMIT})", re.ASCII)
 
@@ -88,10 +91,9 @@ class Wheels(Settings):
 
     @model_validator(mode="after")
     def _fill_in(self) -> Wheels:
-        try:
-            self.part(self.parts)
-        except (LookupError, AttributeError) as error:
-            raise ValueError("only {n} and {n:02} stand for something in package and member") from error
+        # Checked before anything is filled in: a width like {n:999999999} would take a gigabyte.
+        if not _FILLED_IN.fullmatch(self.package) or not _FILLED_IN.fullmatch(self.member):
+            raise ValueError("only {n} and {n:02} stand for something in package and member")
         return self
 
     def part(self, n: int) -> tuple[str, str]:
@@ -210,16 +212,27 @@ class Entry(Settings):
         return self
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of one file of the catalogue.
+
+    Raises:
+        ConfigError: it can't be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} can't be read: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path} can't be read: it is nested too deeply") from None
+
+
 def read_entry(path: Path) -> Entry:
     """The entry in one TOML file.
 
     Raises:
         ConfigError: the file is no TOML, has an unknown or wrong key, or is named otherwise than its model.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}") from error
+    values = read_toml(path)
     tables = values.get("source", ())
     if not isinstance(tables, list):
         raise ConfigError(f"{path}: 'source' is no list of tables", mend="write [[source]]")

@@ -95,7 +95,7 @@ class Place(Settings):
         """Whether the file is there, and nobody wrote it since."""
         try:
             return self == Place.of(self.path)
-        except OSError:
+        except (OSError, ValueError):  # a record that somebody has edited may hold a path that no system takes
             return False
 
 
@@ -186,7 +186,8 @@ def is_name(text: str) -> bool:
 def _read(kind: type[R], path: Path) -> R | None:
     try:
         return read(kind, json.loads(path.read_bytes()), str(path))
-    except (OSError, ValueError, TypeError, ConfigError):
+    # a RecursionError where it is nested without end
+    except (OSError, ValueError, TypeError, RecursionError, ConfigError):
         return None
 
 

@@ -63,7 +63,7 @@ def _recorded(model: Wanted, store: Store) -> Acceptance | None:
     path = _path(model, store)
     try:
         found = read(Acceptance, json.loads(path.read_bytes()), str(path))
-    except (OSError, ValueError, TypeError, ConfigError):
+    except (OSError, ValueError, TypeError, RecursionError, ConfigError):
         return None
     # Another text is another licence, whatever it is called.
     return found if (found.licence, found.text) == (model.licence, model.licence_text) else None

@@ -200,7 +200,7 @@ class _Joined:
         try:
             values = json.loads((fetch.folder / "joined.json").read_bytes())
             joined = cls(int(values["parts"]), int(values["length"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return cls()
         return joined if _length(fetch.part) >= joined.length else cls()
 
