@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
@@ -12,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from rung.errors import ConfigError, StoreError
+from rung.files import read_bounded
+from rung.parsing import parse_toml
 from rung.settings import Settings, nearest, read
 
 _SEGMENT = r"[A-Za-z0-9_][\w.-]*"
@@ -22,6 +23,8 @@ FREE = frozenset({"Apache-2.0", "MIT"})
 """Licences that ask for nothing before a file is fetched."""
 
 _LADDERS = "ladders.toml"
+_MOST = 1 << 20
+"""Bytes of a file of the catalogue; the longest has a few thousand."""
 _HUB_SPEC = re.compile(rf"hf:(?P<repo>{_REPO})/(?P<file>{_FILE})@(?P<revision>{_COMMIT})", re.ASCII)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -212,10 +215,7 @@ def read_entry(path: Path) -> Entry:
     Raises:
         ConfigError: the file is no TOML, has an unknown or wrong key, or is named otherwise than its model.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}") from error
+    values = read_catalogue_file(path)
     tables = values.get("source", ())
     if not isinstance(tables, list):
         raise ConfigError(f"{path}: 'source' is no list of tables", mend="write [[source]]")
@@ -224,6 +224,15 @@ def read_entry(path: Path) -> Entry:
     if entry.name != path.stem:
         raise ConfigError(f"{path}: the model is called {entry.name!r}", mend=f"name the file {entry.name}.toml")
     return entry
+
+
+def read_catalogue_file(path: Path) -> dict[str, Any]:
+    """A file of the catalogue, as it stands there.
+
+    Raises:
+        ConfigError: it can't be read, or is not TOML.
+    """
+    return parse_toml(read_bounded(path, _MOST, "the catalogue's file"), str(path))
 
 
 def _read_source(table: Any, where: str) -> Source:
