@@ -29,6 +29,8 @@ _TICK = 0.01
 """Seconds between two looks at a program."""
 _GRACE = 0.1
 """Seconds to end by oneself after SIGTERM; all of it must fit into the 200 ms that follow a deadline."""
+_DRAIN = 1.0
+"""Seconds for the rest of an output to be read. It takes that long only where somebody who left the group holds it."""
 _SECRET = re.compile(
     r"(^|_)(KEY|APIKEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|CREDENTIALS?)(_ID)?($|_\d+$|_FILE$)", re.IGNORECASE
 )
@@ -100,7 +102,10 @@ def run(
         how = _wait(process, outputs, deadline, cancel)
     finally:
         _stop(process)
-        end = time.monotonic() + _GRACE
+        # what a program wrote before its own end is all waited for; what was stopped has said enough
+        left = deadline.remaining()
+        patience = min(_DRAIN, _DRAIN if left is None else max(left, _GRACE)) if how == "exited" else _GRACE
+        end = time.monotonic() + patience
         for thread in (*readers, feeder):
             thread.join(max(0.0, end - time.monotonic()))
     code = process.returncode
