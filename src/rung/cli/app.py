@@ -12,6 +12,7 @@ import typer
 from rung.cli.interrupt import CODE as INTERRUPTED
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
+from rung.cli.text import line
 
 UNEXPECTED, USAGE, UNAVAILABLE = 1, 2, 4
 _SHOWN = 40
@@ -149,7 +150,7 @@ def _report(error: Exception, output: Output, words: Sequence[str]) -> int:
     if output.json:
         output.object({"status": "error", "error": {"type": kind, "message": message, "mend": mend}})
     if code != INTERRUPTED:
-        output.say(f"rung: {message}; {mend}" if mend else f"rung: {message}")
+        output.say(line(f"rung: {message}; {mend}" if mend else f"rung: {message}"))
     return code
 
 
