@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rung.contract import Validator
     from rung.ladder import Ladder
     from rung.ledger import Ledger
+    from rung.limits import Cancel
     from rung.types import Outcome
 
 EXAMPLES = """\b
@@ -126,18 +127,18 @@ def ask(
     config: _Config = None,
 ) -> int:
     """Answer a prompt on the smallest tier whose answer passes every check."""
+    cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
     from rung import guard
     from rung.cli import inputs, outgoing
     from rung.cli.consent import terminal
     from rung.cli.reading import Patience, TimeUp
     from rung.config import load
     from rung.contract import compile_output
-    from rung.limits import Budget, Cancel
+    from rung.limits import Budget
     from rung.types import Zone
 
     output: Output = context.obj.output
     Budget(max_seconds)  # refuses what is not a limit, before it becomes a deadline
-    cancel: Cancel = context.obj.interrupts.cancel()
     # from here on the time counts: rung's own modules are loaded, and what follows is the person's
     patience = Patience(max_seconds, output, cancel)
 
