@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
 
 from rung.errors import Cancelled, ConfigError, ContractError
+from rung.limits import Deadline
 from rung.settings import nearest
 from rung.types import CheckContext, Issue
 
@@ -19,7 +20,8 @@ T = TypeVar("T")
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,' \u00a0\u202f]*\d|[-+]?\d")
 _GROUPED = re.compile(r"[-+]?\d{1,3}([,.]\d{3})+([,.]\d+)?|[-+]?\d+[,.]\d+")
-_STDERR_LIMIT = 2000
+_SAID_LIMIT = 2000
+"""Characters of what a program said that a model is told: a dozen findings, and a small context is not filled."""
 
 
 class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_upper))
@@ -97,81 +99,94 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
 
 
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]
-    """Any program as a validator: the answer on its stdin; exit 0 accepts, otherwise its stderr is the issue.
+    """Any program as a validator: the answer on its stdin; exit 0 accepts, otherwise what it says is the issue.
 
-    The program gets text as it is, and anything else as the JSON that the model wrote. It runs without a shell, and it
-    is killed with its children at its time limit, at the deadline, and on cancel.
+    The program gets text as it is, and anything else as the JSON that the model wrote. It runs without a shell, in a
+    process group of its own, and without the variables whose names end like that of a secret (`OPENAI_API_KEY`). Its
+    exit is the verdict: children that it leaves behind are stopped then. It is stopped with all of its group at its
+    time limit, at the deadline, on cancel, and when it writes without an end. Of a long output the beginning and the
+    end count.
 
     Args:
         line: the program and its arguments, as a list, or as one string that is split the way a shell would.
-        seconds: its time limit.
+        seconds: its time limit, which holds where the deadline is later or there is none.
+        environment: all of its variables, where it needs others, or a secret.
 
     Raises:
-        ConfigError: the line is empty, there is no such program, or the time limit is none.
+        ConfigError: the line is empty, there is no such program, or the time limit isn't one.
     """
 
-    def __init__(self, line: str | Sequence[str], *, seconds: float = 30.0) -> None:
+    def __init__(
+        self, line: str | Sequence[str], *, seconds: float = 30.0, environment: Mapping[str, str] | None = None
+    ) -> None:
         import shlex
         import shutil
 
         try:
             self._argv = shlex.split(line) if isinstance(line, str) else list(line)
         except ValueError as error:
-            raise ConfigError(f"the check {line!r} is no command line: {str(error).lower()}") from None
+            raise ConfigError(f"the check {line!r} is not a valid command line: {str(error).lower()}") from None
         if not self._argv:
             raise ConfigError("the check has no program", mend='name one, for example "ruff check -"')
+        if any("\0" in word for word in self._argv):
+            raise ConfigError("the check holds a NUL, which no command line can")
         if shutil.which(self._argv[0]) is None:
             raise ConfigError(f"there is no program {self._argv[0]!r}", mend="install it, or give its path")
         if not 0 < seconds < float("inf"):
-            raise ConfigError(f"a check's time limit of {seconds!r} s is none", mend="give a number of seconds above 0")
+            raise ConfigError(
+                f"{seconds!r} is not a valid time limit for a check", mend="give a number of seconds above 0"
+            )
         self.name = self._argv[0].replace("\\", "/").rsplit("/", 1)[-1]
         self._seconds = seconds
+        self._environment = environment
 
     def __call__(self, value: Any, context: CheckContext) -> list[Issue]:
-        """What the program says against the answer."""
-        import subprocess
+        """What the program says against the answer.
 
-        text = value if isinstance(value, str) else context.text
+        Raises:
+            ConfigError: the program can't be started.
+            Cancelled: the caller cancelled.
+        """
+        from rung import programs
+
         left = context.deadline.remaining()
         seconds = self._seconds if left is None else min(self._seconds, left)
-        # a session of its own, so that a check's own children end with it
-        with subprocess.Popen(
-            self._argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
-            forget = context.cancel.on_set(lambda: _end(process))
-            try:
-                _, stderr = process.communicate(text.encode(), timeout=seconds)
-            except subprocess.TimeoutExpired:
-                return [Issue("", f"{self.name} did not finish within {seconds:g} s", "")]
-            finally:
-                forget()
-                _end(process)
+        try:
+            text = (value if isinstance(value, str) else context.text).encode()
+        except UnicodeEncodeError:
+            return [Issue("", "the answer holds half of a surrogate pair, which is not valid text", "")]
+        try:
+            ended = programs.run(
+                self._argv,
+                text,
+                deadline=Deadline.after(seconds),
+                cancel=context.cancel,
+                environment=self._environment,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"the program {self._argv[0]!r} can't be started: {(error.strerror or str(error)).lower()}",
+                mend="see that it is a program for this machine",
+            ) from None
         if context.cancel.is_set():
             raise Cancelled("the caller cancelled")
-        if process.returncode == 0:
+        if ended.how == "timeout":
+            return [Issue("", f"{self.name} did not finish within {seconds:g} s", "")]
+        if ended.how == "flood":
+            return [Issue("", f"{self.name} wrote without an end and was stopped", "")]
+        if ended.code == 0:
             return []
-        said = stderr.decode(errors="replace").strip()[:_STDERR_LIMIT]
-        return [Issue("", said or f"{self.name} ended with exit code {process.returncode}", "")]
+        # most linters find fault on stdout, compilers on stderr
+        said = "\n".join(part for part in (ended.errors.strip(), ended.output.strip()) if part)
+        return [Issue("", _shortened(said) or f"{self.name} ended with exit code {ended.code}", "")]
 
 
-def _end(process: Any) -> None:
-    import os
-    import signal
-
-    # Asked without `poll`: while nobody has reaped it the group's number is its own, even where only children are left.
-    if process.returncode is not None:
-        return
-    try:
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    except ProcessLookupError:
-        pass
+def _shortened(said: str) -> str:
+    """A long output's beginning and end, with a line between that says so."""
+    if len(said) <= _SAID_LIMIT:
+        return said
+    half = _SAID_LIMIT // 2 - 20
+    return f"{said[:half]}\n[… cut short …]\n{said[-half:]}"
 
 
 def _leaves(

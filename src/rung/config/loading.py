@@ -14,11 +14,12 @@ from rung import guard
 from rung.config.config import Config
 from rung.config.document import Document, Origin, Setting, open_document, read_table
 from rung.config.ledger import ledger_config
-from rung.config.places import Places
+from rung.config.places import Places, is_there
 from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.trust import recorded
 from rung.engine import UNLOAD_AFTER, PaidAfter
 from rung.errors import ConfigError
+from rung.files import full
 from rung.hiding import hide
 from rung.limits import Budget, Money, usd
 from rung.store.sourcing import see_place
@@ -134,12 +135,13 @@ def _files(
 ) -> list[Document]:
     """The files in force, the one with the most to say first."""
     if path is not None:
-        return [open_document(Path(path).expanduser(), "named file", trusted=True)]
+        return [open_document(full(path, "the configuration"), "named file", trusted=True)]
     found = []
-    nearest = Path(project).expanduser() if project is not None else places.project()
+    nearest = full(project, "the configuration") if project is not None else places.project()
     if nearest is not None:
         found.append(open_document(nearest, "project file", recorded=recorded(nearest, places)))
-    if places.user.exists():
+    # even a link to nothing: whoever made it wants what it names
+    if is_there(places.user):
         found.append(open_document(places.user, "user file", trusted=True))
     return found
 
@@ -211,12 +213,12 @@ def _models_from(layers: _Layers, option: Sequence[str]) -> Setting[tuple[str, .
 
 def _here(place: str, origin: Origin) -> str:
     """A place as it was typed: a folder may be named from the working folder."""
-    full = place if "://" in place else os.path.normpath(Path(place).expanduser().absolute())
+    whole = place if "://" in place else os.path.normpath(full(place, str(origin)).absolute())
     try:
-        see_place(full)
+        see_place(whole)
     except ConfigError as error:
         raise ConfigError(f"{origin}: {hide(place)!r} names no place: {error.message}") from None
-    return full
+    return whole
 
 
 def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting[Zone]:

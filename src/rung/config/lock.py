@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
-import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -13,15 +10,15 @@ from pydantic import Field
 
 from rung.config.config import Config
 from rung.errors import ConfigError, StoreError
+from rung.files import read_bounded
 from rung.limits import Cancel
+from rung.parsing import parse_toml
 from rung.settings import Settings, read
 
 NAME = "rung.lock"
 _VERSION: Literal[1] = 1
-_MOST_BYTES = 256 << 10
-"""Bytes of a lock. A tier takes 300, so this is a ladder of 800; `/dev/zero` has no end."""
-_LONGEST_LINE = 4 << 10
-"""Bytes of a line of a lock. Ours have 200; reading a key of many parts takes the square of their number."""
+_MOST = 1 << 20
+"""Bytes of a lock: some thousand tiers."""
 _HEAD = "# Written by `rung models lock`: the exact file of each local tier.\n"
 
 
@@ -130,14 +127,12 @@ def read_lock(path: Path) -> Lock:
         ConfigError: it can't be read, is malformed, or is of another version.
     """
     anew = "run `rung models lock` to write it anew"
+    if not path.exists():
+        raise ConfigError(f"there is no {path}", mend="run `rung models lock`")
     try:
-        values = tomllib.loads(_content(path).decode("utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no {path}", mend="run `rung models lock`") from None
-    except RecursionError:
-        raise ConfigError(f"{path} can't be read: it is nested too deeply", mend=anew) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}", mend=anew) from None
+        values = parse_toml(read_bounded(path, _MOST, "the lock"), str(path))
+    except ConfigError as error:
+        raise ConfigError(error.message, mend=anew) from None
     version = values.get("version")
     if type(version) is not int or version != _VERSION:
         shown = repr(version) if isinstance(version, int | str | float | None) else f"a {type(version).__name__}"
@@ -152,24 +147,6 @@ def read_lock(path: Path) -> Lock:
             raise ConfigError(f"{path} has two tiers {tier.name[:80]!r}", mend=anew)
         known.add(tier.name)
     return found
-
-
-def _content(path: Path) -> bytes:
-    """What an ordinary file of a sensible size holds; nobody waits for a FIFO or a device.
-
-    Raises:
-        ValueError: it is something else, or too large.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("it is not an ordinary file")
-    waiting = getattr(os, "O_NONBLOCK", 0)
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | waiting)) as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
-    if any(len(line) > _LONGEST_LINE for line in content.split(b"\n")):
-        raise ValueError(f"a line has more than {_LONGEST_LINE:,} bytes")
-    return content
 
 
 def differences(locked: Lock, config: Config, *, cancel: Cancel) -> list[str]:

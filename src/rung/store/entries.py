@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
@@ -12,7 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from rung.errors import ConfigError, StoreError
+from rung.files import read_bounded
 from rung.hosts import place
+from rung.parsing import parse_toml
 from rung.settings import Settings, nearest, read
 
 _SEGMENT = r"[A-Za-z0-9_][\w.-]*"
@@ -26,6 +27,8 @@ _FILLED_IN = re.compile(r"(?:[^{}]|\{n(?::0[1-9])?\})*")
 """A text in which the number of a part may stand, with zeros before it or without."""
 
 _LADDERS = "ladders.toml"
+_MOST = 1 << 20
+"""Bytes of a file of the catalogue; the longest has a few thousand."""
 _HUB_SPEC = re.compile(rf"hf:(?P<repo>{_REPO})/(?P<file>{_FILE})@(?P<revision>{_COMMIT})", re.ASCII)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -212,27 +215,13 @@ class Entry(Settings):
         return self
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of one file of the catalogue.
-
-    Raises:
-        ConfigError: it can't be read, or is no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}") from error
-    except RecursionError:
-        raise ConfigError(f"{path} can't be read: it is nested too deeply") from None
-
-
 def read_entry(path: Path) -> Entry:
     """The entry in one TOML file.
 
     Raises:
         ConfigError: the file is no TOML, has an unknown or wrong key, or is named otherwise than its model.
     """
-    values = read_toml(path)
+    values = read_catalogue_file(path)
     tables = values.get("source", ())
     if not isinstance(tables, list):
         raise ConfigError(f"{path}: 'source' is no list of tables", mend="write [[source]]")
@@ -241,6 +230,15 @@ def read_entry(path: Path) -> Entry:
     if entry.name != path.stem:
         raise ConfigError(f"{path}: the model is called {entry.name!r}", mend=f"name the file {entry.name}.toml")
     return entry
+
+
+def read_catalogue_file(path: Path) -> dict[str, Any]:
+    """A file of the catalogue, as it stands there.
+
+    Raises:
+        ConfigError: it can't be read, or is not TOML.
+    """
+    return parse_toml(read_bounded(path, _MOST, "the catalogue's file"), str(path))
 
 
 def _read_source(table: Any, where: str) -> Source:
