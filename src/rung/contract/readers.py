@@ -11,22 +11,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rung.contract import schema as schemas
+from rung.contract.bounds import Watch
+from rung.contract.compiled import compiled
+from rung.contract.evaluation import issues
 from rung.contract.misuse import misused
+from rung.contract.parsing import Rejected, cut, parse
+from rung.contract.patterns import Whole
+from rung.contract.plain import plain
 from rung.contract.spans import show
 from rung.contract.text import text_issues
 from rung.errors import ContractError
 from rung.types import CheckContext, Issue, Shape
-
-_MESSAGE_LIMIT = 300
-_FENCED = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
-
-
-class Rejected(Exception):
-    """The text is no such value."""
-
-    def __init__(self, *issues: Issue) -> None:
-        super().__init__(f"{len(issues)} issues")
-        self.issues = issues
 
 
 class Reader:
@@ -102,7 +97,8 @@ class Pattern(Reader):
             raise ContractError("a pattern of bytes can't be an output", mend="write it as text")
         if pattern.flags & ~re.UNICODE:
             raise ContractError("a pattern can't be enforced with flags", mend="write (?i:...) in the pattern")
-        self._compiled = pattern
+        self._matches = Whole(pattern)
+        self._pattern = pattern.pattern
         self.shape = schemas.regex(pattern.pattern)
         self.instructions = (
             "Answer with text that matches this regular expression from end to end, and nothing else: "
@@ -111,10 +107,11 @@ class Pattern(Reader):
 
     def read(self, text: str, context: CheckContext) -> str:
         """The string that matches."""
-        for form in (text, text.strip(), _wrapped(text)):
-            if isinstance(form, str) and self._compiled.fullmatch(form):
+        watch = Watch(context.deadline, context.cancel)
+        for form in dict.fromkeys((text, text.strip(), _wrapped(text))):
+            if isinstance(form, str) and self._matches(form, watch):
                 return form
-        raise Rejected(Issue("", f"the answer must match {self._compiled.pattern}", "schema"))
+        raise Rejected(Issue("", f"the answer must match {self._pattern}", "schema"))
 
 
 class JsonSchema(Reader):
@@ -123,21 +120,19 @@ class JsonSchema(Reader):
     vouches = ("schema",)
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._validator = schemas.check(schema)
+        schema = plain(schema)
+        self._compiled = compiled(schema)
         self.shape, self._is_wrapped = schemas.of(schema)
         self.instructions = _json_instructions(self.shape)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The parsed JSON."""
-        value = _parse(text)
+        value = parse(text)
         if self._is_wrapped:
             value = _unwrap(value)
-        try:
-            errors = sorted(self._validator.iter_errors(value), key=lambda e: len(e.absolute_path))
-        except RecursionError:
-            raise Rejected(Issue("", "the answer is nested too deeply", "schema")) from None
-        if errors:
-            raise Rejected(*(Issue(show(e.absolute_path), _cut(e.message), "schema") for e in errors))
+        found = issues(self._compiled, value, Watch(context.deadline, context.cancel))
+        if found:
+            raise Rejected(*found)
         return value
 
 
@@ -193,7 +188,7 @@ class PydanticType(Reader):
         if self._options:
             bare = _bare(text, self._options)
             return self._adapter.validate_python(text if bare is None else bare, context=context.context)
-        value = _parse(text)
+        value = parse(text)
         if self._is_wrapped:
             value = _unwrap(value)
         # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
@@ -205,26 +200,8 @@ def _issues(error: ValidationError) -> list[Issue]:
     for e in error.errors(include_url=False, include_input=False):
         message = e["msg"].removeprefix("Value error, ")
         code = "type" if e["type"] in ("value_error", "assertion_error") else "schema"
-        found.append(Issue(show(e["loc"]), _cut(message), code))
+        found.append(Issue(show(e["loc"]), cut(message), code))
     return found
-
-
-def _parse(text: str) -> Any:
-    """JSON, bare or in one code fence."""
-    if not text.strip():
-        raise Rejected(Issue("", "the answer is empty", "empty"))
-    fenced = _FENCED.fullmatch(text)
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
-
-    try:
-        return json.loads(fenced.group(1) if fenced else text, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise Rejected(Issue("", f"the answer is no JSON: {error.msg} at {where}", "schema")) from None
-    except (ValueError, RecursionError) as error:
-        raise Rejected(Issue("", f"the answer is no JSON: {_cut(str(error))}", "schema")) from None
 
 
 def _unwrap(value: Any) -> Any:
@@ -236,7 +213,7 @@ def _unwrap(value: Any) -> Any:
 
 def _wrapped(text: str) -> Any:
     try:
-        return _unwrap(_parse(text))
+        return _unwrap(parse(text))
     except Rejected:
         return None
 
@@ -247,10 +224,6 @@ def _bare(text: str, options: Sequence[str]) -> str | None:
         if form in options:
             return str(form)
     return None
-
-
-def _cut(message: str) -> str:
-    return message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…"
 
 
 def _json_instructions(shape: Shape) -> str:
