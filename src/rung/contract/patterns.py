@@ -29,6 +29,7 @@ at most 0.3 s. Most texts need far less, but one that makes its automaton grow w
 _MOST_STATES = 20_000
 """Size of a pattern with its repetitions written out that `regex` compiles, which takes time and memory for each."""
 
+_FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
 _REPEAT = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 _TOKEN = re.compile(
     r"\\(?:[pP]\{[^}]*\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|c[A-Za-z]|k<\w+>|.)|\(\?P?<(?![=!])|\(\?[aimsux]+(?:-[imsx]+)?[:)]|\[\^?\]?|.",
@@ -70,6 +71,26 @@ class Whole:
     def __call__(self, text: str, watch: Watch) -> bool:
         """Whether it matches; raises as `Watch.look` does."""
         return timed(self._pattern.fullmatch, text, watch)
+
+
+class Beginning:
+    """Whether a compiled pattern matches at the beginning of a text, as `re.match` would find, in bounded time.
+
+    Args:
+        pattern: of text.
+
+    Raises:
+        ContractError: `regex` can't take it.
+    """
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        letters = "".join(letter for letter, flag in _FLAGS.items() if pattern.flags & flag)
+        translated = _python(pattern.pattern)
+        self._pattern = _compiled(f"(?{letters}-f:{translated})" if letters else translated, pattern.pattern)
+
+    def __call__(self, text: str, watch: Watch) -> bool:
+        """Whether it matches; raises as `Watch.look` does."""
+        return timed(self._pattern.match, text, watch)
 
 
 class Search:

@@ -11,17 +11,28 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rung.contract import schema as schemas
-from rung.contract.bounds import Watch
+from rung.contract.bounds import Watch, is_deeper
 from rung.contract.compiled import compiled
 from rung.contract.evaluation import issues
 from rung.contract.misuse import misused
 from rung.contract.parsing import Rejected, cut, parse
 from rung.contract.patterns import Whole
-from rung.contract.plain import plain
+from rung.contract.plain import DEEPEST_SCHEMA, plain
+from rung.contract.pydantic_cost import (
+    WATCH,
+    Costly,
+    has_union,
+    refuse_costly,
+    refuse_unfolding,
+    stoppable,
+)
 from rung.contract.spans import show
 from rung.contract.text import text_issues
 from rung.errors import ContractError
 from rung.types import CheckContext, Issue, Shape
+
+_MANY_ERRORS = 2000
+"""Errors of pydantic from which on they aren't listed: each takes microseconds and a kilobyte, and all come at once."""
 
 
 class Reader:
@@ -142,12 +153,18 @@ class PydanticType(Reader):
     def __init__(self, output: Any) -> None:
         if inspect.isroutine(output):
             raise schemas.undescribable(output, TypeError("it is a function"))
+        refuse_unfolding(output)
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(output)
             schema = schemas.closed(self._adapter.json_schema(mode="validation"))
             self._functions = schemas.validators_in(self._adapter.core_schema)
         except Exception as error:  # pydantic's errors here share no base, and a user's own hooks may raise anything
             raise schemas.undescribable(output, error) from error
+        if is_deeper(schema, DEEPEST_SCHEMA):
+            raise ContractError(f"the type's JSON Schema is nested more than {DEEPEST_SCHEMA} levels deep")
+        self._schema = schema
+        self._has_union = has_union(self._adapter.core_schema)
+        self._validate_json = stoppable(self._adapter)
         self.calls_functions = bool(self._functions)
         self.vouches = ("schema", "type") if self._functions else ("schema",)
         self._options = schemas.strings(schema)
@@ -173,6 +190,9 @@ class PydanticType(Reader):
             value = self._validate(text, context)
         except ValidationError as error:
             raise Rejected(*_issues(error)) from None
+        except Costly:
+            why = "a union in its type has no discriminator, and each level of nesting multiplies the work"
+            raise Rejected(Issue("", f"the answer would take too long to check: {why}", "schema")) from None
         if self._functions and misused(self._adapter, value):
             names = ", ".join(self._functions)
             raise ContractError(
@@ -192,7 +212,28 @@ class PydanticType(Reader):
         if self._is_wrapped:
             value = _unwrap(value)
         # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
-        return self._adapter.validate_json(json.dumps(value), context=context.context)
+        written = json.dumps(value)
+        if self._has_union:
+            refuse_costly(self._adapter.core_schema, value, written.count(",") + written.count("["))
+        watch = Watch(context.deadline, context.cancel)
+        watch.look()
+        token = WATCH.set(watch)
+        try:
+            return self._validate_json(written, context=context.context)
+        except ValidationError as error:
+            if error.error_count() > _MANY_ERRORS:
+                raise self._some(value, error.error_count(), watch) from None
+            raise
+        finally:
+            WATCH.reset(token)
+
+    def _some(self, value: Any, count: int, watch: Watch) -> Rejected:
+        """Some of the issues of an answer that has so many that pydantic would take seconds to list them."""
+        try:
+            found = issues(compiled(plain(self._schema)), value, watch)
+        except ContractError:
+            found = ()
+        return Rejected(*(found or (Issue("", f"{count:,} values in the answer don't fit", "schema"),)))
 
 
 def _issues(error: ValidationError) -> list[Issue]:
