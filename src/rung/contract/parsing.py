@@ -16,7 +16,7 @@ _MOST_DIGITS = 4300
 """Digits of a whole number, as many as Python itself reads: reading takes time that grows with their square."""
 _FENCE = "```"
 _OPENING = re.compile(r"[\w-]*+[^\S\n]*+\n")
-_SURROGATE = re.compile(r"\\u[dD][89abAB-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Rejected(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from typing import Any
 
 from rung import threads
@@ -38,7 +39,8 @@ _TOKEN = re.compile(
 _SPACE = r"\s\x1c-\x1f"
 _WORD = r"\p{L}\p{N}_"
 _BOUND = f"(?:(?<=[{_WORD}])(?![{_WORD}])|(?<![{_WORD}])(?=[{_WORD}]))"
-_INSIDE = f"(?:(?<=[{_WORD}])(?=[{_WORD}])|(?<![{_WORD}])(?![{_WORD}]))"
+_INSIDE = "" if sys.version_info >= (3, 14) else r"(?!\A\Z)"  # an empty text has no inside there
+_INSIDE += f"(?:(?<=[{_WORD}])(?=[{_WORD}])|(?<![{_WORD}])(?![{_WORD}]))"
 
 _PYTHON = {"\\s": f"[{_SPACE}]", "\\S": f"[^{_SPACE}]", "\\w": f"[{_WORD}]", "\\W": f"[^{_WORD}]"}
 """What `re` means where `regex` means something else: it has no marks in words, and has control characters in space."""
