@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from rung.checks import quoted
-from rung.contract import LONGEST_ANSWER, bounds, compile_output
+from rung.contract import LONGEST_ANSWER, bounds, compile_output, compiled
 from rung.contract.patterns import Whole
 from rung.contract.text import Tail
 from rung.errors import Cancelled, ContractError
@@ -140,6 +140,7 @@ def test_a_hostile_answer_is_over_in_time(output, text):
         ("NaN", "not a JSON value"),
         ('"\\ud800"', "surrogate"),
         ('["\\udc00x"]', "surrogate"),
+        ('["\udc00x"]', "surrogate"),
         ("[" * 201 + "]" * 201, "nested too deeply"),
         ("[" * 100_000, "nested too deeply"),
     ],
@@ -433,6 +434,13 @@ def test_the_verdict_is_that_of_two_other_validators(schema, named, value):
     fits = contract.judge(Candidate(text), CheckContext(Request(messages("?")), "small", text)).valid
     assert fits == jsonschema_rs.validator_for(whole).is_valid(value)
     assert fits == jsonschema.Draft202012Validator(whole).is_valid(value)
+
+
+def test_a_schema_of_very_many_large_patterns_is_given_up(monkeypatch):
+    monkeypatch.setattr(compiled, "LONGEST_COMPILE", 0.3)
+    many = {f"(?:{n}|[a-z]{{1,999}}){{1,20}}": True for n in range(2000)}
+    with pytest.raises(ContractError, match="to be made ready"):
+        compile_output({"patternProperties": many})
 
 
 # --- patterns --------------------------------------------------------------------------------------------------------

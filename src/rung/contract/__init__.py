@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from rung import threads
-from rung.contract.bounds import LONGEST_ANSWER, LONGEST_CHECK, MOST_ISSUES, Overdue, is_too_long, too_long
+from rung.contract.bounds import LONGEST_ANSWER, LONGEST_CHECK, MOST_ISSUES, Overdue, is_text, is_too_long, too_long
 from rung.contract.parsing import Rejected
 from rung.contract.readers import Choice, JsonSchema, Pattern, PlainText, PydanticType, Reader
 from rung.contract.spans import scores
@@ -116,6 +116,9 @@ class Contract(Generic[T]):
             return Validation(issues=(Issue("", "the answer was cut off before its end", "cut_off"),))
         if is_too_long(len(candidate.text)):
             return Validation(issues=(too_long(candidate.text),))
+        if not is_text(candidate.text):
+            message = "the answer holds half of a surrogate pair, which isn't text"
+            return Validation(issues=(Issue("", message, "surrogates"),))
         if not candidate.text.strip():
             return Validation(issues=(Issue("", "the answer is empty", "empty"),))
         if self.loops(candidate.text):

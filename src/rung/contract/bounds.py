@@ -93,6 +93,17 @@ def too_long(text: str) -> Issue:
     return Issue("", f"the answer has {len(text):,} characters; at most {LONGEST_ANSWER:,} are read", "too_long")
 
 
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8: a lone half of a surrogate pair can't, and libraries trip over it."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_deeper(value: Any, levels: int) -> bool:
     """Whether lists and objects are nested more than `levels` deep in a value."""
     level = [value]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +22,9 @@ from rung.errors import ContractError
 
 MOST_SCHEMAS = 50_000
 """Schemas in a schema. A page of 2,000 lines has some hundreds; each is compiled in 20 µs or so."""
+LONGEST_COMPILE = 10.0
+"""Seconds that a schema may take to be made ready. A page of 2,000 lines takes some milliseconds; what takes this long
+has thousands of large patterns."""
 
 
 def compiled(schema: Mapping[str, Any]) -> Compiled:
@@ -51,6 +55,7 @@ class _Compiler:
         self._waiting: list[tuple[Node, Mapping[str, Any]]] = []
         self._searches: dict[str, Search] = {}
         self._tracks = False
+        self._end = time.monotonic() + LONGEST_COMPILE
 
     def compile(self) -> Compiled:
         keywords = self._draft.keywords | self._draft.unknown
@@ -61,6 +66,7 @@ class _Compiler:
         self._adopt(self._root, "")
         root = self._node(self._root, "")
         while self._waiting:
+            self._look()
             self._fill(*self._waiting.pop())
         refuse_circles(self._nodes.values())
         nodes = list(self._nodes.values())
@@ -68,6 +74,10 @@ class _Compiler:
             shorten(node)
         count(root, nodes)
         return Compiled(root, self._draft, self._tracks)
+
+    def _look(self) -> None:
+        if time.monotonic() > self._end:
+            raise ContractError(f"the schema takes more than {LONGEST_COMPILE:g} s to be made ready")
 
     def _adopt(self, schema: Any, place: str) -> None:
         """Hold a schema and those in it against the meta-schema, and make nodes of them."""
@@ -245,6 +255,7 @@ class _Compiler:
     def _search(self, pattern: str, place: str) -> Search:
         known = self._searches.get(pattern)
         if known is None:
+            self._look()
             try:
                 known = self._searches[pattern] = Search(pattern)
             except ContractError as error:

@@ -82,7 +82,7 @@ def parse(text: str) -> Any:
     except RecursionError:
         raise Rejected(Issue("", "the answer is nested too deeply", "schema")) from None
     except UnicodeEncodeError:
-        raise Rejected(Issue("", "the answer holds half of a surrogate pair, which isn't text", "schema")) from None
+        raise Rejected(Issue("", "the answer holds half of a surrogate pair, which isn't text", "surrogates")) from None
     except ValueError as error:
         raise Rejected(Issue("", f"the answer is not JSON: {cut(str(error))}", "schema")) from None
     return value

@@ -164,11 +164,12 @@ def _linear(pattern: str) -> tuple[Any, int]:
     from jsonschema_rs import Draft202012Validator, RegexOptions
 
     for size in _SIZES:
+        if size < len(pattern):
+            continue
         try:
             return Draft202012Validator({"pattern": pattern}, pattern_options=RegexOptions(size_limit=size)), size
         except ValueError:
-            if len(pattern) > size:
-                break  # what is longer than that has another fault, or is too large for any
+            continue
     return None, 0
 
 
