@@ -99,6 +99,21 @@ def test_a_stream_is_cut_short_where_its_answer_is_longer_than_is_read():
 
 
 @pytest.mark.parametrize(
+    ("output", "begins", "piece", "over"),
+    [
+        (None, "", "and so on ", True),
+        ({"type": "object"}, '{"a": "', "and so on ", True),
+        ({"type": "object"}, '{"a": [', "0, 1, ", False),
+        ({"type": "object"}, '{"a": "x", "b": ', '"no", "c": ', False),
+    ],
+)
+def test_a_stream_is_cut_short_where_its_end_goes_round_in_circles(output, begins, piece, over):
+    progress = compile_output(output).progress()
+    progress.add(begins)
+    assert any(progress.add(piece) for _ in range(1000)) is over
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "```json" + "\n" * 25_000,

@@ -34,6 +34,9 @@ from rung.types import CheckContext, Issue, Shape
 _MANY_ERRORS = 2000
 """Errors of pydantic from which on they aren't listed: each takes microseconds and a kilobyte, and all come at once."""
 
+_OPTIONS_LIMIT = 2000
+"""Characters of the options, or of the pattern, that an issue repeats; the instructions have said all of it."""
+
 
 class Reader:
     """One kind of contract.
@@ -93,7 +96,8 @@ class Choice(Reader):
         """The option that the text is."""
         found = _bare(text, self._options)
         if found is None:
-            raise Rejected(Issue("", f"the answer must be one of: {', '.join(self._options)}", "schema"))
+            options = cut(", ".join(self._options), _OPTIONS_LIMIT)
+            raise Rejected(Issue("", f"the answer must be one of: {options}", "schema"))
         return found
 
 
@@ -122,7 +126,7 @@ class Pattern(Reader):
         for form in dict.fromkeys((text, text.strip(), _wrapped(text))):
             if isinstance(form, str) and self._matches(form, watch):
                 return form
-        raise Rejected(Issue("", f"the answer must match {self._pattern}", "schema"))
+        raise Rejected(Issue("", f"the answer must match {cut(self._pattern, _OPTIONS_LIMIT)}", "schema"))
 
 
 class JsonSchema(Reader):
