@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,13 @@ _NUMBER = re.compile(r"[-+]?\d[\d.,' \u00a0\u202f]*\d|[-+]?\d")
 _GROUPED = re.compile(r"[-+]?\d{1,3}([,.]\d{3})+([,.]\d+)?|[-+]?\d+[,.]\d+")
 _SAID_LIMIT = 2000
 """Characters of what a program said that a model is told: a dozen findings, and a small context is not filled."""
+_NO_WORD = re.compile(r"\W")
+_SHOWN_LIMIT = 200
+"""Characters of a value that are repeated in an issue."""
+_MOST_ISSUES = 50
+"""Values that are reported of one answer. A repair hears of ten."""
+_LONGEST_NUMBER = 100
+"""Characters of the longest number that is looked up: what is longer is not one that somebody wrote."""
 
 
 class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_upper))
@@ -87,14 +95,19 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
         source = context.request.source if self._source is None else self._source
         known = _properties(context.shape.schema) if context.shape else None
         plain = self._taken_apart(value, by_alias=True)
+        within = _Source(source, context)
         issues = []
         for path in [f.split(".") for f in self._fields] or [[]]:
             for at, leaf in _leaves(plain, path, "", self.name, known):
                 if isinstance(leaf, bool) and path:
                     raise ContractError(f"{self.name}: {at!r} is true or false, which no source quotes")
-                if not _occurs(leaf, source):
+                if not within.has(leaf):
                     shown = leaf if isinstance(leaf, str) else json.dumps(to_jsonable_python(leaf))
+                    if len(shown) > _SHOWN_LIMIT:
+                        shown = shown[:_SHOWN_LIMIT] + "…"
                     issues.append(Issue(at, f"{shown!r} does not occur in the source; copy it from there", ""))
+                    if len(issues) == _MOST_ISSUES:
+                        return issues
         return issues
 
 
@@ -214,22 +227,79 @@ def _leaves(
 
 def _properties(schema: Any) -> frozenset[str]:
     """The names of all properties that a JSON Schema knows, at whatever depth."""
-    if isinstance(schema, list):
-        return frozenset().union(*map(_properties, schema))
-    if not isinstance(schema, Mapping):
-        return frozenset()
-    own = schema.get("properties")
-    names: frozenset[str] = frozenset(own) if isinstance(own, Mapping) else frozenset()
-    return names.union(*map(_properties, schema.values()))
+    names: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, Mapping):
+            own = node.get("properties")
+            names.update(own if isinstance(own, Mapping) else ())
+            waiting += node.values()
+    return frozenset(names)
 
 
-def _occurs(value: Any, source: str) -> bool:
-    if value is None or value == "" or isinstance(value, bool):
-        return True
-    if isinstance(value, int | float | Decimal):
-        return any(Decimal(str(value)) in _readings(m.group()) for m in _NUMBER.finditer(source))
-    words = r"\s+".join(re.escape(word) for word in str(to_jsonable_python(value)).split())
-    return re.search(rf"(?<!\w){words}(?!\w)", source, re.IGNORECASE) is not None
+class _Source:
+    """A text in which values are looked up. It is read once for all of them.
+
+    Args:
+        text: the source.
+        context: of the check; its deadline and its cancel flag end a search.
+    """
+
+    def __init__(self, text: str, context: CheckContext) -> None:
+        self._text, self._context = text, context
+        self._words = _squeezed(text)
+        self._numbers: set[Decimal] | None = None
+
+    def has(self, value: Any) -> bool:
+        """Whether a value occurs."""
+        if value is None or value == "" or isinstance(value, bool):
+            return True
+        if isinstance(value, int | float | Decimal):
+            if isinstance(value, int) and value.bit_length() > 4 * _LONGEST_NUMBER:
+                return False
+            if self._numbers is None:
+                self._numbers = set()
+                for match in _NUMBER.finditer(self._text):
+                    self._numbers |= _readings(match.group())
+            return Decimal(str(value)) in self._numbers
+        return self._has_words(_squeezed(str(to_jsonable_python(value))))
+
+    def _has_words(self, words: str) -> bool:
+        """Whether words stand there by themselves, not as parts of longer ones."""
+        source, at = self._words, self._words.find(words)
+        begins_word = _is_of_word(words[:1])
+        for look in itertools.count(1):
+            if at < 0:
+                break
+            if not (
+                _is_of_word(source[max(at - 1, 0) : at]) or _is_of_word(source[at + len(words) : at + len(words) + 1])
+            ):
+                return True
+            if look % 64 == 0:
+                self._look()
+            # what begins inside a word is a part of it, too
+            gap = _NO_WORD.search(source, at) if begins_word else None
+            if begins_word and gap is None:
+                break
+            at = source.find(words, gap.end() if gap else at + 1)
+        return False
+
+    def _look(self) -> None:
+        if self._context.cancel.is_set():
+            raise Cancelled("the caller cancelled")
+        if self._context.deadline.passed:
+            raise ValueError("the source could not be searched before the deadline")
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _is_of_word(letter: str) -> bool:
+    return letter == "_" or letter.isalnum()
 
 
 def _readings(written: str) -> set[Decimal]:
@@ -244,6 +314,8 @@ def _readings(written: str) -> set[Decimal]:
     }
     found = set()
     for form in forms:
+        if len(form) > _LONGEST_NUMBER:
+            continue
         point = form.replace(",", ".") if form.count(",") == 1 else form.replace(",", "")
         for signed in (point, point.lstrip("+-")):  # in `2024-03-05` the dash is no sign
             try:
