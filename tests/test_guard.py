@@ -11,7 +11,8 @@ import textwrap
 import pytest
 
 from rung.errors import Offline
-from rung.guard import Guard, offline, zone_of
+from rung.guard import Guard, offline
+from rung.hosts import zone_of
 from rung.types import Zone
 
 
@@ -58,7 +59,14 @@ def verdict(call):
         ("0.0.0.0", Zone.HOST),
         ("::", Zone.HOST),
         ("localhost", Zone.HOST),
-        ("LocalHost.", Zone.HOST),
+        ("LocalHost", Zone.HOST),
+        ("localhost.", None),
+        ("127.0.0.1.", None),
+        ("127.1", None),
+        ("2130706433", None),
+        ("0177.0.0.1", None),
+        ("localhost%2e", None),
+        ("::1%lo", None),
         ("10.0.0.7", Zone.LAN),
         ("172.16.0.1", Zone.LAN),
         ("172.32.0.1", Zone.INTERNET),
@@ -101,6 +109,8 @@ def test_either_switch_says_offline_and_a_strange_value_counts_as_on(monkeypatch
     [
         (Zone.HOST, None, "example.org", False),
         (Zone.HOST, {"example.org"}, "example.org", False),
+        (Zone.HOST, None, "localhost.", False),
+        (Zone.HOST, None, "127.1", False),
         (Zone.LAN, None, "nas.local", False),
         (Zone.LAN, {"nas.local"}, "NAS.local.", True),
         (Zone.LAN, {"nas.local"}, "other.local", False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
 
 from rung.errors import Cancelled, ConfigError, ContractError
+from rung.limits import Deadline
 from rung.settings import nearest
 from rung.types import CheckContext, Issue
 
@@ -19,7 +21,15 @@ T = TypeVar("T")
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,' \u00a0\u202f]*\d|[-+]?\d")
 _GROUPED = re.compile(r"[-+]?\d{1,3}([,.]\d{3})+([,.]\d+)?|[-+]?\d+[,.]\d+")
-_STDERR_LIMIT = 2000
+_SAID_LIMIT = 2000
+"""Characters of what a program said that a model is told: a dozen findings, and a small context is not filled."""
+_NO_WORD = re.compile(r"\W")
+_SHOWN_LIMIT = 200
+"""Characters of a value that are repeated in an issue."""
+_MOST_ISSUES = 50
+"""Values that are reported of one answer. A repair hears of ten."""
+_LONGEST_NUMBER = 100
+"""Characters of the longest number that is looked up: what is longer is not one that somebody wrote."""
 
 
 class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_upper))
@@ -85,93 +95,111 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
         source = context.request.source if self._source is None else self._source
         known = _properties(context.shape.schema) if context.shape else None
         plain = self._taken_apart(value, by_alias=True)
+        within = _Source(source, context)
         issues = []
         for path in [f.split(".") for f in self._fields] or [[]]:
             for at, leaf in _leaves(plain, path, "", self.name, known):
                 if isinstance(leaf, bool) and path:
                     raise ContractError(f"{self.name}: {at!r} is true or false, which no source quotes")
-                if not _occurs(leaf, source):
+                if not within.has(leaf):
                     shown = leaf if isinstance(leaf, str) else json.dumps(to_jsonable_python(leaf))
+                    if len(shown) > _SHOWN_LIMIT:
+                        shown = shown[:_SHOWN_LIMIT] + "…"
                     issues.append(Issue(at, f"{shown!r} does not occur in the source; copy it from there", ""))
+                    if len(issues) == _MOST_ISSUES:
+                        return issues
         return issues
 
 
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]
-    """Any program as a validator: the answer on its stdin; exit 0 accepts, otherwise its stderr is the issue.
+    """Any program as a validator: the answer on its stdin; exit 0 accepts, otherwise what it says is the issue.
 
-    The program gets text as it is, and anything else as the JSON that the model wrote. It runs without a shell, and it
-    is killed with its children at its time limit, at the deadline, and on cancel.
+    The program gets text as it is, and anything else as the JSON that the model wrote. It runs without a shell, in a
+    process group of its own, and without the variables whose names end like that of a secret (`OPENAI_API_KEY`). Its
+    exit is the verdict: children that it leaves behind are stopped then. It is stopped with all of its group at its
+    time limit, at the deadline, on cancel, and when it writes without an end. Of a long output the beginning and the
+    end count.
 
     Args:
         line: the program and its arguments, as a list, or as one string that is split the way a shell would.
-        seconds: its time limit.
+        seconds: its time limit, which holds where the deadline is later or there is none.
+        environment: all of its variables, where it needs others, or a secret.
 
     Raises:
-        ConfigError: the line is empty, there is no such program, or the time limit is none.
+        ConfigError: the line is empty, there is no such program, or the time limit isn't one.
     """
 
-    def __init__(self, line: str | Sequence[str], *, seconds: float = 30.0) -> None:
+    def __init__(
+        self, line: str | Sequence[str], *, seconds: float = 30.0, environment: Mapping[str, str] | None = None
+    ) -> None:
         import shlex
         import shutil
 
         try:
             self._argv = shlex.split(line) if isinstance(line, str) else list(line)
         except ValueError as error:
-            raise ConfigError(f"the check {line!r} is no command line: {str(error).lower()}") from None
+            raise ConfigError(f"the check {line!r} is not a valid command line: {str(error).lower()}") from None
         if not self._argv:
             raise ConfigError("the check has no program", mend='name one, for example "ruff check -"')
+        if any("\0" in word for word in self._argv):
+            raise ConfigError("the check holds a NUL, which no command line can")
         if shutil.which(self._argv[0]) is None:
             raise ConfigError(f"there is no program {self._argv[0]!r}", mend="install it, or give its path")
         if not 0 < seconds < float("inf"):
-            raise ConfigError(f"a check's time limit of {seconds!r} s is none", mend="give a number of seconds above 0")
+            raise ConfigError(
+                f"{seconds!r} is not a valid time limit for a check", mend="give a number of seconds above 0"
+            )
         self.name = self._argv[0].replace("\\", "/").rsplit("/", 1)[-1]
         self._seconds = seconds
+        self._environment = environment
 
     def __call__(self, value: Any, context: CheckContext) -> list[Issue]:
-        """What the program says against the answer."""
-        import subprocess
+        """What the program says against the answer.
 
-        text = value if isinstance(value, str) else context.text
+        Raises:
+            ConfigError: the program can't be started.
+            Cancelled: the caller cancelled.
+        """
+        from rung import programs
+
         left = context.deadline.remaining()
         seconds = self._seconds if left is None else min(self._seconds, left)
-        # a session of its own, so that a check's own children end with it
-        with subprocess.Popen(
-            self._argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
-            forget = context.cancel.on_set(lambda: _end(process))
-            try:
-                _, stderr = process.communicate(text.encode(), timeout=seconds)
-            except subprocess.TimeoutExpired:
-                return [Issue("", f"{self.name} did not finish within {seconds:g} s", "")]
-            finally:
-                forget()
-                _end(process)
+        try:
+            text = (value if isinstance(value, str) else context.text).encode()
+        except UnicodeEncodeError:
+            return [Issue("", "the answer holds half of a surrogate pair, which is not valid text", "")]
+        try:
+            ended = programs.run(
+                self._argv,
+                text,
+                deadline=Deadline.after(seconds),
+                cancel=context.cancel,
+                environment=self._environment,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"the program {self._argv[0]!r} can't be started: {(error.strerror or str(error)).lower()}",
+                mend="see that it is a program for this machine",
+            ) from None
         if context.cancel.is_set():
             raise Cancelled("the caller cancelled")
-        if process.returncode == 0:
+        if ended.how == "timeout":
+            return [Issue("", f"{self.name} did not finish within {seconds:g} s", "")]
+        if ended.how == "flood":
+            return [Issue("", f"{self.name} wrote without an end and was stopped", "")]
+        if ended.code == 0:
             return []
-        said = stderr.decode(errors="replace").strip()[:_STDERR_LIMIT]
-        return [Issue("", said or f"{self.name} ended with exit code {process.returncode}", "")]
+        # most linters find fault on stdout, compilers on stderr
+        said = "\n".join(part for part in (ended.errors.strip(), ended.output.strip()) if part)
+        return [Issue("", _shortened(said) or f"{self.name} ended with exit code {ended.code}", "")]
 
 
-def _end(process: Any) -> None:
-    import os
-    import signal
-
-    # Asked without `poll`: while nobody has reaped it the group's number is its own, even where only children are left.
-    if process.returncode is not None:
-        return
-    try:
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    except ProcessLookupError:
-        pass
+def _shortened(said: str) -> str:
+    """A long output's beginning and end, with a line between that says so."""
+    if len(said) <= _SAID_LIMIT:
+        return said
+    half = _SAID_LIMIT // 2 - 20
+    return f"{said[:half]}\n[… cut short …]\n{said[-half:]}"
 
 
 def _leaves(
@@ -199,22 +227,79 @@ def _leaves(
 
 def _properties(schema: Any) -> frozenset[str]:
     """The names of all properties that a JSON Schema knows, at whatever depth."""
-    if isinstance(schema, list):
-        return frozenset().union(*map(_properties, schema))
-    if not isinstance(schema, Mapping):
-        return frozenset()
-    own = schema.get("properties")
-    names: frozenset[str] = frozenset(own) if isinstance(own, Mapping) else frozenset()
-    return names.union(*map(_properties, schema.values()))
+    names: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, Mapping):
+            own = node.get("properties")
+            names.update(own if isinstance(own, Mapping) else ())
+            waiting += node.values()
+    return frozenset(names)
 
 
-def _occurs(value: Any, source: str) -> bool:
-    if value is None or value == "" or isinstance(value, bool):
-        return True
-    if isinstance(value, int | float | Decimal):
-        return any(Decimal(str(value)) in _readings(m.group()) for m in _NUMBER.finditer(source))
-    words = r"\s+".join(re.escape(word) for word in str(to_jsonable_python(value)).split())
-    return re.search(rf"(?<!\w){words}(?!\w)", source, re.IGNORECASE) is not None
+class _Source:
+    """A text in which values are looked up. It is read once for all of them.
+
+    Args:
+        text: the source.
+        context: of the check; its deadline and its cancel flag end a search.
+    """
+
+    def __init__(self, text: str, context: CheckContext) -> None:
+        self._text, self._context = text, context
+        self._words = _squeezed(text)
+        self._numbers: set[Decimal] | None = None
+
+    def has(self, value: Any) -> bool:
+        """Whether a value occurs."""
+        if value is None or value == "" or isinstance(value, bool):
+            return True
+        if isinstance(value, int | float | Decimal):
+            if isinstance(value, int) and value.bit_length() > 4 * _LONGEST_NUMBER:
+                return False
+            if self._numbers is None:
+                self._numbers = set()
+                for match in _NUMBER.finditer(self._text):
+                    self._numbers |= _readings(match.group())
+            return Decimal(str(value)) in self._numbers
+        return self._has_words(_squeezed(str(to_jsonable_python(value))))
+
+    def _has_words(self, words: str) -> bool:
+        """Whether words stand there by themselves, not as parts of longer ones."""
+        source, at = self._words, self._words.find(words)
+        begins_word = _is_of_word(words[:1])
+        for look in itertools.count(1):
+            if at < 0:
+                break
+            if not (
+                _is_of_word(source[max(at - 1, 0) : at]) or _is_of_word(source[at + len(words) : at + len(words) + 1])
+            ):
+                return True
+            if look % 64 == 0:
+                self._look()
+            # what begins inside a word is a part of it, too
+            gap = _NO_WORD.search(source, at) if begins_word else None
+            if begins_word and gap is None:
+                break
+            at = source.find(words, gap.end() if gap else at + 1)
+        return False
+
+    def _look(self) -> None:
+        if self._context.cancel.is_set():
+            raise Cancelled("the caller cancelled")
+        if self._context.deadline.passed:
+            raise ValueError("the source could not be searched before the deadline")
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _is_of_word(letter: str) -> bool:
+    return letter == "_" or letter.isalnum()
 
 
 def _readings(written: str) -> set[Decimal]:
@@ -229,6 +314,8 @@ def _readings(written: str) -> set[Decimal]:
     }
     found = set()
     for form in forms:
+        if len(form) > _LONGEST_NUMBER:
+            continue
         point = form.replace(",", ".") if form.count(",") == 1 else form.replace(",", "")
         for signed in (point, point.lstrip("+-")):  # in `2024-03-05` the dash is no sign
             try:

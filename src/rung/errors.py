@@ -41,7 +41,12 @@ class RungError(Exception):
     Args:
         message: what happened, and to what. One clause, no final stop.
         mend: the command or setting that mends it, as an imperative clause; empty where nothing does.
+
+    Of an error that ends an attempt, `sent` says whether the prompt was handed over before: `False` only where it is
+    certain that nothing of it left, for example because nobody took the connection.
     """
+
+    sent: bool = True
 
     def __init__(self, message: str, *, mend: str = "") -> None:
         super().__init__(message)

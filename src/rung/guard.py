@@ -8,7 +8,6 @@ opens its own sockets, and the connections of asyncio's proactor loop on Windows
 from __future__ import annotations
 
 import functools
-import ipaddress
 import os
 import sys
 from collections.abc import Callable, Collection
@@ -16,12 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rung.errors import Offline
+from rung.hosts import canonical, zone_of
 from rung.types import Zone
 
-_LAN = tuple(
-    ipaddress.ip_network(net)
-    for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
-)
 _SWITCHES = ("RUNG_OFFLINE", "HF_HUB_OFFLINE")
 
 
@@ -34,31 +30,6 @@ def switches() -> tuple[str, ...]:
     """The variables of the environment that forbid all network."""
     off = ("", "0", "false", "no", "off")
     return tuple(name for name in _SWITCHES if os.environ.get(name, "").strip().lower() not in off)
-
-
-def zone_of(address: str) -> Zone | None:
-    """How far away an address is.
-
-    The shared range 100.64.0.0/10 counts as the internet: what answers there is an operator's or an overlay's machine.
-
-    Args:
-        address: an IPv4 or IPv6 literal without brackets, or `localhost`.
-
-    Returns:
-        `None` for any other name: only a look-up could tell.
-    """
-    if address.lower().rstrip(".") == "localhost":
-        return Zone.HOST
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    # A connection to the unspecified address reaches this machine.
-    if ip.is_loopback or ip.is_unspecified:
-        return Zone.HOST
-    return Zone.LAN if any(ip in net for net in _LAN) else Zone.INTERNET
 
 
 def install(reach: Zone, *, hosts: Collection[str] | None = None) -> None:
@@ -86,7 +57,7 @@ class Guard:
 
     Args:
         reach: how far connections may go.
-        hosts: names that may be looked up, in lower case without a final dot; `None` names none.
+        hosts: names that may be looked up, in their canonical form; `None` names none.
     """
 
     reach: Zone
@@ -166,7 +137,7 @@ def _judged(guard: Guard, method: Callable[..., Any], position: int) -> Callable
 
 
 def _plain(name: str) -> str:
-    return name.lower().rstrip(".")
+    return canonical(name) or name.lower()
 
 
 def _caller() -> str:

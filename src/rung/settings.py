@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rung.errors import ConfigError
+from rung.hiding import hide
 
 M = TypeVar("M", bound="Settings")
 
@@ -53,13 +54,14 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
         found = error.errors(include_url=False, include_input=False)
         # A misspelt required key is unknown and missing; the first of the two helps.
         first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-        key = ".".join(str(part) for part in first["loc"])
+        # what was written may be a key in the wrong place
+        key = ".".join(hide(str(part)) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             keys = _keys(model, first["loc"][:-1])
             raise ConfigError(f"{where}: unknown key {key!r}", mend=nearest(str(first["loc"][-1]), keys)) from None
         if first["type"] == "missing":
             raise ConfigError(f"{where}: {key!r} is missing", mend=f"add {key} = ...") from None
-        raise ConfigError(f"{where}: {key!r}: {first['msg']}") from None
+        raise ConfigError(f"{where}: {key!r}: {hide(first['msg'])}") from None
 
 
 def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

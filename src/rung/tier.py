@@ -95,6 +95,13 @@ class Travels(Protocol):
 
 
 @runtime_checkable
+class Connects(Protocol):
+    """A tier that names every host that it connects to, a proxy's too: names and addresses, without ports."""
+
+    hosts: frozenset[str]
+
+
+@runtime_checkable
 class Pinned(Protocol):
     """A tier that knows which weights answer: their sha256 in hexadecimal, `None` while or where it can't tell."""
 

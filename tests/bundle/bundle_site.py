@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from rung.bundle import Kit, Order, Platform, create
-from rung.bundle.install import MANIFEST
+from rung.bundle.install import MANIFEST, archive, read_manifest
 from rung.config import load
 from rung.limits import Cancel
 from rung.store import Hub, user_store
@@ -115,6 +117,60 @@ def alter(kit: Path, change) -> None:
     content = json.dumps(values).encode()
     (kit / MANIFEST).write_bytes(content)
     (kit / f"{MANIFEST}.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n")
+
+
+@dataclass
+class Member:
+    """A file of an archive that somebody packs by hand.
+
+    Args:
+        path: in the manifest and, where `header` has no other name, in the archive.
+        kind: as the manifest says.
+        content: its bytes.
+        sha256: as the manifest says; `None` for the right one.
+        size: as the manifest says; `None` for the right one.
+        header: in the archive; `None` for an ordinary file's.
+    """
+
+    path: str
+    kind: str
+    content: bytes
+    sha256: str | None = None
+    size: int | None = None
+    header: tarfile.TarInfo | None = None
+
+
+def members(kit: Path) -> list[Member]:
+    """What a kit holds."""
+    manifest = read_manifest(kit)
+    with archive(kit, manifest) as files:
+        return [Member(file.path, file.kind, source.read()) for file, source in files]
+
+
+def pack(kit: Path, held: list[Member], *, after: bytes = b"", tar_format: int = tarfile.GNU_FORMAT) -> None:
+    """Make a kit hold other files, with all hashes right but those that are given: who signs a kit can do that."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w", format=tar_format) as tar:
+        for it in held:
+            info = it.header or tarfile.TarInfo(it.path)
+            info.size = info.size or (len(it.content) if info.isreg() else 0)
+            tar.addfile(info, io.BytesIO(it.content))
+    content = whole.getvalue() + after
+    for old in kit.glob("part-*.tar"):
+        old.unlink()
+    (kit / "part-001.tar").write_bytes(content)
+    files = [
+        {
+            "path": it.path,
+            "size": len(it.content) if it.size is None else it.size,
+            "sha256": it.sha256 or hashlib.sha256(it.content).hexdigest(),
+            "kind": it.kind,
+            "carried": True,
+        }
+        for it in held
+    ]
+    part = {"name": "part-001.tar", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    alter(kit, lambda values: values.update(parts=[part], files=files))
 
 
 def tree(folder: Path) -> dict[str, bytes]:

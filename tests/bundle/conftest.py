@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundle_site import DOCTOR, Site
+from bundle_site import DOCTOR, Site, run_installer
 
 from rung import __version__
 
@@ -50,6 +50,21 @@ def first_kits(tmp_path_factory) -> tuple[Path, Path]:
         old = site.kit("old").path
         site.helper("2.0")
         return old, site.kit("new", base=old).path
+
+
+@pytest.fixture(scope="session")
+def installed_once(first_kits, tmp_path_factory) -> Path:
+    """A target that the first kit was installed into."""
+    target = tmp_path_factory.mktemp("installed") / "target"
+    ended = run_installer(first_kits[0], "--target", target)
+    assert ended.returncode == 0, ended.stderr
+    return target
+
+
+@pytest.fixture
+def installed(installed_once, tmp_path) -> Path:
+    """A copy of it to spoil."""
+    return shutil.copytree(installed_once, tmp_path / "target", symlinks=True)
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_bytes_that_are_no_utf8_are_named_by_their_place(program, by):
     arguments = ["--file", "latin.txt"] if by == "file" else []
     done = program("ask", *arguments, "--config", one(program, "fine"), stdin=b"caf\xe9")
     assert done.returncode == 2
-    assert b"no UTF-8: byte 3" in done.stderr
+    assert b"not valid UTF-8: byte 3" in done.stderr
 
 
 def test_control_sequences_go_into_a_pipe_as_they_are(program):
@@ -106,9 +106,9 @@ def test_control_sequences_go_into_a_pipe_as_they_are(program):
     ("arguments", "says"),
     [
         (["--schema", "no.json"], "no.json can't be read"),
-        (["--schema", "broken.json"], "broken.json is no JSON"),
+        (["--schema", "broken.json"], "broken.json is not valid JSON"),
         (["--schema", "list.json"], "no JSON Schema"),
-        (["--schema", "odd.json"], "no JSON Schema"),
+        (["--schema", "odd.json"], "not a JSON Schema"),
         (["--type", "nowhere:X"], "no module 'nowhere'"),
         (["--type", "mine:Invoise"], "did you mean 'Invoice'?"),
         (["--type", "mine"], "module:Name"),

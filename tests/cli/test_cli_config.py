@@ -50,6 +50,33 @@ max_tokens = 7
         assert b"max_tokens" in done.stdout
 
 
+def test_a_key_is_hidden_by_its_shape_whatever_it_is_called_and_wherever_it_stands(program):
+    key = "sk-live-CANARY123"
+    table = f"""model = "{key}"
+base_url = "https://host/v1?sig={key}"
+api_key = {{ env = "{key}" }}
+proxy = "http://me:{key}@proxy:3128"
+extra_body = {{ note = "{key}", list = ["{key}"], "{key}" = 1, url = "https://{key}@host/" }}
+"""
+    config = program.config(f'[[tier]]\nname = "{key}"\nkind = "openai"\n{table}')
+    for more in ([], ["--json"]):
+        done = program("config", "show", "--config", config, *more)
+        assert done.returncode == 0
+        assert b"CANARY" not in done.stdout + done.stderr
+        assert b"which is not the name of a variable" in done.stdout
+    for command in (["doctor", "--quick"], ["ask", "Who?"], ["tiers"]):
+        done = program(*command, "--config", config)
+        assert b"CANARY" not in done.stdout + done.stderr
+
+
+def test_what_is_no_key_is_shown_as_it_stands(program):
+    pin = "9217f5db79a29953eb74d5343926648285ec7e67"
+    model = f"hf:Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf@{pin}"
+    config = program.config(f'[[tier]]\nname = "c"\nkind = "llama"\nmodel = "{model}"\n')
+    found = json.loads(program("config", "show", "--config", config, "--json").stdout)
+    assert found["values"]["tier.c.model"]["value"] == model
+
+
 def test_a_key_is_shown_by_the_name_of_its_variable_and_whether_it_is_set(program):
     config = program.config(FAR)
     assert b"$CLOUD_KEY (not set)" in program("config", "show", "--config", config).stdout

@@ -85,7 +85,7 @@ def test_the_users_own_file_is_no_project_file(places):
         ("reach = 'moon'", "'host', 'lan' or 'internet'"),
         ("[budget]\nmoney = nan", "budget.money"),
         ("[budget]\nseconds = -1", "budget.seconds"),
-        ("reach = ", "no TOML"),
+        ("reach = ", "not valid TOML"),
         ("[tier]\nname = 'a'", "write [[tier]]"),
         ("[[tier]]\nkind = 'llama'", "'name' is missing"),
         ("[[tier]]\nname = 'a'", "'kind' is missing"),
@@ -130,7 +130,7 @@ def test_a_wrong_tier_is_an_error_that_names_file_and_tier(places, text, says):
 def test_a_file_that_is_no_utf8_is_named_with_the_place(places):
     path = places.home / "named.toml"
     path.write_bytes(b"# caf\xe9")
-    with pytest.raises(ConfigError, match="no UTF-8: byte 5"):
+    with pytest.raises(ConfigError, match="not valid UTF-8: byte 5"):
         load(path, places=places)
 
 

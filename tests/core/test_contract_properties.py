@@ -9,13 +9,14 @@ from itertools import pairwise
 
 import jsonschema
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from rung import CheckContext, Request, Token
 from rung.contract import compile_output, reader_of
-from rung.contract.readers import Rejected
+from rung.contract.parsing import Rejected
 from rung.contract.spans import scores, show, values
+from rung.errors import ContractError
 from rung.types import messages
 
 CONTEXT = CheckContext(Request(messages("?")), "small", "")
@@ -103,10 +104,15 @@ PLAIN = st.recursive(
 
 
 def fits(schema, value):
-    try:
-        return jsonschema.Draft202012Validator(schema).is_valid(value)
-    except RecursionError:
-        return False
+    return jsonschema.Draft202012Validator(schema).is_valid(value)
+
+
+def is_circular(schema):
+    """Whether a schema of `SCHEMAS` applies itself to the same value, which no validator can end."""
+    inner = [schema]
+    for node in inner:
+        inner += [branch for branch in node.get("anyOf", ()) if branch not in inner]
+    return any(node.get("$ref") == "#" for node in inner)
 
 
 @settings(max_examples=250)
@@ -117,6 +123,10 @@ def test_wrapping_a_schema_keeps_what_validates(schema, value, named):
     schema = {**schema, "$defs": {"digit": {"type": "integer", "maximum": 9}}}
     if named:
         schema["$id"] = "https://example.org/schema"
+    if is_circular(schema):
+        with pytest.raises(ContractError, match="refers to itself"):
+            compile_output(schema)
+        return
     shape = compile_output(schema).shape
     wrapped = value if schema.get("type") == "object" else {"value": value}
     assert fits(shape.schema, wrapped) == fits(schema, value)
@@ -126,6 +136,7 @@ def test_wrapping_a_schema_keeps_what_validates(schema, value, named):
 @given(SCHEMAS, PLAIN)
 def test_what_decoding_may_give_under_a_schema_is_read_back_as_the_value(schema, value):
     schema = {**schema, "$defs": {"digit": {"type": "integer", "maximum": 9}}}
+    assume(not is_circular(schema))
     reader = reader_of(schema)
     text = json.dumps(value if schema.get("type") == "object" else {"value": value})
     if fits(schema, value):

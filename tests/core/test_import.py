@@ -14,7 +14,8 @@ import pytest
 import rung
 
 HEAVY = (
-    "llama_cpp openai huggingface_hub typer numpy rich asyncio subprocess sqlite3 jsonschema llguidance httpx2 jinja2"
+    "llama_cpp openai huggingface_hub typer numpy rich asyncio subprocess sqlite3 jsonschema_rs regex llguidance"
+    " httpx2 jinja2"
 )
 
 

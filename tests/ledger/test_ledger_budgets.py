@@ -7,7 +7,7 @@ import threading
 from decimal import Decimal
 
 import pytest
-from looking import day_and_month
+from looking import added_up, day_and_month, recorded
 
 from rung import BudgetExceeded, ConfigError, Ladder, Price, Usage, Zone
 from rung.ledger import Ledger
@@ -163,3 +163,77 @@ def test_a_settlement_that_cant_be_written_keeps_the_bound_counted_and_is_writte
 def test_an_amount_that_is_none_is_refused_when_the_ledger_is_made(path):
     with pytest.raises(ConfigError, match="per_day"):
         Ledger(path, per_day=float("nan"))
+
+
+def test_sums_beyond_what_an_integer_of_sqlite_holds_are_still_exact(path):
+    most, tiny = Decimal(4_000_000), Decimal("0.000000000001")
+    with Ledger(path) as ledger:
+        for amount in (most, most, most, tiny):
+            ledger.reserve(amount).settle(amount)
+    assert day_and_month(path)[0].spent == 3 * most + tiny
+    with Ledger(path, per_day="12000001") as ledger:
+        ledger.reserve(Decimal("0.9"))
+        with pytest.raises(BudgetExceeded, match=r"the \$0.099999999999 left"):
+            ledger.reserve(Decimal("0.1"))
+
+
+@pytest.mark.parametrize("bound", ["4000001", "1e30", "Infinity", "NaN"])
+def test_a_bound_that_the_ledger_cant_hold_is_refused_and_not_cut_down(path, bound):
+    with Ledger(path, per_day="1e40") as ledger, pytest.raises(BudgetExceeded, match="more than the ledger can hold"):
+        ledger.reserve(Decimal(bound))
+
+
+def test_a_cost_below_nothing_frees_no_money(path):
+    with Ledger(path, per_day=1) as ledger:
+        ledger.reserve(Decimal("0.5")).settle(Decimal(-10))
+        with pytest.raises(BudgetExceeded):
+            ledger.reserve(Decimal("1.1"))
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(0, 0),
+        Usage(0, 40),
+        Usage(100, 0),
+        Usage(None, 40),
+        Usage(100, None),
+        Usage(-1, 40),
+        Usage(100, -40),
+        Usage(2**62, 40),
+        Usage(100, 2**62),
+        Usage(10**30, 10**30),
+        Usage(True, 40),
+        Usage(100.0, 40),
+        Usage("100", 40),
+    ],
+)
+def test_tokens_that_cant_be_right_leave_the_cost_unknown_and_the_bound_counted(path, usage):
+    with Ledger(path, per_day=10) as ledger:
+        cloud = QuotingTier("cloud", Reply("a b c", usage=usage), zone=Zone.INTERNET, price=Price(1000, 1000))
+        outcome = Ladder(cloud, reach=Zone.INTERNET, purse=ledger, observers=[ledger]).run("Well?", max_tokens=900)
+        assert (outcome.value, outcome.cost, outcome.notes) == ("a b c", None, ())
+        assert None in (outcome.usage.input_tokens, outcome.usage.output_tokens)
+        assert "its bound of $1 is counted" in outcome.attempts[0].notes[0]
+        ledger.flush()
+    assert day_and_month(path)[0].spent == 1
+    (record,) = recorded(path)
+    assert (record.cost, record.accepted) == (None, True)
+    assert added_up(path).cost_unknown == 1
+
+
+def test_an_empty_answer_of_no_tokens_costs_its_prompt(path):
+    cloud = QuotingTier("cloud", Reply("", usage=Usage(100, 0)), zone=Zone.INTERNET, price=Price(1000, 1000))
+    assert Ladder(cloud, reach=Zone.INTERNET).run("Well?").cost == Decimal("0.1")
+
+
+def test_statistics_of_costs_beyond_an_integer_add_up(path):
+    dear = QuotingTier("dear", *[Reply("a", usage=Usage(10**8, 1))] * 4, zone=Zone.INTERNET, price=Price(30_000, 1))
+    with Ledger(path) as ledger:
+        ladder = Ladder(dear, reach=Zone.INTERNET, observers=[ledger])
+        for _ in range(4):
+            assert ladder.run("Well?").accepted
+        ledger.flush()
+    found = added_up(path)
+    assert found.cost == 4 * Decimal("3000000.000001")
+    assert found.tiers[0].cost == found.cost

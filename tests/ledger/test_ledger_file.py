@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import sys
 from contextlib import suppress
@@ -219,14 +220,67 @@ def test_many_processes_may_open_a_new_ledger_at_once(path, program):
     assert pragma(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_a_ledger_that_is_moved_away_goes_on_in_a_new_file(ledger, path):
+def _move(folder, old, new):
+    for end in ("", "-wal", "-shm"):
+        if (folder / (old + end)).exists():
+            (folder / (old + end)).rename(folder / (new + end))
+
+
+def _take_away(path):
+    _move(path.parent, path.name, "old")
+
+
+def _remove_folder(path):
+    shutil.rmtree(path.parent)
+
+
+def _replace(path):
+    _take_away(path)
+    with Ledger(path) as other:
+        other.reserve(Decimal("0.1"))
+
+
+@POSIX
+@pytest.mark.parametrize("vanish", [_take_away, _remove_folder, _replace])
+@pytest.mark.parametrize("open_still", [True, False])
+def test_a_ledger_that_vanishes_while_it_is_in_use_is_said_and_not_made_anew(path, vanish, open_still):
+    with Ledger(path, per_day=1) as ledger:
+        assert ask(ledger).notes == ()
+        ledger.reserve(Decimal("0.7")).settle(Decimal("0.7"))
+        if not open_still:
+            ledger.close()
+        vanish(path)
+        there = path.exists()
+        outcome = ask(ledger)
+        assert outcome.value == "fine"
+        assert len(outcome.notes) == 1
+        assert f"the ledger {path} vanished while it was in use" in outcome.notes[0]
+        with pytest.raises(BudgetExceeded, match="vanished while it was in use"):
+            ledger.reserve(Decimal("0.7"))
+        assert path.exists() == there
+
+
+@POSIX
+def test_a_request_that_needs_no_flush_says_at_once_that_the_ledger_vanished(ledger, path):
+    def quick():
+        return Ladder(ScriptedTier("small", "fine"), observers=[ledger]).run("Well?")
+
+    quick()
+    ledger.flush()
+    _take_away(path)
+    assert "vanished" in quick().notes[0]
+
+
+@POSIX
+def test_a_ledger_that_is_put_back_goes_on_and_what_waited_is_written(ledger, path):
     ask(ledger)
     ledger.flush()
-    for name in ("", "-wal", "-shm"):
-        path.with_name(path.name + name).rename(path.with_name("old" + name))
-    ask(ledger)
+    _take_away(path)
+    assert ask(ledger).notes
+    _move(path.parent, "old", path.name)
+    assert ask(ledger).notes == ()
     ledger.flush()
-    assert len(recorded(path)) == 1
+    assert len(recorded(path)) == 3
 
 
 @POSIX

@@ -140,7 +140,7 @@ def test_what_an_endpoint_was_sent_and_what_it_says_of_it_reaches_no_disk(ledger
 def test_kept_content_is_in_no_repr_and_in_no_complaint(path):
     with Ledger(path, content=True) as ledger:
         outcome = climb(ledger, prompt=CANARY)
-        attempt = replace(outcome.attempts[0], usage=Usage(2**80, 1))
+        attempt = replace(outcome.attempts[0], seconds=float("nan"))
         ledger(Finished(Request((Message("user", CANARY),), task=CANARY), Outcome(attempts=(attempt,))))
         with pytest.raises(LedgerError) as caught:
             ledger.flush()
@@ -272,12 +272,19 @@ def test_a_ledger_that_is_dropped_while_it_writes_still_writes_everything(path):
 
 
 def test_an_entry_that_the_tables_dont_take_doesnt_hold_the_others_up(ledger):
-    attempt = replace(climb(ledger).attempts[0], usage=Usage(2**80, 1))
+    attempt = replace(climb(ledger).attempts[0], seconds=float("nan"))
     ledger(Finished(Request((Message("user", "?"),)), Outcome(attempts=(attempt,))))
     with pytest.raises(LedgerError, match="what 1 of its entries hold"):
         ledger.flush()
     stay(ledger)
     assert [r.tier for r in held(ledger)] == ["small", "cloud"]
+
+
+def test_more_tokens_than_the_tables_take_are_recorded_as_unknown_and_nothing_is_lost(ledger):
+    attempt = replace(climb(ledger).attempts[0], usage=Usage(2**80, 1))
+    ledger(Finished(Request((Message("user", "?"),)), Outcome(attempts=(attempt,), usage=Usage(-1, 2**63))))
+    found = [r for r in held(ledger) if len(r.attempts) == 1]
+    assert [(r.input_tokens, r.output_tokens, r.attempts[0].input_tokens) for r in found] == [(None, None, None)]
 
 
 def test_too_many_waiting_entries_are_not_kept_and_the_request_says_so(tmp_path):

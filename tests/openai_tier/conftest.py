@@ -6,6 +6,7 @@ import pytest
 
 from openai_tier.server import Reply, Server
 from rung.tiers.openai import OpenAITier
+from rung.tiers.openai import tier as tier_module
 from rung.tiers.openai.breaker import breaker_of
 from rung.types import Call, Delta, Message
 
@@ -66,3 +67,12 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 def _no_memory() -> None:
     """A port that another test's dead server had is a stranger."""
     breaker_of.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def questions(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """No loopback server is asked where it runs its model, so that a test sees its own requests alone, unless it calls
+    this."""
+    usual = tier_module._QUESTIONS
+    monkeypatch.setattr(tier_module, "_QUESTIONS", 0)
+    return lambda: monkeypatch.setattr(tier_module, "_QUESTIONS", usual)

@@ -5,8 +5,11 @@
         ...
         server.requests[0].json["messages"]
 
-Each request takes the next reply of the script; after its end `chat("ok")` answers. A reply is a function that takes a
-`Peer`, so a test can write its own. Replies end when the client goes or the server stops, so no test waits for a stall.
+Each request takes the next reply of the script; after its end `chat("ok")` answers. What asks about the server itself,
+under `/api/`, is no part of the script: `api` has the answers, and what it lacks is 404.
+
+A reply is a function that takes a `Peer`, so a test can write its own. Replies end when the client goes or the server
+stops, so no test waits for a stall.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,18 @@ def status(code: int, headers: Mapping[str, str] | None = None, error: Any = Non
     return reply
 
 
+def whole(value: Any) -> Reply:
+    """A value as JSON, in one piece."""
+
+    def reply(peer: Peer) -> None:
+        body = json.dumps(value).encode()
+        peer.head(headers={"content-type": "application/json", "content-length": str(len(body))}, chunked=False)
+        peer.send(body)
+        peer.keeps = True
+
+    return reply
+
+
 def raw(data: bytes) -> Reply:
     """These bytes and no more."""
     return lambda peer: peer.send(data)
@@ -203,6 +219,8 @@ class Server:
 
     Attributes:
         requests: every request that came in whole.
+        api: what a path under `/api/` is answered with: a value as JSON, or a reply.
+        questions: the requests for such paths.
         connections: how many there were, whatever came of them.
     """
 
@@ -210,6 +228,8 @@ class Server:
         self._tls = tls
         self.script = deque(script)
         self.requests: list[Received] = []
+        self.api: dict[str, Any] = {}
+        self.questions: list[Received] = []
         self.connections = 0
         self._stopping = threading.Event()
         self._open: set[socket.socket] = set()
@@ -251,6 +271,15 @@ class Server:
     def __exit__(self, *_exc: object) -> None:
         self.stop()
 
+    def _reply(self, request: Received) -> Reply:
+        path = urlsplit(request.line.split()[1]).path  # a proxy is given the whole URL
+        if path.startswith("/api/"):
+            self.questions.append(request)
+            found = self.api.get(path, status(404))
+            return found if callable(found) else whole(found)
+        self.requests.append(request)
+        return self.script.popleft() if self.script else chat("ok")
+
     def _start(self, target: Callable[..., None], *args: Any) -> None:
         thread = threading.Thread(target=target, args=args, name="scripted-server", daemon=True)
         self._threads.append(thread)
@@ -280,8 +309,7 @@ class Server:
                 if request is None:
                     break
                 with self._lock:
-                    self.requests.append(request)
-                    reply = self.script.popleft() if self.script else chat("ok")
+                    reply = self._reply(request)
                 peer = Peer(talking, request, self._stopping)
                 reply(peer)
                 if not peer.keeps:

@@ -14,6 +14,7 @@ from rung.errors import Cancelled, ChecksumMismatch, ConfigError, ModelNotFound,
 from rung.limits import Cancel
 from rung.store import Hub, Wheels, adopt, models, resolve, user_store, verify
 from rung.store.entries import read_entry, shipped_catalogue
+from rung.store.ladders import ladders
 
 THREE = ("qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b", "smollm2-135m")
 ENTRY = """
@@ -73,7 +74,10 @@ def test_parts_are_numbered_from_one_with_two_digits_in_the_member():
         ("source = 3", r"write \[\[source\]\]"),
         ("source = [3]", r"write \[\[source\]\]"),
         ('[[source]]\nkind = "wheels"\npackage = "p{m}"\nversion = "1"\nmember = "x"', "only {n}"),
-        ("x =", "can't be read"),
+        ('[[source]]\nkind = "wheels"\npackage = "p"\nversion = "1"\nmember = "{n:999999999}"', "only {n}"),
+        ('[[source]]\nkind = "wheels"\npackage = "p"\nversion = "1"\nmember = "{n.real}"', "only {n}"),
+        ("deep = " + "[" * 5000, "nested"),
+        ("x =", "not valid TOML"),
     ],
 )
 def test_a_malformed_entry_is_an_error_that_names_the_place(tmp_path, more, said):
@@ -89,6 +93,38 @@ def test_an_entry_lies_in_a_file_of_its_name(tmp_path):
     path.write_text(ENTRY.replace("{more}", HUB))
     with pytest.raises(ConfigError, match=r"name the file tiny\.toml"):
         read_entry(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b'{"sha256": ' * 5000,
+        b"9" * 5000,
+        b"\xff",
+        b'{"sha256": 1}',
+        b"[[]]",
+        b"null",
+        b'{"path": "/\\u0000", "size": 1, "mtime_ns": 1, "inode": 1}',
+        b'{"path": "/\\ud800", "size": 1, "mtime_ns": 1, "inode": 1}',
+    ],
+    ids=["lists", "tables", "digits", "bytes", "kind", "list", "null", "NUL", "half a character"],
+)
+def test_a_record_that_somebody_spoilt_counts_as_none(make_store, hub, content):
+    store = make_store(hub)
+    for record in (store.name("mine"), store.name(SPEC), store.place_record("ab" * 32)):
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_bytes(content)
+    assert store.named("mine") is None
+    assert store.pulled(Hub.parse(SPEC)) is None
+    assert [place for _, place in store.places() if place.unchanged()] == []
+
+
+def test_a_list_of_ladders_that_is_nested_without_end_is_said_so(tmp_path):
+    path = tmp_path / "ladders.toml"
+    path.write_text("ladder = " + "[" * 5000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        ladders({"a"}, path)
 
 
 def test_an_unknown_name_names_the_nearest(make_store, hub):

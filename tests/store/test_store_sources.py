@@ -17,7 +17,8 @@ from test_store_pull import start_pull, still_running
 
 from rung.errors import ChecksumMismatch, ConfigError, LicenceNotAccepted, Offline, StoreError
 from rung.store import Folder, Progress, Sourcing, Store, Url, accept, pull
-from rung.store.files import wanted
+from rung.store.files import Wanted, wanted
+from rung.store.sourcing import see_place
 from rung.types import Zone
 
 
@@ -333,3 +334,26 @@ def test_another_text_is_asked_for_anew(asking):
 def test_an_entry_must_say_where_such_a_licence_is_to_be_read(make_store, hub):
     with pytest.raises(ValidationError, match="say in licence_text where its text is"):
         make_store(hub, licence="LicenseRef-Ours")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://127.0.0.1@evil.example",
+        "http://[::1]evil.example:80",
+        "http://localhost:80:90",
+        "http://local host",
+        "http://localhost%2eevil.example",
+    ],
+)
+def test_a_web_server_in_whose_address_two_readers_see_two_hosts_is_not_a_place(place):
+    with pytest.raises(ConfigError):
+        see_place(place)
+
+
+@pytest.mark.parametrize("host", ["localhost.", "127.1", "2130706433"])
+def test_a_web_server_that_only_looks_like_this_machine_is_beyond_it(host):
+    model = Wanted("m", (Url(url=f"http://{host}:8111/x"),))
+    sourcing = Sourcing(reach=Zone.HOST)
+    assert isinstance(sourcing.refusal(model.sources[0], model), Offline)
+    assert sourcing.refusal(Url(url="http://LOCALHOST:8111/x"), model) is None

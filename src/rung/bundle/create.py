@@ -104,6 +104,10 @@ def create(
             _check_space(fresh, items)
             made, files = parts.write(items, fresh, order.part_size, cancel)
             manifest = _finish(fresh, _version(wheels), machine, base, made, files)
+    except Refused as refused:
+        raise ConfigError(
+            f"no installer would take this kit: {refused}", mend="give other wheels with --wheel or --wheels"
+        ) from None
     except OSError as error:
         if error.errno in NO_SPACE:
             raise StoreError(f"no space left for {out}", mend="free some, or name a folder on another disk") from error
@@ -134,7 +138,13 @@ def _base(order: Order) -> Manifest | None:
 def _wheels(order: Order, scratch: Path, cancel: Cancel, tell: Callable[[str], None]) -> list[Wheel]:
     cpu = PORTABLE.get(order.platform.machine, ()) if order.cpu is None else order.cpu
     wanted = Wanted(order.platform, order.wheels, order.folder, order.native, cpu, scratch, cancel, tell)
-    return gather(wanted)
+    wheels = gather(wanted)
+    names = install.Names()
+    for wheel in wheels:
+        # what the other side would refuse is refused here, before a library of it is asked anything
+        with wheel.path.open("rb") as source:
+            install.look_into(source, wheel.path.name, wheel.path.stat().st_size, names)
+    return wheels
 
 
 def _machine(order: Order, wheels: list[Wheel], scratch: Path) -> tuple[Machine, str | None]:

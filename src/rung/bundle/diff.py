@@ -1,4 +1,4 @@
-"""What changes from one kit to the next, without installing either."""
+"""What changes from one kit to the next, without installing either or running anything of them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from rung.bundle.install import File, Manifest, Refused, archive, read_manifest
+from rung.bundle.install import File, Manifest, Refused, archive, visible
+from rung.bundle.verify import verify
 from rung.errors import ConfigError
 
 _TEXTS = ("rung.toml", "rung.lock")
+_MOST_TEXT = 1 << 20
+"""Bytes of a file whose lines are compared. A ladder of 100 tiers takes 30 KB."""
+_MOST_LINES = 2000
+"""Lines of a file whose lines are compared: the time grows with their square, and these take a second at worst."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changes.
+    """What changes, in words that can't steer a terminal.
 
     Args:
         packages: a clause for each package that came, went or changed.
@@ -37,27 +42,38 @@ class Difference:
 
 
 def diff(old: Path, new: Path) -> Difference:
-    """What changes from the kit `old` to the kit `new`.
+    """What changes from the kit `old` to the kit `new`. Hashes everything in both first.
 
     Raises:
-        ConfigError: one of them is no kit, or is damaged where this has to read.
+        ConfigError: one of them is not a kit, or is damaged.
     """
+    before, after = _whole(old), _whole(new)
     try:
-        before, after = read_manifest(old), read_manifest(new)
         texts, later = _texts(old, before), _texts(new, after)
     except (Refused, OSError) as error:
-        raise ConfigError(str(error), mend="run `rung bundle verify` on both") from None
+        raise ConfigError(visible(str(error)), mend="run `rung bundle verify` on both") from None
     machines = zip(before.machine._asdict().items(), after.machine._asdict().values(), strict=True)
-    config = "".join(
-        "".join(difflib.unified_diff(texts[name], later[name], f"old/{name}", f"new/{name}")) for name in _TEXTS
-    )
+    config = [line for name in _TEXTS for line in _lines(texts[name], later[name], name)]
     return Difference(
         packages=_packages(before, after),
         weights=_clauses(_by_path(before, "weights"), _by_path(after, "weights")),
-        machine=tuple(f"{key}: {a} -> {b}" for (key, a), b in machines if a != b),
+        machine=tuple(visible(f"{key}: {a} -> {b}") for (key, a), b in machines if a != b),
         files=_clauses(_by_path(before, "file"), _by_path(after, "file")),
-        config=config,
+        config="".join(f"{visible(line)}\n" for line in config),
     )
+
+
+def _whole(folder: Path) -> Manifest:
+    manifest, wrong = verify(folder)
+    if manifest is None or wrong:
+        raise ConfigError(f"{folder}: {wrong[0]}", mend=f"run `rung bundle verify {folder}`")
+    return manifest
+
+
+def _lines(old: list[str], new: list[str], name: str) -> list[str]:
+    if old != new and len(old) + len(new) > _MOST_LINES:
+        return [f"{name} changed: {len(old):,} lines became {len(new):,}, too many to compare"]
+    return list(difflib.unified_diff(old, new, f"old/{name}", f"new/{name}", lineterm=""))
 
 
 def _texts(folder: Path, manifest: Manifest) -> dict[str, list[str]]:
@@ -65,7 +81,10 @@ def _texts(folder: Path, manifest: Manifest) -> dict[str, list[str]]:
         found = {}
         for file, source in members:
             if file.path in _TEXTS:
-                found[file.path] = source.read().decode("utf-8", "replace").splitlines(keepends=True)
+                if file.size > _MOST_TEXT:
+                    raise Refused(f"{file.path} has {file.size:,} bytes, too many to compare")
+                # no other character ends a line: it would let a value look like a line of its own
+                found[file.path] = source.read().decode("utf-8", "replace").removesuffix("\n").split("\n")
             if len(found) == len(_TEXTS):
                 return found
     raise Refused(f"{folder} holds no {' and no '.join(_TEXTS)}")
@@ -79,7 +98,7 @@ def _clauses(old: dict[str, File], new: dict[str, File]) -> tuple[str, ...]:
     found = [f"{path} is gone" for path in old if path not in new]
     found += [f"{path} is new" for path in new if path not in old]
     found += [f"{path} changed" for path in old if path in new and old[path].sha256 != new[path].sha256]
-    return tuple(sorted(found))
+    return tuple(visible(text) for text in sorted(found))
 
 
 def _packages(before: Manifest, after: Manifest) -> tuple[str, ...]:
@@ -94,7 +113,7 @@ def _packages(before: Manifest, after: Manifest) -> tuple[str, ...]:
             found.append(f"{name} {old[name][0]} -> {new[name][0]}")
         elif old[name] != new[name]:
             found.append(f"{name} {old[name][0]} is another build")
-    return tuple(sorted(found))
+    return tuple(visible(text) for text in sorted(found))
 
 
 def _named(wheel: File) -> tuple[str, str]:

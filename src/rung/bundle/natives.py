@@ -55,7 +55,7 @@ def probe(wheel: Path, scratch: Path) -> Probed | None:
     folder = scratch / "probe"
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
-            if name.startswith("llama_cpp/lib/"):
+            if re.fullmatch(r"llama_cpp/lib/[^/]+", name):
                 path = folder / Path(name).name
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(archive.read(name))
@@ -70,10 +70,10 @@ def probe(wheel: Path, scratch: Path) -> Probed | None:
             check=False,
         )
         said = json.loads(done.stdout)
-    except (OSError, subprocess.TimeoutExpired, ValueError):
+        flags = {flag for feature in said["features"] for flag in _FLAGS.get(feature, ())}
+        return Probed(tuple(sorted(flags)), said["commit"])
+    except (OSError, subprocess.TimeoutExpired, ValueError, TypeError, KeyError, RecursionError):
         return None
-    flags = {flag for feature in said["features"] for flag in _FLAGS.get(feature, ())}
-    return Probed(tuple(sorted(flags)), said["commit"])
 
 
 def glibc(wheels: Iterable[Wheel]) -> str:

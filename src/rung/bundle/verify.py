@@ -1,10 +1,18 @@
-"""Whether a kit is what its manifest says, without installing it."""
+"""Whether a kit is what its manifest says, without installing it or running anything of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rung.bundle.install import Manifest, Refused, archive, damaged_parts, read_manifest, sha256_of
+from rung.bundle.install import (
+    Manifest,
+    Refused,
+    damaged_installer,
+    damaged_members,
+    damaged_parts,
+    read_manifest,
+    visible,
+)
 
 
 def verify(folder: Path) -> tuple[Manifest | None, list[str]]:
@@ -14,26 +22,16 @@ def verify(folder: Path) -> tuple[Manifest | None, list[str]]:
         folder: of the kit.
 
     Returns:
-        Its manifest, `None` where that can't be read; and what is wrong, a clause each.
+        Its manifest, `None` where that can't be read; and what is wrong, a clause each, which can't steer a terminal.
     """
     try:
         manifest = read_manifest(folder)
     except Refused as refused:
         return None, [str(refused)]
-    wrong = damaged_parts(folder, manifest)
     try:
-        with (folder / "install.py").open("rb") as file:
-            if sha256_of(file) != manifest.installer:
-                wrong.append("install.py is damaged: its sha256 is not the one in the manifest")
-    except OSError:
-        wrong.append("install.py is missing")
-    return manifest, wrong or _damaged_members(folder, manifest)
-
-
-def _damaged_members(folder: Path, manifest: Manifest) -> list[str]:
-    """For parts that are whole and were packed wrong."""
-    try:
-        with archive(folder, manifest) as members:
-            return [f"{file.path} is damaged" for file, source in members if sha256_of(source) != file.sha256]
-    except Refused as refused:
-        return [str(refused)]
+        wrong = damaged_parts(folder, manifest) + damaged_installer(folder, manifest)
+        # for parts that are whole and were packed wrong
+        wrong = wrong or damaged_members(folder, manifest)[0]
+    except OSError as error:
+        wrong = [f"{error.filename or folder}: {error.strerror or error}"]
+    return manifest, [visible(text) for text in wrong]

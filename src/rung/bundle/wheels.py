@@ -17,6 +17,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from rung.bundle.install import Refused, safe
 from rung.bundle.platforms import Platform
 from rung.errors import ConfigError, StoreError
 from rung.limits import Cancel
@@ -26,6 +27,8 @@ from rung.store.layout import rename
 LLAMA = "llama-cpp-python"
 _QUIET = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COLOR": "1"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_MOST_METADATA = 16 << 20
+"""Bytes of a wheel's METADATA; a long description with pictures in it takes some hundred thousand."""
 _UNUSED = ("LLAVA_BUILD", "LLAMA_BUILD_TOOLS", "LLAMA_BUILD_EXAMPLES")
 _BUILD_FLAGS = {
     "sse4_2": "GGML_SSE42",
@@ -61,8 +64,11 @@ class Wheel:
         try:
             with zipfile.ZipFile(path) as archive:
                 name = next(n for n in archive.namelist() if n.count("/") == 1 and n.endswith(".dist-info/METADATA"))
+                if archive.getinfo(name).file_size > _MOST_METADATA:
+                    raise ValueError(name)
                 return cls(path, message_from_string(archive.read(name).decode("utf-8")))
-        except (OSError, zipfile.BadZipFile, StopIteration, UnicodeDecodeError):
+        # RuntimeError: it is encrypted
+        except (OSError, zipfile.BadZipFile, StopIteration, ValueError, RuntimeError):
             raise ConfigError(f"{path} is no wheel", mend="give a file that ends in .whl, as pip makes them") from None
 
     @property
@@ -245,8 +251,13 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def _packed(path: str) -> bool:
     """Whether a file of an installation comes from its wheel, and not from whoever installed it."""
+    try:
+        safe(path)
+    except Refused:
+        # scripts lie at ../../../bin; and a list may name files that are nobody's business in a kit
+        return False
     made = ("/RECORD", "/INSTALLER", "/REQUESTED", "/direct_url.json", ".pyc")
-    return not path.startswith(("../", "/")) and not (path.endswith(made) and (".dist-info/" in path or ".pyc" in path))
+    return not (path.endswith(made) and (".dist-info/" in path or ".pyc" in path))
 
 
 def _joined(tags: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,11 @@ import typer
 from rung.cli.interrupt import CODE as INTERRUPTED
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
+from rung.cli.text import line
 
 UNEXPECTED, USAGE, UNAVAILABLE = 1, 2, 4
+_SHOWN = 40
+"""Characters of a word that are repeated to whoever typed it. What is longer is rather a prompt than an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +138,23 @@ def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
     except SystemExit as error:  # of a check or a type that the person's own module defines
         return error.code if isinstance(error.code, int) else UNEXPECTED
     except Exception as error:  # noqa: BLE001  a traceback is no answer; RUNG_DEBUG=1 shows it
-        return _report(error, output)
+        return _report(error, output, words)
 
 
-def _report(error: Exception, output: Output) -> int:
+def _report(error: Exception, output: Output, words: Sequence[str]) -> int:
     if os.environ.get("RUNG_DEBUG"):
         import traceback
 
         output.say("".join(traceback.format_exception(error)))
-    code, kind, message, mend = _explain(error)
+    code, kind, message, mend = _explain(error, words)
     if output.json:
         output.object({"status": "error", "error": {"type": kind, "message": message, "mend": mend}})
     if code != INTERRUPTED:
-        output.say(f"rung: {message}; {mend}" if mend else f"rung: {message}")
+        output.say(line(f"rung: {message}; {mend}" if mend else f"rung: {message}"))
     return code
 
 
-def _explain(error: Exception) -> tuple[int, str, str, str]:
+def _explain(error: Exception, words: Sequence[str]) -> tuple[int, str, str, str]:
     """Exit code, type, message and mend of an error."""
     from rung.errors import (
         Cancelled,
@@ -164,7 +168,7 @@ def _explain(error: Exception) -> tuple[int, str, str, str]:
     )
 
     if isinstance(error, typer.TyperException):
-        return error.exit_code, "UsageError", *_usage(error)
+        return error.exit_code, "UsageError", *(_dashed(error, words) or _usage(error))
     if not isinstance(error, RungError):
         kind = type(error).__name__
         return UNEXPECTED, kind, f"unexpected {kind}{_place(error)}", "set RUNG_DEBUG=1 for the traceback"
@@ -176,6 +180,31 @@ def _explain(error: Exception) -> tuple[int, str, str, str]:
     )
     code = next(code for kinds, code in codes if isinstance(error, kinds))
     return code, type(error).__name__, error.message, error.mend
+
+
+def _dashed(error: typer.TyperException, words: Sequence[str]) -> tuple[str, str] | None:
+    """Message and mend for a text that begins with a dash, which typer takes for an option; `None` for other errors."""
+    option, context = getattr(error, "option_name", ""), getattr(error, "ctx", None)
+    if type(error).__name__ != "NoSuchOption" or context is None:
+        return None
+    if not any(parameter.param_type_name == "argument" for parameter in context.command.params):
+        return None
+    word = next((w for w in words if w == option or w.startswith(option)), option)
+    behind = f"{context.command_path} -- "
+    if any(c.isspace() for c in word) or not word.lstrip("-")[:1].isalpha():
+        return "a text that begins with a dash was taken for an option", f"put -- before it: {behind}{_quoted(word)}"
+    if getattr(error, "possibilities", None) or " Did you mean " in error.format_message():
+        return None
+    message, mend = _usage(error)
+    # without what is behind an equals sign, which may be anything, a key too
+    return message, f"{mend}; a text that begins with a dash stands behind --: {behind}{_quoted(option)}"
+
+
+def _quoted(word: str) -> str:
+    """A word as it is typed in a shell; a long one is left for the person to fill in."""
+    if len(word) > _SHOWN or not word.isprintable():
+        return '"…"'
+    return f'"{word}"' if not set('"$`\\!') & set(word) else shlex.quote(word)
 
 
 def _usage(error: typer.TyperException) -> tuple[str, str]:

@@ -9,8 +9,11 @@ import typer
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
+    from rung.cli.reading import TimeUp
+    from rung.contract import Validator
     from rung.ladder import Ladder
     from rung.ledger import Ledger
+    from rung.limits import Cancel
     from rung.types import Outcome
 
 EXAMPLES = """\b
@@ -24,6 +27,7 @@ Examples:
 \b
 A prompt with --file, or with something piped in, is the instruction; what is
 read follows it. In a shell loop, add < /dev/null to leave the loop's input alone.
+A prompt that begins with a dash stands behind --: rung ask -- "-5 + 3"
 
 \b
 Exit codes: 0 accepted, 2 usage, 3 no answer was accepted, 4 no tier is
@@ -31,7 +35,10 @@ available, 130 interrupted.
 """
 
 _Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="What to ask.", show_default=False)]
-_File = Annotated[str | None, typer.Option("--file", metavar="FILE", help="Read the prompt from FILE; - is stdin.")]
+_File = Annotated[
+    list[str] | None,
+    typer.Option("--file", metavar="FILE", help="Read the prompt from FILE; - is stdin. Repeatable."),
+]
 _Schema = Annotated[
     Path | None, typer.Option("--schema", metavar="FILE", help="The answer is JSON that fits the JSON Schema in FILE.")
 ]
@@ -64,7 +71,12 @@ _Reach = Annotated[
 ]
 _Tier = Annotated[list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")]
 _Seconds = Annotated[
-    float | None, typer.Option("--max-seconds", metavar="SECONDS", help="Stop after this time, all tiers together.")
+    float | None,
+    typer.Option(
+        "--max-seconds",
+        metavar="SECONDS",
+        help="Stop after this time, counted from the start: reading the prompt and all tiers together.",
+    ),
 ]
 _Cost = Annotated[
     str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this, all paid attempts together.")
@@ -115,42 +127,56 @@ def ask(
     config: _Config = None,
 ) -> int:
     """Answer a prompt on the smallest tier whose answer passes every check."""
+    cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
     from rung import guard
     from rung.cli import inputs, outgoing
     from rung.cli.consent import terminal
+    from rung.cli.reading import Patience, TimeUp
     from rung.config import load
     from rung.contract import compile_output
-    from rung.limits import Cancel
+    from rung.limits import Budget
     from rung.types import Zone
 
     output: Output = context.obj.output
-    found = load(
-        config,
-        reach=None if reach is None else Zone.parse(reach),
-        seconds=max_seconds,
-        money=max_cost,
-    )
-    for note in found.notes:
-        output.say(f"note: {note}")
-    # before anything else is made, because a type, a check or a tier may import anybody's package
-    # and to this machine where nothing may be sent
-    guard.install(Zone.HOST if show_outgoing else found.reach.value)
-    text = inputs.prompt(prompt, file)
-    shape = inputs.output(schema, type_, choices, regex)
-    validators = inputs.validators(check or (), quoted or ())
-    compile_output(shape, validators)  # a schema that is none must not hide behind a model that is missing
-    ledger = found.ledger.ledger()
-    ladder = found.ladder(only=tier or (), consent=terminal(), ledger=ledger)
-    if found.reach.value > Zone.HOST:
-        guard.install(found.reach.value, hosts=found.hosts(ladder))
-    cancel = Cancel()
-    # not before: until here there is nothing to stop, and reading stdin would hold Ctrl-C up
-    context.obj.interrupts.on(cancel.set)
+    Budget(max_seconds)  # refuses what is not a limit, before it becomes a deadline
+    # from here on the time counts: rung's own modules are loaded, and what follows is the person's
+    patience = Patience(max_seconds, output, cancel)
+
+    def prepare() -> tuple[str, Any, list[Validator], Ledger | None, Ladder]:
+        patience.doing("reading the configuration")
+        found = load(
+            config,
+            reach=None if reach is None else Zone.parse(reach),
+            seconds=max_seconds,
+            money=max_cost,
+        )
+        for note in found.notes:
+            output.say(f"note: {note}")
+        # before anything else is made, because a type, a check or a tier may import anybody's package
+        # and to this machine where nothing may be sent
+        guard.install(Zone.HOST if show_outgoing else found.reach.value)
+        text = inputs.prompt(prompt, file or (), patience)
+        shape = inputs.output(schema, type_, choices, regex, patience)
+        patience.doing("making the checks ready")
+        validators = inputs.validators(check or (), quoted or ())
+        compile_output(shape, validators)  # a wrong schema must not hide behind a model that is missing
+        patience.doing("making the tiers ready")
+        ledger = found.ledger.ledger()
+        ladder = found.ladder(only=tier or (), consent=terminal(), ledger=ledger)
+        if found.reach.value > Zone.HOST:
+            guard.install(found.reach.value, hosts=found.hosts(ladder))
+        return text, shape, validators, ledger, ladder
+
+    try:
+        text, shape, validators, ledger, ladder = patience.run(prepare)
+    except TimeUp as error:
+        return _never_asked(error, patience.spent, output)
     settings: Any = {
         "validators": validators,
         "system": system,
         "task": task,
         "max_tokens": max_tokens,
+        "timeout": patience.deadline.remaining(),
         "cancel": cancel,
     }
     with ladder:
@@ -164,6 +190,17 @@ def ask(
         # last, so that an answer doesn't wait for the disk
         if ledger is not None:
             _flush(ledger, outcome, output)
+
+
+def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
+    """The time was up while the prompt was read. Half of a prompt is another prompt, so it is not sent."""
+    from rung.cli import report
+    from rung.types import Outcome
+
+    if output.json:
+        output.object(report.as_json(Outcome(reason="deadline", seconds=seconds)))
+    output.say(f"rung: {error}")
+    return report.UNRESOLVED
 
 
 def _climb(ladder: Ladder, prompt: str, shape: Any, output: Output, settings: Any) -> Outcome[Any]:

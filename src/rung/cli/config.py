@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as jsons
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Json
+from rung.hiding import HIDDEN, hide, hide_all, variable
 
 if TYPE_CHECKING:
     from rung.config import Config, Origin, TierTable
-
-_SECRET = re.compile(r"key|token$|secret|passw|authorization|cookie", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
-_HIDDEN = "(hidden)"
 
 
 def commands() -> typer.Typer:
@@ -103,7 +99,16 @@ def trust(
 
 
 def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
-    """Key, value and origin of everything."""
+    """Key, value and origin of everything, with no key of an API in it, whatever it is called."""
+    rows = [(name, hide_all(value, name.rpartition(".")[2]), origin) for name, value, origin in _settings(config)]
+    for table in config.tiers.value or config.default_tiers():
+        name = hide(table.rung.name)
+        rows += [(f"tier.{name}.{hide(key)}", value, config.tiers.origin) for key, value in _keys(table).items()]
+    return rows
+
+
+def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
+    """What isn't about a tier."""
     from rung.config import Origin
     from rung.store import user_store
 
@@ -127,8 +132,6 @@ def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
         rows.append((f"ledger.{name}", str(value) if name == "path" else value, setting.origin))
     rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
     rows.append(("models.packages", config.packages.value, config.packages.origin))
-    for table in config.tiers.value or config.default_tiers():
-        rows += [(f"tier.{table.rung.name}.{key}", value, config.tiers.origin) for key, value in _keys(table).items()]
     origin = Origin("policy", str(config.policy_file))
     for key in ("hosts", "kinds", "models"):
         allowed = getattr(config.policy, key)
@@ -144,20 +147,19 @@ def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
 def _keys(table: TierTable) -> dict[str, Any]:
     """What a tier's table says, the secrets left out."""
     ours = table.rung.model_dump(mode="json", exclude_unset=True, exclude={"name"})
-    return {**ours, **{key: _safe(key, value) for key, value in table.settings.items()}}
+    return {key: _named(value) or hide_all(value, key) for key, value in {**ours, **table.settings}.items()}
 
 
-def _safe(key: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        name = value.get("env")
-        if set(value) == {"env"} and isinstance(name, str):
-            return f"${name} ({'set' if os.environ.get(name) else 'not set'})"
-        return {inner: _safe(inner, item) for inner, item in value.items()}
-    if _SECRET.search(key) and isinstance(value, str | list):
-        return _HIDDEN
-    if isinstance(value, list):
-        return [_safe(key, item) for item in value]
-    return _CREDENTIALS.sub("…@", value) if isinstance(value, str) else value
+def _named(value: Any) -> str | None:
+    """A variable that a setting is read from, and whether it holds anything; `None` for any other value."""
+    if not isinstance(value, Mapping) or set(value) != {"env"}:
+        return None
+    name = variable(value["env"])
+    return f"{name}, which is not the name of a variable" if name == HIDDEN else f"${name} ({_state(name)})"
+
+
+def _state(name: str) -> str:
+    return "set" if os.environ.get(name) else "not set"
 
 
 def _written(value: Any) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
-from rung.cli.output import is_terminal, plain, write
+from rung.cli.output import ask, is_terminal, write
+from rung.cli.text import ascii_, line
 from rung.types import Hop
 
 _TRIES = 3
+_LONGEST = 80
+"""Characters of a tier's name that are shown: a longer one would push what matters off the screen."""
 _CONSOLE = "CONIN$" if sys.platform == "win32" else "/dev/tty"
 
 
@@ -32,7 +36,7 @@ class Terminal:
         """Whether the person lets the prompt go; the end of input is a no."""
         if hop.tier in self._always:
             return True
-        write(plain(_question(hop)))
+        ask(_question(hop))
         with self._keyboard() as keyboard:
             for _ in range(_TRIES):
                 write("Send it? [y]es, [n]o, [a]lways in this session: ")
@@ -78,13 +82,22 @@ def _console() -> TextIO:
     return Path(_CONSOLE).open(encoding="utf-8", errors="replace")
 
 
+def _name(tier: str) -> str:
+    """A tier's name in quotes, on its line, with letters of the person's own script unless that runs leftward."""
+    short = tier if len(tier) <= _LONGEST else f"{tier[:_LONGEST]}…"
+    leftward = any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in short)
+    return ascii(short) if leftward else line(repr(short))
+
+
 def _question(hop: Hop) -> str:
-    where = f"{hop.destination} ({hop.zone})" if hop.destination else f"the zone {hop.zone}"
+    # What the person decides by. A name that turns the direction of writing round would show another host, or swap the
+    # figures behind it.
+    where = f"{ascii_(hop.destination)} ({hop.zone})" if hop.destination else f"the zone {hop.zone}"
     cost = "no price is known" if hop.max_cost is None else f"at most ${hop.max_cost:f}"
     answer = ", the rejected answer included" if hop.sends_answer else ""
     masked = ", private values masked" if hop.redacted else ""
-    before = f"Tried: {'; '.join(hop.reasons)}.\n" if hop.reasons else ""
+    before = f"Tried: {line('; '.join(hop.reasons))}.\n" if hop.reasons else ""
     return (
-        f"{before}The tier {hop.tier!r} would send this prompt to {where}: "
+        f"{before}The tier {_name(hop.tier)} would send this prompt to {where}: "
         f"{hop.characters:,} characters{answer}{masked}; {cost}.\n"
     )

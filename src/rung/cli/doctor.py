@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Json
+from rung.cli.text import line
 
 if TYPE_CHECKING:
     from rung.cli.checkup import Checkup, Fitting
@@ -149,9 +150,9 @@ def _table(rows: list[_Row]) -> str:
     width = max(len(topic) for _, topic, _, _ in rows)
     lines = []
     for sign, topic, text, mend in rows:
-        lines.append(f"{sign} {topic:{width}}  {text}")
+        lines.append(line(f"{sign} {topic:{width}}  {text}"))
         if mend:
-            lines.append(f"  {'':{width}}  -> {mend}")
+            lines.append(line(f"  {'':{width}}  -> {mend}"))
     return "\n".join(lines)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -13,36 +12,52 @@ from typing import Any
 
 from rung import checks
 from rung.cli.output import is_terminal
+from rung.cli.reading import PROMPT_MOST, Patience, read_file, read_small, read_stdin, text_of
 from rung.contract import Validator
 from rung.errors import ConfigError, ContractError
+from rung.files import demand_size
+from rung.parsing import parse_json
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _BLANK = "\n\n"
+_STDIN = "-"
+_SCHEMA_MOST = 16 << 20
+"""Bytes of a JSON Schema; the largest published ones have a few million."""
 
 
-def prompt(argument: str | None, file: str | None) -> str:
-    """The prompt. An argument is the instruction; a file, or else what is piped in, is the material behind it.
+def prompt(argument: str | None, files: Sequence[str], patience: Patience) -> str:
+    """The prompt. An argument is the instruction; files, or else what is piped in, are the material behind it.
 
     Args:
         argument: of the command line.
-        file: a path, or `-` for stdin. With a file stdin is not read.
+        files: paths, or `-` for stdin. With a file stdin is not read.
+        patience: how long is waited for what is piped in.
 
     Raises:
-        ConfigError: there is no prompt, the file can't be read, or something is no UTF-8.
+        ConfigError: there is no prompt, a file can't be read, or something is not UTF-8.
     """
+    if files.count(_STDIN) > 1:
+        raise ConfigError("--file - stands twice, and stdin can be read once", mend="leave one of them out")
     parts = [_argument(argument)] if argument is not None else []
-    if file is not None and file != "-":
-        parts.append(_decoded(_file(Path(file)), file))
-    elif file == "-" or not is_terminal(sys.stdin):
-        parts.append(_decoded(sys.stdin.buffer.read() if sys.stdin is not None else b"", "stdin"))
+    for name in files or ([] if is_terminal(sys.stdin) else [_STDIN]):
+        content = read_stdin(patience) if name == _STDIN else read_file(name, patience)
+        parts.append(text_of(content, "stdin" if name == _STDIN else name))
+        demand_size("all parts", sum(map(len, parts)), PROMPT_MOST, "the prompt of")
     text = _BLANK.join(part for part in parts if part.strip())
     if not text:
         raise ConfigError("the prompt is empty", mend="give it as an argument, with --file FILE, or on stdin")
     return text
 
 
-def output(schema: Path | None, type_: str | None, choices: str | None, regex: str | None) -> Any:
+def output(schema: Path | None, type_: str | None, choices: str | None, regex: str | None, patience: Patience) -> Any:
     """What the answer must be; `None` is plain text.
+
+    Args:
+        schema: the file of a JSON Schema.
+        type_: `module:name`.
+        choices: separated by commas.
+        regex: a pattern.
+        patience: is told what is read.
 
     Raises:
         ConfigError: more than one of them is given, or a file or module can't be read.
@@ -56,8 +71,9 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} can't go together", mend="give one of them")
     if schema is not None:
-        return _schema(schema)
+        return _schema(schema, patience)
     if type_ is not None:
+        patience.doing(f"importing {type_}")
         return _load(type_, "--type")
     if choices is not None:
         return [choice.strip() for choice in choices.split(",")]
@@ -90,30 +106,17 @@ def _argument(argument: str) -> str:
         argument.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"the prompt is no UTF-8: character {error.start}", mend="see the terminal's locale"
+            f"the prompt is not valid UTF-8: character {error.start}", mend="see the terminal's locale"
         ) from None
     return argument
 
 
-def _file(path: Path) -> bytes:
+def _schema(path: Path, patience: Patience) -> dict[str, Any]:
+    content = read_small(path, _SCHEMA_MOST, "the schema", patience)
     try:
-        return path.expanduser().read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {(error.strerror or str(error)).lower()}") from None
-
-
-def _decoded(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name} is no UTF-8: byte {error.start}", mend="convert it to UTF-8") from None
-
-
-def _schema(path: Path) -> dict[str, Any]:
-    try:
-        schema = json.loads(_decoded(_file(path), str(path)))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ContractError(f"{path} is no JSON: {str(error).lower()}") from None
+        schema = parse_json(content, str(path))
+    except ConfigError as error:
+        raise ContractError(error.message, mend=error.mend) from None
     if not isinstance(schema, dict):
         raise ContractError(f"{path} is no JSON Schema: it holds no object at its top")
     return schema

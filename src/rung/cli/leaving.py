@@ -13,6 +13,7 @@ from rung import guard
 from rung.cli.findings import Finding
 from rung.config import Config, Setting, TierTable, farthest, load
 from rung.errors import ConfigError, Offline, RungError, TierUnavailable
+from rung.hiding import variable
 from rung.ladder import Ladder
 from rung.tier import Rung
 from rung.types import Call, Message, Zone
@@ -183,7 +184,7 @@ def _way(rung: Rung, table: TierTable, reach: Setting[Zone]) -> Way:
         why = 'its consent is "always"' if consent == "always" else "a person at the terminal is asked each time"
         mend = 'set reach = "host", or consent = "never" in its table'
     key = table.settings.get("api_key")
-    variable = str(key.get("env")) if isinstance(key, Mapping) else None
+    named = variable(key.get("env")) if isinstance(key, Mapping) else None
     return Way(
         tier=tier.name,
         zone=str(tier.zone),
@@ -192,8 +193,8 @@ def _way(rung: Rung, table: TierTable, reach: Setting[Zone]) -> Way:
         why=why,
         mend=mend,
         consent=consent,
-        key=variable,
-        key_set=variable is not None and bool(os.environ.get(variable)),
+        key=named,
+        key_set=named is not None and bool(os.environ.get(named)),
         feedback=rung.feedback,
         redacted=rung.redactor is not None and tier.zone > Zone.HOST,
         store=_store(rung),

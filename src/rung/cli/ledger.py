@@ -242,10 +242,10 @@ def _agreed(output: Output, question: str) -> bool:
     Raises:
         ConfigError: nobody is there to be asked.
     """
-    from rung.cli.output import is_terminal, write
+    from rung.cli.output import ask, is_terminal
     from rung.errors import ConfigError
 
     if output.json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise ConfigError("nobody is at a terminal to be asked", mend="add --yes")
-    write(question)
+    ask(question)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from rung.cli.output import Output, is_terminal, write
+from rung.cli.output import Output, ask, is_terminal
+from rung.cli.text import line
 
 if TYPE_CHECKING:
     from rung.store import Store, Wanted
@@ -46,7 +47,6 @@ def see_to(models: Sequence[Wanted], store: Store, *, accepted: Collection[str],
 def _agreed(model: Wanted, output: Output) -> bool:
     if output.json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         return False
-    write(
-        f"{model.name} has the licence {model.licence}. Its text: {model.licence_text}\nDo you accept it? [y]es, [n]o: "
-    )
+    says = f"{line(model.name)} has the licence {line(model.licence or '')}. Its text: {line(model.licence_text)}"
+    ask(f"{says}\nDo you accept it? [y]es, [n]o: ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

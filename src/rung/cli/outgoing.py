@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rung.cli.text import ascii_, line
 from rung.errors import Cancelled
 from rung.types import Zone
 
@@ -24,9 +25,9 @@ def show(preview: Preview, output: Output) -> None:
     if output.json:
         output.object({"status": "shown", "outgoing": [_as_json(out) for out in preview.outgoing]})
     for out in preview.outgoing:
-        output.say(f"{out.tier}: would send {len(out.body):,} bytes ({out.zone}): {out.to}")
+        output.say(f"{line(out.tier)}: would send {len(out.body):,} bytes ({out.zone}): {ascii_(out.to)}")
         if not output.json:
-            # a tier of another package may send what is no text
+            # a tier of another package may send what isn't text
             output.answer(out.body.decode("utf-8", "backslashreplace"))
     shown = {out.tier for out in preview.outgoing}
     for attempt in preview.outcome.attempts:

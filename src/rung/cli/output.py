@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-def plain(text: str) -> str:
-    r"""Text that can't steer a terminal: every control character but newline and tab becomes visible, as `\x1b`."""
-    return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}", text.replace("\r\n", "\n"))
+from rung.cli.text import json_escaped, plain
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -49,9 +43,10 @@ class Output:
         if sys.stdout is None:
             return
         if is_terminal(sys.stdout):
-            sys.stdout.write(plain(text) + "\n")
+            encoding = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(plain(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         else:
-            # bytes, because a pipe's encoding hangs on the system and its locale
+            # bytes, because the encoding of a pipe depends on the system and its locale
             sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
         sys.stdout.flush()
 
@@ -64,15 +59,23 @@ class Output:
 
     def object(self, value: Any) -> None:
         """Write JSON to stdout."""
-        self.answer(json.dumps(value, ensure_ascii=False, indent=2 if is_terminal(sys.stdout) else None))
+        if is_terminal(sys.stdout):
+            self.answer(json_escaped(json.dumps(value, ensure_ascii=False, indent=2)))
+        else:
+            self.answer(json.dumps(value, ensure_ascii=False))
 
     def say(self, text: str) -> None:
         """Write lines to stderr."""
         write(f"{plain(text)}\n")
 
 
+def ask(question: str) -> None:
+    """Write a question to stderr, with the cursor behind it."""
+    write(plain(question))
+
+
 def write(text: str) -> None:
-    """Write to stderr as it stands. A stderr that nobody holds is no reason to fail."""
+    """Write to stderr as it stands, which is for text of our own. A stderr that nobody holds is no reason to fail."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from rung.cli.output import plain, write
+from rung.cli.output import write
+from rung.cli.text import line
 from rung.types import AttemptEnded, AttemptStarted, Event
 
 
@@ -29,10 +30,10 @@ class Progress:
     def draw(self, text: str) -> None:
         """Put another text on the line; an empty one clears it."""
         if self._shown:
-            line = plain(text).replace("\n", " ")
+            shown = line(text)
             # overwritten with blanks and not erased by a control sequence, which not every console knows
-            write(f"\r{' ' * self._width}\r{line}")
-            self._width = len(line)
+            write(f"\r{' ' * self._width}\r{shown}")
+            self._width = len(shown)
 
     def __enter__(self) -> Self:
         return self

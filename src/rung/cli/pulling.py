@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from rung.cli.output import Output, plain
+from rung.cli.output import Output
+from rung.cli.text import line, plain
 from rung.store import Phase, Progress
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class Pulling:
         step = (progress.model, progress.phase, progress.source)
         task = self._tasks.get(progress.model)
         if task is None:
-            task = self._tasks[progress.model] = bars.add_task("", total=progress.total, what="", model=progress.model)
+            task = self._tasks[progress.model] = bars.add_task(
+                "", total=progress.total, what="", model=line(progress.model)
+            )
         elif step != self._last:
             bars.reset(task)
         self._last = step

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rung.cli.tables import UNKNOWN, aligned, money
+from rung.cli.text import line
 
 if TYPE_CHECKING:
     from rung.ledger import AttemptRecord, RequestRecord
@@ -40,18 +41,17 @@ def receipt(record: RequestRecord) -> str:
     task = f", task {record.task}" if record.task else ""
     vouched = f", checked by {', '.join(record.checked_by)}" if record.checked_by else ""
     answered = f"accepted: {record.tier}{vouched}" if record.accepted else f"accepted: none ({record.reason})"
-    return "\n".join(
-        [
-            f"{record.id}, began {_when(record)} UTC{task}",
-            answered,
-            f"in all: {record.seconds:.2f} s, cost {money(record.cost)}",
-            f"left this machine: {_LEFT[record.left_machine]}",
-            *(f"  {line}" for line in why_it_left(record)),
-            "",
-            _attempts(record),
-            *(line for a in record.attempts for line in _details(a)),
-        ]
-    )
+    above = [
+        f"{record.id}, began {_when(record)} UTC{task}",
+        answered,
+        f"in all: {record.seconds:.2f} s, cost {money(record.cost)}",
+        f"left this machine: {_LEFT[record.left_machine]}",
+        *(f"  {said}" for said in why_it_left(record)),
+        "",
+    ]
+    details = [said for a in record.attempts for said in _details(a)]
+    # each on its line: a name with a line break in it would forge one, such as "left this machine: no"
+    return "\n".join([*map(line, above), _attempts(record), *map(line, details)])
 
 
 def why_it_left(record: RequestRecord) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from rung import guard
+from rung.cli.text import line
 from rung.errors import Offline, StoreError, TierUnavailable
 from rung.types import Attempt, Outcome, Usage, Verdict, Zone
 
@@ -94,7 +95,7 @@ def unresolved(outcome: Outcome[Any], *, trace: bool) -> str:
         trace: whether the trace, with every issue, was shown already.
     """
     lines = ["rung: no answer was accepted"]
-    lines += [f"  {a.tier}: {_why(a)}" for a in outcome.attempts]
+    lines += [line(f"  {a.tier}: {_why(a)}") for a in outcome.attempts]
     if outcome.reason == "deadline":
         lines.append("  the time was up; give more with --max-seconds")
     if outcome.best is not None:

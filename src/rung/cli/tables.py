@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from rung.cli.text import line
+
 UNKNOWN = "-"
 
 
@@ -16,6 +18,8 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> 
         rows: of cells.
         words: how many columns, from the left, hold words; the others hold numbers, which end at the same place.
     """
+    # here and not when the table is printed: what becomes visible takes room, and a line break would forge a row
+    heads, rows = [line(head) for head in heads], [[line(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in (heads, *rows)) for n in range(len(heads))]
     return "\n".join(
         "  ".join(

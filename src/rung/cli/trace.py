@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.cli.tables import UNKNOWN, aligned
+from rung.cli.text import line
 from rung.types import Attempt, Outcome, Usage, Zone
 
 
@@ -33,7 +34,7 @@ def table(outcome: Outcome[Any]) -> str:
     lines = [head]
     for attempt, row in zip(outcome.attempts, rows, strict=True):
         lines += [row, *(f"     {detail}" for detail in _details(attempt))]
-    return "\n".join([*lines, "", *_summary(outcome)])
+    return "\n".join([*lines, "", *map(line, _summary(outcome))])
 
 
 def _details(attempt: Attempt) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from rung.config.tables import PolicyTable, RungTable, TierTable
 from rung.config.tiers import build, hosts, is_ours
 from rung.consent import ConfiguredConsent, Consent
 from rung.errors import ConfigError, TierUnavailable
+from rung.hiding import hide, variable
 from rung.ladder import Ladder
 from rung.limits import Budget
 from rung.money import PaidAfter
@@ -59,7 +60,7 @@ class Config:
     tokens: Setting[int | None]
     money: Setting[Decimal | None]
     ledger: LedgerConfig
-    models_from: Setting[tuple[str, ...]]
+    models_from: Setting[tuple[str, ...]] = field(repr=False)
     packages: Setting[bool]
     tiers: Setting[tuple[TierTable, ...]]
     policy: PolicyTable
@@ -194,21 +195,21 @@ class Config:
         """The tiers of an untrusted project file that lie beyond this machine."""
         own = {t.rung.name for t in self._own_tiers}
         return tuple(
-            f"send prompts to {_destination(rung)} (tier {rung.tier.name!r})"
+            f"send prompts to {_destination(rung)} (tier {hide(rung.tier.name)!r})"
             for rung in rungs
             if rung.tier.name in own and rung.tier.zone > Zone.HOST
         )
 
 
 def _tier_asks(rung: RungTable, settings: Mapping[str, Any]) -> list[str]:
-    asked = []
+    asked, name = [], hide(rung.name)
     key = settings.get("api_key")
     if isinstance(key, Mapping):
-        asked.append(f"read the environment variable {key.get('env')} (tier {rung.name!r})")
+        asked.append(f"read the environment variable {variable(key.get('env'))} (tier {name!r})")
     if settings.get("stays_here"):
-        asked.append(f"vouch that an endpoint keeps prompts on this machine (tier {rung.name!r})")
+        asked.append(f"vouch that an endpoint keeps prompts on this machine (tier {name!r})")
     if not is_ours(rung.kind):
-        asked.append(f"use the tier kind {rung.kind!r} of another package (tier {rung.name!r})")
+        asked.append(f"use the tier kind {hide(rung.kind)!r} of another package (tier {name!r})")
     return asked
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from rung.config.tables import FileTable, TierTable, tier_tables
 from rung.errors import ConfigError
+from rung.files import read_bounded, unreadable
+from rung.parsing import parse_toml
 from rung.settings import Settings, read
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Settings)
+_MOST = 1 << 20
+"""Bytes of a configuration file. The largest that anybody wrote by hand has a few thousand."""
+_WHAT = "the configuration"
 Source = Literal["default", "user file", "project file", "named file", "environment", "option", "policy"]
 
 
@@ -74,23 +78,16 @@ def read_table(path: Path, model: type[M]) -> tuple[M, str]:
         model: which settings there are.
 
     Raises:
-        ConfigError: it can't be read, is no TOML, or says something unknown or wrong.
+        ConfigError: it can't be read, is not a file of at most a mebibyte, is not TOML, or says something unknown or
+            wrong.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {(error.strerror or str(error)).lower()}") from None
+    # the usual way to say that there is no such file
+    content = b"" if str(path) == os.devnull else read_bounded(path, _MOST, _WHAT)
     return read(model, _parse(content, path), str(path)), hashlib.sha256(content).hexdigest()
 
 
 def _parse(content: bytes, path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no UTF-8: byte {error.start}", mend="save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        message = str(error)
-        raise ConfigError(f"{path} is no TOML: {message[:1].lower()}{message[1:]}") from None
+    values = parse_toml(content, str(path))
     if isinstance(values.get("tier"), dict):
         raise ConfigError(f"{path}: 'tier' is no list of tables", mend="write [[tier]]")
     return values
@@ -108,8 +105,12 @@ def open_document(path: Path, source: Source, *, trusted: bool | None = None, re
     Raises:
         ConfigError: it can't be read or is wrong.
     """
-    path = path.resolve()
-    table, sha256 = read_table(path, FileTable)
+    try:
+        path = Path(os.path.realpath(path))  # which, unlike `resolve`, comes to an end in a loop of links
+        table, sha256 = read_table(path, FileTable)
+        foreign = sys.platform != "win32" and path.stat().st_uid not in (0, os.geteuid())
+    except (OSError, ValueError) as error:
+        raise unreadable(path, _WHAT, error) from None
     return Document(
         path=path,
         origin=Origin(source, str(path)),
@@ -117,5 +118,5 @@ def open_document(path: Path, source: Source, *, trusted: bool | None = None, re
         table=table,
         tiers=tier_tables(table.tier, str(path)),
         trusted=sha256 == recorded if trusted is None else trusted,
-        foreign=sys.platform != "win32" and path.stat().st_uid not in (0, os.geteuid()),
+        foreign=foreign,
     )

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from rung.config.document import Origin, Setting
 from rung.config.tables import FileTable, PolicyTable
+from rung.files import full
 from rung.ledger import Ledger, user_ledger
 from rung.ledger.place import OFF, VARIABLE
 
@@ -105,4 +106,4 @@ def ledger_config(
 
 
 def _path(table: FileTable) -> Path | None:
-    return None if table.ledger.path is None else Path(table.ledger.path).expanduser()
+    return None if table.ledger.path is None else full(table.ledger.path, "ledger.path")

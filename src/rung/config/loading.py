@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,11 +14,13 @@ from rung import guard
 from rung.config.config import Config
 from rung.config.document import Document, Origin, Setting, open_document, read_table
 from rung.config.ledger import ledger_config
-from rung.config.places import Places
+from rung.config.places import Places, is_there
 from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.trust import recorded
 from rung.engine import UNLOAD_AFTER
 from rung.errors import ConfigError
+from rung.files import full
+from rung.hiding import hide
 from rung.limits import Budget, Money, usd
 from rung.money import PaidAfter
 from rung.store.sourcing import see_place
@@ -98,14 +101,34 @@ def farthest(places: Places | None = None) -> Setting[Zone]:
 
 
 def _policy(path: Path) -> PolicyTable:
-    # Not `exists`, which is false for what can't be looked at: such a policy must stop everything, not nothing.
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return PolicyTable()
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {(error.strerror or str(error)).lower()}") from None
-    return read_table(path, PolicyTable)[0]
+    return read_table(path, PolicyTable)[0] if _is_there(path) else PolicyTable()
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a policy. Only a file or folder that doesn't exist says that there is none: a link to nothing
+    and what can't be looked at must stop everything, or whoever breaks the policy would be rid of it.
+
+    Raises:
+        ConfigError: that can't be told.
+    """
+    for part in (*reversed(path.parents), path):
+        try:
+            entry = os.lstat(part)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if stat.S_ISLNK(entry.st_mode):
+            try:
+                part.stat()
+            except OSError as error:
+                raise _unreadable(path, error, f": {part} is a link to what isn't there") from None
+    return True
+
+
+def _unreadable(path: Path, error: OSError, why: str = "") -> ConfigError:
+    why = why if why and isinstance(error, FileNotFoundError) else f": {(error.strerror or str(error)).lower()}"
+    return ConfigError(f"the policy {path} can't be read{why}", mend="have an administrator mend or remove it")
 
 
 def _files(
@@ -113,12 +136,13 @@ def _files(
 ) -> list[Document]:
     """The files in force, the one with the most to say first."""
     if path is not None:
-        return [open_document(Path(path).expanduser(), "named file", trusted=True)]
+        return [open_document(full(path, "the configuration"), "named file", trusted=True)]
     found = []
-    nearest = Path(project).expanduser() if project is not None else places.project()
+    nearest = full(project, "the configuration") if project is not None else places.project()
     if nearest is not None:
         found.append(open_document(nearest, "project file", recorded=recorded(nearest, places)))
-    if places.user.exists():
+    # even a link to nothing: whoever made it wants what it names
+    if is_there(places.user):
         found.append(open_document(places.user, "user file", trusted=True))
     return found
 
@@ -190,12 +214,12 @@ def _models_from(layers: _Layers, option: Sequence[str]) -> Setting[tuple[str, .
 
 def _here(place: str, origin: Origin) -> str:
     """A place as it was typed: a folder may be named from the working folder."""
-    full = place if "://" in place else os.path.normpath(Path(place).expanduser().absolute())
+    whole = place if "://" in place else os.path.normpath(full(place, str(origin)).absolute())
     try:
-        see_place(full)
+        see_place(whole)
     except ConfigError as error:
-        raise ConfigError(f"{origin}: {place!r} names no place: {error.message}") from None
-    return full
+        raise ConfigError(f"{origin}: {hide(place)!r} names no place: {error.message}") from None
+    return whole
 
 
 def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting[Zone]:
@@ -204,7 +228,7 @@ def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting
     try:
         zone = Zone.parse(limit)
     except ConfigError as error:
-        raise ConfigError(f"{origin}: {error.message}", mend=error.mend) from None
+        raise ConfigError(f"{origin}: {hide(error.message)}", mend=error.mend) from None
     return Setting(zone, origin) if zone < found.value else found
 
 
@@ -240,4 +264,4 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_shown, value))}]"
     # a zone is an int too, and has a name
-    return str(value) if isinstance(value, Decimal) or type(value) is int else f'"{value}"'
+    return str(value) if isinstance(value, Decimal) or type(value) is int else f'"{hide(str(value))}"'

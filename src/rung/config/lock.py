@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +10,15 @@ from pydantic import Field
 
 from rung.config.config import Config
 from rung.errors import ConfigError, StoreError
+from rung.files import read_bounded
 from rung.limits import Cancel
+from rung.parsing import parse_toml
 from rung.settings import Settings, read
 
 NAME = "rung.lock"
 _VERSION: Literal[1] = 1
+_MOST = 1 << 20
+"""Bytes of a lock: some thousand tiers."""
 _HEAD = "# Written by `rung models lock`: the exact file of each local tier.\n"
 
 
@@ -123,18 +126,27 @@ def read_lock(path: Path) -> Lock:
     Raises:
         ConfigError: it can't be read, is malformed, or is of another version.
     """
+    anew = "run `rung models lock` to write it anew"
+    if not path.exists():
+        raise ConfigError(f"there is no {path}", mend="run `rung models lock`")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no {path}", mend="run `rung models lock`") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}", mend="run `rung models lock` to write it anew") from None
-    if values.get("version") != _VERSION:
+        values = parse_toml(read_bounded(path, _MOST, "the lock"), str(path))
+    except ConfigError as error:
+        raise ConfigError(error.message, mend=anew) from None
+    version = values.get("version")
+    if type(version) is not int or version != _VERSION:
+        shown = repr(version) if isinstance(version, int | str | float | None) else f"a {type(version).__name__}"
         raise ConfigError(
-            f"{path} has the version {values.get('version')!r}, and this rung reads version {_VERSION}",
-            mend="use the rung that wrote it, or run `rung models lock` to write it anew",
+            f"{path} has the version {shown[:40]}, and this rung reads version {_VERSION}",
+            mend=f"use the rung that wrote it, or {anew}",
         )
-    return read(Lock, values, str(path))
+    found = read(Lock, values, str(path))
+    known: set[str] = set()
+    for tier in found.tier:
+        if tier.name in known:
+            raise ConfigError(f"{path} has two tiers {tier.name[:80]!r}", mend=anew)
+        known.add(tier.name)
+    return found
 
 
 def differences(locked: Lock, config: Config, *, cancel: Cancel) -> list[str]:

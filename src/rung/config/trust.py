@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from rung.config.document import Document
 from rung.config.places import Places
 from rung.errors import ConfigError
+from rung.files import read_bounded
+from rung.parsing import parse_json
+
+_MOST = 16 << 20
+"""Bytes of the record: a hundred thousand files."""
 
 
 def recorded(path: Path, places: Places) -> str | None:
     """The sha256 of the content of `path` that the user trusts; `None` where there is none."""
-    return _read(places.trusted).get(str(path.resolve()))
+    return _read(places.trusted).get(os.path.realpath(path))
 
 
 def trust(document: Document, places: Places) -> None:
@@ -36,7 +42,7 @@ def trust(document: Document, places: Places) -> None:
 def _read(path: Path) -> dict[str, str]:
     """The record; an unreadable one trusts nothing."""
     try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        record = parse_json(read_bounded(path, _MOST, "the record of trusted files"), str(path))
+    except ConfigError:
         return {}
     return {str(key): str(value) for key, value in record.items()} if isinstance(record, dict) else {}

@@ -4,21 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from rung import threads
-from rung.contract.readers import Choice, JsonSchema, Pattern, PlainText, PydanticType, Reader, Rejected
+from rung.contract.bounds import LONGEST_ANSWER, LONGEST_CHECK, MOST_ISSUES, Overdue, is_text, is_too_long, too_long
+from rung.contract.parsing import Rejected
+from rung.contract.readers import Choice, JsonSchema, Pattern, PlainText, PydanticType, Reader
 from rung.contract.spans import scores
-from rung.contract.text import loops, unfinished_value
+from rung.contract.text import Tail, loops, unfinished_value
 from rung.contract.validators import Check, Validator, checks
+from rung.errors import ContractError
 from rung.threads import Awaiter, refuse_to_await
 from rung.types import Candidate, CheckContext, Issue, Message, Score, Shape, Token, Validation
 
-__all__ = ["Contract", "Validator", "compile_output"]
+__all__ = ["LONGEST_ANSWER", "Contract", "Progress", "Validator", "compile_output", "is_too_long"]
 
 T = TypeVar("T")
 _STUCK_AT_LEAST = 1000
 """Characters of repetition that end an answer early: more than reject a whole one, since a list of zeros may go on."""
+_LOOK_EVERY = 256
+"""Characters of new text between two looks at whether an answer goes round in circles."""
+
+
+class Progress:
+    """Whether the end of an answer that is still coming is worth waiting for. Each character is looked at once.
+
+    Args:
+        structured: whether it is JSON. Data may rightly repeat itself, so of JSON only the value at its end counts.
+    """
+
+    def __init__(self, *, structured: bool) -> None:
+        self._tail = Tail(structured=structured)
+        self._characters = self._unseen = 0
+
+    def add(self, text: str) -> bool:
+        """Take the next piece in; whether the answer may be cut short, because it repeats itself without end or is
+        longer than is read.
+        """
+        self._characters += len(text)
+        if is_too_long(self._characters):
+            return True
+        self._tail.add(text)
+        self._unseen += len(text)
+        if self._unseen < _LOOK_EVERY:
+            return False
+        self._unseen = 0
+        return loops(self._tail.text, at_least=_STUCK_AT_LEAST)
 
 
 class Contract(Generic[T]):
@@ -74,45 +106,61 @@ class Contract(Generic[T]):
             return Validation(issues=(Issue("", "the model refused to answer", "refusal"),))
         if candidate.finish in ("length", "cancelled"):
             return Validation(issues=(Issue("", "the answer was cut off before its end", "cut_off"),))
+        if is_too_long(len(candidate.text)):
+            return Validation(issues=(too_long(candidate.text),))
+        if not is_text(candidate.text):
+            message = "the answer holds half of a surrogate pair, which isn't text"
+            return Validation(issues=(Issue("", message, "surrogates"),))
         if not candidate.text.strip():
             return Validation(issues=(Issue("", "the answer is empty", "empty"),))
         if self.loops(candidate.text):
             return Validation(issues=(Issue("", "the answer repeats itself without end", "looping"),))
-        if not self._checks and not self._reader.calls_functions:
-            return self._judge(candidate.text, context, await_, [])
-        running = ["type"]
+        running = ["type" if self._reader.calls_functions else "schema"]
         try:
+            # What a reader of ours does is bounded or looks at the clock itself; the caller's code has to be left.
+            if not self._checks and not self._reader.calls_functions:
+                return self._judge(candidate.text, context, await_, running)
             return threads.run(
                 lambda: self._judge(candidate.text, context, await_, running), context.deadline, context.cancel
             )
         except threads.Abandoned:
             name = running[-1]
             issue = Issue("", f"{name} was still running at the deadline", name)
-            return Validation(issues=(issue,), abandoned=(name,))
+        except Overdue:
+            name = running[-1]
+            issue = Issue("", f"{name} was still running after {LONGEST_CHECK:g} s", name)
+        return Validation(issues=(issue,), abandoned=(name,))
 
     def loops(self, text: str) -> bool:
         """Whether the beginning of an answer shows that its end is not worth waiting for. Data may rightly repeat
         itself, so of JSON only the value at its end is looked at.
         """
-        shape = self._reader.shape
-        if shape is not None and shape.kind == "json":
+        if self._is_json:
             text = unfinished_value(text)
         return loops(text, at_least=_STUCK_AT_LEAST)
 
+    def progress(self) -> Progress:
+        """What to ask while an answer comes in."""
+        return Progress(structured=self._is_json)
+
+    @property
+    def _is_json(self) -> bool:
+        shape = self._reader.shape
+        return shape is not None and shape.kind == "json"
+
     def score(self, text: str, tokens: Sequence[Token]) -> tuple[Score | None, dict[str, Score]]:
         """What the tokens' log-probabilities say of an answer, in all and per field."""
-        shape = self._reader.shape
-        return scores(text, tokens, structured=shape is not None and shape.kind == "json")
+        return scores(text, tokens, structured=self._is_json)
 
     def _judge(self, text: str, context: CheckContext, await_: Awaiter, running: list[str]) -> Validation:
         try:
             value = self._reader.read(text, context)
         except Rejected as rejected:
-            return Validation(issues=rejected.issues)
+            return Validation(issues=rejected.issues[:MOST_ISSUES])
         issues: list[Issue] = []
         for check in self._checks:
             running.append(f"check:{check.name}")
-            issues += check(value, context, await_)
+            issues += islice(check(value, context, await_), MOST_ISSUES)
         return Validation(value, tuple(issues), self.vouches)
 
 
@@ -127,7 +175,10 @@ def compile_output(output: Any, validators: Sequence[Validator] = ()) -> Contrac
     Raises:
         ContractError: it can't be an output, or a validator can't be called.
     """
-    return Contract(reader_of(output), validators)
+    try:
+        return Contract(reader_of(output), validators)
+    except RecursionError:
+        raise ContractError("the output is nested too deeply, or contains itself") from None
 
 
 def reader_of(output: Any) -> Reader:

@@ -30,21 +30,23 @@ def misused(adapter: TypeAdapter[Any], value: Any) -> bool:
     return any(found is None or isinstance(found, bool) for found in _scalars(schema, value, named))
 
 
-def _scalars(schema: Any, value: Any, named: Mapping[str, Any]) -> Iterator[Any]:
+def _scalars(whole: Any, everything: Any, named: Mapping[str, Any]) -> Iterator[Any]:
     """The values that stand where the type has one of `_SCALARS`. What may be of several types is passed over."""
-    kind = schema["type"]
-    if kind == "definition-ref":
-        yield from _scalars(named[schema["schema_ref"]], value, named)
-    elif kind in ("nullable", "default") and value is schema.get("default"):
-        return  # `x: int = None` is allowed to be None
-    elif kind == "list" and isinstance(value, list):
-        for item in value:
-            yield from _scalars(schema.get("items_schema", {"type": "any"}), item, named)
-    elif kind == "model-fields" and hasattr(value, "__dict__"):
-        for name, field in schema["fields"].items():
-            if name in value.__dict__:
-                yield from _scalars(field["schema"], value.__dict__[name], named)
-    elif kind in _SCALARS and (value is None or isinstance(value, bool)):
-        yield value
-    elif kind not in ("function-plain", "function-wrap") and "schema" in schema:
-        yield from _scalars(schema["schema"], value, named)
+    waiting = [(whole, everything)]
+    while waiting:
+        schema, value = waiting.pop()
+        kind = schema["type"]
+        if kind == "definition-ref":
+            waiting.append((named[schema["schema_ref"]], value))
+        elif kind in ("nullable", "default") and value is schema.get("default"):
+            continue  # `x: int = None` is allowed to be None
+        elif kind == "list" and isinstance(value, list):
+            inner = schema.get("items_schema", {"type": "any"})
+            waiting += [(inner, item) for item in value]
+        elif kind == "model-fields" and hasattr(value, "__dict__"):
+            fields = schema["fields"].items()
+            waiting += [(field["schema"], value.__dict__[name]) for name, field in fields if name in value.__dict__]
+        elif kind in _SCALARS and (value is None or isinstance(value, bool)):
+            yield value
+        elif kind not in ("function-plain", "function-wrap") and "schema" in schema:
+            waiting.append((schema["schema"], value))

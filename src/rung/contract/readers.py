@@ -11,22 +11,31 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rung.contract import schema as schemas
+from rung.contract.bounds import Watch, is_deeper
+from rung.contract.compiled import compiled
+from rung.contract.evaluation import issues
 from rung.contract.misuse import misused
+from rung.contract.parsing import Rejected, cut, parse
+from rung.contract.patterns import Whole
+from rung.contract.plain import DEEPEST_SCHEMA, plain
+from rung.contract.pydantic_cost import (
+    WATCH,
+    Costly,
+    has_union,
+    refuse_costly,
+    refuse_unfolding,
+    stoppable,
+)
 from rung.contract.spans import show
 from rung.contract.text import text_issues
 from rung.errors import ContractError
 from rung.types import CheckContext, Issue, Shape
 
-_MESSAGE_LIMIT = 300
-_FENCED = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_MANY_ERRORS = 2000
+"""Errors of pydantic from which on they aren't listed: each takes microseconds and a kilobyte, and all come at once."""
 
-
-class Rejected(Exception):
-    """The text is no such value."""
-
-    def __init__(self, *issues: Issue) -> None:
-        super().__init__(f"{len(issues)} issues")
-        self.issues = issues
+_OPTIONS_LIMIT = 2000
+"""Characters of the options, or of the pattern, that an issue repeats; the instructions have said all of it."""
 
 
 class Reader:
@@ -87,7 +96,8 @@ class Choice(Reader):
         """The option that the text is."""
         found = _bare(text, self._options)
         if found is None:
-            raise Rejected(Issue("", f"the answer must be one of: {', '.join(self._options)}", "schema"))
+            options = cut(", ".join(self._options), _OPTIONS_LIMIT)
+            raise Rejected(Issue("", f"the answer must be one of: {options}", "schema"))
         return found
 
 
@@ -102,7 +112,8 @@ class Pattern(Reader):
             raise ContractError("a pattern of bytes can't be an output", mend="write it as text")
         if pattern.flags & ~re.UNICODE:
             raise ContractError("a pattern can't be enforced with flags", mend="write (?i:...) in the pattern")
-        self._compiled = pattern
+        self._matches = Whole(pattern)
+        self._pattern = pattern.pattern
         self.shape = schemas.regex(pattern.pattern)
         self.instructions = (
             "Answer with text that matches this regular expression from end to end, and nothing else: "
@@ -111,10 +122,11 @@ class Pattern(Reader):
 
     def read(self, text: str, context: CheckContext) -> str:
         """The string that matches."""
-        for form in (text, text.strip(), _wrapped(text)):
-            if isinstance(form, str) and self._compiled.fullmatch(form):
+        watch = Watch(context.deadline, context.cancel)
+        for form in dict.fromkeys((text, text.strip(), _wrapped(text))):
+            if isinstance(form, str) and self._matches(form, watch):
                 return form
-        raise Rejected(Issue("", f"the answer must match {self._compiled.pattern}", "schema"))
+        raise Rejected(Issue("", f"the answer must match {cut(self._pattern, _OPTIONS_LIMIT)}", "schema"))
 
 
 class JsonSchema(Reader):
@@ -123,21 +135,19 @@ class JsonSchema(Reader):
     vouches = ("schema",)
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._validator = schemas.check(schema)
+        schema = plain(schema)
+        self._compiled = compiled(schema)
         self.shape, self._is_wrapped = schemas.of(schema)
         self.instructions = _json_instructions(self.shape)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The parsed JSON."""
-        value = _parse(text)
+        value = parse(text)
         if self._is_wrapped:
             value = _unwrap(value)
-        try:
-            errors = sorted(self._validator.iter_errors(value), key=lambda e: len(e.absolute_path))
-        except RecursionError:
-            raise Rejected(Issue("", "the answer is nested too deeply", "schema")) from None
-        if errors:
-            raise Rejected(*(Issue(show(e.absolute_path), _cut(e.message), "schema") for e in errors))
+        found = issues(self._compiled, value, Watch(context.deadline, context.cancel))
+        if found:
+            raise Rejected(*found)
         return value
 
 
@@ -147,12 +157,18 @@ class PydanticType(Reader):
     def __init__(self, output: Any) -> None:
         if inspect.isroutine(output):
             raise schemas.undescribable(output, TypeError("it is a function"))
+        refuse_unfolding(output)
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(output)
             schema = schemas.closed(self._adapter.json_schema(mode="validation"))
             self._functions = schemas.validators_in(self._adapter.core_schema)
         except Exception as error:  # pydantic's errors here share no base, and a user's own hooks may raise anything
             raise schemas.undescribable(output, error) from error
+        if is_deeper(schema, DEEPEST_SCHEMA):
+            raise ContractError(f"the type's JSON Schema is nested more than {DEEPEST_SCHEMA} levels deep")
+        self._schema = schema
+        self._has_union = has_union(self._adapter.core_schema)
+        self._validate_json = stoppable(self._adapter)
         self.calls_functions = bool(self._functions)
         self.vouches = ("schema", "type") if self._functions else ("schema",)
         self._options = schemas.strings(schema)
@@ -178,6 +194,9 @@ class PydanticType(Reader):
             value = self._validate(text, context)
         except ValidationError as error:
             raise Rejected(*_issues(error)) from None
+        except Costly:
+            why = "a union in its type has no discriminator, and each level of nesting multiplies the work"
+            raise Rejected(Issue("", f"the answer would take too long to check: {why}", "schema")) from None
         if self._functions and misused(self._adapter, value):
             names = ", ".join(self._functions)
             raise ContractError(
@@ -193,11 +212,32 @@ class PydanticType(Reader):
         if self._options:
             bare = _bare(text, self._options)
             return self._adapter.validate_python(text if bare is None else bare, context=context.context)
-        value = _parse(text)
+        value = parse(text)
         if self._is_wrapped:
             value = _unwrap(value)
         # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
-        return self._adapter.validate_json(json.dumps(value), context=context.context)
+        written = json.dumps(value)
+        if self._has_union:
+            refuse_costly(self._adapter.core_schema, value, written.count(",") + written.count("["))
+        watch = Watch(context.deadline, context.cancel)
+        watch.look()
+        token = WATCH.set(watch)
+        try:
+            return self._validate_json(written, context=context.context)
+        except ValidationError as error:
+            if error.error_count() > _MANY_ERRORS:
+                raise self._some(value, error.error_count(), watch) from None
+            raise
+        finally:
+            WATCH.reset(token)
+
+    def _some(self, value: Any, count: int, watch: Watch) -> Rejected:
+        """Some of the issues of an answer that has so many that pydantic would take seconds to list them."""
+        try:
+            found = issues(compiled(plain(self._schema)), value, watch)
+        except ContractError:
+            found = ()
+        return Rejected(*(found or (Issue("", f"{count:,} values in the answer don't fit", "schema"),)))
 
 
 def _issues(error: ValidationError) -> list[Issue]:
@@ -205,26 +245,8 @@ def _issues(error: ValidationError) -> list[Issue]:
     for e in error.errors(include_url=False, include_input=False):
         message = e["msg"].removeprefix("Value error, ")
         code = "type" if e["type"] in ("value_error", "assertion_error") else "schema"
-        found.append(Issue(show(e["loc"]), _cut(message), code))
+        found.append(Issue(show(e["loc"]), cut(message), code))
     return found
-
-
-def _parse(text: str) -> Any:
-    """JSON, bare or in one code fence."""
-    if not text.strip():
-        raise Rejected(Issue("", "the answer is empty", "empty"))
-    fenced = _FENCED.fullmatch(text)
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
-
-    try:
-        return json.loads(fenced.group(1) if fenced else text, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise Rejected(Issue("", f"the answer is no JSON: {error.msg} at {where}", "schema")) from None
-    except (ValueError, RecursionError) as error:
-        raise Rejected(Issue("", f"the answer is no JSON: {_cut(str(error))}", "schema")) from None
 
 
 def _unwrap(value: Any) -> Any:
@@ -236,7 +258,7 @@ def _unwrap(value: Any) -> Any:
 
 def _wrapped(text: str) -> Any:
     try:
-        return _unwrap(_parse(text))
+        return _unwrap(parse(text))
     except Rejected:
         return None
 
@@ -247,10 +269,6 @@ def _bare(text: str, options: Sequence[str]) -> str | None:
         if form in options:
             return str(form)
     return None
-
-
-def _cut(message: str) -> str:
-    return message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…"
 
 
 def _json_instructions(shape: Shape) -> str:

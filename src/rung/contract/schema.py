@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rung.contract.validators import name_of
@@ -82,61 +82,25 @@ def undescribable(what: Any, error: Exception) -> ContractError:
     )
 
 
-def check(schema: Mapping[str, Any]) -> Any:
-    """The validator of a JSON Schema, from `jsonschema`, which never fetches anything.
-
-    Raises:
-        ContractError: it isn't a JSON Schema, or refers to something outside itself.
-    """
-    import jsonschema
-    import referencing.exceptions
-    from jsonschema.validators import validator_for
-    from referencing.jsonschema import DRAFT202012
-
-    if not isinstance(schema.get("$schema", ""), str):
-        raise ContractError("this is no JSON Schema: its $schema is no text", mend="leave $schema out")
-    kind = validator_for(schema, default=jsonschema.Draft202012Validator)
-    known = set(kind.VALIDATORS) | _NOISE | {"$schema", "$id", "$defs", "definitions", "description", "nullable"}
-    if schema and not known & set(schema):
-        raise ContractError(
-            "this is no JSON Schema: none of its keys is a keyword", mend='begin with {"type": "object", ...}'
-        )
-    try:
-        kind.check_schema(dict(schema))
-    except jsonschema.SchemaError as error:
-        where = "/".join(str(p) for p in error.absolute_path)
-        raise ContractError(f"this is no JSON Schema: at {where or 'its root'}: {error.message[:200]}") from None
-    resource = referencing.Resource.from_contents(schema, default_specification=DRAFT202012)
-    resolver = referencing.Registry().with_resource("", resource).resolver()
-    for ref in _refs(schema):
-        if not ref.startswith("#"):
-            raise ContractError(f"the schema refers to {ref!r} outside itself", mend="copy it into $defs")
-        try:
-            resolver.lookup(ref)
-        except referencing.exceptions.Unresolvable:
-            raise ContractError(f"the schema refers to {ref!r}, which isn't in it") from None
-    return kind(dict(schema), registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
-
-
 def validators_in(core_schema: Any) -> tuple[str, ...]:
     """Names of the functions that a pydantic core schema calls: what it checks beyond its JSON Schema."""
     found: dict[str, None] = {}
-
-    def walk(node: Any) -> None:
-        if isinstance(node, dict):
-            if str(node.get("type", "")).startswith("function-"):
-                function: Any = (node.get("function") or {}).get("function")
-                # pydantic's own helpers (for Path, Fraction, ...) check what the JSON Schema says already
-                if not str(getattr(function, "__module__", "")).startswith("pydantic"):
-                    found[name_of(function)] = None
-            for key, value in node.items():
-                if key not in ("metadata", "serialization"):
-                    walk(value)
-        elif isinstance(node, list | tuple):
-            for value in node:
-                walk(value)
-
-    walk(core_schema)
+    met: set[int] = set()  # the same part may stand at many places
+    waiting: list[Any] = [core_schema]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in met or not isinstance(node, dict | list | tuple):
+            continue
+        met.add(id(node))
+        if not isinstance(node, dict):
+            waiting += reversed(node)
+            continue
+        if str(node.get("type", "")).startswith("function-"):
+            function: Any = (node.get("function") or {}).get("function")
+            # pydantic's own helpers (for Path, Fraction, ...) check what the JSON Schema says already
+            if not str(getattr(function, "__module__", "")).startswith("pydantic"):
+                found[name_of(function)] = None
+        waiting += [node[key] for key in reversed(node) if key not in ("metadata", "serialization")]
     return tuple(found)
 
 
@@ -149,7 +113,7 @@ def _object(inner: dict[str, Any]) -> dict[str, Any]:
 
     def repoint(node: dict[str, Any]) -> dict[str, Any]:
         ref = node.get("$ref")
-        if isinstance(ref, str) and ref.startswith("#") and not re.match(r"#/(\$defs|definitions)/", ref):
+        if isinstance(ref, str) and re.match(r"#(?:/(?!(?:\$defs|definitions)/)|\Z)", ref):
             return {**node, "$ref": moved + ref[1:]}
         return node
 
@@ -208,16 +172,3 @@ def _map(schema: Mapping[str, Any], change: Callable[[dict[str, Any]], dict[str,
         return node
 
     return go(schema)  # type: ignore[no-any-return]  # a mapping goes to a dict
-
-
-def _refs(schema: Any) -> Iterator[str]:
-    found: list[str] = []
-
-    def note(node: dict[str, Any]) -> dict[str, Any]:
-        ref = node.get("$ref")
-        if isinstance(ref, str):
-            found.append(ref)
-        return node
-
-    _map(schema, note)
-    return iter(found)

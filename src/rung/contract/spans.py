@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
+from rung.contract.bounds import DEEPEST_ANSWER, is_too_long
 from rung.types import Score, Token
 
-_LEXEME = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_LEXEME = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
+"""A string without an end is one too: what fails at the end would be tried from each quote in it."""
 
 
 def values(text: str) -> Iterator[tuple[str, int, int]]:
     """The scalar values of a JSON text: path, begin and end of its characters, a string's quotes left out.
 
     Args:
-        text: well-formed JSON; of anything else the values up to the first fault are given.
+        text: well-formed JSON; of anything else the values up to the first fault are given, or to where it is nested
+            more deeply than an answer may be.
     """
     path: list[str | int] = []
-    lexemes = [(m.group(), m.start(), m.end()) for m in _LEXEME.finditer(text)]
-    for (lexeme, begin, end), (following, _, _) in pairwise([*lexemes, ("", 0, 0)]):
+    lexemes = ((m.group(), m.start(), m.end()) for m in _LEXEME.finditer(text))
+    for (lexeme, begin, end), (following, _, _) in pairwise(chain(lexemes, [("", 0, 0)])):
+        if len(path) > DEEPEST_ANSWER:
+            return
         if lexeme == "{":
             path.append("")
         elif lexeme == "[":
@@ -37,7 +42,7 @@ def values(text: str) -> Iterator[tuple[str, int, int]]:
         elif following == ":" and path and isinstance(path[-1], str):
             path[-1] = _key(lexeme)
         elif lexeme.startswith('"'):
-            yield show(path), begin + 1, end - 1
+            yield show(path), begin + 1, max(end - 1, begin + 1)
         else:
             yield show(path), begin, end
 
@@ -62,17 +67,20 @@ def scores(text: str, tokens: Sequence[Token], *, structured: bool) -> tuple[Sco
         tokens: in order. Forced ones, and those without a log-probability, are not counted.
         structured: whether the text is JSON; of plain text every token carries the one value.
     """
-    spans = list(values(text)) if structured else [("", 0, len(text))]
+    if is_too_long(len(text)):
+        return None, {}
+    spans = values(text) if structured else iter([("", 0, len(text))])
     by_path: dict[str, list[Token]] = {}
     everything: list[Token] = []
-    at = current = 0
+    at = 0
+    span = next(spans, None)
     for token in tokens:
         begin, at = at, at + len(token.text)
-        while current < len(spans) and spans[current][2] <= begin:
-            current += 1
-        if current == len(spans):
+        while span is not None and span[2] <= begin:
+            span = next(spans, None)
+        if span is None:
             break
-        path, first, _ = spans[current]
+        path, first, _ = span
         if at <= first or token.forced or token.logprob is None:
             continue
         by_path.setdefault(path, []).append(token)

@@ -154,7 +154,7 @@ class _Run:
     def _stream(self, trial: Trial, offer: gate.Offer) -> Iterator[Event]:
         """Let the tier answer, and settle the money."""
         tier, plan = trial.rung.tier, self._plan
-        came = trial.collected = Collected()
+        came = trial.collected = Collected(plan.contract)
         # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
         trial.error = TierError("the stream was closed before the call")
         stream: Iterator[Delta] | None = None
@@ -167,7 +167,7 @@ class _Run:
                 came.add(delta)
                 if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
                     yield Provisional(trial.number, tier.name, delta.text)
-                if came.is_stuck(plan.contract):
+                if came.is_over:
                     break
             self._check(offer)
             trial.error = None
@@ -183,7 +183,7 @@ class _Run:
                 with suppress(Exception):  # what its clean-up trips over doesn't change what came of the attempt
                     close()
         if trial.error is None:
-            trial.candidate = came.candidate(plan.contract, offer.restore)
+            trial.candidate = came.candidate(offer.restore)
 
     def _check(self, offer: gate.Offer) -> None:
         if self._plan.cancel.is_set():

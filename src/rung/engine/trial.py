@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from rung import money
-from rung.contract import Contract
+from rung.contract import Contract, is_too_long
 from rung.deferral import Decision, Situation
 from rung.engine import gate
 from rung.engine.gate import Offer
@@ -21,31 +21,43 @@ from rung.limits import Budget
 from rung.tier import Rung
 from rung.types import Attempt, Candidate, Constraint, Delta, Finish, Token, Usage, Validation, Zone
 
-_LOOK_EVERY = 256
-"""Characters of new text between two looks at whether an answer goes round in circles."""
-
 
 class Collected:
-    """The first candidate of a stream, as far as it came."""
+    """The first candidate of a stream, as far as it came.
 
-    def __init__(self) -> None:
+    Args:
+        contract: what the answer must be.
+
+    `is_over` tells whether the rest is not worth waiting for: the answer goes round in circles, or is longer than is
+    read.
+    """
+
+    def __init__(self, contract: Contract[Any]) -> None:
         self.notes: tuple[str, ...] = ()
-        self.usage = Usage()
+        self.is_over = False
+        self._contract = contract
+        self._progress = contract.progress()
+        self._thought = 0
+        self._usage = Usage()
         self.ttft: float | None = None
         self.load_seconds = 0.0
         self._began = time.monotonic()
         self._texts: list[str] = []
-        self._unseen = 0
         self._reasoning: list[str] = []
         self._tokens: list[Token] = []
         self._finish: Finish | None = None
         self._constraint: Constraint = "none"
         self._model: str | None = None
 
+    @property
+    def usage(self) -> Usage:
+        """The tokens that the tier reported, as far as they can be right."""
+        return self._usage.credible(answered=bool(self._texts or self._reasoning))
+
     def add(self, delta: Delta) -> None:
         """Take the next piece in."""
         self.notes += delta.notes
-        self.usage = delta.usage or self.usage
+        self._usage = delta.usage or self._usage
         self.load_seconds += delta.load_seconds
         self._constraint = delta.constraint or self._constraint
         self._model = delta.model or self._model
@@ -55,29 +67,23 @@ class Collected:
         self._tokens += delta.tokens
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
+            self._thought += len(delta.reasoning)
+            self.is_over |= is_too_long(self._thought)
         if delta.text:
             self._texts.append(delta.text)
-            self._unseen += len(delta.text)
+            self.is_over |= self._progress.add(delta.text)
             if self.ttft is None:
                 self.ttft = time.monotonic() - self._began - self.load_seconds
 
-    def is_stuck(self, contract: Contract[Any]) -> bool:
-        """Whether the answer only repeats itself by now, so that nothing would come of its end; looks now and then."""
-        if self._unseen < _LOOK_EVERY:
-            return False
-        self._unseen = 0
-        return contract.loops("".join(self._texts))
-
-    def candidate(self, contract: Contract[Any], restore: Callable[[str], str] | None) -> Candidate:
+    def candidate(self, restore: Callable[[str], str] | None) -> Candidate:
         """The candidate.
 
         Args:
-            contract: knows which tokens carry which value.
             restore: puts the real values back into an answer to a redacted prompt.
         """
         text = "".join(self._texts)
         reasoning = "".join(self._reasoning)
-        score, fields = contract.score(text, self._tokens) if self._tokens else (None, {})
+        score, fields = self._contract.score(text, self._tokens) if self._tokens else (None, {})
         return Candidate(
             text=restore(text) if restore else text,
             finish=self._finish,
@@ -163,7 +169,7 @@ class Trial:
             decision: what is done next, and why.
         """
         offer, came, travels = self.offer, self.collected, self.rung.travels
-        sent = came is not None
+        sent = came is not None and (self.error is None or self.error.sent)
         return Attempt(
             number=self.number,
             tier=self.rung.tier.name,

@@ -36,6 +36,9 @@ class LedgerFile:
     The threads of a process take turns with one connection. Around a fork it is closed, because SQLite's must not be
     carried over. Whoever is done with it closes it: SQLite tidies its log away with the last connection.
 
+    A file that was used and is then gone, or another one, is not made anew, since what was spent would be forgotten.
+    Every use says so until the file is back, or the process begins again.
+
     Args:
         path: the file.
     """
@@ -46,6 +49,15 @@ class LedgerFile:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
+    def see(self) -> None:
+        """See that a file that was used is still there.
+
+        Raises:
+            LedgerError: it is gone, or another one is in its place.
+        """
+        if self._identity is not None and self._identity != _identity(self.path):
+            raise _vanished(self.path)
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write, all or nothing, alone among all processes from the first look on.
@@ -55,6 +67,8 @@ class LedgerFile:
         """
         with self._held("BEGIN IMMEDIATE") as connection:
             yield connection
+        # what was written to a file that nobody can open any more is lost
+        self.see()
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -110,12 +124,17 @@ class LedgerFile:
                     connection.execute("ROLLBACK")
 
     def _open(self) -> sqlite3.Connection:
-        # a file that was moved away under a running process must not go on counting a budget of its own
-        if self._connection is not None and self._identity != _identity(self.path):
+        try:
+            self.see()
+        except LedgerError:
             self._close()
+            raise
         if self._connection is None:
             self._connection = _connect(self.path)
             self._identity = _identity(self.path)
+            if self._identity is None:
+                self._close()
+                raise _vanished(self.path)
         return self._connection
 
     def _close(self) -> None:
@@ -137,6 +156,8 @@ def refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except LedgerError as error:
+        if str(path) in error.message:
+            raise
         raise LedgerError(f"the ledger {path} can't be used: {error.message}", mend=error.mend) from None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
@@ -145,6 +166,13 @@ def refusals(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         said, mend = _REFUSALS.get(code, (f"can't be used: {getattr(error, 'sqlite_errorname', 'misused')}", ""))
         raise LedgerError(f"the ledger {path} {said}", mend=mend) from error
+
+
+def _vanished(path: Path) -> LedgerError:
+    return LedgerError(
+        f"the ledger {path} vanished while it was in use, or another file took its place",
+        mend="put it back; a program that starts anew makes a new one, whose budgets begin with nothing spent",
+    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -102,6 +102,11 @@ class Ledger:
         """
         if not self._records or not isinstance(event, AttemptStarted | Finished):
             return
+        self._record(event)
+        # the thread finds out, too, but only after this request has been answered
+        self._file.see()
+
+    def _record(self, event: AttemptStarted | Finished) -> None:
         now = self._clock()
         if self._looked is None or abs(now - self._looked) > _LOOK_EVERY:
             self._looked = now

@@ -19,7 +19,7 @@ _MOST = 1000
 """Entries that wait for a file that can't be written; what comes after them is not recorded."""
 _IDLE = 5.0
 """Seconds without an entry after which the thread ends and the file is closed."""
-_UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError, OverflowError)
+_UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError, ArithmeticError)
 """What is wrong with one entry and not with the file."""
 
 

@@ -12,6 +12,8 @@ from rung.ledger.ids import new_id
 from rung.types import Attempt, Finished, Image, Issue, Message
 
 _NAME = re.compile(r"[^\W\d][\w-]{0,63}|\d{1,9}")
+_MOST_TOKENS = 2**53
+"""Most tokens that are recorded: what every reader of the ledger's JSON keeps exactly."""
 _STEP = re.compile(r"[^.\[\]]+")
 
 
@@ -127,8 +129,8 @@ def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
         tier=_text(outcome.tier),
         reason=str(_text(outcome.reason)),
         checked_by=tuple(_code(name) for name in outcome.checked_by),
-        input_tokens=outcome.usage.input_tokens,
-        output_tokens=outcome.usage.output_tokens,
+        input_tokens=_count(outcome.usage.input_tokens),
+        output_tokens=_count(outcome.usage.output_tokens),
         cost=outcome.cost,
         seconds=outcome.seconds,
         left_machine=outcome.left_machine,
@@ -155,8 +157,8 @@ def _attempt(a: Attempt, content: bool) -> AttemptRecord:
         destination=_text(a.destination),
         consent=_text(a.consent),
         prompt_bytes=a.prompt_bytes,
-        input_tokens=a.usage.input_tokens,
-        output_tokens=a.usage.output_tokens,
+        input_tokens=_count(a.usage.input_tokens),
+        output_tokens=_count(a.usage.output_tokens),
         ttft=a.ttft,
         seconds=a.seconds,
         load_seconds=a.load_seconds,
@@ -171,6 +173,11 @@ def _issue(issue: Issue) -> tuple[str, str]:
     # a path can hold a key that the model made up: what doesn't look like a field's name is left out
     path = _STEP.sub(lambda step: step[0] if _NAME.fullmatch(step[0]) else "*", issue.path)
     return _code(issue.code), str(_text(path))
+
+
+def _count(count: int | None) -> int | None:
+    """A number of tokens that an integer of SQLite's can hold; unknown where a tier reported more."""
+    return None if count is None or not 0 <= count <= _MOST_TOKENS else count
 
 
 def _code(code: str) -> str:

@@ -18,7 +18,7 @@ from decimal import Decimal
 from rung.errors import BudgetExceeded, LedgerError
 from rung.ledger.file import LedgerFile
 from rung.ledger.ids import new_id
-from rung.ledger.money import dollars, pico
+from rung.ledger.money import MOST, pico, sums, whole
 from rung.ledger.recorder import Recorder
 
 
@@ -93,6 +93,8 @@ class Reservations:
         Raises:
             BudgetExceeded: there is not enough left, or the ledger can't be written.
         """
+        if not bound.is_finite() or bound > MOST:
+            raise BudgetExceeded(f"${bound:f} is more than the ledger can hold", mend="lower max_tokens or the price")
         try:
             with self._file.transaction() as connection:
                 now = self._clock()
@@ -177,13 +179,13 @@ def _begins(now: float) -> tuple[int, int]:
 
 def _since(connection: sqlite3.Connection, span: str, begin: int, limit: Decimal | None) -> Spending:
     rows = connection.execute(
-        "SELECT state = 'open', coalesce(sum(counted), 0), count(*) FROM reservations WHERE at >= ? GROUP BY 1",
+        f"SELECT state = 'open', {sums('counted')}, count(*) FROM reservations WHERE at >= ? GROUP BY 1",
         (begin,),
     )
-    sums = {bool(is_open): (dollars(total), number) for is_open, total, number in rows}
+    found = {bool(is_open): (whole(high, low), number) for is_open, high, low, number in rows}
     nothing = (Decimal(0), 0)
-    reserved, number = sums.get(True, nothing)
-    return Spending(span, sums.get(False, nothing)[0], reserved, number, limit)
+    reserved, number = found.get(True, nothing)
+    return Spending(span, found.get(False, nothing)[0], reserved, number, limit)
 
 
 def _demand(spans: tuple[Spending, ...], bound: Decimal) -> None:

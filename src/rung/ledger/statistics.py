@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rung.ledger.file import LedgerFile
-from rung.ledger.money import dollars
+from rung.ledger.money import dollars, sums, whole
 
 METHOD = (
     "each answer that cost nothing is taken to have cost the mean of what accepted answers of paid tiers cost in the "
@@ -98,17 +98,16 @@ class Statistics:
     savings: Savings
 
 
-_TOTALS = """
-    SELECT count(*), coalesce(sum(accepted), 0), coalesce(sum(left_machine), 0),
-           coalesce(sum(cost), 0), count(*) - count(cost)
+_TOTALS = f"""
+    SELECT count(*), coalesce(sum(accepted), 0), coalesce(sum(left_machine), 0), count(*) - count(cost), {sums("cost")}
     FROM requests WHERE at >= ?
 """
-_TIERS = """
+_TIERS = f"""
     SELECT r.task, a.tier, count(DISTINCT a.request) AS requests, count(*) AS attempts,
            count(CASE WHEN a.verdict = 'accept' THEN 1 END) AS accepted,
            count(DISTINCT CASE WHEN a.verdict = 'escalate' THEN a.request END) AS escalated,
            count(DISTINCT CASE WHEN a."constraint" IS NULL THEN a.request END) AS failed,
-           sum(a.seconds) AS seconds, coalesce(sum(a.cost), 0) AS cost, count(*) - count(a.cost) AS cost_unknown
+           sum(a.seconds) AS seconds, count(*) - count(a.cost) AS cost_unknown, {sums("a.cost")}
     FROM attempts a JOIN requests r ON r.id = a.request
     WHERE r.at >= ? AND (a.sent OR a.verdict = 'fallback')
     GROUP BY r.task, a.tier ORDER BY r.task, min(a.number), a.tier
@@ -135,13 +134,13 @@ def statistics(file: LedgerFile, since: int = 0) -> Statistics:
         LedgerError: the file can't be read.
     """
     with file.snapshot() as connection:
-        requests, accepted, left, cost, unknown = connection.execute(_TOTALS, (since,)).fetchone()
+        requests, accepted, left, unknown, high, low = connection.execute(_TOTALS, (since,)).fetchone()
         tiers = tuple(
-            TierStatistics(**{**dict(row), "cost": dollars(row["cost"])})
+            TierStatistics(**dict(zip(row.keys()[:-2], row[:-2], strict=True)), cost=whole(*row[-2:]))
             for row in connection.execute(_TIERS, (since,))
         )
         savings = _savings(connection, since)
-    return Statistics(requests, accepted, left, dollars(cost), unknown, tiers, savings)
+    return Statistics(requests, accepted, left, whole(high, low), unknown, tiers, savings)
 
 
 def _savings(connection: sqlite3.Connection, since: int) -> Savings:

@@ -5,13 +5,16 @@ Laid out as the Hugging Face hub's cache, Ollama, LM Studio and llama.cpp do it 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rung.errors import ConfigError
+from rung.files import read_bounded
+from rung.parsing import parse_json
 
 _SHARED_OLLAMA = Path("/usr/share/ollama/.ollama/models")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
@@ -149,7 +152,7 @@ def _ollama(root: Path) -> Iterator[Candidate | Passed]:
             model = _ollama_name(path.relative_to(root / "manifests").parts)
             try:
                 layers = list(_layers(path))
-            except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            except (ConfigError, ValueError, TypeError, KeyError, AttributeError):
                 yield Passed(path, "it is no manifest of Ollama's that can be read")
                 continue
             for kind, sha256 in layers:
@@ -171,8 +174,7 @@ def _ollama_name(parts: tuple[str, ...]) -> str:
 
 def _layers(manifest: Path) -> Iterator[tuple[str, str]]:
     """Kind and hash of each part that a manifest names."""
-    with manifest.open("rb") as file:
-        content: Any = json.loads(file.read(_LONGEST_MANIFEST))
+    content: Any = parse_json(read_bounded(manifest, _LONGEST_MANIFEST, "the manifest"), str(manifest))
     for layer in content["layers"]:
         digest = _DIGEST.fullmatch(layer["digest"])
         if layer["mediaType"].startswith(_OLLAMA) and digest is not None:

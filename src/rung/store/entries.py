@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
@@ -12,6 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from rung.errors import ConfigError, StoreError
+from rung.files import read_bounded
+from rung.hosts import place
+from rung.parsing import parse_toml
 from rung.settings import Settings, nearest, read
 
 _SEGMENT = r"[A-Za-z0-9_][\w.-]*"
@@ -21,7 +23,12 @@ _COMMIT = "[0-9a-f]{40}"
 FREE = frozenset({"Apache-2.0", "MIT"})
 """Licences that ask for nothing before a file is fetched."""
 
+_FILLED_IN = re.compile(r"(?:[^{}]|\{n(?::0[1-9])?\})*")
+"""A text in which the number of a part may stand, with zeros before it or without."""
+
 _LADDERS = "ladders.toml"
+_MOST = 1 << 20
+"""Bytes of a file of the catalogue; the longest has a few thousand."""
 _HUB_SPEC = re.compile(rf"hf:(?P<repo>{_REPO})/(?P<file>{_FILE})@(?P<revision>{_COMMIT})", re.ASCII)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -87,10 +94,9 @@ class Wheels(Settings):
 
     @model_validator(mode="after")
     def _fill_in(self) -> Wheels:
-        try:
-            self.part(self.parts)
-        except (LookupError, AttributeError) as error:
-            raise ValueError("only {n} and {n:02} stand for something in package and member") from error
+        # Checked before anything is filled in: a width like {n:999999999} would take a gigabyte.
+        if not _FILLED_IN.fullmatch(self.package) or not _FILLED_IN.fullmatch(self.member):
+            raise ValueError("only {n} and {n:02} stand for something in package and member")
         return self
 
     def part(self, n: int) -> tuple[str, str]:
@@ -119,10 +125,12 @@ class Url(Settings):
     @classmethod
     def _check(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError("write http:// or https:// and a host")
-        if parts.username is not None:
+        if "@" in parts.netloc:
             raise ValueError("a password has no place in an address")
+        if place(parts.netloc) is None:
+            raise ValueError("write http:// or https:// and a host")
         if not url.isascii() or not url.isprintable() or " " in url:
             raise ValueError("write what is no plain ASCII as %XX")
         return url
@@ -130,7 +138,8 @@ class Url(Settings):
     @property
     def host(self) -> str:
         """Who is asked."""
-        return urlsplit(self.url).hostname or ""
+        found = place(urlsplit(self.url).netloc)
+        return found[0] if found else ""
 
     @property
     def label(self) -> str:
@@ -212,10 +221,7 @@ def read_entry(path: Path) -> Entry:
     Raises:
         ConfigError: the file is no TOML, has an unknown or wrong key, or is named otherwise than its model.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}") from error
+    values = read_catalogue_file(path)
     tables = values.get("source", ())
     if not isinstance(tables, list):
         raise ConfigError(f"{path}: 'source' is no list of tables", mend="write [[source]]")
@@ -224,6 +230,15 @@ def read_entry(path: Path) -> Entry:
     if entry.name != path.stem:
         raise ConfigError(f"{path}: the model is called {entry.name!r}", mend=f"name the file {entry.name}.toml")
     return entry
+
+
+def read_catalogue_file(path: Path) -> dict[str, Any]:
+    """A file of the catalogue, as it stands there.
+
+    Raises:
+        ConfigError: it can't be read, or is not TOML.
+    """
+    return parse_toml(read_bounded(path, _MOST, "the catalogue's file"), str(path))
 
 
 def _read_source(table: Any, where: str) -> Source:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rung.errors import ChecksumMismatch, ModelNotFound, StoreError
+from rung.files import full
 from rung.limits import Cancel
 from rung.settings import nearest
 from rung.store.entries import Entry, Hub, Source, Wheels
@@ -155,7 +156,7 @@ def resolve(model: str, *, store: Store | None = None) -> ModelFile:
         StoreError: an `hf:` name has another form.
     """
     if is_path(model):
-        return _own(Path(model).expanduser())
+        return _own(full(model, "the model file"))
     store = store or user_store()
     it = wanted(model, store)
     found = in_store(it, store)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rung.errors import Cancelled, ModelNotFound, StoreError
+from rung.files import full
 from rung.limits import Cancel
 from rung.store.architectures import read_usable
 from rung.store.caches import Candidate, Passed, in_file, in_folder, known_places
@@ -63,7 +64,7 @@ def find(
         Cancelled: `cancel` was set.
     """
     store, cancel = store or user_store(), cancel or Cancel()
-    folders = [folder.expanduser().absolute() for folder in folders]
+    folders = [full(folder, "the folder").absolute() for folder in folders]
     for folder in folders:
         if not os.path.lexists(folder):
             raise ModelNotFound(f"there is no folder {folder}", mend="check the path")

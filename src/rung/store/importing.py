@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from rung.errors import Cancelled, StoreError
+from rung.files import full
 from rung.limits import Cancel
 from rung.store.architectures import read_usable
 from rung.store.files import ModelFile, resolve
@@ -47,7 +48,7 @@ def import_file(
         Cancelled: `cancel` was set.
     """
     store, cancel = store or user_store(), cancel or Cancel()
-    path = path.expanduser().absolute()
+    path = full(path, "the file").absolute()
     if path.is_dir():
         raise StoreError(f"{path} is a folder", mend="name a file, or run `rung models find` with the folder")
     if name is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from rung.errors import ConfigError
 from rung.settings import Settings, nearest, read
-from rung.store.entries import shipped_ladders
+from rung.store.entries import read_catalogue_file, shipped_ladders
 
 GIB = 1 << 30
 
@@ -51,11 +50,7 @@ def ladders(known: Collection[str], path: Path | None = None) -> tuple[MachineLa
         ConfigError: the file is malformed, or names a model that the catalogue doesn't have.
     """
     path = path or shipped_ladders()
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}") from error
-    found = read(_File, values, str(path)).ladder
+    found = read(_File, read_catalogue_file(path), str(path)).ladder
     for name in (name for ladder in found for name in ladder.models):
         if name not in known:
             raise ConfigError(f"{path}: no model is called {name!r}", mend=nearest(name, known))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -22,18 +21,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from platformdirs import user_data_path
 
 from rung.errors import Cancelled, ConfigError, RungError, StoreError
+from rung.files import full, read_bounded
 from rung.limits import Cancel
+from rung.parsing import parse_json
 from rung.settings import Settings, read
 from rung.store.entries import Entry, Hub, Sha256, shipped_catalogue
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK = 1 << 20
+_LONGEST_RECORD = 1 << 20
+"""Bytes; none has more than a few thousand."""
 # Shorter than a hash, so that no name has the lock file of some bytes.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -95,7 +98,7 @@ class Place(Settings):
         """Whether the file is there, and nobody wrote it since."""
         try:
             return self == Place.of(self.path)
-        except OSError:
+        except (OSError, ValueError):  # a record that somebody has edited may hold a path that no system takes
             return False
 
 
@@ -185,9 +188,18 @@ def is_name(text: str) -> bool:
 
 def _read(kind: type[R], path: Path) -> R | None:
     try:
-        return read(kind, json.loads(path.read_bytes()), str(path))
-    except (OSError, ValueError, TypeError, ConfigError):
+        return read(kind, read_record(path), str(path))
+    except (ValueError, TypeError, ConfigError):
         return None
+
+
+def read_record(path: Path) -> Any:
+    """What a small file of the store says. The store may be a folder that others write to.
+
+    Raises:
+        ConfigError: it can't be read, or is not JSON.
+    """
+    return parse_json(read_bounded(path, _LONGEST_RECORD, "the record"), str(path))
 
 
 def _write(path: Path, record: Settings) -> None:
@@ -201,7 +213,7 @@ def user_store() -> Store:
         ConfigError: an entry of the catalogue is malformed.
     """
     chosen = os.environ.get("RUNG_MODELS_DIR")
-    root = Path(chosen).expanduser().absolute() if chosen else user_data_path("rung", appauthor=False) / "models"
+    root = full(chosen, "RUNG_MODELS_DIR").absolute() if chosen else user_data_path("rung", appauthor=False) / "models"
     return Store(root, shipped_catalogue())
 
 

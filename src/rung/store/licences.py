@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +10,7 @@ from rung.errors import ConfigError, LicenceNotAccepted
 from rung.settings import Settings, read
 from rung.store.entries import FREE
 from rung.store.files import Wanted
-from rung.store.layout import Store, user_store, write_whole, writing
+from rung.store.layout import Store, read_record, user_store, write_whole, writing
 
 
 class Acceptance(Settings):
@@ -62,8 +61,8 @@ def demand(model: Wanted, store: Store) -> None:
 def _recorded(model: Wanted, store: Store) -> Acceptance | None:
     path = _path(model, store)
     try:
-        found = read(Acceptance, json.loads(path.read_bytes()), str(path))
-    except (OSError, ValueError, TypeError, ConfigError):
+        found = read(Acceptance, read_record(path), str(path))
+    except (ValueError, TypeError, ConfigError):
         return None
     # Another text is another licence, whatever it is called.
     return found if (found.licence, found.text) == (model.licence, model.licence_text) else None

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rung.errors import Cancelled, ChecksumMismatch, StoreError
+from rung.errors import Cancelled, ChecksumMismatch, ConfigError, StoreError
 from rung.limits import Cancel
 from rung.store import children
 from rung.store._child import REFUSED
 from rung.store.entries import Hub, Url, Wheels
-from rung.store.layout import NO_SPACE, check_space, no_space, sync, write_whole
+from rung.store.layout import NO_SPACE, check_space, no_space, read_record, sync, write_whole
 
 _CHUNK = 1 << 20
 _HEX = frozenset("0123456789abcdef")
@@ -193,9 +193,9 @@ class _Joined:
     @classmethod
     def read(cls, fetch: Fetch) -> _Joined:
         try:
-            values = json.loads((fetch.folder / "joined.json").read_bytes())
+            values = read_record(fetch.folder / "joined.json")
             joined = cls(int(values["parts"]), int(values["length"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ConfigError, ValueError, KeyError, TypeError):
             return cls()
         return joined if _length(fetch.part) >= joined.length else cls()
 

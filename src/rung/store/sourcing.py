@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rung.errors import Offline, RungError, StoreError
-from rung.guard import offline, zone_of
+from rung.guard import offline
+from rung.hosts import zone_of
 from rung.settings import read
 from rung.store.entries import Folder, Hub, Source, Url, Wheels
 from rung.store.files import Wanted

@@ -96,6 +96,11 @@ class Token:
     forced: bool = False
 
 
+MOST_TOKENS = 100_000_000
+"""Most tokens of one call that are believed: the longest context that anybody has announced, ten times the longest that
+is on offer. What lies beyond is a fault of the endpoint's, and money is not counted by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens that a call used; `None` where nobody said."""
@@ -103,8 +108,23 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
 
+    def credible(self, *, answered: bool) -> Usage:
+        """The counts that can be right, and `None` for those that can't: what isn't a whole number, what no context
+        could hold, 0 for a prompt, and 0 for an answer where there is one.
+
+        Args:
+            answered: whether any of an answer came.
+        """
+        return Usage(_count(self.input_tokens, 1), _count(self.output_tokens, 1 if answered else 0))
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(_sum(self.input_tokens, other.input_tokens), _sum(self.output_tokens, other.output_tokens))
+
+
+def _count(count: object, least: int) -> int | None:
+    if not isinstance(count, int) or isinstance(count, bool):
+        return None
+    return count if least <= count <= MOST_TOKENS else None
 
 
 def _sum(a: int | None, b: int | None) -> int | None:

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any, Literal
 
 from rung.errors import ConfigError
+from rung.hiding import hide
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -31,7 +32,7 @@ class Zone(IntEnum):
         try:
             return cls[str(name).upper()]
         except KeyError:
-            raise ConfigError(f"{name!r} is no zone", mend="say host, lan or internet") from None
+            raise ConfigError(f"{hide(str(name))!r} is no zone", mend="say host, lan or internet") from None
 
     def __str__(self) -> str:
         return self.name.lower()

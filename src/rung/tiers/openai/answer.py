@@ -53,7 +53,7 @@ class _Choice(_Part):
 class _Chunk(_Part):
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -81,6 +81,7 @@ class Reader:
         self._candidates = candidates
         self._model: str | None = None
         self._usage = Usage()
+        self._counted = self._wrote = False
         self._finish: dict[int, Finish | None] = {}
         self._halves: dict[int, str] = {}
         self._refused: set[int] = set()
@@ -107,7 +108,7 @@ class Reader:
             self.started = True
             yield Delta(constraint=self._constraint, notes=self._notes)
         self._model = chunk.model or self._model
-        self._usage = _usage(chunk.usage) or self._usage
+        self._count(chunk.usage)
         for choice in chunk.choices or ():
             yield from self._read(choice)
 
@@ -119,6 +120,7 @@ class Reader:
         self._tools = self._tools or bool(piece.tool_calls)
         text = self._whole(index, (piece.content or "") + (piece.refusal or ""))
         reasoning = piece.reasoning_content or piece.reasoning or ""
+        self._wrote = self._wrote or self._tools or bool(piece.content or piece.refusal or reasoning)
         if text or reasoning:
             weighed = choice.logprobs.content if choice.logprobs else None
             tokens = _tokens(text, weighed or []) if self._logprobs and text else ()
@@ -142,6 +144,9 @@ class Reader:
         if not self._finish or None in self._finish.values():
             raise TierCrashed("the stream broke off before the answer was complete")
         notes: tuple[str, ...] = ()
+        usage = self._usage.credible(answered=self._wrote)
+        if self._counted and None in (usage.input_tokens, usage.output_tokens):
+            notes += ("the tokens that the endpoint reported are incomplete or can't be right; they count as unknown",)
         if self._tools:
             notes += ("the model called a tool that nobody offered; the call was ignored",)
         if len(self._finish) < self._candidates:
@@ -155,7 +160,20 @@ class Reader:
                 tokens=(Token(text),) if self._logprobs and text else (),
                 finish="refusal" if index in self._refused else finish,
             )
-            yield replace(piece, usage=self._usage, model=self._model, notes=notes) if index == last else piece
+            yield replace(piece, usage=usage, model=self._model, notes=notes) if index == last else piece
+
+    def _count(self, usage: object) -> None:
+        """Take the counts of a chunk. An endpoint may report them again and again: the last report holds."""
+        if usage is None:
+            return
+        told = usage if isinstance(usage, dict) else {}
+        prompt, answer = told.get("prompt_tokens"), told.get("completion_tokens")
+        self._counted = self._counted or told != usage or prompt is not None or answer is not None
+        new, old = Usage(prompt, answer).credible(answered=False), self._usage
+        self._usage = Usage(
+            old.input_tokens if prompt is None else new.input_tokens,
+            old.output_tokens if answer is None else new.output_tokens,
+        )
 
     def _whole(self, index: int, text: str) -> str:
         """The text with half a character at its end kept back until its other half comes."""
@@ -171,13 +189,6 @@ def _mended(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _usage(usage: dict[str, Any] | None) -> Usage | None:
-    if usage is None:
-        return None
-    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    return Usage(*(n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else None for n in counts))
 
 
 def _tokens(text: str, weighed: list[_Weighed]) -> tuple[Token, ...]:

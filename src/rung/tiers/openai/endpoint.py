@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from rung.errors import ConfigError
-from rung.guard import zone_of
+from rung.hosts import addresses, canonical, place, zone_of
 from rung.types import Zone
 
-_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.ASCII)
 _PATH = re.compile(r"[A-Za-z0-9/._~%@:+,=-]*", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
+_EXAMPLE = "write it as http://127.0.0.1:8000/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Endpoint:
 
     Args:
         scheme: `http` or `https`.
-        host: name or address, in lower case, an IPv6 address without its brackets.
+        host: in its canonical form (`rung.hosts`).
         port: always there.
         path: without a slash at its end.
     """
@@ -44,16 +44,21 @@ class Endpoint:
         """
         try:
             parts = urlsplit(url)
-            host, port = (parts.hostname or "").lower(), parts.port
         except ValueError:
-            raise ConfigError(f"{setting} is no URL", mend="write it as http://127.0.0.1:8000/v1") from None
-        if parts.username is not None or parts.password is not None:
+            raise ConfigError(f"{setting} is not a URL", mend=_EXAMPLE) from None
+        if "@" in parts.netloc:
             raise ConfigError(f"{setting} holds a user name or password", mend="give the key as api_key")
-        if parts.scheme not in _PORTS or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
-            raise ConfigError(f"{setting} is no plain http or https URL", mend="write it as http://127.0.0.1:8000/v1")
-        if zone_of(host) is None and not _NAME.fullmatch(host):
-            raise ConfigError(f"{setting} names no host", mend="write it as http://127.0.0.1:8000/v1")
-        return cls(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
+        # `urlsplit` leaves out white space and control characters without a word
+        clean = url.isascii() and url.isprintable() and not set(url) & {" ", "\\"}
+        if not clean or parts.scheme not in _PORTS or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
+            raise ConfigError(f"{setting} is not a plain http or https URL", mend=_EXAMPLE)
+        found = place(parts.netloc)
+        if found is None:
+            raise ConfigError(f"{setting} names no host", mend=_EXAMPLE)
+        host, port = found[0], _PORTS[parts.scheme] if found[1] is None else found[1]
+        if not 0 < port < 65_536:
+            raise ConfigError(f"{setting} has a port out of range", mend=_EXAMPLE)
+        return cls(parts.scheme, host, port, parts.path.rstrip("/"))
 
     @property
     def url(self) -> str:
@@ -72,9 +77,7 @@ class Endpoint:
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses of the host where no look-up is needed; empty where one is."""
-        if self.host == "localhost":
-            return ("127.0.0.1", "::1")
-        return () if zone_of(self.host) is None else (self.host,)
+        return addresses(self.host)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -83,12 +86,11 @@ class Endpoint:
 def redirect_target(location: str) -> str | None:
     """The host that a redirect points at; `None` where it names none that could be printed."""
     try:
-        host = (urlsplit(location).hostname or "").lower()
+        return canonical(urlsplit(location).hostname or "")
     except ValueError:
         return None
-    return host if _NAME.fullmatch(host) or zone_of(host) is not None else None
 
 
 def runs_elsewhere(model: str) -> bool:
-    """Whether a local server is known to hand this model on: Ollama's cloud models, by the name of their tag."""
+    """Whether the name alone tells that a local server hands this model on: Ollama's cloud models, by their tag."""
     return model.lower().endswith((":cloud", "-cloud"))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from rung.errors import TierUnavailable
+from rung.hosts import zone_of
 from rung.tiers.openai.breaker import Health
+from rung.types import Zone
 
 _CONNECTS_WITHIN, _ANSWERS_WITHIN = 1.0, 10.0
 """Seconds after which silence, of a connection and of a request, is held against the endpoint itself."""
@@ -20,8 +25,10 @@ class Exchange:
     Args:
         key: what goes into the `Authorization` header; `None` sends none.
         began: when the request that is under way was begun, in seconds of `time.monotonic`; `None` before.
+        zone: the farthest that whoever takes the connection may be away.
         connected: whether an address took the connection.
         sent: whether a request has left and nothing has said yet that it wasn't billed.
+        handed: whether any byte of the call has left, in whichever request.
         heard: whether the endpoint has begun to respond to it.
         health: what the call has shown of the endpoint, once it is over.
         wait: seconds that the endpoint asked to be left alone.
@@ -29,25 +36,61 @@ class Exchange:
 
     key: str | None = field(repr=False)
     began: float | None = None
+    zone: Zone = Zone.INTERNET
     connected: bool = False
     sent: bool = False
+    handed: bool = False
     heard: bool = False
     health: Health | None = None
     wait: float | None = None
+    _left: bool = field(default=False, init=False, repr=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def begin(self) -> None:
         """Another request is begun."""
         self.began, self.sent, self.heard, self.health = time.monotonic(), False, False, None
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Called by the HTTP client at each of its steps."""
+        """Called by the HTTP client at each of its steps.
+
+        Raises:
+            TierUnavailable: somebody took the connection who is farther away than the address that was asked for.
+            CancelledError: nobody waits for the answer any more, and nothing of the call has left yet.
+        """
         if event == "connection.connect_tcp.complete":
+            await self._judge(info["return_value"])
             self.connected = True
         elif event.endswith("send_request_headers.started"):
             # CONNECT is for the proxy, and holds nothing of the call.
-            self.sent = info["request"].method != b"CONNECT"
+            if info["request"].method != b"CONNECT":
+                self._hand_over()
         elif event.endswith("receive_response_headers.complete"):
             self.heard = self.sent
+
+    def leave(self) -> bool:
+        """Nobody waits any more; whether any byte of the call has left. If not, none will."""
+        with self._turn:
+            self._left = True
+            return self.handed
+
+    def _hand_over(self) -> None:
+        with self._turn:
+            if self._left:
+                raise asyncio.CancelledError
+            self.sent = self.handed = True
+
+    async def _judge(self, stream: Any) -> None:
+        """See that the peer is where the tier says that its prompts go, before a byte is sent, TLS's own included."""
+        peer = stream.get_extra_info("server_addr")
+        zone = zone_of(str(peer[0])) if isinstance(peer, tuple) and peer else None
+        if self.zone == Zone.INTERNET or (zone is not None and zone <= self.zone):
+            return
+        await stream.aclose()
+        where = "somewhere unknown" if zone is None else f"in the zone {zone}"
+        raise TierUnavailable(
+            f"who took the connection is {where} and not in the zone {self.zone}; nothing was sent",
+            mend="see what redirects connections on this machine",
+        )
 
     def given_up(self) -> Health | None:
         """What it says of the endpoint that the deadline passed now: a short deadline is the caller's own."""

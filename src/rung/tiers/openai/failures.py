@@ -26,6 +26,7 @@ from rung.errors import (
     TierTimeout,
     TierUnavailable,
 )
+from rung.hiding import hide
 from rung.tiers.openai.breaker import Health
 from rung.tiers.openai.endpoint import Endpoint, redirect_target
 from rung.tiers.openai.pauses import retry_after
@@ -167,7 +168,7 @@ class Judge:
         if any(isinstance(cause, socket.gaierror) for cause in causes):
             nameless = TierUnavailable(f"the name of {peer} has no address", mend=f"check {setting}")
             return Failure(nameless, again=True, health="ill")
-        mend = f"start the server, or correct {setting} = {peer.url}"
+        mend = f"start the server, or correct {setting} = {hide(peer.url)}"
         silent = any(isinstance(cause, httpx2.TimeoutException) for cause in causes)
         # a wait for a connection is long, and whoever didn't take it won't a moment later
         nobody = TierUnavailable(f"nobody answers at {peer}", mend=mend)
@@ -182,14 +183,14 @@ class Judge:
         if codes & _FILTERED and status < 500:
             return Failure(TierError(said), filtered=True)
         if codes & _TOO_LONG or (status == 400 and _CONTEXT.search(error.message)):
-            return Failure(_too_long(error) or TierError(f"{said}: the prompt is too long for {self.model!r}"))
+            return Failure(_too_long(error) or TierError(f"{said}: the prompt is too long for {hide(self.model)!r}"))
         wait = retry_after(error.response.headers)
         match status:
             case 401 | 403:
                 return Failure(TierUnavailable(said, mend=self.mend_key))
             case 404 | 405:
                 mend = "check model, and base_url, which often ends in /v1"
-                return Failure(TierUnavailable(f"{said}: no model {self.model!r} there", mend=mend))
+                return Failure(TierUnavailable(f"{said}: no model {hide(self.model)!r} there", mend=mend))
             case 400 | 422:
                 return Failure(TierError(said), form=True, parameter=_parameter(error.body))
             case 408:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from rung.errors import ConfigError, TierUnavailable
+from rung.hiding import HIDDEN, variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +18,16 @@ class Env:
         name: of the variable.
 
     Raises:
-        ConfigError: it is no such name. It is not repeated, since it may be the key itself, put in the wrong place.
+        ConfigError: it is not such a name, or looks like a key. It is not repeated, since it may be the key itself, put
+            in the wrong place.
     """
 
     name: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.name):
+        if variable(self.name) == HIDDEN:
             raise ConfigError(
-                "a key's env is no name of an environment variable", mend='write { env = "OPENAI_API_KEY" }'
+                "a key's env is not the name of an environment variable", mend='write { env = "OPENAI_API_KEY" }'
             )
 
 

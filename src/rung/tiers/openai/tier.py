@@ -11,8 +11,18 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from rung.errors import Billed, Cancelled, ConfigError, Offline, TierTimeout, TierUnavailable, Unsupported
+from rung.errors import (
+    Billed,
+    Cancelled,
+    ConfigError,
+    Offline,
+    RungError,
+    TierTimeout,
+    TierUnavailable,
+    Unsupported,
+)
 from rung.guard import offline
+from rung.hiding import hide
 from rung.tier import Outgoing
 from rung.tiers.openai.body import ConstraintSetting, Dialect, TokenLimit, compose
 from rung.tiers.openai.breaker import breaker_of
@@ -29,6 +39,9 @@ if TYPE_CHECKING:
 _OPENAI = "api.openai.com"
 _PAID_CAP = 2048
 _LONGEST_WAIT = 3600.0
+_QUESTIONS = 3
+"""How often a loopback endpoint that doesn't answer is asked where it runs its model, so that one which is always busy
+delays a few calls and not every one."""
 # Tokens of a chat template beside the texts: three a message for OpenAI's own models
 # (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken), a default system turn for others.
 _TEMPLATE_TOKENS, _MESSAGE_TOKENS = 64, 16
@@ -38,7 +51,8 @@ _OURS = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_comple
 class OpenAITier:
     """An endpoint that speaks the chat completions API.
 
-    Nothing of it is read from the environment but a key whose variable is named. It follows no redirect.
+    Nothing of it is read from the environment but a key whose variable is named. It follows no redirect. An endpoint on
+    this machine is asked, before a first prompt goes there, whether another machine runs the model (`ollama.py`).
 
     Args:
         model: as the endpoint names it.
@@ -102,7 +116,7 @@ class OpenAITier:
         seed: int | None = None,
     ) -> None:
         self.name = name or model
-        where = f"tier {self.name!r}"
+        where = f"tier {hide(self.name)!r}"
         self._endpoint = Endpoint.parse(base_url, f"{where}: base_url")
         self._proxy = None if proxy is None else Endpoint.parse(proxy, f"{where}: proxy")
         for setting, said, words in (
@@ -111,10 +125,10 @@ class OpenAITier:
         ):
             if said not in words:
                 known = ", ".join(word for word in words if word)
-                raise ConfigError(f"{where}: {setting} = {said!r} is unknown", mend=f"say one of {known}")
+                raise ConfigError(f"{where}: {setting} = {hide(str(said))!r} is unknown", mend=f"say one of {known}")
         charges = tariff(price, model, self._endpoint.url, where)
         if store not in (None, False):
-            raise ConfigError(f"{where}: store = {store!r} would let the endpoint keep prompts", mend="say false")
+            raise ConfigError(f"{where}: store = {hide(str(store))} lets the endpoint keep prompts", mend="say false")
         if self._proxy is not None and self._proxy.scheme == "https" and not self._proxy.addresses:
             raise ConfigError(f"{where}: proxy is an https URL with a host name", mend="give its address, or use http")
         if leads_to is not None and (self._proxy or self._endpoint).addresses:
@@ -138,6 +152,7 @@ class OpenAITier:
             raise ConfigError(f"{where}: stays_here, but its zone is {self.zone}", mend="leave out stays_here")
         self.stays_here: bool | None = (stays_here or None) if self.zone == Zone.HOST else False
         self.destination = f"{self._endpoint} through {self._proxy}" if self._proxy else str(self._endpoint)
+        self.hosts = frozenset(e.host for e in (self._endpoint, self._proxy) if e)
         bundle = None if ca_bundle is None else str(ca_bundle)
         if bundle is not None and not Path(bundle).is_file():
             raise ConfigError(f"{where}: ca_bundle is no file", mend="give the path of a PEM file")
@@ -157,6 +172,7 @@ class OpenAITier:
         self._paid = charges is not None and not charges.free
         self._context = context
         self._retries = retries
+        self._questions = _QUESTIONS
         self._dice = random.Random(seed)
         self._session = Session(
             Line(
@@ -182,12 +198,22 @@ class OpenAITier:
             Offline: the environment or the process's guard forbids the connection.
             Cancelled: the call's flag was set.
         """
+        exchange = Exchange(None)
+        try:
+            yield from self._stream(call, exchange)
+        except RungError as error:
+            error.sent = exchange.leave()
+            raise
+        finally:
+            exchange.leave()
+
+    def _stream(self, call: Call, exchange: Exchange) -> Iterator[Delta]:
         if self.zone > Zone.HOST and offline():
             raise Offline(
-                f"tier {self.name!r} lies beyond this machine, and the environment says offline",
+                f"tier {hide(self.name)!r} lies beyond this machine, and the environment says offline",
                 mend="unset RUNG_OFFLINE and HF_HUB_OFFLINE if a prompt may go there",
             )
-        exchange = Exchange(self._key.read())
+        exchange.key = self._key.read()
         self._check(call, exchange)
         trial = self._breaker.enter()
         try:
@@ -245,7 +271,7 @@ class OpenAITier:
         if self._tariff is None or cap is None:
             return Quote(tokens, self._context, cap)
         if tokens is None:
-            raise Unsupported(f"tier {self.name!r} has a price, and what a picture costs is unknown")
+            raise Unsupported(f"tier {hide(self.name)!r} has a price, and what a picture costs is unknown")
         price = self._tariff.at(tokens)
         cost = price.cost(tokens, cap * call.candidates)
         return Quote(tokens, self._context, cap, cost, price)
@@ -257,27 +283,48 @@ class OpenAITier:
             Unsupported: a message can't be said in this format.
         """
         body = compose(call, self._dialect, self._dialect.forms(call.shape)[0])
-        return Outgoing(self.name, self.zone, f"POST {self._endpoint.url}/chat/completions", body)
+        return Outgoing(self.name, self.zone, f"POST {hide(self._endpoint.url)}/chat/completions", body)
 
     def close(self) -> None:
         """Cancel what runs, close the connections and end the thread. The next call starts a new one."""
         self._session.close()
 
     def __repr__(self) -> str:
-        model = self._dialect.model
-        return f"OpenAITier(name={self.name!r}, model={model!r}, destination={self.destination!r}, zone={self.zone})"
+        name, model = hide(self.name), hide(self._dialect.model)
+        return f"OpenAITier(name={name!r}, model={model!r}, destination={self.destination!r}, zone={self.zone})"
 
     def _job(self, call: Call, exchange: Exchange, emit: Callable[[Delta], None]) -> Job:
         async def job(client: AsyncOpenAI) -> None:
             from rung.tiers.openai.conversation import Conversation
             from rung.tiers.openai.failures import Judge
 
+            await self._ask_where(client, call)
             judge = Judge(self._endpoint, self._proxy, self._dialect.model, self._key.mend, self._paid)
             await Conversation(call, self._dialect, judge, exchange, self._retries, self._dice, emit, self._learn).run(
                 client
             )
 
         return job
+
+    async def _ask_where(self, client: AsyncOpenAI, call: Call) -> None:
+        """Before a first prompt goes to a loopback endpoint, have it say whether another machine runs the model.
+
+        Raises:
+            TierUnavailable: one does. From now on the tier's zone says so, and the ladder asks whoever has to be asked.
+        """
+        if self.zone > Zone.HOST or self._proxy is not None or not self._questions:
+            return
+        from rung.tiers.openai import ollama
+
+        left = call.deadline.remaining()
+        told = await ollama.ask(client, self._endpoint, self._dialect.model, _LONGEST_WAIT if left is None else left)
+        self._questions = self._questions - 1 if told == "nothing" else 0
+        if told == "elsewhere":
+            self.zone, self.stays_here = Zone.INTERNET, False
+            raise TierUnavailable(
+                f"{self.destination} says that another machine runs {hide(self._dialect.model)!r}; nothing was sent",
+                mend='if prompts may leave this machine for it, set zone = "internet" for the tier, and the reach',
+            )
 
     def _learn(self, dialect: Dialect) -> None:
         self._dialect = dialect

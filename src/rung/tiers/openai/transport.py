@@ -18,7 +18,7 @@ from dataclasses import replace
 import httpx2
 
 from rung.errors import TierError, TierUnavailable
-from rung.guard import zone_of
+from rung.hosts import zone_of
 from rung.tiers.openai.endpoint import Endpoint
 from rung.tiers.openai.exchange import EXCHANGE
 from rung.types import Zone
@@ -84,6 +84,8 @@ class Transport(httpx2.AsyncBaseTransport):
             if until is not None:
                 # all addresses share one wait, so that a dead endpoint costs one and not one each
                 extensions["timeout"] = {**waits, "connect": max(0.001, until - time.monotonic()) / left}
+            zone = zone_of(address)
+            exchange.zone = Zone.INTERNET if zone is None else zone
             inner, target = self._route(url, address)
             try:
                 response = await inner.handle_async_request(

@@ -1,0 +1,135 @@
+"""What bounds the work on an answer: its size, its nesting, its time. Nothing here grows with what an answer says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from rung import threads
+from rung.errors import Cancelled
+from rung.limits import Cancel, Deadline
+from rung.types import Issue
+
+T = TypeVar("T")
+
+LONGEST_ANSWER = 4_000_000
+"""Characters of the longest answer that is read: a million tokens of four characters, more than any model writes. What
+is parsed takes up to 30 times as much memory for a moment, and Python's parser can't be interrupted."""
+
+MOST_VALUES = 500_000
+"""Lists, objects and items of the largest answer that is parsed, counted by their brackets and commas. Each is a Python
+object, so without a bound a long answer of empty lists would take far more memory than its text."""
+
+DEEPEST_ANSWER = 200
+"""Levels of lists and objects in an answer: as many as pydantic's parser takes."""
+
+MOST_ISSUES = 50
+"""Issues that are told of one answer. A repair hears of ten; the rest is for people."""
+
+LONGEST_CHECK = 30.0
+"""Seconds that a schema or a pattern may take for one answer where nobody set a deadline."""
+
+_LOOK_EVERY = 64
+
+
+class Overdue(Exception):
+    """A check has been running for `LONGEST_CHECK` seconds."""
+
+
+class Undecided(Exception):
+    """A value can't be checked in bounded time. The message says which, as a clause."""
+
+
+class Watch:
+    """Ends work between its steps: at the deadline, on cancel, and after `LONGEST_CHECK` seconds.
+
+    Args:
+        deadline: of the request.
+        cancel: of the request.
+    """
+
+    def __init__(self, deadline: Deadline, cancel: Cancel) -> None:
+        self.deadline, self.cancel = deadline, cancel
+        self._end = time.monotonic() + LONGEST_CHECK
+        self._steps = 0
+
+    def step(self) -> None:
+        """Count a short step, and look at the clock now and then; raises as `look` does."""
+        self._steps += 1
+        if self._steps % _LOOK_EVERY == 0:
+            self.look()
+
+    def look(self) -> None:
+        """Look at the clock and the flag.
+
+        Raises:
+            Abandoned: the deadline passed.
+            Overdue: it went on for too long.
+            Cancelled: the flag was set.
+        """
+        if self.cancel.is_set():
+            raise Cancelled("the caller cancelled")
+        if self.deadline.passed:
+            raise threads.Abandoned
+        if time.monotonic() > self._end:
+            raise Overdue
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until it ends."""
+        left = max(0.0, self._end - time.monotonic())
+        at = self.deadline.remaining()
+        return left if at is None else min(left, at)
+
+
+def is_too_long(characters: int) -> bool:
+    """Whether an answer of so many characters is refused unread, so that its stream can be ended."""
+    return characters > LONGEST_ANSWER
+
+
+def too_long(text: str) -> Issue:
+    """The issue of an answer that is refused unread."""
+    return Issue("", f"the answer has {len(text):,} characters; at most {LONGEST_ANSWER:,} are read", "too_long")
+
+
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8: a lone half of a surrogate pair can't, and libraries trip over it."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested more than `levels` deep in a value."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, list | dict)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return any(isinstance(inner, list | dict) for inner in level)
+
+
+def unrolled(work: Generator[Generator[Any, Any, Any], Any, T]) -> T:
+    """The result of a recursion that is written as generators, which need no stack of the interpreter.
+
+    Args:
+        work: yields the generator of each call that it would make, and is sent that call's result.
+    """
+    stack: list[Generator[Any, Any, Any]] = [work]
+    result: Any = None
+    while stack:
+        try:
+            stack.append(stack[-1].send(result))
+            result = None
+        except StopIteration as stop:
+            stack.pop()
+            result = stop.value
+    return result  # type: ignore[no-any-return]  # the last result is that of `work`

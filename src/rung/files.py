@@ -1,0 +1,158 @@
+"""Reading a file that somebody named: an ordinary one, of bounded size, or an error in a sentence.
+
+What a configuration, an option or a variable names may be anything: a pipe that nobody writes to, a device without an
+end, a folder, a file of a terabyte. None of them may hold a command up or fill the memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from rung.errors import ConfigError
+
+_CHUNK = 1 << 20
+_TRIES = 3
+"""How often a file is read that somebody writes to meanwhile. An editor is done with a small file by then."""
+_QUIET = (
+    getattr(os, "O_NONBLOCK", 0)  # neither the opening nor the reading waits, whatever took the file's place
+    | getattr(os, "O_NOCTTY", 0)  # a terminal doesn't become this process's own
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOINHERIT", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_KINDS = {
+    stat.S_IFDIR: "it is a folder",
+    stat.S_IFIFO: "it is a pipe, which may never end",
+    stat.S_IFSOCK: "it is a socket",
+    stat.S_IFCHR: "it is a device, which may never end",
+    stat.S_IFBLK: "it is a device",
+}
+
+
+class _Changed(Exception):
+    """Somebody wrote to the file while it was read."""
+
+
+def read_bounded(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
+    """The content of a file that a person, a configuration or the environment named. Never waits for a writer.
+
+    It may still wait for a file system that doesn't answer, such as a network share that is gone. Who has a deadline
+    calls this through `rung.threads.run`.
+
+    Args:
+        path: of an ordinary file; links to one are followed.
+        limit: the largest size that makes sense for it, in bytes. No more than that is read.
+        what: what the file is, for the error: `the schema`.
+
+    Raises:
+        ConfigError: it is missing, larger, not an ordinary file or not readable, or somebody keeps writing to it.
+    """
+    try:
+        for _ in range(_TRIES):
+            try:
+                return _read(path, limit, what)
+            except _Changed:
+                continue
+    except (OSError, ValueError) as error:
+        raise unreadable(path, what, error) from None
+    raise ConfigError(
+        f"{what} {named(path)} can't be read: it changes while it is read", mend="try again when nobody writes to it"
+    )
+
+
+def unreadable(path: str | os.PathLike[str], what: str, error: OSError | ValueError) -> ConfigError:
+    """The error for a file that can't be opened, looked at or read.
+
+    Args:
+        path: of the file.
+        what: what the file is: `the schema`.
+        error: what the system or Python said.
+    """
+    if not isinstance(error, OSError):  # a NUL, or what the file system's encoding doesn't have
+        why = "this can't be a path"
+    elif error.errno == errno.ENOENT and Path(path).is_symlink():
+        why = "it is a link to a file that isn't there"
+    elif error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+        why = "it has nothing to read now, and may never have"
+    elif error.errno == errno.ENXIO:
+        why = _KINDS[stat.S_IFSOCK]
+    else:
+        why = (error.strerror or str(error)).lower()
+    return ConfigError(f"{what} {named(path)} can't be read: {why}", mend="check the path and its permissions")
+
+
+def demand_size(path: str | os.PathLike[str], size: int, limit: int, what: str) -> None:
+    """See that something isn't larger than what makes sense for it.
+
+    Args:
+        path: of the file, or what the source is called.
+        size: in bytes.
+        limit: in bytes.
+        what: what it is: `the schema`.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if size > limit:
+        raise ConfigError(
+            f"{what} {named(path)} is larger than the {limit:,} bytes that are read of such a file",
+            mend="check that it is the right file",
+        )
+
+
+def named(path: str | os.PathLike[str]) -> str:
+    """A path as it stands in a message."""
+    return os.fspath(path) or "''"
+
+
+def full(path: str | os.PathLike[str], what: str) -> Path:
+    """A path without `~`.
+
+    Args:
+        path: as it was written.
+        what: what the file is, for the error.
+
+    Raises:
+        ConfigError: nobody knows the home folder that it begins with.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"{what} {named(path)} can't be read: there is no such home folder", mend="write the path from the root"
+        ) from None
+
+
+def _read(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
+    # Looked at before it is opened, because opening some devices does something; and after, because it may be
+    # another file by then.
+    _demand_ordinary(path, os.stat(path), what)  # noqa: PTH116
+    fd = os.open(path, os.O_RDONLY | _QUIET)
+    try:
+        before = os.fstat(fd)
+        _demand_ordinary(path, before, what)
+        demand_size(path, before.st_size, limit, what)
+        content = bytearray()
+        while piece := os.read(fd, min(_CHUNK, limit + 1 - len(content))):
+            content += piece
+            demand_size(path, len(content), limit, what)
+        after = os.fstat(fd)
+    finally:
+        os.close(fd)
+    # the files of /proc have no size
+    if (before.st_size and len(content) != before.st_size) or _state(before) != _state(after):
+        raise _Changed
+    return bytes(content)
+
+
+def _demand_ordinary(path: str | os.PathLike[str], status: os.stat_result, what: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        why = _KINDS.get(stat.S_IFMT(status.st_mode), "it is not a file")
+        raise ConfigError(f"{what} {named(path)} can't be read: {why}", mend="name an ordinary file")
+
+
+def _state(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns

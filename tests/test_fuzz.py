@@ -1,0 +1,85 @@
+"""Whatever comes from outside ends in a value or in a refusal; and the fuzzer that says so sees what it looks for.
+
+The long run is `scripts/fuzz.py --minutes 30`.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SCRIPTS = HERE.parent / "scripts"
+TARGETS = ("answers", "schemas", "streams", "toml", "manifests", "gguf")
+
+
+def fuzz(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPTS / "fuzz.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
+    """The cells of the table, by target."""
+    lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    return {name: cells for name, *cells in lines}
+
+
+@pytest.mark.parametrize("target", ["gguf", "manifests"])
+def test_a_hundred_files_from_outside_are_read_or_refused(target, tmp_path):
+    done = fuzz("--targets", target, "--inputs", 100, "--seed", 23, "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert rows(done)[target][0] == "100"
+
+
+@pytest.mark.slow
+def test_a_minute_of_what_the_world_may_send_leads_to_nothing_else(tmp_path):
+    done = fuzz("--minutes", 1, "--seed", 23, "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = rows(done)
+    assert tuple(found) == TARGETS
+    for target, (inputs, _, values, *_rest) in found.items():
+        assert int(inputs.replace(",", "")) > 20, target
+        assert 0 < int(values.rstrip("%")) < 100, f"{target}: some are right and some are wrong"
+
+
+def test_what_should_not_happen_is_found_and_its_smallest_form_is_kept(tmp_path):
+    limits = ("--cpu-seconds", 0.5, "--mib", 60, "--warm-up", 1, "--reduce-seconds", 0.3, "--path", HERE)
+    sinner, leaker = "sinner=fuzz_target:Sinner", "leaker=fuzz_target:Leaker"
+    done = fuzz("--targets", f"{sinner},{leaker}", "--inputs", 9, "--seed", 66, "--out", tmp_path, *limits)
+    assert done.returncode == 1, done.stderr
+    for finding in (
+        "exception: KeyError at fuzz_target.py",
+        "hang: it doesn't end",
+        "growth: it takes too much memory",
+        "crash: SIGABRT",
+        "crash: exit code 3",
+        "reached: it connects to another machine",
+        "broken: a promise",
+    ):
+        assert f"sinner: {finding}" in done.stderr
+    assert "leaker: growth: it takes memory little by little" in done.stderr
+    kept = {path.read_bytes().partition(b"\n")[2]: path for path in tmp_path.glob("*.case")}
+    assert kept.keys() >= {b"foreign", b"look", b"break"}, "nothing is left that isn't needed"
+    again = fuzz("--targets", sinner, "--replay", kept[b"foreign"], *limits)
+    assert again.returncode == 1
+    assert "KeyError" in again.stdout
+
+
+def test_the_same_seed_makes_the_same_inputs(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from fuzz import TARGETS as PLACES
+    from fuzz import target_of
+    from fuzzing.driver import input_of
+
+    assert tuple(PLACES) == TARGETS
+    for place in PLACES.values():
+        one, other = target_of(place), target_of(place)
+        random.seed()
+        inputs = [input_of(one, 7, n).dump() for n in range(30)]
+        assert inputs == [input_of(other, 7, n).dump() for n in range(30)]
+        assert len(set(inputs)) > 15
+        assert inputs != [input_of(other, 8, n).dump() for n in range(30)]
