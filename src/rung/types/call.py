@@ -24,7 +24,7 @@ _MOST_CANDIDATES = 128
 _DEEPEST = 160
 """Levels of a schema's JSON. The parsers that it goes through give up at 200, and a call has some levels of its own."""
 
-_MOST_VALUES = 1_000_000
+_MOST_VALUES = 200_000
 """Values in a schema. The largest in use have some ten thousand; one that repeats its own parts has any number."""
 
 

@@ -145,7 +145,7 @@ def _wrong_kind(what: str, wanted: str, value: object) -> NoReturn:
     raise ConfigError(f"{what} has to be {wanted}, and is {given}")
 
 
-def _shown(number: float) -> str:
-    if -_SHOWN < number < _SHOWN or not math.isfinite(number):
+def _shown(number: Any) -> str:
+    if isinstance(number, float) or -_SHOWN < number < _SHOWN:
         return repr(number)
     return f"a number of {int(math.log10(abs(number))) + 1:,} digits"
