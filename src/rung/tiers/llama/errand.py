@@ -9,6 +9,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_AGAIN = 0.2
+"""Seconds after which code that still runs is cut again."""
+
 
 class Dropped(Exception):
     """Nobody waits for the call any more."""
@@ -61,32 +64,40 @@ class Errand:
             Dropped: nobody waits for its result any more.
             Overdue: it took longer.
         """
-        with self._lock:
-            self._runs += 1
-            self._running = threading.get_ident()
-        alarm = threading.Timer(most, self._ring, (self._runs,))
-        alarm.daemon = True
+        self._runs += 1
+        over = threading.Event()
+        # Started before anything can be cut, and told after: a cut in the middle of Python's own locks breaks them.
+        threading.Thread(target=self._ring, args=(self._runs, most, over), name="rung-alarm", daemon=True).start()
+        try:
+            return self._run(work)
+        finally:
+            over.set()
+
+    def _run(self, work: Callable[[], T]) -> T:
         try:
             try:
+                with self._lock:
+                    self._running = threading.get_ident()
                 self.check()
-                alarm.start()
                 return work()
             finally:
-                alarm.cancel()
                 self._settle()
         except _Cut:
             self._settle()
         raise Dropped if self._dropped else Overdue
 
-    def _ring(self, run: int) -> None:
-        with self._lock:
-            self._cut(run)
+    def _ring(self, run: int, most: float, over: threading.Event) -> None:
+        # One that hits a finalizer is swallowed there, so it is said until it is heard.
+        while not over.wait(most):
+            with self._lock:
+                if not over.is_set():
+                    self._cut(run)
+            most = _AGAIN
 
     def _cut(self, run: int) -> None:
-        """Raise `_Cut` in the thread, once a run. With the lock held."""
+        """Raise `_Cut` in the thread. With the lock held."""
         if self._running is not None and run == self._runs:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._running), ctypes.py_object(_Cut))
-            self._running = None
 
     def _settle(self) -> None:
         """From here on nothing is raised, not even what was sent a moment ago and hasn't come yet."""
