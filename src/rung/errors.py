@@ -176,16 +176,16 @@ class PromptTooLong(TierError):
     Args:
         input_tokens: length of the rendered prompt, in tokens of this tier's model.
         context: the tier's context, in tokens.
+        at_least: whether nobody counted the tokens, since so many bytes can't be fewer.
         mend: the setting that would make it fit.
     """
 
-    def __init__(self, input_tokens: int, context: int, *, mend: str = "") -> None:
-        super().__init__(
-            f"the prompt takes {input_tokens:,} tokens and the context holds {context:,}, the answer included",
-            mend=mend,
-        )
+    def __init__(self, input_tokens: int, context: int, *, at_least: bool = False, mend: str = "") -> None:
+        tokens = f"{'at least ' if at_least else ''}{input_tokens:,} tokens"
+        super().__init__(f"the prompt takes {tokens} and the context holds {context:,}, the answer included", mend=mend)
         self.input_tokens = input_tokens
         self.context = context
+        self.at_least = at_least
 
 
 class RateLimited(TierError):

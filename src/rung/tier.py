@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from rung.errors import ConfigError
 from rung.limits import Money, usd
-from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Zone
+from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Zone, checking
 
 
 class Tier(Protocol):
@@ -185,17 +185,24 @@ class Rung:
     shows: Shows | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        name = self.tier.name
-        if self.repairs < 0:
-            raise ConfigError(f"tier {name!r}: repairs = {self.repairs} is negative", mend="give 0 or more")
-        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+        name = getattr(self.tier, "name", None)
+        if not isinstance(name, str) or not callable(getattr(self.tier, "stream", None)):
             raise ConfigError(
-                f"tier {name!r}: min_confidence = {self.min_confidence} is no probability", mend="give 0 to 1"
+                f"a {type(self.tier).__name__} is not a tier: it needs a name and a method stream",
+                mend="see docs/tiers.md",
             )
+        where = f"tier {name!r}: "
+        object.__setattr__(self, "repairs", checking.whole(f"{where}repairs", self.repairs, 0))
+        if self.min_confidence is not None:
+            checking.real(f"{where}min_confidence", self.min_confidence, 0.0, 1.0)
         if self.feedback not in ("none", "issues", "issues+answer"):
-            raise ConfigError(f"tier {name!r}: feedback = {self.feedback!r}", mend="say none, issues or issues+answer")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ConfigError(f"tier {name!r}: max_tokens = {self.max_tokens} leaves no answer", mend="give 1 or more")
+            raise ConfigError(f"{where}feedback = {self.feedback!r}", mend="say none, issues or issues+answer")
+        if self.max_tokens is not None:
+            object.__setattr__(self, "max_tokens", checking.whole(f"{where}max_tokens", self.max_tokens, 1))
+        if self.redactor is not None and not callable(self.redactor):
+            raise ConfigError(
+                f"{where}redactor has to be a function, and is of the type {type(self.redactor).__name__}"
+            )
         if self.max_cost is not None:
             object.__setattr__(self, "max_cost", usd(self.max_cost, f"tier {name!r}: max_cost"))
         for name, kind in _ABILITIES.items():

@@ -51,6 +51,32 @@ def test_what_is_no_frame_is_refused_without_repeating_it(body):
     assert "PROMPT" not in str(caught.value)
 
 
+WRONG = [
+    b'{"id": 7, "kind": "ask", "messages": [{"role": "developer", "content": "PROMPT"}]}',
+    b'{"id":7,"kind":"ask","messages":[],"candidates":0}',
+    b'{"id":7,"kind":"ask","messages":[],"max_tokens":1.5}',
+    b'{ "id" : 7, "messages": "PROMPT"}',
+    b'{"id":7,"messages":' + b"[" * 10_000,
+    b'{"id":7,"messages":"\xff"}',
+]
+
+
+@pytest.mark.parametrize("body", WRONG, ids=range(len(WRONG)))
+def test_a_wrong_frame_is_told_from_a_broken_one_and_the_next_can_be_read(body):
+    stream = io.BytesIO(len(body).to_bytes(4, "big") + body + frames.encode(SAID[0]))
+    with pytest.raises(frames.WrongFrame) as caught:
+        frames.read(stream)
+    assert caught.value.request == 7
+    assert "PROMPT" not in str(caught.value)
+    assert frames.read(stream) == SAID[0]
+
+
+def test_a_frame_that_no_side_would_read_is_not_sent(monkeypatch):
+    monkeypatch.setattr(frames, "LIMIT", 1000)
+    with pytest.raises(frames.TooLong, match="1,000"):
+        frames.encode(frames.Count(1, (Message("user", "x" * 1000),)))
+
+
 def test_a_length_beyond_the_limit_is_refused_before_it_is_read():
     with pytest.raises(frames.BrokenFrame):
         frames.read(io.BytesIO(b"\xff\xff\xff\xff"))

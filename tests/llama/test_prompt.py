@@ -165,6 +165,40 @@ def test_a_template_that_writes_without_end_is_stopped(monkeypatch):
         template(source).render([user("x")])
 
 
+@pytest.mark.parametrize("inside", ["", "{% if messages[0].content == 'y' %}{% endif %}", "{{ '' }}"])
+def test_a_template_that_computes_without_end_is_stopped(monkeypatch, inside):
+    monkeypatch.setattr(prompt, "LONGEST_RENDER", 0.05)
+    source = "{% for i in range(9999) %}{% for j in range(9999) %}" + inside + "{% endfor %}{% endfor %}"
+    with pytest.raises(Unsupported, match="takes more than"):
+        template(source).render([Message("system", "s"), user("x")])
+
+
+HUGE = {
+    "power": "{{ 9 ** 9 ** 9 }}",
+    "power of a variable": "{% set n = messages | length + 8 %}{{ n ** n ** n }}",
+    "repetition": "{{ 'x' * 10000000000 }}",
+    "repetition from the left": "{{ 10000000000 * ['x'] }}",
+    "doubling": "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+    "width": "{{ '%999999999d' % 1 }}",
+    "named width": "{{ '%(n)999999999d' | format(n=1) }}",
+    "given width": "{{ '%*d' % (999999999, 1) }}",
+    "center": "{{ 'x' | center(9999999999) }}",
+    "ljust": "{{ 'x'.ljust(9999999999) }}",
+    "lipsum": "{{ lipsum(n=99999999) }}",
+}
+
+
+@pytest.mark.parametrize("source", HUGE.values(), ids=HUGE.keys())
+def test_a_template_can_not_make_a_value_beyond_all_measure(source):
+    with pytest.raises((Unsupported, TierUnavailable)):
+        template(source).render([user("x")])
+
+
+def test_a_template_may_compute_what_templates_compute():
+    source = "{{ 'a' * 3 + 'b' }}{{ 2 ** 10 }}{{ 7 % 3 }}{{ [1] + [2] }}{{ '%05.1f|%s' % (1.5, 'x') }}{{ 6 * 7 + 1.5 }}"
+    assert rendered(source + "{{ messages[0].content }}", user("x")) == "aaab10241[1, 2]001.5|x43.5x"
+
+
 def test_templates_are_told_what_they_are_written_for():
     source = (
         "{{ bos_token }}|{{ eos_token }}|{{ enable_thinking }}|{{ tools is none }}|"

@@ -27,6 +27,9 @@ _MOST_LAYERS = 1024
 _LONGEST_NAME = 63
 _LONGEST_KEY = 255
 
+_SPELLED_OUT = frozenset({"gpt2", "llama"})
+"""Kinds of tokenizers whose tokens spell a text out, byte for byte."""
+
 _PROJECTOR = "it is a projector (mmproj), which lets a model see, and no model by itself"
 _ADAPTER = "it is an adapter (LoRA), which changes a model, and no model by itself"
 
@@ -69,6 +72,7 @@ class Header:
         vocabulary: number of tokens.
         chat_template: Jinja; `None` where the file has none.
         tensors: in the file's order.
+        longest_token: most bytes of text that one token can stand for; `None` where the file can't tell.
     """
 
     architecture: str
@@ -86,6 +90,7 @@ class Header:
     vocabulary: int
     chat_template: str | None = field(repr=False)
     tensors: tuple[Tensor, ...]
+    longest_token: int | None = None
 
     @property
     def weights(self) -> int:
@@ -288,4 +293,16 @@ def _described(table: _Table, file_size: int, tensors: tuple[Tensor, ...]) -> He
         vocabulary=table.number("vocab_size", 1 << 28) or named,
         chat_template=table.text("tokenizer.chat_template"),
         tensors=tensors,
+        longest_token=_longest_token(table),
     )
+
+
+def _longest_token(table: _Table) -> int | None:
+    """No token of such a vocabulary stands for more bytes of a text than its own spelling has.
+
+    The others drop characters, or have one token for any number of unknown ones.
+    """
+    tokens = table.values.get("tokenizer.ggml.tokens")
+    if table.values.get("tokenizer.ggml.model") not in _SPELLED_OUT or not isinstance(tokens, Length):
+        return None
+    return tokens.longest or None

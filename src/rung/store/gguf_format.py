@@ -59,9 +59,15 @@ TENSOR_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """An array that was passed over."""
+    """An array that was passed over.
+
+    Args:
+        count: of its items.
+        longest: bytes of its longest string; 0 for numbers.
+    """
 
     count: int
+    longest: int = 0
 
 
 Value = str | int | tuple[int, ...] | Length | None
@@ -144,8 +150,7 @@ class Reader:
         if kind == _STRING:
             count = self.count(f"strings in {key!r}", _MOST_STRINGS - self._strings, 8)
             self._strings += count
-            self._skip_strings(count)
-            return Length(count)
+            return Length(count, self._skip_strings(count))
         if kind not in _SCALARS:
             raise Fault(f"{key!r} is an array of the type {kind}, which no array can have")
         code = _SCALARS[kind]
@@ -156,17 +161,21 @@ class Reader:
             return Length(count)
         return tuple(number for (number,) in code.iter_unpack(self._buffer[start : self.at]))
 
-    def _skip_strings(self, count: int) -> None:
+    def _skip_strings(self, count: int) -> int:
         # A vocabulary has some hundred thousand: nothing is built, and no function called for each.
         buffer, at, unpack = self._buffer, self.at, _U64.unpack_from
-        there = len(buffer)
+        there, longest = len(buffer), 0
         for _ in range(count):
             if at + 8 > there:
                 self._fill(at + 8)
                 there = len(buffer)
-            at += 8 + unpack(buffer, at)[0]
+            length = unpack(buffer, at)[0]
+            if length > longest:
+                longest = length
+            at += 8 + length
         self._fill(at)
         self.at = at
+        return longest
 
     def _scalar(self, code: struct.Struct) -> int:
         start = self.at

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from rung.errors import ConfigError, ContractError
 from rung.limits import Cancel, Deadline
+from rung.types import checking
 from rung.types.messages import Message, Sampling
 from rung.types.price import Price
 from rung.types.reasons import IssueCode
@@ -17,6 +19,15 @@ Constraint = Literal["enforced", "endpoint", "none"]
 """Who held the answer to its shape while it was decoded: our decoder, the endpoint by its own word, or nobody."""
 
 FeedbackPolicy = Literal["none", "issues", "issues+answer"]
+
+_MOST_CANDIDATES = 128
+"""Answers that one call may ask for. No use is known for more, and all of them would go before another caller's."""
+
+_DEEPEST = 160
+"""Levels of a schema's JSON. The parsers that it goes through give up at 200, and a call has some levels of its own."""
+
+_MOST_VALUES = 200_000
+"""Values in a schema. The largest in use have some ten thousand; one that repeats its own parts has any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +39,55 @@ class Shape:
         schema: a JSON Schema with an object at its root. Always there, so that a tier needs to know no other kind.
         pattern: for `regex`, a regular expression that the whole answer matches.
         choices: for `choice`, the only answers.
+
+    Raises:
+        ConfigError: a field is of another kind.
+        ContractError: the schema can't be written as JSON, or is nested too deep.
     """
 
     kind: Literal["json", "regex", "choice"]
     schema: Mapping[str, Any] = field(repr=False)
     pattern: str | None = None
     choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checking.one_of("kind of shape", self.kind, ("json", "regex", "choice"))
+        if not isinstance(self.schema, Mapping):
+            raise ConfigError(f"schema has to be a mapping, and is of the type {type(self.schema).__name__}")
+        schema = self.schema if isinstance(self.schema, dict) else dict(self.schema)
+        _check_json(schema)
+        object.__setattr__(self, "schema", schema)
+        if self.pattern is not None:
+            checking.text("pattern", self.pattern)
+        elif self.kind == "regex":
+            raise ConfigError("a shape of the kind regex needs a pattern")
+        object.__setattr__(self, "choices", checking.several("choices", self.choices, str, "texts"))
+        if self.kind == "choice" and not self.choices:
+            raise ConfigError("a shape of the kind choice needs choices")
+
+
+def _check_json(schema: dict[str, Any]) -> None:
+    """Refuse what can't be written as JSON, level by level: what contains itself has no bottom to come back from."""
+    level: list[Any] = [schema]
+    left = _MOST_VALUES
+    for _ in range(_DEEPEST):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if not all(isinstance(key, str) for key in value):
+                    raise ContractError("the schema can't be written as JSON: one of its keys is not text")
+                below += value.values()
+            elif isinstance(value, (list, tuple)):
+                below += value
+            elif value is not None and not isinstance(value, (str, int, float)):
+                raise ContractError(f"the schema can't be written as JSON: it holds a {type(value).__name__}")
+            if len(below) > left:
+                raise ContractError(f"the schema holds more than {_MOST_VALUES:,} values", mend="name a smaller one")
+        if not below:
+            return
+        left -= len(below)
+        level = below
+    raise ContractError(f"the schema is nested more than {_DEEPEST} levels deep", mend="make it flatter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +121,9 @@ class Call:
         deadline: when the tier must have raised `TierTimeout`, at most 200 ms later.
         cancel: when set, the tier must raise `Cancelled`, at most 200 ms later.
         rejected: text of the last rejected answer, which a tier may use to speculate. Never sent anywhere.
+
+    Raises:
+        ConfigError: a field is of another kind, or out of range.
     """
 
     messages: tuple[Message, ...]
@@ -77,6 +134,20 @@ class Call:
     deadline: Deadline = Deadline()
     cancel: Cancel = field(default_factory=Cancel, repr=False)
     rejected: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", checking.several("messages", self.messages, Message, "messages"))
+        checking.instance("sampling", self.sampling, Sampling, "a Sampling")
+        if self.max_tokens is not None:
+            object.__setattr__(self, "max_tokens", checking.whole("max_tokens", self.max_tokens, 1))
+        candidates = checking.whole("candidates", self.candidates, 1, _MOST_CANDIDATES)
+        object.__setattr__(self, "candidates", candidates)
+        checking.instance("deadline", self.deadline, Deadline, "a Deadline")
+        checking.instance("cancel", self.cancel, Cancel, "a Cancel")
+        if self.shape is not None:
+            checking.instance("shape", self.shape, Shape, "a Shape")
+        if self.rejected is not None:
+            checking.text("rejected", self.rejected)
 
 
 @dataclass(frozen=True, slots=True)

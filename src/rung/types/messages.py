@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
 from rung.errors import ConfigError
 from rung.hiding import hide
+from rung.types import checking
 
 Role = Literal["system", "user", "assistant", "tool"]
+
+_ROLES = ("system", "user", "assistant", "tool")
+_SEEDS = (-(2**63), 2**64 - 1)
+"""What a seed may be: anything that fits into 64 bits, with a sign or without."""
 
 
 class Zone(IntEnum):
@@ -40,9 +45,16 @@ class Zone(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A part of a message that is text."""
+    """A part of a message that is text.
+
+    Raises:
+        ConfigError: it is something else.
+    """
 
     text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        checking.text("the text of a message's part", self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +64,17 @@ class Image:
     Args:
         data: the encoded file.
         media_type: for example `image/png`.
+
+    Raises:
+        ConfigError: one of them is of another kind.
     """
 
     data: bytes = field(repr=False)
     media_type: str
+
+    def __post_init__(self) -> None:
+        checking.instance("an image's data", self.data, bytes, "bytes")
+        checking.text("an image's media_type", self.media_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +85,18 @@ class ToolCall:
         id: what the tool's answer refers to.
         name: the tool.
         arguments: JSON text, as the model wrote it.
+
+    Raises:
+        ConfigError: one of them is not text.
     """
 
     id: str
     name: str
     arguments: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "name", "arguments"):
+            checking.text(f"a tool call's {name}", getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +104,7 @@ class Message:
     """One turn of a conversation.
 
     Args:
-        role: who speaks.
+        role: who speaks. What some endpoints call `developer` is `system` here.
         content: text, or parts in order.
         tool_calls: calls that an assistant turn made.
         tool_call_id: the call that a tool turn answers.
@@ -91,6 +117,20 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     reusable: bool = False
+
+    def __post_init__(self) -> None:
+        role: str = self.role
+        if role == "developer":
+            raise ConfigError("'developer' is not a valid role", mend="say system: endpoints know it by either name")
+        checking.one_of("role", role, _ROLES)
+        if not isinstance(self.content, str):
+            parts = checking.several("a message's content", self.content, (Text, Image), "Text and Image parts")
+            object.__setattr__(self, "content", parts)
+        calls = checking.several("tool_calls", self.tool_calls, ToolCall, "tool calls")
+        object.__setattr__(self, "tool_calls", calls)
+        if self.tool_call_id is not None:
+            checking.text("tool_call_id", self.tool_call_id)
+        checking.flag("reusable", self.reusable)
 
     @property
     def text(self) -> str:
@@ -117,6 +157,9 @@ class Sampling:
         min_p: least probability, relative to the likeliest token's, in [0, 1).
         seed: of the sampler's random numbers.
         stop: strings that end the answer; they are not part of it.
+
+    Raises:
+        ConfigError: a value is of another kind, or out of range.
     """
 
     temperature: float = 0.0
@@ -126,10 +169,18 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low, high in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0), ("min_p", 0.0, 1.0)):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ConfigError(f"{name} = {value!r} is out of range", mend=f"give a number from {low:g} to {high:g}")
+        kept: dict[str, object] = {"temperature": checking.real("temperature", self.temperature, 0.0, 10.0)}
+        if self.top_p is not None:
+            kept["top_p"] = checking.real("top_p", self.top_p, 0.0, 1.0, above=True)
+        if self.min_p is not None:
+            kept["min_p"] = checking.real("min_p", self.min_p, 0.0, 1.0, below=True)
+        if self.seed is not None:
+            kept["seed"] = checking.whole("seed", self.seed, *_SEEDS)
+        stop = kept["stop"] = checking.several("stop", self.stop, str, "texts")
+        if not all(stop):
+            raise ConfigError("stop holds an empty text, which would end every answer at once", mend="leave it out")
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +194,9 @@ class Request:
         max_tokens: first cap on the answer, in tokens; `None` leaves it to the tier.
         sampling: how tokens are chosen.
         reach: how far this request may travel; can only tighten the ladder's reach.
+
+    Raises:
+        ConfigError: the prompt is empty, or a value is of a wrong kind or out of range.
     """
 
     messages: tuple[Message, ...]
@@ -153,10 +207,17 @@ class Request:
     reach: Zone | None = None
 
     def __post_init__(self) -> None:
-        if not any(m.role == "user" and (m.text.strip() or not isinstance(m.content, str)) for m in self.messages):
+        turns = checking.several("messages", self.messages, Message, "messages")
+        object.__setattr__(self, "messages", turns)
+        if not any(m.role == "user" and (m.text.strip() or not isinstance(m.content, str)) for m in turns):
             raise ConfigError("the prompt is empty", mend="give it some text")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ConfigError(f"max_tokens = {self.max_tokens} leaves no room for an answer", mend="give 1 or more")
+        if self.task is not None:
+            checking.text("task", self.task)
+        if self.max_tokens is not None:
+            object.__setattr__(self, "max_tokens", checking.whole("max_tokens", self.max_tokens, 1))
+        checking.instance("sampling", self.sampling, Sampling, "a Sampling")
+        if self.reach is not None:
+            checking.instance("reach", self.reach, Zone, "a Zone")
 
     @property
     def source(self) -> str:
@@ -177,10 +238,18 @@ def messages(prompt: str | Sequence[Message], system: str | None = None) -> tupl
         system: a system turn to put first.
 
     Raises:
-        ConfigError: something in the sequence is no message.
+        ConfigError: it is neither, or something in the sequence is not a message.
     """
-    turns = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+    if isinstance(prompt, str):
+        turns: tuple[Message, ...] = (Message("user", prompt),)
+    elif isinstance(prompt, Iterable) and not isinstance(prompt, (bytes, bytearray, Mapping)):
+        turns = tuple(prompt)
+    else:
+        given = "None" if prompt is None else f"of the type {type(prompt).__name__}"
+        raise ConfigError(f"a prompt has to be text or a sequence of rung.Message, and is {given}")
     for turn in turns:
         if not isinstance(turn, Message):
             raise ConfigError(f"a prompt is text or a sequence of rung.Message, not of {type(turn).__name__}")
-    return (Message("system", system), *turns) if system else turns
+    if system is None or (isinstance(system, str) and not system):
+        return turns
+    return (Message("system", checking.text("system", system)), *turns)

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from rung.tiers.llama import system
 from rung.tiers.llama.devices import Device, devices
-from rung.tiers.llama.process import PYTHON, environment, interpreter
+from rung.tiers.llama.environment import environment
+from rung.tiers.llama.process import PYTHON, interpreter
 
 _PATIENCE = 30.0
 

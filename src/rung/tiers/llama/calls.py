@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 
@@ -17,6 +18,7 @@ class Calls:
         self._lock = threading.Lock()
         self._live: dict[int, int] = {}
         self._running: frozenset[int] = frozenset()
+        self._aborted_at: float | None = None
 
     def add(self, request: int, answers: int = 1) -> None:
         """A request for so many answers came in."""
@@ -36,6 +38,13 @@ class Calls:
             self._live.pop(request, None)
             if self.abort is not None and self._running and self._running.isdisjoint(self._live):
                 self.abort()
+                if self._aborted_at is None:
+                    self._aborted_at = time.monotonic()
+
+    def stuck(self) -> float:
+        """For how many seconds a step has gone on that was told to stop; 0 where there is none."""
+        with self._lock:
+            return 0.0 if self._aborted_at is None else time.monotonic() - self._aborted_at
 
     def __contains__(self, request: int) -> bool:
         with self._lock:
@@ -50,6 +59,7 @@ class Calls:
         """
         with self._lock:
             resume()
+            self._aborted_at = None
             self._running = frozenset(requests)
             return not self._running.isdisjoint(self._live)
 
@@ -57,3 +67,4 @@ class Calls:
         """The step is over."""
         with self._lock:
             self._running = frozenset()
+            self._aborted_at = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, field
 from typing import IO, Annotated, Literal
 
@@ -10,15 +11,46 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rung.types import Delta, Message, Sampling, Shape
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised whenever a frame changes its meaning: an app may pack a worker of another version than its host."""
 
 LIMIT = 64 * 1024 * 1024
+"""Longest frame, in bytes: room for the words of the largest context there is, and no more than any machine holds."""
+
+BEAT = 1.0
+"""Seconds between two signs of life of a worker: few enough to notice soon, and no load on an idle machine."""
+
 _PREFIX = 4
+_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*(\d{1,15})\s*[,}]')
 
 
 class BrokenFrame(Exception):
-    """The other side sent something that is no frame."""
+    """The other side sent something that is not a frame."""
+
+
+class WrongFrame(BrokenFrame):
+    """A frame that ends where it should, and whose request is known, but whose values make no sense.
+
+    Args:
+        message: what is wrong, without any of the frame.
+        request: its id.
+    """
+
+    def __init__(self, message: str, request: int) -> None:
+        super().__init__(message)
+        self.request = request
+
+
+class TooLong(ValueError):
+    """A frame that no side would read.
+
+    Args:
+        size: its bytes, or the least that they can be.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size:,} bytes, and a worker is sent {LIMIT:,} at most")
+        self.size = size
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +106,25 @@ class Loaded:
     Args:
         model: as the file names itself.
         context: what prompt and answer may take together, in tokens, as it came out.
+        longest_token: most bytes of text that one token can stand for; `None` where nobody can say.
     """
 
     model: str
     context: int
+    longest_token: int | None = None
     kind: Literal["loaded"] = "loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Worker: a sign of life, every `BEAT` seconds from the greeting on.
+
+    Args:
+        stuck: for how many seconds it has been at something that it was told to leave.
+    """
+
+    stuck: float = 0.0
+    kind: Literal["beat"] = "beat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +144,9 @@ class Ask:
     id: int
     messages: tuple[Message, ...] = field(repr=False)
     sampling: Sampling = Sampling()
-    max_tokens: int | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
     shape: Shape | None = None
-    candidates: int = 1
+    candidates: Annotated[int, Field(ge=1)] = 1
     draft: str | None = field(default=None, repr=False)
     kind: Literal["ask"] = "ask"
 
@@ -166,18 +212,20 @@ class Failed:
         id: of the request; `None` for the model.
         input_tokens: for `too_long`.
         context: for `too_long`.
+        at_least: for `too_long`, whether nobody counted and the prompt may take more tokens.
     """
 
-    error: Literal["unavailable", "too_long", "unsupported"]
+    error: Literal["unavailable", "too_long", "unsupported", "failed"]
     message: str
     mend: str = ""
     id: int | None = None
     input_tokens: int = 0
     context: int = 0
+    at_least: bool = False
     kind: Literal["failed"] = "failed"
 
 
-Frame = Hello | Load | Loaded | Ask | Count | Ready | Counted | Drop | Progress | Failed
+Frame = Hello | Load | Loaded | Beat | Ask | Count | Ready | Counted | Drop | Progress | Failed
 
 
 @functools.cache
@@ -189,7 +237,7 @@ def write(stream: IO[bytes], frame: Frame) -> None:
     """Send one frame.
 
     Raises:
-        ValueError: a text in it is not Unicode, for example half of a surrogate pair.
+        ValueError: a text in it is not Unicode, for example half of a surrogate pair, or it is too long.
         OSError: nobody reads.
     """
     stream.write(encode(frame))
@@ -200,9 +248,12 @@ def encode(frame: Frame) -> bytes:
     """The frame as bytes, its length first.
 
     Raises:
+        TooLong: it would be longer than `LIMIT`.
         ValueError: a text in it is not Unicode, for example half of a surrogate pair.
     """
     body = _adapter().dump_json(frame)
+    if len(body) > LIMIT:
+        raise TooLong(len(body))
     return len(body).to_bytes(_PREFIX, "big") + body
 
 
@@ -210,7 +261,8 @@ def read(stream: IO[bytes]) -> Frame | None:
     """The next frame; `None` where the other side is gone.
 
     Raises:
-        BrokenFrame: what came is no frame.
+        WrongFrame: one request's frame makes no sense; the next one can be read.
+        BrokenFrame: what came is not a frame, and nobody can tell where the next one begins.
     """
     prefix = stream.read(_PREFIX)
     if len(prefix) < _PREFIX:
@@ -223,6 +275,9 @@ def read(stream: IO[bytes]) -> Frame | None:
         return None
     try:
         return _adapter().validate_json(body)
-    except ValidationError as error:
+    except Exception as error:  # noqa: BLE001  the values of a frame have checks of their own
         # The error's own text would repeat the frame, and with it a prompt.
-        raise BrokenFrame(f"a frame with {error.error_count()} faults") from None
+        faults = error.error_count() if isinstance(error, ValidationError) else 1
+        message = f"a frame with {faults} fault{'s' if faults != 1 else ''}"
+        known = _ID.match(body)
+        raise (WrongFrame(message, int(known[1])) if known else BrokenFrame(message)) from None

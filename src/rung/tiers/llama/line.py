@@ -9,7 +9,7 @@ from queue import Empty
 from types import TracebackType
 from typing import Self
 
-from rung.errors import Cancelled, PromptTooLong, TierTimeout, TierUnavailable, Unsupported
+from rung.errors import Cancelled, PromptTooLong, TierError, TierTimeout, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.tiers.llama import frames
 from rung.tiers.llama.process import Ended, Mailbox, Process, Wake
@@ -17,6 +17,8 @@ from rung.tiers.llama.process import Ended, Mailbox, Process, Wake
 
 class Line:
     """One request, from its frame to the last answer. A context manager: leaving it early drops the request.
+
+    A worker that is given up without having heard the request is no fault of the request's, so it is asked once more.
 
     Args:
         tier: its name, for errors.
@@ -40,20 +42,21 @@ class Line:
         self._deadline = deadline
         self._cancel = cancel
         self._over = False
+        self._heard = False
+        self._asked = 0
 
     def __enter__(self) -> Self:
-        self._process, self._id, self._mailbox = self._connect()
-        self._opened = time.monotonic()
-        self._forget = self._cancel.on_set(lambda: self._mailbox.put(Wake()))
-        try:
-            self._process.send(self._request(self._id))
-        except ValueError:
-            self._over = True
-            self.__exit__(None, None, None)
-            raise Unsupported(
-                "a message holds half of a surrogate pair, which is no text", mend="decode it with errors='replace'"
-            ) from None
+        self._ask()
         return self
+
+    def _ask(self) -> None:
+        self._process, self._id, self._mailbox = self._connect()
+        self._over = False
+        self._asked += 1
+        self._opened = time.monotonic()
+        mailbox = self._mailbox
+        self._forget = self._cancel.on_set(lambda: mailbox.put(Wake()))
+        self._process.send(self._request(self._id))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -80,6 +83,7 @@ class Line:
             TierTimeout: the deadline passed.
             TierCrashed: the worker died.
             TierUnavailable: the model can't be loaded, or the tier was closed.
+            TierError: the worker failed at this request, and lives.
             PromptTooLong: no room is left for an answer.
             Unsupported: the model's chat template doesn't take the conversation.
         """
@@ -97,17 +101,26 @@ class Line:
                 continue
             if isinstance(mail, Ended):
                 self._over = True
+                if not self._heard and self._asked == 1 and self._opened > mail.anew:
+                    self._forget()
+                    self._process.forget(self._id)
+                    self._ask()
+                    continue
                 # One instance serves every caller, and a raised one carries a traceback.
                 raise type(mail.error)(mail.error.message, mend=mail.error.mend)
             if isinstance(mail, frames.Failed):
                 self._over = True
                 raise _error(mail)
             if not isinstance(mail, Wake):
+                self._heard = True
                 return mail
 
 
-def _error(failed: frames.Failed) -> PromptTooLong | Unsupported | TierUnavailable:
+def _error(failed: frames.Failed) -> TierError | Unsupported:
     if failed.error == "too_long":
-        return PromptTooLong(failed.input_tokens, failed.context, mend="raise the tier's context")
-    kind = Unsupported if failed.error == "unsupported" else TierUnavailable
+        mend = "shorten the prompt" if failed.at_least else "raise the tier's context"
+        return PromptTooLong(failed.input_tokens, failed.context, at_least=failed.at_least, mend=mend)
+    if failed.error == "unsupported":
+        return Unsupported(failed.message, mend=failed.mend)
+    kind = TierUnavailable if failed.error == "unavailable" else TierError
     return kind(failed.message, mend=failed.mend)

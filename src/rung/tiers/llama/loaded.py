@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from rung.errors import PromptTooLong, TierUnavailable
 from rung.tiers.llama.answer import THINK, Answer, Order
 from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
 from rung.tiers.llama.draft import Draft
+from rung.tiers.llama.errand import Errand
 from rung.tiers.llama.frames import Ask, Load
 from rung.tiers.llama.memory import common_prefix
 from rung.tiers.llama.native import Log
@@ -48,9 +50,11 @@ class LoadedModel:
         self._model, self.native, self.plan = placed.model, placed.context, placed.plan
         self._notes = placed.notes
         self.context = self.plan.context
+        self.longest_token = self.plan.fit.header.longest_token
         self.name = self._model.metadata("general.name") or path.name
         self._template = self._chat_template(load, path)
         self._grammars = Grammars(self._model.vocabulary)
+        self._warming = threading.Lock()
         opens = len(self._model.vocabulary.tokenize(THINK, special=True)) == 1
         self._may_think = opens and (load.thinking or not self._template.switches_thinking)
         self.snapshots = self._snapshots(load, path) if load.snapshots else None
@@ -80,43 +84,63 @@ class LoadedModel:
     def warm(self) -> float:
         """Build what the first constrained call would have to wait for; the seconds that it took."""
         started = time.perf_counter()
-        _ = self._grammars.tokenizer
+        with self._warming:
+            _ = self._grammars.tokenizer
         return time.perf_counter() - started
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
+    def prompt(self, messages: Sequence[Message], errand: Errand) -> list[int]:
         """The tokens of a conversation, up to where the answer begins.
 
-        Raises:
-            Unsupported: the chat template doesn't take it.
-        """
-        return self._tokens(self._template.render(messages))
+        Args:
+            messages: the conversation.
+            errand: whose part this is.
 
-    def _tokens(self, segments: Sequence[Segment]) -> list[int]:
+        Raises:
+            PromptTooLong: so many bytes can't be few enough tokens.
+            Unsupported: the chat template doesn't take it.
+            Dropped: nobody waits for it any more.
+        """
+        return self._tokens(self._template.render(messages, errand), errand)
+
+    def _tokens(self, segments: Sequence[Segment], errand: Errand) -> list[int]:
+        if self.longest_token is not None:
+            least = sum(len(segment.text.encode()) for segment in segments) // self.longest_token
+            if least > self.context:
+                raise PromptTooLong(least, self.context, at_least=True)
         vocabulary = self._model.vocabulary
-        tokens = [token for segment in segments for token in vocabulary.tokenize(segment.text, special=segment.trusted)]
+        tokens: list[int] = []
+        for segment in segments:
+            errand.check()
+            tokens += vocabulary.tokenize(segment.text, special=segment.trusted)
         # Most templates write the token themselves, and twice is worse than never.
         if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
             tokens.insert(0, vocabulary.bos)
         return tokens
 
-    def answers(self, ask: Ask) -> tuple[list[Answer], float]:
+    def answers(self, ask: Ask, errand: Errand) -> tuple[list[Answer], float]:
         """A request's answers, ready for the loop, and the seconds of it that only the first request takes.
+
+        Args:
+            ask: the request.
+            errand: whose part this is.
 
         Raises:
             PromptTooLong: no room is left for an answer.
             Unsupported: the chat template doesn't take the conversation.
+            Dropped: nobody waits for it any more.
         """
-        segments = self._template.render(ask.messages)
-        prompt = self._tokens(segments)
+        segments = self._template.render(ask.messages, errand)
+        prompt = self._tokens(segments, errand)
         room = self.plan.room(len(prompt), ask.max_tokens, held=self.native.cells, free=Residents().memory)
         if room is None:
             raise PromptTooLong(len(prompt), self.context)
         seconds = 0.0 if ask.shape is None else self.warm()
         begun = segments[-1].trusted and segments[-1].text.rstrip().endswith(THINK)
-        reusable = self._reusable(ask.messages, prompt)
+        reusable = self._reusable(ask.messages, prompt, errand)
         saved = self.snapshots.find(prompt[:reusable]) if self.snapshots and reusable else None
         answers = []
         for index in range(ask.candidates):
+            errand.check()
             constraint, notes = self._constraint(ask.shape)
             order = Order(
                 id=ask.id,
@@ -138,14 +162,14 @@ class LoadedModel:
             answers.append(Answer(order, self._model.vocabulary, self.name))
         return answers, seconds
 
-    def _reusable(self, messages: Sequence[Message], prompt: Sequence[int]) -> int:
+    def _reusable(self, messages: Sequence[Message], prompt: Sequence[int], errand: Errand) -> int:
         """How many tokens of a prompt belong to what its caller marked as reusable, with all that stands before it."""
         marked = max((i for i, message in enumerate(messages, 1) if message.reusable), default=0)
         if self.snapshots is None or not marked:
             return 0
         # Other words in the place of what follows: what is the same in both prompts is the marked part.
         others = [Message(m.role, _OTHER) for m in messages[marked:]]
-        return min(common_prefix(self.prompt([*messages[:marked], *others]), prompt), len(prompt) - 1)
+        return min(common_prefix(self.prompt([*messages[:marked], *others], errand), prompt), len(prompt) - 1)
 
     def _constraint(self, shape: Shape | None) -> tuple[Constraint | None, tuple[str, ...]]:
         if shape is None:

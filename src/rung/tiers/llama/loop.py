@@ -20,7 +20,7 @@ from rung.tiers.llama.answer import Answer, joined
 from rung.tiers.llama.calls import Calls
 from rung.tiers.llama.draft import LONGEST
 from rung.tiers.llama.memory import Held, Memory, Saved, common_prefix
-from rung.tiers.llama.native import Context, Run
+from rung.tiers.llama.native import Context, DecodeError, Run
 from rung.tiers.llama.pace import Pace
 from rung.types import Delta
 
@@ -62,6 +62,7 @@ class Loop:
         calls: which requests are alive.
         send: hands a piece of an answer on.
         save: takes the memory of a prompt's beginning that may rest on disk, once it is evaluated.
+        fail: hears what went wrong with one answer, while the others go on; without it, it is raised.
         cells: room of the context at first, in tokens.
         slots: most answers at once.
         batch: most tokens in one step.
@@ -73,6 +74,7 @@ class Loop:
         calls: Calls,
         send: Callable[[int, Delta], None],
         save: Callable[[Saved], None] | None = None,
+        fail: Callable[[int, BaseException], None] | None = None,
         *,
         cells: int,
         slots: int,
@@ -82,6 +84,7 @@ class Loop:
         self._calls = calls
         self._send = send
         self._save = save or (lambda saved: None)
+        self._fail = fail
         self._cells = cells
         self._slots = slots
         self._batch = batch
@@ -144,10 +147,13 @@ class Loop:
             if held is None:
                 return
             answer.held = held
-            self._restore(answer, held)
-            self._save_reusable(answer, held)
             self._waiting.remove(answer)
             self._active.append(answer)
+            try:
+                self._restore(answer, held)
+                self._save_reusable(answer, held)
+            except BaseException as error:  # noqa: BLE001  as in `_collect`
+                self._break(answer, error)
 
     def _resize(self, cells: int) -> None:
         """Make the context larger. What was kept of earlier answers is gone."""
@@ -274,9 +280,12 @@ class Loop:
             certain = len(share.run.tokens) - share.drafted
             held = _held(share.answer)
             self._memory.extend(held, share.run.tokens[:certain])
-            self._save_reusable(share.answer, held)
-            if share.run.outputs:
-                self._advance(share, at + certain - 1)
+            try:
+                self._save_reusable(share.answer, held)
+                if share.run.outputs:
+                    self._advance(share, at + certain - 1)
+            except BaseException as error:  # noqa: BLE001  a panic of the grammar's library is not even an Exception
+                self._break(share.answer, error)
             at += len(share.run.tokens)
 
     def _advance(self, share: _Share, at: int) -> None:
@@ -316,6 +325,15 @@ class Loop:
         self._send(answer.id, delta)
         if delta.tokens or delta.reasoning:
             answer.sent_at = time.perf_counter()
+
+    def _break(self, answer: Answer, error: BaseException) -> None:
+        """Something of one answer's own went wrong: it ends, and the others go on."""
+        if self._fail is None or isinstance(error, DecodeError) or answer.held is None:
+            raise error
+        self._fail(answer.id, error)
+        self._memory.drop(answer.held)
+        self._active.remove(answer)
+        answer.held = None
 
     def _end(self, answer: Answer) -> None:
         self._memory.keep(_held(answer))

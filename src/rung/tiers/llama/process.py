@@ -1,8 +1,9 @@
 """The host's side of a worker process: start it, talk to it, and know why it died.
 
-Three threads belong to a worker. The keeper starts the process, hands its frames to whoever waits for them, and reaps
+Four threads belong to a worker. The keeper starts the process, hands its frames to whoever waits for them, and reaps
 it; it lives as long as the process, since Linux kills a child that asked to die with its parent when the *thread* that
-started it ends. One writes, so that a stopped worker holds up no caller. One keeps the tail of standard error.
+started it ends. One writes, so that a stopped worker holds up no caller. One keeps the tail of standard error. One
+looks for signs of life.
 """
 
 from __future__ import annotations
@@ -11,21 +12,26 @@ import itertools
 import os
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
-from rung.errors import TierCrashed, TierError, TierUnavailable
+from rung.errors import PromptTooLong, TierCrashed, TierError, TierUnavailable
 from rung.tiers.llama import frames, system
+from rung.tiers.llama.environment import environment
+from rung.tiers.llama.pulse import Pulse
 from rung.tiers.llama.system import CAUSE, FLAG
 
 PYTHON = "RUNG_WORKER_PYTHON"
 
 _PATIENCE = 1.0
+"""Seconds that a process gets to end by itself."""
+
+_LAST_PATIENCE = 10.0
+"""Seconds that a killed one gets."""
+
 _TAIL = 8192
 _CAUSES = ("GGML_ASSERT", "GGML_ABORT", "ggml_abort", "what():", "Fatal Python error", CAUSE)
 _LONGEST_CAUSE = 200
@@ -37,9 +43,12 @@ class Ended:
 
     Args:
         error: what a call that still waits raises.
+        anew: calls that were opened later than this, in seconds of `time.monotonic`, and that no frame came for, can be
+            asked of the next worker: this one never heard them.
     """
 
     error: TierError
+    anew: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class Wake:
     """Nothing came; look at the flag and the clock."""
 
 
+Request = frames.Ask | frames.Count | frames.Ready | frames.Drop
 Mail = frames.Frame | Ended | Wake
 Mailbox = SimpleQueue[Mail]
 
@@ -71,10 +81,11 @@ class Process:
         self._lock = threading.Lock()
         self._mailboxes: dict[int, Mailbox] = {}
         self._ids = itertools.count(1)
-        self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        self._outgoing: SimpleQueue[Request | None] = SimpleQueue()
         self._tail = b""
         self._child: subprocess.Popen[bytes] | None = None
         self._greeted = False
+        self._loaded: frames.Loaded | None = None
         self._loaded_at: float | None = None
         self._failure: TierError | None = None
         self._ended: Ended | None = None
@@ -117,13 +128,9 @@ class Process:
         with self._lock:
             return None if self._mailboxes else time.monotonic() - self._idle_since
 
-    def send(self, frame: frames.Frame) -> None:
-        """Hand a frame over, once the model is loaded; never waits.
-
-        Raises:
-            ValueError: a text in it is not Unicode.
-        """
-        self._outgoing.put(frames.encode(frame))
+    def send(self, frame: Request) -> None:
+        """Hand a frame over, once the model is loaded; never waits. What can't be sent is answered with `Failed`."""
+        self._outgoing.put(frame)
 
     def loading(self, since: float) -> float:
         """Seconds after `since`, on the clock of `time.monotonic`, until the model was loaded."""
@@ -138,7 +145,8 @@ class Process:
         self._keeper.join(_PATIENCE)
         if self._keeper.is_alive() and self._child is not None:
             self._child.kill()
-            self._keeper.join()
+            # A process that waits for a disk that doesn't answer can't even be killed.
+            self._keeper.join(_LAST_PATIENCE)
 
     def _keep(self) -> None:
         self._finish(self._live())
@@ -169,11 +177,15 @@ class Process:
         listener = threading.Thread(
             target=self._listen, args=(child.stderr,), name=f"{self._keeper.name}-errors", daemon=True
         )
+        pulse = Pulse(child.pid, lambda what, anew: self._give_up(child, what, anew))
+        watcher = threading.Thread(target=pulse.watch, name=f"{self._keeper.name}-pulse", daemon=True)
         writer.start()
         listener.start()
+        watcher.start()
         if child.stdout is not None:
             with child.stdout:
-                self._read(child.stdout)
+                self._read(child.stdout, pulse)
+        pulse.end()
         if settled.is_set():
             self._outgoing.put(None)
         else:
@@ -197,16 +209,27 @@ class Process:
             **system.own_group(),
         )
 
-    def _read(self, pipe: IO[bytes]) -> None:
+    def _give_up(self, child: subprocess.Popen[bytes], what: str, anew: float) -> None:
+        """End a worker that shows no sign of life, and let its calls go before it is gone."""
+        error = TierCrashed(f"{self._name} {what}", mend="try again: a new one is started")
+        self._fail(error)
+        self._finish(error, anew)
+        child.kill()
+
+    def _read(self, pipe: IO[bytes], pulse: Pulse) -> None:
         while True:
             try:
                 frame = frames.read(pipe)
+            except frames.WrongFrame as error:
+                self._answer(frames.Failed("failed", f"{self._name} sent {error}", id=error.request))
+                continue
             except frames.BrokenFrame as error:
                 self._fail(TierCrashed(f"{self._name} sent {error}"))
                 return
+            if frame is None:
+                return
+            pulse.heard(frame)
             match frame:
-                case None:
-                    return
                 case frames.Hello(protocol=protocol):
                     self._greeted = True
                     if protocol != frames.PROTOCOL:
@@ -218,15 +241,18 @@ class Process:
                         )
                         return
                 case frames.Loaded():
-                    self._loaded_at = time.monotonic()
+                    self._loaded, self._loaded_at = frame, time.monotonic()
                     self._settled.set()
                 case frames.Failed(id=None):
                     self._fail(TierUnavailable(frame.message, mend=frame.mend))
                 case frames.Progress() | frames.Counted() | frames.Failed():
-                    with self._lock:
-                        mailbox = self._mailboxes.get(frame.id or 0)
-                    if mailbox is not None:
-                        mailbox.put(frame)
+                    self._answer(frame)
+
+    def _answer(self, frame: frames.Progress | frames.Counted | frames.Failed) -> None:
+        with self._lock:
+            mailbox = self._mailboxes.get(frame.id or 0)
+        if mailbox is not None:
+            mailbox.put(frame)
 
     def _write(self, pipe: IO[bytes], load: frames.Load, settled: threading.Event) -> None:
         try:
@@ -234,12 +260,45 @@ class Process:
                 frames.write(pipe, load)
                 # What a worker was told that crashes while it loads would be lost.
                 settled.wait()
-                while self._loaded_at is not None and (data := self._outgoing.get()) is not None:
-                    pipe.write(data)
-                    pipe.flush()
+                while self._loaded is not None and (frame := self._outgoing.get()) is not None:
+                    if data := self._packed(frame, self._loaded):
+                        pipe.write(data)
+                        pipe.flush()
         except OSError:
             # The process is gone; the keeper finds out why.
             return
+
+    def _packed(self, frame: Request, loaded: frames.Loaded) -> bytes:
+        """The frame's bytes; none where nobody wants it any more, or where its caller has to be told why it isn't sent.
+
+        Args:
+            frame: to be sent.
+            loaded: what the worker said of its model.
+        """
+        if not isinstance(frame, frames.Drop):
+            with self._lock:
+                wanted = frame.id in self._mailboxes
+            if not wanted:
+                return b""
+        try:
+            if isinstance(frame, (frames.Ask, frames.Count)):
+                _check_size(frame, loaded)
+            return frames.encode(frame)
+        except PromptTooLong as error:
+            failed = frames.Failed("too_long", "", "", frame.id, error.input_tokens, error.context, at_least=True)
+        except frames.TooLong as error:
+            failed = frames.Failed("unsupported", f"the call takes {error}", "make it shorter", frame.id)
+        except ValueError:
+            failed = frames.Failed(
+                "unsupported",
+                "a text of the call holds half of a surrogate pair, which is not valid text",
+                "decode it with errors='replace'",
+                frame.id,
+            )
+        except Exception as error:  # noqa: BLE001  a thread that is missing would leave all other calls waiting
+            failed = frames.Failed("failed", f"the call can't be written down: {type(error).__name__}", id=frame.id)
+        self._answer(failed)
+        return b""
 
     def _listen(self, pipe: IO[bytes]) -> None:
         with pipe:
@@ -250,9 +309,11 @@ class Process:
         with self._lock:
             self._failure = self._failure or error
 
-    def _finish(self, error: TierError) -> None:
+    def _finish(self, error: TierError, anew: float = float("inf")) -> None:
         with self._lock:
-            self._ended = Ended(error)
+            if self._ended is not None:
+                return
+            self._ended = Ended(error, anew)
             mailboxes = list(self._mailboxes.values())
             self._mailboxes.clear()
         for mailbox in mailboxes:
@@ -292,18 +353,16 @@ def interpreter(python: str | None = None) -> str | None:
     return chosen or (None if getattr(sys, "frozen", False) else sys.executable)
 
 
-def environment() -> dict[str, str]:
-    """The environment variables of a worker."""
-    variables = {
-        # Unbound OpenMP threads can end up spinning on one core, 25 times slower.
-        "OMP_PROC_BIND": "true",
-        # Where a core has two hardware threads, two of ours would otherwise share one.
-        "OMP_PLACES": "cores",
-        # A crash must not start a debugger.
-        "GGML_NO_BACKTRACE": "1",
-        **os.environ,
-    }
-    root = str(Path(__file__).parents[3])
-    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (variables.get("PYTHONPATH"), root)))
-    return variables
+def _check_size(frame: frames.Ask | frames.Count, loaded: frames.Loaded) -> None:
+    """Refuse what is certainly too long before it goes to the worker, where reading it would take time from others.
+
+    Whatever the template does, each message is in the prompt as it is, apart from white space at its edges.
+    """
+    if loaded.longest_token is not None:
+        texts = sum(len(message.text.strip().encode("utf-8", "replace")) for message in frame.messages)
+        least = texts // loaded.longest_token
+        if least > loaded.context:
+            raise PromptTooLong(least, loaded.context)
+    size = sum(message.size for message in frame.messages)
+    if size > frames.LIMIT:
+        raise frames.TooLong(size)

@@ -9,6 +9,7 @@ it is plain text.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 
 import jinja2
 import jinja2.ext
+import jinja2.filters
 import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
@@ -23,10 +25,25 @@ import jinja2.runtime
 import jinja2.sandbox
 
 from rung.errors import TierUnavailable, Unsupported
+from rung.tiers.llama.errand import Errand, Overdue
 from rung.types import Message
 
 LONGEST_TEMPLATE = 256 * 1024
 LONGEST_RENDER = 2.0
+"""Seconds that a template may take. Those of models take milliseconds, whatever the length of the messages."""
+
+_LONGEST_VALUE = 64 << 20
+"""Characters or items that a template may make of one value, and of a prompt: more than any context has room for."""
+
+_LONGEST_NUMBER = 4096
+"""Bits of a template's numbers: nothing that is computed on them holds the other threads up."""
+
+_WIDE = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\d{5}|\*)")
+"""What in a format makes a text as wide as a number says."""
+
+_WIDENING = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
+"""Methods that make a text as wide as a number says. No template needs them."""
+
 _SWITCHES = frozenset({"enable_thinking", "thinking"})
 """Names by which templates know whether the model shall think aloud."""
 
@@ -98,9 +115,12 @@ class ChatTemplate:
         self._model = model
         self._source = source
         self._given = {"bos_token": bos, "eos_token": eos, **dict.fromkeys(_SWITCHES, thinking)}
-        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        environment = _Sandbox(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
+        environment.globals.pop("lipsum", None)
+        environment.filters.pop("center", None)
+        environment.filters["format"] = _format
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = time.strftime
         environment.filters["tojson"] = _to_json
@@ -113,22 +133,37 @@ class ChatTemplate:
             ) from None
         self.switches_thinking = not _SWITCHES.isdisjoint(names)
 
-    def render(self, messages: Sequence[Message]) -> list[Segment]:
+    def render(self, messages: Sequence[Message], errand: Errand | None = None) -> list[Segment]:
         """The prompt, up to where the answer begins. A system turn that the template doesn't take is merged into the
         user's turn that follows.
 
+        Args:
+            messages: the conversation.
+            errand: whose part this is; ending it ends the template, whatever it is at.
+
         Raises:
-            Unsupported: the template refuses the conversation, or leaves a part of it out.
+            Unsupported: the template refuses the conversation, leaves a part of it out, or takes too long.
+            Dropped: the errand was ended.
         """
+        errand = errand or Errand()
         try:
-            return self._attempt(messages)
+            return self._in_time(messages, errand)
         except _TEMPLATE_ERRORS as error:
             if not any(m.role == "system" for m in messages):
                 self._give_up(error)
         try:
-            return self._attempt(_merged(messages))
+            return self._in_time(_merged(messages), errand)
         except _TEMPLATE_ERRORS as error:
             self._give_up(error)
+
+    def _in_time(self, messages: Sequence[Message], errand: Errand) -> list[Segment]:
+        try:
+            return errand.foreign(lambda: self._attempt(messages), LONGEST_RENDER)
+        except Overdue:
+            raise Unsupported(
+                f"the chat template of {self._model} takes more than {LONGEST_RENDER:g} s",
+                mend="name another with chat_template",
+            ) from None
 
     def _give_up(self, error: Exception) -> NoReturn:
         raise Unsupported(
@@ -140,8 +175,7 @@ class ChatTemplate:
     def _attempt(self, messages: Sequence[Message]) -> list[Segment]:
         stand_ins = _StandIns(self._source, messages)
         turns = [_turn(message, stand_ins) for message in messages]
-        until = time.monotonic() + LONGEST_RENDER
-        parts = []
+        parts, length = [], 0
         for part in self._template.generate(
             messages=turns,
             tools=None,
@@ -151,13 +185,56 @@ class ChatTemplate:
             **self._given,
         ):
             parts.append(part)
-            if time.monotonic() > until:
-                raise jinja2.TemplateError(f"it takes more than {LONGEST_RENDER:g} s")
+            length += len(part)
+            if length > _LONGEST_VALUE:
+                raise jinja2.TemplateError(f"it writes more than {_LONGEST_VALUE:,} characters")
         text = "".join(parts)
         for message, turn in zip(messages, turns, strict=True):
             if message.text.strip() and not stand_ins.holds(text, turn["content"]):
                 raise _Lost(message.role)
         return stand_ins.split(text)
+
+
+class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """A sandbox in which a template can't make a value that takes all memory, or all time, at one go."""
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+        """The value of an operation, unless it is beyond measure."""
+        if operator == "%" and isinstance(left, str):
+            _check_format(left)
+        elif _beyond_measure(operator, left, right):
+            raise jinja2.TemplateError("it makes a value beyond all measure")
+        return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Whether a template may have this attribute."""
+        return attr not in _WIDENING and super().is_safe_attribute(obj, attr, value)
+
+
+def _beyond_measure(operator: str, left: Any, right: Any) -> bool:
+    if isinstance(left, int) and isinstance(right, int):
+        if operator == "**":
+            return right > 0 and left.bit_length() * right > _LONGEST_NUMBER
+        return left.bit_length() + right.bit_length() > _LONGEST_NUMBER
+    if operator == "+" and hasattr(left, "__len__") and hasattr(right, "__len__"):
+        return len(left) + len(right) > _LONGEST_VALUE
+    if operator == "*":
+        items, times = (left, right) if hasattr(left, "__len__") else (right, left)
+        return isinstance(times, int) and hasattr(items, "__len__") and len(items) * times > _LONGEST_VALUE
+    return False
+
+
+def _check_format(text: str) -> None:
+    if _WIDE.search(text):
+        raise jinja2.TemplateError("it makes a text beyond all measure")
+
+
+def _format(text: str, *args: Any, **named: Any) -> str:
+    """The filter of that name, without widths beyond measure."""
+    _check_format(str(text))
+    return jinja2.filters.do_format(text, *args, **named)
 
 
 class _StandIns:
@@ -169,7 +246,7 @@ class _StandIns:
     """
 
     def __init__(self, template: str, messages: Sequence[Message]) -> None:
-        used = {c for text in (template, *map(_every_text, messages)) for c in text if c >= chr(_PRIVATE.start)}
+        used = set(template).union(*map(_every_text, messages))
         self._free = (c for c in map(chr, _PRIVATE) if c not in used)
         self._texts: dict[str, str] = {}
         self._escaped: set[str] = set()

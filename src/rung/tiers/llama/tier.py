@@ -12,22 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
-from pydantic import Field
 
 from rung.errors import ConfigError, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
-from rung.settings import Settings, read
+from rung.settings import read
 from rung.tiers.llama import frames
 from rung.tiers.llama.line import Line
 from rung.tiers.llama.process import Mailbox, Process
-from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
+from rung.tiers.llama.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
+from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone, checking
 
 if TYPE_CHECKING:
     from rung.store import ModelFile
 
 _STRAINED = 512 << 20
-_MOST_SLOTS = 64
-_MOST_LAYERS = 1025
+_MOST_STOPS = 64
+_LONGEST_STOP = 256
+"""Stop strings, and characters of each: all are looked for after each token, while other calls wait for theirs."""
+
+_LONGEST_DRAFT = 64 * 1024
+"""Characters of a rejected answer that the next one may resemble. Longer answers are none of a small model's."""
 
 
 @dataclass(slots=True)
@@ -97,18 +101,23 @@ class LlamaTier:
         prefix_mib: int = 0,
         python: str | None = None,
     ) -> None:
-        self.name = name or _short(str(model))
+        if not isinstance(model, (str, Path)) or not str(model):
+            raise ConfigError("model has to be the name of a model or the path of a file")
+        self.name = checking.text("a tier's name", name or _short(str(model)))
+        where = f"tier {self.name!r}: "
         for what, value, least, most in (
             ("context", context, 1, 2**24),
             ("threads", threads, 1, 1024),
-            ("slots", slots, 1, _MOST_SLOTS),
-            ("gpu_layers", gpu_layers, 0, _MOST_LAYERS),
+            ("slots", slots, 1, MOST_SLOTS),
+            ("gpu_layers", gpu_layers, 0, MOST_LAYERS),
             ("prefix_mib", prefix_mib, 0, 2**20),
         ):
-            if value is not None and not least <= value <= most:
-                raise ConfigError(
-                    f"tier {self.name!r}: {what} = {value} is out of range", mend=f"give {least} to {most:,}"
-                )
+            if value is not None:
+                checking.whole(f"{where}{what}", value, least, most)
+        for what, given in (("chat_template", chat_template), ("python", python)):
+            if given is not None and not is_unicode(checking.text(f"{where}{what}", given)):
+                raise ConfigError(f"{where}{what} is not valid Unicode")
+        checking.flag(f"{where}thinking", thinking)
         self._model = model
         self._context = context
         self._threads = threads
@@ -129,18 +138,20 @@ class LlamaTier:
         """Answer the call, token by token. Leaving the stream early frees its place in the worker.
 
         Raises:
-            Unsupported: an image, or a conversation that the chat template doesn't take.
+            Unsupported: an image, too many stop strings, or a conversation that the chat template doesn't take.
             PromptTooLong: no room is left for an answer.
             TierUnavailable: the model can't be found or loaded.
-            TierCrashed: the worker died; the next call starts another.
+            TierCrashed: the worker died, or was given up; the next call starts another.
+            TierError: the worker failed at this call alone.
             TierTimeout: the deadline passed.
             Cancelled: the flag was set.
         """
         messages = self._texts(call)
         sampling = self._sampling(call.sampling)
+        draft = _draft(call.rejected)
 
         def ask(request: int) -> frames.Ask:
-            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape, call.candidates, call.rejected)
+            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape, call.candidates, draft)
 
         with self._line(ask, call.deadline, call.cancel) as line:
             first, left, written = True, call.candidates, 0
@@ -167,6 +178,7 @@ class LlamaTier:
 
         Raises:
             Unsupported: an image, or a conversation that the chat template doesn't take.
+            PromptTooLong: it is so long that counting would take too much time.
             TierUnavailable: the model can't be found or loaded.
             TierCrashed: the worker died.
             TierTimeout: the deadline passed.
@@ -228,7 +240,7 @@ class LlamaTier:
 
     def preload(self) -> None:
         """Start the worker and let it load the model, without waiting for it."""
-        with suppress(TierUnavailable), self._started():
+        with suppress(TierUnavailable), self._started(Deadline(), Cancel()):
             pass
 
     def unload(self) -> None:
@@ -267,29 +279,36 @@ class LlamaTier:
                     return frame
 
     def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> Line:
-        return Line(self.name, self._open, request, deadline, cancel)
+        return Line(self.name, lambda: self._open(deadline, cancel), request, deadline, cancel)
 
-    def _open(self) -> tuple[Process, int, Mailbox]:
-        with self._started() as process:
+    def _open(self, deadline: Deadline, cancel: Cancel) -> tuple[Process, int, Mailbox]:
+        with self._started(deadline, cancel) as process:
             return process, *process.open()
 
     @contextmanager
-    def _started(self) -> Iterator[Process]:
+    def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Process]:
         """The worker, started if need be; nobody unloads it before the end of the block."""
         owner = self._owners.setdefault(os.getpid(), _Owner())
-        with owner.lock:
-            if owner.process is None or not owner.process.alive:
-                owner.process = Process(self.name, self._load(), self._python)
-            yield owner.process
+        load: frames.Load | None = None
+        while True:
+            with owner.lock:
+                if load is not None and (owner.process is None or not owner.process.alive):
+                    owner.process = Process(self.name, load, self._python)
+                if owner.process is not None and (load is not None or owner.process.alive):
+                    yield owner.process
+                    return
+            # Files are read outside the lock: whoever waits for it has a deadline, too.
+            template = None if self._chat_template is None else read_template(self._chat_template, deadline, cancel)
+            load = self._load(template)
 
-    def _load(self) -> frames.Load:
+    def _load(self, template: str | None) -> frames.Load:
         file = self._file()
         return frames.Load(
             path=str(file.path),
             context=self._context,
             slots=self._slots,
             threads=self._threads,
-            chat_template=self._template(),
+            chat_template=template,
             gpu_layers=self._gpu_layers,
             thinking=self._thinking,
             snapshots=str(platformdirs.user_cache_path("rung") / "prefixes") if self._prefix_mib else None,
@@ -311,18 +330,6 @@ class LlamaTier:
         self.weights = file.sha256
         return file
 
-    def _template(self) -> str | None:
-        given = self._chat_template
-        if given is None or "{" in given:
-            return given
-        try:
-            return Path(given).expanduser().read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise TierUnavailable(
-                f"the chat template {given} can't be read: {getattr(error, 'strerror', None) or 'not UTF-8'}",
-                mend="see chat_template: Jinja, or the path of a file that holds it",
-            ) from None
-
     def _texts(self, call: Call) -> tuple[Message, ...]:
         for message in call.messages:
             if not isinstance(message.content, str) and any(isinstance(part, Image) for part in message.content):
@@ -332,7 +339,17 @@ class LlamaTier:
     def _sampling(self, wanted: Sampling) -> Sampling:
         top_p = self._defaults.top_p if wanted.top_p is None else wanted.top_p
         min_p = self._defaults.min_p if wanted.min_p is None else wanted.min_p
+        if len(wanted.stop) > _MOST_STOPS or any(len(text) > _LONGEST_STOP for text in wanted.stop):
+            raise Unsupported(
+                f"tier {self.name!r} takes up to {_MOST_STOPS} stop strings of up to {_LONGEST_STOP} characters",
+                mend="name fewer or shorter ones",
+            )
         return replace(wanted, top_p=top_p, min_p=min_p)
+
+
+def _draft(rejected: str | None) -> str | None:
+    """What of a rejected answer is worth a try: speculation must never be what a call fails of."""
+    return rejected if rejected and len(rejected) <= _LONGEST_DRAFT and is_unicode(rejected) else None
 
 
 def _close(owners: dict[int, _Owner]) -> None:
@@ -349,24 +366,6 @@ def _short(model: str) -> str:
     """A name for a tier: that of the file, without what says where it lies."""
     file = model.replace("\\", "/").rpartition("/")[2].partition("@")[0]
     return file.removesuffix(".gguf") or model
-
-
-class LlamaSettings(Settings):
-    """The keys of a `[[tier]]` table of the kind `llama`.
-
-    The worker's interpreter is none of them: a file that nobody trusts must not name a program.
-    """
-
-    model: str
-    context: int | None = Field(None, ge=1)
-    threads: int | None = Field(None, ge=1)
-    top_p: float | None = Field(None, ge=0, le=1)
-    min_p: float | None = Field(None, ge=0, le=1)
-    chat_template: str | None = None
-    slots: int | None = Field(None, ge=1, le=_MOST_SLOTS)
-    gpu_layers: int | None = Field(None, ge=0, le=_MOST_LAYERS)
-    thinking: bool = False
-    prefix_mib: int = Field(0, ge=0)
 
 
 def from_config(name: str, settings: Mapping[str, Any]) -> LlamaTier:

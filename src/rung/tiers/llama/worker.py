@@ -1,8 +1,9 @@
 """The worker: a program of its own that holds one model and is killed, or crashes, without harm to its host.
 
 `python -m rung.tiers.llama.worker --rung-llama-worker PID` is what a host starts. Standard input and output carry
-frames. Three threads share the work: one reads frames, so that a cancel or the end of the host is seen at any moment;
-one prepares calls (template, tokens, grammar); the main thread loads the model and decodes.
+frames. These threads share the work: one reads frames, so that a cancel or the end of the host is seen at any moment;
+two prepare calls (template, tokens, grammar), short ones and long ones; the main thread loads the model and decodes;
+one gives a sign of life each second. Whatever goes wrong with one call is that call's failure, and the others go on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,8 @@ from rung import guard
 from rung.errors import PromptTooLong, TierUnavailable, Unsupported
 from rung.tiers.llama import frames, system
 from rung.tiers.llama.calls import Calls
+from rung.tiers.llama.errand import Dropped, Errand
+from rung.tiers.llama.lanes import Lane, Task, is_long
 from rung.tiers.llama.system import CAUSE, FLAG
 from rung.tiers.llama.threads import Fixed, Free, Threads
 from rung.types import Delta, Zone
@@ -66,14 +70,18 @@ def _or_end(work: Callable[[], None]) -> None:
     try:
         work()
     except BaseException as error:  # noqa: BLE001  any thread that is missing would leave its callers waiting
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
-        # The text of a foreign error may quote a prompt.
-        text = f": {error}" if type(error).__module__.startswith("rung.") else ""
-        os.write(2, f"{CAUSE}{type(error).__name__} at {where}{text}\n".encode("utf-8", "replace"))
+        os.write(2, f"{CAUSE}{_cause(error)}\n".encode("utf-8", "replace"))
         os._exit(_BROKEN)
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong, and where. The text of a foreign error may quote a prompt, so it is left out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+    text = f": {error}" if type(error).__module__.startswith("rung.") else ""
+    return f"{type(error).__name__} at {where}{text}"
 
 
 class Wire:
@@ -107,12 +115,14 @@ class Worker:
     def __init__(self, source: BinaryIO, wire: Wire) -> None:
         self._source = source
         self._wire = wire
-        self._inbox: SimpleQueue[frames.Ask | frames.Count | frames.Ready] = SimpleQueue()
-        self._served: SimpleQueue[tuple[LoadedModel, Loop]] = SimpleQueue()
+        self._served: tuple[LoadedModel, Loop]
+        self._serving = threading.Event()
         self._calls = Calls()
+        self._lanes: tuple[Lane, ...] = ()
 
     def run(self) -> None:
         """Load the model that the first frame names, and serve it."""
+        self._spawn(self._beat, "rung-beat")
         load = frames.read(self._source)
         if load is None:
             os._exit(0)
@@ -120,8 +130,8 @@ class Worker:
             raise frames.BrokenFrame(f"{load.kind} before load")
         # Loading llama.cpp ties this thread to one core, and whatever it starts from then on.
         threads = Fixed(load.threads) if load.threads else Free(system.free_cores())
+        self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
         self._spawn(self._read, "rung-read")
-        self._spawn(self._prepare, "rung-prepare")
         model = self._load(load, threads)
         # The loop's module needs the native libraries, whose absence `_load` tells in words.
         from rung.tiers.llama.fit import BATCH
@@ -133,12 +143,14 @@ class Worker:
             self._calls,
             self._progress,
             self._saver(model.snapshots),
+            self._broke,
             cells=model.native.cells,
             slots=model.plan.slots,
             batch=BATCH,
         )
-        self._wire.send(frames.Loaded(model.name, model.context))
-        self._served.put((model, loop))
+        self._wire.send(frames.Loaded(model.name, model.context, model.longest_token))
+        self._served = model, loop
+        self._serving.set()
         loop.run()
 
     def _spawn(self, work: Callable[[], None], name: str) -> None:
@@ -176,44 +188,66 @@ class Worker:
         os._exit(0)
 
     def _read(self) -> None:
-        while (frame := frames.read(self._source)) is not None:
+        short, long = self._lanes
+        while True:
+            try:
+                frame = frames.read(self._source)
+            except frames.WrongFrame as error:
+                self._fail(frames.Failed("failed", f"the worker was sent {error}", id=error.request))
+                continue
+            if frame is None:
+                os._exit(0)
             if isinstance(frame, frames.Drop):
                 self._calls.drop(frame.id)
+                for lane in self._lanes:
+                    lane.drop(frame.id)
             elif isinstance(frame, (frames.Ask, frames.Count, frames.Ready)):
                 self._calls.add(frame.id, frame.candidates if isinstance(frame, frames.Ask) else 1)
-                self._inbox.put(frame)
-        os._exit(0)
+                (long if is_long(frame) else short).put(frame)
 
-    def _prepare(self) -> None:
-        model, loop = self._served.get()
+    def _beat(self) -> None:
         while True:
-            frame = self._inbox.get()
-            if frame.id not in self._calls:
-                continue
-            try:
-                self._begin(frame, model, loop)
-            except PromptTooLong as error:
-                self._fail(frames.Failed("too_long", "", "", frame.id, error.input_tokens, error.context))
-            except Unsupported as error:
-                self._fail(frames.Failed("unsupported", error.message, error.mend, frame.id))
+            stuck = max((self._calls.stuck(), *(lane.stuck() for lane in self._lanes)))
+            self._wire.send(frames.Beat(stuck))
+            time.sleep(frames.BEAT)
 
-    def _begin(self, frame: frames.Ask | frames.Count | frames.Ready, model: LoadedModel, loop: Loop) -> None:
-        if isinstance(frame, frames.Ask):
-            answers, seconds = model.answers(frame)
+    def _prepare(self, task: Task, errand: Errand) -> None:
+        self._serving.wait()
+        try:
+            # While the model was being loaded, its caller may have gone.
+            if task.id in self._calls:
+                self._begin(task, errand, *self._served)
+        except Dropped:
+            return
+        except PromptTooLong as error:
+            failure = frames.Failed("too_long", "", "", task.id, error.input_tokens, error.context, error.at_least)
+            self._fail(failure)
+        except Unsupported as error:
+            self._fail(frames.Failed("unsupported", error.message, error.mend, task.id))
+        except BaseException as error:  # noqa: BLE001  a panic of the grammar's library is not even an Exception
+            self._broke(task.id, error)
+
+    def _begin(self, task: Task, errand: Errand, model: LoadedModel, loop: Loop) -> None:
+        if isinstance(task, frames.Ask):
+            answers, seconds = model.answers(task, errand)
             for answer in answers:
                 first = answer.begin()
-                self._progress(frame.id, replace(first, load_seconds=seconds))
+                self._progress(task.id, replace(first, load_seconds=seconds))
                 seconds = 0.0
                 if first.finish is None:
                     loop.submit(answer)
                 else:
-                    self._calls.done(frame.id)
+                    self._calls.done(task.id)
             return
-        if isinstance(frame, frames.Ready):
+        if isinstance(task, frames.Ready):
             model.warm()
-        tokens = len(model.prompt(frame.messages)) if isinstance(frame, frames.Count) else 0
-        self._calls.drop(frame.id)
-        self._wire.send(frames.Counted(frame.id, tokens, model.context))
+        tokens = len(model.prompt(task.messages, errand)) if isinstance(task, frames.Count) else 0
+        self._calls.drop(task.id)
+        self._wire.send(frames.Counted(task.id, tokens, model.context))
+
+    def _broke(self, request: int, error: BaseException) -> None:
+        """Something went wrong that nobody thought of; it is the failure of this request alone."""
+        self._fail(frames.Failed("failed", f"the worker failed at this call: {_cause(error)}", id=request))
 
     def _fail(self, failure: frames.Failed) -> None:
         if failure.id is not None:

@@ -1,0 +1,151 @@
+"""What a caller puts into a value is checked where the value is made: a wrong kind or range is a sentence there, and
+not a `TypeError` somewhere behind it. Texts are never repeated: they may be a prompt.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar
+
+from rung.errors import ConfigError
+
+T = TypeVar("T")
+
+LARGEST = 2**63 - 1
+"""Largest whole number that the formats on the way to a model are sure to carry."""
+
+_SHOWN = 10**20
+"""Numbers below this are repeated in errors; Python refuses to write those of thousands of digits."""
+
+
+def whole(what: str, value: object, least: int, most: int = LARGEST) -> int:
+    """A whole number in a range. Those of other libraries, such as numpy's, become Python's.
+
+    Args:
+        what: name of the setting, for the error.
+        value: as it was given.
+        least: that it may be.
+        most: that it may be.
+
+    Raises:
+        ConfigError: it is of another kind, or out of range.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # found out here
+    except TypeError:
+        number = None
+    if number is None:
+        _wrong_kind(what, "a whole number", value)
+    if not least <= number <= most:
+        range_ = f"{least:,} or more" if most >= LARGEST else f"{least:,} to {most:,}"
+        raise ConfigError(f"{what} = {_shown(number)} is out of range", mend=f"give {range_}")
+    return int(number)
+
+
+def real(what: str, value: object, low: float, high: float, *, above: bool = False, below: bool = False) -> float:
+    """A finite number in a range. Those of other libraries, such as numpy's, become Python's.
+
+    Args:
+        what: name of the setting, for the error.
+        value: as it was given.
+        low: least that it may be.
+        high: most that it may be.
+        above: whether it has to lie above `low`.
+        below: whether it has to lie below `high`.
+
+    Raises:
+        ConfigError: it is of another kind, NaN, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        _wrong_kind(what, "a number", value)
+    plain: Any = value
+    number: float = plain if isinstance(plain, (int, float)) else float(plain)
+    if not low <= number <= high or (above and number == low) or (below and number == high):
+        range_ = f"{'above ' if above else ''}{low:g} {'and below' if below else 'to'} {high:g}"
+        raise ConfigError(f"{what} = {_shown(number)} is out of range", mend=f"give a number, {range_}")
+    return number
+
+
+def text(what: str, value: object) -> str:
+    """A text.
+
+    Raises:
+        ConfigError: it is of another kind.
+    """
+    if not isinstance(value, str):
+        _wrong_kind(what, "text", value)
+    return value
+
+
+def flag(what: str, value: object) -> bool:
+    """`True` or `False`, and nothing that only counts as such.
+
+    Raises:
+        ConfigError: it is of another kind.
+    """
+    if not isinstance(value, bool):
+        _wrong_kind(what, "True or False", value)
+    return value
+
+
+def one_of(what: str, value: object, known: Sequence[str]) -> None:
+    """One of some words.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(value, str):
+        _wrong_kind(what, "text", value)
+    if value not in known:
+        raise ConfigError(f"{value[:40]!r} is not a valid {what}", mend=f"say {', '.join(known[:-1])} or {known[-1]}")
+
+
+def instance(what: str, value: object, kind: type[T], name: str) -> T:
+    """An object of a class.
+
+    Args:
+        what: name of the setting, for the error.
+        value: as it was given.
+        kind: the class.
+        name: of the class, with its article.
+
+    Raises:
+        ConfigError: it is of another class.
+    """
+    if not isinstance(value, kind):
+        _wrong_kind(what, name, value)
+    return value
+
+
+def several(what: str, value: object, kind: type[T] | tuple[type[T], ...], name: str) -> tuple[T, ...]:
+    """A tuple of such things; a list of them becomes one. A text is not taken for a list of its characters.
+
+    Args:
+        what: name of the setting, for the error.
+        value: as it was given.
+        kind: the class of each.
+        name: of such things, in the plural.
+
+    Raises:
+        ConfigError: it is neither a tuple nor a list, or holds something else.
+    """
+    if not isinstance(value, (tuple, list)):
+        _wrong_kind(what, f"a tuple of {name}", value)
+    for item in value:
+        if not isinstance(item, kind):
+            raise ConfigError(f"{what} has to hold {name}, and one of them is of the type {type(item).__name__}")
+    return value if isinstance(value, tuple) else tuple(value)
+
+
+def _wrong_kind(what: str, wanted: str, value: object) -> NoReturn:
+    given = "None" if value is None else f"of the type {type(value).__name__}"
+    raise ConfigError(f"{what} has to be {wanted}, and is {given}")
+
+
+def _shown(number: Any) -> str:
+    if isinstance(number, float) or -_SHOWN < number < _SHOWN:
+        return repr(number)
+    return f"a number of {int(math.log10(abs(number))) + 1:,} digits"
