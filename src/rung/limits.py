@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
+from rung import checking
 from rung.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Money = Decimal | int | float | str
+
+LONGEST = 1e9
+"""Seconds of the longest time limit: 30 years, which every clock and every system's wait can hold."""
 
 
 def usd(amount: Money, what: str) -> Decimal:
@@ -131,10 +135,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.money is not None:
             object.__setattr__(self, "money", usd(self.money, "budget.money"))
-        for name in ("seconds", "tokens"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
-                raise ConfigError(f"budget.{name} = {value!r} is no limit", mend="give a finite number, 0 or more")
+        if self.seconds is not None:
+            checking.real("budget.seconds", self.seconds, 0.0, LONGEST)
+        if self.tokens is not None:
+            object.__setattr__(self, "tokens", checking.whole("budget.tokens", self.tokens, 0))
 
     @property
     def usd(self) -> Decimal | None:

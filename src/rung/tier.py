@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
+from rung import checking
 from rung.errors import ConfigError
 from rung.limits import Money, usd
-from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Zone, checking
+from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Zone
 
 
 class Tier(Protocol):
@@ -189,7 +190,7 @@ class Rung:
         if not isinstance(name, str) or not callable(getattr(self.tier, "stream", None)):
             raise ConfigError(
                 f"a {type(self.tier).__name__} is not a tier: it needs a name and a method stream",
-                mend="see docs/tiers.md",
+                mend='give one, for example rung.llama("smollm2-135m")',
             )
         where = f"tier {name!r}: "
         object.__setattr__(self, "repairs", checking.whole(f"{where}repairs", self.repairs, 0))
@@ -199,10 +200,8 @@ class Rung:
             raise ConfigError(f"{where}feedback = {self.feedback!r}", mend="say none, issues or issues+answer")
         if self.max_tokens is not None:
             object.__setattr__(self, "max_tokens", checking.whole(f"{where}max_tokens", self.max_tokens, 1))
-        if self.redactor is not None and not callable(self.redactor):
-            raise ConfigError(
-                f"{where}redactor has to be a function, and is of the type {type(self.redactor).__name__}"
-            )
+        if self.redactor is not None:
+            checking.function(f"{where}redactor", self.redactor)
         if self.max_cost is not None:
             object.__setattr__(self, "max_cost", usd(self.max_cost, f"tier {name!r}: max_cost"))
         for name, kind in _ABILITIES.items():

@@ -176,7 +176,7 @@ def test_an_empty_prompt_is_an_error(prompt):
     ("make", "says"),
     [
         (lambda: Ladder(), "a ladder needs a tier"),
-        (lambda: Ladder("smollm2-135m"), "a str is no tier; give one, for example rung.llama"),
+        (lambda: Ladder("smollm2-135m"), "a str is not a tier: .*; give one, for example rung.llama"),
         (lambda: Ladder(ScriptedTier("a"), ScriptedTier("a")), "two tiers are called 'a'"),
         (lambda: Ladder(ScriptedTier("a"), reach="moon"), "is no zone"),
         (lambda: Ladder(ScriptedTier("a"), paid_after="lunch"), "paid_after"),

@@ -31,7 +31,7 @@ def test_what_is_no_amount_of_money_is_refused(amount):
 @pytest.mark.parametrize("limit", ["seconds", "tokens"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1])
 def test_what_is_no_limit_is_refused(limit, value):
-    with pytest.raises(ConfigError, match=f"budget.{limit} = .* is no limit"):
+    with pytest.raises(ConfigError, match=f"budget.{limit}.* (out of range|has to be)"):
         Budget(**{limit: value})
 
 

@@ -82,7 +82,16 @@ class Check:
 
 
 def checks(validators: Sequence[Validator]) -> tuple[Check, ...]:
-    """Validators made ready, in order."""
+    """Validators made ready, in order.
+
+    Raises:
+        ContractError: it isn't a sequence of validators, or one of them can't be used.
+    """
+    if callable(validators) or isinstance(validators, str | bytes | Mapping) or not isinstance(validators, Iterable):
+        raise ContractError(
+            f"validators has to be a list of functions, and is of the type {type(validators).__name__}",
+            mend="write validators=[check]",
+        )
     return tuple(Check(v) for v in validators)
 
 

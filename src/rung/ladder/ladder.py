@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import ExitStack, aclosing, closing
-from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Self, TypedDict, TypeVar, Unpack, get_args, overload
 
-from rung import deferral, engine, guard
+from rung import checking, deferral, engine, guard, threads
 from rung.consent import Consent, always
 from rung.contract import Contract, Validator, compile_output
 from rung.errors import ConfigError
 from rung.ladder import bridge
 from rung.ladder.typed import Decorator
-from rung.limits import Budget, Cancel, Deadline
+from rung.limits import LONGEST, Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.settings import nearest
 from rung.tier import Rung, Tier
@@ -92,11 +92,6 @@ class Ladder:
         paid_after: PaidAfter = "local_answers",
         unload_after: float | None = engine.UNLOAD_AFTER,
     ) -> None:
-        for tier in tiers:
-            if not isinstance(tier, Rung) and not callable(getattr(tier, "stream", None)):
-                raise ConfigError(
-                    f"a {type(tier).__name__} is no tier", mend='give one, for example rung.llama("smollm2-135m")'
-                )
         self.rungs = tuple(t if isinstance(t, Rung) else Rung(t) for t in tiers)
         names = [r.tier.name for r in self.rungs]
         if not names:
@@ -104,12 +99,19 @@ class Ladder:
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"two tiers are called {name!r}", mend="give one of them another name=")
-        if paid_after not in ("local_answers", "any_failure"):
-            raise ConfigError(f"paid_after = {paid_after!r}", mend="say local_answers or any_failure")
-        if unload_after is not None and not unload_after >= 0:
-            raise ConfigError(f"unload_after = {unload_after!r} is no time", mend="give seconds, or None")
+        checking.one_of("paid_after", paid_after, get_args(PaidAfter))
+        if unload_after is not None:
+            checking.real("unload_after", unload_after, 0.0, float("inf"))
+        if purse is not None:
+            checking.function("purse.reserve", getattr(purse, "reserve", None))
+        checking.function("rule", rule)
+        for what, given in (("consent", consent), ("redactor", redactor)):
+            if given is not None:
+                checking.function(what, given)
+        for observer in checking.several("observers", observers, object, "functions"):
+            checking.function("an observer", observer)
         self.reach = Zone.parse(reach)
-        self.budget = budget or Budget()
+        self.budget = Budget() if budget is None else checking.instance("budget", budget, Budget, "a rung.Budget")
         self._rule = rule
         self._consent: Consent = consent or always
         self._purse = purse
@@ -238,6 +240,15 @@ class Ladder:
             return compile_output(output)
         return self._compiled(output)
 
+    def _contract_until(self, deadline: Deadline, output: Any, validators: Sequence[Validator]) -> Contract[Any]:
+        """The contract; where making it takes longer than the request may, one by which no attempt will be made."""
+        if deadline.at is None or output is None or output is str or isinstance(output, Contract):
+            return self.contract(output, validators)
+        try:
+            return threads.run(lambda: self.contract(output, validators), deadline, Cancel())
+        except threads.Abandoned:
+            return compile_output(None)
+
     @staticmethod
     def refuse_unknown(options: RequestOptions) -> None:
         """Raise `TypeError` for an option that there isn't, naming the nearest that there is."""
@@ -268,8 +279,10 @@ class Ladder:
         """Check everything that was given. The deadline begins here, so that compiling the contract counts."""
         self.refuse_unknown(settings)
         reach, timeout = settings.get("reach"), settings.get("timeout")
-        if timeout is not None and not 0 <= timeout < float("inf"):
-            raise ConfigError(f"timeout = {timeout!r} is no time", mend="give a finite number of seconds, 0 or more")
+        if timeout is not None:
+            checking.real("timeout", timeout, 0.0, LONGEST)
+        cancel = settings.get("cancel") or Cancel()
+        checking.instance("cancel", cancel, Cancel, "a rung.Cancel")
         request = Request(
             messages=messages(prompt, settings.get("system")),
             task=settings.get("task"),
@@ -279,10 +292,11 @@ class Ladder:
             reach=None if reach is None else Zone.parse(reach),
         )
         seconds = [s for s in (timeout, self.budget.seconds) if s is not None]
+        deadline = Deadline.after(min(seconds, default=None))
         return engine.Plan(
             request=request,
-            deadline=Deadline.after(min(seconds, default=None)),
-            contract=self.contract(output, settings.get("validators", ())),
+            deadline=deadline,
+            contract=self._contract_until(deadline, output, settings.get("validators", ())),
             rungs=self.rungs,
             reach=_reach(self.reach, request.reach),
             budget=self.budget,
@@ -292,8 +306,8 @@ class Ladder:
             observers=self._observers,
             redactor=self._redactor,
             paid_after=self._paid_after,
-            cancel=settings.get("cancel") or Cancel(),
-            provisional=settings.get("provisional", False),
+            cancel=cancel,
+            provisional=checking.flag("provisional", settings.get("provisional", False)),
             residency=self._residency,
         )
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from rung import checking
 from rung.errors import ConfigError, ContractError
 from rung.limits import Cancel, Deadline
-from rung.types import checking
 from rung.types.messages import Message, Sampling
 from rung.types.price import Price
 from rung.types.reasons import IssueCode

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
+from rung import checking
 from rung.errors import ConfigError
 from rung.hiding import hide
-from rung.types import checking
 
 Role = Literal["system", "user", "assistant", "tool"]
 

@@ -55,7 +55,7 @@ def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:
 
     def read() -> str:
         path = os.path.expanduser(given)  # noqa: PTH111  where there is no home, the path stays what it is
-        return files.read_bounded(path, _LONGEST_TEMPLATE, "chat template").decode("utf-8")
+        return files.read_bounded(path, _LONGEST_TEMPLATE, "the chat template").decode("utf-8")
 
     try:
         # A file system that doesn't answer holds up whoever asks it.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from rung import checking
 from rung.errors import ConfigError, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.settings import read
@@ -20,7 +21,7 @@ from rung.tiers.llama import frames
 from rung.tiers.llama.line import Line
 from rung.tiers.llama.process import Mailbox, Process
 from rung.tiers.llama.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
-from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone, checking
+from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
 
 if TYPE_CHECKING:
     from rung.store import ModelFile

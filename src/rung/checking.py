@@ -91,6 +91,16 @@ def flag(what: str, value: object) -> bool:
     return value
 
 
+def function(what: str, value: object) -> None:
+    """Something that can be called.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    if not callable(value):
+        _wrong_kind(what, "a function", value)
+
+
 def one_of(what: str, value: object, known: Sequence[str]) -> None:
     """One of some words.
 
