@@ -41,7 +41,7 @@ def whole(what: str, value: object, least: int, most: int = LARGEST) -> int:
         _wrong_kind(what, "a whole number", value)
     if not least <= number <= most:
         range_ = f"{least:,} or more" if most >= LARGEST else f"{least:,} to {most:,}"
-        raise ConfigError(f"{what} = {_shown(number)} is out of range", mend=f"give {range_}")
+        raise ConfigError(f"{what} = {_shown(number)} is out of range", hint=f"give {range_}")
     return int(number)
 
 
@@ -65,7 +65,7 @@ def real(what: str, value: object, low: float, high: float, *, above: bool = Fal
     number: float = plain if isinstance(plain, (int, float)) else float(plain)
     if not low <= number <= high or (above and number == low) or (below and number == high):
         range_ = f"{'above ' if above else ''}{low:g} {'and below' if below else 'to'} {high:g}"
-        raise ConfigError(f"{what} = {_shown(number)} is out of range", mend=f"give a number, {range_}")
+        raise ConfigError(f"{what} = {_shown(number)} is out of range", hint=f"give a number, {range_}")
     return number
 
 
@@ -110,7 +110,7 @@ def one_of(what: str, value: object, known: Sequence[str]) -> None:
     if not isinstance(value, str):
         _wrong_kind(what, "text", value)
     if value not in known:
-        raise ConfigError(f"{value[:40]!r} is not a valid {what}", mend=f"say {', '.join(known[:-1])} or {known[-1]}")
+        raise ConfigError(f"{value[:40]!r} is not a valid {what}", hint=f"say {', '.join(known[:-1])} or {known[-1]}")
 
 
 def instance(what: str, value: object, kind: type[T], name: str) -> T:

@@ -59,7 +59,7 @@ class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_u
             if inspect.iscoroutine(holds):
                 holds.close()
             raise ContractError(
-                f"the predicate {self.name} is async", mend="give the async function to validators= by itself"
+                f"the predicate {self.name} is async", hint="give the async function to validators= by itself"
             )
         if not holds:
             raise ValueError(self._message)
@@ -140,14 +140,14 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
         except ValueError as error:
             raise ConfigError(f"the check {line!r} is not a valid command line: {str(error).lower()}") from None
         if not self._argv:
-            raise ConfigError("the check has no program", mend='name one, for example "ruff check -"')
+            raise ConfigError("the check has no program", hint='name one, for example "ruff check -"')
         if any("\0" in word for word in self._argv):
             raise ConfigError("the check holds a NUL, which no command line can")
         if shutil.which(self._argv[0]) is None:
-            raise ConfigError(f"there is no program {self._argv[0]!r}", mend="install it, or give its path")
+            raise ConfigError(f"there is no program {self._argv[0]!r}", hint="install it, or give its path")
         if not 0 < seconds < float("inf"):
             raise ConfigError(
-                f"{seconds!r} is not a valid time limit for a check", mend="give a number of seconds above 0"
+                f"{seconds!r} is not a valid time limit for a check", hint="give a number of seconds above 0"
             )
         self.name = self._argv[0].replace("\\", "/").rsplit("/", 1)[-1]
         self._seconds = seconds
@@ -179,7 +179,7 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
         except OSError as error:
             raise ConfigError(
                 f"the program {self._argv[0]!r} can't be started: {(error.strerror or str(error)).lower()}",
-                mend="see that it is a program for this machine",
+                hint="see that it is a program for this machine",
             ) from None
         if context.cancel.is_set():
             raise Cancelled("the caller cancelled")
@@ -217,7 +217,7 @@ def _leaves(
         if path[0] in value:
             yield from _leaves(value[path[0]], path[1:], f"{at}.{path[0]}".removeprefix("."), name, known)
         elif known is not None and path[0] not in known:
-            raise ContractError(f"{name}: the answer has no field {path[0]!r}", mend=nearest(path[0], known))
+            raise ContractError(f"{name}: the answer has no field {path[0]!r}", hint=nearest(path[0], known))
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, [], f"{at}.{key}".removeprefix("."), name, known)

@@ -40,7 +40,7 @@ class RungError(Exception):
 
     Args:
         message: what happened, and to what. One clause, no final stop.
-        mend: the command or setting that mends it, as an imperative clause; empty where nothing does.
+        hint: the command or setting that mends it, as an imperative clause; empty where nothing does.
 
     Of an error that ends an attempt, `sent` says whether the prompt was handed over before: `False` only where it is
     certain that nothing of it left, for example because nobody took the connection.
@@ -48,17 +48,17 @@ class RungError(Exception):
 
     sent: bool = True
 
-    def __init__(self, message: str, *, mend: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not by calling the class again: what some classes are made of is not what they keep.
         return _restored, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
-        return f"{self.message}; {self.mend}" if self.mend else self.message
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 def _restored(kind: type[RungError], args: tuple[Any, ...], state: dict[str, Any]) -> RungError:
@@ -87,11 +87,11 @@ class BudgetExceeded(RungError):
     Args:
         message: which budget, and by how much.
         left: US dollars that a smaller reservation could still have; `None` where nobody knows.
-        mend: the setting that would allow it.
+        hint: the setting that would allow it.
     """
 
-    def __init__(self, message: str, *, left: Decimal | None = None, mend: str = "") -> None:
-        super().__init__(message, mend=mend)
+    def __init__(self, message: str, *, left: Decimal | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.left = left
 
 
@@ -104,15 +104,15 @@ class StoreError(RungError):
     fault: str = ""
 
     @classmethod
-    def of_file(cls, path: Path, fault: str, *, mend: str = "") -> Self:
+    def of_file(cls, path: Path, fault: str, *, hint: str = "") -> Self:
         """The error of one file.
 
         Args:
             path: the file.
             fault: what is wrong with it, as a clause whose subject is the file.
-            mend: the command or setting that mends it.
+            hint: the command or setting that mends it.
         """
-        error = cls(f"{path} {fault}", mend=mend)
+        error = cls(f"{path} {fault}", hint=hint)
         error.fault = fault
         return error
 
@@ -142,15 +142,15 @@ class TierError(RungError):
 
     Args:
         message: what happened, without any of the prompt.
-        mend: the command or setting that mends it.
+        hint: the command or setting that mends it.
         billed: whether the endpoint may have charged for the failed attempt; by default `no`, and `maybe` for what
             breaks off in the middle (`TierTimeout`, `TierCrashed`).
     """
 
     _billed: Billed = "no"
 
-    def __init__(self, message: str, *, mend: str = "", billed: Billed | None = None) -> None:
-        super().__init__(message, mend=mend)
+    def __init__(self, message: str, *, hint: str = "", billed: Billed | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.billed: Billed = billed or self._billed
 
 
@@ -177,12 +177,12 @@ class PromptTooLong(TierError):
         input_tokens: length of the rendered prompt, in tokens of this tier's model.
         context: the tier's context, in tokens.
         at_least: whether nobody counted the tokens, since so many bytes can't be fewer.
-        mend: the setting that would make it fit.
+        hint: the setting that would make it fit.
     """
 
-    def __init__(self, input_tokens: int, context: int, *, at_least: bool = False, mend: str = "") -> None:
+    def __init__(self, input_tokens: int, context: int, *, at_least: bool = False, hint: str = "") -> None:
         tokens = f"{'at least ' if at_least else ''}{input_tokens:,} tokens"
-        super().__init__(f"the prompt takes {tokens} and the context holds {context:,}, the answer included", mend=mend)
+        super().__init__(f"the prompt takes {tokens} and the context holds {context:,}, the answer included", hint=hint)
         self.input_tokens = input_tokens
         self.context = context
         self.at_least = at_least
@@ -194,11 +194,11 @@ class RateLimited(TierError):
     Args:
         message: what happened.
         retry_after: seconds that the endpoint asked to wait; `None` where it didn't say.
-        mend: the command or setting that mends it.
+        hint: the command or setting that mends it.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, mend: str = "") -> None:
-        super().__init__(message, mend=mend)
+    def __init__(self, message: str, *, retry_after: float | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.retry_after = retry_after
 
 

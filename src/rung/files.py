@@ -59,7 +59,7 @@ def read_bounded(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
     except (OSError, ValueError) as error:
         raise unreadable(path, what, error) from None
     raise ConfigError(
-        f"{what} {named(path)} can't be read: it changes while it is read", mend="try again when nobody writes to it"
+        f"{what} {named(path)} can't be read: it changes while it is read", hint="try again when nobody writes to it"
     )
 
 
@@ -81,7 +81,7 @@ def unreadable(path: str | os.PathLike[str], what: str, error: OSError | ValueEr
         why = _KINDS[stat.S_IFSOCK]
     else:
         why = (error.strerror or str(error)).lower()
-    return ConfigError(f"{what} {named(path)} can't be read: {why}", mend="check the path and its permissions")
+    return ConfigError(f"{what} {named(path)} can't be read: {why}", hint="check the path and its permissions")
 
 
 def demand_size(path: str | os.PathLike[str], size: int, limit: int, what: str) -> None:
@@ -99,7 +99,7 @@ def demand_size(path: str | os.PathLike[str], size: int, limit: int, what: str) 
     if size > limit:
         raise ConfigError(
             f"{what} {named(path)} is larger than the {limit:,} bytes that are read of such a file",
-            mend="check that it is the right file",
+            hint="check that it is the right file",
         )
 
 
@@ -122,7 +122,7 @@ def full(path: str | os.PathLike[str], what: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise ConfigError(
-            f"{what} {named(path)} can't be read: there is no such home folder", mend="write the path from the root"
+            f"{what} {named(path)} can't be read: there is no such home folder", hint="write the path from the root"
         ) from None
 
 
@@ -151,7 +151,7 @@ def _read(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
 def _demand_ordinary(path: str | os.PathLike[str], status: os.stat_result, what: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         why = _KINDS.get(stat.S_IFMT(status.st_mode), "it is not a file")
-        raise ConfigError(f"{what} {named(path)} can't be read: {why}", mend="name an ordinary file")
+        raise ConfigError(f"{what} {named(path)} can't be read: {why}", hint="name an ordinary file")
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:

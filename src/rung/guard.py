@@ -112,7 +112,7 @@ class Guard:
     def _refusal(self, what: str) -> Offline:
         return Offline(
             f"{what} lies beyond the reach {self.reach.name.lower()!r}, and {_caller()} asked for it",
-            mend="raise the reach if a prompt may go there",
+            hint="raise the reach if a prompt may go there",
         )
 
 

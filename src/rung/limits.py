@@ -36,7 +36,7 @@ def usd(amount: Money, what: str) -> Decimal:
         value = Decimal("NaN")
     if isinstance(amount, bool) or not value.is_finite() or value < 0:
         raise ConfigError(
-            f"{what} = {amount!r} is no amount of money", mend="give a finite number of US dollars, 0 or more"
+            f"{what} = {amount!r} is no amount of money", hint="give a finite number of US dollars, 0 or more"
         )
     return value
 

@@ -50,13 +50,13 @@ def decode(content: bytes, where: str) -> str:
     """
     for mark, encoding in _MARKS:
         if content.startswith(mark):
-            raise ConfigError(f"{where} is not valid UTF-8: it is {encoding}", mend="save it as UTF-8")
+            raise ConfigError(f"{where} is not valid UTF-8: it is {encoding}", hint="save it as UTF-8")
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{where} is not valid UTF-8: byte {error.start}",
-            mend="save it as UTF-8, for example with `iconv -f latin1 -t utf-8`",
+            hint="save it as UTF-8, for example with `iconv -f latin1 -t utf-8`",
         ) from None
 
 
@@ -78,8 +78,8 @@ def parse_toml(content: bytes, where: str) -> dict[str, Any]:
         raise _too_deep(where, _DEEPEST) from None
     except ValueError as error:  # of a number, too, for which tomllib has no error of its own
         message = str(error)
-        mend = "write a path with backslashes in single quotes" if _ESCAPE.search(message) else ""
-        raise ConfigError(f"{where} is not valid TOML: {message[:1].lower()}{message[1:]}", mend=mend) from None
+        hint = "write a path with backslashes in single quotes" if _ESCAPE.search(message) else ""
+        raise ConfigError(f"{where} is not valid TOML: {message[:1].lower()}{message[1:]}", hint=hint) from None
     _demand_small(values, where)
     return values
 
@@ -110,7 +110,7 @@ def parse_json(content: bytes, where: str) -> Any:
         if len(found) != len(pairs):
             seen: set[str] = set()
             key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise ConfigError(f"{where}: one object has the key {key[:80]!r} twice", mend="remove one of them")
+            raise ConfigError(f"{where}: one object has the key {key[:80]!r} twice", hint="remove one of them")
         return found
 
     try:
@@ -160,8 +160,8 @@ def _demand_small(values: dict[str, Any], where: str) -> None:
         elif isinstance(value, list):
             left += ((key, item) for item in value)
         elif isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
-            raise ConfigError(f"{where}: {key!r} is a number of more than 64 bits", mend="write a smaller one")
+            raise ConfigError(f"{where}: {key!r} is a number of more than 64 bits", hint="write a smaller one")
 
 
 def _too_deep(where: str, most: int) -> ConfigError:
-    return ConfigError(f"{where} is nested more than {most} levels deep", mend="check that it is the right file")
+    return ConfigError(f"{where} is nested more than {most} levels deep", hint="check that it is the right file")

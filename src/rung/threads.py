@@ -26,7 +26,7 @@ def refuse_to_await(awaitable: Awaitable[Any]) -> Any:
     if inspect.iscoroutine(awaitable):
         awaitable.close()
     raise ContractError(
-        "an async validator or consent can't be awaited here", mend="call arun or astream instead of run"
+        "an async validator or consent can't be awaited here", hint="call arun or astream instead of run"
     )
 
 

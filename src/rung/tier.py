@@ -190,14 +190,14 @@ class Rung:
         if not isinstance(name, str) or not callable(getattr(self.tier, "stream", None)):
             raise ConfigError(
                 f"a {type(self.tier).__name__} is not a tier: it needs a name and a method stream",
-                mend='give one, for example rung.llama("smollm2-135m")',
+                hint='give one, for example rung.llama("smollm2-135m")',
             )
         where = f"tier {name!r}: "
         object.__setattr__(self, "repairs", checking.whole(f"{where}repairs", self.repairs, 0))
         if self.min_confidence is not None:
             checking.real(f"{where}min_confidence", self.min_confidence, 0.0, 1.0)
         if self.feedback not in ("none", "issues", "issues+answer"):
-            raise ConfigError(f"{where}feedback = {self.feedback!r}", mend="say none, issues or issues+answer")
+            raise ConfigError(f"{where}feedback = {self.feedback!r}", hint="say none, issues or issues+answer")
         if self.max_tokens is not None:
             object.__setattr__(self, "max_tokens", checking.whole(f"{where}max_tokens", self.max_tokens, 1))
         if self.redactor is not None:

@@ -124,7 +124,7 @@ def test_a_platform_that_cannot_be_built_here_asks_for_its_wheel(site):
     (site.wheels / "llama_cpp_python-0.3.36-py3-none-any.whl").unlink()
     with pytest.raises(ConfigError, match="llama-cpp-python can't be built here for macosx_11_0_arm64") as caught:
         site.kit(platform=Platform.parse("macosx_11_0_arm64", "3.12"))
-    assert "--wheel" in caught.value.mend
+    assert "--wheel" in caught.value.hint
 
 
 def test_a_given_wheel_for_another_platform_is_packed_with_what_it_needs_of_a_processor(site):

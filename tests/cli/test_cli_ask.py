@@ -278,7 +278,7 @@ def test_an_error_under_json_is_an_object_too(program, arguments, kind):
     done = program(*arguments, "--json")
     found = json.loads(done.stdout)
     assert found["status"] == "error"
-    assert (found["error"]["type"], set(found["error"])) == (kind, {"type", "message", "mend"})
+    assert (found["error"]["type"], set(found["error"])) == (kind, {"type", "message", "hint"})
 
 
 def test_the_trace_is_a_table_on_stderr(program):

@@ -44,7 +44,7 @@ def test_without_a_model_no_local_tier_can_run_and_the_command_that_helps_is_nam
     assert done.returncode == 4
     problem = next(f for f in found(done)["findings"] if f["topic"] == "models")
     assert problem["level"] == "problem"
-    assert "rung models" in problem["mend"]
+    assert "rung models" in problem["hint"]
 
 
 @pytest.mark.weights
@@ -68,7 +68,7 @@ def test_a_context_that_does_not_fit_is_told_with_the_one_that_would(program, mo
     assert done.returncode == 4
     tier = next(m for m in found(done)["models"] if m["name"] == "a")
     assert "16,777,216" in tier["reason"]
-    assert "set the tier's context to" in tier["mend"]
+    assert "set the tier's context to" in tier["hint"]
     (trial,) = found(done)["tiers"]
     assert (trial["pinned"], trial["load_seconds"], trial["problem"]) == (True, None, tier["reason"])
 
@@ -80,7 +80,7 @@ def test_a_configuration_that_is_wrong_is_a_problem_though_a_model_is_there(prog
     assert done.returncode == 1
     problem = next(f for f in found(done)["findings"] if f["level"] == "problem")
     assert problem["topic"] == "config"
-    assert "did you mean 'context'" in problem["mend"]
+    assert "did you mean 'context'" in problem["hint"]
 
 
 def test_a_project_file_that_is_not_trusted_is_told(program):
@@ -88,7 +88,7 @@ def test_a_project_file_that_is_not_trusted_is_told(program):
     for arguments, code in ((["--json"], 4), (["--offline", "--json"], 1)):
         done = program("doctor", *arguments)
         assert done.returncode == code
-        assert any("rung config trust" in f["mend"] for f in found(done)["findings"])
+        assert any("rung config trust" in f["hint"] for f in found(done)["findings"])
 
 
 @pytest.mark.weights
@@ -121,7 +121,7 @@ def test_a_damaged_file_is_told_and_not_loaded(program, weights):
     (trial,) = found(done)["tiers"]
     assert (done.returncode, trial["status"], trial["load_seconds"]) == (4, "problem", None)
     assert "is damaged" in trial["problem"]
-    assert "rung models pull smollm2-135m" in trial["mend"]
+    assert "rung models pull smollm2-135m" in trial["hint"]
 
 
 @pytest.mark.weights
@@ -166,7 +166,7 @@ def test_it_is_told_whether_a_prompt_could_leave_and_by_which_tier(monkeypatch, 
     left = leaving(path)
     assert left.sealed == (not open_)
     assert [way.tier for way in left.ways] == ([] if why is None else ["c"])
-    assert all(why in way.why and way.open == open_ == bool(way.mend) for way in left.ways)
+    assert all(why in way.why and way.open == open_ == bool(way.hint) for way in left.ways)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_library_that_can_not_be_loaded_is_told_and_the_doctor_lives(program):
     assert done.returncode == 4
     problem = next(f for f in found(done)["findings"] if f["topic"] == "llama.cpp")
     assert "can't be used" in problem["text"]
-    assert problem["mend"]
+    assert problem["hint"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")
@@ -247,15 +247,15 @@ def test_a_gpu_that_the_build_can_not_use_is_named_with_the_remedy(program, tmp_
     path = f"{tool.parent}{os.pathsep}{program.env['PATH']}"
     note = next(f for f in found(program("doctor", "--json", PATH=path))["findings"] if f["topic"] == "GPU")
     assert "NVIDIA" in note["text"]
-    assert "GGML_CUDA=on" in note["mend"]
+    assert "GGML_CUDA=on" in note["hint"]
 
 
 def test_a_gpu_that_the_build_uses_is_shown_and_needs_no_remedy():
     makers = present(root=Path("/nowhere"), system="darwin", machine="arm64", path="")
     metal = Device("MTL0", "Apple M2", "igpu", 10 << 30, 11 << 30)
-    assert [(f.level, f.mend) for f in graphics(built(metal, CPU), makers)] == [("ok", "")]
+    assert [(f.level, f.hint) for f in graphics(built(metal, CPU), makers)] == [("ok", "")]
     (note,) = graphics(built(CPU), makers)
-    assert (note.level, "GGML_METAL" in note.mend) == ("note", True)
+    assert (note.level, "GGML_METAL" in note.hint) == ("note", True)
 
 
 @pytest.mark.parametrize(("file", "build"), [("nvidia0", "CUDA"), ("kfd", "HIP"), ("dri/renderD128", "VULKAN")])

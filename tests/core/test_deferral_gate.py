@@ -83,15 +83,15 @@ def test_a_tier_beyond_the_machine_whose_quote_has_no_cost_is_refused_while_mone
 
 @MONEY
 @pytest.mark.parametrize(
-    ("tier", "mend"),
+    ("tier", "hint"),
     [
         (ScriptedTier("net", GOOD, zone=Zone.INTERNET), "give it a quote"),
         (openai("m", name="net", base_url="http://192.168.1.7/v1"), "set its price"),
     ],
     ids=["no quote", "no price"],
 )
-def test_a_tier_that_is_known_to_have_no_price_is_an_error_where_money_is_limited(ladder, rung, tier, mend):
-    with pytest.raises(ConfigError, match=f"tier 'net' has no price, and money is limited; {mend}"):
+def test_a_tier_that_is_known_to_have_no_price_is_an_error_where_money_is_limited(ladder, rung, tier, hint):
+    with pytest.raises(ConfigError, match=f"tier 'net' has no price, and money is limited; {hint}"):
         Ladder(Rung(tier, **rung), reach=Zone.INTERNET, **ladder)
     assert Ladder(Rung(tier, **rung), reach=Zone.HOST, **ladder)
     assert Ladder(tier, reach=Zone.INTERNET)

@@ -10,9 +10,9 @@ from rung import Ladder, Unresolved, errors
 from rung.testing import ScriptedTier
 
 ERRORS = [
-    errors.RungError("it failed", mend="try again"),
-    errors.ModelNotFound("no model", mend="pull it"),
-    errors.PromptTooLong(9, 8, mend="shorten it"),
+    errors.RungError("it failed", hint="try again"),
+    errors.ModelNotFound("no model", hint="pull it"),
+    errors.PromptTooLong(9, 8, hint="shorten it"),
     errors.RateLimited("too many", retry_after=2.0),
     errors.TierTimeout("late", billed="maybe"),
     errors.BudgetExceeded("spent"),

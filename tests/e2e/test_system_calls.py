@@ -158,7 +158,7 @@ def test_the_doctor_tries_the_guard_and_sends_nothing(traced, weights, tmp_path)
 
 @pytest.mark.weights
 @pytest.mark.parametrize(
-    ("reach", "more", "env", "mend"),
+    ("reach", "more", "env", "hint"),
     [
         ("host", [], {}, "--reach internet allows it"),
         ("internet", ["--reach", "internet"], {"RUNG_OFFLINE": "1"}, "RUNG_OFFLINE forbids more"),
@@ -166,7 +166,7 @@ def test_the_doctor_tries_the_guard_and_sends_nothing(traced, weights, tmp_path)
     ids=["reach host", "RUNG_OFFLINE over file and option"],
 )
 def test_where_every_local_answer_fails_the_cloud_tier_is_not_even_looked_up(
-    traced, weights, tmp_path, reach, more, env, mend
+    traced, weights, tmp_path, reach, more, env, hint
 ):
     weights("smollm2-135m")
     weights("qwen2.5-coder-0.5b")
@@ -175,6 +175,6 @@ def test_where_every_local_answer_fails_the_cloud_tier_is_not_even_looked_up(
     asked = ["ask", "Is water wet?", "--choices", "yes,no", "--check", "false", "--config", str(config)]
     trace = traced("-m", "rung", *asked, *more, **env)
     assert trace.done.returncode == 3, trace.done.stderr
-    assert f"cloud: its zone is internet and the reach is host; {mend}" in trace.done.stderr
+    assert f"cloud: its zone is internet and the reach is host; {hint}" in trace.done.stderr
     assert trace.worked
     assert trace.network == trace.sockets == []

@@ -25,7 +25,7 @@ ANEW = f"{VARIABLE}=1 python -m pytest tests/golden"
 _WIDTH = 116
 _SECONDS = frozenset({"seconds", "ttft"})
 _NAMES = {"id": "<id>", "request": "<id>", "at": "<time>", "expires": "<time>", "pid": "<pid>"}
-_SENTENCES = frozenset({"message", "mend", "hint", "detail", "says", "notes", "why_it_left", "method"})
+_SENTENCES = frozenset({"message", "hint", "detail", "says", "notes", "why_it_left", "method"})
 """Keys whose texts are for people. They are recorded beside the structure, since their wording may change."""
 
 
@@ -192,7 +192,7 @@ _OUTCOME = {
     "seconds": 0.0,
     "left_machine": False,
     "notes": (),
-    "mend": "",
+    "hint": "",
 }
 """What an outcome tells, and what it tells where nothing happened; most of it follows from the attempts."""
 

@@ -342,7 +342,7 @@ def test_a_template_file_that_is_none_is_a_sentence_in_time(tmp_path, kind):
     with pytest.raises(TierUnavailable, match="chat template") as caught:
         list(tier.stream(call(deadline=Deadline.after(5))))
     assert time.monotonic() - began < 5
-    assert caught.value.mend
+    assert caught.value.hint
     assert tier.worker_pid is None
     tier.close()
 

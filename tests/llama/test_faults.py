@@ -43,7 +43,7 @@ def test_a_file_that_is_no_model_is_named_with_the_cause(broken, data):
     error = refusal(broken(data))
     assert "broken.gguf" in error.message
     assert "can't be loaded: " in error.message
-    assert "get the file again" in error.mend
+    assert "get the file again" in error.hint
 
 
 @pytest.mark.weights
@@ -168,7 +168,7 @@ def test_a_worker_that_can_not_be_started_is_told_with_the_setting(tmp_path, pyt
     path = tmp_path / "m.gguf"
     path.write_bytes(b"GGUF")
     tier = LlamaTier(path, python=python)
-    assert process.PYTHON in refusal(tier).mend
+    assert process.PYTHON in refusal(tier).hint
     tier.close()
 
 

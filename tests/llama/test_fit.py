@@ -72,7 +72,7 @@ def test_the_context_that_a_refusal_names_fits_and_the_next_one_does_not():
     for gigabytes in (6, 7.3, 9, 20):
         with pytest.raises(TierUnavailable) as caught:
             planned(gigabytes * GIB, context=2**20, slots=4)
-        nearest = int(re.search(r"context to ([\d,]+)", caught.value.mend)[1].replace(",", ""))
+        nearest = int(re.search(r"context to ([\d,]+)", caught.value.hint)[1].replace(",", ""))
         assert planned(gigabytes * GIB, context=nearest, slots=4).cells == nearest
         with pytest.raises(TierUnavailable):
             planned(gigabytes * GIB, context=nearest + 1, slots=4)
@@ -84,7 +84,7 @@ def test_a_refusal_says_what_is_needed_and_what_is_free():
     assert re.search(r"takes \d\.\d GiB", caught.value.message)
     assert "weights 4.0 GiB" in caught.value.message
     assert "2.0 GiB that the control group's limit leaves free" in caught.value.message
-    assert "smaller model" in caught.value.mend
+    assert "smaller model" in caught.value.hint
 
 
 def test_a_limit_on_address_space_counts_every_mapped_page():
@@ -185,7 +185,7 @@ def test_an_absurd_context_is_refused_with_numbers_and_a_context_that_works(make
         list(make(context=2**24).stream(call()))
     assert "16,777,216 tokens" in caught.value.message
     assert "GiB" in caught.value.message
-    assert re.search(r"set the tier's context to [\d,]+ or less", caught.value.mend)
+    assert re.search(r"set the tier's context to [\d,]+ or less", caught.value.hint)
     assert text(make(context=1024).stream(call()))
 
 

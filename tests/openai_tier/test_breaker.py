@@ -61,7 +61,7 @@ def test_its_refusal_says_since_when_and_when_it_will_be_tried_again(breaker):
         r"api\.example\.org:443 has not worked since \d\d:\d\d:\d\d and is tried again at \d\d:\d\d:\d\d",
         caught.value.message,
     )
-    assert caught.value.mend
+    assert caught.value.hint
     assert caught.value.billed == "no"
 
 

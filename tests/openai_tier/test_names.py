@@ -52,7 +52,7 @@ def test_a_name_that_leads_to_another_zone_gets_nothing(serve, tier_at, names, l
     (attempt,) = Ladder(tier, reach=Zone.INTERNET, purse=purse).run("hi").attempts
     assert attempt.reason == "TierUnavailable"
     assert f"leads to the zone {zone}" in attempt.error.message
-    assert f'leads_to = "{zone}"' in attempt.error.mend
+    assert f'leads_to = "{zone}"' in attempt.error.hint
     assert (server.connections, purse.spent) == (0, 0)
 
 

@@ -108,7 +108,7 @@ def test_what_is_wrong_is_refused_in_a_sentence_that_names_the_file(header, wron
     with pytest.raises(MalformedModel, match=r"model\.gguf can't be loaded: ") as caught:
         header(file.data())
     assert says in caught.value.message
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_key_that_stands_there_twice_is_refused(header):

@@ -90,9 +90,9 @@ def create(
     """
     out = out.expanduser().absolute()
     if out.exists():
-        raise ConfigError(f"{out} is there already", mend="name a folder that isn't, or remove it")
+        raise ConfigError(f"{out} is there already", hint="name a folder that isn't, or remove it")
     if order.part_size < _LEAST_PART:
-        raise ConfigError(f"parts of {order.part_size} bytes are too small", mend="write for example --part-size 2GiB")
+        raise ConfigError(f"parts of {order.part_size} bytes are too small", hint="write for example --part-size 2GiB")
     base = _base(order)
     pinned = _pinned(config, cancel)
     try:
@@ -106,11 +106,11 @@ def create(
             manifest = _finish(fresh, _version(wheels), machine, base, made, files)
     except Refused as refused:
         raise ConfigError(
-            f"no installer would take this kit: {refused}", mend="give other wheels with --wheel or --wheels"
+            f"no installer would take this kit: {refused}", hint="give other wheels with --wheel or --wheels"
         ) from None
     except OSError as error:
         if error.errno in NO_SPACE:
-            raise StoreError(f"no space left for {out}", mend="free some, or name a folder on another disk") from error
+            raise StoreError(f"no space left for {out}", hint="free some, or name a folder on another disk") from error
         raise StoreError(f"{error.filename or out}: {(error.strerror or str(error)).lower()}") from error
     return Kit(out, manifest)
 
@@ -122,7 +122,7 @@ def _pinned(config: Config, cancel: Cancel) -> Lock:
         return lock(config, cancel=cancel)
     pinned = read_lock(path)
     if differ := differences(pinned, config, cancel=cancel):
-        raise ConfigError(f"{path} differs: {'; '.join(differ)}", mend="mend that, or run `rung models lock` anew")
+        raise ConfigError(f"{path} differs: {'; '.join(differ)}", hint="hint that, or run `rung models lock` anew")
     return pinned
 
 
@@ -132,7 +132,7 @@ def _base(order: Order) -> Manifest | None:
     try:
         return read_manifest(order.base)
     except Refused as refused:
-        raise ConfigError(str(refused), mend="name the folder of a kit with --base") from None
+        raise ConfigError(str(refused), hint="name the folder of a kit with --base") from None
 
 
 def _wheels(order: Order, scratch: Path, cancel: Cancel, tell: Callable[[str], None]) -> list[Wheel]:
@@ -155,7 +155,7 @@ def _machine(order: Order, wheels: list[Wheel], scratch: Path) -> tuple[Machine,
     if probed is None and order.cpu is None and not platform.here:
         raise ConfigError(
             f"what {llama.path.name} needs of a processor can't be read here",
-            mend="say it: --cpu avx2,fma,f16c,bmi2, or --cpu '' for any processor",
+            hint="say it: --cpu avx2,fma,f16c,bmi2, or --cpu '' for any processor",
         )
     stated = set(order.cpu or ()) | set(probed.flags if probed else ())
     by = "asked of the library itself" if probed else "stated by whoever made the kit" if order.cpu else "nothing"
@@ -163,7 +163,7 @@ def _machine(order: Order, wheels: list[Wheel], scratch: Path) -> tuple[Machine,
     if platform.glibc is not None and least and int(least.partition(".")[2]) > platform.glibc:
         raise ConfigError(
             f"a wheel needs glibc {least}, and {platform.tag} has 2.{platform.glibc}",
-            mend="build llama-cpp-python on such a system and give it with --wheel",
+            hint="build llama-cpp-python on such a system and give it with --wheel",
         )
     machine = Machine(
         tag=platform.tag,
@@ -223,7 +223,7 @@ def _check_space(folder: Path, items: list[Item]) -> None:
     if free < needed:
         raise StoreError(
             f"no space left for the kit: {needed:,} bytes are needed, {free:,} are free",
-            mend="free some, or name a folder on another disk",
+            hint="free some, or name a folder on another disk",
         )
 
 

@@ -51,7 +51,7 @@ def diff(old: Path, new: Path) -> Difference:
     try:
         texts, later = _texts(old, before), _texts(new, after)
     except (Refused, OSError) as error:
-        raise ConfigError(visible(str(error)), mend="run `rung bundle verify` on both") from None
+        raise ConfigError(visible(str(error)), hint="run `rung bundle verify` on both") from None
     machines = zip(before.machine._asdict().items(), after.machine._asdict().values(), strict=True)
     config = [line for name in _TEXTS for line in _lines(texts[name], later[name], name)]
     return Difference(
@@ -66,7 +66,7 @@ def diff(old: Path, new: Path) -> Difference:
 def _whole(folder: Path) -> Manifest:
     manifest, wrong = verify(folder)
     if manifest is None or wrong:
-        raise ConfigError(f"{folder}: {wrong[0]}", mend=f"run `rung bundle verify {folder}`")
+        raise ConfigError(f"{folder}: {wrong[0]}", hint=f"run `rung bundle verify {folder}`")
     return manifest
 
 

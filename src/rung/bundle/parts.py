@@ -81,7 +81,7 @@ def _add(tar: tarfile.TarFile, item: Item, size: int, cancel: Cancel) -> str:
     if item.sha256 not in (None, actual):
         raise ChecksumMismatch(
             f"{item.path} changed or is damaged: its sha256 is {actual}, not {item.sha256}",
-            mend="run `rung models verify`",
+            hint="run `rung models verify`",
         )
     return actual
 

@@ -41,7 +41,7 @@ class Platform:
         """
         python = python or _python()
         if not re.fullmatch(r"3\.\d+", python):
-            raise ConfigError(f"{python!r} is no version of Python", mend="write it like 3.11")
+            raise ConfigError(f"{python!r} is no version of Python", hint="write it like 3.11")
         own = f"{platform.system().lower()}_{platform.machine()}"
         if tag is None or tag == own:
             return cls(own, platform.system(), platform.machine(), python)
@@ -49,7 +49,7 @@ class Platform:
         if match is None or match["kind"] == "linux":
             raise ConfigError(
                 f"no kit can be made for the platform {tag!r}",
-                mend="name one like manylinux_2_28_x86_64, manylinux_2_28_aarch64 or macosx_11_0_arm64",
+                hint="name one like manylinux_2_28_x86_64, manylinux_2_28_aarch64 or macosx_11_0_arm64",
             )
         system = "Darwin" if match["kind"].startswith("macosx") else "Linux"
         glibc = None if match["glibc"] is None else int(match["glibc"])

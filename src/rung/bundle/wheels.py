@@ -69,7 +69,7 @@ class Wheel:
                 return cls(path, message_from_string(archive.read(name).decode("utf-8")))
         # RuntimeError: it is encrypted
         except (OSError, zipfile.BadZipFile, StopIteration, ValueError, RuntimeError):
-            raise ConfigError(f"{path} is no wheel", mend="give a file that ends in .whl, as pip makes them") from None
+            raise ConfigError(f"{path} is no wheel", hint="give a file that ends in .whl, as pip makes them") from None
 
     @property
     def name(self) -> str:
@@ -137,7 +137,7 @@ def _found(folder: Path | None) -> list[Path]:
     if folder is None:
         return []
     if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder}", mend="give one with wheels in it")
+        raise ConfigError(f"there is no folder {folder}", hint="give one with wheels in it")
     return [path for path in sorted(folder.glob("*.whl")) if path.name.startswith(("rung-", "llama_cpp_python-"))]
 
 
@@ -160,12 +160,12 @@ def _llama(wanted: Wanted) -> Path:
     platform = wanted.platform
     if not platform.here:
         raise ConfigError(
-            f"llama-cpp-python can't be built here for {platform.tag}", mend="build it there and give it with --wheel"
+            f"llama-cpp-python can't be built here for {platform.tag}", hint="build it there and give it with --wheel"
         )
     try:
         installed = distribution(LLAMA)
     except PackageNotFoundError:
-        raise ConfigError("llama-cpp-python isn't installed here", mend="give its wheel with --wheel") from None
+        raise ConfigError("llama-cpp-python isn't installed here", hint="give its wheel with --wheel") from None
     if wanted.native:
         return repack(installed, wanted.scratch)
     return _built(installed.version, wanted)
@@ -180,7 +180,7 @@ def cmake_arguments(cpu: tuple[str, ...]) -> str:
     unknown = [flag for flag in cpu if flag not in _BUILD_FLAGS]
     if unknown:
         raise ConfigError(
-            f"no build can be told to use {', '.join(unknown)}", mend=f"name some of {', '.join(_BUILD_FLAGS)}"
+            f"no build can be told to use {', '.join(unknown)}", hint=f"name some of {', '.join(_BUILD_FLAGS)}"
         )
     switches = {"GGML_NATIVE": False, **{switch: flag in cpu for flag, switch in _BUILD_FLAGS.items()}}
     switches.update(dict.fromkeys(_UNUSED, False))
@@ -226,7 +226,7 @@ def repack(installed: Distribution, folder: Path) -> Path:
     tags = message_from_string(installed.read_text("WHEEL") or "").get_all("Tag", [])
     files = sorted(path for path in installed.files or () if _packed(path.as_posix()))
     if not tags or not files:
-        raise StoreError(f"the installed {name} doesn't say which files it has", mend="give its wheel with --wheel")
+        raise StoreError(f"the installed {name} doesn't say which files it has", hint="give its wheel with --wheel")
     path = folder / f"{name.replace('-', '_')}-{installed.version}-{_joined(tags)}.whl"
     lines = io.StringIO()
     record = csv.writer(lines, lineterminator="\n")
@@ -267,7 +267,7 @@ def _joined(tags: list[str]) -> str:
 
 def _pip(arguments: list[str], wanted: Wanted, purpose: str, environment: dict[str, str] | None = None) -> None:
     if importlib.util.find_spec("pip") is None:
-        raise StoreError("pip is missing in this Python", mend="install it, for example with `python -m ensurepip`")
+        raise StoreError("pip is missing in this Python", hint="install it, for example with `python -m ensurepip`")
     ended = children.run(
         ["pip", *arguments],
         scratch=wanted.scratch,
@@ -278,7 +278,7 @@ def _pip(arguments: list[str], wanted: Wanted, purpose: str, environment: dict[s
     if ended.code:
         raise StoreError(
             f"pip could not {purpose}: {ended.said}",
-            mend="see that the package index can be reached; where a version that is installed here has no such wheel, "
+            hint="see that the package index can be reached; where a version that is installed here has no such wheel, "
             "collect others in a folder and name it with --wheels",
         )
 

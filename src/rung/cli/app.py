@@ -146,16 +146,16 @@ def _report(error: Exception, output: Output, words: Sequence[str]) -> int:
         import traceback
 
         output.say("".join(traceback.format_exception(error)))
-    code, kind, message, mend = _explain(error, words)
+    code, kind, message, hint = _explain(error, words)
     if output.json:
-        output.object({"status": "error", "error": {"type": kind, "message": message, "mend": mend}})
+        output.object({"status": "error", "error": {"type": kind, "message": message, "hint": hint}})
     if code != INTERRUPTED:
-        output.say(line(f"rung: {message}; {mend}" if mend else f"rung: {message}"))
+        output.say(line(f"rung: {message}; {hint}" if hint else f"rung: {message}"))
     return code
 
 
 def _explain(error: Exception, words: Sequence[str]) -> tuple[int, str, str, str]:
-    """Exit code, type, message and mend of an error."""
+    """Exit code, type, message and hint of an error."""
     from rung.errors import (
         Cancelled,
         ConfigError,
@@ -179,11 +179,11 @@ def _explain(error: Exception, words: Sequence[str]) -> tuple[int, str, str, str
         (RungError, UNEXPECTED),
     )
     code = next(code for kinds, code in codes if isinstance(error, kinds))
-    return code, type(error).__name__, error.message, error.mend
+    return code, type(error).__name__, error.message, error.hint
 
 
 def _dashed(error: typer.TyperException, words: Sequence[str]) -> tuple[str, str] | None:
-    """Message and mend for a text that begins with a dash, which typer takes for an option; `None` for other errors."""
+    """Message and hint for a text that begins with a dash, which typer takes for an option; `None` for other errors."""
     option, context = getattr(error, "option_name", ""), getattr(error, "ctx", None)
     if type(error).__name__ != "NoSuchOption" or context is None:
         return None
@@ -195,9 +195,9 @@ def _dashed(error: typer.TyperException, words: Sequence[str]) -> tuple[str, str
         return "a text that begins with a dash was taken for an option", f"put -- before it: {behind}{_quoted(word)}"
     if getattr(error, "possibilities", None) or " Did you mean " in error.format_message():
         return None
-    message, mend = _usage(error)
+    message, hint = _usage(error)
     # without what is behind an equals sign, which may be anything, a key too
-    return message, f"{mend}; a text that begins with a dash stands behind --: {behind}{_quoted(option)}"
+    return message, f"{hint}; a text that begins with a dash stands behind --: {behind}{_quoted(option)}"
 
 
 def _quoted(word: str) -> str:
@@ -208,20 +208,20 @@ def _quoted(word: str) -> str:
 
 
 def _usage(error: typer.TyperException) -> tuple[str, str]:
-    """Message and mend of what typer could not parse; typer's own message has both, in a form of its own."""
+    """Message and hint of what typer could not parse; typer's own message has both, in a form of its own."""
     from rung.settings import nearest
 
     message, _, suggestion = error.format_message().partition(" Did you mean ")
     message = message.partition(" (Possible options")[0].rstrip(".")
     option, near = getattr(error, "option_name", ""), getattr(error, "possibilities", None)
     if suggestion:
-        mend = f"did you mean {suggestion}"
+        hint = f"did you mean {suggestion}"
     elif near:
-        mend = nearest(option, near)
+        hint = nearest(option, near)
     else:
         context = getattr(error, "ctx", None)
-        mend = f"see `{context.command_path if context is not None else 'rung'} --help`"
-    return f"{message[:1].lower()}{message[1:]}", mend
+        hint = f"see `{context.command_path if context is not None else 'rung'} --help`"
+    return f"{message[:1].lower()}{message[1:]}", hint
 
 
 def _place(error: Exception) -> str:

@@ -245,9 +245,9 @@ def _tell(outcome: Outcome[Any], output: Output, *, trace: bool) -> int:
     elif outcome.accepted:
         output.value(to_jsonable_python(outcome.value))
     if outcome.accepted:
-        hint = report.hint(outcome)
-        if hint and not output.json:
-            output.say(hint)
+        advice = report.advice(outcome)
+        if advice and not output.json:
+            output.say(advice)
         return 0
     output.say(report.unresolved(outcome, trace=trace))
     return report.exit_code(outcome)

@@ -157,7 +157,7 @@ def _bytes(size: str) -> int:
 
     match = _SIZE.fullmatch(size.strip())
     if match is None:
-        raise ConfigError(f"{size!r} is no size", mend="write it like 2GiB or 700MB")
+        raise ConfigError(f"{size!r} is no size", hint="write it like 2GiB or 700MB")
     unit = match["unit"] or "B"
     step = 1024 if "i" in unit else 1000
     power = "BKMG".index(unit[0].upper())
@@ -178,7 +178,7 @@ def _demand_network(order: Order) -> None:
     if order.folder is None and limit.value < Zone.INTERNET:
         raise Offline(
             f"the packages would have to be fetched, and {limit.origin} holds the reach to {limit.value}",
-            mend="give a folder that holds them with --wheels",
+            hint="give a folder that holds them with --wheels",
         )
 
 

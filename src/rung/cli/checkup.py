@@ -32,7 +32,7 @@ class Fitting:
         slots: calls that would be decoded together.
         bytes: that it takes at first.
         reason: why it doesn't fit or can't be read.
-        mend: what mends that.
+        hint: what mends that.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Fitting:
     slots: int | None = None
     bytes: int | None = None
     reason: str = ""
-    mend: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ def check(config: Path | None, *, quick: bool, report: Callable[[str], None], ca
     try:
         found = build()
     except NoBuild as error:
-        mend = "install it: docs/install.md names the ways"
-        findings.append(Finding("llama.cpp", "problem", f"llama-cpp-python can't be used: {error}", mend))
+        hint = "install it: docs/install.md names the ways"
+        findings.append(Finding("llama.cpp", "problem", f"llama-cpp-python can't be used: {error}", hint))
         findings += [Finding("GPU", "note", f"there is a GPU ({maker.name})") for maker in present()]
     else:
         findings += [library(found), *processor(found, flags()), *graphics(found, present())]
@@ -129,7 +129,7 @@ def _trials(
             fit = fits[name]
             trial = tried(rung.tier, named[name], loads=fit.context is not None, report=report, cancel=cancel)
             if fit.context is None and not trial.problem:
-                trial = replace(trial, problem=fit.reason, mend=fit.mend)
+                trial = replace(trial, problem=fit.reason, hint=fit.hint)
             yield trial
 
 
@@ -165,7 +165,7 @@ def _fitting(name: str, model: str, wishes: Mapping[str, Any], memory: Memory, *
         context, slots = _whole(wishes.get("context")), _whole(wishes.get("slots"))
         chosen = plan(header, context=context, slots=slots, memory=memory)
     except (StoreError, TierUnavailable) as error:
-        return Fitting(name, tier, reason=error.message, mend=error.mend)
+        return Fitting(name, tier, reason=error.message, hint=error.hint)
     return Fitting(name, tier, chosen.context, chosen.slots, chosen.fit.need(chosen.cells).total)
 
 

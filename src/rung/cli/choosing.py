@@ -118,7 +118,7 @@ def choose(machine: Machine, listed: Sequence[Listed], known: Sequence[MachineLa
         raise TierUnavailable(
             f"{_size(machine.free)} of memory are free ({machine.limited_by}), "
             f"and the most modest ladder needs {_size(int(known[0].bytes / _SHARE))}",
-            mend="free some memory, then run `rung init` again",
+            hint="free some memory, then run `rung init` again",
         )
     by_name = {it.model.name: it for it in listed}
     where = "memory of the GPU" if suited.gpu else "memory"

@@ -86,7 +86,7 @@ def trust(
     found = load(project=path, places=places)
     document = found.project
     if document is None:
-        raise ConfigError("there is no rung.toml in this folder or above it", mend="name the file")
+        raise ConfigError("there is no rung.toml in this folder or above it", hint="name the file")
     asks = found.asks()
     record(document, places)
     output = context.obj.output

@@ -146,24 +146,24 @@ def _packages() -> dict[str, str]:
 
 
 def _table(rows: list[_Row]) -> str:
-    """Sign, topic, text and mend, one below the other."""
+    """Sign, topic, text and hint, one below the other."""
     width = max(len(topic) for _, topic, _, _ in rows)
     lines = []
-    for sign, topic, text, mend in rows:
+    for sign, topic, text, hint in rows:
         lines.append(line(f"{sign} {topic:{width}}  {text}"))
-        if mend:
-            lines.append(line(f"  {'':{width}}  -> {mend}"))
+        if hint:
+            lines.append(line(f"  {'':{width}}  -> {hint}"))
     return "\n".join(lines)
 
 
 def _finding(found: Finding) -> _Row:
-    return _SIGNS[found.level], found.topic, found.text, found.mend
+    return _SIGNS[found.level], found.topic, found.text, found.hint
 
 
 def _way(way: Way) -> _Row:
     where = f"{way.tier}, {way.destination or 'a place that it does not tell'} ({way.zone})"
     if way.zone == "host":
-        return "!", "outside", f"{where}: {way.why}", way.mend
+        return "!", "outside", f"{where}: {way.why}", way.hint
     rejected = {"none": "nothing", "issues": "what was wrong", "issues+answer": "what was wrong and the answer"}
     said = [
         f"{'could go out' if way.open else 'nothing goes out'}, since {way.why}",
@@ -172,7 +172,7 @@ def _way(way: Way) -> _Row:
         *(["store: false"] if way.store is False else []),
         *([f"{way.key} is {'' if way.key_set else 'not '}set"] if way.key else []),
     ]
-    return "!" if way.open else " ", "outside", f"{where}: {'; '.join(said)}", way.mend
+    return "!" if way.open else " ", "outside", f"{where}: {'; '.join(said)}", way.hint
 
 
 def _model(model: Fitting) -> _Row:
@@ -180,9 +180,9 @@ def _model(model: Fitting) -> _Row:
 
     what = f"tier {model.name}" if model.tier else model.name
     if model.context is None or model.bytes is None:
-        return "x", "model", f"{what}: {model.reason}", model.mend
+        return "x", "model", f"{what}: {model.reason}", model.hint
     room = f"{readable(model.bytes)}, context up to {model.context:,} tokens, {model.slots} calls together"
-    return " ", "model", f"{what}: {room}", model.mend
+    return " ", "model", f"{what}: {room}", model.hint
 
 
 def _trial(trial: Trial) -> _Row:
@@ -193,4 +193,4 @@ def _trial(trial: Trial) -> _Row:
     if trial.load_seconds is not None and trial.token_seconds is not None:
         steps += [f"loaded ({trial.load_seconds:.1f} s)", f"answered ({trial.token_seconds:.1f} s)"]
     told = ", ".join([*steps, *trial.notes, *([trial.problem] if trial.problem else [])])
-    return "x" if trial.problem else " ", "tried", f"tier {trial.tier}: {told}", trial.mend
+    return "x" if trial.problem else " ", "tried", f"tier {trial.tier}: {told}", trial.hint

@@ -16,10 +16,10 @@ class Finding:
         topic: what, in a word.
         level: a `problem` keeps something from working, a `note` costs speed or may surprise.
         text: what was found, in a clause.
-        mend: the command or setting that mends it; empty where nothing is to be mended.
+        hint: the command or setting that mends it; empty where nothing is to be mended.
     """
 
     topic: str
     level: Level
     text: str
-    mend: str = ""
+    hint: str = ""

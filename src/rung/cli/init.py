@@ -126,7 +126,7 @@ def _demand_free(path: Path, force: bool) -> None:
     from rung.errors import ConfigError
 
     if not force and path.exists():
-        raise ConfigError(f"{path} is already there", mend="name another with --output, or replace it with --force")
+        raise ConfigError(f"{path} is already there", hint="name another with --output, or replace it with --force")
 
 
 def _write(path: Path, text: str, force: bool) -> None:
@@ -137,7 +137,7 @@ def _write(path: Path, text: str, force: bool) -> None:
             file.write(text)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ConfigError(f"{path} can't be written: {reason}", mend="name another file with --output") from None
+        raise ConfigError(f"{path} can't be written: {reason}", hint="name another file with --output") from None
 
 
 def _size(count: int) -> str:

@@ -37,7 +37,7 @@ def prompt(argument: str | None, files: Sequence[str], patience: Patience) -> st
         ConfigError: there is no prompt, a file can't be read, or something is not UTF-8.
     """
     if files.count(_STDIN) > 1:
-        raise ConfigError("--file - stands twice, and stdin can be read once", mend="leave one of them out")
+        raise ConfigError("--file - stands twice, and stdin can be read once", hint="leave one of them out")
     parts = [_argument(argument)] if argument is not None else []
     for name in files or ([] if is_terminal(sys.stdin) else [_STDIN]):
         content = read_stdin(patience) if name == _STDIN else read_file(name, patience)
@@ -45,7 +45,7 @@ def prompt(argument: str | None, files: Sequence[str], patience: Patience) -> st
         demand_size("all parts", sum(map(len, parts)), PROMPT_MOST, "the prompt of")
     text = _BLANK.join(part for part in parts if part.strip())
     if not text:
-        raise ConfigError("the prompt is empty", mend="give it as an argument, with --file FILE, or on stdin")
+        raise ConfigError("the prompt is empty", hint="give it as an argument, with --file FILE, or on stdin")
     return text
 
 
@@ -69,7 +69,7 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         if value is not None
     ]
     if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} can't go together", mend="give one of them")
+        raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
     if schema is not None:
         return _schema(schema, patience)
     if type_ is not None:
@@ -106,7 +106,7 @@ def _argument(argument: str) -> str:
         argument.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"the prompt is not valid UTF-8: character {error.start}", mend="see the terminal's locale"
+            f"the prompt is not valid UTF-8: character {error.start}", hint="see the terminal's locale"
         ) from None
     return argument
 
@@ -116,7 +116,7 @@ def _schema(path: Path, patience: Patience) -> dict[str, Any]:
     try:
         schema = parse_json(content, str(path))
     except ConfigError as error:
-        raise ContractError(error.message, mend=error.mend) from None
+        raise ContractError(error.message, hint=error.hint) from None
     if not isinstance(schema, dict):
         raise ContractError(f"{path} is no JSON Schema: it holds no object at its top")
     return schema
@@ -125,7 +125,7 @@ def _schema(path: Path, patience: Patience) -> dict[str, Any]:
 def _load(reference: str, option: str) -> Any:
     """What `module:name` names, with the working folder first on the way, as for `python -m`."""
     if not _REFERENCE.fullmatch(reference):
-        raise ConfigError(f"{option} {reference!r} names nothing", mend="write module:Name")
+        raise ConfigError(f"{option} {reference!r} names nothing", hint="write module:Name")
     module, _, path = reference.partition(":")
     here = str(Path.cwd())
     sys.path.insert(0, here)
@@ -133,11 +133,11 @@ def _load(reference: str, option: str) -> Any:
         found: Any = importlib.import_module(module)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0]):
-            mend = "it is looked for in this folder, then among what is installed"
-            raise ConfigError(f"{option}: there is no module {error.name!r}", mend=mend) from None
+            hint = "it is looked for in this folder, then among what is installed"
+            raise ConfigError(f"{option}: there is no module {error.name!r}", hint=hint) from None
         raise ConfigError(
             f"{option}: importing {module!r} raised {type(error).__name__}",
-            mend="see that it imports from this folder, or set RUNG_DEBUG=1 for the traceback",
+            hint="see that it imports from this folder, or set RUNG_DEBUG=1 for the traceback",
         ) from error
     finally:
         # behind everything else: what it imports later is found, and no file here stands in for a library
@@ -147,7 +147,7 @@ def _load(reference: str, option: str) -> Any:
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise ConfigError(f"{option}: {module!r} has no {name!r}", mend=_nearest(name, found)) from None
+            raise ConfigError(f"{option}: {module!r} has no {name!r}", hint=_nearest(name, found)) from None
     return found
 
 

@@ -33,7 +33,7 @@ class Way:
         destination: host and port; `None` where the tier doesn't tell.
         open: whether a prompt could go there as things stand, even if a person is asked first.
         why: what opens or shuts it, in a clause.
-        mend: what would shut it; empty where it is shut.
+        hint: what would shut it; empty where it is shut.
         consent: what the tier's table says: `ask`, `always` or `never`.
         key: the environment variable that its key is read from; `None` where it has none.
         key_set: whether that variable holds anything.
@@ -47,7 +47,7 @@ class Way:
     destination: str | None
     open: bool
     why: str
-    mend: str
+    hint: str
     consent: str
     key: str | None
     key_set: bool
@@ -94,15 +94,15 @@ def leaving(path: Path | None = None) -> Leaving:
         findings += limits(config, farthest())
         if asks := config.asks():
             file = config.files[0].path
-            mend = f"look at it, then run `rung config trust {file}`"
+            hint = f"look at it, then run `rung config trust {file}`"
             findings.append(
-                Finding("config", "problem", f"{file} is not trusted, and asks to {'; to '.join(asks)}", mend)
+                Finding("config", "problem", f"{file} is not trusted, and asks to {'; to '.join(asks)}", hint)
             )
         else:
             ladder = config.ladder()
             ways = tuple(_ways(config, ladder))
     except ConfigError as error:
-        findings.append(Finding("config", "problem", error.message, error.mend))
+        findings.append(Finding("config", "problem", error.message, error.hint))
     except TierUnavailable:
         # No tier is configured and no model is here: told with the models, and nothing can leave.
         pass
@@ -172,26 +172,26 @@ def _ways(config: Config, ladder: Ladder) -> Iterator[Way]:
 
 def _way(rung: Rung, table: TierTable, reach: Setting[Zone]) -> Way:
     tier, consent = rung.tier, table.rung.consent
-    mend = ""
+    hint = ""
     if tier.zone == Zone.HOST:
         why = "what the endpoint does with a prompt nobody here can know"
-        mend = "set stays_here = true in its table if it keeps prompts on this machine"
+        hint = "set stays_here = true in its table if it keeps prompts on this machine"
     elif tier.zone > reach.value:
         why = f"the reach is {reach.value}"
     elif consent == "never":
         why = 'its consent is "never"'
     else:
         why = 'its consent is "always"' if consent == "always" else "a person at the terminal is asked each time"
-        mend = 'set reach = "host", or consent = "never" in its table'
+        hint = 'set reach = "host", or consent = "never" in its table'
     key = table.settings.get("api_key")
     named = variable(key.get("env")) if isinstance(key, Mapping) else None
     return Way(
         tier=tier.name,
         zone=str(tier.zone),
         destination=rung.travels.destination if rung.travels else None,
-        open=bool(mend),
+        open=bool(hint),
         why=why,
-        mend=mend,
+        hint=hint,
         consent=consent,
         key=named,
         key_set=named is not None and bool(os.environ.get(named)),

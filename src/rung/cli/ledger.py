@@ -143,7 +143,7 @@ def export(
         if format_ == "chat" and (file is None or not content_held(file)):
             raise LedgerError(
                 "the ledger holds no prompts and answers",
-                mend="set content = true under [ledger] in rung.toml; from then on they are kept",
+                hint="set content = true under [ledger] in rung.toml; from then on they are kept",
             )
         found = requests(file, task=task, since=_since(days))[::-1] if file else []
     rows = list(chats(found)) if format_ == "chat" else [as_object(r) for r in found]
@@ -177,7 +177,7 @@ def purge(
     from rung.ledger.purging import purge as forget
 
     if (older_than is not None) == everything:
-        raise ConfigError("what to purge is not said", mend="give either --older-than DAYS or --all")
+        raise ConfigError("what to purge is not said", hint="give either --older-than DAYS or --all")
     output: Output = context.obj.output
     with _opened(config) as (_, file):
         if file is None:
@@ -230,9 +230,9 @@ def _one(file: LedgerFile | None, name: str) -> RequestRecord:
     found = [] if file is None else find(file, name) if name else requests(file, limit=1)
     if not found:
         said = f"no recorded request's ID begins with {name!r}" if name else "no request is recorded"
-        raise ConfigError(said, mend="see `rung ledger list`")
+        raise ConfigError(said, hint="see `rung ledger list`")
     if len(found) > 1:
-        raise ConfigError(f"several IDs begin with {name!r}: {', '.join(r.id for r in found)}", mend="give more of it")
+        raise ConfigError(f"several IDs begin with {name!r}: {', '.join(r.id for r in found)}", hint="give more of it")
     return found[0]
 
 
@@ -246,6 +246,6 @@ def _agreed(output: Output, question: str) -> bool:
     from rung.errors import ConfigError
 
     if output.json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-        raise ConfigError("nobody is at a terminal to be asked", mend="add --yes")
+        raise ConfigError("nobody is at a terminal to be asked", hint="add --yes")
     ask(question)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -34,7 +34,7 @@ def see_to(models: Sequence[Wanted], store: Store, *, accepted: Collection[str],
     theirs = {model.licence for model in models if model.licence}
     for licence in accepted:
         if licence not in theirs:
-            raise ConfigError(f"none of these models has the licence {licence!r}", mend=nearest(licence, theirs))
+            raise ConfigError(f"none of these models has the licence {licence!r}", hint=nearest(licence, theirs))
     for model in models:
         here = in_store(model, store) is not None
         if here or not asks(model, store):

@@ -153,7 +153,7 @@ def verify(
     guard.install(Zone.HOST)
     if locked:
         if names:
-            raise ConfigError("--locked compares all tiers, and models were named, too", mend="leave one of them out")
+            raise ConfigError("--locked compares all tiers, and models were named, too", hint="leave one of them out")
         return locking.compare(context, config)
     output, cancel = context.obj.output, _cancel(context)
     chosen = names or [it.model.name for it in models() if it.file is not None]

@@ -47,7 +47,7 @@ class Patience:
         self._output = output
         self._cancel = cancel
         self._doing = "starting"
-        self._mend = ""
+        self._hint = ""
         self.deadline = Deadline.after(seconds)
 
     @property
@@ -72,28 +72,28 @@ class Patience:
         except threads.Abandoned:
             raise TimeUp(
                 f"{self._doing} took more than {self._seconds:g} s, so nothing was asked",
-                mend=f"{self._mend}give more with --max-seconds",
+                hint=f"{self._hint}give more with --max-seconds",
             ) from None
 
-    def doing(self, what: str, mend: str = "") -> None:
+    def doing(self, what: str, hint: str = "") -> None:
         """Say what is being done now, for the error.
 
         Args:
             what: as in "reading stdin".
-            mend: what would make it end, as an imperative clause.
+            hint: what would make it end, as an imperative clause.
         """
-        self._doing, self._mend = what, f"{mend}, or " if mend else ""
+        self._doing, self._hint = what, f"{hint}, or " if hint else ""
 
     @contextmanager
-    def waiting(self, what: str, mend: str) -> Iterator[None]:
+    def waiting(self, what: str, hint: str) -> Iterator[None]:
         """While something is read that somebody else has to end: tell the person after a second.
 
         Args:
             what: is read.
-            mend: what would make it end, as an imperative clause.
+            hint: what would make it end, as an imperative clause.
         """
-        self.doing(f"reading {what}", mend)
-        timer = threading.Timer(_SILENT, self._output.say, [f"rung: waiting for {what} to end; {mend}"])
+        self.doing(f"reading {what}", hint)
+        timer = threading.Timer(_SILENT, self._output.say, [f"rung: waiting for {what} to end; {hint}"])
         timer.daemon = True
         timer.start()
         try:
@@ -183,7 +183,7 @@ def text_of(content: bytes, name: str) -> str:
     if at >= 0:
         raise ConfigError(
             f"{name} holds a NUL (byte {at}), so it is not text, or not in UTF-8",
-            mend="name a text file, or convert it to UTF-8",
+            hint="name a text file, or convert it to UTF-8",
         )
     return text
 

@@ -65,7 +65,7 @@ def _number(amount: Decimal | None) -> float | int | None:
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
-def hint(outcome: Outcome[Any]) -> str | None:
+def advice(outcome: Outcome[Any]) -> str | None:
     """A line for an answer that nothing vouches for but its own shape; `None` where something does."""
     last = outcome.attempts[-1]
     enforced = last.candidate is not None and last.candidate.constraint != "none"
@@ -107,13 +107,13 @@ def unresolved(outcome: Outcome[Any], *, trace: bool) -> str:
 def _why(a: Attempt) -> str:
     """Without a word of the answer, which an issue's message may quote."""
     if a.error is not None:
-        return f"{a.error.message}; {a.error.mend}" if a.error.mend else a.error.message
+        return f"{a.error.message}; {a.error.hint}" if a.error.hint else a.error.message
     if a.issues:
         codes = [(i.code.partition("(")[0], i.path) for i in a.issues]
         where = dict.fromkeys(f"{code} at {path}" if path else code for code, path in codes)
         return f"rejected ({', '.join(where)}), {_next(a)}"
     switches = " and ".join(guard.switches())
-    mend = {
+    hint = {
         "beyond_reach": f"; {switches} forbids more" if switches else f"; --reach {a.zone} allows it",
         "consent_refused": f'; --reach {a.zone} allows it, or consent = "always" in the tier\'s table',
         "over_budget": "; a higher --max-cost, or another budget in the configuration, allows it",
@@ -121,9 +121,9 @@ def _why(a: Attempt) -> str:
         "low_confidence": "; a lower min_confidence accepts it",
     }
     if a.reason == "over_budget" and a.zone > Zone.HOST and (a.quote is None or a.quote.max_cost is None):
-        mend["over_budget"] = "; price in the tier's table tells it"
+        hint["over_budget"] = "; price in the tier's table tells it"
     detail = a.detail or {"low_confidence": "the model wasn't sure enough"}.get(a.reason, a.reason)
-    return f"{detail}{mend.get(a.reason, '')}"
+    return f"{detail}{hint.get(a.reason, '')}"
 
 
 def _next(a: Attempt) -> str:

@@ -35,7 +35,7 @@ class Trial:
         token_seconds: time from then to the first token.
         notes: what the tier said beside its answer, as clauses.
         problem: what stood in the way, in a clause.
-        mend: what mends that.
+        hint: what mends that.
     """
 
     tier: str
@@ -49,7 +49,7 @@ class Trial:
     token_seconds: float | None = None
     notes: tuple[str, ...] = ()
     problem: str = ""
-    mend: str = ""
+    hint: str = ""
 
     @property
     def answered(self) -> bool:
@@ -79,7 +79,7 @@ def tried(tier: Tier, model: str, *, loads: bool, report: Callable[[str], None],
             report(f"{tier.name}: loading {readable(file.size)} …")
             trial = _loaded(trial, tier, cancel)
     except (StoreError, TierError) as error:
-        return replace(trial, problem=error.message, mend=error.mend)
+        return replace(trial, problem=error.message, hint=error.hint)
     except OSError as error:
         return replace(trial, problem=f"the file of {model!r} can't be read: {error.strerror or error}")
     finally:

@@ -152,7 +152,7 @@ class Config:
         known = [t.rung.name for t in tables]
         for name in only:
             if name not in known:
-                raise ConfigError(f"no tier is called {name!r}", mend=nearest(name, known))
+                raise ConfigError(f"no tier is called {name!r}", hint=nearest(name, known))
         return tuple(t for t in tables if not only or t.rung.name in only)
 
     @property
@@ -177,7 +177,7 @@ class Config:
         if asked and self.project is not None:
             raise ConfigError(
                 f"{self.project.path} is not trusted, and asks to {'; to '.join(asked)}",
-                mend=f"look at it, then run `rung config trust {self.project.path}`",
+                hint=f"look at it, then run `rung config trust {self.project.path}`",
             )
 
     def _asked(self, tables: tuple[TierTable, ...]) -> tuple[str, ...]:
@@ -221,4 +221,4 @@ def _nothing_there() -> TierUnavailable:
     from rung.store import models
 
     smallest = next(listed.model for listed in models() if listed.model.name == DEFAULT_MODELS[0])
-    return TierUnavailable("no tier is configured and no model is on this machine", mend=smallest.pull)
+    return TierUnavailable("no tier is configured and no model is on this machine", hint=smallest.pull)

@@ -128,7 +128,7 @@ def _is_there(path: Path) -> bool:
 
 def _unreadable(path: Path, error: OSError, why: str = "") -> ConfigError:
     why = why if why and isinstance(error, FileNotFoundError) else f": {(error.strerror or str(error)).lower()}"
-    return ConfigError(f"the policy {path} can't be read{why}", mend="have an administrator mend or remove it")
+    return ConfigError(f"the policy {path} can't be read{why}", hint="have an administrator hint or remove it")
 
 
 def _files(
@@ -228,7 +228,7 @@ def _tighter(found: Setting[Zone], limit: str | None, origin: Origin) -> Setting
     try:
         zone = Zone.parse(limit)
     except ConfigError as error:
-        raise ConfigError(f"{origin}: {hide(error.message)}", mend=error.mend) from None
+        raise ConfigError(f"{origin}: {hide(error.message)}", hint=error.hint) from None
     return Setting(zone, origin) if zone < found.value else found
 
 

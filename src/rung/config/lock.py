@@ -74,7 +74,7 @@ def lock_path(config: Config) -> Path:
     for file in config.files:
         if file.tiers:
             return file.path.with_name(NAME)
-    raise ConfigError("no configuration file has a tier to lock", mend="write a rung.toml, or name one with --config")
+    raise ConfigError("no configuration file has a tier to lock", hint="write a rung.toml, or name one with --config")
 
 
 def lock(config: Config, *, cancel: Cancel) -> Lock:
@@ -104,7 +104,7 @@ def _locked(name: str, model: str, cancel: Cancel) -> LockedTier:
     if is_path(model):
         raise StoreError(
             f"tier {name!r} names its model by the path {model}, and nothing pins the bytes there",
-            mend="name a model of `rung models list`",
+            hint="name a model of `rung models list`",
         )
     store = user_store()
     file = verify(model, cancel=cancel, store=store)
@@ -128,23 +128,23 @@ def read_lock(path: Path) -> Lock:
     """
     anew = "run `rung models lock` to write it anew"
     if not path.exists():
-        raise ConfigError(f"there is no {path}", mend="run `rung models lock`")
+        raise ConfigError(f"there is no {path}", hint="run `rung models lock`")
     try:
         values = parse_toml(read_bounded(path, _MOST, "the lock"), str(path))
     except ConfigError as error:
-        raise ConfigError(error.message, mend=anew) from None
+        raise ConfigError(error.message, hint=anew) from None
     version = values.get("version")
     if type(version) is not int or version != _VERSION:
         shown = repr(version) if isinstance(version, int | str | float | None) else f"a {type(version).__name__}"
         raise ConfigError(
             f"{path} has the version {shown[:40]}, and this rung reads version {_VERSION}",
-            mend=f"use the rung that wrote it, or {anew}",
+            hint=f"use the rung that wrote it, or {anew}",
         )
     found = read(Lock, values, str(path))
     known: set[str] = set()
     for tier in found.tier:
         if tier.name in known:
-            raise ConfigError(f"{path} has two tiers {tier.name[:80]!r}", mend=anew)
+            raise ConfigError(f"{path} has two tiers {tier.name[:80]!r}", hint=anew)
         known.add(tier.name)
     return found
 

@@ -194,5 +194,5 @@ def tier_tables(tables: tuple[dict[str, Any], ...], where: str) -> tuple[TierTab
     names = [t.rung.name for t in found]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"{where}: two tiers are called {name!r}", mend="give one of them another name")
+            raise ConfigError(f"{where}: two tiers are called {name!r}", hint="give one of them another name")
     return found

@@ -35,7 +35,7 @@ def kinds() -> dict[str, EntryPoint]:
         if other.value != entry.value:
             raise ConfigError(
                 f"two packages offer the tier kind {entry.name!r}: {_package(other)} and {_package(entry)}",
-                mend="uninstall one of them",
+                hint="uninstall one of them",
             )
     return found
 
@@ -61,11 +61,11 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: b
     kind = table.rung.kind
     if policy.kinds is not None and kind not in policy.kinds:
         said = f"{table.where}: {policy_file} allows no tier of the kind {hide(kind)!r}"
-        raise ConfigError(said, mend="remove the tier")
+        raise ConfigError(said, hint="remove the tier")
     tier = _make(table)
     if policy.hosts is not None and (which := _foreign(tier, policy.hosts)):
         raise ConfigError(
-            f"{table.where}: it would reach {which}, which {policy_file} doesn't allow", mend="remove the tier"
+            f"{table.where}: it would reach {which}, which {policy_file} doesn't allow", hint="remove the tier"
         )
     return Rung(
         tier,
@@ -98,18 +98,18 @@ def _make(table: TierTable) -> Tier:
     name, kind = table.rung.name, table.rung.kind
     known = kinds()
     if kind not in known:
-        raise ConfigError(f"{table.where}: there is no tier kind {hide(kind)!r}", mend=nearest(kind, known))
+        raise ConfigError(f"{table.where}: there is no tier kind {hide(kind)!r}", hint=nearest(kind, known))
     try:
         factory = cast("Factory", known[kind].load())
         return factory(name, table.settings)
     except RungError as error:
         place = table.where.removesuffix(f": tier {hide(name)!r}")
         # somebody's package may repeat a value, and a value may be a key in the wrong place
-        raise ConfigError(f"{place}: {hide(error.message)}", mend=_hint(error, table) or hide(error.mend)) from error
+        raise ConfigError(f"{place}: {hide(error.message)}", hint=_hint(error, table) or hide(error.hint)) from error
     except Exception as error:  # somebody's package; whatever it raises, the table is what the person can mend
         raise ConfigError(
             f"{table.where}: the kind {kind!r} of {_package(known[kind])} raised {type(error).__name__}",
-            mend="see what that package asks for, or set RUNG_DEBUG=1 for its traceback",
+            hint="see what that package asks for, or set RUNG_DEBUG=1 for its traceback",
         ) from error
 
 

@@ -35,7 +35,7 @@ def trust(document: Document, places: Places) -> None:
     except OSError as error:
         raise ConfigError(
             f"{places.trusted} can't be written: {(error.strerror or str(error)).lower()}",
-            mend="or name the file with --config, which trusts it for one command",
+            hint="or name the file with --config, which trusts it for one command",
         ) from None
 
 

@@ -43,9 +43,9 @@ class _Compiler:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         uri = schema.get("$schema", "")
         if not isinstance(uri, str):
-            raise ContractError("this is not a JSON Schema: its $schema is not a text", mend="leave $schema out")
+            raise ContractError("this is not a JSON Schema: its $schema is not a text", hint="leave $schema out")
         if "json-schema.org/draft-03/" in uri:
-            raise ContractError("JSON Schema's draft 3 is too old", mend="write it in draft 4 or later")
+            raise ContractError("JSON Schema's draft 3 is too old", hint="write it in draft 4 or later")
         self._root = schema
         self._draft = draft_of(uri)
         self._places: dict[int, str] = {}
@@ -61,7 +61,7 @@ class _Compiler:
         keywords = self._draft.keywords | self._draft.unknown
         if self._root and not keywords & set(self._root):
             raise ContractError(
-                "this is not a JSON Schema: none of its keys is a keyword", mend='begin with {"type": "object", ...}'
+                "this is not a JSON Schema: none of its keys is a keyword", hint='begin with {"type": "object", ...}'
             )
         self._adopt(self._root, "")
         root = self._node(self._root, "")
@@ -185,7 +185,7 @@ class _Compiler:
         draft = self._draft
         for key in draft.unknown & set(schema):
             raise ContractError(
-                f"the schema has {key} at {shown_place(node.place)}, which isn't supported", mend="use $ref"
+                f"the schema has {key} at {shown_place(node.place)}, which isn't supported", hint="use $ref"
             )
         if "$ref" in schema:
             node.every.append(self._target(schema, node.place))
@@ -267,11 +267,11 @@ class _Compiler:
         if not isinstance(ref, str):
             raise ContractError(f"this is not a JSON Schema: at {shown_place(place)}: $ref is not a text")
         if not ref.startswith("#"):
-            raise ContractError(f"the schema refers to {cut(ref, 100)!r} outside itself", mend="copy it into $defs")
+            raise ContractError(f"the schema refers to {cut(ref, 100)!r} outside itself", hint="copy it into $defs")
         if id(schema) in self._below:
             raise ContractError(
                 f"the schema refers to {cut(ref, 100)!r} below an inner $id, at {shown_place(place)}",
-                mend="leave the inner $id out, and refer from the root",
+                hint="leave the inner $id out, and refer from the root",
             )
         try:
             name = unquote(ref[1:], errors="strict")

@@ -181,7 +181,7 @@ def _compiled(translated: str, pattern: str) -> Any:
 
     if len(pattern) > _MOST_STATES or _states(pattern) > _MOST_STATES:
         raise ContractError(
-            f"the pattern {cut(pattern, 80)} is too large to be checked", mend="write smaller repetitions"
+            f"the pattern {cut(pattern, 80)} is too large to be checked", hint="write smaller repetitions"
         )
     try:
         with warnings.catch_warnings():

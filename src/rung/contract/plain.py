@@ -37,7 +37,7 @@ class _Copy:
         self._values += 1
         if depth > DEEPEST_SCHEMA:
             raise ContractError(
-                f"the schema is nested more than {DEEPEST_SCHEMA} levels deep", mend="move parts of it into $defs"
+                f"the schema is nested more than {DEEPEST_SCHEMA} levels deep", hint="move parts of it into $defs"
             )
         if self._values > MOST_VALUES:
             raise ContractError(f"the schema holds more than {MOST_VALUES:,} values")

@@ -48,7 +48,7 @@ def refuse_unfolding(output: Any) -> None:
         count += 1
         if count > _MOST_PARTS:
             raise ContractError(
-                "the type has too many parts", mend="give the parts that it repeats a model of their own"
+                "the type has too many parts", hint="give the parts that it repeats a model of their own"
             )
         waiting += get_args(part)
 

@@ -109,9 +109,9 @@ class Pattern(Reader):
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         if not isinstance(pattern.pattern, str):
-            raise ContractError("a pattern of bytes can't be an output", mend="write it as text")
+            raise ContractError("a pattern of bytes can't be an output", hint="write it as text")
         if pattern.flags & ~re.UNICODE:
-            raise ContractError("a pattern can't be enforced with flags", mend="write (?i:...) in the pattern")
+            raise ContractError("a pattern can't be enforced with flags", hint="write (?i:...) in the pattern")
         self._matches = Whole(pattern)
         self._pattern = pattern.pattern
         self.shape = schemas.regex(pattern.pattern)
@@ -202,7 +202,7 @@ class PydanticType(Reader):
             raise ContractError(
                 f"the validator {names} returned something that isn't of the output's type; "
                 "pydantic takes what a validator returns for the value",
-                mend=f"return the value, or wrap a predicate: AfterValidator(rung.checks.that({self._functions[0]}))",
+                hint=f"return the value, or wrap a predicate: AfterValidator(rung.checks.that({self._functions[0]}))",
             )
         return value
 

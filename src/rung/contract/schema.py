@@ -78,7 +78,7 @@ def undescribable(what: Any, error: Exception) -> ContractError:
     reason = str(error).splitlines()[0].split("For further information")[0].strip(" .")
     return ContractError(
         f"{getattr(what, '__name__', what)!r} can't be an output: {reason}",
-        mend="use a pydantic model, a type that pydantic's TypeAdapter takes, or a JSON Schema",
+        hint="use a pydantic model, a type that pydantic's TypeAdapter takes, or a JSON Schema",
     )
 
 

@@ -77,7 +77,7 @@ class Check:
     def _misuse(self, result: Any) -> ContractError:
         return ContractError(
             f"the validator {self.name} returned a {type(result).__name__}",
-            mend="return nothing, a bool, issues, or raise ValueError",
+            hint="return nothing, a bool, issues, or raise ValueError",
         )
 
 
@@ -90,7 +90,7 @@ def checks(validators: Sequence[Validator]) -> tuple[Check, ...]:
     if callable(validators) or isinstance(validators, str | bytes | Mapping) or not isinstance(validators, Iterable):
         raise ContractError(
             f"validators has to be a list of functions, and is of the type {type(validators).__name__}",
-            mend="write validators=[check]",
+            hint="write validators=[check]",
         )
     return tuple(Check(v) for v in validators)
 
@@ -107,5 +107,5 @@ def _takes_context(validator: Validator, name: str) -> bool:
             continue
         return count == 2
     raise ContractError(
-        f"the validator {name} can't be called with one or two arguments", mend="take (value) or (value, context)"
+        f"the validator {name} can't be called with one or two arguments", hint="take (value) or (value, context)"
     )

@@ -213,11 +213,11 @@ class _Run:
         """The rule's decision on an attempt that is over, as far as deadline and ladder allow it."""
         decision = self._plan.rule(trial.situation(self._record, self._plan.budget))
         if decision is None:
-            raise ContractError("the rule came to no decision", mend="end it with rung.deferral.standard")
+            raise ContractError("the rule came to no decision", hint="end it with rung.deferral.standard")
         accepts = decision.verdict is Verdict.ACCEPT
         if accepts and (trial.validation is None or not trial.validation.valid):
             raise ContractError(
-                "the rule accepted an answer that didn't pass validation", mend="escalate or stop instead"
+                "the rule accepted an answer that didn't pass validation", hint="escalate or stop instead"
             )
         if self._deadline.passed:
             self._reason = Reason.DEADLINE

@@ -95,10 +95,10 @@ class Ladder:
         self.rungs = tuple(t if isinstance(t, Rung) else Rung(t) for t in tiers)
         names = [r.tier.name for r in self.rungs]
         if not names:
-            raise ConfigError("a ladder needs a tier", mend='give one, for example rung.llama("smollm2-135m")')
+            raise ConfigError("a ladder needs a tier", hint='give one, for example rung.llama("smollm2-135m")')
         for name in names:
             if names.count(name) > 1:
-                raise ConfigError(f"two tiers are called {name!r}", mend="give one of them another name=")
+                raise ConfigError(f"two tiers are called {name!r}", hint="give one of them another name=")
         checking.one_of("paid_after", paid_after, get_args(PaidAfter))
         if unload_after is not None:
             checking.real("unload_after", unload_after, 0.0, float("inf"))
@@ -268,12 +268,12 @@ class Ladder:
             if not Zone.HOST < rung.tier.zone <= self.reach or not (limited or rung.usd is not None):
                 continue
             if rung.quotes is None:
-                mend = "give it a quote: docs/tiers.md"
+                hint = "give it a quote: docs/tiers.md"
             elif rung.prices is not None and not rung.prices.priced:
-                mend = "set its price, { input = 0, output = 0 } where it is free"
+                hint = "set its price, { input = 0, output = 0 } where it is free"
             else:
                 continue
-            raise ConfigError(f"tier {rung.tier.name!r} has no price, and money is limited", mend=mend)
+            raise ConfigError(f"tier {rung.tier.name!r} has no price, and money is limited", hint=hint)
 
     def _plan(self, prompt: Prompt, output: Any, settings: RequestOptions) -> engine.Plan:
         """Check everything that was given. The deadline begins here, so that compiling the contract counts."""

@@ -141,21 +141,21 @@ class Decorator:
         """The contract of the return annotation, where that is a kind of text."""
         name = function.__qualname__
         if "return" not in function.__annotations__:
-            raise ContractError(f"{name} has no return annotation", mend="write -> str, or @ladder.typed(YourType)")
+            raise ContractError(f"{name} has no return annotation", hint="write -> str, or @ladder.typed(YourType)")
         # of the parameters nothing is wanted, and their types may be there for type checkers only
         only = types.SimpleNamespace(__annotations__={"return": function.__annotations__["return"]})
         try:
             output = get_type_hints(only, function.__globals__, include_extras=True)["return"]
         except NameError as error:
             raise ContractError(
-                f"the return annotation of {name} can't be read: {error}", mend="define it at the top of the module"
+                f"the return annotation of {name} can't be read: {error}", hint="define it at the top of the module"
             ) from None
         contract = self._ladder.contract(output)
         if not contract.is_text:
             shown = getattr(output, "__name__", output)
             raise ContractError(
                 f"{name} returns a prompt, so its annotation can't promise {shown}",
-                mend=f"write @ladder.typed({shown}) and -> str",
+                hint=f"write @ladder.typed({shown}) and -> str",
             )
         return contract
 

@@ -158,20 +158,20 @@ def refusals(path: Path) -> Iterator[None]:
     except LedgerError as error:
         if str(path) in error.message:
             raise
-        raise LedgerError(f"the ledger {path} can't be used: {error.message}", mend=error.mend) from None
+        raise LedgerError(f"the ledger {path} can't be used: {error.message}", hint=error.hint) from None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise LedgerError(f"the ledger {path} can't be opened: {reason}", mend=_ELSEWHERE) from error
+        raise LedgerError(f"the ledger {path} can't be opened: {reason}", hint=_ELSEWHERE) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        said, mend = _REFUSALS.get(code, (f"can't be used: {getattr(error, 'sqlite_errorname', 'misused')}", ""))
-        raise LedgerError(f"the ledger {path} {said}", mend=mend) from error
+        said, hint = _REFUSALS.get(code, (f"can't be used: {getattr(error, 'sqlite_errorname', 'misused')}", ""))
+        raise LedgerError(f"the ledger {path} {said}", hint=hint) from error
 
 
 def _vanished(path: Path) -> LedgerError:
     return LedgerError(
         f"the ledger {path} vanished while it was in use, or another file took its place",
-        mend="put it back; a program that starts anew makes a new one, whose budgets begin with nothing spent",
+        hint="put it back; a program that starts anew makes a new one, whose budgets begin with nothing spent",
     )
 
 

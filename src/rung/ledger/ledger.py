@@ -66,7 +66,7 @@ class Ledger:
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not 0 <= retention_days <= 36_500:
-            raise ConfigError(f"retention_days = {retention_days} is out of range", mend="give 0 to 36,500")
+            raise ConfigError(f"retention_days = {retention_days} is out of range", hint="give 0 to 36,500")
         self.budgets = Budgets(
             None if per_day is None else usd(per_day, "per_day"),
             None if per_month is None else usd(per_month, "per_month"),

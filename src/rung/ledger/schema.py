@@ -124,11 +124,11 @@ def _version(connection: sqlite3.Connection, newest: int) -> int:
     version = _pragma(connection, "user_version")
     ours = _pragma(connection, "application_id") == APPLICATION
     if not ours and (version or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
-        raise LedgerError("it is a database of another program", mend="name another file in RUNG_LEDGER")
+        raise LedgerError("it is a database of another program", hint="name another file in RUNG_LEDGER")
     if version > newest:
         raise LedgerError(
             f"it was written by a newer rung (version {version}, and this one knows {newest})",
-            mend="upgrade rung, or name another file in RUNG_LEDGER",
+            hint="upgrade rung, or name another file in RUNG_LEDGER",
         )
     return version
 

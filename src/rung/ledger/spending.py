@@ -94,7 +94,7 @@ class Reservations:
             BudgetExceeded: there is not enough left, or the ledger can't be written.
         """
         if not bound.is_finite() or bound > MOST:
-            raise BudgetExceeded(f"${bound:f} is more than the ledger can hold", mend="lower max_tokens or the price")
+            raise BudgetExceeded(f"${bound:f} is more than the ledger can hold", hint="lower max_tokens or the price")
         try:
             with self._file.transaction() as connection:
                 now = self._clock()
@@ -105,7 +105,7 @@ class Reservations:
                     (name, int(now * 1000), os.getpid(), pico(bound), pico(bound)),
                 )
         except LedgerError as error:
-            raise BudgetExceeded(f"the budget can't be kept: {error.message}", mend=error.mend) from error
+            raise BudgetExceeded(f"the budget can't be kept: {error.message}", hint=error.hint) from error
         return Held(self, name)
 
     def close(self, settlement: Settlement) -> None:
@@ -197,5 +197,5 @@ def _demand(spans: tuple[Spending, ...], bound: Decimal) -> None:
         raise BudgetExceeded(
             f"${bound:f} is more than the ${left:f} left of this {tightest.span}'s ${tightest.limit:f}",
             left=left,
-            mend=f"wait for the next {tightest.span} (UTC), or raise budget.money_per_{tightest.span}",
+            hint=f"wait for the next {tightest.span} (UTC), or raise budget.money_per_{tightest.span}",
         )

@@ -52,16 +52,16 @@ def read_usable(path: Path) -> Header:
     if kind in OTHER:
         raise MalformedModel(
             f"{path} can't answer: {kind!r} is an architecture for embeddings, speech or drafts",
-            mend="name a model that answers prompts",
+            hint="name a model that answers prompts",
         )
     if kind not in ANSWERING:
         raise MalformedModel(
             f"{path} can't be loaded: its architecture {kind!r} is not known",
-            mend="where a newer llama-cpp-python knows it, name the file itself in rung.toml",
+            hint="where a newer llama-cpp-python knows it, name the file itself in rung.toml",
         )
     if len(header.chat_template or "") > _LONGEST_TEMPLATE:
         raise MalformedModel(
             f"{path} can't be used: its chat template is longer than {_LONGEST_TEMPLATE:,} characters",
-            mend="name the file itself in rung.toml, with a chat_template",
+            hint="name the file itself in rung.toml, with a chat_template",
         )
     return header

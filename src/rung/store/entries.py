@@ -60,7 +60,7 @@ class Hub(Settings):
         if match is None:
             raise StoreError(
                 f"{spec!r} names no file on the hub",
-                mend="write hf:owner/repo/file.gguf@COMMIT with the commit's 40 hexadecimal digits",
+                hint="write hf:owner/repo/file.gguf@COMMIT with the commit's 40 hexadecimal digits",
             )
         return cls(repo=match["repo"], file=match["file"], revision=match["revision"])
 
@@ -224,11 +224,11 @@ def read_entry(path: Path) -> Entry:
     values = read_catalogue_file(path)
     tables = values.get("source", ())
     if not isinstance(tables, list):
-        raise ConfigError(f"{path}: 'source' is no list of tables", mend="write [[source]]")
+        raise ConfigError(f"{path}: 'source' is no list of tables", hint="write [[source]]")
     sources = tuple(_read_source(table, f"{path}: source {n}") for n, table in enumerate(tables, 1))
     entry = read(Entry, {**values, "source": sources}, str(path))
     if entry.name != path.stem:
-        raise ConfigError(f"{path}: the model is called {entry.name!r}", mend=f"name the file {entry.name}.toml")
+        raise ConfigError(f"{path}: the model is called {entry.name!r}", hint=f"name the file {entry.name}.toml")
     return entry
 
 
@@ -243,10 +243,10 @@ def read_catalogue_file(path: Path) -> dict[str, Any]:
 
 def _read_source(table: Any, where: str) -> Source:
     if not isinstance(table, dict):
-        raise ConfigError(f"{where} is no table", mend="write [[source]]")
+        raise ConfigError(f"{where} is no table", hint="write [[source]]")
     kind = str(table.get("kind"))
     if kind not in _KINDS:
-        raise ConfigError(f"{where}: unknown kind {kind!r}", mend=nearest(kind, _KINDS))
+        raise ConfigError(f"{where}: unknown kind {kind!r}", hint=nearest(kind, _KINDS))
     return read(_KINDS[kind], table, where)
 
 

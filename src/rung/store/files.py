@@ -119,7 +119,7 @@ def wanted(name: str, store: Store) -> Wanted:
     own = store.named(name)
     if own is None:
         names = [*store.catalogue, *(other for other, _ in store.own_names())]
-        raise ModelNotFound(f"no model is called {name!r}", mend=nearest(name, names, listing=_LISTING))
+        raise ModelNotFound(f"no model is called {name!r}", hint=nearest(name, names, listing=_LISTING))
     return Wanted(name, (), own.sha256, own.size, own.licence, own.context, own.origin)
 
 
@@ -165,14 +165,14 @@ def resolve(model: str, *, store: Store | None = None) -> ModelFile:
     if found.size != it.size:
         raise ChecksumMismatch(
             f"the file of {it.name!r} is damaged: {found.size:,} bytes instead of {it.size:,}",
-            mend=f"{it.pull}, which replaces it",
+            hint=f"{it.pull}, which replaces it",
         )
     return found
 
 
 def _own(path: Path) -> ModelFile:
     if not path.is_file():
-        raise ModelNotFound(f"no model file at {path}", mend="check the path, or name a model of `rung models list`")
+        raise ModelNotFound(f"no model file at {path}", hint="check the path, or name a model of `rung models list`")
     return ModelFile(path.stem, path.absolute(), path.stat().st_size)
 
 
@@ -191,13 +191,13 @@ def in_store(it: Wanted, store: Store) -> ModelFile | None:
 def _not_here(it: Wanted, store: Store) -> StoreError:
     place = None if it.sha256 is None else store.place(it.sha256)
     if place is None:
-        return ModelNotFound(f"the file of {it.name!r} is not on this machine", mend=it.pull)
+        return ModelNotFound(f"the file of {it.name!r} is not on this machine", hint=it.pull)
     if place.path.exists():
         return ChecksumMismatch(
             f"{place.path} was written to since {it.name!r} was found there",
-            mend=f"run `rung models verify {it.name}`, which hashes it again",
+            hint=f"run `rung models verify {it.name}`, which hashes it again",
         )
-    return ModelNotFound(f"{place.path} is gone, where {it.name!r} was found", mend=it.pull)
+    return ModelNotFound(f"{place.path} is gone, where {it.name!r} was found", hint=it.pull)
 
 
 def models(*, store: Store | None = None) -> tuple[Listed, ...]:
@@ -234,7 +234,7 @@ def verify(
     written = None if is_path(model) else _written_place(wanted(model, store), store)
     found = resolve(model, store=store) if written is None else written
     if found.sha256 is None:
-        raise StoreError(f"nothing pins the bytes of {found.path}", mend="name a model of `rung models list`")
+        raise StoreError(f"nothing pins the bytes of {found.path}", hint="name a model of `rung models list`")
     try:
         # before the bytes are read: who writes meanwhile leaves another time behind
         place = None if written is None else Place.of(found.path)
@@ -244,7 +244,7 @@ def verify(
     if actual != found.sha256:
         raise ChecksumMismatch(
             f"the file of {found.name!r} is damaged: its sha256 is {actual}, not {found.sha256}",
-            mend=_replacement(wanted(model, store), found, store),
+            hint=_replacement(wanted(model, store), found, store),
         )
     if place is not None:
         with writing(store.root):
@@ -284,7 +284,7 @@ def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:
     store = store or user_store()
     own = _own(path)
     if name not in store.catalogue:
-        raise ModelNotFound(f"no model is called {name!r}", mend=nearest(name, store.catalogue, listing=_LISTING))
+        raise ModelNotFound(f"no model is called {name!r}", hint=nearest(name, store.catalogue, listing=_LISTING))
     entry = store.catalogue[name]
     with writing(store.root, entry.size):
         actual = sha256_of(own.path, cancel=Cancel(), report=lambda _: None)

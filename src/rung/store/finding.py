@@ -67,7 +67,7 @@ def find(
     folders = [full(folder, "the folder").absolute() for folder in folders]
     for folder in folders:
         if not os.path.lexists(folder):
-            raise ModelNotFound(f"there is no folder {folder}", mend="check the path")
+            raise ModelNotFound(f"there is no folder {folder}", hint="check the path")
     with writing(store.root), alone(store, _FIND, cancel=cancel):
         root = store.root.resolve()
         search = _Search(store, progress, cancel)

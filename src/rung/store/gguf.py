@@ -121,16 +121,16 @@ def read_header(path: Path) -> Header:
     try:
         # Before it is opened: opening a pipe waits for somebody to write to it.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise StoreError.of_file(path, "is no ordinary file", mend="name a GGUF file")
+            raise StoreError.of_file(path, "is no ordinary file", hint="name a GGUF file")
         with path.open("rb") as file:
             return _header(Reader(file, os.fstat(file.fileno()).st_size))
     except OSError as error:
         raise StoreError.of_file(
-            path, f"can't be read: {error.strerror}", mend="see the file's path and permissions"
+            path, f"can't be read: {error.strerror}", hint="see the file's path and permissions"
         ) from None
     except Fault as fault:
         raise MalformedModel.of_file(
-            path, f"can't be loaded: {fault}", mend="get the file again, from where it came or with `rung models pull`"
+            path, f"can't be loaded: {fault}", hint="get the file again, from where it came or with `rung models pull`"
         ) from None
 
 

@@ -50,7 +50,7 @@ def import_file(
     store, cancel = store or user_store(), cancel or Cancel()
     path = full(path, "the file").absolute()
     if path.is_dir():
-        raise StoreError(f"{path} is a folder", mend="name a file, or run `rung models find` with the folder")
+        raise StoreError(f"{path} is a folder", hint="name a file, or run `rung models find` with the folder")
     if name is not None:
         demand_name(name, None, store)
     header = read_usable(path)

@@ -53,5 +53,5 @@ def ladders(known: Collection[str], path: Path | None = None) -> tuple[MachineLa
     found = read(_File, read_catalogue_file(path), str(path)).ladder
     for name in (name for ladder in found for name in ladder.models):
         if name not in known:
-            raise ConfigError(f"{path}: no model is called {name!r}", mend=nearest(name, known))
+            raise ConfigError(f"{path}: no model is called {name!r}", hint=nearest(name, known))
     return found

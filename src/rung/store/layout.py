@@ -237,7 +237,7 @@ def writing(root: Path, needed: int | None = None) -> Iterator[None]:
             raise no_space(root, needed) from error
         raise StoreError(
             f"the model store {root} can't be used: {error.strerror or error}",
-            mend="set RUNG_MODELS_DIR to a folder that can be written",
+            hint="set RUNG_MODELS_DIR to a folder that can be written",
         ) from error
 
 
@@ -261,7 +261,7 @@ def no_space(root: Path, needed: int | None) -> StoreError:
     wanted = "" if needed is None else f": {needed:,} bytes are needed"
     return StoreError(
         f"no space left for the model store {root}{wanted}, {shutil.disk_usage(root).free:,} are free",
-        mend="free some space or set RUNG_MODELS_DIR, then run this again (a pull goes on where it stopped)",
+        hint="free some space or set RUNG_MODELS_DIR, then run this again (a pull goes on where it stopped)",
     )
 
 

@@ -54,7 +54,7 @@ def demand(model: Wanted, store: Store) -> None:
     if asks(model, store):
         raise LicenceNotAccepted(
             f"{model.name!r} has the licence {model.licence}, which asks for acceptance",
-            mend=f"read {model.licence_text}, then run `{model.command} --accept-licence {model.licence}`",
+            hint=f"read {model.licence_text}, then run `{model.command} --accept-licence {model.licence}`",
         )
 
 

@@ -38,13 +38,13 @@ def demand_name(name: str, sha256: str | None, store: Store) -> None:
     if not is_name(name):
         raise StoreError(
             f"{name!r} can't be the name of a model",
-            mend="use up to 63 small letters, digits, dots, dashes and underscores, a letter or digit first, "
+            hint="use up to 63 small letters, digits, dots, dashes and underscores, a letter or digit first, "
             f"for example {slug(name)}",
         )
     taken = _taken(name, store)
     if sha256 is not None and taken is not None and taken != sha256:
         what = "a model of the catalogue" if name in store.catalogue else "another file"
-        raise StoreError(f"{name!r} is {what}", mend="choose another with --name")
+        raise StoreError(f"{name!r} is {what}", hint="choose another with --name")
 
 
 def name_for(text: str, sha256: str, store: Store) -> str:

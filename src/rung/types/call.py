@@ -82,12 +82,12 @@ def _check_json(schema: dict[str, Any]) -> None:
             elif value is not None and not isinstance(value, (str, int, float)):
                 raise ContractError(f"the schema can't be written as JSON: it holds a {type(value).__name__}")
             if len(below) > left:
-                raise ContractError(f"the schema holds more than {_MOST_VALUES:,} values", mend="name a smaller one")
+                raise ContractError(f"the schema holds more than {_MOST_VALUES:,} values", hint="name a smaller one")
         if not below:
             return
         left -= len(below)
         level = below
-    raise ContractError(f"the schema is nested more than {_DEEPEST} levels deep", mend="make it flatter")
+    raise ContractError(f"the schema is nested more than {_DEEPEST} levels deep", hint="make it flatter")
 
 
 @dataclass(frozen=True, slots=True)

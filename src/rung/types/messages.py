@@ -37,7 +37,7 @@ class Zone(IntEnum):
         try:
             return cls[str(name).upper()]
         except KeyError:
-            raise ConfigError(f"{hide(str(name))!r} is no zone", mend="say host, lan or internet") from None
+            raise ConfigError(f"{hide(str(name))!r} is no zone", hint="say host, lan or internet") from None
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -121,7 +121,7 @@ class Message:
     def __post_init__(self) -> None:
         role: str = self.role
         if role == "developer":
-            raise ConfigError("'developer' is not a valid role", mend="say system: endpoints know it by either name")
+            raise ConfigError("'developer' is not a valid role", hint="say system: endpoints know it by either name")
         checking.one_of("role", role, _ROLES)
         if not isinstance(self.content, str):
             parts = checking.several("a message's content", self.content, (Text, Image), "Text and Image parts")
@@ -178,7 +178,7 @@ class Sampling:
             kept["seed"] = checking.whole("seed", self.seed, *_SEEDS)
         stop = kept["stop"] = checking.several("stop", self.stop, str, "texts")
         if not all(stop):
-            raise ConfigError("stop holds an empty text, which would end every answer at once", mend="leave it out")
+            raise ConfigError("stop holds an empty text, which would end every answer at once", hint="leave it out")
         for name, value in kept.items():
             object.__setattr__(self, name, value)
 
@@ -210,7 +210,7 @@ class Request:
         turns = checking.several("messages", self.messages, Message, "messages")
         object.__setattr__(self, "messages", turns)
         if not any(m.role == "user" and (m.text.strip() or not isinstance(m.content, str)) for m in turns):
-            raise ConfigError("the prompt is empty", mend="give it some text")
+            raise ConfigError("the prompt is empty", hint="give it some text")
         if self.task is not None:
             checking.text("task", self.task)
         if self.max_tokens is not None:

@@ -248,10 +248,10 @@ class Outcome(Generic[T]):
         return None if any(a.stays_here is None for a in sent) else False
 
     @property
-    def mend(self) -> str:
+    def hint(self) -> str:
         """The command or setting that would mend what stood in the way, where one is known."""
-        mends = [a.error.mend for a in self.attempts if a.error is not None and a.error.mend]
-        return "" if self.accepted or not mends else mends[0]
+        hints = [a.error.hint for a in self.attempts if a.error is not None and a.error.hint]
+        return "" if self.accepted or not hints else hints[0]
 
     @property
     def _last(self) -> Attempt | None:
@@ -286,7 +286,7 @@ class Unresolved(RungError):
     """
 
     def __init__(self, outcome: Outcome[Any]) -> None:
-        super().__init__(outcome.explain(), mend=outcome.mend)
+        super().__init__(outcome.explain(), hint=outcome.hint)
         self.outcome = outcome
 
 

@@ -28,7 +28,7 @@ def from_config(name, settings):
     zone = Zone.parse(table.zone)
     script = [_line(text, table) for text in table.script]
     if table.absent:
-        script = [TierUnavailable(f"{name} is not there", mend=table.absent)]
+        script = [TierUnavailable(f"{name} is not there", hint=table.absent)]
     if table.price is None:
         tier = ScriptedTier(name, *script, zone=zone)
     else:

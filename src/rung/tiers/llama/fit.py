@@ -222,7 +222,7 @@ def _refusal(fit: Fit, cells: int, fitting: int, memory: Memory) -> TierUnavaila
     total = need.total
     if memory.address_space is not None and memory.address_space - need.resident < free - need.total:
         free, by, total = memory.address_space, "the limit on address space", need.resident
-    mend = (
+    hint = (
         f"set the tier's context to {fitting:,} or less, or name a smaller model"
         if fitting >= _LEAST_CONTEXT
         else "name a smaller model, or free some memory"
@@ -231,7 +231,7 @@ def _refusal(fit: Fit, cells: int, fitting: int, memory: Memory) -> TierUnavaila
         f"the model takes {_size(total)} of memory with a context of {cells:,} tokens (weights {_size(need.weights)}, "
         f"keys and values {_size(need.kv)}, buffers {_size(need.buffers)}, the process {_size(need.worker)}), "
         f"and of {_size(free)} that {by} leaves free {_SHARE:.0%} may be used",
-        mend=mend,
+        hint=hint,
     )
 
 

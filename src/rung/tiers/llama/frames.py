@@ -208,7 +208,7 @@ class Failed:
     Args:
         error: which exception the host raises.
         message: what happened, without any of the prompt.
-        mend: what mends it.
+        hint: what mends it.
         id: of the request; `None` for the model.
         input_tokens: for `too_long`.
         context: for `too_long`.
@@ -217,7 +217,7 @@ class Failed:
 
     error: Literal["unavailable", "too_long", "unsupported", "failed"]
     message: str
-    mend: str = ""
+    hint: str = ""
     id: int | None = None
     input_tokens: int = 0
     context: int = 0

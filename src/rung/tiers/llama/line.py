@@ -93,7 +93,7 @@ class Line:
             remaining = self._deadline.remaining()
             if remaining == 0.0:
                 raise TierTimeout(
-                    f"tier {self._tier!r} was still at work at the deadline", mend="allow it more seconds"
+                    f"tier {self._tier!r} was still at work at the deadline", hint="allow it more seconds"
                 )
             try:
                 mail = self._mailbox.get(timeout=None if remaining is None else min(remaining, threading.TIMEOUT_MAX))
@@ -107,7 +107,7 @@ class Line:
                     self._ask()
                     continue
                 # One instance serves every caller, and a raised one carries a traceback.
-                raise type(mail.error)(mail.error.message, mend=mail.error.mend)
+                raise type(mail.error)(mail.error.message, hint=mail.error.hint)
             if isinstance(mail, frames.Failed):
                 self._over = True
                 raise _error(mail)
@@ -118,9 +118,9 @@ class Line:
 
 def _error(failed: frames.Failed) -> TierError | Unsupported:
     if failed.error == "too_long":
-        mend = "shorten the prompt" if failed.at_least else "raise the tier's context"
-        return PromptTooLong(failed.input_tokens, failed.context, at_least=failed.at_least, mend=mend)
+        hint = "shorten the prompt" if failed.at_least else "raise the tier's context"
+        return PromptTooLong(failed.input_tokens, failed.context, at_least=failed.at_least, hint=hint)
     if failed.error == "unsupported":
-        return Unsupported(failed.message, mend=failed.mend)
+        return Unsupported(failed.message, hint=failed.hint)
     kind = TierUnavailable if failed.error == "unavailable" else TierError
-    return kind(failed.message, mend=failed.mend)
+    return kind(failed.message, hint=failed.hint)

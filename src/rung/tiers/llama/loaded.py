@@ -71,7 +71,7 @@ class LoadedModel:
         source = load.chat_template or self._model.metadata("tokenizer.chat_template")
         if not source:
             raise TierUnavailable(
-                f"{path} has no chat template", mend="name one with chat_template, as Jinja or as the path of a file"
+                f"{path} has no chat template", hint="name one with chat_template, as Jinja or as the path of a file"
             )
         vocabulary = self._model.vocabulary
 

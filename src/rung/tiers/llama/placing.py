@@ -54,7 +54,7 @@ def place(load: Load, *, threads: Threads, log: Log) -> Placed:
     try:
         header = read_header(path)
     except StoreError as error:
-        raise TierUnavailable(error.message, mend=error.mend) from None
+        raise TierUnavailable(error.message, hint=error.hint) from None
     found = devices()
     residents = Residents()
     with residents.planning():
@@ -76,7 +76,7 @@ def place(load: Load, *, threads: Threads, log: Log) -> Placed:
             model, context = _make(load, 0, chosen, threads, log)
     except LoadError as error:
         raise TierUnavailable(
-            f"{path} can't be loaded: {error}", mend="run `rung models verify`, or pull the model again"
+            f"{path} can't be loaded: {error}", hint="run `rung models verify`, or pull the model again"
         ) from None
     if not load.repack:
         notes = (*notes, _PLAIN)

@@ -169,7 +169,7 @@ class Process:
             child = self._child = self._start()
         except OSError as error:
             return TierUnavailable(
-                f"{self._name} can't be started: {error.strerror}", mend=f"name a Python that has rung in {PYTHON}"
+                f"{self._name} can't be started: {error.strerror}", hint=f"name a Python that has rung in {PYTHON}"
             ), None
         writer = threading.Thread(
             target=self._write, args=(child.stdin, load, settled), name=f"{self._keeper.name}-write", daemon=True
@@ -211,7 +211,7 @@ class Process:
 
     def _give_up(self, child: subprocess.Popen[bytes], what: str, anew: float) -> None:
         """End a worker that shows no sign of life, and let its calls go before it is gone."""
-        error = TierCrashed(f"{self._name} {what}", mend="try again: a new one is started")
+        error = TierCrashed(f"{self._name} {what}", hint="try again: a new one is started")
         self._fail(error)
         self._finish(error, anew)
         child.kill()
@@ -236,7 +236,7 @@ class Process:
                         self._fail(
                             TierUnavailable(
                                 f"{self._name} speaks protocol {protocol}, its host {frames.PROTOCOL}",
-                                mend=f"install the same version of rung for both, or unset {PYTHON}",
+                                hint=f"install the same version of rung for both, or unset {PYTHON}",
                             )
                         )
                         return
@@ -244,7 +244,7 @@ class Process:
                     self._loaded, self._loaded_at = frame, time.monotonic()
                     self._settled.set()
                 case frames.Failed(id=None):
-                    self._fail(TierUnavailable(frame.message, mend=frame.mend))
+                    self._fail(TierUnavailable(frame.message, hint=frame.hint))
                 case frames.Progress() | frames.Counted() | frames.Failed():
                     self._answer(frame)
 
@@ -326,12 +326,12 @@ class Process:
             last = f": {lines[-1][:_LONGEST_CAUSE]}" if lines else ""
             return TierUnavailable(
                 f"{self._name} {system.death(code)} before it could start{last}",
-                mend=f"name a Python that has rung in {PYTHON}",
+                hint=f"name a Python that has rung in {PYTHON}",
             )
         causes = [line[:_LONGEST_CAUSE] for line in lines if any(mark in line for mark in _CAUSES)]
         cause = f" ({causes[-1].removeprefix(CAUSE)})" if causes else ""
         loading = f" while it loaded {self._load.path}" if self._loaded_at is None else ""
-        return TierCrashed(f"{self._name} {system.death(code)}{loading}{cause}", mend="try again: a new one is started")
+        return TierCrashed(f"{self._name} {system.death(code)}{loading}{cause}", hint="try again: a new one is started")
 
 
 def _command(python: str | None) -> list[str]:

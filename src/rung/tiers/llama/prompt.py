@@ -110,7 +110,7 @@ class ChatTemplate:
         if len(source) > LONGEST_TEMPLATE:
             raise TierUnavailable(
                 f"the chat template of {model} is longer than {LONGEST_TEMPLATE:,} characters",
-                mend="name another with chat_template",
+                hint="name another with chat_template",
             )
         self._model = model
         self._source = source
@@ -129,7 +129,7 @@ class ChatTemplate:
             names = jinja2.meta.find_undeclared_variables(environment.parse(source))
         except (jinja2.TemplateError, RecursionError) as error:
             raise TierUnavailable(
-                f"the chat template of {model} is no Jinja: {error}", mend="name another with chat_template"
+                f"the chat template of {model} is no Jinja: {error}", hint="name another with chat_template"
             ) from None
         self.switches_thinking = not _SWITCHES.isdisjoint(names)
 
@@ -162,14 +162,14 @@ class ChatTemplate:
         except Overdue:
             raise Unsupported(
                 f"the chat template of {self._model} takes more than {LONGEST_RENDER:g} s",
-                mend="name another with chat_template",
+                hint="name another with chat_template",
             ) from None
 
     def _give_up(self, error: Exception) -> NoReturn:
         raise Unsupported(
             f"the chat template of {self._model} "
             + (f"leaves out {error.role} turns" if isinstance(error, _Lost) else f"refuses the conversation: {error}"),
-            mend="name another with chat_template",
+            hint="name another with chat_template",
         ) from None
 
     def _attempt(self, messages: Sequence[Message]) -> list[Segment]:

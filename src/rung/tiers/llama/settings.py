@@ -51,7 +51,7 @@ def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:
     """
     if "{" in given:
         return given
-    mend = "see chat_template: Jinja, or the path of a file that holds it"
+    hint = "see chat_template: Jinja, or the path of a file that holds it"
 
     def read() -> str:
         path = os.path.expanduser(given)  # noqa: PTH111  where there is no home, the path stays what it is
@@ -61,9 +61,9 @@ def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:
         # A file system that doesn't answer holds up whoever asks it.
         return threads.run(read, deadline, cancel)
     except ConfigError as error:
-        raise TierUnavailable(error.message, mend=error.mend or mend) from None
+        raise TierUnavailable(error.message, hint=error.hint or hint) from None
     except UnicodeDecodeError:
-        raise TierUnavailable(f"the chat template {given} can't be read: it is not UTF-8", mend=mend) from None
+        raise TierUnavailable(f"the chat template {given} can't be read: it is not UTF-8", hint=hint) from None
     except threads.Abandoned:
         raise TierTimeout(f"the chat template {given} wasn't read before the deadline", billed="no") from None
 

@@ -325,16 +325,16 @@ class LlamaTier:
             file = resolve(str(model.absolute()) if isinstance(model, Path) else model)
             str(file.path).encode()
         except StoreError as error:
-            raise TierUnavailable(error.message, mend=error.mend) from error
+            raise TierUnavailable(error.message, hint=error.hint) from error
         except UnicodeEncodeError:
-            raise TierUnavailable(f"the path of tier {self.name!r}'s model is not UTF-8", mend="rename it") from None
+            raise TierUnavailable(f"the path of tier {self.name!r}'s model is not UTF-8", hint="rename it") from None
         self.weights = file.sha256
         return file
 
     def _texts(self, call: Call) -> tuple[Message, ...]:
         for message in call.messages:
             if not isinstance(message.content, str) and any(isinstance(part, Image) for part in message.content):
-                raise Unsupported(f"tier {self.name!r} takes no images", mend="ask a tier that does")
+                raise Unsupported(f"tier {self.name!r} takes no images", hint="ask a tier that does")
         return tuple(replace(message, content=message.text) for message in call.messages)
 
     def _sampling(self, wanted: Sampling) -> Sampling:
@@ -343,7 +343,7 @@ class LlamaTier:
         if len(wanted.stop) > _MOST_STOPS or any(len(text) > _LONGEST_STOP for text in wanted.stop):
             raise Unsupported(
                 f"tier {self.name!r} takes up to {_MOST_STOPS} stop strings of up to {_LONGEST_STOP} characters",
-                mend="name fewer or shorter ones",
+                hint="name fewer or shorter ones",
             )
         return replace(wanted, top_p=top_p, min_p=min_p)
 

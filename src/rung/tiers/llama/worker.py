@@ -177,14 +177,14 @@ class Worker:
             from rung.tiers.llama.loaded import LoadedModel
         except (ImportError, OSError, RuntimeError) as error:
             name = getattr(error, "name", None) or "llama-cpp-python"
-            self._refuse(TierUnavailable(f"{name} can't be imported", mend="install llama-cpp-python and llguidance"))
+            self._refuse(TierUnavailable(f"{name} can't be imported", hint="install llama-cpp-python and llguidance"))
         try:
             return LoadedModel(load, threads)
         except TierUnavailable as error:
             self._refuse(error)
 
     def _refuse(self, error: TierUnavailable) -> NoReturn:
-        self._wire.send(frames.Failed("unavailable", error.message, error.mend))
+        self._wire.send(frames.Failed("unavailable", error.message, error.hint))
         os._exit(0)
 
     def _read(self) -> None:
@@ -223,7 +223,7 @@ class Worker:
             failure = frames.Failed("too_long", "", "", task.id, error.input_tokens, error.context, error.at_least)
             self._fail(failure)
         except Unsupported as error:
-            self._fail(frames.Failed("unsupported", error.message, error.mend, task.id))
+            self._fail(frames.Failed("unsupported", error.message, error.hint, task.id))
         except BaseException as error:  # noqa: BLE001  a panic of the grammar's library is not even an Exception
             self._broke(task.id, error)
 

@@ -140,7 +140,7 @@ class Reader:
             TierError: there was no answer at all.
         """
         if not self.started:
-            raise TierError("the endpoint sent no event stream", mend="check base_url: it often ends in /v1")
+            raise TierError("the endpoint sent no event stream", hint="check base_url: it often ends in /v1")
         if not self._finish or None in self._finish.values():
             raise TierCrashed("the stream broke off before the answer was complete")
         notes: tuple[str, ...] = ()

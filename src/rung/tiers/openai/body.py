@@ -112,7 +112,7 @@ def compose(call: Call, dialect: Dialect, form: Form) -> bytes:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
         raise Unsupported(
-            "a message holds half a character (a lone surrogate)", mend="decode the text as UTF-8"
+            "a message holds half a character (a lone surrogate)", hint="decode the text as UTF-8"
         ) from None
 
 

@@ -92,7 +92,7 @@ class Breaker:
         when = "being tried by another call" if left <= 0 else f"tried again at {_of_day(time.time() + left)}"
         raise TierUnavailable(
             f"{self._where} has not worked since {_of_day(self._since)} and is {when}",
-            mend="wait until then, or see what is wrong with the endpoint",
+            hint="wait until then, or see what is wrong with the endpoint",
         )
 
 

@@ -59,7 +59,7 @@ def from_config(name: str, settings: Mapping[str, Any]) -> OpenAITier:
     """
     if isinstance(settings.get("api_key"), str):
         raise ConfigError(
-            f"tier {name!r}: api_key is written into the config", mend='write api_key = { env = "OPENAI_API_KEY" }'
+            f"tier {name!r}: api_key is written into the config", hint='write api_key = { env = "OPENAI_API_KEY" }'
         )
     listed = settings.get("price") == "genai-prices"
     if listed:

@@ -45,19 +45,19 @@ class Endpoint:
         try:
             parts = urlsplit(url)
         except ValueError:
-            raise ConfigError(f"{setting} is not a URL", mend=_EXAMPLE) from None
+            raise ConfigError(f"{setting} is not a URL", hint=_EXAMPLE) from None
         if "@" in parts.netloc:
-            raise ConfigError(f"{setting} holds a user name or password", mend="give the key as api_key")
+            raise ConfigError(f"{setting} holds a user name or password", hint="give the key as api_key")
         # `urlsplit` leaves out white space and control characters without a word
         clean = url.isascii() and url.isprintable() and not set(url) & {" ", "\\"}
         if not clean or parts.scheme not in _PORTS or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
-            raise ConfigError(f"{setting} is not a plain http or https URL", mend=_EXAMPLE)
+            raise ConfigError(f"{setting} is not a plain http or https URL", hint=_EXAMPLE)
         found = place(parts.netloc)
         if found is None:
-            raise ConfigError(f"{setting} names no host", mend=_EXAMPLE)
+            raise ConfigError(f"{setting} names no host", hint=_EXAMPLE)
         host, port = found[0], _PORTS[parts.scheme] if found[1] is None else found[1]
         if not 0 < port < 65_536:
-            raise ConfigError(f"{setting} has a port out of range", mend=_EXAMPLE)
+            raise ConfigError(f"{setting} has a port out of range", hint=_EXAMPLE)
         return cls(parts.scheme, host, port, parts.path.rstrip("/"))
 
     @property

@@ -89,7 +89,7 @@ class Exchange:
         where = "somewhere unknown" if zone is None else f"in the zone {zone}"
         raise TierUnavailable(
             f"who took the connection is {where} and not in the zone {self.zone}; nothing was sent",
-            mend="see what redirects connections on this machine",
+            hint="see what redirects connections on this machine",
         )
 
     def given_up(self) -> Health | None:

@@ -145,14 +145,14 @@ class Judge:
         where = str(self.endpoint)
         forbidden = next((cause for cause in causes if isinstance(cause, Offline)), None)
         if forbidden is not None:
-            return Failure(Offline(forbidden.message, mend=forbidden.mend), health=None)
+            return Failure(Offline(forbidden.message, hint=forbidden.hint), health=None)
         ours = next((cause for cause in causes if isinstance(cause, TierError)), None)
         if ours is not None:  # raised by our transport, and wrapped by the SDK
-            return Failure(type(ours)(ours.message, mend=ours.mend, billed=billed))
+            return Failure(type(ours)(ours.message, hint=ours.hint, billed=billed))
         if not sent:
             return self._unreached(causes)
         if any(isinstance(cause, httpx2.TimeoutException) for cause in causes):
-            late = TierTimeout(f"{where} sent nothing for too long", mend="raise stall_seconds", billed=billed)
+            late = TierTimeout(f"{where} sent nothing for too long", hint="raise stall_seconds", billed=billed)
             return Failure(late, health="ill" if heard else "dead")
         crash = TierCrashed(f"the connection to {where} broke off", billed=billed)
         return Failure(crash, again=not self.paid, health="ill")
@@ -161,17 +161,17 @@ class Judge:
         where = str(self.endpoint)
         peer, setting = (self.endpoint, "base_url") if self.proxy is None else (self.proxy, "proxy")
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            mend = "set ca_bundle, or correct the scheme of base_url"
-            return Failure(TierUnavailable(f"no trusted TLS connection to {where}", mend=mend), health=None)
+            hint = "set ca_bundle, or correct the scheme of base_url"
+            return Failure(TierUnavailable(f"no trusted TLS connection to {where}", hint=hint), health=None)
         if any(isinstance(cause, httpx2.ProxyError) for cause in causes):
-            return Failure(TierUnavailable(f"the proxy did not connect to {where}", mend="check proxy"), health="ill")
+            return Failure(TierUnavailable(f"the proxy did not connect to {where}", hint="check proxy"), health="ill")
         if any(isinstance(cause, socket.gaierror) for cause in causes):
-            nameless = TierUnavailable(f"the name of {peer} has no address", mend=f"check {setting}")
+            nameless = TierUnavailable(f"the name of {peer} has no address", hint=f"check {setting}")
             return Failure(nameless, again=True, health="ill")
-        mend = f"start the server, or correct {setting} = {hide(peer.url)}"
+        hint = f"start the server, or correct {setting} = {hide(peer.url)}"
         silent = any(isinstance(cause, httpx2.TimeoutException) for cause in causes)
         # a wait for a connection is long, and whoever didn't take it won't a moment later
-        nobody = TierUnavailable(f"nobody answers at {peer}", mend=mend)
+        nobody = TierUnavailable(f"nobody answers at {peer}", hint=hint)
         return Failure(nobody, again=not silent, health="dead" if silent else "ill")
 
     def _status(self, error: APIStatusError) -> Failure:
@@ -179,7 +179,7 @@ class Judge:
         codes = _codes(error.body)
         said = f"{where} answered HTTP {status}{_code(error.body)}"
         if codes & _SPENT:
-            return Failure(TierUnavailable(said, mend="check the account's credit and limits"))
+            return Failure(TierUnavailable(said, hint="check the account's credit and limits"))
         if codes & _FILTERED and status < 500:
             return Failure(TierError(said), filtered=True)
         if codes & _TOO_LONG or (status == 400 and _CONTEXT.search(error.message)):
@@ -187,10 +187,10 @@ class Judge:
         wait = retry_after(error.response.headers)
         match status:
             case 401 | 403:
-                return Failure(TierUnavailable(said, mend=self.mend_key))
+                return Failure(TierUnavailable(said, hint=self.mend_key))
             case 404 | 405:
-                mend = "check model, and base_url, which often ends in /v1"
-                return Failure(TierUnavailable(f"{said}: no model {hide(self.model)!r} there", mend=mend))
+                hint = "check model, and base_url, which often ends in /v1"
+                return Failure(TierUnavailable(f"{said}: no model {hide(self.model)!r} there", hint=hint))
             case 400 | 422:
                 return Failure(TierError(said), form=True, parameter=_parameter(error.body))
             case 408:
@@ -200,16 +200,16 @@ class Judge:
             case 409:
                 return Failure(TierError(said), again=True, wait=wait)
             case 413:
-                return Failure(TierError(f"{said}: the request is too long", mend="shorten the prompt"))
+                return Failure(TierError(f"{said}: the request is too long", hint="shorten the prompt"))
             case 429:
-                return Failure(RateLimited(said, retry_after=wait, mend="wait, or ask less often"), True, wait)
+                return Failure(RateLimited(said, retry_after=wait, hint="wait, or ask less often"), True, wait)
             case 503 | 529:
                 return Failure(TierUnavailable(said), again=True, wait=wait, health=_health(wait))
             case _ if 300 <= status < 400:
                 target = redirect_target(error.response.headers.get("location", ""))
                 to = f" to {target}" if target else ""
                 return Failure(
-                    TierError(f"{where} redirects{to} (HTTP {status})", mend="set base_url to the final URL")
+                    TierError(f"{where} redirects{to} (HTTP {status})", hint="set base_url to the final URL")
                 )
             case _ if status >= 500:
                 unavailable = TierUnavailable(said, billed="maybe" if self.paid else "no")

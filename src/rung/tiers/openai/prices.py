@@ -53,7 +53,7 @@ def tariff(price: Price | Listed | None, model: str, url: str, where: str) -> Ta
     """
     if isinstance(price, str):
         if price != "genai-prices":
-            raise ConfigError(f"{where}: price = {price!r} is unknown", mend='say "genai-prices", or give the price')
+            raise ConfigError(f"{where}: price = {price!r} is unknown", hint='say "genai-prices", or give the price')
         return _listed(model, url, where)
     return None if price is None else Tariff(((0, price),))
 
@@ -65,23 +65,23 @@ def _listed(model: str, url: str, where: str) -> Tariff:
     except ImportError:
         raise ConfigError(
             f"{where}: price asks for the package genai-prices, which is not installed",
-            mend="pip install 'rung[prices]'",
+            hint="pip install 'rung[prices]'",
         ) from None
-    mend = "write price = { input = ..., output = ... }, in US dollars per million tokens"
+    hint = "write price = { input = ..., output = ... }, in US dollars per million tokens"
     try:
         found = calc_price(Usage(input_tokens=1, output_tokens=1), model, provider_api_url=url)
     except (LookupError, ValueError):
-        raise ConfigError(f"{where}: price: genai-prices knows no price of {model!r} at {url}", mend=mend) from None
+        raise ConfigError(f"{where}: price: genai-prices knows no price of {model!r} at {url}", hint=hint) from None
     # some prices change with the hour: the dearest is the bound
     listed = found.model.prices
     prices = [found.model_price] if not isinstance(listed, list) else [found.model_price, *_hourly(listed)]
     if any(getattr(p, "requests_kcount", None) for p in prices):
-        raise ConfigError(f"{where}: price: {model!r} is charged by the request too", mend=mend)
+        raise ConfigError(f"{where}: price: {model!r} is charged by the request too", hint=hint)
     starts = sorted({0, *(s for p in prices for key in ("input_mtok", "output_mtok") for s in _starts(p, key))})
     try:
         steps = tuple((s, Price(_dearest(prices, "input_mtok", s), _dearest(prices, "output_mtok", s))) for s in starts)
     except LookupError:
-        raise ConfigError(f"{where}: price: genai-prices has no text price of {model!r}", mend=mend) from None
+        raise ConfigError(f"{where}: price: genai-prices has no text price of {model!r}", hint=hint) from None
     return Tariff(steps)
 
 

@@ -27,7 +27,7 @@ class Env:
     def __post_init__(self) -> None:
         if variable(self.name) == HIDDEN:
             raise ConfigError(
-                "a key's env is not the name of an environment variable", mend='write { env = "OPENAI_API_KEY" }'
+                "a key's env is not the name of an environment variable", hint='write { env = "OPENAI_API_KEY" }'
             )
 
 
@@ -44,7 +44,7 @@ class Secret:
     source: str | Env | None = field(repr=False)
 
     @property
-    def mend(self) -> str:
+    def hint(self) -> str:
         """What to do when an endpoint doesn't take it."""
         if isinstance(self.source, Env):
             return f"check the key in the environment variable {self.source.name}"
@@ -62,7 +62,7 @@ class Secret:
         where = f"the environment variable {env}" if env else self.setting
         value = os.environ.get(env, "") if env else self.source
         if not isinstance(value, str) or not value:
-            raise TierUnavailable(f"{where} is not set or empty", mend=f"put the {self.setting} there")
+            raise TierUnavailable(f"{where} is not set or empty", hint=f"put the {self.setting} there")
         if not re.fullmatch(r"[!-~]+", value):
-            raise TierUnavailable(f"{where} holds white space or other characters that no key has", mend=self.mend)
+            raise TierUnavailable(f"{where} holds white space or other characters that no key has", hint=self.hint)
         return value

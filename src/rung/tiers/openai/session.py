@@ -53,14 +53,14 @@ class Line:
             import httpx2
             from openai import AsyncOpenAI
         except ImportError:
-            raise TierUnavailable("the package openai is not installed", mend="pip install openai") from None
+            raise TierUnavailable("the package openai is not installed", hint="pip install openai") from None
         from rung.tiers.openai.transport import Transport
 
         timeout = httpx2.Timeout(self.stall_seconds, connect=self.connect_seconds)
         try:
             transport = Transport(self.endpoint, self.leads_to, self.proxy, self.ca_bundle, self.max_answer_bytes)
         except OSError:
-            raise TierUnavailable("ca_bundle holds no certificates", mend="give a PEM file") from None
+            raise TierUnavailable("ca_bundle holds no certificates", hint="give a PEM file") from None
         http = httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
         return AsyncOpenAI(
             base_url=self.endpoint.url,

@@ -125,14 +125,14 @@ class OpenAITier:
         ):
             if said not in words:
                 known = ", ".join(word for word in words if word)
-                raise ConfigError(f"{where}: {setting} = {hide(str(said))!r} is unknown", mend=f"say one of {known}")
+                raise ConfigError(f"{where}: {setting} = {hide(str(said))!r} is unknown", hint=f"say one of {known}")
         charges = tariff(price, model, self._endpoint.url, where)
         if store not in (None, False):
-            raise ConfigError(f"{where}: store = {hide(str(store))} lets the endpoint keep prompts", mend="say false")
+            raise ConfigError(f"{where}: store = {hide(str(store))} lets the endpoint keep prompts", hint="say false")
         if self._proxy is not None and self._proxy.scheme == "https" and not self._proxy.addresses:
-            raise ConfigError(f"{where}: proxy is an https URL with a host name", mend="give its address, or use http")
+            raise ConfigError(f"{where}: proxy is an https URL with a host name", hint="give its address, or use http")
         if leads_to is not None and (self._proxy or self._endpoint).addresses:
-            raise ConfigError(f"{where}: leads_to is for a host name", mend="leave out leads_to")
+            raise ConfigError(f"{where}: leads_to is for a host name", hint="leave out leads_to")
         at_openai = self._endpoint.host == _OPENAI or self._endpoint.host.endswith(f".{_OPENAI}")
         self._dialect = Dialect(
             model=model,
@@ -147,15 +147,15 @@ class OpenAITier:
         nearest = self._nearest_zone()
         self.zone = nearest if zone is None else zone
         if self.zone < nearest:
-            raise ConfigError(f"{where}: zone = {zone} is nearer than {nearest}, where it is", mend="leave out zone")
+            raise ConfigError(f"{where}: zone = {zone} is nearer than {nearest}, where it is", hint="leave out zone")
         if stays_here and self.zone > Zone.HOST:
-            raise ConfigError(f"{where}: stays_here, but its zone is {self.zone}", mend="leave out stays_here")
+            raise ConfigError(f"{where}: stays_here, but its zone is {self.zone}", hint="leave out stays_here")
         self.stays_here: bool | None = (stays_here or None) if self.zone == Zone.HOST else False
         self.destination = f"{self._endpoint} through {self._proxy}" if self._proxy else str(self._endpoint)
         self.hosts = frozenset(e.host for e in (self._endpoint, self._proxy) if e)
         bundle = None if ca_bundle is None else str(ca_bundle)
         if bundle is not None and not Path(bundle).is_file():
-            raise ConfigError(f"{where}: ca_bundle is no file", mend="give the path of a PEM file")
+            raise ConfigError(f"{where}: ca_bundle is no file", hint="give the path of a PEM file")
         for setting, value, least in (
             ("max_tokens", max_tokens, 1),
             ("context", context, 1),
@@ -165,7 +165,7 @@ class OpenAITier:
             ("max_answer_bytes", max_answer_bytes, 1),
         ):
             if value is not None and not least <= value < float("inf"):
-                raise ConfigError(f"{where}: {setting} = {value} is out of range", mend=f"give {least:g} or more")
+                raise ConfigError(f"{where}: {setting} = {value} is out of range", hint=f"give {least:g} or more")
         self._key = Secret("api_key", api_key)
         self._tariff = charges
         self.priced = charges is not None
@@ -211,7 +211,7 @@ class OpenAITier:
         if self.zone > Zone.HOST and offline():
             raise Offline(
                 f"tier {hide(self.name)!r} lies beyond this machine, and the environment says offline",
-                mend="unset RUNG_OFFLINE and HF_HUB_OFFLINE if a prompt may go there",
+                hint="unset RUNG_OFFLINE and HF_HUB_OFFLINE if a prompt may go there",
             )
         exchange.key = self._key.read()
         self._check(call, exchange)
@@ -299,7 +299,7 @@ class OpenAITier:
             from rung.tiers.openai.failures import Judge
 
             await self._ask_where(client, call)
-            judge = Judge(self._endpoint, self._proxy, self._dialect.model, self._key.mend, self._paid)
+            judge = Judge(self._endpoint, self._proxy, self._dialect.model, self._key.hint, self._paid)
             await Conversation(call, self._dialect, judge, exchange, self._retries, self._dice, emit, self._learn).run(
                 client
             )
@@ -323,7 +323,7 @@ class OpenAITier:
             self.zone, self.stays_here = Zone.INTERNET, False
             raise TierUnavailable(
                 f"{self.destination} says that another machine runs {hide(self._dialect.model)!r}; nothing was sent",
-                mend='if prompts may leave this machine for it, set zone = "internet" for the tier, and the reach',
+                hint='if prompts may leave this machine for it, set zone = "internet" for the tier, and the reach',
             )
 
     def _learn(self, dialect: Dialect) -> None:
@@ -352,9 +352,9 @@ def _fields(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
     """
     ours = sorted(_OURS & extra.keys())
     if ours:
-        raise ConfigError(f"{where}: extra_body sets {ours[0]!r}", mend=f"leave {ours[0]} to the tier's own settings")
+        raise ConfigError(f"{where}: extra_body sets {ours[0]!r}", hint=f"leave {ours[0]} to the tier's own settings")
     try:
         copy: dict[str, Any] = json.loads(json.dumps(dict(extra), allow_nan=False))
     except (TypeError, ValueError):
-        raise ConfigError(f"{where}: extra_body is no JSON", mend="use text, numbers, lists and tables") from None
+        raise ConfigError(f"{where}: extra_body is no JSON", hint="use text, numbers, lists and tables") from None
     return copy

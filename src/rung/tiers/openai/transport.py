@@ -141,7 +141,7 @@ class Transport(httpx2.AsyncBaseTransport):
             zones = " and ".join(sorted({str(zone_of(address)) for address in found}))
             raise TierUnavailable(
                 f"the name of {peer} leads to the zone {zones} and not to {self._leads_to}; nothing was sent",
-                mend=f'set leads_to = "{zones}" if that is right',
+                hint=f'set leads_to = "{zones}" if that is right',
             )
         return allowed
 
@@ -158,7 +158,7 @@ class _Limited(httpx2.AsyncByteStream):
         async for part in self._inner:
             self._left -= len(part)
             if self._left < 0:
-                raise TierError(f"{self._endpoint} sent more than max_answer_bytes", mend="raise max_answer_bytes")
+                raise TierError(f"{self._endpoint} sent more than max_answer_bytes", hint="raise max_answer_bytes")
             yield part
 
     async def aclose(self) -> None:
