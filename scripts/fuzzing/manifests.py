@@ -145,7 +145,7 @@ class Manifests:
         from dataclasses import replace
 
         from rung.config import Places
-        from rung.config.trust import recorded
+        from rung.config.trusting import recorded
         from rung.store import Hub
         from rung.store.caches import Candidate, known_places
         from rung.store.naming import names_of

@@ -111,9 +111,9 @@ def test_what_the_source_does_not_say_is_an_issue_that_names_the_field(value):
 
 def context_of(answer):
     from rung import CheckContext, Request
-    from rung.types import messages
+    from rung.types import conversation
 
-    return CheckContext(Request(messages(SOURCE)), "small", answer.model_dump_json())
+    return CheckContext(Request(conversation(SOURCE)), "small", answer.model_dump_json())
 
 
 def test_quoted_takes_fields_of_every_type_that_can_stand_in_a_text():

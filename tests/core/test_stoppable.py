@@ -37,7 +37,7 @@ from rung.contract.patterns import Whole
 from rung.contract.text import Tail
 from rung.errors import Cancelled, ContractError
 from rung.limits import Cancel, Deadline
-from rung.types import Candidate, CheckContext, Request, Token, messages
+from rung.types import Candidate, CheckContext, Request, Token, conversation
 
 LATE = 1.5
 """Seconds after which a deadline of 0.5 s must be over."""
@@ -46,7 +46,7 @@ LATE = 1.5
 def judge(output, text, *, seconds=0.5, validators=(), cancel=None, prompt="?"):
     contract = compile_output(output, validators)
     context = CheckContext(
-        Request(messages(prompt)), "small", text, deadline=Deadline.after(seconds), cancel=cancel or Cancel()
+        Request(conversation(prompt)), "small", text, deadline=Deadline.after(seconds), cancel=cancel or Cancel()
     )
     return contract.judge(Candidate(text), context)
 
@@ -186,7 +186,7 @@ def test_the_end_of_an_answer_is_the_same_in_whatever_pieces_it_comes(text, size
 def test_multiples_are_exact():
     contract = compile_output({"type": "array", "items": {"multipleOf": 0.01}})
     text = json.dumps([cents / 100 for cents in range(1, 10_001)])
-    context = CheckContext(Request(messages("?")), "small", text)
+    context = CheckContext(Request(conversation("?")), "small", text)
     assert contract.judge(Candidate(text), context).valid
     assert not judge({"type": "number", "multipleOf": 0.01}, "19.995").valid
 
@@ -225,7 +225,7 @@ def test_a_hostile_schema_is_over_in_time(name):
     contract = compile_output(schema)
     began = time.monotonic()
     validation = contract.judge(
-        Candidate(text), CheckContext(Request(messages("?")), "small", text, deadline=Deadline.after(0.5))
+        Candidate(text), CheckContext(Request(conversation("?")), "small", text, deadline=Deadline.after(0.5))
     )
     assert time.monotonic() - began < LATE
     assert not validation.valid
@@ -405,7 +405,7 @@ def test_any_json_as_a_schema_gives_a_verdict_or_a_contract_error(schema, value)
     except ContractError:
         return
     text = json.dumps(value)
-    contract.judge(Candidate(text), CheckContext(Request(messages("?")), "small", text))
+    contract.judge(Candidate(text), CheckContext(Request(conversation("?")), "small", text))
 
 
 PARTS = st.recursive(
@@ -446,7 +446,7 @@ def test_the_verdict_is_that_of_two_other_validators(schema, named, value):
         assume("refers to itself" not in refused)
         raise
     text = json.dumps({"value": value})
-    fits = contract.judge(Candidate(text), CheckContext(Request(messages("?")), "small", text)).valid
+    fits = contract.judge(Candidate(text), CheckContext(Request(conversation("?")), "small", text)).valid
     assert fits == jsonschema_rs.validator_for(whole).is_valid(value)
     assert fits == jsonschema.Draft202012Validator(whole).is_valid(value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rung.ledger import LedgerFile, requests, spending, statistics
-from rung.ledger.spending import Budgets
+from rung.ledger.budgets import Budgets
 
 
 def recorded(path):

@@ -76,7 +76,7 @@ def create(
     from rung import guard
     from rung.bundle import Order, Platform
     from rung.bundle import create as make
-    from rung.bundle.create import PART_SIZE
+    from rung.bundle.creating import PART_SIZE
     from rung.config import load
     from rung.types import Zone
 

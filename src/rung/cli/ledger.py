@@ -98,7 +98,7 @@ def stats(context: typer.Context, days: _Days = None, json: Json = False, config
     """Add up, per task and tier, how often an answer was accepted or sent up, how long it took and what it cost."""
     from rung.cli import sums
     from rung.ledger import spending, statistics
-    from rung.ledger.spending import Budgets
+    from rung.ledger.budgets import Budgets
 
     output: Output = context.obj.output
     with _opened(config) as (settings, file):

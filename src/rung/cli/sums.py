@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rung.cli.tables import UNKNOWN, aligned, money
-from rung.ledger.statistics import METHOD
+from rung.ledger.figures import METHOD
 
 if TYPE_CHECKING:
     from rung.ledger import Savings, Spending, Statistics, TierStatistics

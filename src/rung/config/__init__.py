@@ -20,6 +20,6 @@ from rung.config.document import Document, Origin, Setting, Source
 from rung.config.loading import farthest, load
 from rung.config.places import Places
 from rung.config.tables import TierTable
-from rung.config.trust import trust
+from rung.config.trusting import trust
 
 __all__ = ["Config", "Document", "Origin", "Places", "Setting", "Source", "TierTable", "farthest", "load", "trust"]

@@ -16,7 +16,7 @@ from rung.config.document import Document, Origin, Setting, open_document, read_
 from rung.config.ledger import ledger_config
 from rung.config.places import Places, is_there
 from rung.config.tables import FileTable, PolicyTable, TierTable
-from rung.config.trust import recorded
+from rung.config.trusting import recorded
 from rung.engine import UNLOAD_AFTER
 from rung.errors import ConfigError
 from rung.files import full

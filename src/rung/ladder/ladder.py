@@ -17,7 +17,7 @@ from rung.limits import LONGEST, Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.settings import nearest
 from rung.tier import Rung, Tier
-from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Zone, messages
+from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Zone, conversation
 
 T = TypeVar("T")
 Prompt = str | Sequence[Message]
@@ -284,7 +284,7 @@ class Ladder:
         cancel = settings.get("cancel") or Cancel()
         checking.instance("cancel", cancel, Cancel, "a rung.Cancel")
         request = Request(
-            messages=messages(prompt, settings.get("system")),
+            messages=conversation(prompt, settings.get("system")),
             task=settings.get("task"),
             context=settings.get("context"),
             max_tokens=settings.get("max_tokens"),

@@ -5,15 +5,15 @@ and answers are in it only where `content` is turned on. Money is held in whole 
 to six decimals per million is a whole number of them, so that sums in SQL are exact.
 """
 
+from rung.ledger.budgets import Spending, spending
 from rung.ledger.exporting import as_object, chats
+from rung.ledger.figures import Savings, Statistics, TierStatistics, statistics
 from rung.ledger.file import LedgerFile
 from rung.ledger.ledger import Ledger
 from rung.ledger.place import user_ledger
 from rung.ledger.purging import content_held, purge
 from rung.ledger.reading import find, requests
 from rung.ledger.records import AttemptRecord, RequestRecord
-from rung.ledger.spending import Spending, spending
-from rung.ledger.statistics import Savings, Statistics, TierStatistics, statistics
 
 __all__ = [
     "AttemptRecord",

@@ -15,12 +15,12 @@ from typing import Self
 
 from rung.errors import ConfigError, LedgerError
 from rung.ledger import rows
+from rung.ledger.budgets import Budgets, Held, Reservations
 from rung.ledger.file import LedgerFile
 from rung.ledger.place import user_ledger
 from rung.ledger.purging import expire
 from rung.ledger.recorder import Recorder
 from rung.ledger.records import record
-from rung.ledger.spending import Budgets, Held, Reservations
 from rung.limits import Money, usd
 from rung.types import AttemptStarted, Event, Finished
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from rung.errors import LedgerError
+from rung.ledger.budgets import month_begins
 from rung.ledger.file import LedgerFile
-from rung.ledger.spending import month_begins
 
 _DAY = 86_400
 

@@ -21,20 +21,10 @@ from rung.types.events import (
     Provisional,
     Withdrawn,
 )
-from rung.types.messages import (
-    Image,
-    Message,
-    Redactor,
-    Request,
-    Role,
-    Sampling,
-    Text,
-    ToolCall,
-    Zone,
-    messages,
-)
+from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
 from rung.types.price import Price
 from rung.types.reasons import IssueCode, Reason
+from rung.types.request import Request, Sampling
 from rung.types.result import (
     Attempt,
     Candidate,
@@ -46,6 +36,7 @@ from rung.types.result import (
     Validation,
     Verdict,
 )
+from rung.types.zone import Zone
 
 __all__ = [
     "Accepted",
@@ -86,5 +77,5 @@ __all__ = [
     "Verdict",
     "Withdrawn",
     "Zone",
-    "messages",
+    "conversation",
 ]

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from rung import checking
 from rung.errors import ConfigError, ContractError
 from rung.limits import Cancel, Deadline
-from rung.types.messages import Message, Sampling
+from rung.types.messages import Message
 from rung.types.price import Price
 from rung.types.reasons import IssueCode
+from rung.types.request import Sampling
 
 Finish = Literal["stop", "length", "refusal", "cancelled"]
 Constraint = Literal["enforced", "endpoint", "none"]

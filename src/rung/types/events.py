@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rung.types.call import Issue
-from rung.types.messages import Request, Zone
+from rung.types.request import Request
 from rung.types.result import Attempt, Outcome
+from rung.types.zone import Zone
 
 
 @dataclass(frozen=True, slots=True)

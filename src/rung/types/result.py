@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 from rung.errors import Cancelled, RungError
 from rung.limits import Cancel, Deadline
 from rung.types.call import Constraint, Finish, Issue, Quote, Shape, Token, Usage
-from rung.types.messages import Request, Zone
 from rung.types.reasons import IssueCode, Reason
+from rung.types.request import Request
+from rung.types.zone import Zone
 
 T = TypeVar("T")
 

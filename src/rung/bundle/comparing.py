@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rung.bundle.install import File, Manifest, Refused, archive, visible
-from rung.bundle.verify import verify
+from rung.bundle.verifying import verify
 from rung.errors import ConfigError
 
 _TEXTS = ("rung.toml", "rung.lock")

@@ -1,0 +1,33 @@
+"""How far a prompt travels."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from rung.errors import ConfigError
+from rung.hiding import hide
+
+
+class Zone(IntEnum):
+    """How far a prompt travels."""
+
+    HOST = 0
+    LAN = 1
+    INTERNET = 2
+
+    @classmethod
+    def parse(cls, name: str | Zone) -> Zone:
+        """The zone of that name (`host`, `lan`, `internet`).
+
+        Raises:
+            ConfigError: there is no such zone.
+        """
+        if isinstance(name, Zone):
+            return name
+        try:
+            return cls[str(name).upper()]
+        except KeyError:
+            raise ConfigError(f"{hide(str(name))!r} is no zone", hint="say host, lan or internet") from None
+
+    def __str__(self) -> str:
+        return self.name.lower()
