@@ -50,10 +50,10 @@ class Gguf:
 
     def prepare(self, folder: Path) -> None:
         """Choose a place for the file."""
-        from rung.tiers.llama.headroom import Memory
+        from rung.tiers.llama.headroom import FreeMemory
 
         self._path = folder / "model.gguf"
-        self._memory = Memory(8 << 30)
+        self._memory = FreeMemory(8 << 30)
 
     def run(self, case: Case) -> bool:
         """Read a file as the store does, and what fits into memory as the tier does."""

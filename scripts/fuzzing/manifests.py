@@ -147,7 +147,7 @@ class Manifests:
         from rung.config import Places
         from rung.config.trusting import recorded
         from rung.store import Hub
-        from rung.store.caches import Candidate, known_places
+        from rung.store.caches import FoundFile, known_places
         from rung.store.naming import names_of
 
         store = replace(self._store, root=path)
@@ -169,7 +169,7 @@ class Manifests:
             case "ollama":
                 _put(path / "manifests" / "registry.ollama.ai" / "library" / "x" / "latest", case.whole)
                 look = known_places({"OLLAMA_MODELS": str(path)}, path, shared_ollama=path / "none")
-                return any(isinstance(it, Candidate) for it in look)
+                return any(isinstance(it, FoundFile) for it in look)
             case _:
                 _put(path / "trusted.json", case.whole)
                 places = Places(path, path, path / "u.toml", path / "trusted.json", path / "p.toml")

@@ -39,7 +39,7 @@ End = Literal["exited", "timeout", "cancelled", "flood"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProgramEnded:
     """What came of a program.
 
     Args:
@@ -62,7 +62,7 @@ def run(
     deadline: Deadline,
     cancel: Cancel,
     environment: Mapping[str, str] | None = None,
-) -> Ended:
+) -> ProgramEnded:
     """Run a program on some text. Neither it nor anything of its process group is left when this returns.
 
     The program's own exit is its end: what it leaves behind in its group is stopped then, and not waited for, even
@@ -109,7 +109,7 @@ def run(
         for thread in (*readers, feeder):
             thread.join(max(0.0, end - time.monotonic()))
     code = process.returncode
-    return Ended(how, -1 if code is None else code, outputs[0].text(), outputs[1].text())
+    return ProgramEnded(how, -1 if code is None else code, outputs[0].text(), outputs[1].text())
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rung.errors import ConfigError
 from rung.hiding import hide
 
-M = TypeVar("M", bound="Settings")
+M = TypeVar("M", bound="SettingsTable")
 
 
-class Settings(BaseModel):
+class SettingsTable(BaseModel):
     """Base of every table of settings: frozen, no unknown keys, no NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)

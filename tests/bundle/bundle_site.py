@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rung.bundle import Kit, Order, Platform, create
+from rung.bundle import Kit, KitOrder, Platform, create
 from rung.bundle.install import MANIFEST, archive, read_manifest
 from rung.config import load
 from rung.limits import Cancel
@@ -86,9 +86,9 @@ class Site:
         path.write_text(f'reach = "host"\n{tiers}')
         return path
 
-    def order(self, **changes) -> Order:
+    def order(self, **changes) -> KitOrder:
         values = {"platform": Platform.parse(None, None), "folder": self.wheels, "part_size": 1 << 17, **changes}
-        return Order(**values)
+        return KitOrder(**values)
 
     def kit(self, name: str = "kit", **changes) -> Kit:
         return create(self.root / name, load(self.root / "rung.toml"), self.order(**changes), cancel=Cancel())

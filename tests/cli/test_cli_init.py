@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from rung.cli.choosing import Machine, choose
+from rung.cli.choosing import Hardware, choose
 from rung.cli.init import render
 from rung.config import load
 from rung.errors import ConfigError, TierUnavailable
@@ -19,7 +19,7 @@ from rung.store.ladders import ladders
 from rung.tiers.llama.devices import Device
 
 GIB = 1 << 30
-LAPTOP = Machine("Linux x86_64", 4, 6 * GIB, 8 * GIB, "this machine")
+LAPTOP = Hardware("Linux x86_64", 4, 6 * GIB, 8 * GIB, "this machine")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def names(choice):
     return [it.model.name for it in choice.models]
 
 
-def with_gpu(gib: float) -> Machine:
+def with_gpu(gib: float) -> Hardware:
     gpu = Device("CUDA0", 'a "card"\n[[tier]]', "gpu", int(gib * GIB), int(gib * GIB))
     return dataclasses.replace(LAPTOP, gpus=(gpu,))
 

@@ -7,7 +7,7 @@ import pytest
 from llama.test_fit import BIG, GIB
 from rung.tiers.llama.devices import Device, Offload, devices, gpus, offload, together
 from rung.tiers.llama.fit import Fit
-from rung.tiers.llama.headroom import Memory
+from rung.tiers.llama.headroom import FreeMemory
 
 CPU = Device("CPU", "AMD EPYC", "cpu", 0, 0)
 BLAS = Device("BLAS", "OpenBLAS", "accelerator", 0, 0)
@@ -66,7 +66,7 @@ def test_layers_that_somebody_asked_for_are_given_or_their_absence_is_said():
 
 
 def test_only_a_gpu_with_memory_of_its_own_adds_to_the_machines():
-    here = Memory(8 * GIB)
+    here = FreeMemory(8 * GIB)
     assert together(here, [CPU, RADEON]) == together(here, [CPU, M2]) == here
     assert together(here, [CPU, RTX_3060]).available == 8 * GIB + RTX_3060.free
 

@@ -13,7 +13,7 @@ from llama.conftest import call, text
 from rung.errors import PromptTooLong, TierUnavailable
 from rung.store.gguf import Header, Tensor, read_header
 from rung.tiers.llama.fit import BATCH, CONTEXT, GRAIN, MOST_SLOTS, Fit, outputs, plan
-from rung.tiers.llama.headroom import Memory
+from rung.tiers.llama.headroom import FreeMemory
 from rung.tiers.llama.memory import sequences
 from rung.types import Shape
 
@@ -39,7 +39,7 @@ BIG = Header(
 
 
 def planned(available: float, *, context=None, slots=None, header=BIG, **limits):
-    return plan(header, context=context, slots=slots, memory=Memory(int(available), **limits))
+    return plan(header, context=context, slots=slots, memory=FreeMemory(int(available), **limits))
 
 
 def test_keys_and_values_take_what_the_formula_says():
@@ -96,7 +96,7 @@ def test_a_limit_on_address_space_counts_every_mapped_page():
 def test_a_context_that_somebody_asked_for_is_neither_passed_nor_lowered():
     found = planned(64 * GIB, context=6000)
     assert found.cells == found.most == 6144
-    room = found.room(100, 50_000, held=found.cells, free=lambda: Memory(64 * GIB))
+    room = found.room(100, 50_000, held=found.cells, free=lambda: FreeMemory(64 * GIB))
     assert (room.cells, room.limit) == (6144, 6144 - 100)
 
 
@@ -104,7 +104,7 @@ def test_a_call_gets_the_smallest_step_that_holds_it_and_no_more_than_was_traine
     found = planned(64 * GIB)
 
     def cells(prompt, max_tokens):
-        return found.room(prompt, max_tokens, held=CONTEXT, free=lambda: Memory(64 * GIB)).cells
+        return found.room(prompt, max_tokens, held=CONTEXT, free=lambda: FreeMemory(64 * GIB)).cells
 
     assert cells(100, 50) == 4096
     assert cells(4000, 96) == 4096
@@ -112,14 +112,14 @@ def test_a_call_gets_the_smallest_step_that_holds_it_and_no_more_than_was_traine
     assert cells(3500, None) == 8192
     assert cells(20_000, 20_000) == 65_536
     assert cells(131_000, 5000) == 131_072
-    assert found.room(131_072, 1, held=CONTEXT, free=lambda: Memory(64 * GIB)) is None
+    assert found.room(131_072, 1, held=CONTEXT, free=lambda: FreeMemory(64 * GIB)) is None
 
 
 def test_a_context_does_not_grow_into_memory_that_has_gone_meanwhile():
     found = planned(64 * GIB)
-    room = found.room(3000, 6000, held=CONTEXT, free=lambda: Memory(100 * MIB))
+    room = found.room(3000, 6000, held=CONTEXT, free=lambda: FreeMemory(100 * MIB))
     assert (room.cells, room.limit) == (CONTEXT, CONTEXT - 3000)
-    assert found.room(5000, 100, held=CONTEXT, free=lambda: Memory(100 * MIB)) is None
+    assert found.room(5000, 100, held=CONTEXT, free=lambda: FreeMemory(100 * MIB)) is None
 
 
 def test_memory_is_not_asked_for_where_nothing_has_to_grow():

@@ -11,7 +11,7 @@ from rung.types import Delta, Message, Sampling, Shape, Token, ToolCall, Usage
 
 SAID = [
     frames.Hello(frames.PROTOCOL, 42),
-    frames.Load("/models/a.gguf", 4096, 4, None, "{{ x }}"),
+    frames.LoadModel("/models/a.gguf", 4096, 4, None, "{{ x }}"),
     frames.Ask(
         7,
         (Message("user", "größe\u0000\U0001f600"), Message("assistant", "", (ToolCall("1", "f", "{}"),))),
@@ -21,7 +21,7 @@ SAID = [
     ),
     frames.Count(8, (Message("user", "x"),)),
     frames.Drop(7),
-    frames.Progress(7, Delta("é", tokens=(Token(""), Token("é", -0.5, 1.0)), finish="stop", usage=Usage(1, 2))),
+    frames.AnswerDelta(7, Delta("é", tokens=(Token(""), Token("é", -0.5, 1.0)), finish="stop", usage=Usage(1, 2))),
     frames.Failed("too_long", "", id=7, input_tokens=5, context=4),
 ]
 

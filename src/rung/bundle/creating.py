@@ -17,7 +17,7 @@ from rung.bundle import install, natives, parts, sbom
 from rung.bundle.install import File, Machine, Manifest, Part, Refused, read_manifest
 from rung.bundle.parts import Item
 from rung.bundle.platforms import Platform
-from rung.bundle.wheels import LLAMA, PORTABLE, Wanted, Wheel, gather
+from rung.bundle.wheels import LLAMA, PORTABLE, WantedWheels, Wheel, gather
 from rung.config import Config
 from rung.config.lock import Lock, differences, lock, lock_path, read_lock
 from rung.errors import ConfigError, StoreError
@@ -31,7 +31,7 @@ _LEAST_PART = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class KitOrder:
     """What kit to make.
 
     Args:
@@ -69,7 +69,7 @@ class Kit:
 def create(
     out: Path,
     config: Config,
-    order: Order,
+    order: KitOrder,
     *,
     cancel: Cancel,
     tell: Callable[[str], None] = lambda _: None,
@@ -126,7 +126,7 @@ def _pinned(config: Config, cancel: Cancel) -> Lock:
     return pinned
 
 
-def _base(order: Order) -> Manifest | None:
+def _base(order: KitOrder) -> Manifest | None:
     if order.base is None:
         return None
     try:
@@ -135,9 +135,9 @@ def _base(order: Order) -> Manifest | None:
         raise ConfigError(str(refused), hint="name the folder of a kit with --base") from None
 
 
-def _wheels(order: Order, scratch: Path, cancel: Cancel, tell: Callable[[str], None]) -> list[Wheel]:
+def _wheels(order: KitOrder, scratch: Path, cancel: Cancel, tell: Callable[[str], None]) -> list[Wheel]:
     cpu = PORTABLE.get(order.platform.machine, ()) if order.cpu is None else order.cpu
-    wanted = Wanted(order.platform, order.wheels, order.folder, order.native, cpu, scratch, cancel, tell)
+    wanted = WantedWheels(order.platform, order.wheels, order.folder, order.native, cpu, scratch, cancel, tell)
     wheels = gather(wanted)
     names = install.Names()
     for wheel in wheels:
@@ -147,7 +147,7 @@ def _wheels(order: Order, scratch: Path, cancel: Cancel, tell: Callable[[str], N
     return wheels
 
 
-def _machine(order: Order, wheels: list[Wheel], scratch: Path) -> tuple[Machine, str | None]:
+def _machine(order: KitOrder, wheels: list[Wheel], scratch: Path) -> tuple[Machine, str | None]:
     """What the kit asks of a machine, and the commit of llama.cpp."""
     platform = order.platform
     llama = next(wheel for wheel in wheels if wheel.name == LLAMA)

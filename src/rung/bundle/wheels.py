@@ -83,7 +83,7 @@ class Wheel:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedWheels:
     """Which wheels a kit shall have.
 
     Args:
@@ -107,7 +107,7 @@ class Wanted:
     tell: Callable[[str], None]
 
 
-def gather(wanted: Wanted) -> list[Wheel]:
+def gather(wanted: WantedWheels) -> list[Wheel]:
     """Every wheel of a kit, by name.
 
     Raises:
@@ -146,7 +146,7 @@ def _installed() -> set[str]:
     return {f"{name}=={version}" for name, version in found.items() if name not in ("rung", LLAMA)}
 
 
-def _rung(wanted: Wanted) -> Path:
+def _rung(wanted: WantedWheels) -> Path:
     """A wheel of the rung that runs: built from a checkout, packed again where it is installed."""
     root = Path(__file__).parents[3]
     if not (root / "pyproject.toml").is_file():
@@ -156,7 +156,7 @@ def _rung(wanted: Wanted) -> Path:
     return next(made.glob("*.whl"))
 
 
-def _llama(wanted: Wanted) -> Path:
+def _llama(wanted: WantedWheels) -> Path:
     platform = wanted.platform
     if not platform.here:
         raise ConfigError(
@@ -187,7 +187,7 @@ def cmake_arguments(cpu: tuple[str, ...]) -> str:
     return " ".join(f"-D{name}={'ON' if on else 'OFF'}" for name, on in switches.items())
 
 
-def _built(version: str, wanted: Wanted) -> Path:
+def _built(version: str, wanted: WantedWheels) -> Path:
     """A portable build, kept between kits."""
     settings = cmake_arguments(wanted.cpu) if wanted.platform.machine in PORTABLE else "-DGGML_NATIVE=OFF"
     key = hashlib.sha256(
@@ -265,7 +265,7 @@ def _joined(tags: list[str]) -> str:
     return "-".join(".".join(dict.fromkeys(part[i] for part in parts)) for i in range(3))
 
 
-def _pip(arguments: list[str], wanted: Wanted, purpose: str, environment: dict[str, str] | None = None) -> None:
+def _pip(arguments: list[str], wanted: WantedWheels, purpose: str, environment: dict[str, str] | None = None) -> None:
     if importlib.util.find_spec("pip") is None:
         raise StoreError("pip is missing in this Python", hint="install it, for example with `python -m ensurepip`")
     ended = children.run(

@@ -20,7 +20,7 @@ _SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class CommandSession:
     """What every command is given, as the context's `obj`.
 
     Args:
@@ -128,7 +128,7 @@ def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
     output = Output("--json" in (words[: words.index("--")] if "--" in words else words))
     try:
         chosen = next((word for word in words if not word.startswith("-")), None)
-        code = app(chosen)(args=words, prog_name="rung", standalone_mode=False, obj=Session(output, interrupts))
+        code = app(chosen)(args=words, prog_name="rung", standalone_mode=False, obj=CommandSession(output, interrupts))
         return int(code or 0)
     except typer.Abort:
         return INTERRUPTED

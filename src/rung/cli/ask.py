@@ -204,10 +204,10 @@ def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
 
 
 def _climb(ladder: Ladder, prompt: str, shape: Any, output: Output, settings: Any) -> Outcome[Any]:
-    from rung.cli.progress import Progress
+    from rung.cli.progress import ClimbProgress
     from rung.types import Finished
 
-    with Progress(output.talks) as progress:
+    with ClimbProgress(output.talks) as progress:
         for event in ladder.stream(prompt, shape, **settings):
             progress.show(event)
             if isinstance(event, Finished):

@@ -12,7 +12,7 @@ import typer
 from rung.cli.options import Json
 
 if TYPE_CHECKING:
-    from rung.bundle import Kit, Order
+    from rung.bundle import Kit, KitOrder
 
 _Folder = Annotated[Path, typer.Argument(metavar="KIT", help="The folder of a kit.")]
 _SIZE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kKMG]i?B|B|)")
@@ -74,14 +74,14 @@ def create(
     --wheels needs none.
     """
     from rung import guard
-    from rung.bundle import Order, Platform
+    from rung.bundle import KitOrder, Platform
     from rung.bundle import create as make
     from rung.bundle.creating import PART_SIZE
     from rung.config import load
     from rung.types import Zone
 
     guard.install(Zone.HOST)
-    order = Order(
+    order = KitOrder(
         platform=Platform.parse(platform, python),
         part_size=PART_SIZE if part_size is None else _bytes(part_size),
         wheels=tuple(wheel or ()),
@@ -164,7 +164,7 @@ def _bytes(size: str) -> int:
     return int(match["number"]) * int(step**power)
 
 
-def _demand_network(order: Order) -> None:
+def _demand_network(order: KitOrder) -> None:
     """See that packages may be fetched, where some have to be.
 
     Raises:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rung.cli.findings import Finding
 from rung.cli.hardware import flags, graphics, library, machine, openmp, processor, python
 from rung.cli.leaving import Leaving, leaving
-from rung.cli.trial import Trial, tried
+from rung.cli.trial import TierTrial, tried
 from rung.errors import StoreError, TierUnavailable
 from rung.limits import Cancel
 
 if TYPE_CHECKING:
     from rung.config import Config
     from rung.tiers.llama.build import Build
-    from rung.tiers.llama.headroom import Memory
+    from rung.tiers.llama.headroom import FreeMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Checkup:
     build: Build | None
     leaving: Leaving
     models: tuple[Fitting, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[TierTrial, ...]
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -118,7 +118,7 @@ def check(config: Path | None, *, quick: bool, report: Callable[[str], None], ca
 
 def _trials(
     left: Leaving, models: tuple[Fitting, ...], report: Callable[[str], None], cancel: Cancel
-) -> Iterator[Trial]:
+) -> Iterator[TierTrial]:
     if left.ladder is None:
         return
     named = {name: model for name, model, _ in _local(left.config)}
@@ -141,7 +141,7 @@ def _local(config: Config | None) -> Iterator[tuple[str, str, Mapping[str, Any]]
             yield table.rung.name, model, table.settings
 
 
-def fittings(config: Config | None, memory: Memory) -> Iterator[Fitting]:
+def fittings(config: Config | None, memory: FreeMemory) -> Iterator[Fitting]:
     """The local tiers in force, then the other models of the store."""
     from rung.store import models
 
@@ -155,7 +155,7 @@ def fittings(config: Config | None, memory: Memory) -> Iterator[Fitting]:
             yield _fitting(listed.model.name, listed.model.name, {}, memory, tier=config is None)
 
 
-def _fitting(name: str, model: str, wishes: Mapping[str, Any], memory: Memory, *, tier: bool = True) -> Fitting:
+def _fitting(name: str, model: str, wishes: Mapping[str, Any], memory: FreeMemory, *, tier: bool = True) -> Fitting:
     from rung.store import resolve
     from rung.store.gguf import read_header
     from rung.tiers.llama.fit import plan

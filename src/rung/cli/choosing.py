@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rung.errors import StoreError, TierUnavailable
 
 if TYPE_CHECKING:
-    from rung.store import Listed, Wanted
+    from rung.store import Listed, WantedModel
     from rung.store.ladders import MachineLadder
     from rung.tiers.llama.devices import Device
 
@@ -19,7 +19,7 @@ _SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Hardware:
     """What there is to compute with.
 
     Args:
@@ -47,7 +47,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class LadderChoice:
     """The models of a ladder.
 
     Args:
@@ -61,12 +61,12 @@ class Choice:
     better: str = ""
 
     @property
-    def missing(self) -> tuple[Wanted, ...]:
+    def missing(self) -> tuple[WantedModel, ...]:
         """Those that are still to be fetched."""
         return tuple(it.model for it in self.models if it.file is None)
 
 
-def measure() -> Machine:
+def measure() -> Hardware:
     """This machine as it is now."""
     import psutil
 
@@ -88,15 +88,17 @@ def measure() -> Machine:
     free, limited_by = memory.available, memory.limited_by
     if memory.address_space is not None and memory.address_space < free:
         free, limited_by = memory.address_space, "the limit on address space"
-    return Machine(system, free_cores(), free, psutil.virtual_memory().total, limited_by, found, note)
+    return Hardware(system, free_cores(), free, psutil.virtual_memory().total, limited_by, found, note)
 
 
-def room(machine: Machine) -> int:
+def room(machine: Hardware) -> int:
     """What models may take of a machine's memory, in bytes."""
     return int(_SHARE * (machine.free + machine.gpu_free))
 
 
-def choose(machine: Machine, listed: Sequence[Listed], known: Sequence[MachineLadder], *, best: bool = False) -> Choice:
+def choose(
+    machine: Hardware, listed: Sequence[Listed], known: Sequence[MachineLadder], *, best: bool = False
+) -> LadderChoice:
     """The ladder for a machine. Models that are here win, so that it works without fetching anything.
 
     Args:
@@ -123,7 +125,7 @@ def choose(machine: Machine, listed: Sequence[Listed], known: Sequence[MachineLa
     by_name = {it.model.name: it for it in listed}
     where = "memory of the GPU" if suited.gpu else "memory"
     reason = f"The ladder for {suited.machine}: it takes about {_size(suited.bytes)} of {where}."
-    return Choice(tuple(by_name[name] for name in suited.models), reason, _next(suited, known))
+    return LadderChoice(tuple(by_name[name] for name in suited.models), reason, _next(suited, known))
 
 
 def _here(listed: Sequence[Listed], space: int) -> list[tuple[int, Listed]]:
@@ -147,7 +149,7 @@ def _here(listed: Sequence[Listed], space: int) -> list[tuple[int, Listed]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _of_here(here: list[tuple[int, Listed]], space: int, suited: MachineLadder | None) -> Choice:
+def _of_here(here: list[tuple[int, Listed]], space: int, suited: MachineLadder | None) -> LadderChoice:
     """The smallest, and the largest that fits beside it."""
     need, small = here[0]
     beside = [(more, it) for more, it in here[1:] if need + more <= space]
@@ -160,7 +162,7 @@ def _of_here(here: list[tuple[int, Listed]], space: int, suited: MachineLadder |
     better = ""
     if suited is not None and suited.models != names:
         better = f"Suited best: {', then '.join(suited.models)} (for {suited.machine}); `rung init --best` takes these."
-    return Choice(tuple(chosen), reason, better)
+    return LadderChoice(tuple(chosen), reason, better)
 
 
 def _next(suited: MachineLadder, known: Sequence[MachineLadder]) -> str:

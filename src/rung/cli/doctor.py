@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rung.cli.checkup import Checkup, Fitting
     from rung.cli.findings import Finding
     from rung.cli.leaving import Leaving, Way
-    from rung.cli.trial import Trial
+    from rung.cli.trial import TierTrial
 
 EXAMPLES = """\b
 Examples:
@@ -73,12 +73,12 @@ def _gate(context: typer.Context, config: Path | None) -> int:
 
 def _whole(context: typer.Context, config: Path | None, *, quick: bool) -> int:
     from rung.cli.checkup import check
-    from rung.cli.progress import Progress
+    from rung.cli.progress import ClimbProgress
     from rung.limits import Cancel
 
     output, cancel = context.obj.output, Cancel()
     context.obj.interrupts.on(cancel.set)
-    with Progress(output.talks) as progress:
+    with ClimbProgress(output.talks) as progress:
         found = check(config, quick=quick, report=progress.draw, cancel=cancel)
     if output.json:
         output.object(_record(found))
@@ -185,7 +185,7 @@ def _model(model: Fitting) -> _Row:
     return " ", "model", f"{what}: {room}", model.hint
 
 
-def _trial(trial: Trial) -> _Row:
+def _trial(trial: TierTrial) -> _Row:
     steps = []
     if trial.sha256 is not None and trial.hash_seconds is not None:
         pinned = "as pinned" if trial.pinned else "which nobody pinned"

@@ -13,7 +13,7 @@ from rung.cli.findings import Finding
 if TYPE_CHECKING:
     from rung.tiers.llama.build import Build
     from rung.tiers.llama.devices import Maker
-    from rung.tiers.llama.headroom import Memory
+    from rung.tiers.llama.headroom import FreeMemory
 
 
 def python() -> Finding:
@@ -23,7 +23,7 @@ def python() -> Finding:
     return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}, rung {__version__}")
 
 
-def machine(memory: Memory) -> Iterator[Finding]:
+def machine(memory: FreeMemory) -> Iterator[Finding]:
     """Cores and memory."""
     from rung.tiers.llama.system import free_cores
     from rung.tiers.llama.threads import sample

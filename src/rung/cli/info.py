@@ -11,7 +11,7 @@ import typer
 from rung.cli.options import Json
 
 if TYPE_CHECKING:
-    from rung.store import ModelFile, Wanted
+    from rung.store import ModelFile, WantedModel
     from rung.store.gguf import Header
     from rung.store.ladders import MachineLadder
 
@@ -46,7 +46,7 @@ def info(
     output.answer("\n".join(f"{key.replace('_', ' '):{width}}  {_words(key, it)}" for key, it in facts.items()))
 
 
-def _catalogued(it: Wanted) -> dict[str, Any]:
+def _catalogued(it: WantedModel) -> dict[str, Any]:
     """What is known of a model that is not here."""
     return {
         "name": it.name,

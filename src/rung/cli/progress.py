@@ -9,7 +9,7 @@ from rung.cli.text import line
 from rung.types import AttemptEnded, AttemptStarted, Event
 
 
-class Progress:
+class ClimbProgress:
     """The line.
 
     Args:

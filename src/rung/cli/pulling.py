@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from rung.cli.output import Output
 from rung.cli.text import line, plain
-from rung.store import Phase, Progress
+from rung.store import Phase, PullProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -27,7 +27,7 @@ class Pulling:
         self._named: tuple[str, str] | None = None
         self._last: tuple[str, Phase, str] | None = None
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: PullProgress) -> None:
         """Follow a pull."""
         if progress.phase == "source_failed":
             self._say(f"{progress.source}: {progress.detail}")
@@ -43,7 +43,7 @@ class Pulling:
         else:
             self._bars.console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
 
-    def _draw(self, bars: Bars, progress: Progress) -> None:
+    def _draw(self, bars: Bars, progress: PullProgress) -> None:
         step = (progress.model, progress.phase, progress.source)
         task = self._tasks.get(progress.model)
         if task is None:

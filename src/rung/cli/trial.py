@@ -20,7 +20,7 @@ _LONGEST_LOAD = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TierTrial:
     """What came of one local tier. A step that wasn't reached took `None` seconds.
 
     Args:
@@ -57,7 +57,7 @@ class Trial:
         return self.token_seconds is not None
 
 
-def tried(tier: Tier, model: str, *, loads: bool, report: Callable[[str], None], cancel: Cancel) -> Trial:
+def tried(tier: Tier, model: str, *, loads: bool, report: Callable[[str], None], cancel: Cancel) -> TierTrial:
     """Try a tier, and end its worker afterwards, so that one model at a time takes memory.
 
     Args:
@@ -70,7 +70,7 @@ def tried(tier: Tier, model: str, *, loads: bool, report: Callable[[str], None],
     Raises:
         Cancelled: `cancel` was set.
     """
-    trial = Trial(tier.name, model)
+    trial = TierTrial(tier.name, model)
     try:
         file = resolve(model)
         report(f"{tier.name}: hashing {readable(file.size)} …")
@@ -87,7 +87,7 @@ def tried(tier: Tier, model: str, *, loads: bool, report: Callable[[str], None],
     return trial
 
 
-def _hashed(trial: Trial, file: ModelFile, cancel: Cancel) -> Trial:
+def _hashed(trial: TierTrial, file: ModelFile, cancel: Cancel) -> TierTrial:
     began = time.monotonic()
     sha256 = file.sha256
     if sha256 is None:
@@ -104,7 +104,7 @@ def _hashed(trial: Trial, file: ModelFile, cancel: Cancel) -> Trial:
     )
 
 
-def _loaded(trial: Trial, tier: Tier, cancel: Cancel) -> Trial:
+def _loaded(trial: TierTrial, tier: Tier, cancel: Cancel) -> TierTrial:
     call = Call((Message("user", "Hello"),), max_tokens=1, deadline=Deadline.after(_LONGEST_LOAD), cancel=cancel)
     began = time.monotonic()
     deltas = list(tier.stream(call))

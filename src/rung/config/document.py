@@ -13,10 +13,10 @@ from rung.config.tables import FileTable, TierTable, tier_tables
 from rung.errors import ConfigError
 from rung.files import read_bounded, unreadable
 from rung.parsing import parse_toml
-from rung.settings import Settings, read
+from rung.settings import SettingsTable, read
 
 T = TypeVar("T")
-M = TypeVar("M", bound=Settings)
+M = TypeVar("M", bound=SettingsTable)
 _MOST = 1 << 20
 """Bytes of a configuration file. The largest that anybody wrote by hand has a few thousand."""
 _WHAT = "the configuration"

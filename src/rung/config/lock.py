@@ -13,7 +13,7 @@ from rung.errors import ConfigError, StoreError
 from rung.files import read_bounded
 from rung.limits import Cancel
 from rung.parsing import parse_toml
-from rung.settings import Settings, read
+from rung.settings import SettingsTable, read
 
 NAME = "rung.lock"
 _VERSION: Literal[1] = 1
@@ -22,7 +22,7 @@ _MOST = 1 << 20
 _HEAD = "# Written by `rung models lock`: the exact file of each local tier.\n"
 
 
-class LockedTier(Settings):
+class LockedTier(SettingsTable):
     """The file of one tier.
 
     Args:
@@ -42,7 +42,7 @@ class LockedTier(Settings):
     source: str = ""
 
 
-class Lock(Settings):
+class Lock(SettingsTable):
     """A whole `rung.lock`.
 
     Args:

@@ -12,14 +12,14 @@ from pydantic import Field, field_validator
 from rung.errors import ConfigError
 from rung.hiding import hide
 from rung.hosts import pattern
-from rung.settings import Settings, read
+from rung.settings import SettingsTable, read
 from rung.store.sourcing import see_place
 from rung.types import FeedbackPolicy
 
 ReachName = Literal["host", "lan", "internet"]
 
 
-class BudgetTable(Settings):
+class BudgetTable(SettingsTable):
     """`[budget]`: what one request may use, and what all of them together may spend.
 
     Args:
@@ -37,7 +37,7 @@ class BudgetTable(Settings):
     money_per_month: Decimal | None = Field(default=None, ge=0)
 
 
-class LedgerTable(Settings):
+class LedgerTable(SettingsTable):
     """`[ledger]`: what is written down of requests.
 
     Args:
@@ -53,7 +53,7 @@ class LedgerTable(Settings):
     path: str | None = Field(default=None, pattern=r"^(~|/|[A-Za-z]:[\\/])")
 
 
-class ModelsTable(Settings):
+class ModelsTable(SettingsTable):
     """`[models]`: where model files may come from.
 
     Args:
@@ -75,7 +75,7 @@ class ModelsTable(Settings):
         return places
 
 
-class FileTable(Settings):
+class FileTable(SettingsTable):
     """A whole `rung.toml`; what is left out is `None`.
 
     Args:
@@ -99,7 +99,7 @@ class FileTable(Settings):
     tier: tuple[dict[str, Any], ...] = Field(default=(), repr=False)
 
 
-class RungTable(Settings):
+class RungTable(SettingsTable):
     """What the ladder takes of a `[[tier]]`; the rest is for the tier itself.
 
     Args:
@@ -126,7 +126,7 @@ class RungTable(Settings):
     redact: bool | None = None
 
 
-class PolicyTable(Settings):
+class PolicyTable(SettingsTable):
     """The policy file. It only tightens; what is left out is left as it is.
 
     Args:

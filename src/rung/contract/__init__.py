@@ -8,9 +8,17 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from rung import threads
-from rung.contract.bounds import LONGEST_ANSWER, LONGEST_CHECK, MOST_ISSUES, Overdue, is_text, is_too_long, too_long
+from rung.contract.bounds import (
+    LONGEST_ANSWER,
+    LONGEST_CHECK,
+    MOST_ISSUES,
+    CheckOverdue,
+    is_text,
+    is_too_long,
+    too_long,
+)
 from rung.contract.parsing import Rejected
-from rung.contract.readers import Choice, JsonSchema, Pattern, PlainText, PydanticType, Reader
+from rung.contract.readers import AnswerReader, Choice, JsonSchema, Pattern, PlainText, PydanticType
 from rung.contract.spans import scores
 from rung.contract.text import Tail, loops, unfinished_value
 from rung.contract.validators import Check, Validator, checks
@@ -18,7 +26,7 @@ from rung.errors import ContractError
 from rung.threads import Awaiter, refuse_to_await
 from rung.types import Candidate, CheckContext, Issue, Message, Score, Shape, Token, Validation
 
-__all__ = ["LONGEST_ANSWER", "Contract", "Progress", "Validator", "compile_output", "is_too_long"]
+__all__ = ["LONGEST_ANSWER", "AnswerWatch", "Contract", "Validator", "compile_output", "is_too_long"]
 
 T = TypeVar("T")
 _STUCK_AT_LEAST = 1000
@@ -27,7 +35,7 @@ _LOOK_EVERY = 256
 """Characters of new text between two looks at whether an answer goes round in circles."""
 
 
-class Progress:
+class AnswerWatch:
     """Whether the end of an answer that is still coming is worth waiting for. Each character is looked at once.
 
     Args:
@@ -61,7 +69,7 @@ class Contract(Generic[T]):
         validators: the caller's own checks, in order. All of them run, so that a repair hears of everything.
     """
 
-    def __init__(self, reader: Reader, validators: Sequence[Validator] = ()) -> None:
+    def __init__(self, reader: AnswerReader, validators: Sequence[Validator] = ()) -> None:
         self._reader = reader
         self._checks: tuple[Check, ...] = checks(validators)
 
@@ -126,7 +134,7 @@ class Contract(Generic[T]):
         except threads.Abandoned:
             name = running[-1]
             issue = Issue("", f"{name} was still running at the deadline", name)
-        except Overdue:
+        except CheckOverdue:
             name = running[-1]
             issue = Issue("", f"{name} was still running after {LONGEST_CHECK:g} s", name)
         return Validation(issues=(issue,), abandoned=(name,))
@@ -139,9 +147,9 @@ class Contract(Generic[T]):
             text = unfinished_value(text)
         return loops(text, at_least=_STUCK_AT_LEAST)
 
-    def progress(self) -> Progress:
+    def progress(self) -> AnswerWatch:
         """What to ask while an answer comes in."""
-        return Progress(structured=self._is_json)
+        return AnswerWatch(structured=self._is_json)
 
     @property
     def _is_json(self) -> bool:
@@ -181,7 +189,7 @@ def compile_output(output: Any, validators: Sequence[Validator] = ()) -> Contrac
         raise ContractError("the output is nested too deeply, or contains itself") from None
 
 
-def reader_of(output: Any) -> Reader:
+def reader_of(output: Any) -> AnswerReader:
     """How answers of that kind are read; raises `ContractError` for what can't be an output."""
     if output is None or output is str:
         return PlainText()

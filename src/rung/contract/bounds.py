@@ -33,7 +33,7 @@ LONGEST_CHECK = 30.0
 _LOOK_EVERY = 64
 
 
-class Overdue(Exception):
+class CheckOverdue(Exception):
     """A check has been running for `LONGEST_CHECK` seconds."""
 
 
@@ -65,7 +65,7 @@ class Watch:
 
         Raises:
             Abandoned: the deadline passed.
-            Overdue: it went on for too long.
+            CheckOverdue: it went on for too long.
             Cancelled: the flag was set.
         """
         if self.cancel.is_set():
@@ -73,7 +73,7 @@ class Watch:
         if self.deadline.passed:
             raise threads.Abandoned
         if time.monotonic() > self._end:
-            raise Overdue
+            raise CheckOverdue
 
     @property
     def remaining(self) -> float:

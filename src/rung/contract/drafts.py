@@ -43,7 +43,7 @@ _SINCE_2019 = _words(
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class SchemaDraft:
     """One draft.
 
     Args:
@@ -72,13 +72,13 @@ class Draft:
 _6 = _ALWAYS | _SINCE_6 | {"additionalItems", "dependencies"}
 _2019 = _6 | _SINCE_7 | _SINCE_2019
 _DRAFTS = (
-    Draft(
+    SchemaDraft(
         "Draft4", "http://json-schema.org/draft-04/schema", _6 - (_SINCE_6 - {"exclusiveMaximum", "exclusiveMinimum"})
     ),
-    Draft("Draft6", "http://json-schema.org/draft-06/schema", _6),
-    Draft("Draft7", "http://json-schema.org/draft-07/schema", _6 | _SINCE_7),
-    Draft("Draft201909", "https://json-schema.org/draft/2019-09/schema", _2019, frozenset({"$recursiveRef"})),
-    Draft(
+    SchemaDraft("Draft6", "http://json-schema.org/draft-06/schema", _6),
+    SchemaDraft("Draft7", "http://json-schema.org/draft-07/schema", _6 | _SINCE_7),
+    SchemaDraft("Draft201909", "https://json-schema.org/draft/2019-09/schema", _2019, frozenset({"$recursiveRef"})),
+    SchemaDraft(
         "Draft202012",
         "https://json-schema.org/draft/2020-12/schema",
         (_2019 - {"additionalItems"}) | {"prefixItems", "$dynamicAnchor"},
@@ -89,12 +89,12 @@ LATEST = _DRAFTS[-1]
 _BY_URI = {draft.uri: draft for draft in _DRAFTS}
 
 
-def draft_of(uri: str) -> Draft:
+def draft_of(uri: str) -> SchemaDraft:
     """The draft that a `$schema` names; the latest for one that nobody knows."""
     return _BY_URI.get(uri.removesuffix("#"), LATEST)
 
 
-def schemas_in(schema: Mapping[str, Any], draft: Draft) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def schemas_in(schema: Mapping[str, Any], draft: SchemaDraft) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """The schemas directly in a schema, each with its place in it."""
     for key, value in schema.items():
         if key not in draft.keywords:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from rung.contract.drafts import Draft
+from rung.contract.drafts import SchemaDraft
 from rung.contract.patterns import Search
 from rung.contract.plain import shown_place
 from rung.errors import ContractError
@@ -80,7 +80,7 @@ class Compiled:
     """
 
     root: Node
-    draft: Draft
+    draft: SchemaDraft
     tracks: bool
 
 

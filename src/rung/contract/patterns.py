@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from rung import threads
-from rung.contract.bounds import Overdue, Undecided, Watch
+from rung.contract.bounds import CheckOverdue, Undecided, Watch
 from rung.contract.parsing import cut
 from rung.errors import ContractError
 
@@ -137,7 +137,7 @@ def timed(match: Any, text: str, watch: Watch) -> bool:
     """Call a bound method of a compiled `regex` pattern; what takes long goes to a thread, and is left at the deadline.
 
     Raises:
-        Abandoned, Overdue, Cancelled: as `Watch.look` does.
+        Abandoned, CheckOverdue, Cancelled: as `Watch.look` does.
     """
     watch.look()
     try:
@@ -152,7 +152,7 @@ def timed(match: Any, text: str, watch: Watch) -> bool:
         return threads.run(go_on, watch.deadline, watch.cancel)
     except TimeoutError:
         watch.look()
-        raise Overdue from None
+        raise CheckOverdue from None
 
 
 def _fits(text: str, size: int) -> bool:

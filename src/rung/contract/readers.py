@@ -38,7 +38,7 @@ _OPTIONS_LIMIT = 2000
 """Characters of the options, or of the pattern, that an issue repeats; the instructions have said all of it."""
 
 
-class Reader:
+class AnswerReader:
     """One kind of contract.
 
     `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
@@ -61,7 +61,7 @@ class Reader:
         raise NotImplementedError
 
 
-class PlainText(Reader):
+class PlainText(AnswerReader):
     """Any text that is not broken in a way that text can be."""
 
     is_text = True
@@ -75,7 +75,7 @@ class PlainText(Reader):
         return text.strip()
 
 
-class Choice(Reader):
+class Choice(AnswerReader):
     """One of several strings."""
 
     vouches = ("schema",)
@@ -101,7 +101,7 @@ class Choice(Reader):
         return found
 
 
-class Pattern(Reader):
+class Pattern(AnswerReader):
     """A string that a regular expression matches from end to end."""
 
     vouches = ("schema",)
@@ -129,7 +129,7 @@ class Pattern(Reader):
         raise Rejected(Issue("", f"the answer must match {cut(self._pattern, _OPTIONS_LIMIT)}", "schema"))
 
 
-class JsonSchema(Reader):
+class JsonSchema(AnswerReader):
     """JSON that fits a raw JSON Schema."""
 
     vouches = ("schema",)
@@ -151,7 +151,7 @@ class JsonSchema(Reader):
         return value
 
 
-class PydanticType(Reader):
+class PydanticType(AnswerReader):
     """Whatever pydantic's `TypeAdapter` takes."""
 
     def __init__(self, output: Any) -> None:

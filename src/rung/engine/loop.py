@@ -10,9 +10,9 @@ from dataclasses import replace
 from rung.deferral import Decision
 from rung.engine import gate
 from rung.engine.compose import compose
+from rung.engine.pending import Collected, PendingAttempt
 from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
-from rung.engine.trial import Collected, Trial
 from rung.errors import (
     Cancelled,
     ContractError,
@@ -124,66 +124,66 @@ class _Run:
 
     def _try(self, rung: Rung, cap: int | None) -> Generator[Event, None, Decision]:
         """One pass through the gate and, where it opens, one attempt; what is done next."""
-        plan, trial = self._plan, Trial(len(self._record.attempts) + 1, rung)
+        plan, pending = self._plan, PendingAttempt(len(self._record.attempts) + 1, rung)
         plan.residency.make_room(rung)
         refusal = None
         try:
             call, restore = compose(plan, rung, self._record, cap, self._deadline)
             passed = gate.admit(plan, self._record, gate.Offer(rung, call, restore, retries=cap is not None))
             refusal = passed if isinstance(passed, gate.Refusal) else None
-            trial.offer = passed.offer if isinstance(passed, gate.Refusal) else passed
-            self._deadline = self._deadline.later(trial.offer.waited)
+            pending.offer = passed.offer if isinstance(passed, gate.Refusal) else passed
+            self._deadline = self._deadline.later(pending.offer.waited)
         except _FAILURES as error:
-            trial.error = error
+            pending.error = error
         if refusal is not None:
-            trial.detail = refusal.detail
+            pending.detail = refusal.detail
             decision = Decision(Verdict.STOP if refusal.stops else Verdict.SKIP, refusal.reason)
         else:
-            if trial.offer is not None:
-                yield from self._stream(trial, trial.offer)
-                self._judge(trial)
-            trial.stop_clock()
-            decision = self._decide(trial)
-        attempt = trial.attempt(decision)
+            if pending.offer is not None:
+                yield from self._stream(pending, pending.offer)
+                self._judge(pending)
+            pending.stop_clock()
+            decision = self._decide(pending)
+        attempt = pending.attempt(decision)
         self._record.attempts.append(attempt)
         if plan.provisional and attempt.sent and decision.verdict is not Verdict.ACCEPT:
             yield Withdrawn(attempt.number, attempt.tier, decision.reason, attempt.issues)
         yield AttemptEnded(attempt)
         return decision
 
-    def _stream(self, trial: Trial, offer: gate.Offer) -> Iterator[Event]:
+    def _stream(self, pending: PendingAttempt, offer: gate.Offer) -> Iterator[Event]:
         """Let the tier answer, and settle the money."""
-        tier, plan = trial.rung.tier, self._plan
-        came = trial.collected = Collected(plan.contract)
+        tier, plan = pending.rung.tier, self._plan
+        came = pending.collected = Collected(plan.contract)
         # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
-        trial.error = TierError("the stream was closed before the call")
+        pending.error = TierError("the stream was closed before the call")
         stream: Iterator[Delta] | None = None
         try:
-            yield AttemptStarted(trial.number, tier.name, tier.zone)
-            trial.error = Cancelled("the stream was closed")
+            yield AttemptStarted(pending.number, tier.name, tier.zone)
+            pending.error = Cancelled("the stream was closed")
             stream = tier.stream(offer.call)
             for delta in stream:
                 self._check(offer)
                 came.add(delta)
                 if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
-                    yield Provisional(trial.number, tier.name, delta.text)
+                    yield Provisional(pending.number, tier.name, delta.text)
                 if came.is_over:
                     break
             self._check(offer)
-            trial.error = None
+            pending.error = None
         except _FAILURES as failure:
-            trial.error = failure
+            pending.error = failure
         except Exception as bug:  # noqa: BLE001  somebody's tier has a bug: the host lives, and the cause is kept
-            trial.error = TierCrashed(f"tier {tier.name!r} raised {type(bug).__name__}")
-            trial.error.__cause__ = bug
+            pending.error = TierCrashed(f"tier {tier.name!r} raised {type(bug).__name__}")
+            pending.error.__cause__ = bug
         finally:
-            trial.settle()
+            pending.settle()
             close = getattr(stream, "close", None)  # a tier may return any iterator, not just a generator
             if close is not None:
                 with suppress(Exception):  # what its clean-up trips over doesn't change what came of the attempt
                     close()
-        if trial.error is None:
-            trial.candidate = came.candidate(offer.restore)
+        if pending.error is None:
+            pending.candidate = came.candidate(offer.restore)
 
     def _check(self, offer: gate.Offer) -> None:
         if self._plan.cancel.is_set():
@@ -191,13 +191,13 @@ class _Run:
         if offer.call.deadline.passed:
             raise TierTimeout("the deadline passed")
 
-    def _judge(self, trial: Trial) -> None:
-        if trial.candidate is None:
+    def _judge(self, pending: PendingAttempt) -> None:
+        if pending.candidate is None:
             return
         context = CheckContext(
             request=self._plan.request,
-            tier=trial.rung.tier.name,
-            text=trial.candidate.text,
+            tier=pending.rung.tier.name,
+            text=pending.candidate.text,
             attempts=tuple(self._record.attempts),
             context=self._plan.request.context,
             deadline=self._deadline,
@@ -205,17 +205,17 @@ class _Run:
             shape=self._plan.contract.shape,
         )
         try:
-            trial.validation = self._plan.contract.judge(trial.candidate, context, self._plan.await_)
+            pending.validation = self._plan.contract.judge(pending.candidate, context, self._plan.await_)
         except Cancelled as error:
-            trial.error = error
+            pending.error = error
 
-    def _decide(self, trial: Trial) -> Decision:
+    def _decide(self, pending: PendingAttempt) -> Decision:
         """The rule's decision on an attempt that is over, as far as deadline and ladder allow it."""
-        decision = self._plan.rule(trial.situation(self._record, self._plan.budget))
+        decision = self._plan.rule(pending.situation(self._record, self._plan.budget))
         if decision is None:
             raise ContractError("the rule came to no decision", hint="end it with rung.deferral.standard")
         accepts = decision.verdict is Verdict.ACCEPT
-        if accepts and (trial.validation is None or not trial.validation.valid):
+        if accepts and (pending.validation is None or not pending.validation.valid):
             raise ContractError(
                 "the rule accepted an answer that didn't pass validation", hint="escalate or stop instead"
             )
@@ -224,7 +224,7 @@ class _Run:
             # an answer that was found right too late is not accepted: whoever asked has stopped waiting
             return Decision(Verdict.STOP, Reason.DEADLINE if accepts else decision.reason)
         if accepts:
-            trial.vouch()
+            pending.vouch()
             return decision
         climbs = decision.verdict in (Verdict.ESCALATE, Verdict.FALLBACK, Verdict.SKIP)
-        return replace(decision, verdict=Verdict.STOP) if climbs and trial.rung is self._plan.rungs[-1] else decision
+        return replace(decision, verdict=Verdict.STOP) if climbs and pending.rung is self._plan.rungs[-1] else decision

@@ -87,7 +87,7 @@ class Reservations:
         self._budgets = budgets
         self._clock = clock
 
-    def reserve(self, bound: Decimal) -> Held:
+    def reserve(self, bound: Decimal) -> LedgerReservation:
         """Set `bound` US dollars aside, atomically among all processes. Waits for others at most 5 s.
 
         Raises:
@@ -106,7 +106,7 @@ class Reservations:
                 )
         except LedgerError as error:
             raise BudgetExceeded(f"the budget can't be kept: {error.message}", hint=error.hint) from error
-        return Held(self, name)
+        return LedgerReservation(self, name)
 
     def close(self, settlement: Settlement) -> None:
         """End a reservation, now or else with the next entry. Until then its bound is counted."""
@@ -120,7 +120,7 @@ class Reservations:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LedgerReservation:
     """A reservation in the ledger.
 
     Args:

@@ -15,7 +15,7 @@ from typing import Self
 
 from rung.errors import ConfigError, LedgerError
 from rung.ledger import rows
-from rung.ledger.budgets import Budgets, Held, Reservations
+from rung.ledger.budgets import Budgets, LedgerReservation, Reservations
 from rung.ledger.file import LedgerFile
 from rung.ledger.place import user_ledger
 from rung.ledger.purging import expire
@@ -116,7 +116,7 @@ class Ledger:
             kept = record(event, now, content=self._content)
             self._recorder.put(functools.partial(rows.write, record=kept, retention_days=self._retention_days))
 
-    def reserve(self, bound: Decimal) -> Held:
+    def reserve(self, bound: Decimal) -> LedgerReservation:
         """Set `bound` US dollars aside, atomically among all processes. Waits for others at most 5 s.
 
         Raises:

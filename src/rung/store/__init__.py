@@ -2,12 +2,12 @@
 
 from rung.store.caches import Passed
 from rung.store.entries import Entry, Folder, Hub, Source, Url, Wheels
-from rung.store.files import Listed, ModelFile, Wanted, adopt, models, readable, resolve, verify
+from rung.store.files import Listed, ModelFile, WantedModel, adopt, models, readable, resolve, verify
 from rung.store.finding import Found, find
 from rung.store.importing import import_file
 from rung.store.layout import Store, user_store
 from rung.store.licences import accept
-from rung.store.pulling import Phase, Progress, pull
+from rung.store.pulling import Phase, PullProgress, pull
 from rung.store.removing import Removed, remove
 from rung.store.sourcing import Sourcing
 
@@ -20,13 +20,13 @@ __all__ = [
     "ModelFile",
     "Passed",
     "Phase",
-    "Progress",
+    "PullProgress",
     "Removed",
     "Source",
     "Sourcing",
     "Store",
     "Url",
-    "Wanted",
+    "WantedModel",
     "Wheels",
     "accept",
     "adopt",

@@ -28,7 +28,7 @@ _LONGEST_MANIFEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class FoundFile:
     """A file that may be a model.
 
     Args:
@@ -59,7 +59,7 @@ class Passed:
 
 def known_places(
     environment: Mapping[str, str], home: Path, *, shared_ollama: Path = _SHARED_OLLAMA
-) -> Iterator[Candidate | Passed]:
+) -> Iterator[FoundFile | Passed]:
     """What the programs that people run models with keep on this machine.
 
     Args:
@@ -73,7 +73,7 @@ def known_places(
 
     cache = (chosen("XDG_CACHE_HOME") or [home / ".cache"])[0]
     hub = chosen("HF_HUB_CACHE") or chosen("HUGGINGFACE_HUB_CACHE") or chosen("HF_HOME", "hub")
-    places: list[tuple[Callable[[Path], Iterator[Candidate | Passed]], list[Path]]] = [
+    places: list[tuple[Callable[[Path], Iterator[FoundFile | Passed]], list[Path]]] = [
         (_hugging_face, hub or [cache / "huggingface" / "hub"]),
         (_ollama, [*chosen("OLLAMA_MODELS"), home / ".ollama" / "models", shared_ollama]),
         (_lm_studio, [home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models"]),
@@ -91,7 +91,7 @@ def known_places(
                 yield from look(root.absolute())
 
 
-def in_folder(folder: Path, origin: str) -> Iterator[Candidate | Passed]:
+def in_folder(folder: Path, origin: str) -> Iterator[FoundFile | Passed]:
     """Every GGUF file in a folder and those below it. Links to files are followed, links to folders are not.
 
     Args:
@@ -109,7 +109,7 @@ def in_folder(folder: Path, origin: str) -> Iterator[Candidate | Passed]:
     yield from (_unreadable(error) for error in refused)
 
 
-def in_file(path: Path, origin: str, *, name: str = "") -> Candidate | Passed:
+def in_file(path: Path, origin: str, *, name: str = "") -> FoundFile | Passed:
     """A file that may be a model, unless its path says that it is none.
 
     Args:
@@ -124,25 +124,25 @@ def in_file(path: Path, origin: str, *, name: str = "") -> Candidate | Passed:
         str(path).encode()
     except UnicodeEncodeError:
         return Passed(path, "its path is not UTF-8")
-    return Candidate(path, name or path.name, origin)
+    return FoundFile(path, name or path.name, origin)
 
 
-def _lm_studio(root: Path) -> Iterator[Candidate | Passed]:
+def _lm_studio(root: Path) -> Iterator[FoundFile | Passed]:
     return in_folder(root, "LM Studio")
 
 
-def _llama(root: Path) -> Iterator[Candidate | Passed]:
+def _llama(root: Path) -> Iterator[FoundFile | Passed]:
     return in_folder(root, "llama.cpp's cache")
 
 
-def _hugging_face(root: Path) -> Iterator[Candidate | Passed]:
+def _hugging_face(root: Path) -> Iterator[FoundFile | Passed]:
     """`models--OWNER--REPO/snapshots/COMMIT/FILE` are links to `blobs/HASH`, or the files where no links can be."""
     for repo in sorted(root.glob("models--*")):
         owner = repo.name.removeprefix("models--").replace("--", "/")
         yield from in_folder(repo / "snapshots", f"Hugging Face cache, {owner}")
 
 
-def _ollama(root: Path) -> Iterator[Candidate | Passed]:
+def _ollama(root: Path) -> Iterator[FoundFile | Passed]:
     """`manifests/HOST/NAMESPACE/MODEL/TAG` say which of `blobs/sha256-HASH` a model is made of."""
     refused: list[OSError] = []
     for at, folders, files in os.walk(root / "manifests", onerror=refused.append):
@@ -159,7 +159,7 @@ def _ollama(root: Path) -> Iterator[Candidate | Passed]:
                 blob = root / "blobs" / f"sha256-{sha256}"
                 if kind == "model":
                     name = model.removeprefix("library/").removesuffix(":latest")
-                    yield Candidate(blob, name, f"Ollama {model}", sha256)
+                    yield FoundFile(blob, name, f"Ollama {model}", sha256)
                 elif kind in _BESIDE:
                     yield Passed(blob, f"{_BESIDE[kind]} (Ollama {model})")
     yield from (_unreadable(error) for error in refused)

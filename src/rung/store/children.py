@@ -20,7 +20,7 @@ _SECRET = re.compile(r"(?<=://)[^/\s@]+@|\?[^\s'\"]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ChildEnded:
     """How a child ended.
 
     Args:
@@ -39,7 +39,7 @@ def run(
     environment: Mapping[str, str],
     cancel: Cancel,
     tick: Callable[[], None],
-) -> Ended:
+) -> ChildEnded:
     """Run the child to its end.
 
     Args:
@@ -74,7 +74,7 @@ def run(
                     raise Cancelled("cancelled while fetching a model file")
         finally:
             _kill(child)
-    return Ended(child.returncode, _last_line(stderr))
+    return ChildEnded(child.returncode, _last_line(stderr))
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

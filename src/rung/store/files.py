@@ -40,7 +40,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedModel:
     """A model that the store may hold: what is known of it, and where its bytes can be had.
 
     Args:
@@ -96,11 +96,11 @@ class Listed:
         file: `None` where it is not on this machine.
     """
 
-    model: Wanted
+    model: WantedModel
     file: ModelFile | None
 
 
-def wanted(name: str, store: Store) -> Wanted:
+def wanted(name: str, store: Store) -> WantedModel:
     """What a catalogue name, a name of one's own or an `hf:` name stands for.
 
     Raises:
@@ -113,18 +113,18 @@ def wanted(name: str, store: Store) -> Wanted:
         if known is not None:
             return _wanted(known)
         pulled = store.pulled(hub)
-        return Wanted(name, (hub,), *((pulled.sha256, pulled.size) if pulled else (None, None)))
+        return WantedModel(name, (hub,), *((pulled.sha256, pulled.size) if pulled else (None, None)))
     if name in store.catalogue:
         return _wanted(store.catalogue[name])
     own = store.named(name)
     if own is None:
         names = [*store.catalogue, *(other for other, _ in store.own_names())]
         raise ModelNotFound(f"no model is called {name!r}", hint=nearest(name, names, listing=_LISTING))
-    return Wanted(name, (), own.sha256, own.size, own.licence, own.context, own.origin)
+    return WantedModel(name, (), own.sha256, own.size, own.licence, own.context, own.origin)
 
 
-def _wanted(entry: Entry) -> Wanted:
-    return Wanted(
+def _wanted(entry: Entry) -> WantedModel:
+    return WantedModel(
         name=entry.name,
         sources=entry.source,
         sha256=entry.sha256,
@@ -176,7 +176,7 @@ def _own(path: Path) -> ModelFile:
     return ModelFile(path.stem, path.absolute(), path.stat().st_size)
 
 
-def in_store(it: Wanted, store: Store) -> ModelFile | None:
+def in_store(it: WantedModel, store: Store) -> ModelFile | None:
     """The file of a model, in the store or where it was found and lies unchanged; `None` where there is none."""
     if it.sha256 is None:
         return None
@@ -188,7 +188,7 @@ def in_store(it: Wanted, store: Store) -> ModelFile | None:
         return None if place is None or not place.unchanged() else it.at(place.path, it.sha256, place.size)
 
 
-def _not_here(it: Wanted, store: Store) -> StoreError:
+def _not_here(it: WantedModel, store: Store) -> StoreError:
     place = None if it.sha256 is None else store.place(it.sha256)
     if place is None:
         return ModelNotFound(f"the file of {it.name!r} is not on this machine", hint=it.pull)
@@ -252,7 +252,7 @@ def verify(
     return found
 
 
-def _written_place(it: Wanted, store: Store) -> ModelFile | None:
+def _written_place(it: WantedModel, store: Store) -> ModelFile | None:
     """A file that is used where it lies and was written to, or touched, since it was hashed."""
     if it.sha256 is None or store.blob(it.sha256).exists():
         return None
@@ -262,7 +262,7 @@ def _written_place(it: Wanted, store: Store) -> ModelFile | None:
     return it.at(place.path, it.sha256, place.path.stat().st_size)
 
 
-def _replacement(it: Wanted, found: ModelFile, store: Store) -> str:
+def _replacement(it: WantedModel, found: ModelFile, store: Store) -> str:
     if it.sha256 is not None and found.path == store.blob(it.sha256):
         return f"{it.pull}, which replaces it" if it.sources else it.pull
     return f"it belongs to another program: `rung models find` takes it as what it is now, or {it.pull}"

@@ -12,11 +12,11 @@ from rung.errors import Cancelled, ModelNotFound, StoreError
 from rung.files import full
 from rung.limits import Cancel
 from rung.store.architectures import read_usable
-from rung.store.caches import Candidate, Passed, in_file, in_folder, known_places
+from rung.store.caches import FoundFile, Passed, in_file, in_folder, known_places
 from rung.store.files import ModelFile
 from rung.store.layout import Place, Store, sha256_of, user_store, writing
 from rung.store.naming import alone, give, name_for, names_of
-from rung.store.pulling import Progress, Tell
+from rung.store.pulling import PullProgress, Tell
 
 _FIND = "find:"
 """The lock of the one search that may run; no name has a colon."""
@@ -89,7 +89,7 @@ def find(
                 yield search.look(it)
 
 
-def _named(folders: Sequence[Path]) -> Iterator[Candidate | Passed]:
+def _named(folders: Sequence[Path]) -> Iterator[FoundFile | Passed]:
     for folder in folders:
         if folder.is_dir():
             yield from in_folder(folder, "a folder")
@@ -103,13 +103,13 @@ class _Search:
     tell: Tell
     cancel: Cancel
 
-    def look(self, it: Candidate) -> Found | Passed:
+    def look(self, it: FoundFile) -> Found | Passed:
         try:
             return self._take(it)
         except StoreError as error:
             return Passed(it.path, error.fault or error.message)
 
-    def _take(self, it: Candidate) -> Found:
+    def _take(self, it: FoundFile) -> Found:
         """Hash a file unless it is known and nobody wrote to it, and see that it has a name."""
         header = read_usable(it.path)
         with _reading(it.path):
@@ -133,9 +133,9 @@ class _Search:
         """The hash of a file that was found before and is unchanged."""
         return next((sha256 for sha256, other in self.store.places() if other == place), None)
 
-    def _hash(self, it: Candidate, place: Place) -> str:
+    def _hash(self, it: FoundFile, place: Place) -> str:
         def report(done: int) -> None:
-            self.tell(Progress(it.name, "checking", str(it.path), done, place.size))
+            self.tell(PullProgress(it.name, "checking", str(it.path), done, place.size))
 
         return sha256_of(it.path, cancel=self.cancel, report=report)
 

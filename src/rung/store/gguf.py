@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rung.errors import MalformedModel, StoreError
-from rung.store.gguf_format import TENSOR_TYPES, Fault, Length, Reader, Value
+from rung.store.gguf_format import TENSOR_TYPES, Fault, HeaderReader, Length, Value
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -123,7 +123,7 @@ def read_header(path: Path) -> Header:
         if not stat.S_ISREG(path.stat().st_mode):
             raise StoreError.of_file(path, "is no ordinary file", hint="name a GGUF file")
         with path.open("rb") as file:
-            return _header(Reader(file, os.fstat(file.fileno()).st_size))
+            return _header(HeaderReader(file, os.fstat(file.fileno()).st_size))
     except OSError as error:
         raise StoreError.of_file(
             path, f"can't be read: {error.strerror}", hint="see the file's path and permissions"
@@ -170,7 +170,7 @@ class _Table:
         return number
 
 
-def _header(reader: Reader) -> Header:
+def _header(reader: HeaderReader) -> Header:
     if not reader.size:
         raise Fault("it is empty (0 bytes)")
     if reader.size < 24:
@@ -217,7 +217,7 @@ def _alignment(values: dict[str, Value]) -> int:
     return alignment
 
 
-def _tensors(reader: Reader, count: int, alignment: int) -> tuple[Tensor, ...]:
+def _tensors(reader: HeaderReader, count: int, alignment: int) -> tuple[Tensor, ...]:
     if not count:
         raise Fault("it has no tensors")
     found: dict[str, tuple[int, tuple[int, ...], int]] = {}

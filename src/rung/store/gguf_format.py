@@ -78,7 +78,7 @@ class Fault(Exception):
     """What is wrong with the file, in a clause. Quotes nothing but numbers and names that are printable."""
 
 
-class Reader:
+class HeaderReader:
     """The front of a file, read as far as somebody asks.
 
     Args:

@@ -13,7 +13,7 @@ from rung.store.architectures import read_usable
 from rung.store.files import ModelFile, resolve
 from rung.store.layout import Store, check_space, rename, sync, user_store, writing
 from rung.store.naming import alone, demand_name, give, name_for
-from rung.store.pulling import Progress, Tell
+from rung.store.pulling import PullProgress, Tell
 
 IMPORT = "import:"
 """The lock of the one import that may run, and the folder of its copy; no name has a colon."""
@@ -57,7 +57,7 @@ def import_file(
     label = name or path.name
 
     def waiting() -> None:
-        progress(Progress(label, "waiting"))
+        progress(PullProgress(label, "waiting"))
 
     with writing(store.root, header.file_size), alone(store, IMPORT, cancel=cancel, waiting=waiting):
         folder = store.partial(IMPORT)
@@ -89,7 +89,7 @@ def _copy(path: Path, part: Path, label: str, progress: Tell, cancel: Cancel, st
             digest.update(piece)
             target.write(piece)
             done += len(piece)
-            progress(Progress(label, "checking", str(path), done, size))
+            progress(PullProgress(label, "checking", str(path), done, size))
         target.flush()
         sync(target.fileno())
     return digest.hexdigest()

@@ -8,13 +8,13 @@ from pathlib import Path
 from pydantic import Field
 
 from rung.errors import ConfigError
-from rung.settings import Settings, nearest, read
+from rung.settings import SettingsTable, nearest, read
 from rung.store.entries import read_catalogue_file, shipped_ladders
 
 GIB = 1 << 30
 
 
-class MachineLadder(Settings):
+class MachineLadder(SettingsTable):
     """Models that together suit a machine.
 
     Args:
@@ -35,7 +35,7 @@ class MachineLadder(Settings):
         return int(self.memory * GIB)
 
 
-class _File(Settings):
+class _File(SettingsTable):
     ladder: tuple[MachineLadder, ...]
 
 

@@ -30,7 +30,7 @@ from rung.errors import Cancelled, ConfigError, RungError, StoreError
 from rung.files import full, read_bounded
 from rung.limits import Cancel
 from rung.parsing import parse_json
-from rung.settings import Settings, read
+from rung.settings import SettingsTable, read
 from rung.store.entries import Entry, Hub, Sha256, shipped_catalogue
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -40,10 +40,10 @@ _LONGEST_RECORD = 1 << 20
 # Shorter than a hash, so that no name has the lock file of some bytes.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
-R = TypeVar("R", bound=Settings)
+R = TypeVar("R", bound=SettingsTable)
 
 
-class Pulled(Settings):
+class Pulled(SettingsTable):
     """What a file of the hub turned out to be.
 
     Args:
@@ -69,7 +69,7 @@ class Named(Pulled):
     context: int | None = None
 
 
-class Place(Settings):
+class Place(SettingsTable):
     """A file that is used where it lies, and what told it from others when it was hashed.
 
     Args:
@@ -202,7 +202,7 @@ def read_record(path: Path) -> Any:
     return parse_json(read_bounded(path, _LONGEST_RECORD, "the record"), str(path))
 
 
-def _write(path: Path, record: Settings) -> None:
+def _write(path: Path, record: SettingsTable) -> None:
     write_whole(path, record.model_dump_json().encode())
 
 

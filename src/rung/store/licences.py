@@ -7,13 +7,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rung.errors import ConfigError, LicenceNotAccepted
-from rung.settings import Settings, read
+from rung.settings import SettingsTable, read
 from rung.store.entries import FREE
-from rung.store.files import Wanted
+from rung.store.files import WantedModel
 from rung.store.layout import Store, read_record, user_store, write_whole, writing
 
 
-class Acceptance(Settings):
+class Acceptance(SettingsTable):
     """What somebody agreed to.
 
     Args:
@@ -27,12 +27,12 @@ class Acceptance(Settings):
     at: datetime
 
 
-def asks(model: Wanted, store: Store) -> bool:
+def asks(model: WantedModel, store: Store) -> bool:
     """Whether the licence of a model is still to be accepted."""
     return bool(model.licence) and model.licence not in FREE and _recorded(model, store) is None
 
 
-def accept(model: Wanted, *, store: Store | None = None) -> None:
+def accept(model: WantedModel, *, store: Store | None = None) -> None:
     """Remember that the licence of a model was accepted, for every model that has the same one.
 
     Raises:
@@ -45,7 +45,7 @@ def accept(model: Wanted, *, store: Store | None = None) -> None:
             write_whole(_path(model, store), accepted.model_dump_json().encode())
 
 
-def demand(model: Wanted, store: Store) -> None:
+def demand(model: WantedModel, store: Store) -> None:
     """See that nothing is fetched whose licence asks and was not accepted.
 
     Raises:
@@ -58,7 +58,7 @@ def demand(model: Wanted, store: Store) -> None:
         )
 
 
-def _recorded(model: Wanted, store: Store) -> Acceptance | None:
+def _recorded(model: WantedModel, store: Store) -> Acceptance | None:
     path = _path(model, store)
     try:
         found = read(Acceptance, read_record(path), str(path))
@@ -68,5 +68,5 @@ def _recorded(model: Wanted, store: Store) -> Acceptance | None:
     return found if (found.licence, found.text) == (model.licence, model.licence_text) else None
 
 
-def _path(model: Wanted, store: Store) -> Path:
+def _path(model: WantedModel, store: Store) -> Path:
     return store.root / "licences" / f"{quote(model.licence or '', safe='')}.json"

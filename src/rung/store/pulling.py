@@ -12,7 +12,7 @@ from typing import Literal
 from rung.errors import ChecksumMismatch, ModelNotFound, Offline, RungError, StoreError
 from rung.limits import Cancel
 from rung.store.entries import Folder, Hub, Source, Url, Wheels
-from rung.store.files import ModelFile, Wanted, in_store, wanted
+from rung.store.files import ModelFile, WantedModel, in_store, wanted
 from rung.store.folders import fetch_folder
 from rung.store.layout import Pulled, Store, rename, sha256_of, user_store, writing
 from rung.store.licences import demand
@@ -25,7 +25,7 @@ Phase = Literal["waiting", "fetching", "checking", "source_failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class PullProgress:
     """Where a pull, a search or an import stands.
 
     Args:
@@ -46,7 +46,7 @@ class Progress:
     detail: str = ""
 
 
-Tell = Callable[[Progress], None]
+Tell = Callable[[PullProgress], None]
 
 
 def pull(
@@ -83,7 +83,7 @@ def pull(
 
 @dataclass(frozen=True, slots=True)
 class _Pull:
-    model: Wanted
+    model: WantedModel
     sourcing: Sourcing
     store: Store
     tell: Tell
@@ -171,7 +171,7 @@ class _Pull:
         return sha256_of(path, cancel=self.cancel, report=lambda done: self._tell("checking", source, done, size))
 
     def _tell(self, phase: Phase, source: str = "", done: int = 0, total: int | None = None, detail: str = "") -> None:
-        self.tell(Progress(self.model.name, phase, source, done, total or self.model.size, detail))
+        self.tell(PullProgress(self.model.name, phase, source, done, total or self.model.size, detail))
 
 
 def _none_worked(name: str, failures: list[tuple[Source, RungError]]) -> RungError:

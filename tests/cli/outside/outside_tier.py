@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from rung.errors import TierUnavailable
-from rung.settings import Settings, read
+from rung.settings import SettingsTable, read
 from rung.testing import QuotingTier, Reply, ScriptedTier
 from rung.types import Price, Usage, Zone
 
 
-class Table(Settings):
+class Table(SettingsTable):
     script: list[str] = []
     zone: str = "host"
     price: float | None = None

@@ -9,16 +9,16 @@ from typing import Literal
 
 from rung.tiers.llama.constraint import Constraint, Unenforceable
 from rung.tiers.llama.draft import Draft
-from rung.tiers.llama.memory import Held, Saved
+from rung.tiers.llama.memory import HeldCells, Saved
 from rung.tiers.llama.native import Vocabulary
 from rung.tiers.llama.sampling import Logits, Sampler, confidence
-from rung.tiers.llama.text import Assembler, Piece
+from rung.tiers.llama.text import Assembler, TextPiece
 from rung.types import Constraint as Enforcement
 from rung.types import Delta, Finish, Token, Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class DecodeOrder:
     """What is to be decoded.
 
     Args:
@@ -61,7 +61,7 @@ class Order:
 THINK, THOUGHT = "<think>", "</think>"
 """What opens and what closes a thought."""
 
-_NOTHING = Piece()
+_NOTHING = TextPiece()
 
 
 class Answer:
@@ -79,11 +79,11 @@ class Answer:
         model: as the file names itself.
     """
 
-    def __init__(self, order: Order, vocabulary: Vocabulary, model: str) -> None:
+    def __init__(self, order: DecodeOrder, vocabulary: Vocabulary, model: str) -> None:
         self.id = order.id
         self.cells = order.cells
         self.tokens = list(order.prompt)
-        self.held: Held | None = None
+        self.held: HeldCells | None = None
         self.saved = order.saved
         self.unsaved = order.unsaved
         self.alone = order.alone
@@ -121,10 +121,10 @@ class Answer:
         """
         if self._undecided or self._thought:
             return Delta(index=self._order.index)
-        first = self._after(Piece())
+        first = self._after(TextPiece())
         if first.finish is not None:
             return first
-        self._early = Piece(first.text, first.tokens)
+        self._early = TextPiece(first.text, first.tokens)
         return Delta(index=self._order.index)
 
     @property
@@ -172,7 +172,7 @@ class Answer:
     def _think(self, token: int) -> Delta:
         """One more token of a thought, or the one that closes it."""
         if token in self._vocabulary.ends:
-            return self._finish(Piece(), "stop")
+            return self._finish(TextPiece(), "stop")
         self.tokens.append(token)
         self._thoughts += 1
         if not self._thought:
@@ -182,9 +182,9 @@ class Answer:
             self._thought = None
             return replace(self.begin(), reasoning=said)
         delta = Delta(index=self._order.index, reasoning=said)
-        return delta if self._room else replace(self._finish(Piece(), "length"), reasoning=said)
+        return delta if self._room else replace(self._finish(TextPiece(), "length"), reasoning=said)
 
-    def _after(self, piece: Piece) -> Delta:
+    def _after(self, piece: TextPiece) -> Delta:
         """What follows without a choice: forced tokens, and the end."""
         forced = deque(self._forced())
         while forced and self._room and not self._order.assembler.stopped:
@@ -216,7 +216,7 @@ class Answer:
                 self._free(error)
         return self._order.sampler.choose(logits)
 
-    def _take(self, token: int, facts: Token) -> Piece:
+    def _take(self, token: int, facts: Token) -> TextPiece:
         self.tokens.append(token)
         return self._order.assembler.push(self._vocabulary.piece(token), facts)
 
@@ -224,7 +224,7 @@ class Answer:
         self._constraint = None
         self._notes = (*self._notes, f"the shape was enforced only up to here: {error}")
 
-    def _finish(self, piece: Piece, finish: Finish) -> Delta:
+    def _finish(self, piece: TextPiece, finish: Finish) -> Delta:
         piece += self._order.assembler.finish()
         constraint: Enforcement | None = None
         if self._order.shaped:

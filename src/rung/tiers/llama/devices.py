@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rung.tiers.llama.fit import GRAIN, Fit
-from rung.tiers.llama.headroom import Memory
+from rung.tiers.llama.headroom import FreeMemory
 
 Kind = Literal["cpu", "gpu", "igpu", "accelerator", "other"]
 _KINDS: tuple[Kind, ...] = ("cpu", "gpu", "igpu", "accelerator")
@@ -142,7 +142,7 @@ def present(
     return tuple(found)
 
 
-def together(memory: Memory, found: Sequence[Device]) -> Memory:
+def together(memory: FreeMemory, found: Sequence[Device]) -> FreeMemory:
     """The machine's free memory and that of GPUs with their own."""
     own = sum(d.free for d in gpus(found) if d.kind == "gpu")
     return replace(memory, available=memory.available + own, limited_by="this machine with its GPU") if own else memory

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rung.errors import TierUnavailable
 from rung.store.gguf import Header
 from rung.tiers.llama.draft import LONGEST
-from rung.tiers.llama.headroom import Memory
+from rung.tiers.llama.headroom import FreeMemory
 from rung.tiers.llama.memory import ASIDE
 
 GRAIN = 256
@@ -114,7 +114,7 @@ class Fit:
         buffers = logits + max(step, logits) + cells * self._mask
         return Need(h.weights, copies, cells * self._kv, buffers, _WORKER + ASIDE * self._kv)
 
-    def most(self, memory: Memory) -> int:
+    def most(self, memory: FreeMemory) -> int:
         """The largest context that fits, in tokens: a multiple of `GRAIN`, and 0 where none does."""
         none = self.need(0)
         left = _SHARE * memory.available - none.total
@@ -137,7 +137,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LoadPlan:
     """How a model is to be loaded.
 
     Args:
@@ -160,7 +160,7 @@ class Plan:
         """What prompt and answer of one call may come to, in tokens, when the context has grown all it can."""
         return min(self.most, self.fit.header.context_length or self.most)
 
-    def room(self, prompt: int, max_tokens: int | None, *, held: int, free: Callable[[], Memory]) -> Room | None:
+    def room(self, prompt: int, max_tokens: int | None, *, held: int, free: Callable[[], FreeMemory]) -> Room | None:
         """What one call is given; `None` where its prompt leaves no room for an answer.
 
         Args:
@@ -182,7 +182,7 @@ class Plan:
         return min(cells, self.most)
 
 
-def plan(header: Header, *, context: int | None, slots: int | None, memory: Memory) -> Plan:
+def plan(header: Header, *, context: int | None, slots: int | None, memory: FreeMemory) -> LoadPlan:
     """What of the person's wishes fits.
 
     Args:
@@ -209,14 +209,14 @@ def plan(header: Header, *, context: int | None, slots: int | None, memory: Memo
         if cells > fitting:
             raise _refusal(wanted, cells, fitting, memory)
     chosen = slots or max(1, min(MOST_SLOTS, most // _SLOT_CELLS))
-    return Plan(Fit(header, chosen), cells, most)
+    return LoadPlan(Fit(header, chosen), cells, most)
 
 
 def _grains(tokens: int) -> int:
     return -(-tokens // GRAIN) * GRAIN
 
 
-def _refusal(fit: Fit, cells: int, fitting: int, memory: Memory) -> TierUnavailable:
+def _refusal(fit: Fit, cells: int, fitting: int, memory: FreeMemory) -> TierUnavailable:
     need = fit.need(cells)
     free, by = memory.available, memory.limited_by
     total = need.total

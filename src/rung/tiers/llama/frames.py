@@ -68,7 +68,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadModel:
     """Host: the first frame in this direction.
 
     Args:
@@ -129,7 +129,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Host: answer this. `Progress` frames follow, the last of each candidate with a finish reason, or one `Failed`.
+    """Host: answer this. `AnswerDelta` frames follow, the last of each candidate with a finish reason, or one `Failed`.
 
     Args:
         id: of this request; never used again in this worker.
@@ -193,7 +193,7 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class AnswerDelta:
     """Worker: a piece of an answer."""
 
     id: int
@@ -225,7 +225,7 @@ class Failed:
     kind: Literal["failed"] = "failed"
 
 
-Frame = Hello | Load | Loaded | Beat | Ask | Count | Ready | Counted | Drop | Progress | Failed
+Frame = Hello | LoadModel | Loaded | Beat | Ask | Count | Ready | Counted | Drop | AnswerDelta | Failed
 
 
 @functools.cache

@@ -13,7 +13,7 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class FreeMemory:
     """Memory at one moment, in bytes.
 
     Args:
@@ -27,7 +27,7 @@ class Memory:
     address_space: int | None = None
 
 
-def free_memory(*, groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> Memory:
+def free_memory(*, groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> FreeMemory:
     """What is free now. On Windows the limits of a job object are not seen.
 
     Args:
@@ -36,11 +36,11 @@ def free_memory(*, groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> Me
     """
     import psutil
 
-    found = Memory(psutil.virtual_memory().available)
+    found = FreeMemory(psutil.virtual_memory().available)
     for left in _group_limits(groups, membership):
         if left < found.available:
-            found = Memory(left, "the control group's limit")
-    return Memory(found.available, found.limited_by, _address_space())
+            found = FreeMemory(left, "the control group's limit")
+    return FreeMemory(found.available, found.limited_by, _address_space())
 
 
 def _group_limits(groups: Path, membership: Path) -> Iterator[int]:

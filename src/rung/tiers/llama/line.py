@@ -12,10 +12,10 @@ from typing import Self
 from rung.errors import Cancelled, PromptTooLong, TierError, TierTimeout, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.tiers.llama import frames
-from rung.tiers.llama.process import Ended, Mailbox, Process, Wake
+from rung.tiers.llama.process import Mailbox, Process, Wake, WorkerEnded
 
 
-class Line:
+class WorkerRequest:
     """One request, from its frame to the last answer. A context manager: leaving it early drops the request.
 
     A worker that is given up without having heard the request is no fault of the request's, so it is asked once more.
@@ -99,7 +99,7 @@ class Line:
                 mail = self._mailbox.get(timeout=None if remaining is None else min(remaining, threading.TIMEOUT_MAX))
             except Empty:
                 continue
-            if isinstance(mail, Ended):
+            if isinstance(mail, WorkerEnded):
                 self._over = True
                 if not self._heard and self._asked == 1 and self._opened > mail.anew:
                     self._forget()

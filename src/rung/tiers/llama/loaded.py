@@ -12,11 +12,11 @@ from pathlib import Path
 import llama_cpp
 
 from rung.errors import PromptTooLong, TierUnavailable
-from rung.tiers.llama.answer import THINK, Answer, Order
+from rung.tiers.llama.answer import THINK, Answer, DecodeOrder
 from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
 from rung.tiers.llama.draft import Draft
 from rung.tiers.llama.errand import Errand
-from rung.tiers.llama.frames import Ask, Load
+from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.memory import common_prefix
 from rung.tiers.llama.native import Log
 from rung.tiers.llama.placing import place
@@ -42,7 +42,7 @@ class LoadedModel:
         TierUnavailable: the file can't be loaded, doesn't fit into memory, or has no chat template.
     """
 
-    def __init__(self, load: Load, threads: Threads) -> None:
+    def __init__(self, load: LoadModel, threads: Threads) -> None:
         # Held as long as the model: llama.cpp goes on calling it.
         self._log = Log()
         path = Path(load.path)
@@ -59,7 +59,7 @@ class LoadedModel:
         self._may_think = opens and (load.thinking or not self._template.switches_thinking)
         self.snapshots = self._snapshots(load, path) if load.snapshots else None
 
-    def _snapshots(self, load: Load, path: Path) -> Snapshots:
+    def _snapshots(self, load: LoadModel, path: Path) -> Snapshots:
         sha256 = load.sha256
         if sha256 is None:
             with path.open("rb") as file:
@@ -67,7 +67,7 @@ class LoadedModel:
         key = (sha256, llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
         return Snapshots(Path(load.snapshots or ""), load.snapshot_bytes, json.dumps(key))
 
-    def _chat_template(self, load: Load, path: Path) -> ChatTemplate:
+    def _chat_template(self, load: LoadModel, path: Path) -> ChatTemplate:
         source = load.chat_template or self._model.metadata("tokenizer.chat_template")
         if not source:
             raise TierUnavailable(
@@ -142,7 +142,7 @@ class LoadedModel:
         for index in range(ask.candidates):
             errand.check()
             constraint, notes = self._constraint(ask.shape)
-            order = Order(
+            order = DecodeOrder(
                 id=ask.id,
                 prompt=tuple(prompt),
                 limit=room.limit,

@@ -19,7 +19,7 @@ from typing import NoReturn
 from rung.tiers.llama.answer import Answer, joined
 from rung.tiers.llama.calls import Calls
 from rung.tiers.llama.draft import LONGEST
-from rung.tiers.llama.memory import Held, Memory, Saved, common_prefix
+from rung.tiers.llama.memory import ContextMemory, HeldCells, Saved, common_prefix
 from rung.tiers.llama.native import Context, DecodeError, Run
 from rung.tiers.llama.pace import Pace
 from rung.types import Delta
@@ -88,7 +88,7 @@ class Loop:
         self._cells = cells
         self._slots = slots
         self._batch = batch
-        self._memory = Memory(context, cells=cells, slots=slots)
+        self._memory = ContextMemory(context, cells=cells, slots=slots)
         self._incoming: SimpleQueue[Answer] = SimpleQueue()
         self._waiting: deque[Answer] = deque()
         self._active: list[Answer] = []
@@ -159,7 +159,7 @@ class Loop:
         """Make the context larger. What was kept of earlier answers is gone."""
         self._context.resize(cells)
         self._cells = cells
-        self._memory = Memory(self._context, cells=cells, slots=self._slots)
+        self._memory = ContextMemory(self._context, cells=cells, slots=self._slots)
 
     def _gains_by_waiting(self, answer: Answer) -> bool:
         """Whether another answer is evaluating a beginning that this one could share."""
@@ -168,13 +168,13 @@ class Loop:
         coming = [common_prefix(a.tokens, answer.tokens) for a in self._active if a.pending > 1]
         return bool(coming) and max(coming) - self._memory.shared(answer.tokens) >= _WORTH_A_WAIT
 
-    def _restore(self, answer: Answer, held: Held) -> None:
+    def _restore(self, answer: Answer, held: HeldCells) -> None:
         """Take from disk what isn't in memory."""
         saved, answer.saved = answer.saved, None
         if saved is not None and answer.evaluated < len(saved.tokens):
             self._memory.restore(held, saved)
 
-    def _save_reusable(self, answer: Answer, held: Held) -> None:
+    def _save_reusable(self, answer: Answer, held: HeldCells) -> None:
         if 0 < answer.unsaved <= answer.evaluated:
             self._save(self._memory.save(held, answer.unsaved))
             answer.unsaved = 0
@@ -341,7 +341,7 @@ class Loop:
         answer.held = None
 
 
-def _held(answer: Answer) -> Held:
+def _held(answer: Answer) -> HeldCells:
     if answer.held is None:
         raise AssertionError("an active answer holds memory")
     return answer.held

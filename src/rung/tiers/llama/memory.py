@@ -60,7 +60,7 @@ class Saved:
 
 
 @dataclass(eq=False, slots=True)
-class Held:
+class HeldCells:
     """What one sequence's memory holds.
 
     Args:
@@ -74,7 +74,7 @@ class Held:
     cells: list[int] = field(default_factory=list)
 
 
-class Memory:
+class ContextMemory:
     """Hands out sequences, keeps the books of their cells, and finds prefixes again.
 
     What the last answer held stays in its cells, for the repair that may follow. Attention passes over such cells in
@@ -93,9 +93,9 @@ class Memory:
         self._cells = cells
         self._scratch = slots + 1
         self._free = list(range(slots + 1))
-        self._kept: Held | None = None
+        self._kept: HeldCells | None = None
         self._aside: list[Saved] = []
-        self._active: list[Held] = []
+        self._active: list[HeldCells] = []
         self._numbers = itertools.count()
         self._holders: dict[int, int] = {}
 
@@ -113,7 +113,7 @@ class Memory:
         """How many tokens at the beginning needn't be evaluated."""
         return max(self._longest(tokens)[1], self._longest_aside(tokens)[1])
 
-    def begin(self, tokens: Sequence[int], slack: int, *, must: bool, alone: bool = False) -> Held | None:
+    def begin(self, tokens: Sequence[int], slack: int, *, must: bool, alone: bool = False) -> HeldCells | None:
         """A sequence that holds as much of the beginning of `tokens` as is known; `None` where there is no room.
 
         The last tokens are left to evaluate, since their logits are wanted.
@@ -153,18 +153,18 @@ class Memory:
         self._active.append(source)
         return source
 
-    def _open(self) -> Held:
-        held = Held(self._free.pop())
+    def _open(self) -> HeldCells:
+        held = HeldCells(self._free.pop())
         self._active.append(held)
         return held
 
-    def _share(self, source: Held, held: Held, end: int) -> None:
+    def _share(self, source: HeldCells, held: HeldCells, end: int) -> None:
         self._context.share(source.sequence, held.sequence, end)
         held.tokens, held.cells = source.tokens[:end], source.cells[:end]
         for cell in held.cells:
             self._holders[cell] += 1
 
-    def extend(self, held: Held, tokens: Iterable[int]) -> None:
+    def extend(self, held: HeldCells, tokens: Iterable[int]) -> None:
         """These were evaluated behind what the sequence holds."""
         for token in tokens:
             cell = next(self._numbers)
@@ -172,7 +172,7 @@ class Memory:
             held.tokens.append(token)
             held.cells.append(cell)
 
-    def cut(self, held: Held, start: int) -> int:
+    def cut(self, held: HeldCells, start: int) -> int:
         """Forget what a sequence holds from a position on, or all where it can't be cut; how many tokens are left."""
         if not self._context.forget(held.sequence, start):
             self._context.forget(held.sequence)
@@ -184,7 +184,7 @@ class Memory:
         del held.tokens[start:], held.cells[start:]
         return start
 
-    def keep(self, held: Held) -> None:
+    def keep(self, held: HeldCells) -> None:
         """The answer is over; what it held stays until the next one begins that doesn't begin like it."""
         self._put_kept_aside()
         self._active.remove(held)
@@ -193,7 +193,7 @@ class Memory:
         else:
             self._close(held)
 
-    def drop(self, held: Held) -> None:
+    def drop(self, held: HeldCells) -> None:
         """Free all that an active sequence holds."""
         self._active.remove(held)
         self._close(held)
@@ -204,14 +204,14 @@ class Memory:
             self._put_kept_aside()
         return self.free >= cells
 
-    def save(self, held: Held, end: int) -> Saved:
+    def save(self, held: HeldCells, end: int) -> Saved:
         """The memory of the first `end` tokens of a sequence."""
         self._context.share(held.sequence, self._scratch, end)
         data = self._context.save(self._scratch)
         self._context.forget(self._scratch)
         return Saved(tuple(held.tokens[:end]), data)
 
-    def restore(self, held: Held, saved: Saved) -> None:
+    def restore(self, held: HeldCells, saved: Saved) -> None:
         """Let an active sequence hold just what was saved; nothing where that can't be done."""
         self.cut(held, 0)
         if self.free >= len(saved.tokens) and self._context.restore(held.sequence, saved.data):
@@ -219,7 +219,7 @@ class Memory:
         else:
             self._context.forget(held.sequence)
 
-    def _longest(self, tokens: Sequence[int]) -> tuple[Held | None, int]:
+    def _longest(self, tokens: Sequence[int]) -> tuple[HeldCells | None, int]:
         """Which sequence begins most like `tokens`, and how far. Of equals the one that can be taken over."""
         # A recurrent state can't be had as of an earlier token, and an active one goes on.
         known = [*([self._kept] if self._kept else []), *(self._active if self.cuttable else [])]
@@ -246,7 +246,7 @@ class Memory:
             self._copy_aside(kept)
             self._close(kept)
 
-    def _copy_aside(self, held: Held) -> None:
+    def _copy_aside(self, held: HeldCells) -> None:
         """Copy what a sequence holds, and forget the oldest copies that there is no room for any more."""
         tokens = tuple(held.tokens)
         room = min(ASIDE, self._cells // 2) - len(tokens)
@@ -258,7 +258,7 @@ class Memory:
             del others[0]
         self._aside = [*others, Saved(tokens, self._context.save(held.sequence))]
 
-    def _close(self, held: Held) -> None:
+    def _close(self, held: HeldCells) -> None:
         self.cut(held, 0)
         self._free.append(held.sequence)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from rung.errors import StoreError, TierUnavailable
 from rung.store.gguf import read_header
 from rung.tiers.llama.devices import devices, offload, together
-from rung.tiers.llama.fit import BATCH, Plan, outputs, plan
-from rung.tiers.llama.frames import Load
+from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
+from rung.tiers.llama.frames import LoadModel
 from rung.tiers.llama.memory import sequences
 from rung.tiers.llama.native import Context, LoadError, Log, Model
 from rung.tiers.llama.residents import Residents
@@ -35,11 +35,11 @@ class Placed:
 
     model: Model
     context: Context
-    plan: Plan
+    plan: LoadPlan
     notes: tuple[str, ...]
 
 
-def place(load: Load, *, threads: Threads, log: Log) -> Placed:
+def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
     """Load a model if it fits.
 
     Args:
@@ -83,7 +83,7 @@ def place(load: Load, *, threads: Threads, log: Log) -> Placed:
     return Placed(model, context, chosen, notes)
 
 
-def _make(load: Load, layers: int, chosen: Plan, threads: Threads, log: Log) -> tuple[Model, Context]:
+def _make(load: LoadModel, layers: int, chosen: LoadPlan, threads: Threads, log: Log) -> tuple[Model, Context]:
     model = Model(load.path, log, gpu_layers=layers, repack=load.repack)
     context = Context(
         model,

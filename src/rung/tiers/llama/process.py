@@ -38,7 +38,7 @@ _LONGEST_CAUSE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class WorkerEnded:
     """No more frames come.
 
     Args:
@@ -57,7 +57,7 @@ class Wake:
 
 
 Request = frames.Ask | frames.Count | frames.Ready | frames.Drop
-Mail = frames.Frame | Ended | Wake
+Mail = frames.Frame | WorkerEnded | Wake
 Mailbox = SimpleQueue[Mail]
 
 
@@ -74,7 +74,7 @@ class Process:
         python: interpreter to run it; `None` is that of the host, or the app itself where it is frozen.
     """
 
-    def __init__(self, tier: str, load: frames.Load, python: str | None) -> None:
+    def __init__(self, tier: str, load: frames.LoadModel, python: str | None) -> None:
         self._name = f"the worker of {tier!r}"
         self._load = load
         self._python = python
@@ -88,7 +88,7 @@ class Process:
         self._loaded: frames.Loaded | None = None
         self._loaded_at: float | None = None
         self._failure: TierError | None = None
-        self._ended: Ended | None = None
+        self._ended: WorkerEnded | None = None
         self._idle_since = time.monotonic()
         self._settled = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name=f"rung-{tier}", daemon=True)
@@ -159,7 +159,7 @@ class Process:
             error, _ = self._run(replace(self._load, repack=False))
         return error
 
-    def _run(self, load: frames.Load) -> tuple[TierError, int | None]:
+    def _run(self, load: frames.LoadModel) -> tuple[TierError, int | None]:
         """The life of one process: what it died of, and its exit code where it was started at all."""
         with self._lock:
             settled = self._settled = threading.Event()
@@ -245,16 +245,16 @@ class Process:
                     self._settled.set()
                 case frames.Failed(id=None):
                     self._fail(TierUnavailable(frame.message, hint=frame.hint))
-                case frames.Progress() | frames.Counted() | frames.Failed():
+                case frames.AnswerDelta() | frames.Counted() | frames.Failed():
                     self._answer(frame)
 
-    def _answer(self, frame: frames.Progress | frames.Counted | frames.Failed) -> None:
+    def _answer(self, frame: frames.AnswerDelta | frames.Counted | frames.Failed) -> None:
         with self._lock:
             mailbox = self._mailboxes.get(frame.id or 0)
         if mailbox is not None:
             mailbox.put(frame)
 
-    def _write(self, pipe: IO[bytes], load: frames.Load, settled: threading.Event) -> None:
+    def _write(self, pipe: IO[bytes], load: frames.LoadModel, settled: threading.Event) -> None:
         try:
             with pipe:
                 frames.write(pipe, load)
@@ -313,7 +313,7 @@ class Process:
         with self._lock:
             if self._ended is not None:
                 return
-            self._ended = Ended(error, anew)
+            self._ended = WorkerEnded(error, anew)
             mailboxes = list(self._mailboxes.values())
             self._mailboxes.clear()
         for mailbox in mailboxes:

@@ -20,7 +20,7 @@ import platformdirs
 from rung.errors import Cancelled
 from rung.limits import Cancel
 from rung.store.locking import locked
-from rung.tiers.llama.headroom import Memory, free_memory
+from rung.tiers.llama.headroom import FreeMemory, free_memory
 
 _PATIENCE = 10.0
 """Seconds: a process that was stopped while it held the lock must not stop all the others."""
@@ -38,7 +38,7 @@ class Residents:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or platformdirs.user_cache_path("rung") / "workers"
 
-    def memory(self) -> Memory:
+    def memory(self) -> FreeMemory:
         """What is free beside what other workers have claimed and not yet taken."""
         found = free_memory()
         claimed = sum(self._outstanding())

@@ -9,7 +9,7 @@ from pydantic import Field
 from rung import files, threads
 from rung.errors import ConfigError, TierTimeout, TierUnavailable
 from rung.limits import Cancel, Deadline
-from rung.settings import Settings
+from rung.settings import SettingsTable
 
 MOST_SLOTS = 64
 MOST_LAYERS = 1025
@@ -18,7 +18,7 @@ _LONGEST_TEMPLATE = 1 << 20
 """Bytes of a file with a chat template. Those of models have up to ten thousand."""
 
 
-class LlamaSettings(Settings):
+class LlamaSettings(SettingsTable):
     """The keys of a `[[tier]]` table of the kind `llama`.
 
     The worker's interpreter is none of them: a file that nobody trusts must not name a program.

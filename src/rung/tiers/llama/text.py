@@ -10,14 +10,14 @@ from rung.types import Token
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextPiece:
     """Text that is certain, and the tokens behind it, whose texts join to it."""
 
     text: str = ""
     tokens: tuple[Token, ...] = ()
 
-    def __add__(self, other: Piece) -> Piece:
-        return Piece(self.text + other.text, self.tokens + other.tokens)
+    def __add__(self, other: TextPiece) -> TextPiece:
+        return TextPiece(self.text + other.text, self.tokens + other.tokens)
 
 
 class Assembler:
@@ -37,7 +37,7 @@ class Assembler:
         self._text = ""
         self.stopped = False
 
-    def push(self, piece: bytes, token: Token) -> Piece:
+    def push(self, piece: bytes, token: Token) -> TextPiece:
         """What is certain after one more token. `stopped` tells whether a stop string is complete.
 
         Args:
@@ -46,7 +46,7 @@ class Assembler:
         """
         text = self._decoder.decode(piece)
         if not self._stop:
-            return Piece(text, (Token(text, token.logprob, token.margin, token.forced),))
+            return TextPiece(text, (Token(text, token.logprob, token.margin, token.forced),))
         self._held.append(Token(text, token.logprob, token.margin, token.forced))
         self._text += text
         ends = [at for at in (self._text.find(s) for s in self._stop) if at >= 0]
@@ -55,7 +55,7 @@ class Assembler:
             return self._cut(min(ends))
         return self._release(len(self._text) - self._possible())
 
-    def finish(self) -> Piece:
+    def finish(self) -> TextPiece:
         """What was held back, at the end of the answer. Half a character is dropped."""
         return self._release(len(self._text))
 
@@ -68,7 +68,7 @@ class Assembler:
                 return length
         return 0
 
-    def _release(self, certain: int) -> Piece:
+    def _release(self, certain: int) -> TextPiece:
         """The tokens that lie whole within the first `certain` characters."""
         out, length = [], 0
         while self._held and length + len(self._held[0].text) <= certain:
@@ -76,13 +76,13 @@ class Assembler:
             out.append(token)
             length += len(token.text)
         text, self._text = self._text[:length], self._text[length:]
-        return Piece(text, tuple(out))
+        return TextPiece(text, tuple(out))
 
-    def _cut(self, end: int) -> Piece:
+    def _cut(self, end: int) -> TextPiece:
         """The first `end` characters; the token that crosses the edge keeps what lies before it."""
         piece = self._release(end)
         rest = self._text[: end - len(piece.text)]
         edge = (replace(self._held[0], text=rest),) if rest else ()
         self._held.clear()
         self._text = ""
-        return piece + Piece(rest, edge)
+        return piece + TextPiece(rest, edge)

@@ -43,7 +43,7 @@ class Fixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class ProcessorLoad:
     """Processor time since some moment in the past, in seconds of one core.
 
     Args:
@@ -68,7 +68,7 @@ class Free:
     """
 
     def __init__(
-        self, most: int, load: Callable[[], Load] | None = None, clock: Callable[[], float] = time.monotonic
+        self, most: int, load: Callable[[], ProcessorLoad] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._most = self._count = most
         self._load = load or meter()
@@ -100,16 +100,16 @@ def sample(most: int, seconds: float = EVERY) -> int:
     return threads.now()
 
 
-def meter() -> Callable[[], Load]:
+def meter() -> Callable[[], ProcessorLoad]:
     """A function that says how much processor time the cores of this process have given, and how much it got itself."""
     import psutil
 
     cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else None
 
-    def read() -> Load:
+    def read() -> ProcessorLoad:
         each = psutil.cpu_times(percpu=True)
         mine = each if cores is None else [each[core] for core in cores if core < len(each)]
         # `guest` is part of `user` already; `steal` is another machine's, and fewer threads would not give it back.
-        return Load(sum(t.user + t.system + getattr(t, "nice", 0.0) for t in mine), time.process_time())
+        return ProcessorLoad(sum(t.user + t.system + getattr(t, "nice", 0.0) for t in mine), time.process_time())
 
     return read

@@ -18,7 +18,7 @@ from rung.errors import ConfigError, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.settings import read
 from rung.tiers.llama import frames
-from rung.tiers.llama.line import Line
+from rung.tiers.llama.line import WorkerRequest
 from rung.tiers.llama.process import Mailbox, Process
 from rung.tiers.llama.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
 from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
@@ -158,7 +158,7 @@ class LlamaTier:
             first, left, written = True, call.candidates, 0
             while left:
                 frame = line.receive()
-                if not isinstance(frame, frames.Progress):
+                if not isinstance(frame, frames.AnswerDelta):
                     continue
                 delta = frame.delta
                 if first:
@@ -279,8 +279,8 @@ class LlamaTier:
                     line.finish()
                     return frame
 
-    def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> Line:
-        return Line(self.name, lambda: self._open(deadline, cancel), request, deadline, cancel)
+    def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> WorkerRequest:
+        return WorkerRequest(self.name, lambda: self._open(deadline, cancel), request, deadline, cancel)
 
     def _open(self, deadline: Deadline, cancel: Cancel) -> tuple[Process, int, Mailbox]:
         with self._started(deadline, cancel) as process:
@@ -290,7 +290,7 @@ class LlamaTier:
     def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Process]:
         """The worker, started if need be; nobody unloads it before the end of the block."""
         owner = self._owners.setdefault(os.getpid(), _Owner())
-        load: frames.Load | None = None
+        load: frames.LoadModel | None = None
         while True:
             with owner.lock:
                 if load is not None and (owner.process is None or not owner.process.alive):
@@ -302,9 +302,9 @@ class LlamaTier:
             template = None if self._chat_template is None else read_template(self._chat_template, deadline, cancel)
             load = self._load(template)
 
-    def _load(self, template: str | None) -> frames.Load:
+    def _load(self, template: str | None) -> frames.LoadModel:
         file = self._file()
-        return frames.Load(
+        return frames.LoadModel(
             path=str(file.path),
             context=self._context,
             slots=self._slots,

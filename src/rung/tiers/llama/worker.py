@@ -126,7 +126,7 @@ class Worker:
         load = frames.read(self._source)
         if load is None:
             os._exit(0)
-        if not isinstance(load, frames.Load):
+        if not isinstance(load, frames.LoadModel):
             raise frames.BrokenFrame(f"{load.kind} before load")
         # Loading llama.cpp ties this thread to one core, and whatever it starts from then on.
         threads = Fixed(load.threads) if load.threads else Free(system.free_cores())
@@ -170,9 +170,9 @@ class Worker:
         return waiting.put
 
     def _progress(self, request: int, delta: Delta) -> None:
-        self._wire.send(frames.Progress(request, delta))
+        self._wire.send(frames.AnswerDelta(request, delta))
 
-    def _load(self, load: frames.Load, threads: Threads) -> LoadedModel:
+    def _load(self, load: frames.LoadModel, threads: Threads) -> LoadedModel:
         try:
             from rung.tiers.llama.loaded import LoadedModel
         except (ImportError, OSError, RuntimeError) as error:

@@ -57,7 +57,7 @@ class _Chunk(_Part):
     error: Any = None
 
 
-class Reader:
+class StreamReader:
     """Reads the chunks of one response, and knows at its end whether the answer is whole.
 
     Args:

@@ -47,7 +47,7 @@ class Breaker:
         with self._lock:
             self._refuse_while_open()
 
-    def enter(self) -> Trial:
+    def enter(self) -> BreakerTrial:
         """Let a call through.
 
         Raises:
@@ -56,9 +56,9 @@ class Breaker:
         with self._lock:
             self._refuse_while_open()
             self._trying = self._again is not None
-            return Trial(self, self._trying)
+            return BreakerTrial(self, self._trying)
 
-    def _leave(self, trial: Trial, health: Health | None, wait: float | None) -> None:
+    def _leave(self, trial: BreakerTrial, health: Health | None, wait: float | None) -> None:
         with self._lock:
             if trial.tries:
                 self._trying = False
@@ -97,7 +97,7 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class BreakerTrial:
     """One call that was let through.
 
     Args:

@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from rung.errors import ConfigError
-from rung.settings import Settings, read
+from rung.settings import SettingsTable, read
 from rung.tiers.openai.body import ConstraintSetting, TokenLimit
 from rung.tiers.openai.secret import Env
 from rung.tiers.openai.tier import OpenAITier
 from rung.types import Price, Zone
 
 
-class _KeyTable(Settings):
+class _KeyTable(SettingsTable):
     env: str
 
 
-class _PriceTable(Settings):
+class _PriceTable(SettingsTable):
     input: float
     output: float
 
 
-class _Table(Settings):
+class _Table(SettingsTable):
     """Settings of the tier; those that are left out keep the tier's own defaults."""
 
     model: str

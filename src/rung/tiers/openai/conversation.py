@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from openai import AsyncOpenAI, AsyncStream, OpenAIError
 
 from rung.errors import TierError
-from rung.tiers.openai.answer import Reader
+from rung.tiers.openai.answer import StreamReader
 from rung.tiers.openai.body import OPTIONAL, Dialect, Form, TokenLimit, compose
 from rung.tiers.openai.exchange import EXCHANGE, Exchange
 from rung.tiers.openai.failures import Failure, Judge
@@ -81,7 +81,7 @@ class Conversation:
         """Send the request once; the failure that came of it, and whether some of an answer came first."""
         form = self._forms[0]
         body = compose(self.call, self.dialect, form)
-        reader = Reader(
+        reader = StreamReader(
             None if self.call.shape is None else self.dialect.enforced(form),
             self._notes(form),
             self.call.candidates,
@@ -111,7 +111,7 @@ class Conversation:
         self.exchange.sent = self.exchange.sent and not failure.again
         return failure, reader.started
 
-    def _emit(self, reader: Reader, chunk: object) -> None:
+    def _emit(self, reader: StreamReader, chunk: object) -> None:
         for delta in reader.read(chunk):
             self.emit(delta)
 

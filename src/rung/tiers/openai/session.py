@@ -22,7 +22,7 @@ Job = Callable[["AsyncOpenAI"], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Route:
     """How the client reaches its endpoint.
 
     Args:
@@ -71,7 +71,7 @@ class Line:
         )
 
 
-class Session:
+class EndpointSession:
     """Runs jobs on an event loop of its own, and gives them the client.
 
     A session may be used from any thread. After `close`, and in a forked child, the next job starts a new loop.
@@ -80,7 +80,7 @@ class Session:
         line: where the client connects to.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Route) -> None:
         self._line = line
         self._lock = threading.Lock()
         self._current: _Loop | None = None
@@ -110,7 +110,7 @@ class Session:
 
 
 class _Loop:
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Route) -> None:
         self.pid = os.getpid()
         self._line = line
         self._client: AsyncOpenAI | None = None

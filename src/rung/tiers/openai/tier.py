@@ -30,7 +30,7 @@ from rung.tiers.openai.endpoint import Endpoint, runs_elsewhere
 from rung.tiers.openai.exchange import Exchange
 from rung.tiers.openai.prices import Listed, tariff
 from rung.tiers.openai.secret import Env, Secret
-from rung.tiers.openai.session import Job, Line, Session
+from rung.tiers.openai.session import EndpointSession, Job, Route
 from rung.types import Call, Delta, Image, Price, Quote, Zone
 
 if TYPE_CHECKING:
@@ -174,8 +174,8 @@ class OpenAITier:
         self._retries = retries
         self._questions = _QUESTIONS
         self._dice = random.Random(seed)
-        self._session = Session(
-            Line(
+        self._session = EndpointSession(
+            Route(
                 self._endpoint,
                 Zone.INTERNET if leads_to is None else leads_to,
                 self._proxy,

@@ -97,7 +97,7 @@ class Collected:
         )
 
 
-class Trial:
+class PendingAttempt:
     """An attempt on one tier, from before the gate to its verdict.
 
     Args:
