@@ -1029,11 +1029,11 @@ def mutate(values: object, rng: random.Random) -> None:
 @pytest.mark.parametrize(
     ("content", "word"),
     [
-        (b"\xff", "can't be read"),
-        (b"version = 1\nversion = 1\n", "can't be read"),
-        (b"version = [" + b"[" * 100_000, "can't be read"),
-        (b"a." * 100_000 + b"a = 1\n", "a line has more than"),
-        (b"a." * 2_000 + b"a = 1\n" + (b"b." * 2_000 + b"a = 1\n") * 30, "can't be read"),
+        (b"\xff", "not valid UTF-8"),
+        (b"version = 1\nversion = 1\n", "not valid TOML"),
+        (b"version = [" + b"[" * 100_000, "levels deep"),
+        (b"a." * 100_000 + b"a = 1\n", "levels deep"),
+        (b"a." * 2_000 + b"a = 1\n" + (b"b." * 2_000 + b"a = 1\n") * 30, "levels deep"),
         (b"tier = []\n", "has the version None"),
         (b"version = true\n", "has the version True"),
         (b"version = [1, 2]\n", "has the version a list"),
@@ -1068,5 +1068,5 @@ def test_a_malformed_lock_is_not_waited_for(tmp_path, kind):
     else:
         with path.open("wb") as file:
             file.truncate(1 << 40)
-    with pytest.raises(ConfigError, match="can't be read"):
+    with pytest.raises(ConfigError, match="can't be read|larger than"):
         read_lock(path)

@@ -38,12 +38,12 @@ def test_a_link_leads_to_its_file(tmp_path):
 def test_a_larger_file_is_refused_and_its_bytes_are_not_read(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"x" * 101)
-    assert "larger than 100 bytes" in refused(path)
+    assert "larger than the 100 bytes" in refused(path)
     try:
         os.truncate(path, 1 << 40)
     except OSError:
         pytest.skip("this file system has no file of 1 TiB")
-    assert "larger than 100 bytes" in refused(path)
+    assert "larger than the 100 bytes" in refused(path)
 
 
 def test_a_file_that_is_not_there_or_not_ours_is_named(tmp_path):

@@ -172,7 +172,6 @@ def test_candidates_are_one_to_128(count):
         {"deadline": 5},
         {"deadline": None},
         {"cancel": True},
-        {"feedback": CANARY},
         {"rejected": 5},
     ],
     ids=lambda v: f"{next(iter(v))} {type(next(iter(v.values()))).__name__}",

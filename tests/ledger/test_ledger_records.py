@@ -284,7 +284,7 @@ def test_more_tokens_than_the_tables_take_are_recorded_as_unknown_and_nothing_is
     attempt = replace(climb(ledger).attempts[0], usage=Usage(2**80, 1))
     ledger(Finished(Request((Message("user", "?"),)), Outcome(attempts=(attempt,))))
     found = [r for r in held(ledger) if len(r.attempts) == 1]
-    assert [(r.input_tokens, r.output_tokens, r.attempts[0].input_tokens) for r in found] == [(None, None, None)]
+    assert [(r.input_tokens, r.output_tokens, r.attempts[0].input_tokens) for r in found] == [(None, 1, None)]
 
 
 def test_too_many_waiting_entries_are_not_kept_and_the_request_says_so(tmp_path):
