@@ -40,7 +40,7 @@ def whole(what: str, value: object, least: int, most: int = LARGEST) -> int:
     if number is None:
         _wrong_kind(what, "a whole number", value)
     if not least <= number <= most:
-        range_ = f"{least:,} or more" if most >= LARGEST else f"{least:,} to {most:,}"
+        range_ = f"{least:,} or more" if most == LARGEST else f"{least:,} to {most:,}"
         raise ConfigError(f"{what} = {_shown(number)} is out of range", hint=f"give {range_}")
     return int(number)
 
@@ -64,7 +64,8 @@ def real(what: str, value: object, low: float, high: float, *, above: bool = Fal
     plain: Any = value
     number: float = plain if isinstance(plain, (int, float)) else float(plain)
     if not low <= number <= high or (above and number == low) or (below and number == high):
-        range_ = f"{'above ' if above else ''}{low:g} {'and below' if below else 'to'} {high:g}"
+        least = f"{'above ' if above else ''}{low:g}"
+        range_ = f"{least} or more" if math.isinf(high) else f"{least} {'and below' if below else 'to'} {_round(high)}"
         raise ConfigError(f"{what} = {_shown(number)} is out of range", hint=f"give a number, {range_}")
     return number
 
@@ -153,6 +154,10 @@ def several(what: str, value: object, kind: type[T] | tuple[type[T], ...], name:
 def _wrong_kind(what: str, wanted: str, value: object) -> NoReturn:
     given = "None" if value is None else f"of the type {type(value).__name__}"
     raise ConfigError(f"{what} has to be {wanted}, and is {given}")
+
+
+def _round(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:g}"
 
 
 def _shown(number: Any) -> str:

@@ -17,6 +17,12 @@ from rung.limits import Deadline
 from rung.settings import nearest
 from rung.types import CheckContext, Issue
 
+__all__ = [
+    "command",
+    "quoted",
+    "that",
+]
+
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,' \u00a0\u202f]*\d|[-+]?\d")

@@ -11,6 +11,23 @@ from dataclasses import dataclass
 from rung.errors import Cancelled, RungError
 from rung.types import Attempt, Candidate, Issue, IssueCode, Reason, Verdict
 
+__all__ = [
+    "STANDARD",
+    "Decision",
+    "Rule",
+    "Situation",
+    "cancelled",
+    "cut_off",
+    "failed",
+    "first_of",
+    "low_confidence",
+    "no_answer",
+    "repair_or_escalate",
+    "same_issues",
+    "standard",
+    "valid",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:

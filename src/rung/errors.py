@@ -70,7 +70,17 @@ def _restored(kind: type[RungError], args: tuple[Any, ...], state: dict[str, Any
 
 
 class ConfigError(RungError):
-    """A setting is unknown, malformed, or not allowed where it stands."""
+    """A setting is unknown, malformed, or not allowed where it stands.
+
+    Args:
+        message: which setting, and what is wrong with it.
+        hint: what would be right.
+        unknown_key: the key that nobody knows, as it was written; empty where something else is wrong.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", unknown_key: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.unknown_key = unknown_key
 
 
 class ContractError(RungError):

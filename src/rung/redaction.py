@@ -12,6 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from rung.types import Image, Message, Text
 
+__all__ = [
+    "redact",
+]
+
 _KINDS = ("EMAIL", "CARD", "IBAN", "KEY")
 _TAG_LETTERS = "XYZQJKVW"
 

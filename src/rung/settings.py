@@ -58,7 +58,10 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
         key = ".".join(hide(str(part)) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             keys = _keys(model, first["loc"][:-1])
-            raise ConfigError(f"{where}: unknown key {key!r}", hint=nearest(str(first["loc"][-1]), keys)) from None
+            written = str(first["loc"][-1])
+            raise ConfigError(
+                f"{where}: unknown key {key!r}", hint=nearest(written, keys), unknown_key=written
+            ) from None
         if first["type"] == "missing":
             raise ConfigError(f"{where}: {key!r} is missing", hint=f"add {key} = ...") from None
         raise ConfigError(f"{where}: {key!r}: {hide(first['msg'])}") from None

@@ -12,6 +12,20 @@ from rung.errors import ConfigError
 from rung.limits import Money, usd
 from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Zone
 
+__all__ = [
+    "Connects",
+    "Outgoing",
+    "Pinned",
+    "Prices",
+    "Quotes",
+    "Resides",
+    "Rung",
+    "Shows",
+    "Tier",
+    "Travels",
+    "Warms",
+]
+
 
 class Tier(Protocol):
     """Something that answers a call: a local model, an endpoint, a function.
@@ -144,6 +158,7 @@ _ABILITIES = {
     "warms": Warms,
     "resides": Resides,
     "travels": Travels,
+    "connects": Connects,
     "pinned": Pinned,
     "shows": Shows,
 }
@@ -154,7 +169,8 @@ class Rung:
     """A tier and how the ladder uses it.
 
     The tier's optional abilities are looked up once, when the rung is made, and stand beside it: `quotes`, `prices`,
-    `warms`, `resides`, `travels`, `pinned`, `shows`. Each is the tier itself, or `None` where it lacks the ability.
+    `warms`, `resides`, `travels`, `connects`, `pinned`, `shows`. Each is the tier itself, or `None` where it lacks the
+    ability.
 
     Args:
         tier: who answers.
@@ -182,6 +198,7 @@ class Rung:
     warms: Warms | None = field(init=False, repr=False, compare=False)
     resides: Resides | None = field(init=False, repr=False, compare=False)
     travels: Travels | None = field(init=False, repr=False, compare=False)
+    connects: Connects | None = field(init=False, repr=False, compare=False)
     pinned: Pinned | None = field(init=False, repr=False, compare=False)
     shows: Shows | None = field(init=False, repr=False, compare=False)
 

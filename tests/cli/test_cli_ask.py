@@ -119,7 +119,7 @@ def test_control_sequences_go_into_a_pipe_as_they_are(program):
         (["--choices", "yes,no", "--regex", "a"], "can't go together"),
         (["--check", "no-such-program -x"], "no program 'no-such-program'"),
         (["--max-cost", "nan"], "no amount of money"),
-        (["--max-seconds", "nan"], "no limit"),
+        (["--max-seconds", "nan"], "out of range"),
         (["--max-tokens", "0"], "max_tokens"),
         (["--reach", "moon"], "host, lan or internet"),
         (["--tier", "smal"], "did you mean 'small'?"),

@@ -17,9 +17,9 @@ from rung.contract import compile_output, reader_of
 from rung.contract.parsing import Rejected
 from rung.contract.spans import scores, show, values
 from rung.errors import ContractError
-from rung.types import messages
+from rung.types import conversation
 
-CONTEXT = CheckContext(Request(messages("?")), "small", "")
+CONTEXT = CheckContext(Request(conversation("?")), "small", "")
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 JSON = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12

@@ -13,7 +13,7 @@ from rung.errors import ConfigError, ContractError
 from rung.limits import Cancel, Deadline
 from rung.testing import ScriptedTier
 from rung.tier import Rung
-from rung.types import Call, Image, Message, Request, Sampling, Shape, Text, ToolCall, messages
+from rung.types import Call, Image, Message, Request, Sampling, Shape, Text, ToolCall, conversation
 
 CANARY = "CANARY-7f3a"
 HUGE = 2**70
@@ -194,13 +194,13 @@ def test_a_request_holds_what_it_says(values):
     "prompt", [None, 5, 1.5, b"bytes", {"role": "user"}, [CANARY], [None], object()], ids=lambda p: type(p).__name__
 )
 def test_a_prompt_is_text_or_messages(prompt):
-    assert "prompt" in refused(messages, prompt)
+    assert "prompt" in refused(conversation, prompt)
 
 
 @pytest.mark.parametrize("system", [5, 0, False, b"x", [CANARY]], ids=str)
 def test_a_system_turn_is_text(system):
-    assert "system" in refused(messages, "x", system)
-    assert messages("x", "") == messages("x") == messages(iter([Message("user", "x")]))
+    assert "system" in refused(conversation, "x", system)
+    assert conversation("x", "") == conversation("x") == conversation(iter([Message("user", "x")]))
 
 
 def deep(levels: int) -> dict:

@@ -19,7 +19,7 @@ def test_temperature_zero_takes_the_likeliest():
     assert Sampler(Sampling()).choose(logits(0.1, 3.0, 2.9)) == 1
 
 
-@pytest.mark.parametrize("seed", [0, 7, -1, 2**70])
+@pytest.mark.parametrize("seed", [0, 7, -1, 2**64 - 1])
 def test_the_same_seed_gives_the_same_choices(seed):
     settings = Sampling(temperature=1.0, seed=seed)
     one, two = Sampler(settings), Sampler(settings)

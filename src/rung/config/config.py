@@ -119,7 +119,7 @@ class Config:
     def hosts(self, ladder: Ladder) -> frozenset[str] | None:
         """The names and addresses that the tiers of a ladder connect to; `None` where a tier beyond this machine
         doesn't tell."""
-        named = [hosts(rung.tier) for rung in ladder.rungs if rung.tier.zone > Zone.HOST]
+        named = [hosts(rung) for rung in ladder.rungs if rung.tier.zone > Zone.HOST]
         return None if None in named else frozenset().union(*(n for n in named if n is not None))
 
     def asks(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from rung.hiding import hide
 from rung.hosts import canonical, covers, zone_of
 from rung.redaction import redact
 from rung.settings import nearest
-from rung.tier import Connects, Rung, Tier
+from rung.tier import Rung, Tier
 from rung.types import Zone
 
 GROUP = "rung.tiers"
@@ -62,13 +62,8 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: b
     if policy.kinds is not None and kind not in policy.kinds:
         said = f"{table.where}: {policy_file} allows no tier of the kind {hide(kind)!r}"
         raise ConfigError(said, hint="remove the tier")
-    tier = _make(table)
-    if policy.hosts is not None and (which := _foreign(tier, policy.hosts)):
-        raise ConfigError(
-            f"{table.where}: it would reach {which}, which {policy_file} doesn't allow", hint="remove the tier"
-        )
-    return Rung(
-        tier,
+    rung = Rung(
+        _make(table),
         repairs=table.rung.repairs,
         min_confidence=table.rung.min_confidence,
         feedback=table.rung.feedback,
@@ -76,20 +71,23 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: b
         max_cost=table.rung.max_cost_usd,
         redactor=redact if (redacts if table.rung.redact is None else table.rung.redact) else None,
     )
+    if policy.hosts is not None and (which := _foreign(rung, policy.hosts)):
+        raise ConfigError(
+            f"{table.where}: it would reach {which}, which {policy_file} doesn't allow", hint="remove the tier"
+        )
+    return rung
 
 
-def hosts(tier: Tier) -> frozenset[str] | None:
+def hosts(rung: Rung) -> frozenset[str] | None:
     """The hosts that a tier connects to, in their canonical form; `None` where it doesn't tell."""
-    if not isinstance(tier, Connects):
-        return None
-    return frozenset(canonical(host) or host for host in tier.hosts)
+    return None if rung.connects is None else frozenset(canonical(host) or host for host in rung.connects.hosts)
 
 
-def _foreign(tier: Tier, allowed: frozenset[str]) -> str:
+def _foreign(rung: Rung, allowed: frozenset[str]) -> str:
     """What a tier would reach that is neither proven to be this machine nor allowed, as a clause; empty for nothing."""
-    named = hosts(tier)
+    named = hosts(rung)
     if named is None:
-        return "a host that it doesn't tell" if tier.zone > Zone.HOST else ""
+        return "a host that it doesn't tell" if rung.tier.zone > Zone.HOST else ""
     beyond = {host for host in named if zone_of(host) != Zone.HOST}
     return ", ".join(sorted(host for host in beyond if not covers(allowed, host)))
 
@@ -105,7 +103,7 @@ def _make(table: TierTable) -> Tier:
     except RungError as error:
         place = table.where.removesuffix(f": tier {hide(name)!r}")
         # somebody's package may repeat a value, and a value may be a key in the wrong place
-        raise ConfigError(f"{place}: {hide(error.message)}", hint=_hint(error, table) or hide(error.hint)) from error
+        raise ConfigError(f"{place}: {hide(error.message)}", hint=_own_key(error) or hide(error.hint)) from error
     except Exception as error:  # somebody's package; whatever it raises, the table is what the person can mend
         raise ConfigError(
             f"{table.where}: the kind {kind!r} of {_package(known[kind])} raised {type(error).__name__}",
@@ -113,13 +111,12 @@ def _make(table: TierTable) -> Tier:
         ) from error
 
 
-def _hint(error: RungError, table: TierTable) -> str:
+def _own_key(error: RungError) -> str:
     """Where a tier met a key that it doesn't know, and the key is nearly one of the ladder's: which."""
-    for key in table.settings:
-        if f"unknown key {key!r}" in error.message:
-            close = difflib.get_close_matches(key, RungTable.model_fields, n=1, cutoff=_ALIKE)
-            return f"did you mean {close[0]!r}?" if close else ""
-    return ""
+    if not isinstance(error, ConfigError) or not error.unknown_key:
+        return ""
+    close = difflib.get_close_matches(error.unknown_key, RungTable.model_fields, n=1, cutoff=_ALIKE)
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def _package(entry: EntryPoint) -> str:

@@ -20,7 +20,8 @@ def from_config(name, settings):
     destination = table.pop("destination", None)
     stays_here = table.pop("stays_here", None)
     if table:
-        raise rung.ConfigError(f"tier {name!r}: unknown key {next(iter(table))!r}")
+        key = next(iter(table))
+        raise rung.ConfigError(f"tier {name!r}: unknown key {key!r}", unknown_key=key)
     if price is None:
         tier = ScriptedTier(name, *script, zone=zone)
     else:

@@ -1,0 +1,84 @@
+"""A name means one thing, and what may be relied on is a list."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import types
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+import rung
+
+PUBLIC = {
+    "rung.checks": {"command", "quoted", "that"},
+    "rung.testing": {"QuotingTier", "Reply", "ScriptedTier", "check_tier"},
+    "rung.tier": {
+        "Connects",
+        "Outgoing",
+        "Pinned",
+        "Prices",
+        "Quotes",
+        "Resides",
+        "Rung",
+        "Shows",
+        "Tier",
+        "Travels",
+        "Warms",
+    },
+    "rung.deferral": {
+        "Decision",
+        "Rule",
+        "STANDARD",
+        "Situation",
+        "cancelled",
+        "cut_off",
+        "failed",
+        "first_of",
+        "low_confidence",
+        "no_answer",
+        "repair_or_escalate",
+        "same_issues",
+        "standard",
+        "valid",
+    },
+    "rung.redaction": {"redact"},
+}
+"""What may be relied on beside `rung` itself, whose own list is in test_import.py."""
+
+SOURCES = Path(rung.__file__).parent
+
+
+def modules():
+    return [found.name for found in pkgutil.walk_packages(rung.__path__, "rung.")]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_no_module_is_hidden_by_something_of_its_name(name):
+    package, _, leaf = name.rpartition(".")
+    importlib.import_module(name)
+    assert isinstance(getattr(importlib.import_module(package), leaf), types.ModuleType)
+
+
+def test_no_two_classes_that_other_modules_may_use_have_one_name():
+    found = defaultdict(list)
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(str(path.relative_to(SOURCES)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_what_is_public_is_a_list(name):
+    module = importlib.import_module(name)
+    assert set(module.__all__) == PUBLIC[name]
+    assert all(getattr(module, offered) is not None for offered in module.__all__)
+
+
+def test_the_page_for_maintainers_names_what_is_public():
+    page = (SOURCES.parent.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in ("rung", *PUBLIC))
