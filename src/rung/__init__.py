@@ -154,7 +154,7 @@ def ask() -> Consent:
     Each call gives one that remembers "always in this session" for as long as it is kept; hand it to
     `Ladder(consent=rung.ask())`. Without a terminal it refuses.
     """
-    from rung.cli.consent import Nobody, terminal
+    from rung.consent.person import Nobody, terminal
 
     return terminal() or Nobody()
 

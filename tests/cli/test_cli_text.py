@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 
 import rung.cli
-from rung.cli.consent import _question
 from rung.cli.tables import aligned
-from rung.cli.text import ascii_, json_escaped, line, plain
+from rung.consent.person import _question
 from rung.types import Hop, Zone
+from rung.visible import ascii_, json_escaped, line, plain
 
 HIDDEN = {
     "escape": "\x1b",

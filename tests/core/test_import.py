@@ -77,6 +77,10 @@ def test_all_is_exactly_what_type_checkers_see_and_what_is_there():
     assert set(said("from rung import *; print(*dir())")) >= set(rung.__all__)
 
 
+def test_asking_a_person_at_the_terminal_loads_nothing_of_the_command_line():
+    assert not [name for name in rooms("import rung; rung.ask()") if name.startswith("rung.cli")]
+
+
 def test_a_name_that_is_none_is_an_attribute_error_and_a_hint():
     with pytest.raises(AttributeError, match="no attribute 'Laddder'") as caught:
         _ = rung.Laddder

@@ -12,7 +12,7 @@ import typer
 from rung.cli.interrupt import CODE as INTERRUPTED
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
-from rung.cli.text import line
+from rung.visible import line
 
 UNEXPECTED, USAGE, UNAVAILABLE = 1, 2, 4
 _SHOWN = 40

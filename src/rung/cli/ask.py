@@ -130,9 +130,9 @@ def ask(
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
     from rung import guard
     from rung.cli import inputs, outgoing
-    from rung.cli.consent import terminal
     from rung.cli.reading import Patience, TimeUp
     from rung.config import load
+    from rung.consent.person import terminal
     from rung.contract import compile_output
     from rung.limits import Budget
     from rung.types import Zone

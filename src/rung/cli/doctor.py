@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Json
-from rung.cli.text import line
+from rung.visible import line
 
 if TYPE_CHECKING:
     from rung.cli.checkup import Checkup, Fitting

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Json
-from rung.cli.text import plain
+from rung.visible import plain
 
 if TYPE_CHECKING:
     from rung.cli.choosing import Hardware, LadderChoice

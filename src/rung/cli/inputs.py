@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rung import checks
-from rung.cli.output import is_terminal
 from rung.cli.reading import PROMPT_MOST, Patience, read_file, read_small, read_stdin, text_of
+from rung.console import is_terminal
 from rung.contract import Validator
 from rung.errors import ConfigError, ContractError
 from rung.files import demand_size

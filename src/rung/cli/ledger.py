@@ -242,7 +242,7 @@ def _agreed(output: Output, question: str) -> bool:
     Raises:
         ConfigError: nobody is there to be asked.
     """
-    from rung.cli.output import ask, is_terminal
+    from rung.console import ask, is_terminal
     from rung.errors import ConfigError
 
     if output.json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):

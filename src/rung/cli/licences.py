@@ -6,8 +6,9 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from rung.cli.output import Output, ask, is_terminal
-from rung.cli.text import line
+from rung.cli.output import Output
+from rung.console import ask, is_terminal
+from rung.visible import line
 
 if TYPE_CHECKING:
     from rung.store import Store, WantedModel

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rung.cli.text import ascii_, line
 from rung.errors import Cancelled
 from rung.types import Zone
+from rung.visible import ascii_, line
 
 if TYPE_CHECKING:
     from rung.cli.output import Output

@@ -6,17 +6,10 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
-from rung.cli.text import json_escaped, plain
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody reads along."""
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:  # closed
-        return False
+from rung.console import is_terminal, write
+from rung.visible import json_escaped, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +60,6 @@ class Output:
     def say(self, text: str) -> None:
         """Write lines to stderr."""
         write(f"{plain(text)}\n")
-
-
-def ask(question: str) -> None:
-    """Write a question to stderr, with the cursor behind it."""
-    write(plain(question))
-
-
-def write(text: str) -> None:
-    """Write to stderr as it stands, which is for text of our own. A stderr that nobody holds is no reason to fail."""
-    try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        pass
 
 
 def silence_stdout() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Self
 
-from rung.cli.output import write
-from rung.cli.text import line
+from rung.console import write
 from rung.types import AttemptEnded, AttemptStarted, Event
+from rung.visible import line
 
 
 class ClimbProgress:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from rung.cli.output import Output
-from rung.cli.text import line, plain
 from rung.store import Phase, PullProgress
+from rung.visible import line, plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

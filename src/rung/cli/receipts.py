@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rung.cli.tables import UNKNOWN, aligned, money
-from rung.cli.text import line
+from rung.visible import line
 
 if TYPE_CHECKING:
     from rung.ledger import AttemptRecord, RequestRecord

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from rung import guard
-from rung.cli.text import line
 from rung.errors import Offline, StoreError, TierUnavailable
 from rung.types import Attempt, Outcome, Usage, Verdict, Zone
+from rung.visible import line
 
 UNRESOLVED, UNAVAILABLE = 3, 4
 _ABSENT = (TierUnavailable, StoreError, Offline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from rung.cli.text import line
+from rung.visible import line
 
 UNKNOWN = "-"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.cli.tables import UNKNOWN, aligned
-from rung.cli.text import line
 from rung.types import Attempt, Outcome, Usage, Zone
+from rung.visible import line
 
 
 def table(outcome: Outcome[Any]) -> str:

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
-from rung.cli.output import ask, is_terminal, write
-from rung.cli.text import ascii_, line
+from rung.console import ask, is_terminal, write
 from rung.types import Hop
+from rung.visible import ascii_, line
 
 _TRIES = 3
 _LONGEST = 80
