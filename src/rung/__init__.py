@@ -143,8 +143,11 @@ def load(path: str | os.PathLike[str] | None = None) -> Ladder:
     Raises:
         ConfigError: the file is missing or wrong, or not trusted.
     """
+    from rung import checking
     from rung.config import load as read
 
+    if path is not None:
+        checking.instance("path", path, (str, os.PathLike), "the path of a file")
     return read(path).ladder()
 
 

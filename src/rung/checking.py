@@ -114,13 +114,13 @@ def one_of(what: str, value: object, known: Sequence[str]) -> None:
         raise ConfigError(f"{value[:40]!r} is not a valid {what}", hint=f"say {', '.join(known[:-1])} or {known[-1]}")
 
 
-def instance(what: str, value: object, kind: type[T], name: str) -> T:
+def instance(what: str, value: object, kind: type[T] | tuple[type[T], ...], name: str) -> T:
     """An object of a class.
 
     Args:
         what: name of the setting, for the error.
         value: as it was given.
-        kind: the class.
+        kind: the class, or several.
         name: of the class, with its article.
 
     Raises:

@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
 
+from rung import checking
 from rung.errors import Cancelled, ConfigError, ContractError
-from rung.limits import Deadline
+from rung.limits import LONGEST, Deadline
 from rung.settings import nearest
 from rung.types import CheckContext, Issue
 
@@ -141,8 +142,10 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
         import shlex
         import shutil
 
+        if not isinstance(line, str):
+            line = checking.several("a check", line, str, "texts")
         try:
-            self._argv = shlex.split(line) if isinstance(line, str) else list(line)
+            self._argv = shlex.split(line) if isinstance(line, str) else [*line]
         except ValueError as error:
             raise ConfigError(f"the check {line!r} is not a valid command line: {str(error).lower()}") from None
         if not self._argv:
@@ -151,10 +154,7 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
             raise ConfigError("the check holds a NUL, which no command line can")
         if shutil.which(self._argv[0]) is None:
             raise ConfigError(f"there is no program {self._argv[0]!r}", hint="install it, or give its path")
-        if not 0 < seconds < float("inf"):
-            raise ConfigError(
-                f"{seconds!r} is not a valid time limit for a check", hint="give a number of seconds above 0"
-            )
+        checking.real("a check's time limit", seconds, 0.0, LONGEST, above=True)
         self.name = self._argv[0].replace("\\", "/").rsplit("/", 1)[-1]
         self._seconds = seconds
         self._environment = environment

@@ -99,7 +99,9 @@ class Deadline:
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
         """The instant `seconds` from now; `None` is never."""
-        return cls(None if seconds is None else time.monotonic() + seconds)
+        if seconds is None:
+            return cls()
+        return cls(time.monotonic() + checking.real("a time limit", seconds, float("-inf"), LONGEST))
 
     def remaining(self) -> float | None:
         """Seconds left, never below zero; `None` where there is no deadline."""

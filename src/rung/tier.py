@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 from rung import checking
 from rung.errors import ConfigError
@@ -213,8 +213,7 @@ class Rung:
         object.__setattr__(self, "repairs", checking.whole(f"{where}repairs", self.repairs, 0))
         if self.min_confidence is not None:
             checking.real(f"{where}min_confidence", self.min_confidence, 0.0, 1.0)
-        if self.feedback not in ("none", "issues", "issues+answer"):
-            raise ConfigError(f"{where}feedback = {self.feedback!r}", hint="say none, issues or issues+answer")
+        checking.one_of(f"{where}feedback", self.feedback, get_args(FeedbackPolicy))
         if self.max_tokens is not None:
             object.__setattr__(self, "max_tokens", checking.whole(f"{where}max_tokens", self.max_tokens, 1))
         if self.redactor is not None:

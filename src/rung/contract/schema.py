@@ -75,9 +75,9 @@ def compact(schema: Mapping[str, Any]) -> str:
 
 def undescribable(what: Any, error: Exception) -> ContractError:
     """The `ContractError` for a type that pydantic can't describe."""
-    reason = str(error).splitlines()[0].split("For further information")[0].strip(" .")
+    reason = str(error).splitlines()[0].split("For further information")[0].strip(" .")[:200]
     return ContractError(
-        f"{getattr(what, '__name__', what)!r} can't be an output: {reason}",
+        f"{str(getattr(what, '__name__', what))[:80]!r} can't be an output: {reason}",
         hint="use a pydantic model, a type that pydantic's TypeAdapter takes, or a JSON Schema",
     )
 

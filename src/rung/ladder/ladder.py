@@ -101,7 +101,7 @@ class Ladder:
                 raise ConfigError(f"two tiers are called {name!r}", hint="give one of them another name=")
         checking.one_of("paid_after", paid_after, get_args(PaidAfter))
         if unload_after is not None:
-            checking.real("unload_after", unload_after, 0.0, float("inf"))
+            checking.real("unload_after", unload_after, 0.0, LONGEST)
         if purse is not None:
             checking.function("purse.reserve", getattr(purse, "reserve", None))
         checking.function("rule", rule)

@@ -176,7 +176,7 @@ _PARTIAL = (IssueCode.CUT_OFF, IssueCode.EMPTY, IssueCode.LOOPING, IssueCode.REF
 """Codes of what isn't a whole answer, from which a repair could learn nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outcome(Generic[T]):
     """Everything that came of a request: its attempts, and what follows from them.
 
@@ -191,6 +191,11 @@ class Outcome(Generic[T]):
     reason: Reason | str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        what = f"accepted={self.accepted}, tier={self.tier!r}, reason={str(self.reason)!r}"
+        used = f"attempts={len(self.attempts)}, cost={self.cost}, seconds={self.seconds:.3f}"
+        return f"Outcome({what}, checked_by={self.checked_by}, {used})"
 
     @property
     def accepted(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from rung import checking
 from rung.errors import (
     Billed,
     Cancelled,
@@ -23,6 +24,7 @@ from rung.errors import (
 )
 from rung.guard import offline
 from rung.hiding import hide
+from rung.limits import LONGEST
 from rung.tier import Outgoing
 from rung.tiers.openai.body import ConstraintSetting, Dialect, TokenLimit, compose
 from rung.tiers.openai.breaker import breaker_of
@@ -115,8 +117,24 @@ class OpenAITier:
         max_answer_bytes: int = 32 * 1024 * 1024,
         seed: int | None = None,
     ) -> None:
-        self.name = name or model
+        if not checking.text("model", model):
+            raise ConfigError("model is empty", hint="name the model as the endpoint calls it")
+        self.name = model if name is None else checking.text("a tier's name", name) or model
         where = f"tier {hide(self.name)!r}"
+        for setting, given in (("base_url", base_url), ("proxy", proxy)):
+            if given is not None or setting == "base_url":
+                checking.text(f"{where}: {setting}", given)
+        for setting, said, kinds, kind in (
+            ("price", price, (Price, str), "a rung.Price"),
+            ("extra_body", extra_body, Mapping, "a mapping"),
+            ("api_key", api_key, (str, Env), "a text or the name of a variable"),
+            ("ca_bundle", ca_bundle, (str, Path), "the path of a file"),
+        ):
+            if said is not None:
+                checking.instance(f"{where}: {setting}", said, kinds, kind)
+        zone, leads_to = (None if given is None else Zone.parse(given) for given in (zone, leads_to))
+        for setting, flag in (("stays_here", stays_here), ("logprobs", logprobs)):
+            checking.flag(f"{where}: {setting}", flag)
         self._endpoint = Endpoint.parse(base_url, f"{where}: base_url")
         self._proxy = None if proxy is None else Endpoint.parse(proxy, f"{where}: proxy")
         for setting, said, words in (
@@ -125,10 +143,14 @@ class OpenAITier:
         ):
             if said not in words:
                 known = ", ".join(word for word in words if word)
-                raise ConfigError(f"{where}: {setting} = {hide(str(said))!r} is unknown", hint=f"say one of {known}")
+                raise ConfigError(
+                    f"{where}: {setting} = {hide(str(said)[:40])!r} is unknown", hint=f"say one of {known}"
+                )
         charges = tariff(price, model, self._endpoint.url, where)
         if store not in (None, False):
-            raise ConfigError(f"{where}: store = {hide(str(store))} lets the endpoint keep prompts", hint="say false")
+            raise ConfigError(
+                f"{where}: store = {hide(str(store)[:40])} lets the endpoint keep prompts", hint="say false"
+            )
         if self._proxy is not None and self._proxy.scheme == "https" and not self._proxy.addresses:
             raise ConfigError(f"{where}: proxy is an https URL with a host name", hint="give its address, or use http")
         if leads_to is not None and (self._proxy or self._endpoint).addresses:
@@ -156,16 +178,17 @@ class OpenAITier:
         bundle = None if ca_bundle is None else str(ca_bundle)
         if bundle is not None and not Path(bundle).is_file():
             raise ConfigError(f"{where}: ca_bundle is no file", hint="give the path of a PEM file")
-        for setting, value, least in (
+        for setting, count, least in (
             ("max_tokens", max_tokens, 1),
             ("context", context, 1),
             ("retries", retries, 0),
-            ("connect_seconds", connect_seconds, 0.001),
-            ("stall_seconds", stall_seconds, 0.001),
             ("max_answer_bytes", max_answer_bytes, 1),
+            ("seed", seed, 0),
         ):
-            if value is not None and not least <= value < float("inf"):
-                raise ConfigError(f"{where}: {setting} = {value} is out of range", hint=f"give {least:g} or more")
+            if count is not None:
+                checking.whole(f"{where}: {setting}", count, least)
+        for setting, seconds in (("connect_seconds", connect_seconds), ("stall_seconds", stall_seconds)):
+            checking.real(f"{where}: {setting}", seconds, 0.001, LONGEST)
         self._key = Secret("api_key", api_key)
         self._tariff = charges
         self.priced = charges is not None
