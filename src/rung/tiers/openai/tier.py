@@ -21,6 +21,7 @@ from rung.errors import (
     TierUnavailable,
     Unsupported,
 )
+from rung.files import full
 from rung.guard import offline
 from rung.hiding import hide
 from rung.tier import Outgoing
@@ -153,7 +154,7 @@ class OpenAITier:
         self.stays_here: bool | None = (stays_here or None) if self.zone == Zone.HOST else False
         self.destination = f"{self._endpoint} through {self._proxy}" if self._proxy else str(self._endpoint)
         self.hosts = frozenset(e.host for e in (self._endpoint, self._proxy) if e)
-        bundle = None if ca_bundle is None else str(ca_bundle)
+        bundle = None if ca_bundle is None else str(full(ca_bundle, f"{where}: ca_bundle"))
         if bundle is not None and not Path(bundle).is_file():
             raise ConfigError(f"{where}: ca_bundle is no file", mend="give the path of a PEM file")
         for setting, value, least in (
