@@ -12,6 +12,7 @@ import shutil
 import sys
 import tarfile
 import unicodedata
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,11 +21,29 @@ from fuzzing import strange
 from fuzzing.cases import Broken, Case, Refusal, as_bytes
 
 _SHA = "ab" * 32
+
+
+def _wheel() -> bytes:
+    """A package of nothing. The same bytes each time, so that the same seed makes the same inputs."""
+    info = "helper-1.0.dist-info"
+    texts = {
+        "helper.py": "",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: helper\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as wheel:
+        for name, text in texts.items():
+            wheel.writestr(zipfile.ZipInfo(name), text)
+    return sink.getvalue()
+
+
 _FILES = {
     "rung.toml": (b'[[tier]]\nname = "small"\nkind = "llama"\nmodel = "smollm2-135m"\n', "file"),
     "rung.lock": (b"version = 1\n", "file"),
-    "wheels/helper-1.0-py3-none-any.whl": (b"PK\5\6" + bytes(18), "wheel"),
-    f"models/blobs/sha256-{_SHA}.gguf": (b"GGUF", "weights"),
+    "wheels/helper-1.0-py3-none-any.whl": (_wheel(), "wheel"),
+    f"models/blobs/sha256-{hashlib.sha256(b'GGUF').hexdigest()}.gguf": (b"GGUF", "weights"),
     "models/names/x.json": (b"{}", "name"),
     "licences/MIT.txt": (b"as you like\n", "file"),
 }
@@ -213,8 +232,8 @@ def _write(kit: Path, manifest: bytes, body: bytes, *, right: bool = True) -> No
     except (ValueError, TypeError, KeyError, IndexError, RecursionError):
         first = len(body)
     cut = first if isinstance(first, int) and 0 <= first <= len(body) else len(body)
-    (kit / "kit.tar.001").write_bytes(body[:cut])
-    (kit / "kit.tar.002").write_bytes(body[cut:])
+    (kit / "part-001.tar").write_bytes(body[:cut])
+    (kit / "part-002.tar").write_bytes(body[cut:])
 
 
 def _manifest(body: bytes | None = None, cut: int = 1500) -> dict[str, Any]:
@@ -235,7 +254,7 @@ def _manifest(body: bytes | None = None, cut: int = 1500) -> dict[str, Any]:
         },
         "base": None,
         "installer": hashlib.sha256(b"").hexdigest(),
-        "parts": [{"name": f"kit.tar.{n:03}", **_pinned(piece)} for n, piece in enumerate(pieces, 1)],
+        "parts": [{"name": f"part-{n:03}.tar", **_pinned(piece)} for n, piece in enumerate(pieces, 1)],
         "files": [
             {"path": path, **_pinned(content), "kind": kind, "carried": True}
             for path, (content, kind) in _FILES.items()
@@ -255,7 +274,7 @@ def _harmed(dice: random.Random, manifest: Any) -> Any:
             case 0:
                 dice.choice(found["files"])["path"] = dice.choice(_PATHS)
             case 1:
-                dice.choice(found["parts"])["name"] = dice.choice((*_PATHS, "/dev/zero", "kit.tar.001"))
+                dice.choice(found["parts"])["name"] = dice.choice((*_PATHS, "/dev/zero", "part-001.tar"))
             case 2:
                 found["machine"]["libraries"] = dice.choice(_LIBRARIES)
             case 3:

@@ -132,9 +132,9 @@ class Streams:
     def _made(self, logprobs: bool, retries: int, price: bool) -> tuple[Any, Any]:
         """A tier, and a ladder of it, that know nothing of the responses before: making new ones takes 0.2 s."""
         from rung.ladder import Ladder
-        from rung.limits import Price
         from rung.tiers.openai import OpenAITier
         from rung.tiers.openai.breaker import Breaker
+        from rung.types import Price
 
         key = (logprobs, retries, price)
         if key not in self._tiers:

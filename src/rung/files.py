@@ -16,6 +16,8 @@ from rung.errors import ConfigError
 _CHUNK = 1 << 20
 _TRIES = 3
 """How often a file is read that somebody writes to meanwhile. An editor is done with a small file by then."""
+_LONGEST_SHOWN = 1024
+"""Characters of a path that a message repeats. Few systems have longer ones."""
 _QUIET = (
     getattr(os, "O_NONBLOCK", 0)  # neither the opening nor the reading waits, whatever took the file's place
     | getattr(os, "O_NOCTTY", 0)  # a terminal doesn't become this process's own
@@ -105,7 +107,8 @@ def demand_size(path: str | os.PathLike[str], size: int, limit: int, what: str) 
 
 def named(path: str | os.PathLike[str]) -> str:
     """A path as it stands in a message."""
-    return os.fspath(path) or "''"
+    text = os.fspath(path) or "''"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def full(path: str | os.PathLike[str], what: str) -> Path:
@@ -113,13 +116,18 @@ def full(path: str | os.PathLike[str], what: str) -> Path:
 
     Args:
         path: as it was written.
-        what: what the file is, for the error.
+        what: what the file is, or the setting that names it, for the error.
 
     Raises:
-        ConfigError: nobody knows the home folder that it begins with.
+        ConfigError: nobody knows the home folder that it begins with, or no file can be called that.
     """
     try:
-        return Path(path).expanduser()
+        whole = Path(path).expanduser()
+        if "\0" in str(whole):
+            raise ValueError
+        return whole
+    except ValueError as error:
+        raise unreadable(path, what, error) from None
     except RuntimeError:
         raise ConfigError(
             f"{what} {named(path)} can't be read: there is no such home folder", hint="write the path from the root"

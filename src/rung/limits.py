@@ -98,10 +98,15 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
-        """The instant `seconds` from now; `None` is never."""
+        """The instant `seconds` from now; `None` is never. Where they are negative, it has passed.
+
+        Raises:
+            ConfigError: `seconds` is NaN, which would pass at once in one place and never in another, or is beyond
+                what a clock can hold.
+        """
         if seconds is None:
             return cls()
-        return cls(time.monotonic() + checking.real("a time limit", seconds, float("-inf"), LONGEST))
+        return cls(time.monotonic() + checking.real("seconds", seconds, -LONGEST, LONGEST))
 
     def remaining(self) -> float | None:
         """Seconds left, never below zero; `None` where there is no deadline."""

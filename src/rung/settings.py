@@ -12,12 +12,19 @@ from rung.errors import ConfigError
 from rung.hiding import hide
 
 M = TypeVar("M", bound="SettingsTable")
+_SHOWN = 100
+"""Characters of a name or key that a message repeats: more than any that is right, and two lines of a terminal."""
 
 
 class SettingsTable(BaseModel):
     """Base of every table of settings: frozen, no unknown keys, no NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+def shortened(text: str) -> str:
+    """A text that somebody wrote into a configuration, as a message repeats it."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def nearest(word: str, known: Iterable[str], *, listing: str = "") -> str:
@@ -54,8 +61,8 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
         found = error.errors(include_url=False, include_input=False)
         # A misspelt required key is unknown and missing; the first of the two helps.
         first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-        # what was written may be a key in the wrong place
-        key = ".".join(hide(str(part)) for part in first["loc"])
+        # what was written may be a key in the wrong place, or a whole file between two quotes
+        key = shortened(".".join(hide(str(part)) for part in first["loc"]))
         if first["type"] == "extra_forbidden":
             keys = _keys(model, first["loc"][:-1])
             written = str(first["loc"][-1])
@@ -64,7 +71,7 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
             ) from None
         if first["type"] == "missing":
             raise ConfigError(f"{where}: {key!r} is missing", hint=f"add {key} = ...") from None
-        raise ConfigError(f"{where}: {key!r}: {hide(first['msg'])}") from None
+        raise ConfigError(f"{where}: {key!r}: {shortened(hide(first['msg']))}") from None
 
 
 def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

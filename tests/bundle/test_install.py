@@ -14,10 +14,13 @@ import tarfile
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from bundle_site import alter, launch, make_wheel, run_installer, tree
 
+from rung.bundle import install
 from rung.bundle.install import MANIFEST, Refused, read_manifest, safe, unzip
 
 # of the interpreter that made the virtual environment, so that nothing of ours is there
@@ -291,3 +294,27 @@ def test_a_kill_at_any_moment_of_a_first_installation_leaves_nothing_that_cannot
             assert run_installer(kit, "--target", target, "--uninstall").returncode == 0
             assert not target.exists()
         shutil.rmtree(target, ignore_errors=True)
+
+
+def test_a_doctor_that_never_ends_is_ended_with_what_it_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(install, "LONGEST_DOCTOR", 1.0)
+    starter = tmp_path / "bin" / "rung"
+    starter.parent.mkdir()
+    starter.write_text("#!/bin/sh\nsleep 600 &\necho $! > child\nwait\n")
+    starter.chmod(0o755)
+    manifest = SimpleNamespace(sha256="0" * 64)
+    with pytest.raises(Refused, match="`rung doctor` of the installed version was not done"):
+        install._accept(install.Tree(tmp_path), manifest)
+    child = int((tmp_path / "child").read_text())
+    end = time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert not (tmp_path / "acceptance.json").exists()
+
+
+def test_a_target_in_nobodys_home_is_a_sentence(kit):
+    ended = run_installer(kit, "--target", "~nobody-of-this-name/x", python=BARE)
+    assert ended.returncode == 1
+    assert "--target ~nobody-of-this-name/x" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -117,3 +117,25 @@ def test_there_must_be_something_to_trust(program):
     done = program("config", "trust")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"no rung.toml" in done.stderr
+
+
+def test_what_json_doesnt_have_is_shown_as_text(program):
+    odd = "m = 1979-05-27\nn = [07:32:00, nan]\no = { p = inf, q = 1979-05-27T07:32:00Z }\n"
+    config = program.config(f'[[tier]]\nname = "t"\nkind = ""\n{odd}')
+    done = program("config", "show", "--config", config, "--json")
+    assert done.returncode == 0, done.stderr
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    values = json.loads(done.stdout, parse_constant=refuse)["values"]
+    assert values["tier.t.m"]["value"] == "1979-05-27"
+    assert values["tier.t.n"]["value"] == ["07:32:00", "nan"]
+    assert values["tier.t.o"]["value"] == {"p": "inf", "q": "1979-05-27 07:32:00+00:00"}
+    assert b'tier.t.m = "1979-05-27"' in program("config", "show", "--config", config).stdout
+
+
+def test_the_tiers_stand_between_the_models_sources_and_what_the_system_says(program):
+    config = program.config('[[tier]]\nname = "t"\nkind = "llama"\nmodel = "m"\n')
+    keys = list(json.loads(program("config", "show", "--config", config, "--json").stdout)["values"])
+    assert keys[-4:] == ["models.packages", "tier.t.kind", "tier.t.model", "models"]

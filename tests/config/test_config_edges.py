@@ -13,12 +13,16 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from config_files import SMALL, project, put
 
-from rung.config import farthest, load
+from rung.config import Places, farthest, load
 from rung.errors import ConfigError
+from rung.ledger import Ledger
+from rung.store import Folder
+from rung.store.caches import known_places
 from rung.types import Zone
 
 ENDPOINT = '[[tier]]\nname = "c"\nkind = "openai"\nmodel = "m"\nbase_url = "{}"\n'
@@ -226,3 +230,64 @@ def test_no_repr_of_a_configuration_shows_what_its_tables_hold(places):
     config = load(path, places=places)
     assert config.tiers.value[0].settings["api_key"] == KEY
     assert "CANARY" not in repr(config)
+
+
+@pytest.mark.parametrize("path", ["~\\u0000", "~/\\u0000", "/a\\u0000b", "~nobody-of-this-name/x"])
+def test_a_path_that_cant_be_one_is_a_sentence_with_the_settings_name(places, path):
+    put(places.user, f'[ledger]\npath = "{path}"\n')
+    with pytest.raises(ConfigError, match=r"ledger.path .*(can't be a path|no such home folder)"):
+        load(places=places)
+
+
+def test_a_variable_that_names_nobodys_home_is_a_sentence(places, monkeypatch):
+    monkeypatch.setenv("RUNG_LEDGER", "~nobody-of-this-name/ledger")
+    with pytest.raises(ConfigError, match=r"RUNG_LEDGER .*no such home folder"):
+        load(places=places)
+    with pytest.raises(ConfigError, match="no such home folder"):
+        Ledger("~nobody-of-this-name/ledger")
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name", "~\\u0000", "\\u0000"])
+def test_a_policy_that_allows_a_folder_of_nobody_is_a_sentence(places, place):
+    put(places.policy, f'models = ["{place}"]\n')
+    sourcing = load(places=places).sourcing()
+    with pytest.raises(ConfigError, match=r"can't be a path|no such home folder"):
+        sourcing.refusal(Folder(path="/models"), SimpleNamespace(name="m"))
+
+
+def test_other_programs_variables_may_name_nobodys_home(tmp_path):
+    environment = dict.fromkeys(("HF_HOME", "OLLAMA_MODELS", "LLAMA_CACHE", "XDG_CACHE_HOME"), "~nobody-of-this-name")
+    assert list(known_places(environment, tmp_path, shared_ollama=tmp_path / "none")) == []
+
+
+def test_the_file_that_the_environment_names_has_to_be_there(places, monkeypatch):
+    monkeypatch.setenv("RUNG_CONFIG", str(places.user))
+    named = replace(places, named=Places.standard().named)
+    with pytest.raises(ConfigError, match=r"RUNG_CONFIG names .*no such file"):
+        load(places=named)
+    given = put(places.home / "given.toml", SMALL)
+    assert load(given, places=named).files[0].path == given, "it isn't asked for where another is given"
+    put(places.user, SMALL)
+    assert load(places=named).files[0].path == places.user
+    monkeypatch.setenv("RUNG_CONFIG", "")
+    assert not Places.standard().named
+
+
+@pytest.mark.parametrize(
+    "text", ["{k} = 1", "[budget]\n{k} = 1", '[[tier]]\nname = "t"\nkind = "openai"\nmodel = "m"\n{k} = 1']
+)
+def test_an_unknown_key_is_repeated_in_a_length_that_can_be_read(places, text):
+    put(places.user, text.replace("{k}", "x" * 50_000))
+    with pytest.raises(ConfigError, match=r"unknown key '[a-z.]*xxx.*…'") as caught:
+        load(places=places).ladder()
+    assert len(str(caught.value)) < 1500
+
+
+@pytest.mark.parametrize("value", ["name", "kind", "reach"])
+def test_a_long_value_is_not_repeated_whole(places, value):
+    long = {"name": "t", "kind": "openai", "reach": "host", value: "x" * 50_000}
+    tier = f'[[tier]]\nname = "{long["name"]}"\nkind = "{long["kind"]}"\nmodle = 1\n'
+    put(places.user, f'reach = "{long["reach"]}"\n{tier}{tier if value == "name" else ""}')
+    with pytest.raises(ConfigError) as caught:
+        load(places=places).ladder()
+    assert len(str(caught.value)) < 1500

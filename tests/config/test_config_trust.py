@@ -139,3 +139,16 @@ def test_consent_comes_from_the_given_reach_the_file_or_a_person(places):
     given = load(path, places=places, reach=Zone.INTERNET).ladder(consent=person)._consent
     assert (given(_hop("small")), given.origin(_hop("small"))) == (True, "the given reach")
     assert asked == ["small"]
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"a": 1}', "{}{}", None])
+def test_a_damaged_record_is_not_overwritten(places, damage):
+    project(places, FAR, trusted=False)
+    places.trusted.parent.mkdir(parents=True, exist_ok=True)
+    if damage is None:
+        places.trusted.symlink_to("nowhere")
+    else:
+        places.trusted.write_text(damage)
+    with pytest.raises(ConfigError, match=r"the record of trusted files .*move it away"):
+        trust(load(places=places).project, places)
+    assert places.trusted.is_symlink() if damage is None else places.trusted.read_text() == damage

@@ -331,3 +331,28 @@ def test_a_contract_can_be_compiled_once_and_used_again():
     contract = ladder.contract(NO_TITLE)
     assert [ladder.run("?", contract).value["a"] for _ in range(2)] == [1, 2]
     assert ladder.contract(list[Item]) is ladder.contract(list[Item])
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', '{"value": [1]}', "[1]", '{"value": {"a": 1}}', "17", "null"])
+def test_json_that_isnt_the_wrapped_text_is_held_against_a_pattern_as_it_stands(text):
+    assert run(text, re.compile(".*")).value == text
+    assert not run(text, re.compile("x+")).accepted
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        ["\ud800", "a"],
+        re.compile("\ud800"),
+        {"enum": ["\udfff"]},
+        {"type": "object", "title": "\ud800"},
+        {"\ud800": 1, "type": "object"},
+        {"type": "object", "properties": {"\ud800": {}}},
+        Annotated[str, Field(pattern="\ud800")],
+        Annotated[str, Field(min_length=3, description="\ud800")],
+        Literal["\ud800"],
+    ],
+)
+def test_an_output_that_no_model_can_be_told_is_a_contract_error(output):
+    with pytest.raises(ContractError):
+        compile_output(output)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rung.errors import ConfigError
-from rung.files import read_bounded
+from rung.files import full, read_bounded
 
 
 def refused(path, limit=100) -> str:
@@ -87,3 +87,15 @@ def test_a_file_that_says_it_is_empty_is_read_as_far_as_the_limit():
         pytest.skip("reads /proc")
     assert "larger" in refused("/proc/self/maps")
     assert read_bounded("/proc/self/comm", 100, "file")
+
+
+@pytest.mark.parametrize("path", ["~\0", "~/\0", "a\0b", "~nobody-of-this-name/x"])
+def test_a_path_that_cant_be_one_is_a_sentence_before_it_is_used(path):
+    with pytest.raises(
+        ConfigError, match=r"^the ledger .* can't be read: (this can't be a path|there is no such home)"
+    ):
+        full(path, "the ledger")
+
+
+def test_a_path_is_repeated_in_a_length_that_can_be_read():
+    assert len(refused("x" * 100_000)) < 1500

@@ -64,6 +64,17 @@ def test_a_deadline_passes_once_and_never_without_an_instant():
     assert not soon.later(60).passed
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, "5", True])
+def test_a_deadline_is_after_a_finite_time(seconds):
+    with pytest.raises(ConfigError, match="seconds"):
+        Deadline.after(seconds)
+
+
+def test_a_deadline_in_the_past_has_passed():
+    assert Deadline.after(-1).passed
+    assert Deadline.after(-1).remaining() == 0
+
+
 # --- cancel ----------------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from email.utils import formatdate
 import pytest
 
 from openai_tier.conftest import call, text_of
-from openai_tier.server import chat, cut, piece, reset, slow_headers, stall, status
+from openai_tier.server import chat, cut, piece, raw, reset, slow_headers, stall, status
 from rung.errors import PromptTooLong, RateLimited, TierCrashed, TierError, TierTimeout, TierUnavailable
 from rung.limits import Deadline
 from rung.tiers.openai import Env, OpenAITier
@@ -218,3 +218,41 @@ def test_a_proxy_that_makes_no_tunnel_is_named_and_nothing_is_billed(serve, tier
     assert caught.value.billed == "no"
     assert proxy.requests[0].line.startswith("CONNECT ")
     assert server.connections == 0
+
+
+def torn(code: int, framing: str, ending: bytes = b"{", headers: str = "") -> bytes:
+    return f"HTTP/1.1 {code} Scripted\r\ncontent-type: application/json\r\n{headers}{framing}\r\n\r\n".encode() + ending
+
+
+SHORT, OPEN, BROKEN = "content-length: 50", "transfer-encoding: chunked", b"1\r\n{\r\n-1\r\n"
+
+
+@pytest.mark.parametrize("code", [301, 400, 401, 404, 408, 413, 418, 422, 429, 500, 502, 503, 504, 529, 999])
+def test_the_status_of_a_refusal_counts_also_where_its_body_breaks_off(serve, tier_at, monkeypatch, code):
+    monkeypatch.setattr("rung.tiers.openai.pauses._FIRST", 0.001)
+    for price in (None, PAID):
+        with pytest.raises(TierError) as whole_error:
+            list(tier_at(serve(*[status(code)] * 9), price=price, retries=1).stream(call()))
+        for framing, ending in ((SHORT, b"{"), (OPEN, b"1\r\n{\r\n"), (OPEN, b"1"), (OPEN, BROKEN), (SHORT, b"")):
+            server = serve(*[raw(torn(code, framing, ending))] * 9)
+            with pytest.raises(TierError) as caught:
+                list(tier_at(server, price=price, retries=1).stream(call()))
+            assert type(caught.value) is type(whole_error.value)
+            assert (caught.value.billed, caught.value.sent) == (whole_error.value.billed, True)
+
+
+def test_a_refusal_whose_body_never_ends_is_one_by_its_status(serve, tier_at):
+    def reply(peer):
+        peer.send(torn(429, OPEN, b"1\r\n{\r\n", "retry-after: 700\r\n"))
+        peer.wait()
+
+    with pytest.raises(RateLimited) as caught:
+        list(tier_at(serve(reply), price=PAID, stall_seconds=0.2).stream(call()))
+    assert caught.value.retry_after == 700
+
+
+@pytest.mark.parametrize("ending", [b"", b"{", b"1\r\n{\r\n", b"1\r\n{\r\n-1\r\n", b"x\r\n"])
+def test_an_answer_that_breaks_off_may_have_been_billed(serve, tier_at, ending):
+    with pytest.raises(TierError) as caught:
+        list(tier_at(serve(raw(torn(200, OPEN, ending))), price=PAID, retries=0).stream(call()))
+    assert (caught.value.billed, caught.value.sent) == ("maybe", True)

@@ -1,14 +1,18 @@
 """TLS: whom the tier trusts."""
 
+import os
 import shutil
 import ssl
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
 from openai_tier.conftest import call, text_of
 from openai_tier.server import Server, cut, piece, stall
-from rung.errors import TierCrashed, TierTimeout, TierUnavailable
+from rung.errors import ConfigError, TierCrashed, TierTimeout, TierUnavailable
+from rung.limits import Deadline
 from rung.tiers.openai import OpenAITier
 from rung.types import Price
 
@@ -75,3 +79,35 @@ def test_a_bundle_that_holds_no_certificates_is_named(tmp_path):
     with pytest.raises(TierUnavailable, match="ca_bundle holds no certificates"):
         list(tier.stream(call()))
     tier.close()
+
+
+def _pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _terabyte(path):
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize(("become", "says"), [(_pipe, "a pipe"), (_terabyte, "larger than"), (Path.unlink, "no such")])
+def test_a_bundle_that_became_something_else_is_not_waited_for_and_not_read(tmp_path, become, says):
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("here it was a file")
+    tier = OpenAITier("m", base_url="https://127.0.0.1:9/v1", ca_bundle=bundle)
+    become(bundle)
+    began = time.monotonic()
+    with pytest.raises(TierUnavailable, match=says):
+        list(tier.stream(call(deadline=Deadline.after(30))))
+    assert time.monotonic() - began < 20
+    tier.close()
+
+
+def test_a_bundle_may_have_comments_in_any_language_and_a_folder_is_none(server, certificate, tier_at, tmp_path):
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes("# Főtanúsítvány\n".encode() + certificate[0].read_bytes() + b"\xff\xfe\n")
+    url = f"https://localhost:{server.port}/v1"
+    assert text_of(list(tier_at(server, base_url=url, ca_bundle=bundle).stream(call()))) == "ok"
+    for path in (tmp_path, "~nobody-of-this-name/x", "~\0", "\0"):
+        with pytest.raises(ConfigError, match="ca_bundle"):
+            OpenAITier("m", base_url=url, ca_bundle=path)

@@ -21,6 +21,7 @@ from rung.bundle.wheels import LLAMA, PORTABLE, WantedWheels, Wheel, gather
 from rung.config import Config
 from rung.config.lock import Lock, differences, lock, lock_path, read_lock
 from rung.errors import ConfigError, StoreError
+from rung.files import full
 from rung.limits import Cancel
 from rung.store import Hub, Store, resolve, user_store
 from rung.store.layout import NO_SPACE, Pulled, sync
@@ -88,7 +89,7 @@ def create(
         StoreError: weights or wheels can't be had, or the disk is full.
         Cancelled: `cancel` was set.
     """
-    out = out.expanduser().absolute()
+    out = full(out, "the kit's folder").absolute()
     if out.exists():
         raise ConfigError(f"{out} is there already", hint="name a folder that isn't, or remove it")
     if order.part_size < _LEAST_PART:

@@ -49,6 +49,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import tarfile
@@ -89,6 +90,9 @@ LONGEST_TEXT = 4000
 """Characters of one message."""
 PATIENCE = 60
 """Seconds for asking the system's loader about its libraries, which takes a hundredth of one."""
+LONGEST_DOCTOR = 1800.0
+"""Seconds that `rung doctor` may take at the end of an installation. Hashing 50 GB of weights takes it ten minutes on a
+slow disk; what takes longer than this hangs."""
 
 _KINDS = {
     "file": r"rung\.toml|rung\.lock|sbom\.cdx\.json|licences/.+",
@@ -1556,18 +1560,36 @@ def _launches(target: Target) -> bool:
 
 
 def _accept(home: Tree, manifest: Manifest) -> None:
-    """Run `rung doctor --json` and keep what it says."""
+    """Run `rung doctor --json` and keep what it says.
+
+    Raises:
+        Refused: it doesn't start, says nothing sensible, or doesn't end.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RUNG_", "PYTHON"))}
     command = [str(home.path / "bin" / "rung"), "doctor", "--json"]
-    ended = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=str(home.path), check=False
-    )
+    # a session of its own, so that whatever it starts can be ended with it
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=str(home.path),
+        start_new_session=True,
+    ) as doctor:
+        try:
+            out, err = doctor.communicate(timeout=LONGEST_DOCTOR)
+        except subprocess.TimeoutExpired:
+            raise Refused("`rung doctor` of the installed version was not done after {:g} s".format(LONGEST_DOCTOR))
+        finally:
+            if doctor.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(doctor.pid, signal.SIGKILL)
     try:
-        said = json.loads(ended.stdout.decode("utf-8"))
+        said = json.loads(out.decode("utf-8"))
     except (ValueError, RecursionError):
-        reason = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
+        reason = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise Refused("the installed rung doesn't start: {}".format(reason[0]))
-    record = {"manifest_sha256": manifest.sha256, "exit_code": ended.returncode, "doctor": said}
+    record = {"manifest_sha256": manifest.sha256, "exit_code": doctor.returncode, "doctor": said}
     write_whole(home, "acceptance.json", json.dumps(record, indent=2).encode())
 
 
@@ -1705,8 +1727,12 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--rollback", action="store_true", help="go back to the version before")
     parser.add_argument("--uninstall", action="store_true", help="remove what was installed")
     chosen = parser.parse_args(arguments)
-    target = Target(Path(chosen.target).expanduser().resolve())
     here = Path(__file__).resolve().parent
+    try:
+        target = Target(Path(chosen.target).expanduser().resolve())
+    except RuntimeError as error:
+        say("install.py: --target {}: {}".format(chosen.target, error))
+        return 1
     try:
         if chosen.check:
             say("{} is whole and made for this machine".format(check(here).version))

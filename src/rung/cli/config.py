@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsons
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,18 +101,20 @@ def trust(
 
 def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
     """Key, value and origin of everything, with no key of an API in it, whatever it is called."""
-    rows = [(name, hide_all(value, name.rpartition(".")[2]), origin) for name, value, origin in _settings(config)]
-    for table in config.tiers.value or config.default_tiers():
-        name = hide(table.rung.name)
-        rows += [(f"tier.{name}.{hide(key)}", value, config.tiers.origin) for key, value in _keys(table).items()]
-    return rows
+    tiers = [
+        (f"tier.{hide(table.rung.name)}.{hide(key)}", value, config.tiers.origin)
+        for table in config.tiers.value or config.default_tiers()
+        for key, value in _keys(table).items()
+    ]
+    return [*_hidden(_settings(config)), *tiers, *_hidden(_held(config))]
+
+
+def _hidden(rows: list[tuple[str, Any, Origin]]) -> list[tuple[str, Any, Origin]]:
+    return [(name, hide_all(value, name.rpartition(".")[2]), origin) for name, value, origin in rows]
 
 
 def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
-    """What isn't about a tier."""
-    from rung.config import Origin
-    from rung.store import user_store
-
+    """What the files, the environment and the options say, the tiers left out."""
     rows: list[tuple[str, Any, Origin]] = [
         ("reach", str(config.reach.value), config.reach.origin),
         ("paid_after", config.paid_after.value, config.paid_after.origin),
@@ -132,6 +135,15 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
         rows.append((f"ledger.{name}", str(value) if name == "path" else value, setting.origin))
     rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
     rows.append(("models.packages", config.packages.value, config.packages.origin))
+    return rows
+
+
+def _held(config: Config) -> list[tuple[str, Any, Origin]]:
+    """What the system's policy says, and where the models lie."""
+    from rung.config import Origin
+    from rung.store import user_store
+
+    rows: list[tuple[str, Any, Origin]] = []
     origin = Origin("policy", str(config.policy_file))
     for key in ("hosts", "kinds", "models"):
         allowed = getattr(config.policy, key)
@@ -147,7 +159,18 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
 def _keys(table: TierTable) -> dict[str, Any]:
     """What a tier's table says, the secrets left out."""
     ours = table.rung.model_dump(mode="json", exclude_unset=True, exclude={"name"})
-    return {key: _named(value) or hide_all(value, key) for key, value in {**ours, **table.settings}.items()}
+    said = {**ours, **table.settings}
+    return {key: _named(value) or hide_all(_json(value), key) for key, value in said.items()}
+
+
+def _json(value: Any) -> Any:
+    """A value of TOML as one of JSON, which has no dates, times, infinities and NaN: they become text."""
+    if isinstance(value, Mapping):
+        return {str(key): _json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(inner) for inner in value]
+    is_one = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_one else str(value)
 
 
 def _named(value: Any) -> str | None:
@@ -163,4 +186,4 @@ def _state(name: str) -> str:
 
 
 def _written(value: Any) -> str:
-    return "none" if value is None else jsons.dumps(value, ensure_ascii=False, default=str)
+    return "none" if value is None else jsons.dumps(value, ensure_ascii=False)

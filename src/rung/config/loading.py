@@ -142,7 +142,12 @@ def _files(
     if nearest is not None:
         found.append(open_document(nearest, "project file", recorded=recorded(nearest, places)))
     # even a link to nothing: whoever made it wants what it names
-    if is_there(places.user):
+    there = is_there(places.user)
+    if places.named and not there:
+        raise ConfigError(
+            f"RUNG_CONFIG names {places.user}, and there is no such file", hint="correct RUNG_CONFIG, or unset it"
+        )
+    if there:
         found.append(open_document(places.user, "user file", trusted=True))
     return found
 

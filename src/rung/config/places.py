@@ -25,6 +25,7 @@ class Places:
         user: the user's own file. `RUNG_CONFIG` says where, if it is not in the usual place.
         trusted: the record of project files that the user trusts.
         policy: the system's policy. No option and no variable of the environment moves it.
+        named: whether `RUNG_CONFIG` named the user's file, so that it has to be there.
     """
 
     working: Path
@@ -32,6 +33,7 @@ class Places:
     user: Path
     trusted: Path
     policy: Path
+    named: bool = False
 
     @classmethod
     def standard(cls) -> Places:
@@ -43,6 +45,7 @@ class Places:
             user=full(chosen, "RUNG_CONFIG").absolute() if chosen else user_config_path("rung", appauthor=False) / NAME,
             trusted=user_data_path("rung", appauthor=False) / "trusted.json",
             policy=system_policy(),
+            named=bool(chosen),
         )
 
     def project(self) -> Path | None:

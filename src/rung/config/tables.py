@@ -12,11 +12,13 @@ from pydantic import Field, field_validator
 from rung.errors import ConfigError
 from rung.hiding import hide
 from rung.hosts import pattern
-from rung.settings import SettingsTable, read
+from rung.settings import SettingsTable, read, shortened
 from rung.store.sourcing import see_place
 from rung.types import FeedbackPolicy
 
 ReachName = Literal["host", "lan", "internet"]
+_LONGEST_NAME = 200
+"""Characters of a tier's name or kind. Messages and traces repeat both."""
 
 
 class BudgetTable(SettingsTable):
@@ -115,8 +117,8 @@ class RungTable(SettingsTable):
         redact: whether what goes to this tier is masked, where that differs from the whole file's.
     """
 
-    name: str = Field(min_length=1)
-    kind: str
+    name: str = Field(min_length=1, max_length=_LONGEST_NAME)
+    kind: str = Field(max_length=_LONGEST_NAME)
     repairs: int = Field(default=1, ge=0)
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     feedback: FeedbackPolicy = "issues"
@@ -178,7 +180,7 @@ class TierTable:
             ConfigError: a key of the ladder's is missing or wrong. The tier's own keys are not looked at.
         """
         name = table.get("name")
-        where = f"{where}: tier {hide(name)!r}" if isinstance(name, str) else where
+        where = f"{where}: tier {shortened(hide(name))!r}" if isinstance(name, str) else where
         ours = RungTable.model_fields.keys()
         rung = read(RungTable, {key: value for key, value in table.items() if key in ours}, where)
         return cls(rung, {key: value for key, value in table.items() if key not in ours}, where)

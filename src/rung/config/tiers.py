@@ -12,7 +12,7 @@ from rung.errors import ConfigError, RungError
 from rung.hiding import hide
 from rung.hosts import canonical, covers, zone_of
 from rung.redaction import redact
-from rung.settings import nearest
+from rung.settings import nearest, shortened
 from rung.tier import Rung, Tier
 from rung.types import Zone
 
@@ -101,7 +101,7 @@ def _make(table: TierTable) -> Tier:
         factory = cast("Factory", known[kind].load())
         return factory(name, table.settings)
     except RungError as error:
-        place = table.where.removesuffix(f": tier {hide(name)!r}")
+        place = table.where.removesuffix(f": tier {shortened(hide(name))!r}")
         # somebody's package may repeat a value, and a value may be a key in the wrong place
         raise ConfigError(f"{place}: {hide(error.message)}", hint=_own_key(error) or hide(error.hint)) from error
     except Exception as error:  # somebody's package; whatever it raises, the table is what the person can mend

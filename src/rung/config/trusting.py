@@ -7,25 +7,30 @@ import os
 from pathlib import Path
 
 from rung.config.document import Document
-from rung.config.places import Places
+from rung.config.places import Places, is_there
 from rung.errors import ConfigError
 from rung.files import read_bounded
 from rung.parsing import parse_json
 
+_WHAT = "the record of trusted files"
 _MOST = 16 << 20
 """Bytes of the record: a hundred thousand files."""
 
 
 def recorded(path: Path, places: Places) -> str | None:
-    """The sha256 of the content of `path` that the user trusts; `None` where there is none."""
-    return _read(places.trusted).get(os.path.realpath(path))
+    """The sha256 of the content of `path` that the user trusts; `None` where there is none, or nobody can tell."""
+    try:
+        return _read(places.trusted).get(os.path.realpath(path))
+    except ConfigError:
+        return None
 
 
 def trust(document: Document, places: Places) -> None:
     """Trust a file with the content that was read, from now on.
 
     Raises:
-        ConfigError: the record can't be written.
+        ConfigError: the record can't be read or written. What can't be read is not overwritten: it may be another
+            file, or hold what the user trusted before.
     """
     from rung.store.layout import write_whole
 
@@ -40,9 +45,18 @@ def trust(document: Document, places: Places) -> None:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """The record; an unreadable one trusts nothing."""
-    try:
-        record = parse_json(read_bounded(path, _MOST, "the record of trusted files"), str(path))
-    except ConfigError:
+    """The record, empty where there is none yet.
+
+    Raises:
+        ConfigError: it can't be read, or is not such a record.
+    """
+    if not is_there(path):
         return {}
-    return {str(key): str(value) for key, value in record.items()} if isinstance(record, dict) else {}
+    hint = "move it away, and trust again what you want to"
+    try:
+        record = parse_json(read_bounded(path, _MOST, _WHAT), f"{_WHAT} {path}")
+    except ConfigError as error:
+        raise ConfigError(error.message, hint=hint) from None
+    if not isinstance(record, dict) or not all(isinstance(value, str) for value in record.values()):
+        raise ConfigError(f"{_WHAT} {path} is not one: it has to be an object of paths and checksums", hint=hint)
+    return record

@@ -184,9 +184,15 @@ def compile_output(output: Any, validators: Sequence[Validator] = ()) -> Contrac
         ContractError: it can't be an output, or a validator can't be called.
     """
     try:
-        return Contract(reader_of(output), validators)
+        reader = reader_of(output)
     except RecursionError:
         raise ContractError("the output is nested too deeply, or contains itself") from None
+    if not is_text(reader.instructions):
+        raise ContractError(
+            "the output can't be told to a model: a text in it holds half of a surrogate pair",
+            hint="look through its patterns, options and descriptions",
+        )
+    return Contract(reader, validators)
 
 
 def reader_of(output: Any) -> AnswerReader:

@@ -123,8 +123,9 @@ class Pattern(AnswerReader):
     def read(self, text: str, context: CheckContext) -> str:
         """The string that matches."""
         watch = Watch(context.deadline, context.cancel)
-        for form in dict.fromkeys((text, text.strip(), _wrapped(text))):
-            if isinstance(form, str) and self._matches(form, watch):
+        forms = (form for form in (text, text.strip(), _wrapped(text)) if isinstance(form, str))
+        for form in dict.fromkeys(forms):
+            if self._matches(form, watch):
                 return form
         raise Rejected(Issue("", f"the answer must match {cut(self._pattern, _OPTIONS_LIMIT)}", "schema"))
 

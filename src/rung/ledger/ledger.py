@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from rung.errors import ConfigError, LedgerError
+from rung.files import full
 from rung.ledger import rows
 from rung.ledger.budgets import Budgets, LedgerReservation, Reservations
 from rung.ledger.file import LedgerFile
@@ -71,7 +72,7 @@ class Ledger:
             None if per_day is None else usd(per_day, "per_day"),
             None if per_month is None else usd(per_month, "per_month"),
         )
-        self._file = LedgerFile(user_ledger() if path is None else Path(path).expanduser().absolute())
+        self._file = LedgerFile(user_ledger() if path is None else full(path, "the ledger").absolute())
         self._recorder = Recorder(self._file)
         self._reservations = Reservations(self._file, self._recorder, self.budgets, clock)
         self._records = records

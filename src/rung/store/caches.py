@@ -69,7 +69,9 @@ def known_places(
     """
 
     def chosen(variable: str, *below: str) -> list[Path]:
-        return [Path(environment[variable]).expanduser().joinpath(*below)] if environment.get(variable) else []
+        # another program's variable: where it names nobody's home, there is just nothing
+        named = os.path.expanduser(environment.get(variable, ""))  # noqa: PTH111
+        return [Path(named, *below)] if named else []
 
     cache = (chosen("XDG_CACHE_HOME") or [home / ".cache"])[0]
     hub = chosen("HF_HUB_CACHE") or chosen("HUGGINGFACE_HUB_CACHE") or chosen("HF_HOME", "hub")

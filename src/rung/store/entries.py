@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from rung.errors import ConfigError, StoreError
-from rung.files import read_bounded
+from rung.files import full, read_bounded
 from rung.hosts import place
 from rung.parsing import parse_toml
 from rung.settings import SettingsTable, nearest, read
@@ -171,7 +171,7 @@ class Folder(SettingsTable):
     @property
     def where(self) -> Path:
         """The path, with the home folder filled in."""
-        return Path(self.path).expanduser()
+        return full(self.path, "the folder")
 
     @property
     def label(self) -> str:

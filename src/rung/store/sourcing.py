@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from rung.errors import Offline, RungError, StoreError
+from rung.files import full
 from rung.guard import offline
 from rung.hosts import zone_of
 from rung.settings import read
@@ -86,7 +86,7 @@ def _is_among(source: Source, allowed: frozenset[str]) -> bool:
         case Url():
             return any(source.url.startswith(f"{place.rstrip('/')}/") for place in allowed if "://" in place)
         case Folder():
-            folders = [Path(place).expanduser() for place in allowed if "://" not in place]
+            folders = [full(place, "the policy's place") for place in allowed if "://" not in place]
             return any(source.where.is_relative_to(folder) for folder in folders)
 
 

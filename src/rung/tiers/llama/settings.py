@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pydantic import Field
 
 from rung import files, threads
@@ -54,7 +52,7 @@ def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:
     hint = "see chat_template: Jinja, or the path of a file that holds it"
 
     def read() -> str:
-        path = os.path.expanduser(given)  # noqa: PTH111  where there is no home, the path stays what it is
+        path = files.full(given, "the chat template")
         return files.read_bounded(path, _LONGEST_TEMPLATE, "the chat template").decode("utf-8")
 
     try:

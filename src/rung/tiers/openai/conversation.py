@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import httpx2
 from openai import AsyncOpenAI, AsyncStream, OpenAIError
 
 from rung.errors import TierError
@@ -103,7 +104,7 @@ class Conversation:
                     self._emit(reader, chunk)
             for delta in reader.end():
                 self.emit(delta)
-        except (OpenAIError, TierError, OSError, ValueError, RecursionError) as error:
+        except (OpenAIError, httpx2.HTTPError, TierError, OSError, ValueError, RecursionError) as error:
             failure = self.judge(error, sent=self.exchange.sent, heard=self.exchange.heard)
         else:
             return None, True

@@ -128,7 +128,7 @@ class Judge:
                 return Failure(error, health="ill" if isinstance(error, TierCrashed) else "alive")
             case APIStatusError():
                 return self._status(error)
-            case APIConnectionError() | OSError():
+            case APIConnectionError() | httpx2.HTTPError() | OSError():
                 return self._connection(error, sent, heard, billed)
             case APIError():
                 code = _code(error.body)

@@ -46,7 +46,7 @@ async def ask(client: AsyncOpenAI, endpoint: Endpoint, model: str, seconds: floa
             if entry is None:
                 entry = await _json(client, f"{root}/api/show", {"model": model})
             return "elsewhere" if entry.get("remote_host") or entry.get("remote_model") else "here"
-    except (OpenAIError, OSError, ValueError, RecursionError):
+    except (OpenAIError, httpx2.HTTPError, OSError, ValueError, RecursionError):
         return "nothing"
     finally:
         EXCHANGE.reset(token)

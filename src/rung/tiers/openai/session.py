@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rung.errors import TierUnavailable
+from rung.errors import ConfigError, TierUnavailable
 from rung.tiers.openai.endpoint import Endpoint
 from rung.types import Zone
 
@@ -47,7 +47,7 @@ class Route:
         """The SDK's client, with everything given that it would look for in the environment.
 
         Raises:
-            TierUnavailable: the SDK is not installed, or the bundle holds no certificates.
+            TierUnavailable: the SDK is not installed, or the bundle can't be read or holds no certificates.
         """
         try:
             import httpx2
@@ -59,7 +59,9 @@ class Route:
         timeout = httpx2.Timeout(self.stall_seconds, connect=self.connect_seconds)
         try:
             transport = Transport(self.endpoint, self.leads_to, self.proxy, self.ca_bundle, self.max_answer_bytes)
-        except OSError:
+        except ConfigError as error:
+            raise TierUnavailable(error.message, hint=error.hint) from None
+        except (OSError, ValueError):
             raise TierUnavailable("ca_bundle holds no certificates", hint="give a PEM file") from None
         http = httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
         return AsyncOpenAI(

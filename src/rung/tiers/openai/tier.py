@@ -22,6 +22,7 @@ from rung.errors import (
     TierUnavailable,
     Unsupported,
 )
+from rung.files import full
 from rung.guard import offline
 from rung.hiding import hide
 from rung.limits import LONGEST
@@ -175,7 +176,7 @@ class OpenAITier:
         self.stays_here: bool | None = (stays_here or None) if self.zone == Zone.HOST else False
         self.destination = f"{self._endpoint} through {self._proxy}" if self._proxy else str(self._endpoint)
         self.hosts = frozenset(e.host for e in (self._endpoint, self._proxy) if e)
-        bundle = None if ca_bundle is None else str(ca_bundle)
+        bundle = None if ca_bundle is None else str(full(ca_bundle, f"{where}: ca_bundle"))
         if bundle is not None and not Path(bundle).is_file():
             raise ConfigError(f"{where}: ca_bundle is no file", hint="give the path of a PEM file")
         for setting, count, least in (

@@ -18,11 +18,14 @@ from dataclasses import replace
 import httpx2
 
 from rung.errors import TierError, TierUnavailable
+from rung.files import read_bounded
 from rung.hosts import zone_of
 from rung.tiers.openai.endpoint import Endpoint
 from rung.tiers.openai.exchange import EXCHANGE
 from rung.types import Zone
 
+_LONGEST_BUNDLE = 16 << 20
+"""Bytes of a file of certificates. Those of every public authority together take a quarter of a mebibyte."""
 _HEADERS = ("host", "content-type", "content-length", "accept", "user-agent")
 
 
@@ -37,7 +40,9 @@ class Transport(httpx2.AsyncBaseTransport):
         max_answer_bytes: longest response that is read, in bytes.
 
     Raises:
-        OSError: the bundle can't be read.
+        ConfigError: the bundle can't be read, or is not an ordinary file of a bundle's size.
+        OSError: there are no certificates in it.
+        ValueError: the same.
     """
 
     def __init__(
@@ -109,7 +114,7 @@ class Transport(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             response.status_code,
             headers=response.headers,
-            stream=_Limited(response.stream, self._max_answer_bytes, self._endpoint),
+            stream=_Limited(response.stream, self._max_answer_bytes, self._endpoint, whole=response.is_success),
             extensions={"http_version": response.extensions["http_version"]},
         )
 
@@ -147,19 +152,32 @@ class Transport(httpx2.AsyncBaseTransport):
 
 
 class _Limited(httpx2.AsyncByteStream):
-    """A response body that ends in an error where it grows too long."""
+    """A response body that ends in an error where it grows too long.
 
-    def __init__(self, inner: httpx2.AsyncByteStream, limit: int, endpoint: Endpoint) -> None:
+    Args:
+        inner: the body.
+        limit: bytes that are read of it.
+        endpoint: who sends it, for the error.
+        whole: whether it has to be. The body of a refusal needn't: the status says what happened, and the body only
+            adds to it. So one that breaks off or is never finished counts as ended there.
+    """
+
+    def __init__(self, inner: httpx2.AsyncByteStream, limit: int, endpoint: Endpoint, *, whole: bool) -> None:
         self._inner = inner
         self._left = limit
         self._endpoint = endpoint
+        self._whole = whole
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._inner:
-            self._left -= len(part)
-            if self._left < 0:
-                raise TierError(f"{self._endpoint} sent more than max_answer_bytes", hint="raise max_answer_bytes")
-            yield part
+        try:
+            async for part in self._inner:
+                self._left -= len(part)
+                if self._left < 0:
+                    raise TierError(f"{self._endpoint} sent more than max_answer_bytes", hint="raise max_answer_bytes")
+                yield part
+        except httpx2.TransportError:
+            if self._whole:
+                raise
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -171,9 +189,11 @@ def _quotes_nobody(record: logging.LogRecord) -> bool:
 
 
 def _trusting(ca_bundle: str) -> ssl.SSLContext:
+    pem = read_bounded(ca_bundle, _LONGEST_BUNDLE, "ca_bundle")
     # Not `create_default_context`, which writes session keys to the file that SSLKEYLOGFILE names.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(ca_bundle)
+    # OpenSSL wants ASCII; what else there is stands in comments between the certificates
+    context.load_verify_locations(cadata=pem.decode("latin-1").encode("ascii", "replace").decode("ascii"))
     return context
 
 
