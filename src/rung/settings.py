@@ -67,7 +67,7 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
             keys = _keys(model, first["loc"][:-1])
             written = str(first["loc"][-1])
             raise ConfigError(
-                f"{where}: unknown key {key!r}", hint=nearest(written, keys), unknown_key=written
+                f"{where}: unknown key {key!r}", hint=nearest(written, keys), unknown_key=hide(written)
             ) from None
         if first["type"] == "missing":
             raise ConfigError(f"{where}: {key!r} is missing", hint=f"add {key} = ...") from None
