@@ -28,11 +28,10 @@ def rows(done: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
     return {name: cells for name, *cells in lines}
 
 
-@pytest.mark.parametrize("target", ["gguf", "manifests"])
-def test_a_hundred_files_from_outside_are_read_or_refused(target, tmp_path):
-    done = fuzz("--targets", target, "--inputs", 100, "--seed", 23, "--out", tmp_path)
+def test_some_files_from_outside_are_read_or_refused(tmp_path):
+    done = fuzz("--targets", "gguf,manifests", "--inputs", 20, "--seed", 23, "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert rows(done)[target][0] == "100"
+    assert {target: cells[0] for target, cells in rows(done).items()} == {"gguf": "20", "manifests": "20"}
 
 
 @pytest.mark.slow
@@ -47,7 +46,7 @@ def test_a_minute_of_what_the_world_may_send_leads_to_nothing_else(tmp_path):
 
 
 def test_what_should_not_happen_is_found_and_its_smallest_form_is_kept(tmp_path):
-    limits = ("--cpu-seconds", 0.5, "--mib", 60, "--warm-up", 1, "--reduce-seconds", 0.3, "--path", HERE)
+    limits = ("--cpu-seconds", 0.2, "--mib", 60, "--warm-up", 1, "--reduce-seconds", 0.3, "--path", HERE)
     sinner, leaker = "sinner=fuzz_target:Sinner", "leaker=fuzz_target:Leaker"
     done = fuzz("--targets", f"{sinner},{leaker}", "--inputs", 9, "--seed", 66, "--out", tmp_path, *limits)
     assert done.returncode == 1, done.stderr
@@ -79,7 +78,7 @@ def test_the_same_seed_makes_the_same_inputs(monkeypatch):
     for place in PLACES.values():
         one, other = target_of(place), target_of(place)
         random.seed()
-        inputs = [input_of(one, 7, n).dump() for n in range(30)]
-        assert inputs == [input_of(other, 7, n).dump() for n in range(30)]
-        assert len(set(inputs)) > 15
-        assert inputs != [input_of(other, 8, n).dump() for n in range(30)]
+        inputs = [input_of(one, 7, n).dump() for n in range(12)]
+        assert inputs == [input_of(other, 7, n).dump() for n in range(12)]
+        assert len(set(inputs)) > 6
+        assert inputs != [input_of(other, 8, n).dump() for n in range(12)]

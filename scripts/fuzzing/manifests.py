@@ -123,6 +123,12 @@ class Manifests:
 
         self._store = user_store()
 
+    def may_start(self, command: list[str]) -> bool:
+        """Whether the product itself means to start this: its installer asks the system's loader in another process."""
+        from rung.bundle import install
+
+        return list(command[:5]) == [sys.executable, "-I", "-S", "-c", install._LOADS]
+
     def run(self, case: Case) -> bool:
         """Take the kit or the record from outside."""
         if case.how["kind"] in ("manifest", "archive"):

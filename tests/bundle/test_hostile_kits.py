@@ -927,6 +927,7 @@ def at(values: dict, path: str):
         ("parts.0.size", 1 << 62, "'parts[0].size'"),
         ("parts.0.size", False, "'parts[0].size'"),
         ("parts.0.size", 1 << 50, "larger than all"),
+        ("files", [3] * 5001, "'files' names more than 5,000 files"),
         ("parts.0.sha256", "A" * 64, "'parts[0].sha256'"),
         ("parts.1.name", "part-001.tar", "one name"),
         ("files", None, "'files' is not a list"),

@@ -82,6 +82,8 @@ MOST_BYTES = {"file": 64 << 20, "name": 64 << 10}
 """Bytes of a member by its kind: the bill of materials is the largest file, and a name of weights a short record."""
 LONGEST_NAME = 1000
 """Characters of a path: a file system takes 4,096 bytes, and the target's own path stands before it."""
+MOST_FILES = 5000
+"""Files of a kit. One with every model and package has a few hundred; each is looked at several times."""
 DEEPEST = 40
 """Folders in a path."""
 MOST_CLAUSES = 20
@@ -217,6 +219,8 @@ def parse_manifest(content: bytes) -> Manifest:
     keys = ("format", "rung", "machine", "base", "installer", "parts", "files")
     table = Table(values, MANIFEST, "", keys)
     table.number("format")
+    if isinstance(values["files"], list) and len(values["files"]) > MOST_FILES:
+        raise Refused("{}: 'files' names more than {:,} files".format(MANIFEST, MOST_FILES))
     machine = table.table("machine", Machine._fields)
     found = Manifest(
         hashlib.sha256(content).hexdigest(),
