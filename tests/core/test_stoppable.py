@@ -22,6 +22,7 @@ import random
 import re
 import socket
 import time
+from contextlib import contextmanager
 from typing import Literal
 
 import jsonschema
@@ -40,7 +41,16 @@ from rung.limits import Cancel, Deadline
 from rung.types import Candidate, CheckContext, Request, Token, conversation
 
 LATE = 1.5
-"""Seconds after which a deadline of 0.5 s must be over."""
+"""Seconds of processor time within which a deadline of 0.5 s must be over; on the clock it may take four times as long,
+since a busy machine is nobody's fault."""
+
+
+@contextmanager
+def in_time():
+    clock, processor = time.monotonic(), time.process_time()
+    yield
+    assert time.process_time() - processor < LATE
+    assert time.monotonic() - clock < 4 * LATE
 
 
 def judge(output, text, *, seconds=0.5, validators=(), cancel=None, prompt="?"):
@@ -53,10 +63,8 @@ def judge(output, text, *, seconds=0.5, validators=(), cancel=None, prompt="?"):
 
 def over_in_time(output, text, **settings):
     """The judgement, after the time that it took was held against `LATE`."""
-    began = time.monotonic()
-    validation = judge(output, text, **settings)
-    assert time.monotonic() - began < LATE
-    return validation
+    with in_time():
+        return judge(output, text, **settings)
 
 
 def doubling(times, keyword):
@@ -141,9 +149,8 @@ def test_a_stream_is_cut_short_where_its_end_goes_round_in_circles(output, begin
 def test_a_hostile_answer_is_over_in_time(output, text):
     assert output is None or not over_in_time(output, text).valid
     tokens = [Token(text[at : at + 5000], -0.1) for at in range(0, len(text), 5000)]
-    began = time.monotonic()
-    compile_output(output).score(text, tokens)
-    assert time.monotonic() - began < LATE
+    with in_time():
+        compile_output(output).score(text, tokens)
 
 
 @pytest.mark.parametrize(
@@ -223,11 +230,10 @@ HOSTILE = {
 def test_a_hostile_schema_is_over_in_time(name):
     schema, text = HOSTILE[name]
     contract = compile_output(schema)
-    began = time.monotonic()
-    validation = contract.judge(
-        Candidate(text), CheckContext(Request(conversation("?")), "small", text, deadline=Deadline.after(0.5))
-    )
-    assert time.monotonic() - began < LATE
+    with in_time():
+        validation = contract.judge(
+            Candidate(text), CheckContext(Request(conversation("?")), "small", text, deadline=Deadline.after(0.5))
+        )
     assert not validation.valid
 
 
