@@ -34,18 +34,17 @@ def as_json(outcome: Outcome[Any]) -> dict[str, Any]:
 
 
 def _attempt(a: Attempt) -> dict[str, Any]:
-    candidate = a.candidate
     return {
         "number": a.number,
         "tier": a.tier,
-        "model": candidate.model if candidate else None,
+        "model": a.model,
         "zone": str(a.zone),
         "verdict": None if a.verdict is None else str(a.verdict),
         "reason": a.reason,
         "issues": [{"path": i.path, "message": i.message, "code": i.code} for i in a.issues],
         "text": a.text,
-        "finish": candidate.finish if candidate else None,
-        "constraint": candidate.constraint if candidate else None,
+        "finish": a.finish,
+        "constraint": a.constraint,
         "seconds": round(a.seconds, 3),
         "ttft": None if a.ttft is None else round(a.ttft, 3),
         "usage": _usage(a.usage),
@@ -120,7 +119,7 @@ def _why(a: Attempt) -> str:
         "local_unavailable": '; paid_after = "any_failure" in the configuration allows it',
         "low_confidence": "; a lower min_confidence accepts it",
     }
-    if a.reason == "over_budget" and a.zone > Zone.HOST and (a.quote is None or a.quote.max_cost is None):
+    if a.reason == "over_budget" and a.zone > Zone.HOST and a.bound is None:
         hint["over_budget"] = "; price in the tier's table tells it"
     detail = a.detail or {"low_confidence": "the model wasn't sure enough"}.get(a.reason, a.reason)
     return f"{detail}{hint.get(a.reason, '')}"

@@ -24,7 +24,7 @@ from rung.contract.text import Tail, loops, unfinished_value
 from rung.contract.validators import Check, Validator, checks
 from rung.errors import ContractError
 from rung.threads import Awaiter, refuse_to_await
-from rung.types import Candidate, CheckContext, Issue, Message, Score, Shape, Token, Validation
+from rung.types import Candidate, CheckContext, Issue, IssueCode, Message, Score, Shape, Token, Validation
 
 __all__ = ["LONGEST_ANSWER", "AnswerWatch", "Contract", "Validator", "compile_output", "is_too_long"]
 
@@ -111,18 +111,18 @@ class Contract(Generic[T]):
             Exception: whatever a validator raises that isn't a `ValueError`.
         """
         if candidate.finish == "refusal":
-            return Validation(issues=(Issue("", "the model refused to answer", "refusal"),))
+            return Validation(issues=(Issue("", "the model refused to answer", IssueCode.REFUSAL),))
         if candidate.finish in ("length", "cancelled"):
-            return Validation(issues=(Issue("", "the answer was cut off before its end", "cut_off"),))
+            return Validation(issues=(Issue("", "the answer was cut off before its end", IssueCode.CUT_OFF),))
         if is_too_long(len(candidate.text)):
             return Validation(issues=(too_long(candidate.text),))
         if not is_text(candidate.text):
             message = "the answer holds half of a surrogate pair, which isn't text"
-            return Validation(issues=(Issue("", message, "surrogates"),))
+            return Validation(issues=(Issue("", message, IssueCode.SURROGATES),))
         if not candidate.text.strip():
-            return Validation(issues=(Issue("", "the answer is empty", "empty"),))
+            return Validation(issues=(Issue("", "the answer is empty", IssueCode.EMPTY),))
         if self.loops(candidate.text):
-            return Validation(issues=(Issue("", "the answer repeats itself without end", "looping"),))
+            return Validation(issues=(Issue("", "the answer repeats itself without end", IssueCode.LOOPING),))
         running = ["type" if self._reader.calls_functions else "schema"]
         try:
             # What a reader of ours does is bounded or looks at the clock itself; the caller's code has to be left.

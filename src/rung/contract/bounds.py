@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from rung import threads
 from rung.errors import Cancelled
 from rung.limits import Cancel, Deadline
-from rung.types import Issue
+from rung.types import Issue, IssueCode
 
 T = TypeVar("T")
 
@@ -90,7 +90,9 @@ def is_too_long(characters: int) -> bool:
 
 def too_long(text: str) -> Issue:
     """The issue of an answer that is refused unread."""
-    return Issue("", f"the answer has {len(text):,} characters; at most {LONGEST_ANSWER:,} are read", "too_long")
+    return Issue(
+        "", f"the answer has {len(text):,} characters; at most {LONGEST_ANSWER:,} are read", IssueCode.TOO_LONG
+    )
 
 
 def is_text(text: str) -> bool:

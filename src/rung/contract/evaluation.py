@@ -16,7 +16,7 @@ from rung.contract.bounds import MOST_ISSUES, Undecided, Watch, unrolled
 from rung.contract.nodes import Compiled, Node
 from rung.contract.parsing import Rejected, cut, shown
 from rung.contract.spans import show
-from rung.types import Issue
+from rung.types import Issue, IssueCode
 
 _LONGEST_FORMATTED = 100_000
 """Characters of a text that is held against a format: none has so many, and checking one takes time that may grow with
@@ -50,7 +50,7 @@ def issues(schema: Compiled, value: Any, watch: Watch) -> tuple[Issue, ...]:
             return ()
         return evaluation.explained(value)
     except Undecided as undecided:
-        raise Rejected(Issue("", str(undecided), "schema")) from None
+        raise Rejected(Issue("", str(undecided), IssueCode.SCHEMA)) from None
 
 
 class _Evaluation:
@@ -239,11 +239,11 @@ class _Evaluation:
                 continue
             asked.add((id(node), path))
             for message in self._own(node, inner):
-                found.setdefault(Issue(show(path), cut(message), "schema"), len(path))
+                found.setdefault(Issue(show(path), cut(message), IssueCode.SCHEMA), len(path))
             failing = (step for step in self._deeper(node, inner, path) if not self.fits(step[0], step[1]))
             waiting += reversed(list(islice(failing, MOST_ISSUES)))
         if not found:
-            found[Issue("", "the answer doesn't fit the schema", "schema")] = 0
+            found[Issue("", "the answer doesn't fit the schema", IssueCode.SCHEMA)] = 0
         return tuple(sorted(found, key=found.__getitem__)[:MOST_ISSUES])
 
     def _own(self, node: Node, value: Any) -> Iterable[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.contract.bounds import DEEPEST_ANSWER, MOST_VALUES, is_deeper
-from rung.types import Issue
+from rung.types import Issue, IssueCode
 
 _MESSAGE_LIMIT = 300
 _MOST_DIGITS = 4300
@@ -67,9 +67,9 @@ def parse(text: str) -> Any:
         Rejected: it isn't JSON, or has more values, levels or digits than are read.
     """
     if not text.strip():
-        raise Rejected(Issue("", "the answer is empty", "empty"))
+        raise Rejected(Issue("", "the answer is empty", IssueCode.EMPTY))
     if text.count("[") + text.count("{") + text.count(",") > MOST_VALUES:
-        raise Rejected(Issue("", f"the answer holds more than {MOST_VALUES:,} values", "too_long"))
+        raise Rejected(Issue("", f"the answer holds more than {MOST_VALUES:,} values", IssueCode.TOO_LONG))
     try:
         value = json.loads(unfenced(text), parse_constant=_constant, parse_float=_float, parse_int=_int)
         if is_deeper(value, DEEPEST_ANSWER):
@@ -78,13 +78,15 @@ def parse(text: str) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise Rejected(Issue("", f"the answer is not JSON: {error.msg} at {where}", "schema")) from None
+        raise Rejected(Issue("", f"the answer is not JSON: {error.msg} at {where}", IssueCode.SCHEMA)) from None
     except RecursionError:
-        raise Rejected(Issue("", "the answer is nested too deeply", "schema")) from None
+        raise Rejected(Issue("", "the answer is nested too deeply", IssueCode.SCHEMA)) from None
     except UnicodeEncodeError:
-        raise Rejected(Issue("", "the answer holds half of a surrogate pair, which isn't text", "surrogates")) from None
+        raise Rejected(
+            Issue("", "the answer holds half of a surrogate pair, which isn't text", IssueCode.SURROGATES)
+        ) from None
     except ValueError as error:
-        raise Rejected(Issue("", f"the answer is not JSON: {cut(str(error))}", "schema")) from None
+        raise Rejected(Issue("", f"the answer is not JSON: {cut(str(error))}", IssueCode.SCHEMA)) from None
     return value
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from rung.contract import schema as schemas
 from rung.contract.bounds import Watch, is_deeper
 from rung.contract.compiled import compiled
 from rung.contract.evaluation import issues
-from rung.contract.misuse import misused
 from rung.contract.parsing import Rejected, cut, parse
 from rung.contract.patterns import Whole
 from rung.contract.plain import DEEPEST_SCHEMA, plain
@@ -29,13 +29,15 @@ from rung.contract.pydantic_cost import (
 from rung.contract.spans import show
 from rung.contract.text import text_issues
 from rung.errors import ContractError
-from rung.types import CheckContext, Issue, Shape
+from rung.types import CheckContext, Issue, IssueCode, Shape
 
 _MANY_ERRORS = 2000
 """Errors of pydantic from which on they aren't listed: each takes microseconds and a kilobyte, and all come at once."""
 
 _OPTIONS_LIMIT = 2000
 """Characters of the options, or of the pattern, that an issue repeats; the instructions have said all of it."""
+_SCALARS = frozenset({"str", "int", "float", "decimal", "date", "datetime", "model", "dataclass", "enum"})
+"""Kinds of a core schema whose value is never `None` or a bool, which is what a misused validator leaves behind."""
 
 
 class AnswerReader:
@@ -97,7 +99,7 @@ class Choice(AnswerReader):
         found = _bare(text, self._options)
         if found is None:
             options = cut(", ".join(self._options), _OPTIONS_LIMIT)
-            raise Rejected(Issue("", f"the answer must be one of: {options}", "schema"))
+            raise Rejected(Issue("", f"the answer must be one of: {options}", IssueCode.SCHEMA))
         return found
 
 
@@ -127,7 +129,7 @@ class Pattern(AnswerReader):
         for form in dict.fromkeys(forms):
             if self._matches(form, watch):
                 return form
-        raise Rejected(Issue("", f"the answer must match {cut(self._pattern, _OPTIONS_LIMIT)}", "schema"))
+        raise Rejected(Issue("", f"the answer must match {cut(self._pattern, _OPTIONS_LIMIT)}", IssueCode.SCHEMA))
 
 
 class JsonSchema(AnswerReader):
@@ -197,7 +199,7 @@ class PydanticType(AnswerReader):
             raise Rejected(*_issues(error)) from None
         except Costly:
             why = "a union in its type has no discriminator, and each level of nesting multiplies the work"
-            raise Rejected(Issue("", f"the answer would take too long to check: {why}", "schema")) from None
+            raise Rejected(Issue("", f"the answer would take too long to check: {why}", IssueCode.SCHEMA)) from None
         if self._functions and misused(self._adapter, value):
             names = ", ".join(self._functions)
             raise ContractError(
@@ -238,14 +240,14 @@ class PydanticType(AnswerReader):
             found = issues(compiled(plain(self._schema)), value, watch)
         except ContractError:
             found = ()
-        return Rejected(*(found or (Issue("", f"{count:,} values in the answer don't fit", "schema"),)))
+        return Rejected(*(found or (Issue("", f"{count:,} values in the answer don't fit", IssueCode.SCHEMA),)))
 
 
 def _issues(error: ValidationError) -> list[Issue]:
     found = []
     for e in error.errors(include_url=False, include_input=False):
         message = e["msg"].removeprefix("Value error, ")
-        code = "type" if e["type"] in ("value_error", "assertion_error") else "schema"
+        code = IssueCode.TYPE if e["type"] in ("value_error", "assertion_error") else IssueCode.SCHEMA
         found.append(Issue(show(e["loc"]), cut(message), code))
     return found
 
@@ -274,3 +276,43 @@ def _bare(text: str, options: Sequence[str]) -> str | None:
 
 def _json_instructions(shape: Shape) -> str:
     return f"Answer with one JSON object that fits this JSON Schema, and nothing else:\n{schemas.compact(shape.schema)}"
+
+
+def misused(adapter: TypeAdapter[Any], value: Any) -> bool:
+    """Whether a validated value isn't of the type after all, because a validator gave back something else.
+
+    Serializing notices most of it, but not `True` or `None` where a number or a model stands.
+
+    Args:
+        adapter: of the type.
+        value: what it made of an answer.
+    """
+    try:
+        adapter.dump_python(value, warnings="error")
+    except PydanticSerializationError:
+        return True
+    schema: Any = adapter.core_schema
+    named = {inner["ref"]: inner for inner in schema.get("definitions", ())}
+    return any(found is None or isinstance(found, bool) for found in _scalars(schema, value, named))
+
+
+def _scalars(whole: Any, everything: Any, named: Mapping[str, Any]) -> Iterator[Any]:
+    """The values that stand where the type has one of `_SCALARS`. What may be of several types is passed over."""
+    waiting = [(whole, everything)]
+    while waiting:
+        schema, value = waiting.pop()
+        kind = schema["type"]
+        if kind == "definition-ref":
+            waiting.append((named[schema["schema_ref"]], value))
+        elif kind in ("nullable", "default") and value is schema.get("default"):
+            continue  # `x: int = None` is allowed to be None
+        elif kind == "list" and isinstance(value, list):
+            inner = schema.get("items_schema", {"type": "any"})
+            waiting += [(inner, item) for item in value]
+        elif kind == "model-fields" and hasattr(value, "__dict__"):
+            fields = schema["fields"].items()
+            waiting += [(field["schema"], value.__dict__[name]) for name, field in fields if name in value.__dict__]
+        elif kind in _SCALARS and (value is None or isinstance(value, bool)):
+            yield value
+        elif kind not in ("function-plain", "function-wrap") and "schema" in schema:
+            waiting.append((schema["schema"], value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rung.types import Issue
+from rung.types import Issue, IssueCode
 
 _CONTROL = re.compile(
     r"<\|[A-Za-z_][\w▁ -]{0,40}\|>|<(?:start|end)_of_turn>|\[/?INST\]|<<SYS>>|<｜[^｜\n]{1,40}｜>|</?think>"
@@ -30,16 +30,16 @@ def text_issues(text: str, prompt: str) -> tuple[Issue, ...]:
         prompt: the user's last turn, which an answer shouldn't begin with.
     """
     if not text.strip():
-        return (Issue("", "the answer is empty", "empty"),)
+        return (Issue("", "the answer is empty", IssueCode.EMPTY),)
     issues = []
     leaked = _leaked(text, prompt)
     if leaked is not None:
-        issues.append(Issue("", f"the answer holds the control token {leaked}", "control_tokens"))
+        issues.append(Issue("", f"the answer holds the control token {leaked}", IssueCode.CONTROL_TOKENS))
     if loops(text):
-        issues.append(Issue("", "the answer repeats itself without end", "looping"))
+        issues.append(Issue("", "the answer repeats itself without end", IssueCode.LOOPING))
     asked = _squeeze(prompt)
     if asked and len(prompt) >= _ECHO_AT_LEAST and _squeeze(text).startswith(asked):
-        issues.append(Issue("", "the answer repeats the prompt", "echo"))
+        issues.append(Issue("", "the answer repeats the prompt", IssueCode.ECHO))
     return tuple(issues)
 
 

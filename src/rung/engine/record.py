@@ -24,8 +24,7 @@ class Record:
         total = Decimal(0)
         for attempt in self.attempts:
             if attempt.sent and tier in (None, attempt.tier):
-                bound = attempt.quote.max_cost if attempt.quote else None
-                total += attempt.cost if attempt.cost is not None else bound or Decimal(0)
+                total += attempt.cost if attempt.cost is not None else attempt.bound or Decimal(0)
         return total
 
     def tokens_left(self, budget: Budget) -> int | None:
@@ -36,7 +35,7 @@ class Record:
 
     def answered_or_paid(self, tier: str) -> bool:
         """Whether a tier gave any answer, or isn't one of those that are free."""
-        return any(a.tier == tier and (a.answered or bool(a.quote and a.quote.max_cost)) for a in self.attempts)
+        return any(a.tier == tier and (a.answered or bool(a.bound)) for a in self.attempts)
 
 
 def used(quote: Quote | None, usage: Usage) -> int:

@@ -12,8 +12,8 @@ from rung.ledger.file import LedgerFile
 from rung.ledger.ledger import Ledger
 from rung.ledger.place import user_ledger
 from rung.ledger.purging import content_held, purge
-from rung.ledger.reading import find, requests
 from rung.ledger.records import AttemptRecord, RequestRecord
+from rung.ledger.rows import find, requests
 
 __all__ = [
     "AttemptRecord",

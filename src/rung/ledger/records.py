@@ -140,18 +140,17 @@ def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
 
 
 def _attempt(a: Attempt, content: bool) -> AttemptRecord:
-    candidate = a.candidate
     return AttemptRecord(
         number=a.number,
         tier=str(_text(a.tier)),
         zone=str(a.zone),
-        model=_text(candidate.model) if candidate else None,
+        model=_text(a.model),
         weights=_text(a.weights),
         verdict=None if a.verdict is None else str(a.verdict),
         reason=str(_text(a.reason)),
         issues=tuple(dict.fromkeys(_issue(i) for i in a.issues)),
-        finish=candidate.finish if candidate else None,
-        constraint=candidate.constraint if candidate else None,
+        finish=a.finish,
+        constraint=a.constraint,
         sent=a.sent,
         stays_here=a.stays_here,
         destination=_text(a.destination),
@@ -163,7 +162,7 @@ def _attempt(a: Attempt, content: bool) -> AttemptRecord:
         seconds=a.seconds,
         load_seconds=a.load_seconds,
         confidence=a.confidence,
-        bound=a.quote.max_cost if a.quote else None,
+        bound=a.bound,
         cost=a.cost,
         text=_text(a.text) if content else None,
     )

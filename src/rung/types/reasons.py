@@ -36,3 +36,5 @@ class IssueCode(StrEnum):
     LOOPING = "looping"
     ECHO = "echo"
     CONTROL_TOKENS = "control_tokens"
+    TOO_LONG = "too_long"
+    SURROGATES = "surrogates"

@@ -167,6 +167,26 @@ class Attempt:
         return self.candidate is not None
 
     @property
+    def model(self) -> str | None:
+        """What answered, as the endpoint or the file names it."""
+        return None if self.candidate is None else self.candidate.model
+
+    @property
+    def finish(self) -> Finish | None:
+        """Why the answer ended."""
+        return None if self.candidate is None else self.candidate.finish
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """Who held the answer to its shape; `None` where there was none."""
+        return None if self.candidate is None else self.candidate.constraint
+
+    @property
+    def bound(self) -> Decimal | None:
+        """Most that it could cost, in US dollars; `None` where nobody knows."""
+        return None if self.quote is None else self.quote.max_cost
+
+    @property
     def partial(self) -> bool:
         """Whether its answer was cut off, empty, refused, or going round in circles."""
         return any(issue.code in _PARTIAL for issue in self.issues)
