@@ -13,6 +13,9 @@ from fuzzing.cases import Case, Target
 from fuzzing.child import Child
 
 _FINE = ("value", "refused")
+_LARGEST = 16 << 20
+"""Bytes of the largest input that is tried, four times what rung reads of an answer or a schema. What mutation makes
+larger than that fills the worker's memory while it is unpacked, before rung has any of it."""
 _TRIES = 400
 """Runs of a worker that making one input smaller may take."""
 
@@ -110,6 +113,8 @@ def fuzz(
     while goes_on(number):
         case = input_of(target, seed, number)
         number += 1
+        if len(case.data) > _LARGEST:
+            continue
         came = child.ask(case)
         report.inputs += 1
         report.values += came["kind"] == "value"

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import resource
 import socket
 import time
 from contextlib import contextmanager
@@ -595,3 +596,21 @@ def test_quoted_tells_some_of_very_many_values_and_cuts_them():
     )
     assert len(validation.issues) == bounds.MOST_ISSUES
     assert max(len(issue.message) for issue in validation.issues) < 400
+
+
+def test_a_long_name_in_a_schema_is_not_copied_to_everything_beneath_it():
+    beneath = {f"p{number}": {"type": "string"} for number in range(2000)}
+    schema = {"type": "object", "properties": {"k" * 1_000_000: {"type": "object", "properties": beneath}}}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with in_time():
+        compile_output(schema)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB; copied, it would be 2 GB
+
+
+def test_ids_within_ids_are_walked_once():
+    schema = {"type": "integer"}
+    for number in range(40):
+        schema = {"$id": f"https://example.com/{number}", "type": "object", "properties": {"x": schema}}
+        schema["properties"] |= {f"p{number}_{n}": {"type": "string"} for n in range(100)}
+    with in_time():
+        compile_output(schema)

@@ -17,11 +17,11 @@ from rung.contract.drafts import ASSERTIONS, SILENT, draft_of, schemas_in
 from rung.contract.nodes import Compiled, Node, count, refuse_circles, shorten
 from rung.contract.parsing import cut
 from rung.contract.patterns import Search
-from rung.contract.plain import shown_place
+from rung.contract.plain import below, shown_place
 from rung.errors import ContractError
 
-MOST_SCHEMAS = 50_000
-"""Schemas in a schema. A page of 2,000 lines has some hundreds; each is compiled in 20 µs or so."""
+MOST_SCHEMAS = 15_000
+"""Schemas in a schema. A page of 2,000 lines has some hundreds; each takes 0.1 ms to be made ready, this many 1.5 s."""
 LONGEST_COMPILE = 10.0
 """Seconds that a schema may take to be made ready. A page of 2,000 lines takes some milliseconds; what takes this long
 has thousands of large patterns."""
@@ -93,7 +93,7 @@ class _Compiler:
             at, found = waiting.pop()
             yield at, found
             if isinstance(found, dict):
-                waiting += [("/".join((at, *map(str, path))), inner) for path, inner in schemas_in(found, self._draft)]
+                waiting += [(below(at, *path), inner) for path, inner in schemas_in(found, self._draft)]
 
     def _survey(self, schema: Any, place: str) -> None:
         """Note where the schemas stand and what they are called."""
@@ -108,7 +108,8 @@ class _Compiler:
                 name = found.get(key)
                 if key in own:
                     if not isinstance(name, str) or not name.startswith("#"):
-                        if isinstance(name, str) and found is not self._root:
+                        # what lies below one resource is below already, whatever other resources are in it
+                        if isinstance(name, str) and found is not self._root and id(found) not in self._below:
                             self._below |= {id(inner) for _, inner in self._walk(found, at)}
                         continue
                     name = name[1:]
@@ -151,7 +152,7 @@ class _Compiler:
         while stack:
             source, target, at = stack.pop()
             for key, value in source.items():
-                here = f"{at}/{key}"
+                here = below(at, key)
                 if key in ("$schema", "$id", "id", "$vocabulary"):
                     if key == "$schema" and not isinstance(value, str):
                         raise ContractError(f"this is not a JSON Schema: {shown_place(here)} is not a text")
@@ -161,11 +162,11 @@ class _Compiler:
                     target[key] = ""
                 elif key == "patternProperties" and isinstance(value, dict):
                     names = {name: f"p{number}" for number, name in enumerate(value)}
-                    target[key] = {names[name]: tamed(inner, f"{here}/{name}") for name, inner in value.items()}
+                    target[key] = {names[name]: tamed(inner, below(here, name)) for name, inner in value.items()}
                 elif isinstance(value, list):
-                    target[key] = [tamed(inner, f"{here}/{number}") for number, inner in enumerate(value)]
+                    target[key] = [tamed(inner, below(here, number)) for number, inner in enumerate(value)]
                 elif isinstance(value, dict) and id(value) not in schemas:
-                    target[key] = {name: tamed(inner, f"{here}/{name}") for name, inner in value.items()}
+                    target[key] = {name: tamed(inner, below(here, name)) for name, inner in value.items()}
                 else:
                     target[key] = tamed(value, here)
         top["$schema"] = self._draft.uri + ("#" if self._draft.uri.startswith("http:") else "")
@@ -195,7 +196,7 @@ class _Compiler:
         parts: dict[str, dict[Any, Node]] = {}
         single: dict[str, Node] = {}
         for path, inner in schemas_in(schema, draft):
-            made = self._node(inner, f"{node.place}/{'/'.join(map(str, path))}")
+            made = self._node(inner, below(node.place, *path))
             if len(path) == 1:
                 single[str(path[0])] = made
             else:
@@ -249,7 +250,7 @@ class _Compiler:
         node.dependents = dict(made)
         for name, needed in (schema.get("dependencies") or {}).items():
             if isinstance(needed, list) and needed:
-                node.dependents[name] = dependent = Node(f"{node.place}/dependencies/{name}")
+                node.dependents[name] = dependent = Node(below(node.place, "dependencies", name))
                 self._assert(dependent, {"required": needed})
 
     def _search(self, pattern: str, place: str) -> Search:

@@ -18,6 +18,8 @@ MOST_CHARACTERS = 4_000_000
 """Characters of all texts and names of a schema."""
 
 _LARGEST = 10**4300
+_LONGEST_PLACE = 400
+"""Characters of a place in a schema after which no more steps are added: some ten names, more than a message shows."""
 
 
 def plain(schema: Any) -> Any:
@@ -82,6 +84,15 @@ class _Copy:
         if abs(value) >= _LARGEST:
             raise ContractError(f"this is not a JSON Schema: {shown_place(at)} is a number of too many digits")
         return value
+
+
+def below(place: str, *steps: object) -> str:
+    """The place of a part of a schema, for messages. Long names are cut, and so are long ways: everything beneath a
+    name has it in its place, and a name of a million letters would be there as often as there are schemas beneath it.
+    """
+    if len(place) > _LONGEST_PLACE:
+        return place
+    return "/".join((place, *(cut(str(step), 60) for step in steps)))
 
 
 def shown_place(place: str) -> str:
