@@ -26,8 +26,9 @@ import psutil
 from fuzzing.cases import Broken, Case, Refusal, Target
 
 _LENGTH = struct.Struct(">I")
-_LINGER = 1.0
-"""Seconds in which a thread that the product started for an input must be over, once the input is."""
+_LINGER = 4.0
+"""Seconds that a thread may go on after its call was given up. What ends it counts processor time, of which a busy
+machine gives a third."""
 
 _LONGEST_TRACE = 4000
 _OURS = f"{os.sep}rung{os.sep}"
