@@ -123,7 +123,7 @@ def _pinned(config: Config, cancel: Cancel) -> Lock:
         return lock(config, cancel=cancel)
     pinned = read_lock(path)
     if differ := differences(pinned, config, cancel=cancel):
-        raise ConfigError(f"{path} differs: {'; '.join(differ)}", hint="hint that, or run `rung models lock` anew")
+        raise ConfigError(f"{path} differs: {'; '.join(differ)}", hint="undo that, or run `rung models lock` anew")
     return pinned
 
 

@@ -128,7 +128,7 @@ def _is_there(path: Path) -> bool:
 
 def _unreadable(path: Path, error: OSError, why: str = "") -> ConfigError:
     why = why if why and isinstance(error, FileNotFoundError) else f": {(error.strerror or str(error)).lower()}"
-    return ConfigError(f"the policy {path} can't be read{why}", hint="have an administrator hint or remove it")
+    return ConfigError(f"the policy {path} can't be read{why}", hint="have an administrator repair or remove it")
 
 
 def _files(
