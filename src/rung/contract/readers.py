@@ -246,7 +246,7 @@ def _issues(error: ValidationError) -> list[Issue]:
     for e in error.errors(include_url=False, include_input=False):
         message = e["msg"].removeprefix("Value error, ")
         code = "type" if e["type"] in ("value_error", "assertion_error") else "schema"
-        found.append(Issue(show(e["loc"]), cut(message), code))
+        found.append(Issue(cut(show(e["loc"])), cut(message), code))
     return found
 
 
