@@ -356,3 +356,12 @@ def test_json_that_isnt_the_wrapped_text_is_held_against_a_pattern_as_it_stands(
 def test_an_output_that_no_model_can_be_told_is_a_contract_error(output):
     with pytest.raises(ContractError):
         compile_output(output)
+
+
+@pytest.mark.parametrize("output", [dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}])
+def test_a_name_without_end_in_an_answer_is_not_told_whole(output):
+    outcome = run(json.dumps({"x" * 50_000: {"y" * 50_000: "z" * 50_000}}), output)
+    issues = [issue for attempt in outcome.attempts for issue in attempt.issues]
+    assert issues
+    assert all(len(str(issue)) < 1000 for issue in issues)
+    assert all(issue.path.startswith("xxx") for issue in issues)

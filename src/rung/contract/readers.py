@@ -248,7 +248,7 @@ def _issues(error: ValidationError) -> list[Issue]:
     for e in error.errors(include_url=False, include_input=False):
         message = e["msg"].removeprefix("Value error, ")
         code = IssueCode.TYPE if e["type"] in ("value_error", "assertion_error") else IssueCode.SCHEMA
-        found.append(Issue(show(e["loc"]), cut(message), code))
+        found.append(Issue(cut(show(e["loc"])), cut(message), code))
     return found
 
 

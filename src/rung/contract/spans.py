@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 
 from rung.contract.bounds import DEEPEST_ANSWER, is_too_long
 from rung.types import Score, Token
 
 _LEXEME = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
 """A string without an end is one too: what fails at the end would be tried from each quote in it."""
+_MOST_LEXEMES = 250_000
+"""Lexemes of an answer that are looked at, in a quarter of a second or so. No model writes as many tokens in one answer."""
 
 
 def values(text: str) -> Iterator[tuple[str, int, int]]:
@@ -19,10 +21,10 @@ def values(text: str) -> Iterator[tuple[str, int, int]]:
 
     Args:
         text: well-formed JSON; of anything else the values up to the first fault are given, or to where it is nested
-            more deeply than an answer may be.
+            more deeply than an answer may be, or longer than any answer.
     """
     path: list[str | int] = []
-    lexemes = ((m.group(), m.start(), m.end()) for m in _LEXEME.finditer(text))
+    lexemes = ((m.group(), m.start(), m.end()) for m in islice(_LEXEME.finditer(text), _MOST_LEXEMES))
     for (lexeme, begin, end), (following, _, _) in pairwise(chain(lexemes, [("", 0, 0)])):
         if len(path) > DEEPEST_ANSWER:
             return

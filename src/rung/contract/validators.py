@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rung.contract.parsing import cut
 from rung.contract.spans import show
 from rung.errors import ContractError
 from rung.threads import Awaiter
@@ -47,7 +48,9 @@ class Check:
             if inspect.isawaitable(result):
                 result = await_(result)
         except ValidationError as error:
-            return tuple(Issue(show(e["loc"]), e["msg"], self._code) for e in error.errors(include_input=False))
+            return tuple(
+                Issue(cut(show(e["loc"])), cut(e["msg"]), self._code) for e in error.errors(include_input=False)
+            )
         except ValueError as error:
             return (Issue("", str(error) or f"{self.name} rejected it", self._code),)
         if getattr(self._function, "returns_value", False) or result is None:
