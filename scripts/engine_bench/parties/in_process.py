@@ -10,6 +10,7 @@ from typing import Any
 from engine_bench.timing import Clock, Timing
 from rung.tiers.llama import answer as answers
 from rung.tiers.llama.calls import Calls
+from rung.tiers.llama.errand import Errand
 from rung.tiers.llama.fit import BATCH
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.loaded import LoadedModel
@@ -50,7 +51,7 @@ class InProcess:
 
     def tokens(self, messages: Any) -> list[int]:
         """The tokens of a conversation, up to where the answer begins."""
-        return self._model.prompt(_messages(messages))
+        return self._model.prompt(_messages(messages), Errand())
 
     def count(self, texts: list[str]) -> list[int]:
         """How many tokens each of the texts is."""
@@ -108,7 +109,7 @@ class InProcess:
             self._id += 1
             clocks[self._id] = Clock()
             self._calls.add(self._id)
-            (answer,), _ = self._model.answers(replace(ask, id=self._id))
+            (answer,), _ = self._model.answers(replace(ask, id=self._id), Errand())
             answer.begin()
             self._loop.submit(answer)
         left = len(asks)

@@ -13,7 +13,7 @@ from rung.types import Score, Token
 _LEXEME = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
 """A string without an end is one too: what fails at the end would be tried from each quote in it."""
 _MOST_LEXEMES = 250_000
-"""Lexemes of an answer that are looked at, in a quarter of a second or so. No model writes as many tokens in one answer."""
+"""Lexemes of an answer that are looked at, in a quarter of a second or so. No model writes as many tokens."""
 
 
 def values(text: str) -> Iterator[tuple[str, int, int]]:
