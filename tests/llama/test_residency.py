@@ -210,7 +210,7 @@ def test_the_bigger_model_of_a_ladder_is_loaded_during_a_repair_and_unloaded_whe
     def wrong_on_small(value: str, context) -> bool:
         return context.tier == "mid"
 
-    with Ladder(small, mid, unload_after=0.4) as ladder:
+    with Ladder(small, mid, unload_after=3.0) as ladder:
         started = [
             (event.tier, mid.loaded)
             for event in ladder.stream("Name a colour.", ["red", "blue"], validators=[wrong_on_small])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from rung import checking
-from rung.errors import ConfigError, StoreError, TierUnavailable, Unsupported
+from rung.errors import ConfigError, PromptTooLong, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.settings import read
 from rung.tiers.llama import frames
@@ -147,6 +147,13 @@ class LlamaTier:
             TierTimeout: the deadline passed.
             Cancelled: the flag was set.
         """
+        try:
+            yield from self._answer(call)
+        except (PromptTooLong, TierUnavailable, Unsupported) as error:
+            error.sent = False  # none of the prompt was evaluated
+            raise
+
+    def _answer(self, call: Call) -> Iterator[Delta]:
         messages = self._texts(call)
         sampling = self._sampling(call.sampling)
         draft = _draft(call.rejected)
