@@ -113,10 +113,12 @@ def is_deeper(value: Any, levels: int) -> bool:
         level = [
             inner
             for outer in level
-            if isinstance(outer, list | dict)
+            if isinstance(outer, (list, dict))
             for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
-    return any(isinstance(inner, list | dict) for inner in level)
+        if not level:
+            return False
+    return any(isinstance(inner, (list, dict)) for inner in level)
 
 
 def unrolled(work: Generator[Generator[Any, Any, Any], Any, T]) -> T:
