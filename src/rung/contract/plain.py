@@ -12,8 +12,9 @@ from rung.errors import ContractError
 DEEPEST_SCHEMA = 100
 """Levels of lists and objects in a schema. People write up to forty; each is walked by recursion here and by whoever
 reads the schema later, and decoders give up soon after."""
-MOST_VALUES = 500_000
-"""Values in a schema, those of its enumerations included. One object that stands at two places is two."""
+MOST_VALUES = 150_000
+"""Values in a schema, those of its enumerations included. One object that stands at two places is two. The largest in
+use have some ten thousand; this many are copied in a second."""
 MOST_CHARACTERS = 4_000_000
 """Characters of all texts and names of a schema."""
 
