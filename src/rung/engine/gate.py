@@ -89,7 +89,7 @@ def within_reach(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
 
 def quoted(plan: Plan, record: Record, offer: Offer) -> Offer:
     """The tier says what the call would take, unless no later step would decide anything by it."""
-    if offer.rung.free_here and plan.budget.tokens is None:
+    if offer.rung.quotes is None or (offer.rung.free_here and plan.budget.tokens is None):
         return offer
     return replace(offer, quote=quote(offer.rung, offer.call))
 

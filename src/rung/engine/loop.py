@@ -100,8 +100,8 @@ class _Run:
         outcome: Outcome[object] = Outcome(attempts, reason, time.monotonic() - began)
         if self._plan.cancel.is_set() and not outcome.accepted:
             outcome = replace(outcome, reason=Reason.CANCELLED)
-        if outcome.accepted and outcome.tier is not None and outcome.text is not None:
-            yield Accepted(outcome.tier, outcome.value, outcome.text)
+        elif (tier := outcome.tier) is not None and (text := outcome.text) is not None:
+            yield Accepted(tier, outcome.value, text)
         yield Finished(self._plan.request, outcome)
 
     def _climb(self) -> Iterator[Event]:
