@@ -51,7 +51,7 @@ with rung.Ladder(rung.llama(model, context=4096)) as ladder:
         for n in range(3):
             text = " ".join(random.Random(f"{tokens}:{n}").choices(words, k=tokens - 40))
             began = time.perf_counter()
-            for event in ladder.stream(f"{n} {text}\\nGo on.", max_tokens=4, provisional=True):
+            for event in ladder.stream(f"{n} {text}\\nIs there a noun?", ["yes", "no"], provisional=True):
                 if isinstance(event, Provisional):
                     seen.append(time.perf_counter() - began)
                     break

@@ -120,6 +120,14 @@ def test_a_record_that_somebody_spoilt_counts_as_none(make_store, hub, content):
     assert [place for _, place in store.places() if place.unchanged()] == []
 
 
+@pytest.mark.parametrize("memory", ["1e300", "0.0", "-1.0", "inf"])
+def test_a_ladder_that_needs_no_memory_that_there_is_is_refused(tmp_path, memory):
+    path = tmp_path / "ladders.toml"
+    path.write_text(f'[[ladder]]\nmachine = "m"\nmodels = ["tiny"]\nmemory = {memory}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="memory"):
+        ladders(["tiny"], path)
+
+
 def test_a_list_of_ladders_that_is_nested_without_end_is_said_so(tmp_path):
     path = tmp_path / "ladders.toml"
     path.write_text("ladder = " + "[" * 5000)

@@ -26,7 +26,7 @@ class MachineLadder(SettingsTable):
 
     machine: str
     models: tuple[str, ...] = Field(min_length=1)
-    memory: float = Field(gt=0)
+    memory: float = Field(gt=0, lt=1 << 20)
     gpu: bool = False
 
     @property
