@@ -48,7 +48,7 @@ class Machine:
 
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
-        self.work = self.home / "work"
+        self.work = self.home / "project"
         (self.work / ".git").mkdir(parents=True)
         (self.work / "golden_checks.py").write_text((HERE / "golden_checks.py").read_text())
         kept = ("PATH", "SYSTEMROOT", "TEMP", "TMP")
