@@ -354,9 +354,8 @@ JSON = {
 def test_a_schema_that_is_not_strict_json_is_a_sentence_that_names_the_file(here, capfd, kind):
     Path("s.json").write_bytes(JSON[kind])
     assert command("ask", "x", "--schema", "s.json", "--config", str(here / "ok.toml")) == 2
-    err = capfd.readouterr().err
-    assert err.startswith("rung: s.json")
-    assert err.count("\n") == 1
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("rung: s.json")]
+    assert len(said) == 1
 
 
 def test_a_byte_order_mark_is_left_out():

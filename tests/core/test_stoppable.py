@@ -41,17 +41,16 @@ from rung.errors import Cancelled, ContractError
 from rung.limits import Cancel, Deadline
 from rung.types import Candidate, CheckContext, Request, Token, conversation
 
-LATE = 1.5
-"""Seconds of processor time within which a deadline of 0.5 s must be over; on the clock it may take four times as long,
-since a busy machine is nobody's fault."""
+LATE = 15
+"""Seconds on the clock within which a deadline of 0.5 s must be over. Without the deadline each of these takes minutes
+or for ever. On an idle machine they are over within 1.5 s; a busy one may take ten times as long."""
 
 
 @contextmanager
 def in_time():
-    clock, processor = time.monotonic(), time.process_time()
+    began = time.monotonic()
     yield
-    assert time.process_time() - processor < LATE
-    assert time.monotonic() - clock < 4 * LATE
+    assert time.monotonic() - began < LATE
 
 
 def judge(output, text, *, seconds=0.5, validators=(), cancel=None, prompt="?"):
