@@ -31,11 +31,11 @@ from rung.types.result import (
     CheckContext,
     Hop,
     Outcome,
-    Score,
     Unresolved,
     Validation,
     Verdict,
 )
+from rung.types.score import Score, Threshold
 from rung.types.zone import Zone
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "Score",
     "Shape",
     "Text",
+    "Threshold",
     "Token",
     "ToolCall",
     "Unresolved",

@@ -12,28 +12,10 @@ from rung.limits import Cancel, Deadline
 from rung.types.call import Constraint, Finish, Issue, Quote, Shape, Token, Usage
 from rung.types.reasons import IssueCode, Reason
 from rung.types.request import Request
+from rung.types.score import Score
 from rung.types.zone import Zone
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What the log-probabilities of the tokens that a model chose amount to. Nothing here is calibrated.
-
-    Args:
-        sum: sum of log-probabilities.
-        mean: their mean.
-        minimum: the least of them.
-        margin: the least margin to the runner-up; `None` where the tier reports none.
-        tokens: how many were counted. Forced tokens and JSON punctuation are not.
-    """
-
-    sum: float
-    mean: float
-    minimum: float
-    margin: float | None
-    tokens: int
 
 
 @dataclass(frozen=True, slots=True)

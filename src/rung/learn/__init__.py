@@ -1,0 +1,1 @@
+"""Tasks, and what can be learnt about them: evaluation, calibration."""
