@@ -190,6 +190,16 @@ def test_an_imported_file_is_a_copy_under_its_name(store, mine):
     assert [p for p in (store.root / "partial").rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_what_is_imported_is_for_its_owner_alone_whatever_the_umask(store, mine):
+    old = os.umask(0)
+    try:
+        import_file(mine, store=store)
+    finally:
+        os.umask(old)
+    assert {path.stat().st_mode & 0o077 for path in (store.root, *store.root.rglob("*"))} == {0}
+
+
 def test_the_same_weights_exist_once_whatever_they_are_called(store, mine, named):
     import_file(mine, name="one", store=store)
     import_file(mine, name="two", store=store)

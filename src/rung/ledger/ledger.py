@@ -17,8 +17,7 @@ from rung.errors import ConfigError, LedgerError
 from rung.files import full
 from rung.ledger import rows
 from rung.ledger.budgets import Budgets, LedgerReservation, Reservations
-from rung.ledger.file import LedgerFile
-from rung.ledger.place import user_ledger
+from rung.ledger.file import LedgerFile, user_ledger
 from rung.ledger.purging import expire
 from rung.ledger.recorder import Recorder
 from rung.ledger.records import record

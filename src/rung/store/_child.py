@@ -31,6 +31,7 @@ _PATIENCE = 300.0
 def main() -> None:
     """Run `PARENT pip ARGUMENT...`, `PARENT hub PART ABOUT REPO FILE REVISION` or `PARENT url PART ABOUT URL HOPS`."""
     parent, what, *rest = sys.argv[1:]
+    os.umask(0o077)  # what is fetched is for this user alone, whoever writes it
     threading.Thread(target=_end_with_pipe, daemon=True).start()
     threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
     if what == "pip":

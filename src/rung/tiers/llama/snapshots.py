@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rung.tiers.llama.memory import Saved
+from rung.writing import private_folder
 
 _SUFFIX = ".prefix"
 _DIGEST = 32
@@ -53,7 +54,7 @@ class Snapshots:
         if _DIGEST + len(saved.data) > self._limit:
             return
         with suppress(OSError):
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self._directory)
             # Only its owner may read it: a prefix is as good as its text.
             handle, name = tempfile.mkstemp(dir=self._directory, suffix=_SUFFIX)
             part = Path(name)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from rung import checking
 from rung.errors import ConfigError, PromptTooLong, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
+from rung.paths import user_cache
 from rung.settings import read
 from rung.tiers.llama import frames
 from rung.tiers.llama.line import WorkerRequest
@@ -319,7 +318,7 @@ class LlamaTier:
             chat_template=template,
             gpu_layers=self._gpu_layers,
             thinking=self._thinking,
-            snapshots=str(platformdirs.user_cache_path("rung") / "prefixes") if self._prefix_mib else None,
+            snapshots=str(user_cache() / "prefixes") if self._prefix_mib else None,
             snapshot_bytes=self._prefix_mib * 2**20,
             sha256=file.sha256,
         )
