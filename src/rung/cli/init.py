@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rung.machine.choosing import Hardware, LadderChoice
     from rung.store import Listed
 
-EXAMPLE = "Example: rung init"
+EXAMPLES = "Example: rung init"
 _NAMES = ("small", "mid")
 
 
