@@ -14,7 +14,7 @@ from rung.errors import PromptTooLong, TierUnavailable
 from rung.store.gguf import Header, Tensor, read_header
 from rung.tiers.llama.fit import BATCH, CONTEXT, GRAIN, MOST_SLOTS, Fit, outputs, plan
 from rung.tiers.llama.headroom import FreeMemory
-from rung.tiers.llama.memory import sequences
+from rung.tiers.llama.worker.memory import sequences
 from rung.types import Shape
 
 MIB, GIB = 1 << 20, 1 << 30

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import typer
 
@@ -64,38 +65,16 @@ _COMMANDS = {
     "ledger": "See what was asked, what answered and what it cost.",
     "bundle": "Carry rung to a machine without a network.",
 }
+"""Each is the module of its name in this room: `commands()` gives it where it has commands of its own, otherwise the
+function of the same name is it, with `EXAMPLES` below its help."""
 
 
 def _load(root: typer.Typer, name: str, does: str) -> None:
-    match name:
-        case "ask":
-            from rung.cli import ask
-
-            root.command(name, short_help=does, epilog=ask.EXAMPLES)(ask.ask)
-        case "doctor":
-            from rung.cli import doctor
-
-            root.command(name, short_help=does, epilog=doctor.EXAMPLES)(doctor.doctor)
-        case "init":
-            from rung.cli import init
-
-            root.command(name, short_help=does, epilog=init.EXAMPLE)(init.init)
-        case "models":
-            from rung.cli import models
-
-            root.add_typer(models.commands(), name=name)
-        case "config":
-            from rung.cli import config
-
-            root.add_typer(config.commands(), name=name)
-        case "ledger":
-            from rung.cli import ledger
-
-            root.add_typer(ledger.commands(), name=name)
-        case "bundle":
-            from rung.cli import bundle
-
-            root.add_typer(bundle.commands(), name=name)
+    module = import_module(f"rung.cli.{name}")
+    if hasattr(module, "commands"):
+        root.add_typer(module.commands(), name=name)
+    else:
+        root.command(name, short_help=does, epilog=module.EXAMPLES)(getattr(module, name))
 
 
 def _listed() -> None:

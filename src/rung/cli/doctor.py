@@ -12,10 +12,10 @@ from rung.cli.options import Json
 from rung.visible import line
 
 if TYPE_CHECKING:
-    from rung.cli.checkup import Checkup, Fitting
-    from rung.cli.findings import Finding
-    from rung.cli.leaving import Leaving, Way
-    from rung.cli.trial import TierTrial
+    from rung.machine.checkup import Checkup, Fitting
+    from rung.machine.findings import Finding
+    from rung.machine.leaving import Leaving, Way
+    from rung.machine.trial import TierTrial
 
 EXAMPLES = """\b
 Examples:
@@ -56,7 +56,7 @@ def doctor(
 
 
 def _gate(context: typer.Context, config: Path | None) -> int:
-    from rung.cli.leaving import leaving
+    from rung.machine.leaving import leaving
 
     found = leaving(config)
     if context.obj.output.json:
@@ -72,9 +72,9 @@ def _gate(context: typer.Context, config: Path | None) -> int:
 
 
 def _whole(context: typer.Context, config: Path | None, *, quick: bool) -> int:
-    from rung.cli.checkup import check
     from rung.cli.progress import ClimbProgress
     from rung.limits import Cancel
+    from rung.machine.checkup import check
 
     output, cancel = context.obj.output, Cancel()
     context.obj.interrupts.on(cancel.set)

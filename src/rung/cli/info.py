@@ -95,8 +95,8 @@ def _need(header: Header, tokens: int | None) -> _Need:
 
 def _suited(size: int, need: int) -> str:
     """Which tier, in words: as the model nearest in size in the ladder for this machine."""
-    from rung.cli.choosing import choose, measure, room
     from rung.errors import TierUnavailable
+    from rung.machine.choosing import choose, measure, room
     from rung.store import readable, user_store
     from rung.store.files import models
     from rung.store.ladders import ladders

@@ -11,10 +11,10 @@ from rung.cli.options import Json
 from rung.visible import plain
 
 if TYPE_CHECKING:
-    from rung.cli.choosing import Hardware, LadderChoice
+    from rung.machine.choosing import Hardware, LadderChoice
     from rung.store import Listed
 
-EXAMPLE = "Example: rung init"
+EXAMPLES = "Example: rung init"
 _NAMES = ("small", "mid")
 
 
@@ -30,7 +30,7 @@ def init(
     Models that are here already are taken first. The reasons stand in the file, and what to fetch is said.
     """
     from rung import guard
-    from rung.cli.choosing import choose, measure
+    from rung.machine.choosing import choose, measure
     from rung.store import user_store
     from rung.store.files import models
     from rung.store.ladders import ladders

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 
 from rung.errors import TierUnavailable
 from rung.store.gguf import Header
-from rung.tiers.llama.draft import LONGEST
 from rung.tiers.llama.headroom import FreeMemory
-from rung.tiers.llama.memory import ASIDE
 
 GRAIN = 256
 """A context that is no multiple of this breaks at its edge."""
 
 BATCH = 256
 """Most tokens in one step: large enough for a prefill at full speed, small enough for the compute buffers."""
+
+DRAFTED = 15
+"""Most proposed tokens in one step."""
+
+ASIDE = 2048
+"""Most tokens of earlier answers that are put aside, all of them together, and no more than half a context has."""
 
 CONTEXT = 4096
 """Tokens that a context has room for at first, where nobody says otherwise; it grows by doubling."""
@@ -47,7 +51,7 @@ _REPACKED = frozenset({"q2_K", "q4_0", "q4_K", "iq4_nl"})
 
 def outputs(slots: int) -> int:
     """How many tokens of one step may need their logits."""
-    return slots + LONGEST
+    return slots + DRAFTED
 
 
 @dataclass(frozen=True, slots=True)

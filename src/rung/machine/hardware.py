@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rung.cli.findings import Finding
+from rung.machine.findings import Finding
 
 if TYPE_CHECKING:
-    from rung.tiers.llama.build import Build
     from rung.tiers.llama.devices import Maker
     from rung.tiers.llama.headroom import FreeMemory
+    from rung.tiers.llama.host.build import Build
 
 
 def python() -> Finding:
@@ -25,8 +25,7 @@ def python() -> Finding:
 
 def machine(memory: FreeMemory) -> Iterator[Finding]:
     """Cores and memory."""
-    from rung.tiers.llama.system import free_cores
-    from rung.tiers.llama.threads import sample
+    from rung.tiers.llama.threads import free_cores, sample
 
     cores = free_cores()
     free = sample(cores)

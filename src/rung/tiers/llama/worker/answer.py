@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rung.tiers.llama.constraint import Constraint, Unenforceable
-from rung.tiers.llama.draft import Draft
-from rung.tiers.llama.memory import HeldCells, Saved
-from rung.tiers.llama.native import Vocabulary
-from rung.tiers.llama.sampling import Logits, Sampler, confidence
-from rung.tiers.llama.text import Assembler, TextPiece
+from rung.tiers.llama.worker.constraint import Constraint, Unenforceable
+from rung.tiers.llama.worker.draft import Draft
+from rung.tiers.llama.worker.memory import HeldCells, Saved
+from rung.tiers.llama.worker.native import Vocabulary
+from rung.tiers.llama.worker.sampling import Logits, Sampler, confidence
+from rung.tiers.llama.worker.text import Assembler, TextPiece
 from rung.types import Constraint as Enforcement
 from rung.types import Delta, Finish, Token, Usage
 

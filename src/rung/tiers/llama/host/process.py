@@ -19,10 +19,11 @@ from queue import SimpleQueue
 from typing import IO
 
 from rung.errors import PromptTooLong, TierCrashed, TierError, TierUnavailable
-from rung.tiers.llama import frames, system
-from rung.tiers.llama.environment import environment
-from rung.tiers.llama.pulse import Pulse
-from rung.tiers.llama.system import CAUSE, FLAG
+from rung.tiers.llama import frames
+from rung.tiers.llama.frames import CAUSE, FLAG, WORKER
+from rung.tiers.llama.host import system
+from rung.tiers.llama.host.environment import environment
+from rung.tiers.llama.host.pulse import Pulse
 
 PYTHON = "RUNG_WORKER_PYTHON"
 
@@ -340,7 +341,7 @@ def _command(python: str | None) -> list[str]:
     if chosen is None:
         return [sys.executable, FLAG, host]
     # -P: a file in the working directory must not pass for a module.
-    return [chosen, "-P", "-m", "rung.tiers.llama.worker", FLAG, host]
+    return [chosen, "-P", "-m", WORKER, FLAG, host]
 
 
 def interpreter(python: str | None = None) -> str | None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp as llama
 import numpy as np
 
-from rung.tiers.llama import system
+from rung.tiers.llama.worker import system
 
 if TYPE_CHECKING:
-    from rung.tiers.llama.sampling import Logits
     from rung.tiers.llama.threads import Threads
+    from rung.tiers.llama.worker.sampling import Logits
 
 _WARN, _ERROR, _CONTINUES = 3, 4, 5
 

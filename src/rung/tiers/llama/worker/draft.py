@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-LONGEST = 15
-"""Most proposed tokens in one step."""
+from rung.tiers.llama.fit import DRAFTED
 
-_LENGTHS = (3, 7, LONGEST)
+_LENGTHS = (3, 7, DRAFTED)
 
 _WORTH = 1.15
 """So many times its price must a proposal be expected to bring: the expectation is no more than that."""

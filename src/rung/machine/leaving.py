@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rung import guard
-from rung.cli.findings import Finding
 from rung.config import Config, Setting, TierTable, farthest, load
 from rung.errors import ConfigError, Offline, RungError, TierUnavailable
 from rung.hiding import variable
 from rung.ladder import Ladder
+from rung.machine.findings import Finding
 from rung.tier import Rung
 from rung.types import Call, Message, Zone
 
@@ -80,6 +80,10 @@ class Leaving:
 
 def leaving(path: Path | None = None) -> Leaving:
     """Look at the configuration. Opens no connection; only for a process that holds itself to this machine.
+
+        guard.install(Zone.HOST)
+        found = leaving()
+        print(found.sealed, [way.destination for way in found.ways if way.open])
 
     Args:
         path: the only file to read; `None` looks where every command looks.

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rung.tiers.llama import system
 from rung.tiers.llama.devices import Device, devices
-from rung.tiers.llama.environment import environment
-from rung.tiers.llama.process import PYTHON, interpreter
+from rung.tiers.llama.host import system
+from rung.tiers.llama.host.environment import environment
+from rung.tiers.llama.host.process import PYTHON, interpreter
 
 _PATIENCE = 30.0
 
@@ -52,7 +52,7 @@ def build(python: str | None = None) -> Build:
     program = interpreter(python)
     if program is None:
         raise NoBuild("a frozen app can't be asked")
-    command = [program, "-P", "-m", "rung.tiers.llama.build"]
+    command = [program, "-P", "-m", __name__]
     try:
         done = subprocess.run(
             command, capture_output=True, env=environment(), timeout=_PATIENCE, stdin=subprocess.DEVNULL, check=False

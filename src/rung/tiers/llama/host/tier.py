@@ -17,9 +17,9 @@ from rung.limits import Cancel, Deadline
 from rung.paths import user_cache
 from rung.settings import read
 from rung.tiers.llama import frames
-from rung.tiers.llama.line import WorkerRequest
-from rung.tiers.llama.process import Mailbox, Process
-from rung.tiers.llama.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
+from rung.tiers.llama.host.line import WorkerRequest
+from rung.tiers.llama.host.process import Mailbox, Process
+from rung.tiers.llama.host.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
 from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
 
 if TYPE_CHECKING:

@@ -20,19 +20,20 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from rung import guard
 from rung.errors import PromptTooLong, TierUnavailable, Unsupported
-from rung.tiers.llama import frames, system
-from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.errand import Dropped, Errand
-from rung.tiers.llama.lanes import Lane, Task, is_long
-from rung.tiers.llama.system import CAUSE, FLAG
-from rung.tiers.llama.threads import Fixed, Free, Threads
+from rung.tiers.llama import frames
+from rung.tiers.llama.frames import CAUSE, FLAG
+from rung.tiers.llama.threads import Fixed, Free, Threads, free_cores
+from rung.tiers.llama.worker import system
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.errand import Dropped, Errand
+from rung.tiers.llama.worker.lanes import Lane, Task, is_long
 from rung.types import Delta, Zone
 
 if TYPE_CHECKING:
-    from rung.tiers.llama.loaded import LoadedModel
-    from rung.tiers.llama.loop import Loop
-    from rung.tiers.llama.memory import Saved
-    from rung.tiers.llama.snapshots import Snapshots
+    from rung.tiers.llama.worker.loaded import LoadedModel
+    from rung.tiers.llama.worker.loop import Loop
+    from rung.tiers.llama.worker.memory import Saved
+    from rung.tiers.llama.worker.snapshots import Snapshots
 
 _BROKEN = 70
 
@@ -129,13 +130,13 @@ class Worker:
         if not isinstance(load, frames.LoadModel):
             raise frames.BrokenFrame(f"{load.kind} before load")
         # Loading llama.cpp ties this thread to one core, and whatever it starts from then on.
-        threads = Fixed(load.threads) if load.threads else Free(system.free_cores())
+        threads = Fixed(load.threads) if load.threads else Free(free_cores())
         self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
         self._spawn(self._read, "rung-read")
         model = self._load(load, threads)
         # The loop's module needs the native libraries, whose absence `_load` tells in words.
         from rung.tiers.llama.fit import BATCH
-        from rung.tiers.llama.loop import Loop
+        from rung.tiers.llama.worker.loop import Loop
 
         self._calls.abort = model.native.abort
         loop = Loop(
@@ -174,7 +175,7 @@ class Worker:
 
     def _load(self, load: frames.LoadModel, threads: Threads) -> LoadedModel:
         try:
-            from rung.tiers.llama.loaded import LoadedModel
+            from rung.tiers.llama.worker.loaded import LoadedModel
         except (ImportError, OSError, RuntimeError) as error:
             name = getattr(error, "name", None) or "llama-cpp-python"
             self._refuse(TierUnavailable(f"{name} can't be imported", hint="install llama-cpp-python and llguidance"))
@@ -253,7 +254,3 @@ class Worker:
         if failure.id is not None:
             self._calls.drop(failure.id)
         self._wire.send(failure)
-
-
-if __name__ == "__main__":
-    main()

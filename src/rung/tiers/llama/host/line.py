@@ -12,7 +12,7 @@ from typing import Self
 from rung.errors import Cancelled, PromptTooLong, TierError, TierTimeout, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.tiers.llama import frames
-from rung.tiers.llama.process import Mailbox, Process, Wake, WorkerEnded
+from rung.tiers.llama.host.process import Mailbox, Process, Wake, WorkerEnded
 
 
 class WorkerRequest:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rung.cli.findings import Finding
-from rung.cli.hardware import flags, graphics, library, machine, openmp, processor, python
-from rung.cli.leaving import Leaving, leaving
-from rung.cli.trial import TierTrial, tried
 from rung.errors import StoreError, TierUnavailable
 from rung.limits import Cancel
+from rung.machine.findings import Finding
+from rung.machine.hardware import flags, graphics, library, machine, openmp, processor, python
+from rung.machine.leaving import Leaving, leaving
+from rung.machine.trial import TierTrial, tried
 
 if TYPE_CHECKING:
     from rung.config import Config
-    from rung.tiers.llama.build import Build
     from rung.tiers.llama.headroom import FreeMemory
+    from rung.tiers.llama.host.build import Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,10 @@ class Checkup:
 def check(config: Path | None, *, quick: bool, report: Callable[[str], None], cancel: Cancel) -> Checkup:
     """Look at everything. Only for a process that holds itself to this machine.
 
+        guard.install(Zone.HOST)
+        found = check(None, quick=True, report=print, cancel=Cancel())
+        print(found.runs, [it.text for it in found.findings if it.level == "problem"])
+
     Args:
         config: the only file to read; `None` looks where every command looks.
         quick: whether to hash no file and load no model.
@@ -94,9 +98,9 @@ def check(config: Path | None, *, quick: bool, report: Callable[[str], None], ca
     Raises:
         Cancelled: `cancel` was set.
     """
-    from rung.tiers.llama.build import NoBuild, build
     from rung.tiers.llama.devices import present, together
     from rung.tiers.llama.headroom import free_memory
+    from rung.tiers.llama.host.build import NoBuild, build
 
     memory = free_memory()
     findings = [python(), *machine(memory), *openmp(os.environ)]

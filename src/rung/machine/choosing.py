@@ -70,10 +70,10 @@ def measure() -> Hardware:
     """This machine as it is now."""
     import psutil
 
-    from rung.tiers.llama.build import NoBuild, build
     from rung.tiers.llama.devices import gpus, present
     from rung.tiers.llama.headroom import free_memory
-    from rung.tiers.llama.system import free_cores
+    from rung.tiers.llama.host.build import NoBuild, build
+    from rung.tiers.llama.threads import free_cores
 
     memory, seen, note = free_memory(), present(), ""
     found: tuple[Device, ...] = ()
@@ -100,6 +100,9 @@ def choose(
     machine: Hardware, listed: Sequence[Listed], known: Sequence[MachineLadder], *, best: bool = False
 ) -> LadderChoice:
     """The ladder for a machine. Models that are here win, so that it works without fetching anything.
+
+        choice = choose(measure(), models(), ladders(user_store().catalogue))
+        print([it.model.name for it in choice.models], choice.reason)
 
     Args:
         machine: what there is.

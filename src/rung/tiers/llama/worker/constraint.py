@@ -18,8 +18,8 @@ import llama_cpp as llama
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
-from rung.tiers.llama.native import Vocabulary
-from rung.tiers.llama.sampling import Logits, Sampler
+from rung.tiers.llama.worker.native import Vocabulary
+from rung.tiers.llama.worker.sampling import Logits, Sampler
 from rung.types import Shape
 
 _SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "coerce_one_of": True}

@@ -60,6 +60,9 @@ class TierTrial:
 def tried(tier: Tier, model: str, *, loads: bool, report: Callable[[str], None], cancel: Cancel) -> TierTrial:
     """Try a tier, and end its worker afterwards, so that one model at a time takes memory.
 
+        trial = tried(rung.llama("smollm2-135m"), "smollm2-135m", loads=True, report=print, cancel=Cancel())
+        print(trial.answered, trial.load_seconds, trial.problem)
+
     Args:
         tier: a local one.
         model: as its table names it.

@@ -12,20 +12,20 @@ from pathlib import Path
 import llama_cpp
 
 from rung.errors import PromptTooLong, TierUnavailable
-from rung.tiers.llama.answer import THINK, Answer, DecodeOrder
-from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
-from rung.tiers.llama.draft import Draft
-from rung.tiers.llama.errand import Errand
 from rung.tiers.llama.frames import Ask, LoadModel
-from rung.tiers.llama.memory import common_prefix
-from rung.tiers.llama.native import Log
-from rung.tiers.llama.placing import place
-from rung.tiers.llama.prompt import ChatTemplate, Segment
 from rung.tiers.llama.residents import Residents
-from rung.tiers.llama.sampling import Sampler
-from rung.tiers.llama.snapshots import Snapshots
-from rung.tiers.llama.text import Assembler
 from rung.tiers.llama.threads import Threads
+from rung.tiers.llama.worker.answer import THINK, Answer, DecodeOrder
+from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
+from rung.tiers.llama.worker.draft import Draft
+from rung.tiers.llama.worker.errand import Errand
+from rung.tiers.llama.worker.memory import common_prefix
+from rung.tiers.llama.worker.native import Log
+from rung.tiers.llama.worker.placing import place
+from rung.tiers.llama.worker.prompt import ChatTemplate, Segment
+from rung.tiers.llama.worker.sampling import Sampler
+from rung.tiers.llama.worker.snapshots import Snapshots
+from rung.tiers.llama.worker.text import Assembler
 from rung.types import Message, Shape
 
 _OTHER = "\N{SYMBOL FOR NULL}"

@@ -48,7 +48,7 @@ def environment() -> dict[str, str]:
         "GGML_NO_BACKTRACE": "1",
         **allowed(os.environ),
     }
-    root = str(Path(__file__).parents[3])
+    root = str(Path(__file__).parents[4])
     if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, (variables.get("PYTHONPATH"), root)))
     return variables

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
-from rung.tiers.llama.answer import Answer, joined
-from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.draft import LONGEST
-from rung.tiers.llama.memory import ContextMemory, HeldCells, Saved, common_prefix
-from rung.tiers.llama.native import Context, DecodeError, Run
-from rung.tiers.llama.pace import Pace
+from rung.tiers.llama.fit import DRAFTED
+from rung.tiers.llama.worker.answer import Answer, joined
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
+from rung.tiers.llama.worker.native import Context, DecodeError, Run
+from rung.tiers.llama.worker.pace import Pace
 from rung.types import Delta
 
 _STALL = 0.1
@@ -229,7 +229,7 @@ class Loop:
         if not self._memory.cuttable or not any(share.run.outputs and share.answer.drafts for share in plan):
             return plan
         answers = sum(share.run.outputs for share in plan)
-        spare = max(0, min(LONGEST, left)) // answers
+        spare = max(0, min(DRAFTED, left)) // answers
         before = sum(len(share.run.tokens) for share in plan)
 
         def seconds(count: int) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rung.tiers.llama.memory import Saved
+from rung.tiers.llama.worker.memory import Saved
 from rung.writing import private_folder
 
 _SUFFIX = ".prefix"

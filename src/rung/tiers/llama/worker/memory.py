@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rung.tiers.llama.fit import ASIDE
+
 _ALIGNED, _TAIL = 32, 8
 """A shared beginning ends at a multiple of the first, and leaves at least the second to evaluate: llama.cpp multiplies
 tokens in tiles and a single token by another kernel, so what follows has other last bits anywhere else."""
@@ -18,9 +20,6 @@ _LONG, _TILE = 512, 64
 """Prompts from the first on leave at least the second. From so many tokens in a step on attention works in tiles, too:
 with other last bits, by which logits differ by up to 0.9, and several times as fast where much lies before them. Behind
 832 tokens 41 took the 0.5B 690 ms, and 104 took 560. Shorter prompts are sooner through with fewer tokens."""
-
-ASIDE = 2048
-"""Most tokens of earlier answers that are put aside, all of them together, and no more than half a context has."""
 
 
 def sequences(slots: int) -> int:

@@ -1,4 +1,4 @@
-"""What differs by operating system about a worker process."""
+"""What differs by operating system about the process that a worker is."""
 
 from __future__ import annotations
 
@@ -6,63 +6,16 @@ import ctypes
 import mmap
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 _LIBC = "ucrtbase" if sys.platform == "win32" else None
 
-FLAG = "--rung-llama-worker"
-"""Makes a process a worker; its host's process id follows."""
-
-CAUSE = "rung: "
-"""Begins the line on standard error in which a worker says why it ends. Holds no part of any prompt."""
-
 _PR_SET_PDEATHSIG = 1
-
-_BROKE = (0xC0000005, 0xC000001D) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGILL)
-"""A wrong address, and an instruction that the processor doesn't know."""
-
-
-class Group(TypedDict, total=False):
-    """Arguments of `subprocess.Popen` that put a child into a process group of its own."""
-
-    process_group: int
-    creationflags: int
-
-
-def own_group() -> Group:
-    """A Ctrl-C in the terminal goes to the whole foreground group; the host alone decides what it means."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"process_group": 0}
-
-
-def death(code: int) -> str:
-    """How a process ended, in a clause that goes after its name.
-
-    Args:
-        code: as `subprocess` reports it, negative for a signal.
-    """
-    if code >= 0:
-        return f"ended with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
-
-
-def broke(code: int) -> bool:
-    """Whether a process ended so because its own code is unfit for this machine, or wrong.
-
-    Args:
-        code: as `subprocess` reports it.
-    """
-    return code in _BROKE
 
 
 def ignore_interrupts() -> None:
@@ -146,14 +99,3 @@ def abort_callback(kind: Any) -> Any:
     """
     libc = ctypes.CDLL(_LIBC)
     return ctypes.cast(libc.strlen, kind)
-
-
-def free_cores() -> int:
-    """Physical cores that this process may run on.
-
-    To be asked before llama.cpp is loaded: under `OMP_PROC_BIND` that ties the loading thread to a single core.
-    """
-    import psutil
-
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))

@@ -10,11 +10,11 @@ from rung.store.gguf import read_header
 from rung.tiers.llama.devices import devices, offload, together
 from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
 from rung.tiers.llama.frames import LoadModel
-from rung.tiers.llama.memory import sequences
-from rung.tiers.llama.native import Context, LoadError, Log, Model
 from rung.tiers.llama.residents import Residents
-from rung.tiers.llama.system import let_go
 from rung.tiers.llama.threads import Threads
+from rung.tiers.llama.worker.memory import sequences
+from rung.tiers.llama.worker.native import Context, LoadError, Log, Model
+from rung.tiers.llama.worker.system import let_go
 
 _PLAIN = (
     "llama.cpp crashed with the weights laid out for this processor, and computes without that, slower; "

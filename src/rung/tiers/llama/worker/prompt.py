@@ -25,7 +25,7 @@ import jinja2.runtime
 import jinja2.sandbox
 
 from rung.errors import TierUnavailable, Unsupported
-from rung.tiers.llama.errand import Errand, Overdue
+from rung.tiers.llama.worker.errand import Errand, Overdue
 from rung.types import Message
 
 LONGEST_TEMPLATE = 256 * 1024

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from rung.tiers.llama import frames
-from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.errand import Errand
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.errand import Errand
 
 Task = frames.Ask | frames.Count | frames.Ready
 
