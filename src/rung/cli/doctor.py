@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.codes import Exit
 from rung.cli.options import Json
+from rung.sizes import readable
 from rung.visible import line
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ Examples:
 Exit codes: 0 a local tier can run, 1 one can but something is wrong, 4 none
 can. With --offline: 0 nothing could leave this machine, 1 something could.
 """
-_UNEXPECTED, _UNAVAILABLE = 1, 4
 _SIGNS = {"ok": " ", "note": "!", "problem": "x"}
 _Row = tuple[str, str, str, str]
 
@@ -68,7 +69,7 @@ def _gate(context: typer.Context, config: Path | None) -> int:
             verdict = "it is not known that nothing could leave this machine"
         rows = [*map(_finding, found.findings), *map(_way, found.ways), (" " if found.sealed else "x", "", verdict, "")]
         context.obj.output.answer(_table(rows))
-    return 0 if found.sealed else _UNEXPECTED
+    return 0 if found.sealed else Exit.UNEXPECTED
 
 
 def _whole(context: typer.Context, config: Path | None, *, quick: bool) -> int:
@@ -89,7 +90,7 @@ def _whole(context: typer.Context, config: Path | None, *, quick: bool) -> int:
         output.answer(_table([*rows, *map(_trial, found.trials)]))
     if found.well:
         return 0
-    return _UNEXPECTED if found.runs else _UNAVAILABLE
+    return Exit.UNEXPECTED if found.runs else Exit.UNAVAILABLE
 
 
 def _record(found: Checkup) -> dict[str, Any]:
@@ -176,7 +177,6 @@ def _way(way: Way) -> _Row:
 
 
 def _model(model: Fitting) -> _Row:
-    from rung.store import readable
 
     what = f"tier {model.name}" if model.tier else model.name
     if model.context is None or model.bytes is None:

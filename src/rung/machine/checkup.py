@@ -139,9 +139,9 @@ def _trials(
 
 def _local(config: Config | None) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Name, model and further settings of the tiers in force that are GGUF files."""
-    for table in () if config is None else config.tiers.value or config.default_tiers():
+    for table in () if config is None else config.local_tiers if config.tiers.value else config.default_tiers():
         model = table.settings.get("model")
-        if table.rung.kind == "llama" and isinstance(model, str):
+        if isinstance(model, str):
             yield table.rung.name, model, table.settings
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rung.errors import StoreError, TierUnavailable
+from rung.sizes import readable
+from rung.tiers.llama.headroom import SHARE
 
 if TYPE_CHECKING:
     from rung.store import Listed, WantedModel
     from rung.store.ladders import MachineLadder
     from rung.tiers.llama.devices import Device
-
-_SHARE = 0.9
-"""Of the free memory, as when a model is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def measure() -> Hardware:
 
 def room(machine: Hardware) -> int:
     """What models may take of a machine's memory, in bytes."""
-    return int(_SHARE * (machine.free + machine.gpu_free))
+    return int(SHARE * (machine.free + machine.gpu_free))
 
 
 def choose(
@@ -114,20 +113,20 @@ def choose(
         TierUnavailable: not even the most modest ladder fits.
     """
     space = room(machine)
-    fitting = [ladder for ladder in known if ladder.bytes <= (_SHARE * machine.gpu_free if ladder.gpu else space)]
+    fitting = [ladder for ladder in known if ladder.bytes <= (SHARE * machine.gpu_free if ladder.gpu else space)]
     suited = fitting[-1] if fitting else None
     here = [] if best else _here(listed, space)
     if here:
         return _of_here(here, space, suited)
     if suited is None:
         raise TierUnavailable(
-            f"{_size(machine.free)} of memory are free ({machine.limited_by}), "
-            f"and the most modest ladder needs {_size(int(known[0].bytes / _SHARE))}",
+            f"{readable(machine.free)} of memory are free ({machine.limited_by}), "
+            f"and the most modest ladder needs {readable(int(known[0].bytes / SHARE))}",
             hint="free some memory, then run `rung init` again",
         )
     by_name = {it.model.name: it for it in listed}
     where = "memory of the GPU" if suited.gpu else "memory"
-    reason = f"The ladder for {suited.machine}: it takes about {_size(suited.bytes)} of {where}."
+    reason = f"The ladder for {suited.machine}: it takes about {readable(suited.bytes)} of {where}."
     return LadderChoice(tuple(by_name[name] for name in suited.models), reason, _next(suited, known))
 
 
@@ -161,7 +160,7 @@ def _of_here(here: list[tuple[int, Listed]], space: int, suited: MachineLadder |
         need += beside[-1][0]
     names = tuple(it.model.name for it in chosen)
     what = "the smallest, and the largest that fits beside it" if beside else "the only one that fits"
-    reason = f"Of the models that are here already: {what}. They take about {_size(need)} of memory."
+    reason = f"Of the models that are here already: {what}. They take about {readable(need)} of memory."
     better = ""
     if suited is not None and suited.models != names:
         better = f"Suited best: {', then '.join(suited.models)} (for {suited.machine}); `rung init --best` takes these."
@@ -173,11 +172,5 @@ def _next(suited: MachineLadder, known: Sequence[MachineLadder]) -> str:
     larger = next((it for it in known[known.index(suited) + 1 :] if it.gpu == suited.gpu), None)
     if larger is None:
         return ""
-    need = _size(int(larger.bytes / _SHARE))
+    need = readable(int(larger.bytes / SHARE))
     return f"With {need} free it would be {', then '.join(larger.models)}: run `rung init` again then."
-
-
-def _size(count: int) -> str:
-    from rung.store import readable
-
-    return readable(count)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rung.machine.findings import Finding
+from rung.sizes import readable
 
 if TYPE_CHECKING:
     from rung.tiers.llama.devices import Maker
@@ -31,8 +32,8 @@ def machine(memory: FreeMemory) -> Iterator[Finding]:
     free = sample(cores)
     text = f"{platform.system()} {platform.machine()}, {free} of {cores} cores free"
     yield Finding("cores", "ok" if free == cores else "note", text)
-    limit = "" if memory.address_space is None else f"; {_size(memory.address_space)} of address space"
-    yield Finding("memory", "ok", f"{_size(memory.available)} free ({memory.limited_by}){limit}")
+    limit = "" if memory.address_space is None else f"; {readable(memory.address_space)} of address space"
+    yield Finding("memory", "ok", f"{readable(memory.available)} free ({memory.limited_by}){limit}")
 
 
 def openmp(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -73,7 +74,7 @@ def graphics(found: Build, makers: Sequence[Maker]) -> Iterator[Finding]:
 
     used = gpus(found.devices)
     for device in used:
-        text = f"{device.name} ({device.description}), {_size(device.free)} of {_size(device.total)} free"
+        text = f"{device.name} ({device.description}), {readable(device.free)} of {readable(device.total)} free"
         yield Finding("GPU", "ok", text)
     for maker in makers:
         if not any(device.name.startswith(maker.backends) for device in used):
@@ -95,9 +96,3 @@ def _rebuild(flag: str) -> str:
         f'build it anew: CMAKE_ARGS="{flag}" pip install --force-reinstall --no-cache-dir --no-binary '
         "llama-cpp-python llama-cpp-python"
     )
-
-
-def _size(count: int) -> str:
-    from rung.store import readable
-
-    return readable(count)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rung.errors import StoreError, TierError
 from rung.limits import Cancel, Deadline
-from rung.store import ModelFile, readable, resolve, verify
+from rung.sizes import readable
+from rung.store import ModelFile, resolve, verify
 from rung.store.layout import sha256_of
 from rung.types import Call, Message
 

@@ -12,6 +12,7 @@ from rung.errors import ChecksumMismatch, ModelNotFound, StoreError
 from rung.files import full
 from rung.limits import Cancel
 from rung.settings import nearest
+from rung.sizes import readable
 from rung.store.entries import Entry, Hub, Source, Wheels
 from rung.store.layout import Place, Store, check_space, sha256_of, user_store, writing
 from rung.writing import open_private, private_folder, rename
@@ -311,8 +312,3 @@ def _link(source: Path, target: Path, store: Store) -> None:
         check_space(store.root, source.stat().st_size)
         with source.open("rb") as original, open_private(target, "wb") as copy:
             shutil.copyfileobj(original, copy)
-
-
-def readable(size: int) -> str:
-    """A number of bytes as people read it: `98 MB`, `1.1 GB`."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
