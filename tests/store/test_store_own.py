@@ -166,7 +166,7 @@ def test_the_caches_of_other_programs_are_known(store, tmp_path, monkeypatch):
         "owner_repo_llama": "llama.cpp's cache",
     }
     assert sorted(reason for reason in passed.values())[0].startswith("it is an adapter")
-    assert any("no manifest" in reason for reason in passed.values())
+    assert any("not a manifest" in reason for reason in passed.values())
 
 
 def test_a_blob_that_is_not_what_its_owner_says_is_passed_over(store):
@@ -246,7 +246,7 @@ def test_a_file_that_is_none_is_said_so(store, tmp_path):
         (tmp_path, "is a folder"),
         (tmp_path / "gone.gguf", "can't be read"),
         (tmp_path / "loop.gguf", "can't be read"),
-        (tmp_path / "pipe.gguf", "no ordinary file"),
+        (tmp_path / "pipe.gguf", "not an ordinary file"),
     ):
         with pytest.raises(StoreError, match=said):
             import_file(path, store=store)

@@ -70,7 +70,8 @@ class Wheel:
                 return cls(path, message_from_string(archive.read(name).decode("utf-8")))
         # RuntimeError: it is encrypted
         except (OSError, zipfile.BadZipFile, StopIteration, ValueError, RuntimeError):
-            raise ConfigError(f"{path} is no wheel", hint="give a file that ends in .whl, as pip makes them") from None
+            hint = "give a file that ends in .whl, as pip makes them"
+            raise ConfigError(f"{path} is not a wheel", hint=hint) from None
 
     @property
     def name(self) -> str:
@@ -112,7 +113,7 @@ def gather(wanted: WantedWheels) -> list[Wheel]:
     """Every wheel of a kit, by name.
 
     Raises:
-        ConfigError: there is no wheel of llama-cpp-python for the platform, or what is given is no wheel.
+        ConfigError: there is not a wheel of llama-cpp-python for the platform, or what is given is not a wheel.
         StoreError: pip finds no wheel for something.
         Cancelled: the making of the kit was cancelled.
     """

@@ -32,7 +32,7 @@ _REFUSALS = {
     sqlite3.SQLITE_PERM: ("can't be opened", _ELSEWHERE),
     sqlite3.SQLITE_IOERR: ("can't be written: the disk refuses, or is full", "free some space, or see to the disk"),
     sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away: a new one begins, and its budgets with nothing spent"),
-    sqlite3.SQLITE_NOTADB: ("is no ledger", "move it away: a new one begins, and its budgets with nothing spent"),
+    sqlite3.SQLITE_NOTADB: ("is not a ledger", "move it away: a new one begins, and its budgets with nothing spent"),
 }
 
 

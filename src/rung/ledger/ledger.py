@@ -51,7 +51,7 @@ class Ledger:
         clock: seconds since 1970.
 
     Raises:
-        ConfigError: a limit is no amount of money, or the retention is no number of days.
+        ConfigError: a limit is not an amount of money, or the retention is not a number of days.
     """
 
     def __init__(

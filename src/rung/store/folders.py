@@ -108,7 +108,7 @@ def _read(source: BinaryIO, path: Path) -> bytes:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What the file system says of the source is no fault of the store's."""
+    """What the file system says of the source is not the store's fault."""
     try:
         yield
     except OSError as error:

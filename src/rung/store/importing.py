@@ -43,7 +43,7 @@ def import_file(
         store: the user's, where none is given.
 
     Raises:
-        MalformedModel: it is no GGUF file, contradicts itself, or is no model that a tier could answer with.
+        MalformedModel: it is not a GGUF file, contradicts itself, or is not a model that a tier could answer with.
         StoreError: the file can't be read, the name is none or is taken, no space is left, or the store can't be
             written.
         Cancelled: `cancel` was set.

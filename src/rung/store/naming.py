@@ -34,7 +34,7 @@ def demand_name(name: str, sha256: str | None, store: Store) -> None:
         store: which names are taken.
 
     Raises:
-        StoreError: it is no name, or stands for other bytes.
+        StoreError: it is not a valid name, or stands for other bytes.
     """
     if not is_name(name):
         raise StoreError(

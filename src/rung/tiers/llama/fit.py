@@ -17,7 +17,7 @@ from rung.store.gguf import Header
 from rung.tiers.llama.headroom import SHARE, FreeMemory
 
 GRAIN = 256
-"""A context that is no multiple of this breaks at its edge."""
+"""A context that isn't a multiple of this breaks at its edge."""
 
 BATCH = 256
 """Most tokens in one step: large enough for a prefill at full speed, small enough for the compute buffers."""

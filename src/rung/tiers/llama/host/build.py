@@ -89,5 +89,5 @@ def _here() -> Build:
 
 if __name__ == "__main__":
     os.write(1, json.dumps(asdict(_here())).encode() + b"\n")
-    # The library's own clean-up has no part in the answer.
+    # The library's own clean-up doesn't change the answer.
     os._exit(0)

@@ -18,7 +18,7 @@ from rung.tiers.llama.host.process import Mailbox, Process, Wake, WorkerEnded
 class WorkerRequest:
     """One request, from its frame to the last answer. A context manager: leaving it early drops the request.
 
-    A worker that is given up without having heard the request is no fault of the request's, so it is asked once more.
+    A worker that is given up without having heard the request is not the request's fault, so it is asked once more.
 
     Args:
         tier: its name, for errors.

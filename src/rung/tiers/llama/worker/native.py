@@ -125,7 +125,7 @@ class Model:
         repack: whether weights may be laid out anew for the processor.
 
     Raises:
-        LoadError: it is no GGUF file, is corrupt, or of an architecture that this build doesn't know.
+        LoadError: it is not a GGUF file, is corrupt, or of an architecture that this build doesn't know.
     """
 
     def __init__(self, path: str, log: Log, *, gpu_layers: int = 0, repack: bool = True) -> None:

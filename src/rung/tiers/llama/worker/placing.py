@@ -48,7 +48,7 @@ def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
         log: where llama.cpp says why it refuses.
 
     Raises:
-        TierUnavailable: the file is no model, doesn't fit, or is refused by llama.cpp.
+        TierUnavailable: the file is not a model, doesn't fit, or is refused by llama.cpp.
     """
     path = Path(load.path)
     try:
