@@ -180,7 +180,9 @@ def grader(check: CheckTable, *, where: str = "check", folder: Path | None = Non
     return lambda value, expected: table.right(_plain(value), expected)
 
 
-def same_for(output: Any, same: CheckTable | None = None, check: CheckTable | None = None) -> Same | None:
+def same_for(
+    output: Any, same: CheckTable | None = None, check: CheckTable | None = None, *, folder: Path | None = None
+) -> Same | None:
     """Whether two answers say the same; `None` for free text, where only the person can say what that means.
 
     Args:
@@ -188,6 +190,7 @@ def same_for(output: Any, same: CheckTable | None = None, check: CheckTable | No
             it was made of.
         same: the task's own `same`, a check by name, table or `module:function`.
         check: the task's check. One that can compare answers is taken where there is no `same`.
+        folder: where a module is looked for first.
 
     Raises:
         ConfigError: one of them is wrong, or `same` is a check that can't compare two answers.
@@ -196,7 +199,7 @@ def same_for(output: Any, same: CheckTable | None = None, check: CheckTable | No
         name, options = _parsed(same, "same")
         if not is_reference(name) and name in _CHECKS and (name not in _SYMMETRIC or options.get("how") == "allowed"):
             raise ConfigError(f"same: {name!r} can't compare two answers", hint=f"known: {', '.join(_SYMMETRIC)}")
-        return grader(same, where="same")
+        return grader(same, where="same", folder=folder)
     if check is not None:
         name, options = _parsed(check, "check")
         if name == "json":
