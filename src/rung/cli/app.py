@@ -62,6 +62,7 @@ _COMMANDS = {
     "models": "List, fetch, find, check and remove model files.",
     "config": "See the configuration in force; trust a project's file.",
     "ledger": "See what was asked, what answered and what it cost.",
+    "task": "Make and show tasks: a prompt, its contract, what was learnt.",
     "bundle": "Carry rung to a machine without a network.",
 }
 
@@ -92,6 +93,10 @@ def _load(root: typer.Typer, name: str, does: str) -> None:
             from rung.cli import ledger
 
             root.add_typer(ledger.commands(), name=name)
+        case "task":
+            from rung.cli import task
+
+            root.add_typer(task.commands(), name=name)
         case "bundle":
             from rung.cli import bundle
 

@@ -91,7 +91,7 @@ def asked(
     names: tuple[str, ...] | None,
     patience: Patience,
 ) -> str | dict[str, str]:
-    """The prompt, or a text for each field of the task's template. Argument, files and stdin are the field that is left.
+    """The prompt, or a text for each field of the task's template: what `prompt` reads is the field that is left.
 
     Args:
         argument: of the command line.
@@ -137,13 +137,7 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         ConfigError: more than one of them is given, or a file or module can't be read.
         ContractError: it is no schema or no regular expression.
     """
-    given = [
-        f"--{name}"
-        for name, value in (("schema", schema), ("type", type_), ("choices", choices), ("regex", regex))
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
+    one_contract(schema, type_, choices, regex)
     if schema is not None:
         return _schema(schema, patience)
     if type_ is not None:
@@ -157,6 +151,21 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         except re.error as error:
             raise ContractError(f"--regex is no regular expression: {error}") from None
     return None
+
+
+def one_contract(schema: Path | None, type_: str | None, choices: str | None, regex: str | None) -> None:
+    """See that at most one of the options that say what the answer must be is given; takes what `output` does.
+
+    Raises:
+        ConfigError: several are.
+    """
+    given = [
+        f"--{name}"
+        for name, value in (("schema", schema), ("type", type_), ("choices", choices), ("regex", regex))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
 
 
 def validators(lines: Sequence[str], quoted: Sequence[str]) -> list[Validator]:

@@ -290,7 +290,7 @@ class Ladder:
         cancel = settings.get("cancel") or Cancel()
         checking.instance("cancel", cancel, Cancel, "a rung.Cancel")
         name = settings.get("task")
-        task, notes = self._tasks.find(name)
+        task = self._tasks.find(name)
         asked = messages_of(prompt, settings.get("system"), task)
         cap = settings.get("max_tokens")
         request = Request(
@@ -321,7 +321,7 @@ class Ladder:
             residency=self._residency,
             task=task,
             prompt=asked.template,
-            notes=notes,
+            notes=self._tasks.notes(name),
         )
 
     def task_output(self, name: str | None) -> Any:
@@ -330,7 +330,7 @@ class Ladder:
         Args:
             name: of the task.
         """
-        return output_of(None, self._tasks.find(name)[0])
+        return output_of(None, self._tasks.find(name))
 
 
 def _reach(allowed: Zone, wanted: Zone | None) -> Zone:

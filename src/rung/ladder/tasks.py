@@ -24,10 +24,11 @@ class Tasks:
             checking.function("tasks", find)
         self._find = find
         self._found: dict[str, Task | None] = {}
+        self._said: set[str] = set()
         self._lock = threading.Lock()
 
-    def find(self, name: str | None) -> tuple[Task | None, tuple[str, ...]]:
-        """The task, and, the first time that there is none of this name, a sentence that says so.
+    def find(self, name: str | None) -> Task | None:
+        """The task; `None` where there is none of this name.
 
         Args:
             name: of the task; `None` for a request of no task.
@@ -36,15 +37,22 @@ class Tasks:
             ConfigError: the task's folder is wrong.
         """
         if name is None or self._find is None:
-            return None, ()
+            return None
         checking.text("task", name)
         with self._lock:
-            if name in self._found:
-                return self._found[name], ()
-            found = self._found[name] = self._find(name)
-        if found is not None:
-            return found, ()
-        return None, (f"there is no task {name[:80]!r}, so the name is only the ledger's label; see `rung task list`",)
+            if name not in self._found:
+                self._found[name] = self._find(name)
+            return self._found[name]
+
+    def notes(self, name: str | None) -> tuple[str, ...]:
+        """The first time that a request names a task that there isn't, a sentence that says so."""
+        if name is None or self._find is None or self.find(name) is not None:
+            return ()
+        with self._lock:
+            if name in self._said:
+                return ()
+            self._said.add(name)
+        return (f"there is no task {name[:80]!r}, so the name is only the ledger's label; see `rung task list`",)
 
 
 @dataclass(frozen=True, slots=True)

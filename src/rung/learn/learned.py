@@ -78,6 +78,35 @@ class Evidence(SettingsTable):
     date: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
     rung: str
 
+    @classmethod
+    def of(cls, now: Conditions, *, against: str | None, data: str, rows: int, date: str, rung: str) -> Evidence:
+        """The evidence of what was learnt under the present conditions.
+
+        Args:
+            now: under which the tier answered.
+            against: the tier that its answers were held against, where there was one.
+            data: sha256 of the data's file.
+            rows: how many it was learnt from.
+            date: of today, as in 2026-11-26.
+            rung: the version that learnt it.
+        """
+        return cls(
+            weights=now.weights,
+            against=against,
+            against_weights=now.others.get(against) if against is not None else None,
+            prompt=now.prompt,
+            contract=now.contract,
+            sampling=SamplingTable.of(now.sampling),
+            max_tokens=now.max_tokens,
+            repairs=now.repairs,
+            feedback=now.feedback,
+            setup=dict(now.setup),
+            data=data,
+            rows=rows,
+            date=date,
+            rung=rung,
+        )
+
     def void(self, now: Conditions) -> tuple[str, ...]:
         """What changed since, so that what was learnt doesn't hold any more; empty where all is well.
 

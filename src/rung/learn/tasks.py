@@ -179,6 +179,25 @@ class TaskFolder:
         output = dict if self.kind == "type" and not self.trusted else self.output()
         return same_for(output, self.table.same, self.table.check, folder=self.path)
 
+    def void(self) -> dict[str, tuple[str, ...]]:
+        """What changed in the folder itself since its tiers were calibrated, by tier; empty where nothing did.
+
+        The tier's own settings and weights are compared with each answer.
+
+        Raises:
+            ConfigError, ContractError: as `contract` does.
+        """
+        prompt = self.template.sha256 if self.template else ""
+        # an untrusted folder's module isn't imported to look at it
+        runs = not self.trusted and bool(self.table.type or self.table.validators)
+        found = {}
+        for tier, learnt in self.learned.tiers.items():
+            then = learnt.evidence
+            contract = then.contract if runs else self.contract().sha256
+            changed = {"the prompt": then.prompt != prompt, "the contract": then.contract != contract}
+            found[tier] = tuple(what for what, is_so in changed.items() if is_so)
+        return {tier: what for tier, what in found.items() if what}
+
     def task(self) -> Task:
         """The task as the ladder takes it.
 
