@@ -21,6 +21,7 @@ from rung.contract import Contract, Validator, compile_output
 from rung.errors import ConfigError, ContractError, RungError
 from rung.files import read_bounded
 from rung.learn.grading import CheckTable, Grader, Same, grader, same_for
+from rung.learn.learned import NAME as LEARNED
 from rung.learn.learned import Learned, read_learned
 from rung.learn.references import imported, is_reference
 from rung.learn.templates import Template
@@ -119,6 +120,21 @@ class TaskFolder:
         """The file of its schema, where that is one."""
         schema = self.table.answer_schema
         return self.path / schema if isinstance(schema, str) else None
+
+    def files(self) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        """The files that the task consists of, and each reference to a module that isn't in its folder.
+
+        Whatever else lies in the folder, such as data, is no part of the task.
+        """
+        wanted = [self.path / FILE, *((self.schema_file,) if self.schema_file else ()), self.path / LEARNED]
+        missing = []
+        for reference in self.references:
+            module = self.path / reference.partition(":")[0].partition(".")[0]
+            code = [module.with_suffix(".py")] if module.with_suffix(".py").is_file() else sorted(module.rglob("*.py"))
+            wanted += code
+            if not code:
+                missing.append(reference)
+        return tuple(dict.fromkeys(path for path in wanted if path.is_file())), tuple(missing)
 
     def output(self) -> Any:
         """What its answers must be, as `Ladder.run` takes it; `None` for text.
