@@ -317,7 +317,7 @@ def _equal(a: Any, b: Any, *, loose: bool, subset: bool = False, depth: int = 0)
 
 
 def _allowed_fields(value: dict[str, Any], allowed: dict[str, Any], loose: bool, depth: int = 0) -> bool:
-    """Whether each field has one of the values that are allowed for it; an object in a list has such lists, too."""
+    """Whether each field has one of the values that are allowed for it; an object among them has such lists, too."""
     if depth > _DEEPEST:
         raise NotGradable(f"it is nested more than {_DEEPEST} levels deep")
     if value.keys() - allowed.keys():
@@ -330,11 +330,17 @@ def _allowed_fields(value: dict[str, Any], allowed: dict[str, Any], loose: bool,
                 return False
             continue
         found = value[name]
-        if not any(
-            _allowed_fields(found, option, loose, depth + 1)
-            if isinstance(found, dict) and isinstance(option, dict)
-            else _equal(found, option, loose=loose)
-            for option in options
-        ):
+        if not any(_allowed(found, option, loose, depth + 1) for option in options):
             return False
     return True
+
+
+def _allowed(value: Any, option: Any, loose: bool, depth: int) -> bool:
+    """Whether a value is one that is allowed."""
+    if isinstance(value, list) and isinstance(option, list):
+        return len(value) == len(option) and all(
+            _allowed(x, y, loose, depth + 1) for x, y in zip(value, option, strict=True)
+        )
+    if isinstance(value, dict) and isinstance(option, dict):
+        return _allowed_fields(value, option, loose, depth + 1)
+    return _equal(value, option, loose=loose, depth=depth)
