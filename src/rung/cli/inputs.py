@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import re
 import sys
 from collections.abc import Sequence
@@ -16,9 +14,9 @@ from rung.console import is_terminal
 from rung.contract import Validator
 from rung.errors import ConfigError, ContractError
 from rung.files import demand_size
+from rung.learn.references import imported, is_reference
 from rung.parsing import parse_json
 
-_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _BLANK = "\n\n"
 _STDIN = "-"
 _SCHEMA_MOST = 16 << 20
@@ -74,7 +72,7 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         return _schema(schema, patience)
     if type_ is not None:
         patience.doing(f"importing {type_}")
-        return _load(type_, "--type")
+        return imported(type_, "--type")
     if choices is not None:
         return [choice.strip() for choice in choices.split(",")]
     if regex is not None:
@@ -96,7 +94,7 @@ def validators(lines: Sequence[str], quoted: Sequence[str]) -> list[Validator]:
         ConfigError: there is no such module, function or program.
     """
     found: list[Validator] = [
-        _load(line, "--check") if _REFERENCE.fullmatch(line) else checks.command(line) for line in lines
+        imported(line, "--check") if is_reference(line) else checks.command(line) for line in lines
     ]
     return [*found, checks.quoted(*quoted)] if quoted else found
 
@@ -120,37 +118,3 @@ def _schema(path: Path, patience: Patience) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise ContractError(f"{path} is no JSON Schema: it holds no object at its top")
     return schema
-
-
-def _load(reference: str, option: str) -> Any:
-    """What `module:name` names, with the working folder first on the way, as for `python -m`."""
-    if not _REFERENCE.fullmatch(reference):
-        raise ConfigError(f"{option} {reference!r} names nothing", hint="write module:Name")
-    module, _, path = reference.partition(":")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0]):
-            hint = "it is looked for in this folder, then among what is installed"
-            raise ConfigError(f"{option}: there is no module {error.name!r}", hint=hint) from None
-        raise ConfigError(
-            f"{option}: importing {module!r} raised {type(error).__name__}",
-            hint="see that it imports from this folder, or set RUNG_DEBUG=1 for the traceback",
-        ) from error
-    finally:
-        # behind everything else: what it imports later is found, and no file here stands in for a library
-        sys.path.remove(here)
-        sys.path.append(here)
-    for name in path.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise ConfigError(f"{option}: {module!r} has no {name!r}", hint=_nearest(name, found)) from None
-    return found
-
-
-def _nearest(name: str, holder: Any) -> str:
-    close = difflib.get_close_matches(name, dir(holder), n=1)
-    return f"did you mean {close[0]!r}?" if close else "write module:Name"
