@@ -10,6 +10,7 @@ from typing import Any
 from rung import Ladder, Message
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import Work, evaluate, recorders
+from rung.learn.grading import Grade
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
 from rung.testing import Reply, ScriptedTier
@@ -58,7 +59,7 @@ def run(
     cassette = Cassette() if cassette is None else cassette
     identities: Mapping[str, str] = {rung.tier.name: f"identity of {rung.tier.name}" for rung in ladder.rungs}
     settings: dict[str, Any] = {
-        "grade": lambda row, value: value == row.expected,
+        "grade": lambda row, value: Grade(value == row.expected),
         "same": lambda a, b: a == b,
         "together": 4,
         **more,

@@ -14,6 +14,7 @@ from rung import Budget, Cancel, Ladder, Message, Price, Rung, Zone
 from rung.errors import Cancelled, ConfigError, PromptTooLong, TierCrashed, TierUnavailable
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import EvalProgress, Work, evaluate, recorders
+from rung.learn.grading import Grade, grade
 from rung.learn.results import LADDER
 from rung.learn.rows import Row
 from rung.money import MemoryPurse
@@ -315,24 +316,32 @@ def test_a_budget_holds_for_each_row_as_ever() -> None:
     assert found[1, "cloud"].reason == "over_budget"
 
 
-def test_a_check_that_raises_on_the_first_answer_ends_it_at_once() -> None:
-    def broken(row: Row, value: Any) -> bool:
+def test_a_check_that_can_grade_nothing_ends_it_soon_and_repeats_no_answer() -> None:
+    def broken(value: Any, expected: Any) -> bool:
         raise KeyError(value)
 
-    with pytest.raises(ConfigError, match="row 1: the check raised KeyError") as error:
-        run(Ladder(tier("small", right)), rows(3), grade=broken, together=1)
-    assert "2" not in error.value.message.replace("row 1", "")
+    small = tier("small", right)
+    with pytest.raises(ConfigError, match="none of the first 3 answers can be graded: the check raised") as error:
+        run(Ladder(small), rows(50), grade=lambda row, value: grade(broken, value, row.expected), together=1)
+    assert len(small.calls) < 10
+    assert error.value.message.endswith("the check raised KeyError")
 
 
-def test_a_check_that_raises_later_leaves_that_row_ungraded() -> None:
-    def picky(row: Row, value: Any) -> bool:
-        if row.number == 2:
-            raise KeyError(value)
-        return True
+def test_an_answer_that_can_not_be_graded_is_neither_right_nor_wrong() -> None:
+    def picky(row: Row, value: Any) -> Grade:
+        return Grade(None, "no idea") if row.number == 2 else Grade(True)
 
     found = run(Ladder(tier("small", right)), rows(3), grade=picky, together=1)
     assert found[2, "small"].right is None
-    assert found[2, "small"].problem == "the check raised KeyError"
+    assert found[2, "small"].problem == "no idea"
+
+
+def test_money_of_the_whole_evaluation_has_a_limit_of_its_own_beside_the_ledgers() -> None:
+    ledger, limit = MemoryPurse(Decimal(10)), MemoryPurse(Decimal("0.03"))
+    cloud = paid(*[lambda call: right(asked(call))] * 9)
+    found = run(Ladder(cloud, reach=Zone.INTERNET, purse=ledger), rows(5), purse=limit, together=1)
+    assert [found[n, "cloud"].asked for n in range(1, 6)] == [True, False, False, False, False]
+    assert ledger.spent == limit.spent == Decimal("0.012")
 
 
 def test_a_row_may_have_a_schema_of_its_own() -> None:

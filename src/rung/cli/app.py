@@ -32,11 +32,12 @@ class CommandSession:
     interrupts: Interrupts
 
 
-def app(chosen: str | None) -> typer.Typer:
+def app(chosen: str | None, following: str | None = None) -> typer.Typer:
     """The command with its subcommands. Only the chosen one is loaded; the others are there to be listed.
 
     Args:
         chosen: the subcommand that is to run; `None` where none is.
+        following: the word behind it.
     """
     # Without rich in help and errors, which would take longer to load than all the rest.
     root = typer.Typer(
@@ -49,7 +50,7 @@ def app(chosen: str | None) -> typer.Typer:
     root.callback()(_rung)
     for name, does in _COMMANDS.items():
         if name == chosen:
-            _load(root, name, does)
+            _load(root, name, does, following)
         else:
             root.command(name, short_help=does)(_listed)
     return root
@@ -62,11 +63,12 @@ _COMMANDS = {
     "models": "List, fetch, find, check and remove model files.",
     "config": "See the configuration in force; trust a project's file.",
     "ledger": "See what was asked, what answered and what it cost.",
+    "eval": "See what each tier is worth on your own data.",
     "bundle": "Carry rung to a machine without a network.",
 }
 
 
-def _load(root: typer.Typer, name: str, does: str) -> None:
+def _load(root: typer.Typer, name: str, does: str, following: str | None) -> None:
     match name:
         case "ask":
             from rung.cli import ask
@@ -92,6 +94,13 @@ def _load(root: typer.Typer, name: str, does: str) -> None:
             from rung.cli import ledger
 
             root.add_typer(ledger.commands(), name=name)
+        case "eval":
+            from rung.cli import evaluate
+
+            if following == "compare":
+                root.add_typer(evaluate.comparing(), name=name)
+            else:
+                root.command(name, short_help=does, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
         case "bundle":
             from rung.cli import bundle
 
@@ -127,8 +136,10 @@ def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
     # Looked for before typer parses, because a parsing error is to be said in JSON too.
     output = Output("--json" in (words[: words.index("--")] if "--" in words else words))
     try:
-        chosen = next((word for word in words if not word.startswith("-")), None)
-        code = app(chosen)(args=words, prog_name="rung", standalone_mode=False, obj=CommandSession(output, interrupts))
+        chosen, following, *_ = [*(word for word in words if not word.startswith("-")), None, None]
+        code = app(chosen, following)(
+            args=words, prog_name="rung", standalone_mode=False, obj=CommandSession(output, interrupts)
+        )
         return int(code or 0)
     except typer.Abort:
         return INTERRUPTED

@@ -148,6 +148,7 @@ class Cassette:
         record = _parsed(line, where)
         if not isinstance(record, dict) or not isinstance(record.get("tier"), str):
             raise ConfigError(f"{where}: this is not a record of a call", hint="record anew into another file")
+        self._tiers.pop(record["tier"], None)
         self._tiers[record["tier"]] = record
 
     def __len__(self) -> int:
@@ -157,11 +158,12 @@ class Cassette:
 
     @property
     def tiers(self) -> Mapping[str, Mapping[str, Any]]:
-        """What is known of each tier that was recorded, by its name: the last that was said."""
+        """What is known of each tier that was recorded, by its name: the last that was said, in that order."""
         return dict(self._tiers)
 
     def identify(self, name: str, about: Mapping[str, Any]) -> None:
-        """Say which tier the calls that follow belong to, unless that is known.
+        """Say which tier the calls that follow belong to. Who records says so of every tier in the ladder's order, so
+        that the last ladder that was recorded is known.
 
         Args:
             name: of the tier.
@@ -169,8 +171,7 @@ class Cassette:
         """
         record = {"tier": name, **about}
         with self._lock:
-            if self._tiers.get(name) == record:
-                return
+            self._tiers.pop(name, None)
             self._tiers[name] = record
             if self.path is not None:
                 self._append(_line(record))

@@ -18,10 +18,13 @@ from rung.contract import Contract, Validator
 from rung.errors import Cancelled, ConfigError, Offline, RateLimited, RungError, StoreError, TierUnavailable
 from rung.ladder import Ladder, RequestOptions
 from rung.learn.cassette import Cassette, NotRecorded
+from rung.learn.grading import Grade, Same
+from rung.learn.grading import grade as graded
 from rung.learn.recording import Heard, TierRecorder
 from rung.learn.results import LADDER, TierResult, features_of, value_hash
 from rung.learn.rows import Row
 from rung.limits import Cancel, Deadline
+from rung.money import BothPurses, Purse
 from rung.tier import Rung
 from rung.types import Finished, Outcome, Usage, Zone
 
@@ -35,11 +38,11 @@ _WHOLE = deferral.first_of(*(rule for rule in deferral.STANDARD if rule is not d
 _STOPPING = (TierUnavailable, StoreError, Offline, RateLimited)
 """What would be so for every further row. It says nothing of the tier's answers, so nothing is counted as one."""
 
-Grade = Callable[[Row, Any], bool]
-"""Whether a value is the right answer of a labelled row."""
+_UNGRADABLE = 3
+"""Answers that a check can't grade, from the first on, before it is taken for broken: one row's label may be wrong."""
 
-Same = Callable[[Any, Any], bool]
-"""Whether two answers say the same under the contract."""
+Grader = Callable[[Row, Any], Grade]
+"""What the check says of the answer to a labelled row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class Work:
         validators: further checks of the ladder's own.
         options: of every request.
         grade: says whether an answer is right; `None` where no row is labelled.
-        same: says whether two answers are equal; `None` where the contract knows no equality.
+        same: says whether two answers say the same; `None` where the contract knows no equality.
+        purse: what this evaluation may spend, beside the ladder's own limits; `None` sets no limit.
         asks: whether the real tiers may be asked for what isn't recorded.
         together: most calls under way at once.
         cancel: ends it; what is recorded by then is kept.
@@ -66,8 +70,9 @@ class Work:
     output: Any = None
     validators: Sequence[Validator] = ()
     options: RequestOptions = field(default_factory=RequestOptions)
-    grade: Grade | None = None
+    grade: Grader | None = None
     same: Same | None = None
+    purse: Purse | None = None
     asks: bool = True
     together: int = TOGETHER
     cancel: Cancel = field(default_factory=Cancel)
@@ -118,8 +123,8 @@ def evaluate(work: Work) -> Iterator[EvalProgress | list[TierResult]]:
 
     Raises:
         Cancelled: the flag was set. What was recorded is kept, and evaluating again goes on from there.
-        ConfigError: a call is not recorded and no tier may be asked, a check raises on the first answer that it is
-            given, or the recording can't be written.
+        ConfigError: a call is not recorded and no tier may be asked, the check can't grade any of the first answers,
+            or the recording can't be written.
         ContractError: a row's schema can't be used.
         TierUnavailable: a tier can't answer at all.
     """
@@ -139,7 +144,8 @@ class _Evaluation:
         self._work = work
         self._contracts: dict[str, Contract[Any]] = {}
         self._made: dict[tuple[int, str], _Made] = {}
-        self._graded = False
+        self._gradable = False
+        self._ungraded = 0
 
     def events(self) -> Iterator[EvalProgress | list[TierResult]]:
         rungs = [rung for rung in self._work.ladder.rungs if self._within_reach(rung)]
@@ -221,6 +227,8 @@ class _Evaluation:
             plan = replace(plan, rule=_WHOLE)
         if not asks:  # nothing leaves this process
             plan = replace(plan, reach=Zone.INTERNET, consent=always, purse=None)
+        elif work.purse is not None:
+            plan = replace(plan, purse=work.purse if plan.purse is None else BothPurses(plan.purse, work.purse))
         for event in engine.run(plan):
             if isinstance(event, Finished):
                 return event.outcome
@@ -273,17 +281,15 @@ class _Evaluation:
             return result
         if not result.valid:
             return replace(result, right=False)
-        try:
-            right = grade(row, value)
-        except Exception as error:
-            kind = error.message if isinstance(error, RungError) else f"the check raised {type(error).__name__}"
-            if not self._graded:
-                raise ConfigError(
-                    f"row {row.number}: {kind}", hint="mend the check, or name another with --check"
-                ) from error
-            return replace(result, problem=kind)
-        self._graded = True
-        return replace(result, right=bool(right))
+        found = grade(row, value)
+        if found.right is not None:
+            self._gradable = True
+            return replace(result, right=found.right)
+        self._ungraded += 1
+        if not self._gradable and self._ungraded >= _UNGRADABLE:
+            hint = "mend the check or the data, or name another check with --check"
+            raise ConfigError(f"none of the first {_UNGRADABLE} answers can be graded: {found.reason}", hint=hint)
+        return replace(result, problem=found.reason)
 
     def _compared(self, names: list[str]) -> list[TierResult]:
         """The results, each held against what the tier that it is measured by says."""
@@ -294,7 +300,7 @@ class _Evaluation:
             agrees = None
             if other is not None and self._work.same is not None and made.result.asked and other.result.asked:
                 both = made.result.valid and other.result.valid
-                agrees = both and bool(self._work.same(made.value, other.value))
+                agrees = both and graded(self._work.same, made.value, other.value).right
             results.append(replace(made.result, agrees=agrees))
         return results
 

@@ -9,16 +9,15 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rung.errors import Cancelled, PromptTooLong, RungError, Unsupported
+from rung.learn import records
 from rung.learn.cassette import Cassette, NotRecorded, key_of
+from rung.learn.identity import Identity
 from rung.tier import Rung
-from rung.types import Call, Delta, Price, Quote, Token, Usage, Zone
-
-_TOKEN = tuple(field.name for field in fields(Token))
+from rung.types import Call, Delta, Quote, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +129,71 @@ class TierRecorder:
             mine.set()
 
 
+class AbsentTier:
+    """A tier of which there is nothing but its records.
+
+    Args:
+        name: of the tier.
+        about: what the recording says of it.
+    """
+
+    def __init__(self, name: str, about: Mapping[str, Any]) -> None:
+        self.name, self.zone = name, Zone.parse(str(about.get("zone", "host")))
+        if about.get("quotes"):
+            self.quote = self._quote
+        if about.get("priced") is not None:
+            self.priced = bool(about["priced"])
+        if about.get("weights") is not None:
+            self.weights = about["weights"]
+
+    def stream(self, call: Call) -> Iterator[Delta]:
+        """Nobody is there."""
+        raise NotRecorded(f"tier {self.name!r} has no recorded answer to this call")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _quote(self, call: Call) -> Quote:
+        raise NotRecorded(f"tier {self.name!r} has no recorded quote for this call")
+
+
+def about(rung: Rung, identity: Identity) -> dict[str, Any]:
+    """What a recording keeps of a tier, so that it can be replayed where there is no such tier."""
+    return {
+        "identity": identity.digest,
+        "model": identity.model,
+        "weights": identity.weights,
+        "zone": str(rung.tier.zone),
+        "quotes": rung.quotes is not None,
+        "priced": None if rung.prices is None else rung.prices.priced,
+        "repairs": rung.repairs,
+        "min_confidence": rung.min_confidence,
+        "feedback": rung.feedback,
+        "max_tokens": rung.max_tokens,
+    }
+
+
+def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
+    """The ladder that a recording is of, without a model: as it was recorded last.
+
+    Raises:
+        ConfigError: something else has changed what the recording says of a tier.
+    """
+    try:
+        return tuple(
+            Rung(
+                AbsentTier(name, told),
+                repairs=told["repairs"],
+                min_confidence=told["min_confidence"],
+                feedback=told["feedback"],
+                max_tokens=told["max_tokens"],
+            )
+            for name, told in cassette.tiers.items()
+        )
+    except KeyError:
+        raise cassette.changed() from None
+
+
 class RecordingTier:
     """Stands for a tier in one request: says what is recorded, and records what is not.
 
@@ -187,7 +251,7 @@ class RecordingTier:
         if not self._asks:
             raise NotRecorded(f"tier {self.name!r} has no recorded answer to this call")
         recorder.get_ready()
-        came, keeps = _Came(), False
+        came, keeps = records.Came(call.candidates), False
         failure: RungError | None = None
         recorder.asked += 1
         entered = recorder.clock.enter()
@@ -224,13 +288,13 @@ class RecordingTier:
                 if pinned is not None:
                     record["weights"] = pinned.weights
                 if isinstance(failure, (PromptTooLong, Unsupported)):
-                    record["error"] = _failure(failure)
+                    record["error"] = records.of_failure(failure)
                 recorder.cassette.add("call", key, record)
 
     def _say(self, record: Mapping[str, Any]) -> Iterator[Delta]:
         try:
-            error = _raised(record["error"]) if "error" in record else None
-            deltas = () if error is not None else _deltas(record)
+            error = records.failure(record["error"]) if "error" in record else None
+            deltas = () if error is not None else records.deltas(record)
             self._heard.append(Heard(record["seconds"], record["share"], replayed=True))
         except (KeyError, TypeError, ValueError, IndexError):
             raise self._recorder.cassette.changed() from None
@@ -246,119 +310,12 @@ class RecordingTier:
         record = recorder.cassette.get("quote", key)
         if record is not None:
             try:
-                return _quote_of(record)
+                return records.quote(record)
             except (KeyError, TypeError, ValueError, ArithmeticError):
                 raise recorder.cassette.changed() from None
         if not self._asks or recorder.rung.quotes is None:
             raise NotRecorded(f"tier {self.name!r} has no recorded quote for this call")
         recorder.get_ready()
         quote = recorder.rung.quotes.quote(call)
-        recorder.cassette.add("quote", key, _of_quote(quote))
+        recorder.cassette.add("quote", key, records.of_quote(quote))
         return quote
-
-
-class _Came:
-    """What came of a call so far."""
-
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self._ttft: float | None = None
-        self._load = 0.0
-        self._constraint: str | None = None
-        self._notes: list[str] = []
-        self._usage: Usage | None = None
-        self._model: str | None = None
-        self._candidates: list[dict[str, Any]] = []
-
-    def add(self, delta: Delta) -> None:
-        self._load += delta.load_seconds
-        self._constraint = delta.constraint or self._constraint
-        self._notes += delta.notes
-        self._usage = delta.usage or self._usage
-        self._model = delta.model or self._model
-        while len(self._candidates) <= delta.index:
-            self._candidates.append({"text": "", "finish": None, "reasoning": "", "tokens": []})
-        candidate = self._candidates[delta.index]
-        if delta.text and self._ttft is None:
-            self._ttft = time.monotonic() - self.began - self._load
-        candidate["text"] += delta.text
-        candidate["reasoning"] += delta.reasoning
-        candidate["finish"] = delta.finish or candidate["finish"]
-        candidate["tokens"] += [[getattr(token, name) for name in _TOKEN] for token in delta.tokens]
-
-    def record(self) -> dict[str, Any]:
-        usage = self._usage
-        return {
-            "model": self._model,
-            "usage": None if usage is None else [usage.input_tokens, usage.output_tokens],
-            "constraint": self._constraint,
-            "notes": self._notes,
-            "ttft": self._ttft,
-            "load": self._load,
-            "token": _TOKEN,
-            "candidates": self._candidates,
-        }
-
-
-def _deltas(record: Mapping[str, Any]) -> tuple[Delta, ...]:
-    said = [
-        Delta(
-            candidate["text"],
-            index,
-            tokens=_tokens(record["token"], candidate["tokens"]),
-            reasoning=candidate["reasoning"],
-            constraint=record["constraint"],
-            notes=() if index else tuple(record["notes"]),
-            finish=candidate["finish"],
-        )
-        for index, candidate in enumerate(record["candidates"])
-    ]
-    usage = None if record["usage"] is None else Usage(*record["usage"])
-    return (*said, Delta(usage=usage, model=record["model"], load_seconds=record["load"]))
-
-
-def _tokens(names: list[str], rows: list[list[Any]]) -> tuple[Token, ...]:
-    """Tokens of a record, whose figures may be fewer or more than those of today."""
-    known = [(place, name) for place, name in enumerate(names) if name in _TOKEN]
-    return tuple(Token(**{name: row[place] for place, name in known}) for row in rows)
-
-
-def _failure(error: PromptTooLong | Unsupported) -> dict[str, Any]:
-    kept: dict[str, Any] = {"type": type(error).__name__, "hint": error.hint, "sent": error.sent}
-    if isinstance(error, PromptTooLong):
-        return {**kept, "input_tokens": error.input_tokens, "context": error.context, "at_least": error.at_least}
-    return {**kept, "message": error.message}
-
-
-def _raised(record: Mapping[str, Any]) -> RungError:
-    error: RungError
-    if record["type"] == "PromptTooLong":
-        error = PromptTooLong(
-            record["input_tokens"], record["context"], at_least=record["at_least"], hint=record["hint"]
-        )
-    else:
-        error = Unsupported(record["message"], hint=record["hint"])
-    error.sent = record["sent"]
-    return error
-
-
-def _of_quote(quote: Quote) -> dict[str, Any]:
-    price = quote.price
-    return {
-        "input_tokens": quote.input_tokens,
-        "context": quote.context,
-        "max_tokens": quote.max_tokens,
-        "max_cost": None if quote.max_cost is None else str(quote.max_cost),
-        "price": None if price is None else {f.name: str(getattr(price, f.name)) for f in fields(price)},
-    }
-
-
-def _quote_of(record: Mapping[str, Any]) -> Quote:
-    cost, price = record["max_cost"], record["price"]
-    return Quote(
-        record["input_tokens"],
-        record["context"],
-        record["max_tokens"],
-        None if cost is None else Decimal(cost),
-        None if price is None else Price(**{name: Decimal(value) for name, value in price.items()}),
-    )

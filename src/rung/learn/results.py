@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ LADDER = "ladder"
 """Stands for the whole ladder where results name who answered."""
 
 _VERSION = 1
+_HINT = "name what `rung eval DATA --json > FILE` wrote"
 _MOST = 1 << 30
 """Bytes of a file of results: a million rows of two tiers take half of it."""
 
@@ -150,13 +153,14 @@ def read_results(path: str) -> Results:
         ConfigError: it can't be read, or holds something else.
     """
     where = full(path, "the results")
-    found = parse_json(read_bounded(where, _MOST, "the results"), str(where))
+    try:
+        found = parse_json(read_bounded(where, _MOST, "the results"), str(where))
+    except ConfigError as error:
+        raise ConfigError(error.message, hint=error.hint or _HINT) from None
     if isinstance(found, dict) and isinstance(found.get("results"), dict):
         found = found["results"]  # beside the figures, as the command prints it
     if not isinstance(found, dict) or found.get("rung") != "results":
-        raise ConfigError(
-            f"{where} holds no results of an evaluation", hint="write it with `rung eval DATA --json > FILE`"
-        )
+        raise ConfigError(f"{where} holds no results of an evaluation", hint=_HINT)
     if found.get("version") != _VERSION:
         raise ConfigError(f"{where} holds results of another version of rung", hint="evaluate again")
     try:
@@ -205,13 +209,35 @@ def value_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def write_text(path: Path, text: str | bytes, what: str) -> None:
+def demand_room(path: str | Path, what: str) -> None:
+    """See that a file can be written, before hours are spent on what it will hold.
+
+    Args:
+        path: of the file.
+        what: what it is, for the error: `the page`.
+
+    Raises:
+        ConfigError: its folder isn't there or can't be written to, or it is a folder itself.
+    """
+    whole = full(path, what)
+    if whole.is_dir():
+        why = "it is a folder"
+    elif not whole.parent.is_dir():
+        why = "there is no such folder"
+    elif not os.access(whole.parent, os.W_OK):
+        why = "its folder can't be written to"
+    else:
+        return
+    raise ConfigError(f"{what} {whole} can't be written: {why}", hint="name another file")
+
+
+def write_whole(path: str | Path, content: bytes, what: str) -> None:
     """Write a file that the person named, whole or not at all.
 
     Args:
         path: of the file.
-        text: its content.
-        what: what it is, for the error.
+        content: of it.
+        what: what it is, for the error: `the page`.
 
     Raises:
         ConfigError: it can't be written.
@@ -219,10 +245,10 @@ def write_text(path: Path, text: str | bytes, what: str) -> None:
     whole = full(path, what)
     beside = whole.with_name(f".{whole.name}.part")
     try:
-        beside.write_bytes(text if isinstance(text, bytes) else text.encode())
+        beside.write_bytes(content)
         beside.replace(whole)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{what} {whole} can't be written: {(error.strerror or str(error)).lower()}", hint="name another file"
-        ) from None
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{what} {whole} can't be written: {why}", hint="name another file") from None
