@@ -64,6 +64,7 @@ _COMMANDS = {
     "config": "See the configuration in force; trust a project's file.",
     "ledger": "See what was asked, what answered and what it cost.",
     "eval": "See what each tier is worth on your own data.",
+    "task": "Make and show tasks: a prompt, its contract, what was learnt.",
     "bundle": "Carry rung to a machine without a network.",
 }
 
@@ -101,6 +102,10 @@ def _load(root: typer.Typer, name: str, does: str, following: str | None) -> Non
                 root.add_typer(evaluate.comparing(), name=name)
             else:
                 root.command(name, short_help=does, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+        case "task":
+            from rung.cli import task
+
+            root.add_typer(task.commands(), name=name)
         case "bundle":
             from rung.cli import bundle
 

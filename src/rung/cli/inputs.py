@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rung import checks
 from rung.cli.reading import PROMPT_MOST, Patience, read_file, read_small, read_stdin, text_of
@@ -16,6 +16,10 @@ from rung.errors import ConfigError, ContractError
 from rung.files import demand_size
 from rung.learn.references import imported, is_reference
 from rung.parsing import parse_json
+from rung.settings import nearest
+
+if TYPE_CHECKING:
+    from rung.config import Config
 
 _BLANK = "\n\n"
 _STDIN = "-"
@@ -47,6 +51,78 @@ def prompt(argument: str | None, files: Sequence[str], patience: Patience) -> st
     return text
 
 
+def fields(texts: Sequence[str], files: Sequence[str], patience: Patience) -> dict[str, str]:
+    """The fields of `--field` and `--field-file`.
+
+    Args:
+        texts: each `NAME=TEXT`.
+        files: each `NAME=FILE`.
+        patience: how long is waited for a file.
+
+    Raises:
+        ConfigError: one has no name, two have one, or a file can't be read.
+    """
+    found: dict[str, str] = {}
+    for option, what, given in (("--field", "TEXT", texts), ("--field-file", "FILE", files)):
+        for word in given:
+            name, equals, value = word.partition("=")
+            if not equals or not name.isidentifier():
+                raise ConfigError(f"{option} needs a name and an equals sign", hint=f"write {option} NAME={what}")
+            if name in found:
+                raise ConfigError(f"the field {name!r} is given twice", hint="leave one of them out")
+            found[name] = _argument(value) if what == "TEXT" else text_of(read_file(value, patience), value)
+    return found
+
+
+def fields_of(config: Config, task: str | None) -> tuple[str, ...] | None:
+    """The fields of a task's template; `None` where there is no such task, or it has no template.
+
+    Raises:
+        ConfigError: the task's files are wrong.
+    """
+    found = None if task is None else config.tasks.find(task)
+    return None if found is None or found.template is None else found.template.fields
+
+
+def asked(
+    argument: str | None,
+    files: Sequence[str],
+    given: dict[str, str],
+    names: tuple[str, ...] | None,
+    patience: Patience,
+) -> str | dict[str, str]:
+    """The prompt, or a text for each field of the task's template: what `prompt` reads is the field that is left.
+
+    Args:
+        argument: of the command line.
+        files: paths, or `-` for stdin.
+        given: fields that have a text already.
+        names: of the fields of the template; `None` where there is none.
+        patience: how long is waited for what is piped in.
+
+    Raises:
+        ConfigError: a field is unknown, missing or too much, or as `prompt` says.
+    """
+    if names is None:
+        if given:
+            raise ConfigError("--field needs --task with a task that has a template", hint="see `rung task list`")
+        return prompt(argument, files, patience)
+    for name in given:
+        if name not in names:
+            raise ConfigError(f"the task's template has no field {name!r}", hint=nearest(name, names))
+    left = [name for name in names if name not in given]
+    if not left:
+        if argument is not None or files:
+            raise ConfigError("every field of the task has a text already", hint="leave out the prompt or a --field")
+        return given
+    if len(left) > 1:
+        raise ConfigError(
+            f"the task's template needs {len(left)} more fields: {', '.join(left)}",
+            hint="give all but one with --field NAME=TEXT or --field-file NAME=FILE",
+        )
+    return {**given, left[0]: prompt(argument, files, patience)}
+
+
 def output(schema: Path | None, type_: str | None, choices: str | None, regex: str | None, patience: Patience) -> Any:
     """What the answer must be; `None` is plain text.
 
@@ -61,13 +137,7 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         ConfigError: more than one of them is given, or a file or module can't be read.
         ContractError: it is no schema or no regular expression.
     """
-    given = [
-        f"--{name}"
-        for name, value in (("schema", schema), ("type", type_), ("choices", choices), ("regex", regex))
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
+    one_contract(schema, type_, choices, regex)
     if schema is not None:
         return _schema(schema, patience)
     if type_ is not None:
@@ -81,6 +151,21 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         except re.error as error:
             raise ContractError(f"--regex is no regular expression: {error}") from None
     return None
+
+
+def one_contract(schema: Path | None, type_: str | None, choices: str | None, regex: str | None) -> None:
+    """See that at most one of the options that say what the answer must be is given; takes what `output` does.
+
+    Raises:
+        ConfigError: several are.
+    """
+    given = [
+        f"--{name}"
+        for name, value in (("schema", schema), ("type", type_), ("choices", choices), ("regex", regex))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
 
 
 def validators(lines: Sequence[str], quoted: Sequence[str]) -> list[Validator]:

@@ -13,6 +13,7 @@ from rung.engine.compose import compose
 from rung.engine.pending import Collected, PendingAttempt
 from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
+from rung.engine.standing import learnt
 from rung.errors import (
     Cancelled,
     ContractError,
@@ -97,7 +98,7 @@ class _Run:
         yield from self._climb()
         attempts = tuple(self._record.attempts)
         reason = self._reason or (attempts[-1].reason if attempts else Reason.NO_TIER)
-        outcome: Outcome[object] = Outcome(attempts, reason, time.monotonic() - began)
+        outcome: Outcome[object] = Outcome(attempts, reason, time.monotonic() - began, self._plan.notes)
         if self._plan.cancel.is_set() and not outcome.accepted:
             outcome = replace(outcome, reason=Reason.CANCELLED)
         elif (tier := outcome.tier) is not None and (text := outcome.text) is not None:
@@ -211,6 +212,8 @@ class _Run:
 
     def _decide(self, pending: PendingAttempt) -> Decision:
         """The rule's decision on an attempt that is over, as far as deadline and ladder allow it."""
+        if pending.candidate is not None:
+            pending.learnt = learnt(self._plan, pending.rung)
         decision = self._plan.rule(pending.situation(self._record, self._plan.budget))
         if decision is None:
             raise ContractError("the rule came to no decision", hint="end it with rung.deferral.standard")

@@ -16,6 +16,7 @@ from rung.deferral import Decision, Situation
 from rung.engine import gate
 from rung.engine.gate import Offer
 from rung.engine.record import Record, used
+from rung.engine.standing import Learnt
 from rung.errors import RungError
 from rung.limits import Budget
 from rung.tier import Rung
@@ -105,7 +106,7 @@ class PendingAttempt:
         rung: the tier and its settings.
 
     `offer` is what was put to the gate, `collected` what came once the tier was called, and `error` what ended the
-    attempt early.
+    attempt early, and `learnt` what the request's task says of the answer.
     """
 
     def __init__(self, number: int, rung: Rung) -> None:
@@ -116,6 +117,7 @@ class PendingAttempt:
         self.error: RungError | None = None
         self.candidate: Candidate | None = None
         self.validation: Validation | None = None
+        self.learnt = Learnt()
         self.detail = ""
         self._cost: Decimal | None = Decimal(0)
         self._began = time.monotonic()
@@ -193,8 +195,11 @@ class PendingAttempt:
             destination=travels.destination if travels else None,
             prompt_bytes=sum(m.size for m in offer.call.messages) if offer and sent else None,
             weights=self.rung.pinned.weights if self.rung.pinned and sent else None,
-            notes=(*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost)) if offer and came else (),
+            notes=self._notes(offer, came) if offer and came else (),
         )
+
+    def _notes(self, offer: Offer, came: Collected) -> tuple[str, ...]:
+        return (*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost), *self.learnt.notes)
 
     def _larger_cap(self, record: Record, budget: Budget) -> int | None:
         """A larger cap for a retry, in tokens: four times the last, as far as context and token budget allow; `None` if

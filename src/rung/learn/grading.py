@@ -180,7 +180,9 @@ def grader(check: CheckTable, *, where: str = "check", folder: Path | None = Non
     return lambda value, expected: table.right(_plain(value), expected)
 
 
-def same_for(output: Any, same: CheckTable | None = None, check: CheckTable | None = None) -> Same | None:
+def same_for(
+    output: Any, same: CheckTable | None = None, check: CheckTable | None = None, *, folder: Path | None = None
+) -> Same | None:
     """Whether two answers say the same; `None` for free text, where only the person can say what that means.
 
     Args:
@@ -188,6 +190,7 @@ def same_for(output: Any, same: CheckTable | None = None, check: CheckTable | No
             it was made of.
         same: the task's own `same`, a check by name, table or `module:function`.
         check: the task's check. One that can compare answers is taken where there is no `same`.
+        folder: where a module is looked for first.
 
     Raises:
         ConfigError: one of them is wrong, or `same` is a check that can't compare two answers.
@@ -196,7 +199,7 @@ def same_for(output: Any, same: CheckTable | None = None, check: CheckTable | No
         name, options = _parsed(same, "same")
         if not is_reference(name) and name in _CHECKS and (name not in _SYMMETRIC or options.get("how") == "allowed"):
             raise ConfigError(f"same: {name!r} can't compare two answers", hint=f"known: {', '.join(_SYMMETRIC)}")
-        return grader(same, where="same")
+        return grader(same, where="same", folder=folder)
     if check is not None:
         name, options = _parsed(check, "check")
         if name == "json":
@@ -314,7 +317,7 @@ def _equal(a: Any, b: Any, *, loose: bool, subset: bool = False, depth: int = 0)
 
 
 def _allowed_fields(value: dict[str, Any], allowed: dict[str, Any], loose: bool, depth: int = 0) -> bool:
-    """Whether each field has one of the values that are allowed for it; an object in a list has such lists, too."""
+    """Whether each field has one of the values that are allowed for it; an object among them has such lists, too."""
     if depth > _DEEPEST:
         raise NotGradable(f"it is nested more than {_DEEPEST} levels deep")
     if value.keys() - allowed.keys():
@@ -327,11 +330,17 @@ def _allowed_fields(value: dict[str, Any], allowed: dict[str, Any], loose: bool,
                 return False
             continue
         found = value[name]
-        if not any(
-            _allowed_fields(found, option, loose, depth + 1)
-            if isinstance(found, dict) and isinstance(option, dict)
-            else _equal(found, option, loose=loose)
-            for option in options
-        ):
+        if not any(_allowed(found, option, loose, depth + 1) for option in options):
             return False
     return True
+
+
+def _allowed(value: Any, option: Any, loose: bool, depth: int) -> bool:
+    """Whether a value is one that is allowed."""
+    if isinstance(value, list) and isinstance(option, list):
+        return len(value) == len(option) and all(
+            _allowed(x, y, loose, depth + 1) for x, y in zip(value, option, strict=True)
+        )
+    if isinstance(value, dict) and isinstance(option, dict):
+        return _allowed_fields(value, option, loose, depth + 1)
+    return _equal(value, option, loose=loose, depth=depth)
