@@ -14,7 +14,7 @@ from rung.errors import ConfigError
 from rung.learn import comparing, drawing, summary
 from rung.learn.comparing import compare
 from rung.learn.intervals import bootstrap
-from rung.learn.results import LADDER, Results, TierFacts, TierResult, read_results, write_whole
+from rung.learn.results import LADDER, Results, TierFacts, TierResult, read_results, write_named
 from rung.learn.summary import summarise
 
 SURE = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, None, None)
@@ -182,7 +182,7 @@ def test_results_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
     import json
 
     path = tmp_path / "a.json"
-    write_whole(path, json.dumps(evaluation().as_json()).encode(), "the results")
+    write_named(path, json.dumps(evaluation().as_json()).encode(), "the results")
     assert read_results(str(path)) == evaluation()
     path.write_text(path.read_text().replace('"row"', '"raw"'))
     with pytest.raises(ConfigError, match="something else has changed"):

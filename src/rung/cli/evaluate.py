@@ -18,6 +18,7 @@ Examples:
   rung eval reviews.jsonl --choices positive,negative,neutral --record reviews.calls
   rung eval reviews.jsonl --choices positive,negative,neutral --replay reviews.calls --html report.html
   rung eval mails.csv --schema invoice.json --check json --rows 200 --json > before.json
+  rung eval invoices.jsonl --task invoice --record invoices.calls
   rung eval compare before.json after.json
 
 \b
@@ -41,6 +42,10 @@ Example:
 Both are what `rung eval DATA --json` printed, for the same rows.
 """
 
+_Task = Annotated[
+    str | None,
+    typer.Option("--task", metavar="NAME", help="Use this task's prompt, contract, check and calibration."),
+]
 _Schema = Annotated[
     Path | None, typer.Option("--schema", metavar="FILE", help="Answers are JSON that fits the JSON Schema in FILE.")
 ]
@@ -108,6 +113,7 @@ _Config = Annotated[
 def evaluate(
     context: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.")],
+    task: _Task = None,
     schema: _Schema = None,
     type_: _Type = None,
     choices: _Choices = None,
@@ -134,12 +140,13 @@ def evaluate(
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
     from rung.cli import evaluation, evaluation_report
     from rung.learn import drawing
-    from rung.learn.results import demand_room, write_whole
+    from rung.learn.results import demand_room, write_named
     from rung.learn.summary import summarise
 
     output: Output = context.obj.output
     wishes = evaluation.Wishes(
         data=data,
+        task=task,
         output=(schema, type_, choices, regex),
         check=check,
         same=same,
@@ -169,10 +176,10 @@ def evaluate(
     else:
         output.answer(evaluation_report.told(results, summary, texts_of))
     if html is not None:
-        write_whole(html, evaluation_report.page(results, summary, texts_of).encode(), "the page")
+        write_named(html, evaluation_report.page(results, summary, texts_of).encode(), "the page")
         output.say(f"the report is in {html}")
     if png is not None:
-        write_whole(png, drawing.picture(summary), "the picture")
+        write_named(png, drawing.picture(summary), "the picture")
         output.say(f"the figures are in {png}")
 
 

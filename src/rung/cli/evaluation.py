@@ -16,18 +16,20 @@ from rung.cli.output import Output
 from rung.cli.progress import ClimbProgress
 from rung.cli.reading import Patience
 from rung.config import Config, load
-from rung.contract import compile_output
+from rung.contract import Contract, compile_output
 from rung.errors import ConfigError
 from rung.ladder import Ladder, RequestOptions
 from rung.learn.cassette import Cassette
-from rung.learn.dataset import Dataset, Survey
+from rung.learn.dataset import Dataset, RowCounts
 from rung.learn.evaluating import TOGETHER, EvalProgress, Grader, Work, evaluate, recorders
-from rung.learn.grading import grade, grader, same_for
+from rung.learn.grading import Grade, Same, grade, grader, same_for
 from rung.learn.identity import Identity, identify
 from rung.learn.recording import about, recorded_rungs
 from rung.learn.results import LADDER, Results, TierFacts, TierResult
 from rung.learn.rows import Row
 from rung.learn.summary import FEATURE
+from rung.learn.tasks import TaskFolder
+from rung.learn.templates import Template
 from rung.limits import Cancel
 from rung.money import MemoryPurse
 from rung.tier import Rung
@@ -47,6 +49,7 @@ class Wishes:
 
     Args:
         data: the file of rows.
+        task: whose prompt, contract, check and calibration are used.
         output: of `--schema`, `--type`, `--choices` and `--regex`.
         check: how an answer is held against the expected one.
         same: how two answers are compared.
@@ -63,6 +66,7 @@ class Wishes:
     """
 
     data: str
+    task: str | None
     output: tuple[Path | None, str | None, str | None, str | None]
     check: str | None
     same: str | None
@@ -84,14 +88,14 @@ class Ready:
 
     Args:
         work: for the evaluation.
-        survey: what the data holds.
+        rows: what the data holds.
         cassette: where calls are kept.
         identities: of the tiers, by name.
         check: by what answers are held against the expected ones.
     """
 
     work: Work
-    survey: Survey
+    rows: RowCounts
     cassette: Cassette
     identities: Mapping[str, Identity]
     check: str
@@ -130,15 +134,12 @@ def _prepare(
         output.say(f"note: {note}")
     asks = wishes.replay is None
     guard.install(config.reach.value if asks else Zone.HOST)
-    shape = inputs.output(*wishes.output, patience)
-    compile_output(shape)  # a wrong schema must not hide behind a model that is missing
-    check, grades = _grader(wishes.check, shape)
-    same = same_for(shape, wishes.same, wishes.check)
-    dataset = Dataset(wishes.data, most=wishes.rows, cancel=cancel)
-    survey = dataset.survey
-    if same is None and survey.schemas == survey.rows:
+    asked = _asked(wishes, config, patience, output)
+    dataset = Dataset(wishes.data, asked.template, most=wishes.rows, cancel=cancel)
+    rows, same = dataset.counts, asked.same
+    if same is None and rows.schemas == rows.rows:
         same = grader("json")
-    _tell(survey, output, comparable=same is not None)
+    _tell(rows, output, comparable=same is not None)
     cassette = Cassette(wishes.record or wishes.replay, writes=asks)
     held.append(cassette)
     for note in cassette.notes:
@@ -148,49 +149,81 @@ def _prepare(
     if asks and config.reach.value > Zone.HOST:
         guard.install(config.reach.value, hosts=config.hosts(ladder))
     identities = _identities(config, ladder, cassette, output, cancel, asks=asks)
-    options: RequestOptions = {"system": wishes.system, "max_tokens": wishes.max_tokens}
+    options: RequestOptions = {"system": wishes.system, "max_tokens": wishes.max_tokens, "task": wishes.task}
     work = Work(
         ladder=ladder,
         recorders=recorders(ladder, cassette, {name: known.digest for name, known in identities.items()}),
         rows=dataset,
-        output=shape,
+        output=asked.output,
         options=options,
-        grade=grades if survey.labelled else None,
+        grade=asked.grade if rows.labelled else None,
         same=same,
         purse=None if wishes.max_cost is None else MemoryPurse(wishes.max_cost),
         asks=asks,
         together=wishes.together or TOGETHER,
         cancel=cancel,
     )
-    return Ready(work, survey, cassette, identities, check)
+    return Ready(work, rows, cassette, identities, asked.check)
 
 
-def _grader(wanted: str | None, shape: Any) -> tuple[str, Grader]:
-    """The check's name, and what it says of a row."""
-    usual = wanted or ("choice" if isinstance(shape, list) else "exact" if compile_output(shape).is_text else "json")
-    check, as_json = grader(usual, where="--check"), grader("json")
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of each row, and how answers are judged."""
 
-    def graded(row: Row, value: Any) -> Any:
-        own = wanted is None and row.schema is not None
-        return grade(as_json if own else check, value, row.expected)
+    output: Any
+    check: str
+    grade: Grader
+    same: Same | None
+    template: Template | None = None
 
-    return usual, graded
+
+def _asked(wishes: Wishes, config: Config, patience: Patience, output: Output) -> _Asked:
+    shape = inputs.output(*wishes.output, patience)
+    if wishes.task is None:
+        compile_output(shape)  # a wrong schema must not hide behind a model that is missing
+        same = same_for(shape, wishes.same, wishes.check)
+        return _Asked(shape, *_grader(wishes.check, None, shape), same)
+    task = config.tasks.demand(wishes.task)
+    if wishes.system is not None and task.template is not None:
+        raise ConfigError("--system can't go together with a task that has a prompt of its own", hint="leave it out")
+    for tier, changed in task.void().items():
+        what = " and ".join(changed)
+        output.say(f"note: what was learnt about tier {tier!r} is void, because {what} changed since")
+    own = any(given is not None for given in wishes.output)
+    contract = compile_output(shape) if own else task.contract()
+    same = same_for(shape, wishes.same, wishes.check) if own or wishes.same or wishes.check else task.same()
+    check, grade_ = _grader(wishes.check, task, contract)
+    return _Asked(contract, check, grade_, same, task.template)
 
 
-def _tell(survey: Survey, output: Output, *, comparable: bool) -> None:
-    for line, reason in survey.bad[:_MOST_BAD]:
+def _grader(wanted: str | None, task: TaskFolder | None, shape: Any) -> tuple[str, Grader]:
+    """The check's name, and what it says of a row: the option's, the task's, or what suits the kind of answer."""
+    form = compile_output(shape).shape if not isinstance(shape, Contract) else shape.shape
+    usual = {"choice": "choice", "json": "json"}.get("" if form is None else form.kind, "exact")
+    own = None if wanted is not None or task is None else task.grader()
+    check, as_json = own or grader(wanted or usual, where="--check"), grader("json")
+    given = wanted is not None or own is not None
+
+    def graded(row: Row, value: Any) -> Grade:
+        return grade(as_json if not given and row.schema is not None else check, value, row.expected)
+
+    return wanted or ("the task's" if own is not None else usual), graded
+
+
+def _tell(rows: RowCounts, output: Output, *, comparable: bool) -> None:
+    for line, reason in rows.bad[:_MOST_BAD]:
         output.say(f"note: line {line} can't be used: {reason}")
-    if len(survey.bad) > _MOST_BAD:
-        output.say(f"note: nor can {len(survey.bad) - _MOST_BAD:,} more rows; --json lists them all")
-    if not survey.labelled:
+    if len(rows.bad) > _MOST_BAD:
+        output.say(f"note: nor can {len(rows.bad) - _MOST_BAD:,} more rows; --json lists them all")
+    if not rows.labelled:
         how = (
             "each tier is held against the next one"
             if comparable
             else "free text knows no equality, so nothing is held against anything; --same NAME says how to compare"
         )
         output.say(f"note: no row has an expected answer: {how}")
-    elif survey.labelled < survey.rows:
-        output.say(f"note: {survey.rows - survey.labelled:,} of {survey.rows:,} rows have no expected answer")
+    elif rows.labelled < rows.rows:
+        output.say(f"note: {rows.rows - rows.labelled:,} of {rows.rows:,} rows have no expected answer")
 
 
 def _ladder(config: Config, wishes: Wishes, cassette: Cassette) -> Ladder:
@@ -247,7 +280,7 @@ def asked(ready: Ready, output: Output) -> Results:
         RungError: what `rung.learn.evaluating.evaluate` raises.
     """
     found: list[TierResult] = []
-    with EvalLine(output, ready.survey.rows) as line:
+    with EvalLine(output, ready.rows.rows) as line:
         try:
             for event in evaluate(ready.work):
                 if isinstance(event, list):
@@ -258,13 +291,13 @@ def asked(ready: Ready, output: Output) -> Results:
             line.clear()
             _tell_kept(ready, output)
             raise
-    survey, ladder = ready.survey, ready.work.ladder
+    rows, ladder = ready.rows, ready.work.ladder
     return Results(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        data=survey.sha256,
-        rows=survey.rows,
-        labelled=survey.labelled,
-        bad=survey.bad,
+        data=rows.sha256,
+        rows=rows.rows,
+        labelled=rows.labelled,
+        bad=rows.bad,
         check=ready.check,
         together=ready.work.together,
         tiers=tuple(_facts(rung, ready.identities) for rung in ladder.rungs if rung.tier.name in ready.identities),

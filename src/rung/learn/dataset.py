@@ -19,7 +19,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class RowCounts:
     """What a file holds.
 
     Args:
@@ -59,7 +59,7 @@ class Dataset:
     ) -> None:
         self._path, self._template, self._cancel = full(path, "the data"), template, cancel
         self._chosen: frozenset[int] | None = None
-        self.survey = self._survey(most)
+        self.counts = self._count(most)
 
     def __call__(self) -> Iterator[Row]:
         """The rows that are asked, in the order of the file."""
@@ -67,7 +67,7 @@ class Dataset:
             if isinstance(row, Row) and (self._chosen is None or row.number in self._chosen):
                 yield row
 
-    def _survey(self, most: int | None) -> Survey:
+    def _count(self, most: int | None) -> RowCounts:
         bad: list[tuple[int, str]] = []
         # the rows with the smallest hashes; a heap keeps the largest of them on top, so the hashes are negative in it
         chosen: list[tuple[int, int, bool, bool]] = []
@@ -97,7 +97,7 @@ class Dataset:
             self._chosen = frozenset(number for _, number, _, _ in chosen)
             asked, labelled = len(chosen), sum(known for _, _, known, _ in chosen)
             schemas = sum(own for *_, own in chosen)
-        return Survey(asked, labelled, schemas, rows - asked, tuple(bad), self._sha256())
+        return RowCounts(asked, labelled, schemas, rows - asked, tuple(bad), self._sha256())
 
     def _go_on(self) -> None:
         if self._cancel.is_set():

@@ -223,6 +223,9 @@ class _Evaluation:
         tiers = tuple(replace(r, tier=recorders[r.tier.name].tier(heard, asks=asks)) for r in rungs)
         # A limit on time would measure how many calls are under way at once, and a recording has no time to run out of.
         plan = replace(plan, rungs=tiers, observers=(), residency=engine.Residency(), deadline=Deadline())
+        if plan.task is not None:
+            # the rows were made by its template
+            plan = replace(plan, prompt=plan.task.prompt)
         if name != LADDER:
             plan = replace(plan, rule=_WHOLE)
         if not asks:  # nothing leaves this process

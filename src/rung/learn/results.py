@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from rung.errors import ConfigError
 from rung.files import full, read_bounded
 from rung.parsing import parse_json
+from rung.store import layout
 from rung.types import Score
 
 LADDER = "ladder"
@@ -231,7 +231,7 @@ def demand_room(path: str | Path, what: str) -> None:
     raise ConfigError(f"{what} {whole} can't be written: {why}", hint="name another file")
 
 
-def write_whole(path: str | Path, content: bytes, what: str) -> None:
+def write_named(path: str | Path, content: bytes, what: str) -> None:
     """Write a file that the person named, whole or not at all.
 
     Args:
@@ -243,12 +243,8 @@ def write_whole(path: str | Path, content: bytes, what: str) -> None:
         ConfigError: it can't be written.
     """
     whole = full(path, what)
-    beside = whole.with_name(f".{whole.name}.part")
     try:
-        beside.write_bytes(content)
-        beside.replace(whole)
+        layout.write_whole(whole, content)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         why = (error.strerror or str(error)).lower()
         raise ConfigError(f"{what} {whole} can't be written: {why}", hint="name another file") from None
