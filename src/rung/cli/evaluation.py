@@ -30,7 +30,7 @@ from rung.learn.rows import Row
 from rung.learn.summary import FEATURE
 from rung.learn.tasks import TaskFolder
 from rung.learn.templates import Template
-from rung.limits import Cancel
+from rung.limits import Cancel, usd
 from rung.money import MemoryPurse
 from rung.tier import Rung
 from rung.types import Zone
@@ -129,6 +129,7 @@ def prepared(wishes: Wishes, output: Output, cancel: Cancel) -> Iterator[Ready]:
 def _prepare(
     wishes: Wishes, output: Output, cancel: Cancel, patience: Patience, held: list[Cassette], ladders: list[Ladder]
 ) -> Ready:
+    limit = None if wishes.max_cost is None else usd(wishes.max_cost, "--max-cost")
     config = load(wishes.config, reach=None if wishes.reach is None else Zone.parse(wishes.reach))
     for note in config.notes:
         output.say(f"note: {note}")
@@ -158,12 +159,18 @@ def _prepare(
         options=options,
         grade=asked.grade if rows.labelled else None,
         same=same,
-        purse=None if wishes.max_cost is None else MemoryPurse(wishes.max_cost),
+        purse=None if limit is None else MemoryPurse(limit),
         asks=asks,
-        together=wishes.together or TOGETHER,
+        together=wishes.together or _together(config),
         cancel=cancel,
     )
     return Ready(work, rows, cassette, identities, asked.check)
+
+
+def _together(config: Config) -> int:
+    """Calls at once: as many as the local engine decodes together, or more where a tier's table wants it so."""
+    slots = [table.settings.get("slots") for table in config.tiers.value if table.rung.kind == "llama"]
+    return max([TOGETHER, *(count for count in slots if isinstance(count, int))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,12 @@ def _grader(wanted: str | None, task: TaskFolder | None, shape: Any) -> tuple[st
     def graded(row: Row, value: Any) -> Grade:
         return grade(as_json if not given and row.schema is not None else check, value, row.expected)
 
-    return wanted or ("the task's" if own is not None else usual), graded
+    return wanted or (usual if own is None or task is None else _called(task.table.check)), graded
+
+
+def _called(check: Any) -> str:
+    """The name of a task's check."""
+    return str(check.get("name")) if isinstance(check, Mapping) else str(check)
 
 
 def _tell(rows: RowCounts, output: Output, *, comparable: bool) -> None:

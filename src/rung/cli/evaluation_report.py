@@ -56,7 +56,7 @@ def told(results: Results, summary: Summary, texts: Texts) -> str:
 
 
 def _head(results: Results, summary: Summary) -> str:
-    rows = f"{results.rows:,} rows"
+    rows = _rows(results.rows)
     if summary.measure == "right":
         held = f"{results.labelled:,} of them with an expected answer, by the check {results.check}"
         held = (
@@ -94,14 +94,18 @@ def _row(tier: TierSummary) -> tuple[str, ...]:
 def _notes(results: Results, summary: Summary) -> Iterator[str]:
     if results.bad:
         lines = ", ".join(str(number) for number, _ in results.bad[:10])
-        yield f"{len(results.bad):,} rows can't be used (line {lines}{', …' if len(results.bad) > 10 else ''})."
+        yield f"{_rows(len(results.bad))} can't be used (line {lines}{', …' if len(results.bad) > 10 else ''})."
     for tier in (*summary.tiers, summary.ladder):
         for reason, count in tier.not_asked.items():
-            yield f"{count:,} rows were not put to {_named(tier.tier)}: {reason}."
+            yield f"{_rows(count)} not put to {_named(tier.tier)}: {reason}."
         for reason, count in tier.ungraded.items():
-            yield f"{count:,} answers of {_named(tier.tier)} couldn't be graded: {reason}."
+            yield f"{_rows(count)} where the answer of {_named(tier.tier)} couldn't be graded: {reason}."
     if summary.against is not None:
         yield from _against(summary.against, summary)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _named(tier: str) -> str:
@@ -116,7 +120,7 @@ def _against(found: AgainstTop, summary: Summary) -> Iterator[str]:
         said = f"The ladder is {how} {than} {found.top} alone"
     else:
         said = f"The ladder's answer differs from {found.top}'s in {abs(points):.1f}% of the rows"
-    said += f" (paired test: p = {found.test.p:.2g}, {found.test.rows:,} rows)"
+    said += f" (paired test: p = {found.test.p:.2g}, {_rows(found.test.rows)})"
     if found.time is not None:
         said += f", in {100 * found.time:.0f}% of its time"
     yield f"{said}."
@@ -170,7 +174,7 @@ def _surest(results: Results, summary: Summary, texts: Texts) -> Iterator[str]:
 def differences(found: Comparison) -> str:
     """A comparison for a terminal."""
     word = "right" if found.measure == "right" else "agrees"
-    head = f"{found.rows:,} rows that both asked"
+    head = f"{_rows(found.rows)} that both asked"
     apart = [
         f"{count:,} in the {which} alone"
         for which, count in (("first", found.only_first), ("second", found.only_second))
