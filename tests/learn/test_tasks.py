@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rung import ConfigError, ContractError, Ladder, Message, Rung, Zone
 from rung.config import Places, load, trust_file
 from rung.engine.standing import learnt
-from rung.learn.grading import grade
+from rung.learn.grading import _CHECKS, grade
 from rung.learn.learned import Evidence, Learned, LearnedTier, read_learned
 from rung.learn.making import make_task
-from rung.learn.tasks import open_task
+from rung.learn.tasks import TaskTable, open_task
 from rung.testing import Reply, ScriptedTier
 from rung.types import Conditions, Sampling
 
@@ -399,3 +401,16 @@ def test_a_module_of_a_strangers_task_is_not_run_before_it_is_trusted(tmp_path, 
     with (folder / "task.toml").open("a") as file:
         file.write("# changed\n")
     assert not load(places=places).tasks.find("mine").trusted
+
+
+def test_the_task_of_the_manual_is_one(tmp_path):
+    manual = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)
+    (tmp_path / "task.toml").write_text(text)
+    (tmp_path / "schema.json").write_text(json.dumps({**SCHEMA, "properties": {"vendor": {"type": "string"}}}))
+    task = open_task(tmp_path, trusted=True)
+    assert task.template.fields == ("company", "text")
+    assert task.task().max_tokens == 500
+    keys = {name.strip(" `") for row in re.findall(r"^\| (`.+?) \|", manual, re.MULTILINE) for name in row.split(",")}
+    assert {field.alias or name for name, field in TaskTable.model_fields.items()} - keys == {"about"}
+    assert set(_CHECKS) <= keys
