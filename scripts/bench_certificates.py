@@ -10,7 +10,7 @@ chooses its thresholds on half as many fit rows. Delta is 0.1.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -41,10 +41,10 @@ def threshold(population: Population, column: str, generator: np.random.Generato
 
 def most(population: Population, kind: str) -> float:
     """The share that somebody keeps who knows the population."""
-    risk: Callable[[float], float] = {"A": population.wrong, "B": population.worse}.get(kind, population.differs)
+    risk = {"A": population.wrong, "B": population.worse}.get(kind, population.differs)
     grid = np.linspace(-8, 12, 4001)
-    limit = 0.05 if kind in "AD" else 0.03
-    return max((population.kept(cut) for cut in grid if risk(cut) <= limit), default=0.0)
+    within = risk(grid) <= (0.05 if kind in "AD" else 0.03)
+    return float(population.kept(grid)[within].max(initial=0.0))
 
 
 def kept(population: Population, column: str, draws: int, seed: int = 0) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,28 +86,28 @@ class Population:
         differs = np.where(right, ~mid, mid | (chance() < _APART))
         return Draw(scores, ~right, ~right & mid, differs)
 
-    def accepted(self, threshold: float) -> tuple[float, float]:
+    def accepted(self, threshold: float | Floats) -> tuple[Floats, Floats]:
         """Shares of all prompts that are accepted above a threshold and right, and accepted and wrong."""
         if self.step:
             threshold = (np.floor(threshold / self.step + 1e-9) + 0.5) * self.step
-        return float(self.small * norm.sf(threshold - self.shift)), float((1 - self.small) * norm.sf(threshold))
+        return self.small * norm.sf(threshold - self.shift), (1 - self.small) * norm.sf(threshold)
 
-    def kept(self, threshold: float | None) -> float:
+    def kept(self, threshold: float | Floats | None) -> Any:
         """Share of prompts that a threshold keeps."""
         return 0.0 if threshold is None else sum(self.accepted(threshold))
 
-    def wrong(self, threshold: float | None) -> float:
+    def wrong(self, threshold: float | Floats | None) -> Any:
         """Share of what is accepted that is wrong."""
         if threshold is None:
             return 0.0
         right, wrong = self.accepted(threshold)
-        return wrong / (right + wrong) if right + wrong > 0 else 0.0
+        return wrong / np.maximum(right + wrong, 1e-300)
 
-    def worse(self, threshold: float | None) -> float:
+    def worse(self, threshold: float | Floats | None) -> Any:
         """Share of prompts where the ladder is wrong and mid is right."""
         return 0.0 if threshold is None else self.accepted(threshold)[1] * self.mended
 
-    def differs(self, threshold: float | None) -> float:
+    def differs(self, threshold: float | Floats | None) -> Any:
         """Share of prompts where the ladder differs from mid."""
         if threshold is None:
             return 0.0

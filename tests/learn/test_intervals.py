@@ -51,7 +51,7 @@ def test_intervals_by_group_hold_the_truth_about_as_often_as_they_say_and_withou
     exact, resampled = holds(groups=True)
     assert exact >= 0.87
     assert resampled >= 0.8, "a percentile interval is a little short at 40 groups"
-    assert holds(groups=False).max() < 0.7
+    assert holds(groups=False).max() < 0.75
 
 
 def test_a_number_that_most_resamples_lack_has_no_interval():

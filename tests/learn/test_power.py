@@ -41,7 +41,7 @@ def test_the_most_that_can_be_kept_is_known(cell):
 
 @pytest.mark.parametrize(("cell", "column"), [(4, "B 300"), (5, "C 1000"), (8, "A 300"), (1, "B 200")])
 def test_a_certificate_keeps_nearly_what_such_rows_allow(cell, column):
-    assert fits(cell, column, draws=100)
+    assert fits(cell, column, draws=60)
 
 
 @pytest.mark.slow
@@ -49,4 +49,5 @@ def test_a_certificate_keeps_nearly_what_such_rows_allow(cell, column):
 @pytest.mark.parametrize("cell", range(9))
 def test_each_cell_of_the_table_is_reached(cell, column):
     """Within 0.03 of the share that is known; more is welcome, up to the most that the population allows."""
-    assert fits(cell, column, draws=400)
+    # --risk keeps nearly nothing in one draw and nearly all in the next: its mean takes more draws
+    assert fits(cell, column, draws=1500 if column.startswith("A") else 300)
