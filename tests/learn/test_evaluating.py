@@ -15,11 +15,12 @@ from rung.errors import Cancelled, ConfigError, PromptTooLong, TierCrashed, Tier
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import EvalProgress, Work, evaluate, recorders
 from rung.learn.grading import Grade, grade
+from rung.learn.recording import TierRecorder
 from rung.learn.results import LADDER
 from rung.learn.rows import Row
 from rung.money import MemoryPurse
 from rung.testing import QuotingTier, Reply, ScriptedTier
-from rung.types import Usage
+from rung.types import Call, Shape, Threshold, Usage
 
 from .support import asked, lines, right, rows, run, tier, wrong
 
@@ -118,6 +119,29 @@ def test_another_threshold_can_be_tried_on_a_recording(tmp_path: Path) -> None:
     with Cassette(path, writes=False) as cassette:
         found = run(stricter, rows(10), cassette, asks=False)
     assert sum(found[n, LADDER].answered_by == "big" for n in range(1, 11)) == 5
+
+
+def test_a_default_threshold_is_replayed_as_it_was_when_the_answer_came(tmp_path: Path) -> None:
+    class Thresholded(ScriptedTier):
+        told: Threshold | None = None
+
+        def default_threshold(self, shape: Shape) -> Threshold | None:
+            return self.told
+
+    shape = Shape("choice", {"type": "object"}, choices=("yes", "no"))
+    call = Call((Message("user", "double 1"),), shape)
+    told = Threshold(-0.5, {"minimum": 1.0}, origin="public data", curve=((-1.0, 0.5), (0.0, 0.9)))
+    live, nobody = Thresholded("small", "yes"), Thresholded("small")
+    live.told = told
+    for source in (live, nobody):
+        with Cassette(tmp_path / "calls.jsonl") as cassette:
+            stands = recorders(Ladder(source), cassette, {"small": "x"})["small"].tier([], asks=True)
+            assert stands.default_threshold(shape) is None
+            assert "".join(delta.text for delta in stands.stream(call)) == "yes"
+            assert stands.default_threshold(shape) == told
+    assert not hasattr(
+        TierRecorder(Rung(ScriptedTier("plain")), Cassette(), "x").tier([], asks=True), "default_threshold"
+    )
 
 
 def test_a_missing_call_of_a_replay_names_its_row_and_what_records_it(tmp_path: Path) -> None:

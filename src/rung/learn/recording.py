@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,7 @@ from rung.learn import records
 from rung.learn.cassette import Cassette, NotRecorded, key_of
 from rung.learn.identity import Identity
 from rung.tier import Rung
-from rung.types import Call, Delta, Quote, Zone
+from rung.types import Call, Delta, Quote, Shape, Threshold, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,8 @@ class AbsentTier:
             self.priced = bool(about["priced"])
         if about.get("weights") is not None:
             self.weights = about["weights"]
+        if about.get("thresholds"):
+            self.default_threshold = self._unknown
 
     def stream(self, call: Call) -> Iterator[Delta]:
         """Nobody is there."""
@@ -152,6 +154,9 @@ class AbsentTier:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _unknown(self, shape: Shape) -> Threshold | None:
+        """What was recorded of it stands with each call."""
 
     def _quote(self, call: Call) -> Quote:
         raise NotRecorded(f"tier {self.name!r} has no recorded quote for this call")
@@ -165,12 +170,18 @@ def about(rung: Rung, identity: Identity) -> dict[str, Any]:
         "weights": identity.weights,
         "zone": str(rung.tier.zone),
         "quotes": rung.quotes is not None,
+        "thresholds": _default_threshold(rung) is not None,
         "priced": None if rung.prices is None else rung.prices.priced,
         "repairs": rung.repairs,
         "min_confidence": rung.min_confidence,
         "feedback": rung.feedback,
         "max_tokens": rung.max_tokens,
     }
+
+
+def _default_threshold(rung: Rung) -> Callable[[Shape], Threshold | None] | None:
+    """How the tier tells how sure it has to be of an answer where nobody calibrated it; `None` where it can't."""
+    return getattr(rung.tier, "default_threshold", None)
 
 
 def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
@@ -197,8 +208,8 @@ def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
 class RecordingTier:
     """Stands for a tier in one request: says what is recorded, and records what is not.
 
-    It quotes, and tells prices, destination, hosts and weights, where the real tier does. It doesn't load or unload a
-    model for the ladder: one evaluation holds one model at a time, and says itself which.
+    It quotes, and tells prices, destination, hosts, weights and default threshold, where the real tier does. It doesn't
+    load or unload a model for the ladder: one evaluation holds one model at a time, and says itself which.
     """
 
     def __init__(self, recorder: TierRecorder, heard: list[Heard], *, asks: bool) -> None:
@@ -218,6 +229,9 @@ class RecordingTier:
             self.outgoing = rung.shows.outgoing
         if rung.pinned is not None:
             self.weights: str | None = None
+        self._threshold: Threshold | None = None
+        if _default_threshold(rung) is not None:
+            self.default_threshold = self._threshold_of
 
     def __repr__(self) -> str:
         return f"RecordingTier({self.name!r})"
@@ -279,6 +293,9 @@ class RecordingTier:
             pinned = recorder.rung.pinned
             if pinned is not None:
                 self.weights = pinned.weights
+            default = _default_threshold(recorder.rung)
+            if default is not None and call.shape is not None:
+                self._threshold = default(call.shape)
             took = Heard(seconds, share, replayed=False)
             self._heard.append(took)
             if failure is not None and not isinstance(failure, Cancelled):
@@ -287,6 +304,8 @@ class RecordingTier:
                 record = {"tier": self.name, **came.record(), "seconds": seconds, "share": share}
                 if pinned is not None:
                     record["weights"] = pinned.weights
+                if self._threshold is not None:
+                    record["threshold"] = records.of_threshold(self._threshold)
                 if isinstance(failure, (PromptTooLong, Unsupported)):
                     record["error"] = records.of_failure(failure)
                 recorder.cassette.add("call", key, record)
@@ -295,6 +314,7 @@ class RecordingTier:
         try:
             error = records.failure(record["error"]) if "error" in record else None
             deltas = () if error is not None else records.deltas(record)
+            self._threshold = records.threshold(record["threshold"]) if "threshold" in record else None
             self._heard.append(Heard(record["seconds"], record["share"], replayed=True))
         except (KeyError, TypeError, ValueError, IndexError):
             raise self._recorder.cassette.changed() from None
@@ -303,6 +323,10 @@ class RecordingTier:
         if error is not None:
             raise error
         yield from deltas
+
+    def _threshold_of(self, shape: Shape) -> Threshold | None:
+        """The default threshold as it was when the last call was answered: it depends on the model that answered."""
+        return self._threshold
 
     def _quote(self, call: Call) -> Quote:
         recorder = self._recorder

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from rung.errors import PromptTooLong, RungError, Unsupported
-from rung.types import Delta, Price, Quote, Token, Usage
+from rung.types import Delta, Price, Quote, Threshold, Token, Usage
 
 _TOKEN = tuple(field.name for field in fields(Token))
 
@@ -133,3 +133,15 @@ def quote(record: Mapping[str, Any]) -> Quote:
         None if cost is None else Decimal(cost),
         None if price is None else Price(**{name: Decimal(value) for name, value in price.items()}),
     )
+
+
+def of_threshold(threshold: Threshold) -> dict[str, Any]:
+    """A threshold as JSON has it."""
+    return {f.name: getattr(threshold, f.name) for f in fields(threshold)}
+
+
+def threshold(record: Mapping[str, Any]) -> Threshold:
+    """The threshold that was recorded."""
+    known = {f.name for f in fields(Threshold)}
+    kept = {name: value for name, value in record.items() if name in known}
+    return Threshold(**{**kept, "curve": tuple((low, high) for low, high in kept.get("curve", ()))})
