@@ -103,7 +103,9 @@ def _panels(summary: Summary) -> list[tuple[str, Panel]]:
     told = [t for t in (*summary.tiers, summary.ladder) if t.right is not None]
     found: list[tuple[str, Panel]] = []
     if told:
-        found.append((f"What more {known} answers cost", _cost))
+        found.append((f"What more {known} answers cost", _by_time))
+        if any(t.cost for t in told):
+            found.append(("The same in money", _by_money))
     if any(t.reliability is not None for t in summary.tiers):
         found.append(("Is the confidence honest?", _reliability))
     if any(t.risk is not None for t in summary.tiers):
@@ -123,33 +125,46 @@ def _drawn(panels: list[tuple[str, Panel]], summary: Summary) -> Any:
         return whole
 
 
-def _cost(axis: Any, summary: Summary) -> None:
-    """Accuracy against seconds: tiers, ladder, what mixing at random would do, and what any threshold would."""
-    shown = [t for t in summary.tiers if t.right is not None]
-    if len(summary.tiers) == 2 and summary.pairs:
-        small, larger = summary.tiers
-        curve = summary.pairs[0].curve
-        seconds = small.seconds + curve.shares * larger.seconds
-        axis.plot(seconds, 100 * curve.accuracy, color="#777777", linewidth=1, label="any threshold, in hindsight")
+def _by_time(axis: Any, summary: Summary) -> None:
+    _cost(axis, summary, lambda tier: tier.seconds, "seconds of the tiers' time, per row")
+
+
+def _by_money(axis: Any, summary: Summary) -> None:
+    _cost(axis, summary, _dollars, "US dollars, per 1,000 rows")
+
+
+def _dollars(tier: TierSummary) -> float:
+    return 1000 * float(tier.cost or 0) / max(1, tier.rows)
+
+
+def _cost(axis: Any, summary: Summary, of: Callable[[TierSummary], float], label: str) -> None:
+    """Accuracy against cost: tiers, ladder, what mixing at random would do, and what any threshold would."""
     first, last = summary.tiers[0], summary.tiers[-1]
-    ends = [None if t.right is None else t.right.value for t in (first, last)]
-    if summary.measure == "agrees":
-        ends[1] = 1.0
+    if len(summary.tiers) == 2 and summary.pairs:
+        curve = summary.pairs[0].curve
+        cost = of(first) + curve.shares * of(last)
+        axis.plot(cost, 100 * curve.accuracy, color="#777777", linewidth=1, label="any threshold, in hindsight")
+    # held against the next tier, the last one agrees with itself
+    ends = [1.0 if summary.measure == "agrees" and t is last else _value(t) for t in (first, last)]
     if len(summary.tiers) > 1 and None not in ends:
-        xs = [first.seconds, last.seconds]
-        axis.plot(xs, [100 * (end or 0) for end in ends], ":", color="#777777", label="random mixing")
-    for place, tier in enumerate(shown):
-        _point(axis, tier.seconds, tier.right, _MARKS[place % len(_MARKS)], _SHADES[place % len(_SHADES)], tier.tier)
-    if summary.measure == "agrees" and len(summary.tiers) > 1:
-        axis.plot([last.seconds], [100], "x", color="#000000", label=f"{last.tier} (agrees with itself)")
+        heights = [100 * (end or 0) for end in ends]
+        axis.plot([of(first), of(last)], heights, ":", color="#777777", label="random mixing")
+    for place, tier in enumerate(summary.tiers):
+        _point(axis, of(tier), tier.right, _MARKS[place % len(_MARKS)], _SHADES[place % len(_SHADES)], tier.tier)
     if len(summary.tiers) > 1:
         # a ring, so that a tier which the ladder comes down to is seen inside it
-        _point(axis, summary.ladder.seconds, summary.ladder.right, "o", "#000000", LADDER, size=13, fillstyle="none")
-    axis.set_xlabel("seconds of the tiers' time, per row")
+        _point(axis, of(summary.ladder), summary.ladder.right, "o", "#000000", LADDER, size=13, fillstyle="none")
+        if summary.measure == "agrees":
+            axis.plot([of(last)], [100], "x", color="#000000", label=f"{last.tier} (agrees with itself)")
+    axis.set_xlabel(label)
     axis.set_ylabel(_measure(summary, "answers"))
+    axis.margins(x=0.08, y=0.12)
     axis.set_xlim(left=0)
-    axis.margins(y=0.12)
     axis.legend(loc="best", framealpha=0.9)
+
+
+def _value(tier: TierSummary) -> float | None:
+    return None if tier.right is None else tier.right.value
 
 
 def _point(
