@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, get_args, runtime_checkable
@@ -14,6 +14,7 @@ from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Zone
 
 __all__ = [
     "Connects",
+    "Describes",
     "Outgoing",
     "Pinned",
     "Prices",
@@ -123,6 +124,23 @@ class Pinned(Protocol):
     weights: str | None
 
 
+@runtime_checkable
+class Describes(Protocol):
+    """A tier that tells what its answers depend on beside its weights and the call, in names and values of its own.
+
+    `behaviour` is what makes other answers: what was learnt about the tier is void once it changes. `setup` is what
+    makes others now and then, such as the build, the backend and how many calls are decoded together.
+    """
+
+    @property
+    def behaviour(self) -> Mapping[str, str]:
+        """What makes other answers."""
+
+    @property
+    def setup(self) -> Mapping[str, str]:
+        """What makes others now and then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A request as it would leave this machine.
@@ -160,6 +178,7 @@ _ABILITIES = {
     "travels": Travels,
     "connects": Connects,
     "pinned": Pinned,
+    "describes": Describes,
     "shows": Shows,
 }
 
@@ -169,8 +188,8 @@ class Rung:
     """A tier and how the ladder uses it.
 
     The tier's optional abilities are looked up once, when the rung is made, and stand beside it: `quotes`, `prices`,
-    `warms`, `resides`, `travels`, `connects`, `pinned`, `shows`. Each is the tier itself, or `None` where it lacks the
-    ability.
+    `warms`, `resides`, `travels`, `connects`, `pinned`, `describes`, `shows`. Each is the tier itself, or `None` where
+    it lacks the ability.
 
     Args:
         tier: who answers.
@@ -200,6 +219,7 @@ class Rung:
     travels: Travels | None = field(init=False, repr=False, compare=False)
     connects: Connects | None = field(init=False, repr=False, compare=False)
     pinned: Pinned | None = field(init=False, repr=False, compare=False)
+    describes: Describes | None = field(init=False, repr=False, compare=False)
     shows: Shows | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

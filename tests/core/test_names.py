@@ -18,6 +18,7 @@ PUBLIC = {
     "rung.testing": {"QuotingTier", "Reply", "ScriptedTier", "check_tier"},
     "rung.tier": {
         "Connects",
+        "Describes",
         "Outgoing",
         "Pinned",
         "Prices",

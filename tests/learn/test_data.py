@@ -54,6 +54,12 @@ def test_a_row_is_a_prompt_messages_or_fields_of_the_template(file):
     assert filled.metadata == {"lang": "en", "page": 2}
 
 
+def test_a_prompt_beside_the_fields_of_the_template_is_kept_with_the_row(file):
+    (row,) = rows(file("d.jsonl", '{"text": "a", "prompt": "b", "note": null}'), INVOICE)
+    assert row.messages[0].text == "Extract the invoice.\n\na"
+    assert row.metadata == {"prompt": "b", "note": None}
+
+
 def test_a_csv_says_the_same_as_json_lines(file):
     table = file("d.csv", 'text,expected,group,lang\n"Total 5\nEUR",5,,en\nNone,,acme,\n')
     lines = file(
@@ -110,6 +116,8 @@ def test_rows_that_ask_the_same_but_for_case_and_punctuation_share_a_group(file)
         (b'{"prompt": "a", "schema": 5}', "its schema is a number and not an object"),
         (b'{"prompt": "a", "metadata": []}', "its metadata is a list and not an object"),
         (b'{"prompt": "a", "group": {}}', "its group is an object and not a text"),
+        (b'{"prompt": "a\\u0000"}', "it holds a NUL or half of a surrogate pair, so it is not text"),
+        (b'{"prompt": "a\\ud800"}', "it holds a NUL or half of a surrogate pair, so it is not text"),
     ],
 )
 def test_a_bad_row_is_reported_with_its_line_and_the_rows_around_it_are_read(file, line, reason):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import rung
 from rung import ConfigError, ContractError, Ladder, Message, Rung, Zone
 from rung.config import Places, load, trust_file
 from rung.engine.standing import learnt
@@ -58,6 +60,7 @@ def conditions(task, **changes):
         max_tokens=None,
         repairs=1,
         feedback="issues",
+        behaviour={"thinking": "off"},
         setup={"build": "1", "batch": "8"},
     )
     return replace(now, **changes)
@@ -177,6 +180,7 @@ def test_what_was_learnt_is_written_whole_and_read_back(folder):
         ({"max_tokens": 50}, "the cap on the answer"),
         ({"repairs": 0}, "the number of repairs"),
         ({"feedback": "none"}, "the feedback"),
+        ({"behaviour": {"thinking": "on"}}, "the tier's thinking"),
     ],
 )
 def test_what_was_learnt_is_void_on_a_change_that_matters_and_names_it(folder, change, what):
@@ -414,3 +418,18 @@ def test_the_task_of_the_manual_is_one(tmp_path):
     keys = {name.strip(" `") for row in re.findall(r"^\| (`.+?) \|", manual, re.MULTILINE) for name in row.split(",")}
     assert {field.alias or name for name, field in TaskTable.model_fields.items()} - keys == {"about"}
     assert set(_CHECKS) <= keys
+
+
+def test_a_local_model_tells_what_its_answers_depend_on():
+    plain, warm = rung.llama("smollm2-135m"), rung.llama("smollm2-135m", top_p=0.9, thinking=True, slots=1)
+    assert Rung(plain).describes is plain
+    assert plain.setup["build"].startswith("llama-cpp-python 0.")
+    assert plain.setup["slots"] != warm.setup["slots"]
+    assert {key for key, value in plain.behaviour.items() if warm.behaviour[key] != value} == {"top_p", "thinking"}
+    assert Rung(ScriptedTier("small")).describes is None
+
+
+def test_a_calibrated_task_loads_nothing_of_the_extra():
+    code = "import sys, rung.config, rung.learn.tasks, rung.learn.survey; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "scipy", "sklearn", "matplotlib"} & set(loaded)

@@ -58,6 +58,8 @@ def _conditions(plan: Plan, rung: Rung) -> Conditions:
         max_tokens=plan.request.max_tokens or rung.max_tokens,
         repairs=rung.repairs,
         feedback=rung.feedback,
+        behaviour=rung.describes.behaviour if rung.describes is not None else {},
+        setup=rung.describes.setup if rung.describes is not None else {},
     )
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
+from rung.contract.bounds import is_text
 from rung.errors import ConfigError, RungError
 from rung.files import full, opened
 from rung.learn.rows import Row
@@ -229,6 +230,8 @@ def _of_cells(cells: dict[str, str]) -> dict[str, Any]:
 
 def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
     messages, used = _asked(values, template)
+    if any("\0" in turn.text or not is_text(turn.text) for turn in messages):
+        raise _Unusable("it holds a NUL or half of a surrogate pair, so it is not text")
     schema = values.get("schema")
     if schema is not None and "schema" not in used and not isinstance(schema, dict):
         raise _Unusable(f"its schema is {_kind(schema)} and not an object")
@@ -239,7 +242,8 @@ def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
     if metadata is not None and "metadata" not in used and not isinstance(metadata, dict):
         raise _Unusable(f"its metadata is {_kind(metadata)} and not an object")
     own = {name: None if name in used else values.get(name) for name in _OURS}
-    others = {name: value for name, value in values.items() if name not in used and name not in _OURS}
+    # a prompt beside the fields that were used is kept like anything else
+    others = {name: value for name, value in values.items() if name not in used and name not in _OURS[2:]}
     return Row(
         number=number,
         key=identity(messages, own["schema"]),

@@ -56,7 +56,9 @@ class Evidence(SettingsTable):
         max_tokens: first cap on the answer, in tokens.
         repairs: how often a rejected answer went back to the tier.
         feedback: what it was told then.
-        setup: build, backend, batch size and the like. Another one makes nothing void, and asks for a check.
+        behaviour: what else made its answers as they were: its own sampling, its chat template.
+        setup: build, backend, how many calls were decoded together. Another one makes nothing void, and asks for a
+            check.
         data: sha256 of the data's file.
         rows: how many rows it was learnt from.
         date: of the calibration, as in 2026-11-26.
@@ -72,6 +74,7 @@ class Evidence(SettingsTable):
     max_tokens: int | None = Field(default=None, ge=1)
     repairs: int = Field(ge=0)
     feedback: FeedbackPolicy
+    behaviour: dict[str, str] = {}
     setup: dict[str, str] = {}
     data: str = _Sha256
     rows: int = Field(ge=1)
@@ -100,6 +103,7 @@ class Evidence(SettingsTable):
             max_tokens=now.max_tokens,
             repairs=now.repairs,
             feedback=now.feedback,
+            behaviour=dict(now.behaviour),
             setup=dict(now.setup),
             data=data,
             rows=rows,
@@ -124,7 +128,8 @@ class Evidence(SettingsTable):
             "the number of repairs": self.repairs != now.repairs,
             "the feedback": self.feedback != now.feedback,
         }
-        return tuple(what for what, is_so in changed.items() if is_so)
+        others = [f"the tier's {key}" for key, old in self.behaviour.items() if now.behaviour.get(key, old) != old]
+        return (*(what for what, is_so in changed.items() if is_so), *others)
 
     def notes(self, now: Conditions) -> tuple[str, ...]:
         """What else changed and may matter: a sentence for each, with what tells whether it does."""

@@ -29,7 +29,8 @@ class Conditions:
         max_tokens: first cap on the answer, in tokens.
         repairs: how often a rejected answer goes back to the tier.
         feedback: what it is told then.
-        setup: build, backend, batch size and the like, as far as the tier tells.
+        behaviour: what else makes other answers, as far as the tier tells: its own sampling, its chat template.
+        setup: what makes others now and then: build, backend, how many calls are decoded together.
     """
 
     tier: str
@@ -41,6 +42,7 @@ class Conditions:
     max_tokens: int | None
     repairs: int
     feedback: FeedbackPolicy
+    behaviour: Mapping[str, str] = field(default_factory=dict)
     setup: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -17,7 +17,7 @@ from rung import checking
 from rung.errors import ConfigError, PromptTooLong, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.settings import read
-from rung.tiers.llama import frames
+from rung.tiers.llama import describing, frames
 from rung.tiers.llama.line import WorkerRequest
 from rung.tiers.llama.process import Mailbox, Process
 from rung.tiers.llama.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
@@ -131,6 +131,16 @@ class LlamaTier:
         self._python = python
         self._owners: dict[int, _Owner] = {}
         self._end = weakref.finalize(self, _close, self._owners)
+
+    @property
+    def behaviour(self) -> dict[str, str]:
+        """What makes other answers of the same weights."""
+        return describing.behaviour(self._defaults, self._chat_template, thinking=self._thinking)
+
+    @property
+    def setup(self) -> dict[str, str]:
+        """What makes others now and then."""
+        return describing.setup(self._gpu_layers, self._slots)
 
     def __repr__(self) -> str:
         return f"LlamaTier({self.name!r})"
