@@ -45,9 +45,10 @@ def test_a_certificate_keeps_nearly_what_such_rows_allow(cell, column):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("column", KNOWN)
-@pytest.mark.parametrize("cell", range(9))
+@pytest.mark.parametrize(
+    ("cell", "column"), [(cell, column) for column, known in KNOWN.items() for cell in range(9) if known[cell] > 0.03]
+)
 def test_each_cell_of_the_table_is_reached(cell, column):
     """Within 0.03 of the share that is known; more is welcome, up to the most that the population allows."""
     # --risk keeps nearly nothing in one draw and nearly all in the next: its mean takes more draws
-    assert fits(cell, column, draws=1500 if column.startswith("A") else 300)
+    assert fits(cell, column, draws=1000 if column.startswith("A") else 200)

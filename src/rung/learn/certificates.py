@@ -142,9 +142,9 @@ def certify_accepted(
         certify_accepted(scores, wrong, fit_scores=..., fit_wrong=..., limit=0.05, delta=0.1)
 
     This loss isn't monotone, so thresholds are tested one after the other, at quantiles of the fit rows, each at the
-    full delta, downwards from where the fit rows promise most; the last before the first failure holds (Learn then
-    Test, Angelopoulos et al. 2021, arXiv 2110.01052, fixed sequence testing). Each test is exact: of so many accepted
-    rows, so many are wrong. Grouped rows are tested by betting.
+    full delta, downwards from where the fit rows make passing likeliest; the last before the first failure holds (Learn
+    then Test, Angelopoulos et al. 2021, arXiv 2110.01052, fixed sequence testing). Each test is exact: of so many
+    accepted rows, so many are wrong. Grouped rows are tested by betting.
 
     Args:
         scores: how sure the tier was of each certify row, minus infinity where the answer failed validation.
@@ -164,7 +164,7 @@ def certify_accepted(
     units = units_of(groups, len(sure))
     grouped = int(units.max()) + 1 < len(sure)
     best: float | None = None
-    for threshold in _sequence(scores_of(fit_scores), fit_wrong, len(sure), limit):
+    for threshold in _sequence(scores_of(fit_scores), fit_wrong, len(sure), limit, delta):
         accepted = sure > threshold
         if not _holds(accepted, bad, units if grouped else None, limit, delta):
             break
@@ -307,14 +307,15 @@ def _weights(chances: ArrayLike | None, rows: int) -> Floats:
     return 1 / found
 
 
-def _sequence(sure: Floats, wrong: ArrayLike, rows: int, limit: float) -> Iterator[float]:
-    """Thresholds in the order in which they are tested, from the one that fit rows promise most of, downwards.
+def _sequence(sure: Floats, wrong: ArrayLike, rows: int, limit: float, delta: float) -> Iterator[float]:
+    """Thresholds in the order in which they are tested, from the one that most likely passes, downwards.
 
     Args:
         sure: scores of the fit rows.
         wrong: whether each of those is wrong.
         rows: how many certify rows there are.
         limit: largest share of wrong ones among the accepted.
+        delta: of each test.
     """
     bad = truths_of("fit_wrong", wrong, len(sure))
     seen = sure[np.isfinite(sure)]
@@ -325,11 +326,13 @@ def _sequence(sure: Floats, wrong: ArrayLike, rows: int, limit: float) -> Iterat
     thresholds = np.append(steps, np.nextafter(steps[-1], -np.inf))
     taken = np.array([(sure > threshold).sum() for threshold in thresholds])
     lost = np.array([(bad & (sure > threshold)).sum() for threshold in thresholds])
-    expected = np.floor(taken / len(sure) * rows)
-    # half a wrong row more than was seen, so that few rows without one don't look perfect
-    rate = (lost + 0.5) / (taken + 1)
-    p = library("scipy.stats").binom.cdf(np.floor(rate * expected), expected, limit)
-    yield from (float(threshold) for threshold in thresholds[int(np.argmin(np.where(expected > 0, p, 1.0))) :])
+    expected = np.floor(taken / len(sure) * rows).astype(int)
+    allowed = np.array([Binomial.of(int(count), limit, delta).allowed if count else -1 for count in expected])
+    # what so many certify rows would show, given the fit rows and before them Jeffreys' prior
+    passes = library("scipy.stats").betabinom.cdf(allowed, expected, lost + 0.5, taken - lost + 0.5)
+    passes = np.where(allowed >= 0, passes, 0.0)
+    if passes.max() > 0:
+        yield from (float(threshold) for threshold in thresholds[int(np.argmax(passes)) :])
 
 
 def _holds(accepted: Bools, bad: Bools, units: Ints | None, limit: float, delta: float) -> bool:

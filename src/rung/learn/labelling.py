@@ -114,21 +114,15 @@ class Labelling:
         if not self._bound.certifies(np.zeros(len(self._keys))) or self._bound.certifies(self._worst()):
             return None
         lost = np.zeros(len(self._keys))
-        fresh = False
-        for place, pair in enumerate(self._order):
-            row, tier = pair
-            if not lost[row]:
-                found = self._losses.get(pair)
-                if found is None:
-                    return Question(row, tier, self._ladder_is_a(row))
-                lost[row] = found
-                fresh = fresh or found
-            # tied rows are lost or kept together
-            last = place + 1 == len(self._order) or self._scores[self._order[place + 1]] < self._scores[pair]
-            if fresh and last:
-                if not self._bound.certifies(lost):
-                    return None
-                fresh = False
+        for row, tier in self._order:
+            if lost[row]:
+                continue
+            found = self._losses.get((row, tier))
+            if found is None:
+                return Question(row, tier, self._ladder_is_a(row))
+            lost[row] = found
+            if found and not self._bound.certifies(lost):
+                return None
         return None
 
     def judge(self, question: Question, judgement: Judgement) -> None:
