@@ -37,6 +37,8 @@ def test_a_model_file_is_known_by_its_content_and_not_by_its_name(tmp_path: Path
     assert known("llama", model=str(same), threads=1, slots=2, gpu_layers=0).digest == found.digest
     assert known("llama", model=str(same), chat_template="{{ messages }}").digest != found.digest
     assert known("llama", model=str(other)).digest != found.digest
+    said = identify("llama", {"model": str(one)}, {"chat_template": "its hash"}, cancel=Cancel())
+    assert said.digest != found.digest
 
 
 def test_a_model_file_that_is_not_here_is_an_unavailable_tier(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ def test_each_figure_has_labelled_axes_and_intervals() -> None:
     axes = drawing.axes(found)
     assert [axis.get_title(loc="left") for axis in axes] == [
         "What more right answers cost",
+        "The same in money",
         "Is the confidence honest?",
         "What accepting more risks",
     ]

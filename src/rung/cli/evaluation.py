@@ -83,7 +83,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedEvaluation:
     """Everything that an evaluation needs.
 
     Args:
@@ -102,7 +102,7 @@ class Ready:
 
 
 @contextmanager
-def prepared(wishes: Wishes, output: Output, cancel: Cancel) -> Iterator[Ready]:
+def prepared(wishes: Wishes, output: Output, cancel: Cancel) -> Iterator[PreparedEvaluation]:
     """Read and make everything; what is held is given back at the end of the block.
 
     Raises:
@@ -128,7 +128,7 @@ def prepared(wishes: Wishes, output: Output, cancel: Cancel) -> Iterator[Ready]:
 
 def _prepare(
     wishes: Wishes, output: Output, cancel: Cancel, patience: Patience, held: list[Cassette], ladders: list[Ladder]
-) -> Ready:
+) -> PreparedEvaluation:
     limit = None if wishes.max_cost is None else usd(wishes.max_cost, "--max-cost")
     config = load(wishes.config, reach=None if wishes.reach is None else Zone.parse(wishes.reach))
     for note in config.notes:
@@ -164,7 +164,7 @@ def _prepare(
         together=wishes.together or _together(config),
         cancel=cancel,
     )
-    return Ready(work, rows, cassette, identities, asked.check)
+    return PreparedEvaluation(work, rows, cassette, identities, asked.check)
 
 
 def _together(config: Config) -> int:
@@ -268,7 +268,8 @@ def _identities(
             if rung.tier.zone > ladder.reach:
                 output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would ask it")
                 continue
-            known = identify(table.rung.kind, table.settings, report=output.say, cancel=cancel)
+            behaviour = {} if rung.describes is None else rung.describes.behaviour
+            known = identify(table.rung.kind, table.settings, behaviour, report=output.say, cancel=cancel)
             cassette.identify(name, about(rung, known))
         else:
             told = cassette.tiers.get(name)
@@ -285,7 +286,7 @@ def _identities(
     return found
 
 
-def asked(ready: Ready, output: Output) -> Results:
+def asked(ready: PreparedEvaluation, output: Output) -> Results:
     """Put the rows to the tiers, and say how far it is.
 
     Raises:
@@ -317,7 +318,7 @@ def asked(ready: Ready, output: Output) -> Results:
     )
 
 
-def _tell_kept(ready: Ready, output: Output) -> None:
+def _tell_kept(ready: PreparedEvaluation, output: Output) -> None:
     cassette = ready.cassette
     if not cassette.writes or not len(cassette):
         return
@@ -346,7 +347,7 @@ def feature(results: Results, wanted: str | None, output: Output) -> str:
     return FEATURE
 
 
-def texts(ready: Ready, results: Results) -> dict[int, tuple[str, str]]:
+def texts(ready: PreparedEvaluation, results: Results) -> dict[int, tuple[str, str]]:
     """Prompt and expected answer of each row that some tier has wrong, as far as a report repeats them."""
     wrong = {r.row for r in results.results if r.right is False or r.agrees is False}
     found = {}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from rung.errors import StoreError, TierUnavailable
@@ -39,13 +40,19 @@ class Identity:
 
 
 def identify(
-    kind: str, settings: Mapping[str, Any], *, report: Callable[[str], None] = lambda _: None, cancel: Cancel
+    kind: str,
+    settings: Mapping[str, Any],
+    behaviour: Mapping[str, str] = MappingProxyType({}),
+    *,
+    report: Callable[[str], None] = lambda _: None,
+    cancel: Cancel,
 ) -> Identity:
     """The identity of the tier that a table of settings describes. Loads no model and opens no connection.
 
     Args:
         kind: of the tier: `llama`, `openai`, or another package's.
         settings: its table, without what the ladder keeps for itself.
+        behaviour: what the tier itself says that its answers depend on, such as the content of a template's file.
         report: told what takes a while: a model file that nobody pinned is hashed.
         cancel: ends it.
 
@@ -58,7 +65,7 @@ def identify(
     if kind == "llama" and isinstance(model, str):
         weights = _weights(model, report, cancel)
         kept["model"] = weights
-    what = json.dumps([kind, kept], sort_keys=True, default=str)
+    what = json.dumps([kind, kept, dict(behaviour)], sort_keys=True, default=str)
     return Identity(hashlib.sha256(what.encode()).hexdigest(), weights, model if isinstance(model, str) else None)
 
 

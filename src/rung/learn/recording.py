@@ -145,6 +145,9 @@ class AbsentTier:
             self.priced = bool(about["priced"])
         if about.get("weights") is not None:
             self.weights = about["weights"]
+        for name in ("behaviour", "setup"):
+            if isinstance(about.get(name), Mapping):
+                setattr(self, name, about[name])
         if about.get("thresholds"):
             self.default_threshold = self._unknown
 
@@ -171,6 +174,8 @@ def about(rung: Rung, identity: Identity) -> dict[str, Any]:
         "zone": str(rung.tier.zone),
         "quotes": rung.quotes is not None,
         "thresholds": _default_threshold(rung) is not None,
+        "behaviour": None if rung.describes is None else dict(rung.describes.behaviour),
+        "setup": None if rung.describes is None else dict(rung.describes.setup),
         "priced": None if rung.prices is None else rung.prices.priced,
         "repairs": rung.repairs,
         "min_confidence": rung.min_confidence,
@@ -208,8 +213,8 @@ def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
 class RecordingTier:
     """Stands for a tier in one request: says what is recorded, and records what is not.
 
-    It quotes, and tells prices, destination, hosts, weights and default threshold, where the real tier does. It doesn't
-    load or unload a model for the ladder: one evaluation holds one model at a time, and says itself which.
+    It quotes, and tells prices, destination, hosts, weights, behaviour and default threshold, where the real tier
+    does. It doesn't load or unload a model for the ladder: one evaluation holds one model at a time, and says which.
     """
 
     def __init__(self, recorder: TierRecorder, heard: list[Heard], *, asks: bool) -> None:
@@ -225,6 +230,8 @@ class RecordingTier:
             self.destination, self.stays_here = rung.travels.destination, rung.travels.stays_here
         if rung.connects is not None:
             self.hosts = rung.connects.hosts
+        if rung.describes is not None:
+            self.behaviour, self.setup = rung.describes.behaviour, rung.describes.setup
         if rung.shows is not None:
             self.outgoing = rung.shows.outgoing
         if rung.pinned is not None:
