@@ -25,6 +25,7 @@ PUBLIC = {
         "Resides",
         "Rung",
         "Shows",
+        "Thresholds",
         "Tier",
         "Travels",
         "Warms",

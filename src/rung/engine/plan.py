@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from rung.limits import Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.threads import Awaiter, refuse_to_await
 from rung.tier import Rung
-from rung.types import Event, Redactor, Request, Zone
+from rung.types import Event, Redactor, Request, Threshold, Zone
 
 Observer = Callable[[Event], None]
 
@@ -40,6 +40,7 @@ class Plan:
         await_: waits for awaitables of validators and consent.
         provisional: whether to show text that isn't validated.
         residency: looks after the models in memory.
+        thresholds: how sure a tier has to be, by its name: what was learnt for this request's task.
     """
 
     request: Request
@@ -58,3 +59,4 @@ class Plan:
     await_: Awaiter = refuse_to_await
     provisional: bool = False
     residency: Residency = field(default_factory=Residency)
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, closing
 from typing import Any, Self, TypedDict, TypeVar, Unpack, get_args, overload
 
@@ -17,7 +17,7 @@ from rung.limits import LONGEST, Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.settings import nearest
 from rung.tier import Rung, Tier
-from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Zone, conversation
+from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Threshold, Zone, conversation
 
 T = TypeVar("T")
 Prompt = str | Sequence[Message]
@@ -41,6 +41,7 @@ class RequestOptions(TypedDict, total=False):
         reach: tightens the ladder's reach for this request.
         cancel: stops the request from any thread.
         provisional: whether a stream also shows text that isn't validated yet.
+        thresholds: how sure a tier has to be of a valid answer, by the tier's name. Goes before its `min_confidence`.
     """
 
     validators: Sequence[Validator]
@@ -55,6 +56,7 @@ class RequestOptions(TypedDict, total=False):
     reach: Zone | None
     cancel: Cancel | None
     provisional: bool
+    thresholds: Mapping[str, Threshold] | None
 
 
 class Ladder:
@@ -309,7 +311,16 @@ class Ladder:
             cancel=cancel,
             provisional=checking.flag("provisional", settings.get("provisional", False)),
             residency=self._residency,
+            thresholds=self._thresholds(settings.get("thresholds")),
         )
+
+    def _thresholds(self, given: Mapping[str, Threshold] | None) -> Mapping[str, Threshold]:
+        names = [rung.tier.name for rung in self.rungs]
+        for name, value in checking.instance("thresholds", given or {}, Mapping, "a mapping").items():
+            if name not in names:
+                raise ConfigError(f"thresholds: there is no tier {name!r}", hint=nearest(str(name), names))
+            checking.instance(f"the threshold of tier {name!r}", value, Threshold, "a rung.Threshold")
+        return given or {}
 
 
 def _reach(allowed: Zone, wanted: Zone | None) -> Zone:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+
+_FEATURES = ("sum", "mean", "minimum", "margin", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class Score:
     margin: float | None
     tokens: int
 
+    @property
+    def features(self) -> Mapping[str, float]:
+        """What is known of these, by name: what a `Threshold` weighs."""
+        return {name: float(value) for name in _FEATURES if (value := getattr(self, name)) is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
@@ -37,6 +45,9 @@ class Threshold:
         weights: the weight of each feature, by its name.
         bias: added to the sum.
         origin: where the figure comes from, in the words that the attempt shows.
+        soft: whether it only decides which tier of this machine answers. An answer below a soft threshold is held
+            back while a later tier of this machine may give a valid one, and accepted where none does. A threshold
+            that isn't soft rejects the answer.
         curve: pairs of a score and the probability that an answer with this score is right, in rising order. For
             display only; empty where nobody measured it.
     """
@@ -45,4 +56,33 @@ class Threshold:
     weights: Mapping[str, float]
     bias: float = 0.0
     origin: str = ""
+    soft: bool = False
     curve: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+
+    def weigh(self, features: Mapping[str, float]) -> float | None:
+        """The score of an answer; `None` where a feature that it takes isn't known.
+
+        Args:
+            features: of the answer, as `Score.features` has them.
+        """
+        if not self.weights.keys() <= features.keys():
+            return None
+        return self.bias + sum(weight * features[name] for name, weight in self.weights.items())
+
+    def accepts(self, score: float | None) -> bool:
+        """Whether an answer with this score is sure enough. An unknown score reaches no threshold but a soft one."""
+        return self.soft if score is None else score > self.above
+
+    def probability(self, score: float) -> float | None:
+        """The probability that an answer with this score is right, read off the curve; `None` without a curve.
+
+        Between two points of the curve it is interpolated, beyond its ends it is that of the nearest end.
+        """
+        if not self.curve:
+            return None
+        if score <= self.curve[0][0]:
+            return self.curve[0][1]
+        for (low, below), (high, above) in pairwise(self.curve):
+            if score <= high:
+                return below + (above - below) * (score - low) / (high - low) if high > low else above
+        return self.curve[-1][1]
