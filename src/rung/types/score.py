@@ -6,19 +6,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-_FEATURES = ("sum", "mean", "minimum", "margin", "tokens")
+FEATURES = (
+    "sum",
+    "mean",
+    "minimum",
+    "quantile10",
+    "margin",
+    "tokens",
+    "allowed_sum",
+    "allowed_mean",
+    "allowed_minimum",
+    "allowed_margin",
+    "choices",
+)
+"""What a `Threshold` can weigh, by the names that `Score.features` and a task's file use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """What the log-probabilities of the tokens that a model chose amount to. Nothing here is calibrated.
 
+    Counted are the tokens that carry a value, and those that end it: the closing quote of a string, what follows a
+    number, the end of a text. Forced tokens are not counted.
+
     Args:
         sum: sum of log-probabilities.
         mean: their mean.
         minimum: the least of them.
         margin: the least margin to the runner-up; `None` where the tier reports none.
-        tokens: how many were counted. Forced tokens and JSON punctuation are not.
+        tokens: how many were counted.
+        quantile10: the log-probability that a tenth of them lie below, between two of them interpolated.
+        allowed_sum: as `sum`, over the tokens alone that the shape allowed; this and the next three are `None` where
+            the tier doesn't report that.
+        allowed_mean: as `mean`, likewise.
+        allowed_minimum: as `minimum`, likewise.
+        allowed_margin: as `margin`, likewise; `None` too where no token had a rival that was allowed.
+        choices: sum of the log-probabilities, among what the shape allowed, of the tokens that carry no value: an
+            optional field written or left out, one more element or none; 0 where all of them were forced. `None` for
+            one field of several, and where the tier doesn't report what was allowed.
     """
 
     sum: float
@@ -26,11 +51,17 @@ class Score:
     minimum: float
     margin: float | None
     tokens: int
+    quantile10: float | None = None
+    allowed_sum: float | None = None
+    allowed_mean: float | None = None
+    allowed_minimum: float | None = None
+    allowed_margin: float | None = None
+    choices: float | None = None
 
     @property
     def features(self) -> Mapping[str, float]:
         """What is known of these, by name: what a `Threshold` weighs."""
-        return {name: float(value) for name in _FEATURES if (value := getattr(self, name)) is not None}
+        return {name: float(value) for name in FEATURES if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rung.types import Delta, Message, Sampling, Shape
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised whenever a frame changes its meaning: an app may pack a worker of another version than its host."""
 
 LIMIT = 64 * 1024 * 1024
