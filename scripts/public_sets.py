@@ -1,4 +1,4 @@
-"""Public sets, and two small ones of our own, as prompts with contracts: what default thresholds are chosen and judged on.
+"""Public sets, and two small ones of our own, as prompts with contracts: what default thresholds are made of.
 
 Each set belongs to a kind of contract, and either to development or to the test: no row of a test set took part in a
 choice.

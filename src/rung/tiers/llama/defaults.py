@@ -1,4 +1,4 @@
-"""How sure a model has to be where nobody calibrated it: thresholds from public data, by kind of contract and family."""
+"""How sure a model has to be where nobody calibrated it, by kind of contract and family of model."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class LlamaTier:
                     continue
                 delta = frame.delta
                 if first:
-                    self._answered_by = (process := self._worker) and process.model
+                    self._answered_by = process.model if (process := self._worker) else None
                     delta = replace(delta, load_seconds=delta.load_seconds + line.load_seconds)
                     first = False
                 if delta.usage is not None:
