@@ -30,10 +30,10 @@ class Family:
     above: Mapping[Kind, float]
 
 
-_FEATURES: Mapping[Kind, str] = {"choice": "allowed_minimum", "object": "allowed_minimum", "scalar": "allowed_minimum"}
+FEATURES: Mapping[Kind, str] = {"choice": "allowed_minimum", "object": "allowed_minimum", "scalar": "allowed_minimum"}
 _NEVER = 0.0
-_FAMILIES: tuple[Family, ...] = ()
-_UNMEASURED: Mapping[Kind, float] = {"choice": -0.05, "object": -0.05, "scalar": -0.05}
+FAMILIES: tuple[Family, ...] = ()
+UNMEASURED: Mapping[Kind, float] = {"choice": -0.05, "object": -0.05, "scalar": -0.05}
 
 
 def default_threshold(architecture: str, parameters: int, shape: Shape) -> Threshold:
@@ -44,14 +44,21 @@ def default_threshold(architecture: str, parameters: int, shape: Shape) -> Thres
         parameters: its number of weights.
         shape: of the answer.
     """
-    kind = kind_of(shape)
-    for family in _FAMILIES:
-        if family.architecture == architecture and family.least <= parameters <= family.most:
-            above = family.above[kind]
-            break
-    else:
-        above = _UNMEASURED[kind]
-    return Threshold(above, {_FEATURES[kind]: 1.0}, origin=ORIGIN, soft=True)
+    return threshold_of(architecture, parameters, kind_of(shape))
+
+
+def threshold_of(architecture: str, parameters: int, kind: Kind) -> Threshold:
+    """The threshold of a model for a kind of contract.
+
+    Args:
+        architecture: llama.cpp's name for the kind of network.
+        parameters: its number of weights.
+        kind: of contract.
+    """
+    known = (f for f in FAMILIES if f.architecture == architecture and f.least <= parameters <= f.most)
+    family = next(known, None)
+    above = UNMEASURED[kind] if family is None else family.above[kind]
+    return Threshold(above, {FEATURES[kind]: 1.0}, origin=ORIGIN, soft=True)
 
 
 def kind_of(shape: Shape) -> Kind:
