@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 
 from rung.errors import ConfigError
@@ -63,6 +64,29 @@ def read_bounded(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
     raise ConfigError(
         f"{what} {named(path)} can't be read: it changes while it is read", hint="try again when nobody writes to it"
     )
+
+
+def opened(path: str | os.PathLike[str], what: str) -> BufferedReader:
+    """A file that somebody named, open for reading, of any size: for what is read piece by piece and never held.
+
+    Args:
+        path: of an ordinary file; links to one are followed.
+        what: what the file is, for the error: `the data`.
+
+    Raises:
+        ConfigError: it is missing, not an ordinary file or not readable.
+    """
+    try:
+        _demand_ordinary(path, os.stat(path), what)  # noqa: PTH116
+        file = os.fdopen(os.open(path, os.O_RDONLY | _QUIET), "rb")
+        try:
+            _demand_ordinary(path, os.fstat(file.fileno()), what)
+        except BaseException:
+            file.close()
+            raise
+    except (OSError, ValueError) as error:
+        raise unreadable(path, what, error) from None
+    return file
 
 
 def unreadable(path: str | os.PathLike[str], what: str, error: OSError | ValueError) -> ConfigError:

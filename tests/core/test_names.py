@@ -18,6 +18,7 @@ PUBLIC = {
     "rung.testing": {"QuotingTier", "Reply", "ScriptedTier", "check_tier"},
     "rung.tier": {
         "Connects",
+        "Describes",
         "Outgoing",
         "Pinned",
         "Prices",
@@ -25,6 +26,7 @@ PUBLIC = {
         "Resides",
         "Rung",
         "Shows",
+        "Thresholds",
         "Tier",
         "Travels",
         "Warms",

@@ -32,6 +32,8 @@ def runs(ladder: Ladder) -> None:
     assert_type(ladder.run("x", Invoice).value, Invoice | None)
     assert_type(ladder.run("x", int, max_tokens=5, validators=[lambda v: v > 0]), Outcome[int])
     assert_type(ladder.run("x"), Outcome[str])
+    assert_type(ladder.run({"text": "x"}, task="invoice"), Outcome[Any])
+    assert_type(ladder.run({"text": "x"}, Invoice, task="invoice"), Outcome[Invoice])
     assert_type(ladder.run([Message("user", "x")], list[Invoice]), Outcome[list[Invoice]])
     assert_type(ladder.run("x", {"type": "object"}), Outcome[Any])
     assert_type(ladder.run("x", ["a", "b"]), Outcome[Any])
@@ -142,3 +144,18 @@ def names() -> None:
     assert_type(rung.Zone.HOST, Literal[rung.Zone.HOST])
     assert_type(rung.Budget(), rung.Budget)
     rung.Laddder  # type: ignore[attr-defined]  # noqa: B018  a misspelt name is seen
+
+
+def of_a_task(ladder: Ladder) -> None:
+    """A task's folder says what the answer is, so its type isn't known here."""
+
+    @ladder.typed(task="invoice")
+    def read_fields(text: str) -> dict[str, str]:
+        return {"text": text}
+
+    @ladder.typed(Invoice, task="invoice")
+    def read_invoice(text: str) -> str:
+        return text
+
+    assert_type(read_fields("x"), Any)
+    assert_type(read_invoice("x"), Invoice)

@@ -20,8 +20,9 @@ from rung.bundle.platforms import Platform
 from rung.bundle.wheels import LLAMA, PORTABLE, WantedWheels, Wheel, gather
 from rung.config import Config
 from rung.config.lock import Lock, differences, lock, lock_path, read_lock
+from rung.config.tasks import FOLDER
 from rung.errors import ConfigError, StoreError
-from rung.files import full
+from rung.files import full, read_bounded
 from rung.limits import Cancel
 from rung.store import Hub, Store, resolve, user_store
 from rung.store.layout import NO_SPACE, Pulled
@@ -30,6 +31,8 @@ from rung.writing import sync
 PART_SIZE = (4 << 30) - (64 << 10)
 """Bytes: a file on a FAT stick must stay below 4 GiB."""
 _LEAST_PART = 1 << 16
+_MOST_OF_TASK = 16 << 20
+"""Bytes of one file of a task: the largest schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def create(
         with _fresh(out) as fresh, _scratch(fresh) as scratch:
             wheels = _wheels(order, scratch, cancel, tell)
             machine, commit = _machine(order, wheels, scratch)
-            items = _items(config, pinned, wheels, commit, base, scratch)
+            items = _items(config, pinned, wheels, commit, base, scratch, tell)
             tell("packing")
             _check_space(fresh, items)
             made, files = parts.write(items, fresh, order.part_size, cancel)
@@ -181,7 +184,13 @@ def _machine(order: KitOrder, wheels: list[Wheel], scratch: Path) -> tuple[Machi
 
 
 def _items(
-    config: Config, pinned: Lock, wheels: list[Wheel], commit: str | None, base: Manifest | None, scratch: Path
+    config: Config,
+    pinned: Lock,
+    wheels: list[Wheel],
+    commit: str | None,
+    base: Manifest | None,
+    scratch: Path,
+    tell: Callable[[str], None],
 ) -> list[Item]:
     """Everything in the order in which it lies in the archive, the weights last."""
     source = next(file for file in config.files if file.tiers)
@@ -191,6 +200,7 @@ def _items(
         Item("sbom.cdx.json", "file", sbom.bill(wheels, pinned.tier, commit)),
     ]
     items += [Item(path, "file", content) for path, content in sorted(sbom.licences(wheels).items())]
+    items += _tasks(config, tell)
     items += [Item(f"wheels/{wheel.path.name}", "wheel", wheel.path) for wheel in wheels]
     store = user_store()
     there = {file.sha256 for file in base.files if file.kind == "weights"} if base else set()
@@ -214,6 +224,21 @@ def _items(
         for tier in pinned.tier
     }
     return items + [weights[sha256] for sha256 in sorted(weights)]
+
+
+def _tasks(config: Config, tell: Callable[[str], None]) -> list[Item]:
+    """The tasks that the configuration leads to: what they need to be asked, and none of the data that lies by them."""
+    items = []
+    for task in config.tasks.every():
+        if isinstance(task, ConfigError):
+            raise task
+        files, missing = task.files()
+        for reference in missing:
+            tell(f"{reference} of the task {task.name!r} lies outside its folder, and is not packed")
+        for path in files:
+            content = read_bounded(path, _MOST_OF_TASK, "the task's file")
+            items.append(Item(f"{FOLDER}/{task.name}/{path.relative_to(task.path).as_posix()}", "file", content))
+    return items
 
 
 def _version(wheels: list[Wheel]) -> str:

@@ -97,7 +97,7 @@ LONGEST_DOCTOR = 1800.0
 slow disk; what takes longer than this hangs."""
 
 _KINDS = {
-    "file": r"rung\.toml|rung\.lock|sbom\.cdx\.json|licences/.+",
+    "file": r"rung\.toml|rung\.lock|sbom\.cdx\.json|licences/.+|tasks/[^/]+/.+",
     "wheel": r"wheels/[\w.]+-[\w.+!]+(-\d\w*)?(-[\w.]+){3}\.whl",
     "name": r"models/names/[\w.%~-]+\.json",
     "weights": r"models/blobs/sha256-[0-9a-f]{64}\.gguf",

@@ -62,6 +62,7 @@ _COMMANDS = {
     "models": "List, fetch, find, check and remove model files.",
     "config": "See the configuration in force; trust a project's file.",
     "ledger": "See what was asked, what answered and what it cost.",
+    "task": "Make and show tasks: a prompt, its contract, what was learnt.",
     "bundle": "Carry rung to a machine without a network.",
 }
 """Each is the module of its name in this room: `commands()` gives it where it has commands of its own, otherwise the

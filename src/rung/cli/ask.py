@@ -25,6 +25,8 @@ Examples:
   git diff | rung ask "Is this change risky?" --choices yes,no
   rung ask "Write a function that parses ISO dates." --check "ruff check -" --trace
   rung ask "Summarise." --file mail.txt --reach internet --show-outgoing
+  rung ask --task invoice --file mail.txt
+  rung ask --task reply --field tone=friendly < mail.txt
 
 \b
 A prompt with --file, or with something piped in, is the instruction; what is
@@ -88,7 +90,25 @@ _Tokens = Annotated[
 ]
 _System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Instructions put before the prompt.")]
 _Task = Annotated[
-    str | None, typer.Option("--task", metavar="NAME", help="What kind of request this is, for `rung ledger stats`.")
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="NAME",
+        help="A task of `rung task list`, with its prompt, contract and calibration. Any other name is only a label "
+        "for `rung ledger stats`.",
+    ),
+]
+_Field = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field",
+        metavar="NAME=TEXT",
+        help="A field of the task's template. What PROMPT, --file or stdin gives is the one that is left. Repeatable.",
+    ),
+]
+_FieldFile = Annotated[
+    list[str] | None,
+    typer.Option("--field-file", metavar="NAME=FILE", help="The same, read from a file. Repeatable."),
 ]
 _Show = Annotated[
     bool,
@@ -123,6 +143,8 @@ def ask(
     max_tokens: _Tokens = None,
     system: _System = None,
     task: _Task = None,
+    field: _Field = None,
+    field_file: _FieldFile = None,
     show_outgoing: _Show = False,
     trace: _Trace = False,
     json: _Json = False,
@@ -144,7 +166,7 @@ def ask(
     # from here on the time counts: rung's own modules are loaded, and what follows is the person's
     patience = Patience(max_seconds, output, cancel)
 
-    def prepare() -> tuple[str, Any, list[Validator], Ledger | None, Ladder]:
+    def prepare() -> tuple[str | dict[str, str], Any, list[Validator], Ledger | None, Ladder]:
         patience.doing("reading the configuration")
         found = load(
             config,
@@ -157,7 +179,8 @@ def ask(
         # before anything else is made, because a type, a check or a tier may import anybody's package
         # and to this machine where nothing may be sent
         guard.install(Zone.HOST if show_outgoing else found.reach.value)
-        text = inputs.prompt(prompt, file or (), patience)
+        given = inputs.fields(field or (), field_file or (), patience)
+        text = inputs.asked(prompt, file or (), given, inputs.fields_of(found, task), patience)
         shape = inputs.output(schema, type_, choices, regex, patience)
         patience.doing("making the checks ready")
         validators = inputs.validators(check or (), quoted or ())
@@ -165,6 +188,7 @@ def ask(
         patience.doing("making the tiers ready")
         ledger = found.ledger.ledger()
         ladder = found.ladder(only=tier or (), consent=terminal(), ledger=ledger)
+        ladder.task_output(task)  # may import anybody's package, too
         if found.reach.value > Zone.HOST:
             guard.install(found.reach.value, hosts=found.hosts(ladder))
         return text, shape, validators, ledger, ladder
@@ -205,7 +229,7 @@ def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
     return Exit.UNRESOLVED
 
 
-def _climb(ladder: Ladder, prompt: str, shape: Any, output: Output, settings: Any) -> Outcome[Any]:
+def _climb(ladder: Ladder, prompt: str | dict[str, str], shape: Any, output: Output, settings: Any) -> Outcome[Any]:
     from rung.cli.progress import ClimbProgress
     from rung.types import Finished
 

@@ -15,7 +15,8 @@ from rung.cli.options import Json
 from rung.hiding import HIDDEN, hide, hide_all, variable
 
 if TYPE_CHECKING:
-    from rung.config import Config, Origin, TierTable
+    from rung.cli.output import Output
+    from rung.config import Config, Origin, Places, TierTable
 
 
 def commands() -> typer.Typer:
@@ -71,32 +72,58 @@ def show(
 def trust(
     context: typer.Context,
     path: Annotated[
-        Path | None, typer.Argument(help="The file; the nearest rung.toml where none is named.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="The rung.toml or task.toml; the nearest rung.toml where none is named.", show_default=False
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Trust a project's rung.toml with its present content, so that it may do what only you can grant."""
+    """Trust a project's rung.toml, or a task.toml beside it, with its present content, so that it may do what only you
+    can grant. A task.toml may then run the modules that it names, whatever they come to hold.
+    """
     from rung import guard
     from rung.config import Places, load
     from rung.config import trust as record
     from rung.errors import ConfigError
+    from rung.learn.tasks import FILE as TASK
     from rung.types import Zone
 
     guard.install(Zone.HOST)
     places = Places.standard()
+    output: Output = context.obj.output
+    if path is not None and path.name == TASK:
+        _trust_task(path, places, output)
+        return
     found = load(project=path, places=places)
     document = found.project
     if document is None:
         raise ConfigError("there is no rung.toml in this folder or above it", hint="name the file")
     asks = found.asks()
     record(document, places)
-    output = context.obj.output
     if output.json:
         output.object({"status": "ok", "path": str(document.path), "sha256": document.sha256, "grants": list(asks)})
         return
     output.answer(f"trusted {document.path} (sha256 {document.sha256[:12]}…), until it changes")
     for ask in asks:
         output.say(f"  it may now {ask}")
+
+
+def _trust_task(path: Path, places: Places, output: Output) -> None:
+    from rung.config import trust_file
+    from rung.files import full
+    from rung.learn.tasks import open_task
+
+    path = full(path, "the task").absolute()
+    task = open_task(path.parent, trusted=False)
+    trust_file(path, task.sha256, places)
+    if output.json:
+        grants = [f"run {reference}" for reference in task.references]
+        output.object({"status": "ok", "path": str(path), "sha256": task.sha256, "grants": grants})
+        return
+    output.answer(f"trusted {path} (sha256 {task.sha256[:12]}…), until it changes")
+    for reference in task.references:
+        output.say(f"  it may now run {reference}")
 
 
 def _rows(config: Config) -> list[tuple[str, Any, Origin]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rung import checks
 from rung.cli.reading import PROMPT_MOST, Patience, read_file, read_small, read_stdin, text_of
@@ -16,9 +14,13 @@ from rung.console import is_terminal
 from rung.contract import Validator
 from rung.errors import ConfigError, ContractError
 from rung.files import demand_size
+from rung.learn.references import imported, is_reference
 from rung.parsing import parse_json
+from rung.settings import nearest
 
-_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+if TYPE_CHECKING:
+    from rung.config import Config
+
 _BLANK = "\n\n"
 _STDIN = "-"
 _SCHEMA_MOST = 16 << 20
@@ -49,6 +51,78 @@ def prompt(argument: str | None, files: Sequence[str], patience: Patience) -> st
     return text
 
 
+def fields(texts: Sequence[str], files: Sequence[str], patience: Patience) -> dict[str, str]:
+    """The fields of `--field` and `--field-file`.
+
+    Args:
+        texts: each `NAME=TEXT`.
+        files: each `NAME=FILE`.
+        patience: how long is waited for a file.
+
+    Raises:
+        ConfigError: one has no name, two have one, or a file can't be read.
+    """
+    found: dict[str, str] = {}
+    for option, what, given in (("--field", "TEXT", texts), ("--field-file", "FILE", files)):
+        for word in given:
+            name, equals, value = word.partition("=")
+            if not equals or not name.isidentifier():
+                raise ConfigError(f"{option} needs a name and an equals sign", hint=f"write {option} NAME={what}")
+            if name in found:
+                raise ConfigError(f"the field {name!r} is given twice", hint="leave one of them out")
+            found[name] = _argument(value) if what == "TEXT" else text_of(read_file(value, patience), value)
+    return found
+
+
+def fields_of(config: Config, task: str | None) -> tuple[str, ...] | None:
+    """The fields of a task's template; `None` where there is no such task, or it has no template.
+
+    Raises:
+        ConfigError: the task's files are wrong.
+    """
+    found = None if task is None else config.tasks.find(task)
+    return None if found is None or found.template is None else found.template.fields
+
+
+def asked(
+    argument: str | None,
+    files: Sequence[str],
+    given: dict[str, str],
+    names: tuple[str, ...] | None,
+    patience: Patience,
+) -> str | dict[str, str]:
+    """The prompt, or a text for each field of the task's template: what `prompt` reads is the field that is left.
+
+    Args:
+        argument: of the command line.
+        files: paths, or `-` for stdin.
+        given: fields that have a text already.
+        names: of the fields of the template; `None` where there is none.
+        patience: how long is waited for what is piped in.
+
+    Raises:
+        ConfigError: a field is unknown, missing or too much, or as `prompt` says.
+    """
+    if names is None:
+        if given:
+            raise ConfigError("--field needs --task with a task that has a template", hint="see `rung task list`")
+        return prompt(argument, files, patience)
+    for name in given:
+        if name not in names:
+            raise ConfigError(f"the task's template has no field {name!r}", hint=nearest(name, names))
+    left = [name for name in names if name not in given]
+    if not left:
+        if argument is not None or files:
+            raise ConfigError("every field of the task has a text already", hint="leave out the prompt or a --field")
+        return given
+    if len(left) > 1:
+        raise ConfigError(
+            f"the task's template needs {len(left)} more fields: {', '.join(left)}",
+            hint="give all but one with --field NAME=TEXT or --field-file NAME=FILE",
+        )
+    return {**given, left[0]: prompt(argument, files, patience)}
+
+
 def output(schema: Path | None, type_: str | None, choices: str | None, regex: str | None, patience: Patience) -> Any:
     """What the answer must be; `None` is plain text.
 
@@ -63,18 +137,12 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         ConfigError: more than one of them is given, or a file or module can't be read.
         ContractError: it is not a valid schema, or not a valid regular expression.
     """
-    given = [
-        f"--{name}"
-        for name, value in (("schema", schema), ("type", type_), ("choices", choices), ("regex", regex))
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
+    one_contract(schema, type_, choices, regex)
     if schema is not None:
         return _schema(schema, patience)
     if type_ is not None:
         patience.doing(f"importing {type_}")
-        return _load(type_, "--type")
+        return imported(type_, "--type")
     if choices is not None:
         return [choice.strip() for choice in choices.split(",")]
     if regex is not None:
@@ -83,6 +151,21 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         except re.error as error:
             raise ContractError(f"--regex is not a valid regular expression: {error}") from None
     return None
+
+
+def one_contract(schema: Path | None, type_: str | None, choices: str | None, regex: str | None) -> None:
+    """See that at most one of the options that say what the answer must be is given; takes what `output` does.
+
+    Raises:
+        ConfigError: several are.
+    """
+    given = [
+        f"--{name}"
+        for name, value in (("schema", schema), ("type", type_), ("choices", choices), ("regex", regex))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
 
 
 def validators(lines: Sequence[str], quoted: Sequence[str]) -> list[Validator]:
@@ -96,7 +179,7 @@ def validators(lines: Sequence[str], quoted: Sequence[str]) -> list[Validator]:
         ConfigError: there is no such module, function or program.
     """
     found: list[Validator] = [
-        _load(line, "--check") if _REFERENCE.fullmatch(line) else checks.command(line) for line in lines
+        imported(line, "--check") if is_reference(line) else checks.command(line) for line in lines
     ]
     return [*found, checks.quoted(*quoted)] if quoted else found
 
@@ -120,37 +203,3 @@ def _schema(path: Path, patience: Patience) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise ContractError(f"{path} is no JSON Schema: it holds no object at its top")
     return schema
-
-
-def _load(reference: str, option: str) -> Any:
-    """What `module:name` names, with the working folder first on the way, as for `python -m`."""
-    if not _REFERENCE.fullmatch(reference):
-        raise ConfigError(f"{option} {reference!r} names nothing", hint="write module:Name")
-    module, _, path = reference.partition(":")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0]):
-            hint = "it is looked for in this folder, then among what is installed"
-            raise ConfigError(f"{option}: there is no module {error.name!r}", hint=hint) from None
-        raise ConfigError(
-            f"{option}: importing {module!r} raised {type(error).__name__}",
-            hint="see that it imports from this folder, or set RUNG_DEBUG=1 for the traceback",
-        ) from error
-    finally:
-        # behind everything else: what it imports later is found, and no file here stands in for a library
-        sys.path.remove(here)
-        sys.path.append(here)
-    for name in path.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise ConfigError(f"{option}: {module!r} has no {name!r}", hint=_nearest(name, found)) from None
-    return found
-
-
-def _nearest(name: str, holder: Any) -> str:
-    close = difflib.get_close_matches(name, dir(holder), n=1)
-    return f"did you mean {close[0]!r}?" if close else "write module:Name"

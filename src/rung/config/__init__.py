@@ -12,6 +12,8 @@ Precedence: option > environment > project file > user file > default. A file th
   machine, read a key, move the ledger, turn it off or let it hold more, vouch that a loopback endpoint keeps a prompt,
   or use a kind of tier from another package (which may do anything with its settings). Nor is one read that belongs to
   another user.
+- **Tasks** lie in `tasks/` beside the project file, then beside the user's; those of a named file beside it alone. A
+  `task.toml` beside a project file is trusted by its own path and sha256; untrusted, no module that it names is run.
 - **Without any tier** in any file the ladder is `smollm2-135m`, then `qwen2.5-coder-1.5b`, as far as they were pulled.
 """
 
@@ -20,6 +22,20 @@ from rung.config.document import Document, Origin, Setting, Source
 from rung.config.loading import farthest, load
 from rung.config.places import Places
 from rung.config.tables import TierTable
-from rung.config.trusting import trust
+from rung.config.tasks import TaskPlaces
+from rung.config.trusting import trust, trust_file
 
-__all__ = ["Config", "Document", "Origin", "Places", "Setting", "Source", "TierTable", "farthest", "load", "trust"]
+__all__ = [
+    "Config",
+    "Document",
+    "Origin",
+    "Places",
+    "Setting",
+    "Source",
+    "TaskPlaces",
+    "TierTable",
+    "farthest",
+    "load",
+    "trust",
+    "trust_file",
+]

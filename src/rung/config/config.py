@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rung.config.document import Document, Setting
 from rung.config.ledger import LedgerConfig
 from rung.config.tables import PolicyTable, RungTable, TierTable
+from rung.config.tasks import TaskPlaces
 from rung.config.tiers import build, hosts, is_ours
 from rung.consent import ConfiguredConsent, Consent
 from rung.errors import ConfigError, TierUnavailable
@@ -48,6 +49,7 @@ class Config:
         policy: what the system allows.
         policy_file: where that stands, if it does.
         files: that were read, the one with the most to say first.
+        tasks: where tasks lie.
         denied: what an untrusted project file asked for at the top level and did not get.
         notes: sentences about what the person asked for and does not get.
     """
@@ -66,6 +68,7 @@ class Config:
     policy: PolicyTable
     policy_file: Path
     files: tuple[Document, ...]
+    tasks: TaskPlaces
     denied: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -107,6 +110,7 @@ class Config:
             # a purse refuses every tier of unknown price, so it is there only with a budget
             purse=ledger if ledger is not None and ledger.keeps_budgets else None,
             observers=() if ledger is None else (ledger,),
+            tasks=self.tasks.task,
         )
 
     def sourcing(self) -> Sourcing:

@@ -16,6 +16,7 @@ from rung.config.document import Document, Origin, Setting, open_document, read_
 from rung.config.ledger import ledger_config
 from rung.config.places import Places, is_there
 from rung.config.tables import FileTable, PolicyTable, TierTable
+from rung.config.tasks import task_places
 from rung.config.trusting import recorded
 from rung.engine import UNLOAD_AFTER
 from rung.errors import ConfigError
@@ -85,6 +86,7 @@ def load(
         policy=policy,
         policy_file=places.policy,
         files=tuple(files),
+        tasks=task_places(tuple(files), places),
         denied=tuple(layers.denied),
         notes=_notes(chosen_reach, reach),
     )

@@ -27,13 +27,23 @@ def recorded(path: Path, places: Places) -> str | None:
 
 
 def trust(document: Document, places: Places) -> None:
-    """Trust a file with the content that was read, from now on.
+    """Trust a configuration with the content that was read, from now on; raises as `trust_file` does."""
+    trust_file(document.path, document.sha256, places)
+
+
+def trust_file(path: Path, sha256: str, places: Places) -> None:
+    """Trust a file with some content, from now on.
+
+    Args:
+        path: of the file.
+        sha256: of its content, in hexadecimal.
+        places: where the record lies.
 
     Raises:
         ConfigError: the record can't be read or written. What can't be read is not overwritten: it may be another
             file, or hold what the user trusted before.
     """
-    record = {**_read(places.trusted), str(document.path): document.sha256}
+    record = {**_read(places.trusted), os.path.realpath(path): sha256}
     try:
         write_whole(places.trusted, json.dumps(record, indent=2).encode())
     except OSError as error:

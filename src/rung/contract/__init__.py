@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from itertools import islice
@@ -72,6 +74,7 @@ class Contract(Generic[T]):
     def __init__(self, reader: AnswerReader, validators: Sequence[Validator] = ()) -> None:
         self._reader = reader
         self._checks: tuple[Check, ...] = checks(validators)
+        self._validators = tuple(validators)
 
     @property
     def shape(self) -> Shape | None:
@@ -87,6 +90,23 @@ class Contract(Generic[T]):
     def vouches(self) -> tuple[str, ...]:
         """What can send an answer up for its content: `schema`, `type`, `check:NAME`; nothing for bare text."""
         return (*self._reader.vouches, *(f"check:{c.name}" for c in self._checks))
+
+    @property
+    def sha256(self) -> str:
+        """Of what the contract asks of an answer: its shape, its instructions, the names of its checks."""
+        shape = self.shape
+        shaped = None if shape is None else [shape.kind, shape.schema, shape.pattern, shape.choices]
+        # in the order in which it was written: that of an object's fields is the order in which a model answers
+        asked = json.dumps([shaped, self._reader.instructions, self.vouches])
+        return hashlib.sha256(asked.encode()).hexdigest()
+
+    def checked(self, validators: Sequence[Validator]) -> Contract[T]:
+        """The same with further checks.
+
+        Raises:
+            ContractError: a validator can't be called.
+        """
+        return Contract(self._reader, (*self._validators, *validators))
 
     def instruct(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """The conversation with what the answer must look like, in its system turn."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from rung.limits import Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.threads import Awaiter, refuse_to_await
 from rung.tier import Rung
-from rung.types import Event, Redactor, Request, Zone
+from rung.types import Event, Redactor, Request, Task, Threshold, Zone
 
 Observer = Callable[[Event], None]
 
@@ -40,6 +40,10 @@ class Plan:
         await_: waits for awaitables of validators and consent.
         provisional: whether to show text that isn't validated.
         residency: looks after the models in memory.
+        task: whose request it is, where it is a task's.
+        prompt: sha256 of the template that the request's messages were made by; empty where they were made by none.
+        notes: sentences for the outcome.
+        thresholds: how sure a tier has to be, by its name, where the caller says so: it goes before what was learnt.
     """
 
     request: Request
@@ -58,3 +62,7 @@ class Plan:
     await_: Awaiter = refuse_to_await
     provisional: bool = False
     residency: Residency = field(default_factory=Residency)
+    task: Task | None = None
+    prompt: str = ""
+    notes: tuple[str, ...] = ()
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, closing
 from typing import Any, Self, TypedDict, TypeVar, Unpack, get_args, overload
 
@@ -12,15 +12,18 @@ from rung.consent import Consent, always
 from rung.contract import Contract, Validator, compile_output
 from rung.errors import ConfigError
 from rung.ladder import bridge
+from rung.ladder.tasks import Tasks, messages_of, output_of
 from rung.ladder.typed import Decorator
 from rung.limits import LONGEST, Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.settings import nearest
 from rung.tier import Rung, Tier
-from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Zone, conversation
+from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Task, Threshold, Zone
 
 T = TypeVar("T")
-Prompt = str | Sequence[Message]
+Written = str | Sequence[Message]
+Fields = Mapping[str, str]
+Prompt = Written | Fields
 _CONTRACTS = 256
 """Compiled contracts that a ladder keeps: more than an app has outputs, and a few megabytes at most."""
 
@@ -31,7 +34,8 @@ class RequestOptions(TypedDict, total=False):
     Args:
         validators: further checks, each taking `(value)` or `(value, context)`.
         system: a system turn to put first.
-        task: name under which ledger and calibration keep this request.
+        task: name of a task's folder, whose template, contract and calibration are used; where the ladder has no such
+            task, a label under which the ledger keeps the request.
         context: your own object, handed to validators.
         max_tokens: first cap on an answer, in tokens.
         temperature: 0 is greedy.
@@ -41,6 +45,7 @@ class RequestOptions(TypedDict, total=False):
         reach: tightens the ladder's reach for this request.
         cancel: stops the request from any thread.
         provisional: whether a stream also shows text that isn't validated yet.
+        thresholds: how sure a tier has to be of a valid answer, by the tier's name. Goes before its `min_confidence`.
     """
 
     validators: Sequence[Validator]
@@ -55,6 +60,7 @@ class RequestOptions(TypedDict, total=False):
     reach: Zone | None
     cancel: Cancel | None
     provisional: bool
+    thresholds: Mapping[str, Threshold] | None
 
 
 class Ladder:
@@ -73,6 +79,7 @@ class Ladder:
             also after they broke.
         unload_after: seconds after which a local model is unloaded that no call uses, the first one apart; sooner where
             memory is short. `None` keeps all of them until one needs the room.
+        tasks: finds the task of a name, and returns `None` where there is none. The ladder asks once for each name.
 
     Raises:
         ConfigError: there is no tier, two have one name, a setting is out of range, or money is limited and a tier that
@@ -91,6 +98,7 @@ class Ladder:
         redactor: Redactor | None = None,
         paid_after: PaidAfter = "local_answers",
         unload_after: float | None = engine.UNLOAD_AFTER,
+        tasks: Callable[[str], Task | None] | None = None,
     ) -> None:
         self.rungs = tuple(t if isinstance(t, Rung) else Rung(t) for t in tiers)
         names = [r.tier.name for r in self.rungs]
@@ -119,6 +127,7 @@ class Ladder:
         self._redactor = redactor
         self._paid_after: PaidAfter = paid_after
         self._residency = engine.Residency(self.rungs, unload_after)
+        self._tasks = Tasks(tasks)
         self._demand_prices()
         self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
@@ -128,14 +137,17 @@ class Ladder:
     @overload
     def run(self, prompt: Prompt, output: type[T], **settings: Unpack[RequestOptions]) -> Outcome[T]: ...
     @overload
-    def run(self, prompt: Prompt, output: None = None, **settings: Unpack[RequestOptions]) -> Outcome[str]: ...
+    def run(self, prompt: Written, output: None = None, **settings: Unpack[RequestOptions]) -> Outcome[str]: ...
+    @overload
+    def run(self, prompt: Fields, output: None = None, **settings: Unpack[RequestOptions]) -> Outcome[Any]: ...
     @overload
     def run(self, prompt: Prompt, output: Any, **settings: Unpack[RequestOptions]) -> Outcome[Any]: ...
     def run(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> Outcome[Any]:
         """Answer a prompt.
 
         Args:
-            prompt: one user turn, or a conversation.
+            prompt: one user turn, or a conversation; for a task with a template a text for each of its fields, or one
+                text where it has one field.
             output: what the answer must be: a pydantic model or another type, a JSON Schema as a dict, a compiled
                 regular expression, a list of choices, or what `contract` made of one; `None` is plain text.
             settings: see `RequestOptions`.
@@ -163,7 +175,9 @@ class Ladder:
     @overload
     async def arun(self, prompt: Prompt, output: type[T], **settings: Unpack[RequestOptions]) -> Outcome[T]: ...
     @overload
-    async def arun(self, prompt: Prompt, output: None = None, **settings: Unpack[RequestOptions]) -> Outcome[str]: ...
+    async def arun(self, prompt: Written, output: None = None, **settings: Unpack[RequestOptions]) -> Outcome[str]: ...
+    @overload
+    async def arun(self, prompt: Fields, output: None = None, **settings: Unpack[RequestOptions]) -> Outcome[Any]: ...
     @overload
     async def arun(self, prompt: Prompt, output: Any, **settings: Unpack[RequestOptions]) -> Outcome[Any]: ...
     async def arun(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> Outcome[Any]:
@@ -230,10 +244,10 @@ class Ladder:
         Raises:
             ContractError: the output or a validator can't be used.
         """
+        if isinstance(output, Contract):
+            return output.checked(validators) if validators else output
         if validators:
             return compile_output(output, validators)
-        if isinstance(output, Contract):
-            return output
         try:
             hash(output)
         except TypeError:
@@ -283,11 +297,15 @@ class Ladder:
             checking.real("timeout", timeout, 0.0, LONGEST)
         cancel = settings.get("cancel") or Cancel()
         checking.instance("cancel", cancel, Cancel, "a rung.Cancel")
+        name = settings.get("task")
+        task = self._tasks.find(name)
+        asked = messages_of(prompt, settings.get("system"), task)
+        cap = settings.get("max_tokens")
         request = Request(
-            messages=conversation(prompt, settings.get("system")),
-            task=settings.get("task"),
+            messages=asked.messages,
+            task=name,
             context=settings.get("context"),
-            max_tokens=settings.get("max_tokens"),
+            max_tokens=task.max_tokens if cap is None and task is not None else cap,
             sampling=settings.get("sampling") or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
             reach=None if reach is None else Zone.parse(reach),
         )
@@ -296,7 +314,7 @@ class Ladder:
         return engine.Plan(
             request=request,
             deadline=deadline,
-            contract=self._contract_until(deadline, output, settings.get("validators", ())),
+            contract=self._contract_until(deadline, output_of(output, task), settings.get("validators", ())),
             rungs=self.rungs,
             reach=_reach(self.reach, request.reach),
             budget=self.budget,
@@ -309,7 +327,27 @@ class Ladder:
             cancel=cancel,
             provisional=checking.flag("provisional", settings.get("provisional", False)),
             residency=self._residency,
+            task=task,
+            prompt=asked.template,
+            notes=self._tasks.notes(name),
+            thresholds=self._thresholds(settings.get("thresholds")),
         )
+
+    def task_output(self, name: str | None) -> Any:
+        """What a task's answers must be; `None` where there is no such task, or it doesn't say.
+
+        Args:
+            name: of the task.
+        """
+        return output_of(None, self._tasks.find(name))
+
+    def _thresholds(self, given: Mapping[str, Threshold] | None) -> Mapping[str, Threshold]:
+        names = [rung.tier.name for rung in self.rungs]
+        for name, value in checking.instance("thresholds", given or {}, Mapping, "a mapping").items():
+            if name not in names:
+                raise ConfigError(f"thresholds: there is no tier {name!r}", hint=nearest(str(name), names))
+            checking.instance(f"the threshold of tier {name!r}", value, Threshold, "a rung.Threshold")
+        return given or {}
 
 
 def _reach(allowed: Zone, wanted: Zone | None) -> Zone:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, get_type_hints, overload
 
 from rung.errors import ContractError
-from rung.types import Message, Outcome
+from rung.types import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine
 
     from rung.contract import Contract
-    from rung.ladder.ladder import Ladder, RequestOptions
+    from rung.ladder.ladder import Ladder, Prompt, RequestOptions
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -100,15 +100,17 @@ class Wrap(Generic[T]):
     def __init__(self, ladder: Ladder, output: Any, settings: RequestOptions) -> None:
         ladder.refuse_unknown(settings)
         self._ladder = ladder
+        if output is None:
+            output = ladder.task_output(settings.get("task"))
         # compiled here, so that a contract that can't be used fails where it is written
         self._contract = ladder.contract(output, settings.get("validators", ()))
         self._settings = settings.copy()
         self._settings.pop("validators", None)
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, str | Sequence[Message]]]) -> AsyncTyped[P, T]: ...
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, Prompt]]) -> AsyncTyped[P, T]: ...
     @overload
-    def __call__(self, function: Callable[P, str | Sequence[Message]]) -> Typed[P, T]: ...
+    def __call__(self, function: Callable[P, Prompt]) -> Typed[P, T]: ...
     def __call__(self, function: Callable[..., Any]) -> Any:
         """The typed function."""
         return _wrap(self._ladder, function, self._contract, self._settings)
@@ -130,8 +132,8 @@ class Decorator:
     @overload
     def __call__(self, output: Callable[P, R], /) -> Typed[P, R]: ...
     @overload
-    def __call__(self, output: Any, **settings: Unpack[RequestOptions]) -> Wrap[Any]: ...
-    def __call__(self, output: Any, **settings: Any) -> Any:
+    def __call__(self, output: Any = None, **settings: Unpack[RequestOptions]) -> Wrap[Any]: ...
+    def __call__(self, output: Any = None, **settings: Any) -> Any:
         """See `Ladder.typed`."""
         if inspect.isfunction(output):
             return _wrap(self._ladder, output, self._annotated(output), {})

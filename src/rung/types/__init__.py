@@ -36,6 +36,7 @@ from rung.types.result import (
     Verdict,
 )
 from rung.types.score import Score, Threshold
+from rung.types.task import Conditions, OnVoid, Standing, Task
 from rung.types.zone import Zone
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Call",
     "Candidate",
     "CheckContext",
+    "Conditions",
     "Constraint",
     "Delta",
     "Event",
@@ -57,6 +59,7 @@ __all__ = [
     "Issue",
     "IssueCode",
     "Message",
+    "OnVoid",
     "Outcome",
     "Price",
     "Provisional",
@@ -68,6 +71,8 @@ __all__ = [
     "Sampling",
     "Score",
     "Shape",
+    "Standing",
+    "Task",
     "Text",
     "Threshold",
     "Token",

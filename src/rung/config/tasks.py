@@ -1,0 +1,110 @@
+"""Where tasks lie: in `tasks/` beside the configuration that is in force, the project's before the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rung.config.document import Document
+from rung.config.places import Places, is_there
+from rung.config.trusting import recorded
+from rung.errors import ConfigError
+from rung.learn.tasks import FILE, TaskFolder, is_name, open_task
+from rung.settings import nearest
+from rung.types import Task
+
+FOLDER = "tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlaces:
+    """The folders that tasks are looked for in, in order, each with whether all in it is trusted.
+
+    A named configuration has the tasks beside it and no others. Else those beside the project's file come first, each
+    trusted by its `task.toml`'s path and sha256 as that file is, and then the user's own, which are trusted.
+
+    Args:
+        folders: that may hold tasks. They need not be there.
+        places: where the record of what is trusted lies.
+    """
+
+    folders: tuple[tuple[Path, bool], ...]
+    places: Places
+
+    def find(self, name: str) -> TaskFolder | None:
+        """The task of a name; `None` where there is none.
+
+        Raises:
+            ConfigError: its files are wrong.
+        """
+        if not is_name(name):
+            return None
+        for folder, trusted in self.folders:
+            if is_there(folder / name / FILE):
+                return self._open(folder / name, trusted)
+        return None
+
+    def task(self, name: str) -> Task | None:
+        """The same as a ladder takes it.
+
+        Raises:
+            ConfigError, ContractError: its files are wrong, or it isn't trusted with what it asks for.
+        """
+        found = self.find(name)
+        return None if found is None else found.task()
+
+    def demand(self, name: str) -> TaskFolder:
+        """The task of a name.
+
+        Raises:
+            ConfigError: there is none, or its files are wrong.
+        """
+        found = self.find(name)
+        if found is None:
+            known = self.names()
+            listed = nearest(name, known) if known else f"make it with `rung task new {name}`" if is_name(name) else ""
+            raise ConfigError(f"there is no task {name[:80]!r}", hint=listed or "see `rung task list`")
+        return found
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all tasks, each once."""
+        return tuple(sorted({path.name for path, _ in self._all()}))
+
+    def every(self) -> Iterator[TaskFolder | ConfigError]:
+        """Every task that a name leads to, by name; in the place of one whose files are wrong, what is."""
+        for name in self.names():
+            try:
+                yield self.demand(name)
+            except ConfigError as error:
+                yield error
+
+    @property
+    def new(self) -> Path:
+        """Where a new task goes: beside the configuration in force, or into the user's folder where there is none."""
+        return self.folders[0][0]
+
+    def _all(self) -> Iterator[tuple[Path, bool]]:
+        for folder, trusted in self.folders:
+            if folder.is_dir():
+                for path in folder.iterdir():
+                    if is_name(path.name) and is_there(path / FILE):
+                        yield path, trusted
+
+    def _open(self, folder: Path, trusted: bool) -> TaskFolder:
+        return open_task(folder, trusted=trusted, recorded=recorded(folder / FILE, self.places))
+
+
+def task_places(files: tuple[Document, ...], places: Places) -> TaskPlaces:
+    """Where the tasks of a configuration lie.
+
+    Args:
+        files: that were read, the one with the most to say first.
+        places: this user's.
+    """
+    named = [file for file in files if file.origin.source == "named file"]
+    if named:
+        return TaskPlaces(((named[0].path.parent / FOLDER, True),), places)
+    projects = [file for file in files if file.origin.source == "project file"]
+    found = [(file.path.parent / FOLDER, False) for file in projects]
+    return TaskPlaces((*found, (places.user.parent / FOLDER, True)), places)

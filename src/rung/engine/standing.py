@@ -1,0 +1,69 @@
+"""What was learnt about a tier for the request's task, and whether it still holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rung.engine.plan import Plan
+from rung.tier import Rung
+from rung.types import Conditions, Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What the task says of an answer.
+
+    Args:
+        threshold: how sure the tier has to be; `None` where the task doesn't say.
+        notes: sentences for the trace.
+    """
+
+    threshold: Threshold | None = None
+    notes: tuple[str, ...] = ()
+
+
+def learnt(plan: Plan, rung: Rung) -> Learnt:
+    """What was learnt about a tier for the request's task. Asked after the answer, when its weights are known.
+
+    Where that is void, a threshold that no answer reaches sends valid answers up, unless the task accepts them, or no
+    other tier may be asked: then the attempt says that nobody knows how sure the answer is.
+
+    Args:
+        plan: the run.
+        rung: who answered.
+    """
+    task = plan.task
+    if task is None:
+        return Learnt()
+    found = task.standing(_conditions(plan, rung))
+    if not found.void:
+        return Learnt(found.threshold, found.notes)
+    changed = f"{' and '.join(found.void)} changed since"
+    said = f"what was learnt about this tier for the task {task.name!r} is void: {changed}; run `rung calibrate` anew"
+    if task.on_void == "escalate" and not _is_last(plan, rung):
+        return Learnt(Threshold(math.inf, {}, origin=f"not calibrated: {changed}"), (said, *found.notes))
+    return Learnt(None, (f"{said}. Nobody knows how sure this answer is", *found.notes))
+
+
+def _conditions(plan: Plan, rung: Rung) -> Conditions:
+    weights = {r.tier.name: r.pinned.weights for r in plan.rungs if r.pinned is not None}
+    return Conditions(
+        tier=rung.tier.name,
+        weights=weights.get(rung.tier.name),
+        others={name: sha256 for name, sha256 in weights.items() if sha256 is not None and name != rung.tier.name},
+        prompt=plan.prompt,
+        contract=plan.contract.sha256,
+        sampling=plan.request.sampling,
+        max_tokens=plan.request.max_tokens or rung.max_tokens,
+        repairs=rung.repairs,
+        feedback=rung.feedback,
+        behaviour=rung.describes.behaviour if rung.describes is not None else {},
+        setup=rung.describes.setup if rung.describes is not None else {},
+    )
+
+
+def _is_last(plan: Plan, rung: Rung) -> bool:
+    """Whether no tier after this one may be asked, however far the prompt may travel."""
+    later = plan.rungs[plan.rungs.index(rung) + 1 :]
+    return all(r.tier.zone > plan.reach for r in later)

@@ -1,0 +1,236 @@
+"""`learned.json`: what was learnt about a task's tiers, and the evidence that it hangs on. Written by rung alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from rung.errors import ConfigError
+from rung.files import read_bounded
+from rung.parsing import parse_json
+from rung.settings import SettingsTable, read
+from rung.types import Conditions, FeedbackPolicy, Sampling, Standing, Threshold
+from rung.writing import write_whole
+
+NAME = "learned.json"
+_VERSION: Literal[1] = 1
+_MOST = 16 << 20
+"""Bytes of the file. A ladder of ten tiers, each with a curve of a thousand points, takes half a megabyte."""
+_Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class SamplingTable(SettingsTable):
+    """How tokens were chosen. A seed is left out: it changes the draw and not what it is drawn from.
+
+    Args:
+        temperature: 0 is greedy.
+        top_p: share of probability mass that was kept.
+        min_p: least probability, relative to the likeliest token's.
+        stop: strings that ended an answer.
+    """
+
+    temperature: float = 0.0
+    top_p: float | None = None
+    min_p: float | None = None
+    stop: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, sampling: Sampling) -> SamplingTable:
+        """The same of a request."""
+        return cls(temperature=sampling.temperature, top_p=sampling.top_p, min_p=sampling.min_p, stop=sampling.stop)
+
+
+class Evidence(SettingsTable):
+    """What a threshold hangs on, and what it was learnt from.
+
+    Args:
+        weights: sha256 of the tier's model; `None` where the tier couldn't tell.
+        against: the tier that its answers were held against, where there was one.
+        against_weights: sha256 of that tier's model.
+        prompt: sha256 of the task's template; empty where the task has none.
+        contract: sha256 of the contract.
+        sampling: how tokens were chosen.
+        max_tokens: first cap on the answer, in tokens.
+        repairs: how often a rejected answer went back to the tier.
+        feedback: what it was told then.
+        behaviour: what else made its answers as they were: its own sampling, its chat template.
+        setup: build, backend, how many calls were decoded together. Another one makes nothing void, and asks for a
+            check.
+        data: sha256 of the data's file.
+        rows: how many rows it was learnt from.
+        date: of the calibration, as in 2026-11-26.
+        rung: the version that made it.
+    """
+
+    weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    against: str | None = None
+    against_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    prompt: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    contract: str = _Sha256
+    sampling: SamplingTable = SamplingTable()
+    max_tokens: int | None = Field(default=None, ge=1)
+    repairs: int = Field(ge=0)
+    feedback: FeedbackPolicy
+    behaviour: dict[str, str] = {}
+    setup: dict[str, str] = {}
+    data: str = _Sha256
+    rows: int = Field(ge=1)
+    date: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
+    rung: str
+
+    @classmethod
+    def of(cls, now: Conditions, *, against: str | None, data: str, rows: int, date: str, rung: str) -> Evidence:
+        """The evidence of what was learnt under the present conditions.
+
+        Args:
+            now: under which the tier answered.
+            against: the tier that its answers were held against, where there was one.
+            data: sha256 of the data's file.
+            rows: how many it was learnt from.
+            date: of today, as in 2026-11-26.
+            rung: the version that learnt it.
+        """
+        return cls(
+            weights=now.weights,
+            against=against,
+            against_weights=now.others.get(against) if against is not None else None,
+            prompt=now.prompt,
+            contract=now.contract,
+            sampling=SamplingTable.of(now.sampling),
+            max_tokens=now.max_tokens,
+            repairs=now.repairs,
+            feedback=now.feedback,
+            behaviour=dict(now.behaviour),
+            setup=dict(now.setup),
+            data=data,
+            rows=rows,
+            date=date,
+            rung=rung,
+        )
+
+    def void(self, now: Conditions) -> tuple[str, ...]:
+        """What changed since, so that what was learnt doesn't hold any more; empty where all is well.
+
+        Args:
+            now: under which the tier answers now. Weights that it can't tell are taken for the same.
+        """
+        theirs = now.others.get(self.against) if self.against is not None else None
+        changed = {
+            "the weights": _differ(self.weights, now.weights),
+            f"the weights of tier {self.against!r}": _differ(self.against_weights, theirs),
+            "the prompt": self.prompt != now.prompt,
+            "the contract": self.contract != now.contract,
+            "the sampling": self.sampling != SamplingTable.of(now.sampling),
+            "the cap on the answer": self.max_tokens != now.max_tokens,
+            "the number of repairs": self.repairs != now.repairs,
+            "the feedback": self.feedback != now.feedback,
+        }
+        others = [f"the tier's {key}" for key, old in self.behaviour.items() if now.behaviour.get(key, old) != old]
+        return (*(what for what, is_so in changed.items() if is_so), *others)
+
+    def notes(self, now: Conditions) -> tuple[str, ...]:
+        """What else changed and may matter: a sentence for each, with what tells whether it does."""
+        return tuple(
+            f"{key} was {old} when the task was calibrated, and is {now.setup[key]}: `rung calibrate --check` tells "
+            "whether that matters"
+            for key, old in self.setup.items()
+            if key in now.setup and now.setup[key] != old
+        )
+
+
+class LearnedTier(SettingsTable):
+    """What was learnt about one tier.
+
+    Args:
+        above: an answer is accepted where its score is greater.
+        weights: the weight of each feature of the score, by its name.
+        bias: added to their sum.
+        curve: pairs of a score and the probability that an answer with it is right, in rising order.
+        says: what is certified, in the sentence that was printed; empty where nothing is.
+        evidence: what all this hangs on.
+    """
+
+    above: float
+    weights: dict[str, float]
+    bias: float = 0.0
+    curve: tuple[tuple[float, float], ...] = ()
+    says: str = ""
+    evidence: Evidence
+
+    @property
+    def threshold(self) -> Threshold:
+        """The same for the ladder."""
+        evidence = self.evidence
+        return Threshold(
+            self.above,
+            self.weights,
+            self.bias,
+            origin=f"calibrated {evidence.date} on {evidence.rows:,} rows",
+            curve=self.curve,
+        )
+
+    def standing(self, now: Conditions) -> Standing:
+        """What holds of it under the present conditions."""
+        void = self.evidence.void(now)
+        return Standing(None if void else self.threshold, void, self.evidence.notes(now))
+
+
+class Learned(SettingsTable):
+    """A whole `learned.json`.
+
+    Args:
+        version: of its format.
+        tiers: what was learnt, by the name of the tier.
+    """
+
+    version: Literal[1] = _VERSION
+    tiers: dict[str, LearnedTier] = {}
+
+    def standing(self, now: Conditions) -> Standing:
+        """What holds about a tier; nothing where nothing was learnt about it."""
+        found = self.tiers.get(now.tier)
+        return Standing() if found is None else found.standing(now)
+
+    def write(self, folder: Path) -> None:
+        """Put it into a task's folder, whole or not at all.
+
+        Args:
+            folder: of the task.
+
+        Raises:
+            ConfigError: it can't be written.
+        """
+        content = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False).encode() + b"\n"
+        try:
+            write_whole(folder / NAME, content, private=False)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise ConfigError(f"{folder / NAME} can't be written: {why}") from None
+
+
+def read_learned(folder: Path) -> Learned:
+    """What was learnt about the task of a folder; nothing where it has no `learned.json`.
+
+    Raises:
+        ConfigError: the file can't be read, is malformed, or is of another version.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return Learned()
+    anew = "move it away, or run `rung calibrate` anew"
+    try:
+        values = parse_json(read_bounded(path, _MOST, "what was learnt"), str(path))
+    except ConfigError as error:
+        raise ConfigError(error.message, hint=anew) from None
+    version = values.get("version") if isinstance(values, dict) else None
+    if type(version) is not int or version != _VERSION:
+        shown = repr(version)[:40] if isinstance(version, int | str | float) else "none"
+        raise ConfigError(f"{path} has the version {shown}, and this rung reads version {_VERSION}", hint=anew)
+    return read(Learned, values, str(path))
+
+
+def _differ(then: str | None, now: str | None) -> bool:
+    return then is not None and now is not None and then != now

@@ -1,0 +1,70 @@
+"""Making a task's folder: a `task.toml` for a person to go on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rung.errors import ConfigError
+from rung.files import named
+from rung.learn.tasks import FILE, TaskFolder, is_name, open_task
+from rung.writing import write_whole
+
+SCHEMA = "schema.json"
+_CHECK_OF = {"schema": "json", "type": "json", "choices": "choice", "regex": "exact"}
+"""The check of a new task by its kind of contract."""
+_HEAD = """\
+# A task of rung (docs/tasks.md): `rung ask --task {name}` uses it, `rung task show {name}` looks at it.
+# A word in braces is a field of the prompt. `check` says whether an answer is right where the right one is known.
+"""
+
+
+def make_task(folder: Path, values: Mapping[str, Any], *, schema: Mapping[str, Any] | None = None) -> TaskFolder:
+    """Make a task's folder. It is there whole or not at all but for a schema that nobody refers to.
+
+    Args:
+        folder: of the task, which must not be one yet.
+        values: of `task.toml`, as it has them. Without a check the one that fits the contract is put in.
+        schema: of the answer, which becomes a file of its own.
+
+    Raises:
+        ConfigError: the name can't be one, there is such a task, a value is wrong, or the folder can't be written.
+    """
+    if not is_name(folder.name):
+        raise ConfigError(
+            f"a task can't be called {named(folder.name)!r}", hint="use letters, digits, dots, dashes and underscores"
+        )
+    path = folder / FILE
+    if path.exists():
+        raise ConfigError(f"{path} is there already", hint="change it, or name another task")
+    said = {key: value for key, value in values.items() if value not in (None, "", ())}
+    if schema is not None:
+        said["schema"] = SCHEMA
+    kind = next((kind for kind in _CHECK_OF if kind in said), None)
+    if kind is not None:
+        said.setdefault("check", _CHECK_OF[kind])
+    text = _HEAD.format(name=folder.name) + "".join(f"{key} = {_toml(value)}\n" for key, value in said.items())
+    try:
+        if schema is not None:
+            content = json.dumps(schema, indent=1, ensure_ascii=False).encode() + b"\n"
+            write_whole(folder / SCHEMA, content, private=False)
+        write_whole(path, text.encode(), private=False)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {(error.strerror or str(error)).lower()}") from None
+    try:
+        return open_task(folder, trusted=True)
+    except ConfigError:
+        path.unlink()
+        raise
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # a JSON string, number or truth is TOML's, too, but for DEL
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

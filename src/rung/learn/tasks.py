@@ -1,0 +1,320 @@
+"""A task: a folder with `task.toml`, a person's, and `learned.json`, rung's.
+
+prompt = "Extract the invoice.\\n\\n{text}"
+schema = "invoice.json"
+check = "json"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from rung import checks
+from rung.contract import Contract, Validator, compile_output
+from rung.errors import ConfigError, ContractError, RungError
+from rung.files import read_bounded
+from rung.learn.grading import CheckTable, Grader, Same, grader, same_for
+from rung.learn.learned import NAME as LEARNED
+from rung.learn.learned import Learned, read_learned
+from rung.learn.references import imported, is_reference
+from rung.learn.templates import Template
+from rung.parsing import parse_json, parse_toml
+from rung.settings import SettingsTable, read
+from rung.types import OnVoid, Task
+
+FILE = "task.toml"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MOST = 1 << 20
+"""Bytes of a `task.toml`; one with 150 choices and a page of instructions has ten thousand."""
+_MOST_SCHEMA = 16 << 20
+_CONTRACTS = ("schema", "choices", "regex", "type")
+
+
+class TaskTable(SettingsTable):
+    """A whole `task.toml`.
+
+    Args:
+        about: what the task is, for people.
+        prompt: template of the user's turn, with fields in braces. Without one the request's prompt is taken as it is.
+        system: template of a system turn before it.
+        answer_schema: `schema`, the answer's JSON Schema: a file in the folder, or the schema itself.
+        choices: the only answers.
+        regex: what the answer matches from end to end.
+        type: `module:Class`, a pydantic model or another type.
+        validators: `module:function`, each a further check of every answer.
+        quoted: fields whose values must occur in the prompt.
+        check: whether an answer is right, where the right one is known: a check by name, a table, `module:function`.
+        same: whether two answers say the same, in the same form; by default as check and contract have it.
+        max_tokens: first cap on an answer, in tokens.
+        on_void: what becomes of a valid answer where what was learnt is void.
+    """
+
+    about: str = ""
+    prompt: str | None = None
+    system: str = ""
+    answer_schema: Any = Field(default=None, alias="schema")
+    choices: tuple[str, ...] | None = None
+    regex: str | None = None
+    type: str | None = None
+    validators: tuple[str, ...] = ()
+    quoted: tuple[str, ...] = ()
+    check: Any = None
+    same: Any = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    on_void: OnVoid = "escalate"
+
+    @field_validator("check", "same", "answer_schema")
+    @classmethod
+    def _is_text_or_table(cls, value: Any) -> Any:
+        if value is not None and not isinstance(value, str | dict):
+            raise ValueError("has to be a text or a table")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFolder:
+    """A task's folder, read.
+
+    Args:
+        path: of the folder.
+        table: its `task.toml`.
+        sha256: of that file's bytes.
+        trusted: whether the modules that it names may be imported.
+        template: of its prompt; `None` where it has none.
+        learned: what was learnt.
+    """
+
+    path: Path
+    table: TaskTable
+    sha256: str
+    trusted: bool
+    template: Template | None
+    learned: Learned = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the task is called."""
+        return self.path.name
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Each `module:name` that it names, whose code runs when it is used."""
+        table = self.table
+        named = (table.type, *table.validators, *map(_named, (table.check, table.same)))
+        return tuple(dict.fromkeys(name for name in named if name is not None and is_reference(name)))
+
+    @property
+    def kind(self) -> str:
+        """The kind of its contract: `schema`, `choices`, `regex`, `type` or `text`."""
+        return next((name for name in _CONTRACTS if getattr(self.table, _field(name)) is not None), "text")
+
+    @property
+    def schema_file(self) -> Path | None:
+        """The file of its schema, where that is one."""
+        schema = self.table.answer_schema
+        return self.path / schema if isinstance(schema, str) else None
+
+    def files(self) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        """The files that the task consists of, and each reference to a module that isn't in its folder.
+
+        Whatever else lies in the folder, such as data, is no part of the task.
+        """
+        wanted = [self.path / FILE, *((self.schema_file,) if self.schema_file else ()), self.path / LEARNED]
+        missing = []
+        for reference in self.references:
+            module = self.path / reference.partition(":")[0].partition(".")[0]
+            code = [module.with_suffix(".py")] if module.with_suffix(".py").is_file() else sorted(module.rglob("*.py"))
+            wanted += code
+            if not code:
+                missing.append(reference)
+        return tuple(dict.fromkeys(path for path in wanted if path.is_file())), tuple(missing)
+
+    def output(self) -> Any:
+        """What its answers must be, as `Ladder.run` takes it; `None` for text.
+
+        Raises:
+            ConfigError: a file or module can't be read, or the folder isn't trusted with the module.
+            ContractError: it is not a schema, a regular expression or a list of choices.
+        """
+        table = self.table
+        if self.schema_file is not None:
+            return _schema(self.schema_file)
+        if table.answer_schema is not None:
+            return table.answer_schema
+        if table.regex is not None:
+            try:
+                return re.compile(table.regex)
+            except re.error as error:
+                raise ContractError(f"{self._where}: regex is not a regular expression: {error}") from None
+        if table.type is not None:
+            return self._imported(table.type, "type")
+        return None if table.choices is None else list(table.choices)
+
+    def contract(self) -> Contract[Any]:
+        """The contract with its checks.
+
+        Raises:
+            ConfigError, ContractError: as `output` does.
+        """
+        validators: list[Validator] = [self._imported(name, "validators") for name in self.table.validators]
+        if self.table.quoted:
+            validators.append(checks.quoted(*self.table.quoted))
+        try:
+            return compile_output(self.output(), validators)
+        except ContractError as error:
+            where = "" if error.message.startswith(str(self.path)) else f"{self._where}: "
+            raise ContractError(f"{where}{error.message}", hint=error.hint) from None
+
+    def grader(self) -> Grader | None:
+        """Whether an answer is right; `None` where the task has no check.
+
+        Raises:
+            ConfigError: the check is wrong, or the folder isn't trusted with its module.
+        """
+        check: CheckTable | None = self.table.check
+        if check is None:
+            return None
+        self._demand_trust(_named(check))
+        return grader(check, where=f"{self._where}: check", folder=self.path)
+
+    def same(self) -> Same | None:
+        """Whether two answers say the same; `None` for free text without `same`.
+
+        Raises:
+            ConfigError: `same` or the check is wrong, or the folder isn't trusted with its module.
+        """
+        self._demand_trust(_named(self.table.same))
+        # what the output is isn't needed where a module would have to be imported for it
+        output = dict if self.kind == "type" and not self.trusted else self.output()
+        return same_for(output, self.table.same, self.table.check, folder=self.path)
+
+    def void(self) -> dict[str, tuple[str, ...]]:
+        """What changed in the folder itself since its tiers were calibrated, by tier; empty where nothing did.
+
+        The tier's own settings and weights are compared with each answer.
+
+        Raises:
+            ConfigError, ContractError: as `contract` does.
+        """
+        prompt = self.template.sha256 if self.template else ""
+        # an untrusted folder's module isn't imported to look at it
+        runs = not self.trusted and bool(self.table.type or self.table.validators)
+        found = {}
+        for tier, learnt in self.learned.tiers.items():
+            then = learnt.evidence
+            contract = then.contract if runs else self.contract().sha256
+            changed = {"the prompt": then.prompt != prompt, "the contract": then.contract != contract}
+            found[tier] = tuple(what for what, is_so in changed.items() if is_so)
+        return {tier: what for tier, what in found.items() if what}
+
+    def task(self) -> Task:
+        """The task as the ladder takes it.
+
+        Raises:
+            ConfigError, ContractError: as `contract` does.
+        """
+        template = self.template
+        bare = self.kind == "text" and not self.table.validators and not self.table.quoted
+        return Task(
+            name=self.name,
+            output=None if bare else self.contract(),
+            fields=template.fields if template else (),
+            fill=template.fill if template else None,
+            prompt=template.sha256 if template else "",
+            max_tokens=self.table.max_tokens,
+            on_void=self.table.on_void,
+            standing=self.learned.standing,
+        )
+
+    @property
+    def _where(self) -> str:
+        return str(self.path / FILE)
+
+    def _imported(self, reference: str, key: str) -> Any:
+        self._demand_trust(reference)
+        return imported(reference, f"{self._where}: {key}", self.path)
+
+    def _demand_trust(self, reference: str | None) -> None:
+        if reference is not None and is_reference(reference) and not self.trusted:
+            raise ConfigError(
+                f"{self._where} is not trusted, and asks to run {reference}",
+                hint=f"look at it and at that module, then run `rung config trust {self._where}`",
+            )
+
+
+def is_name(name: str) -> bool:
+    """Whether a task's folder can be called that: letters, digits, dots, dashes and underscores."""
+    return _NAME.fullmatch(name) is not None
+
+
+def open_task(folder: Path, *, trusted: bool, recorded: str | None = None) -> TaskFolder:
+    """The task of a folder. Imports nothing and compiles nothing.
+
+    Args:
+        folder: that holds a `task.toml`.
+        trusted: whether it is trusted whatever it says.
+        recorded: sha256 of the content of the `task.toml` that the user trusts; `None` where there is none.
+
+    Raises:
+        ConfigError: a file can't be read, a key is unknown or wrong, or two kinds of contract are named.
+    """
+    path = folder / FILE
+    content = read_bounded(path, _MOST, "the task")
+    table = read(TaskTable, parse_toml(content, str(path)), str(path))
+    given = [name for name in _CONTRACTS if getattr(table, _field(name)) is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{path}: {' and '.join(given)} can't go together", hint="keep one of them")
+    _look_at(table, folder, path)
+    template = None
+    try:
+        if table.prompt is not None:
+            template = Template(table.prompt, table.system)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from None
+    if table.system and table.prompt is None:
+        raise ConfigError(f"{path}: system needs a prompt beside it", hint='add prompt = "{text}"')
+    sha256 = hashlib.sha256(content).hexdigest()
+    return TaskFolder(folder, table, sha256, trusted or sha256 == recorded, template, read_learned(folder))
+
+
+def _look_at(table: TaskTable, folder: Path, path: Path) -> None:
+    """See what can be seen without importing anything: names of checks, forms of references, the schema's place."""
+    for key, names in (("type", (table.type,)), ("validators", table.validators)):
+        for name in names:
+            if name is not None and not is_reference(name):
+                raise ConfigError(f"{path}: {key}: {name[:80]!r} names nothing", hint="write module:name")
+    for key in ("check", "same"):
+        check = getattr(table, key)
+        if check is not None and not is_reference(_named(check) or ""):
+            grader(check, where=f"{path}: {key}")
+    schema = table.answer_schema
+    if isinstance(schema, str) and not (folder / schema).resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"{path}: the schema {schema[:80]!r} lies outside the task's folder", hint="copy it there")
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    try:
+        schema = parse_json(read_bounded(path, _MOST_SCHEMA, "the schema"), str(path))
+    except RungError as error:
+        raise ContractError(error.message, hint=error.hint) from None
+    if not isinstance(schema, dict):
+        raise ContractError(f"{path} is not a JSON Schema: it holds no object at its top")
+    return schema
+
+
+def _named(check: CheckTable | None) -> str | None:
+    """The name of a check."""
+    name = check.get("name") if isinstance(check, Mapping) else check
+    return name if isinstance(name, str) else None
+
+
+def _field(key: str) -> str:
+    """The attribute of `TaskTable` that holds a key of the file: pydantic has a `schema` of its own."""
+    return "answer_schema" if key == "schema" else key
