@@ -163,7 +163,7 @@ def test_without_labels_each_tier_is_held_against_the_next(person: Person) -> No
     done = ask(person, "bare.jsonl", "--same", "exact")
     assert "each tier is held against the next one" in done.stderr
     assert re.search(r"^small +60\.0% ", done.stdout, re.MULTILINE)
-    assert "The ladder's answer differs from big's in 0.0% of the rows" in done.stdout
+    assert "The ladder's answer differs from big's in 0.0% of 20 rows (95% interval 0 to 17)" in done.stdout
 
 
 def test_a_killed_evaluation_goes_on_where_it_was_and_asks_nothing_twice(person: Person) -> None:
