@@ -80,7 +80,7 @@ def read(path: str | os.PathLike[str], template: Template | None = None) -> Iter
     known = (*_JSON_LINES, *_CSV, *_TSV)
     if suffix not in known:
         hint = "of a JSON array, `jq -c '.[]' DATA.json > DATA.jsonl` makes one" if suffix == ".json" else ""
-        raise ConfigError(f"{path} is of no kind that is read: {', '.join(known)}", hint=hint)
+        raise ConfigError(f"{path} is not a kind of file that is read: {', '.join(known)}", hint=hint)
     with opened(path, _WHAT) as file:
         if file.peek(2)[:2] in _UTF16:
             raise ConfigError(f"{path} is not valid UTF-8: it is UTF-16", hint="save it as UTF-8")
@@ -99,12 +99,12 @@ def identity(messages: tuple[Message, ...], schema: Mapping[str, Any] | None) ->
         messages: what is asked.
         schema: of this row's answer, where it has one of its own.
     """
+    # the order of a schema's fields is the order in which a model answers, so it is part of what is asked
     asked = [[[m.role, m.text] for m in messages], schema]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
 
 
 def _jsonl(file: BinaryIO, template: Template | None) -> Iterator[Row | BadRow]:
-    number = 0
     for number, line in enumerate(_lines(file), 1):
         try:
             if isinstance(line, _Unusable):
