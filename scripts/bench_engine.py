@@ -2,7 +2,6 @@
 
     .venv/bin/python scripts/bench_engine.py --json results.json
     .venv/bin/python scripts/bench_engine.py --quick --rows cancel,pipe
-    .venv/bin/python scripts/bench_engine.py --profile json-llama
 
 Every party runs in a process of its own, with the same file, context and number of threads, and rests while another one
 works. A figure is the median over pairs that were measured one right after the other, with its range. Trust the ratios,
@@ -31,7 +30,6 @@ from engine_bench import decode, drafts, host, overhead, serving
 from engine_bench.bench import LARGE, MIDDLE, SMALL, Bench, Skipped
 from engine_bench.figures import Row
 from engine_bench.processes import PartyFailed
-from engine_bench.profiles import PROFILES, profile
 from rung.errors import StoreError
 from rung.store import resolve
 
@@ -125,7 +123,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rows", type=names, default=set(NAMES), help=f"split at commas; {', '.join(NAMES)}")
     parser.add_argument("--models", default=",".join((SMALL, MIDDLE, LARGE)), help="names, split at commas")
     parser.add_argument("--quick", action="store_true", help="few repetitions: see that it works")
-    parser.add_argument("--profile", choices=sorted(PROFILES), metavar="ROW", help="say where the time of a row goes")
     parser.add_argument("--threads", type=int, default=cores(), help="for decoding; one per physical core by default")
     parser.add_argument("--context", type=int, default=4096, help="of every party, in tokens")
     parser.add_argument("--xllamacpp-python", type=interpreter, metavar="PYTHON", help="an interpreter that has it")
@@ -144,12 +141,6 @@ def main() -> None:
     except StoreError as error:
         sys.exit(str(error))
     bench = Bench(models, chosen.threads, chosen.context, chosen.quick, chosen.xllamacpp_python, chosen.seed)
-    if chosen.profile:
-        try:
-            print(profile(bench, chosen.profile))
-        except Skipped as error:
-            sys.exit(str(error))
-        return
     about = machine(bench)
     print(Row.HEAD, flush=True)
     done = []

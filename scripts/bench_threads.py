@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rung.tiers.llama import LlamaTier
-from rung.tiers.llama.system import free_cores
+from rung.tiers.llama.threads import free_cores
 from rung.types import Call, Message
 
 PROMPT = "Write a long story about a lighthouse keeper."

@@ -84,7 +84,7 @@ def check_compiler() -> None:
         "  Fedora:          dnf install gcc-c++\n"
         "  macOS:           xcode-select --install\n"
         "  Windows:         winget install Microsoft.VisualStudio.2022.BuildTools, with the C++ workload\n"
-        "or take a ready-made wheel; docs/install.md, first section, says how"
+        "or take a ready-made wheel; docs/install.md, second section, says how"
     )
 
 

@@ -28,7 +28,7 @@ import psutil
 import rung
 from rung.limits import Cancel
 from rung.tiers.llama import LlamaTier
-from rung.tiers.llama.system import free_cores
+from rung.tiers.llama.threads import free_cores
 from rung.types import Call, Message, Sampling, Shape
 
 _LOOK = 0.1

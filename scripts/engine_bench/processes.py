@@ -59,16 +59,7 @@ class Party:
         Raises:
             PartyFailed: it raised, or died.
         """
-        return self._request({"do": do, "with": arguments, "profile": False})
-
-    def profile(self, do: str, **arguments: Any) -> dict[str, float]:
-        """Seconds that each function took for itself while a method of the party ran.
-
-        Raises:
-            PartyFailed: it raised, or died.
-        """
-        found: dict[str, float] = self._request({"do": do, "with": arguments, "profile": True})
-        return found
+        return self._request({"do": do, "with": arguments})
 
     def _request(self, request: dict[str, Any]) -> Any:
         try:

@@ -82,7 +82,7 @@ class Schemas:
 
         from llguidance import LLTokenizer
 
-        from rung.tiers.llama.constraint import Grammars
+        from rung.tiers.llama.worker.constraint import Grammars
 
         tokenizer = LLTokenizer("byte")
         vocabulary: Any = SimpleNamespace(size=tokenizer.vocab_size)
@@ -115,8 +115,8 @@ class Schemas:
     def _decode(self, shape: Any, dice: random.Random) -> None:
         import numpy as np
 
-        from rung.tiers.llama.constraint import Unenforceable
-        from rung.tiers.llama.sampling import Sampler
+        from rung.tiers.llama.worker.constraint import Unenforceable
+        from rung.tiers.llama.worker.sampling import Sampler
         from rung.types import Sampling
 
         size = self._grammars.tokenizer.vocab_size

@@ -22,7 +22,7 @@ def ask(question: str) -> None:
 
 
 def write(text: str) -> None:
-    """Write to stderr as it stands, which is for text of our own. A stderr that nobody holds is no reason to fail."""
+    """Write to stderr as it stands, which is for text of our own. Nobody need hold the other end of stderr."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()

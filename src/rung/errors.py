@@ -140,7 +140,7 @@ class LicenceNotAccepted(StoreError):
 
 
 class MalformedModel(StoreError):
-    """A file is no model: its header is cut off, is of another format, or contradicts itself."""
+    """A file is not a model: its header is cut off, is of another format, or contradicts itself."""
 
 
 class LedgerError(RungError):

@@ -96,7 +96,7 @@ class Guard:
 
     def _host(self, host: Any) -> None:
         name = host.decode("ascii", "replace") if isinstance(host, (bytes, bytearray)) else host
-        # The empty name is this machine's wildcard address; what is no text the call itself will refuse.
+        # The empty name is this machine's wildcard address; what isn't text the call itself will refuse.
         if not name or not isinstance(name, str):
             return
         zone = zone_of(name)

@@ -21,7 +21,7 @@ LONGEST = 1e9
 
 
 def usd(amount: Money, what: str) -> Decimal:
-    """An amount of money as a `Decimal`, refusing what is no finite, non-negative number.
+    """An amount of money as a `Decimal`, refusing what is not a finite, non-negative number.
 
     Args:
         amount: US dollars. A float is read by its shortest decimal form, so 0.1 is one tenth.
@@ -36,7 +36,7 @@ def usd(amount: Money, what: str) -> Decimal:
         value = Decimal("NaN")
     if isinstance(amount, bool) or not value.is_finite() or value < 0:
         raise ConfigError(
-            f"{what} = {amount!r} is no amount of money", hint="give a finite number of US dollars, 0 or more"
+            f"{what} = {amount!r} is not an amount of money", hint="give a finite number of US dollars, 0 or more"
         )
     return value
 

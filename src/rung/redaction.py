@@ -115,7 +115,7 @@ class _Vault:
 
     def mask(self, text: str) -> str:
         parts, at = [], 0
-        # in JSON text the n of an escaped line break is no letter of the word behind it
+        # in JSON text the n of an escaped line break is not a letter of the word behind it
         for begin, end, kind in _spans(_ESCAPES.sub("  ", text)):
             parts += [text[at:begin], f"[{self._name(text[begin:end], kind)}]"]
             at = end

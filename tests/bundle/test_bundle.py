@@ -146,7 +146,7 @@ def test_an_unknown_platform_is_refused(tag):
 def test_what_is_no_wheel_is_refused(site):
     with zipfile.ZipFile(site.root / "x.whl", "w"):
         pass
-    with pytest.raises(ConfigError, match="is no wheel"):
+    with pytest.raises(ConfigError, match="is not a wheel"):
         site.kit(wheels=(site.root / "x.whl",))
 
 

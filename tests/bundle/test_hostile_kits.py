@@ -387,7 +387,7 @@ def test_a_wheel_with_an_odd_name_is_refused_and_nothing_is_written(tmp_path, pa
         ({"INFO/entry_points.txt": "[console_scripts]\nx=import:f\n"}, "not allowed"),
         ({"INFO/entry_points.txt": "[console_scripts]\nx=m:f\nx=m:g\n"}, "entry points"),
         ({"INFO/entry_points.txt": "x=m:f\n"}, "entry points"),
-        ({"INFO/entry_points.txt": b"[console_scripts]\nx=\xff:f\n"}, "is no wheel"),
+        ({"INFO/entry_points.txt": b"[console_scripts]\nx=\xff:f\n"}, "is not a wheel"),
         ({"evil-2.dist-info/RECORD": "../../../home/me/.ssh/id,,\n"}, "leads out"),
         ({"evil-2.dist-info/RECORD": "/etc/passwd,,\n"}, "leads out"),
         ({"evil-2.dist-info/RECORD": '"a\x1bb",,\n'}, "leads out"),
@@ -455,7 +455,7 @@ def test_a_wheel_that_lies_about_its_sizes_is_refused_while_it_is_unpacked(tmp_p
         wheel.writestr("zeros", bytes(20 << 20))
     content = path.read_bytes()
     path.write_bytes(content.replace((20 << 20).to_bytes(4, "little"), (1 << 10).to_bytes(4, "little")))
-    with pytest.raises(Refused, match="is no wheel"):
+    with pytest.raises(Refused, match="is not a wheel"):
         unzip(path, tmp_path / "environment")
     assert sum(it.stat().st_size for it in (tmp_path / "environment").rglob("*") if it.is_file()) <= 1 << 10
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import rung
-from rung.cli.hardware import graphics, openmp, processor
-from rung.cli.leaving import guarded, leaving, limits
 from rung.config import Places, farthest, load
-from rung.tiers.llama.build import Build
+from rung.machine.hardware import graphics, openmp, processor
+from rung.machine.leaving import guarded, leaving, limits
 from rung.tiers.llama.devices import Device, present
+from rung.tiers.llama.host.build import Build
 
 SMALL = '[[tier]]\nname = "a"\nkind = "llama"\nmodel = "smollm2-135m"\n'
 CLOUD = '[[tier]]\nname = "c"\nkind = "openai"\nmodel = "m"\napi_key = { env = "SOME_KEY" }\n'

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from rung.cli.choosing import Hardware, choose
 from rung.cli.init import render
 from rung.config import load
 from rung.errors import ConfigError, TierUnavailable
+from rung.machine.choosing import Hardware, choose
 from rung.store import Listed, ModelFile, models, user_store
 from rung.store.ladders import ladders
 from rung.tiers.llama.devices import Device

@@ -137,7 +137,7 @@ def test_where_nothing_can_be_recorded_the_answer_comes_with_one_note(program):
     done = program("ask", "Who?", "--config", program.config(LOCAL), RUNG_LEDGER=str(program.home / "text"))
     assert (done.returncode, done.stdout) == (0, b"fine\n")
     assert done.stderr.count(b"note: the ledger ") == 1
-    assert b"is no ledger" in done.stderr
+    assert b"is not a ledger" in done.stderr
 
 
 def test_show_says_why_a_request_left_this_machine(command, history):
@@ -269,7 +269,7 @@ def test_a_file_that_is_no_ledger_is_an_error_in_a_sentence(command, path, argum
     path.write_text("not a ledger " * 100)
     done = command(argument, "--json")
     assert (done.code, done.json["error"]["type"]) == (1, "LedgerError")
-    assert "is no ledger" in done.json["error"]["message"]
+    assert "is not a ledger" in done.json["error"]["message"]
 
 
 def test_a_ledger_of_a_newer_version_is_an_error_in_a_sentence(command, history, path):

@@ -223,7 +223,7 @@ def test_a_model_that_is_not_here_is_described_with_the_command_that_fetches_it(
     ("arguments", "code", "said"),
     [
         (["import", "gone.gguf"], 1, b"can't be read"),
-        (["import", "/dev/null"], 1, b"no ordinary file"),
+        (["import", "/dev/null"], 1, b"not an ordinary file"),
         (["import", "{mine}", "--name", "../up"], 1, b"can't be the name of a model"),
         (["find", "nowhere"], 2, b"there is no folder"),
         (["info", "nobody"], 2, b"no model is called 'nobody'; see `rung models list`"),

@@ -155,7 +155,7 @@ def test_what_an_attempt_took_is_in_it():
         ({"timeout": float("inf")}, "timeout"),
         ({"temperature": float("nan")}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"reach": "moon"}, "'moon' is no zone"),
+        ({"reach": "moon"}, "'moon' is not a zone"),
     ],
     ids=repr,
 )
@@ -178,7 +178,7 @@ def test_an_empty_prompt_is_an_error(prompt):
         (lambda: Ladder(), "a ladder needs a tier"),
         (lambda: Ladder("smollm2-135m"), "a str is not a tier: .*; give one, for example rung.llama"),
         (lambda: Ladder(ScriptedTier("a"), ScriptedTier("a")), "two tiers are called 'a'"),
-        (lambda: Ladder(ScriptedTier("a"), reach="moon"), "is no zone"),
+        (lambda: Ladder(ScriptedTier("a"), reach="moon"), "is not a zone"),
         (lambda: Ladder(ScriptedTier("a"), paid_after="lunch"), "paid_after"),
         (lambda: Rung(ScriptedTier("a"), repairs=-1), "repairs"),
         (lambda: Rung(ScriptedTier("a"), min_confidence=1.5), "min_confidence"),

@@ -24,7 +24,7 @@ def test_what_is_no_amount_of_money_is_refused(amount):
         lambda: MemoryPurse(amount),
         lambda: Budget(money=amount if amount is not None else "None"),
     ):
-        with pytest.raises(ConfigError, match="is no amount of money"):
+        with pytest.raises(ConfigError, match="is not an amount of money"):
             make()
 
 

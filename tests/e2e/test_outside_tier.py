@@ -9,19 +9,39 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rung.testing import check_tier
+import pytest
+
+from rung import Ladder, Rung
+from rung.testing import ScriptedTier
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tiers.md").read_text(encoding="utf-8")
-TIER, SUITE, FACTORY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+TIER, _, SUITE, FACTORY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 ENTRY_POINT, CONFIG = re.findall(r"```toml\n# \S+.*?\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_tier_of_ten_lines_keeps_the_rules():
-    lines = [line for line in TIER.splitlines() if line.strip() and not line.startswith("import")]
-    assert len(lines) <= 10
+@pytest.fixture
+def lookup():
+    """The class of the page."""
     names: dict = {}
     exec(TIER, names)
-    check_tier(lambda: names["Lookup"]("table", {}))
+    return names["Lookup"]
+
+
+def test_the_tier_of_the_page_keeps_the_rules():
+    names: dict = {}
+    exec(TIER + SUITE, names)
+    names["test_lookup_keeps_the_rules"]()
+
+
+def test_what_the_tier_does_not_know_climbs(lookup):
+    outcome = Ladder(lookup("table", {}), ScriptedTier("next", "42")).run("What is it?")
+    assert [(a.tier, a.reason) for a in outcome.attempts] == [("table", "refusal"), ("next", "valid")]
+
+
+def test_as_a_second_tier_it_finds_what_was_asked(lookup):
+    second = Rung(lookup("table", {"How many?": "42"}), feedback="none")
+    outcome = Ladder(ScriptedTier("first", "many", "many"), second).run("How many?", int)
+    assert (outcome.tier, outcome.value) == ("table", 42)
 
 
 def test_an_outside_package_serves_as_a_tier_of_rung_toml(tmp_path):

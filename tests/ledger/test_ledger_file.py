@@ -101,7 +101,7 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(path, content):
     with Ledger(path, per_day=1) as ledger:
         outcome = ask(ledger)
         assert outcome.value == "fine"
-        assert outcome.notes == (f"the ledger {path} is no ledger; {AWAY}",)
+        assert outcome.notes == (f"the ledger {path} is not a ledger; {AWAY}",)
         with pytest.raises(BudgetExceeded, match="move it away"):
             ledger.reserve(Decimal("0.1"))
     assert path.read_bytes() == content

@@ -236,7 +236,7 @@ def spoilt(tmp_path, weights):
 
 SPOILT = {
     "rendering": """
-from rung.tiers.llama import prompt
+from rung.tiers.llama.worker import prompt
 real = prompt.ChatTemplate.render
 def render(self, messages, errand=None):
     if "SPOIL" in messages[-1].text: raise KeyError(messages[-1].text)
@@ -244,7 +244,7 @@ def render(self, messages, errand=None):
 prompt.ChatTemplate.render = render
 """,
     "memory": """
-from rung.tiers.llama import native
+from rung.tiers.llama.worker import native
 real = native.Vocabulary.tokenize
 def tokenize(self, text, *, special):
     if "SPOIL" in text: raise MemoryError
@@ -252,7 +252,7 @@ def tokenize(self, text, *, special):
 native.Vocabulary.tokenize = tokenize
 """,
     "decoding": """
-from rung.tiers.llama import answer
+from rung.tiers.llama.worker import answer
 real = answer.Answer.advance
 def advance(self, logits):
     if self._order.limit == 7 and len(self.tokens) > len(self._order.prompt) + 2: raise ZeroDivisionError("SPOIL")
@@ -260,7 +260,7 @@ def advance(self, logits):
 answer.Answer.advance = advance
 """,
     "a panic": """
-from rung.tiers.llama import answer
+from rung.tiers.llama.worker import answer
 real = answer.Answer.advance
 class PanicException(BaseException): pass
 def advance(self, logits):
@@ -269,7 +269,7 @@ def advance(self, logits):
 answer.Answer.advance = advance
 """,
     "saving": """
-from rung.tiers.llama import loop
+from rung.tiers.llama.worker import loop
 real = loop.Loop._save_reusable
 def save(self, answer, held):
     if answer._order.limit == 7: raise OSError("SPOIL")
@@ -375,6 +375,6 @@ def test_a_setting_of_a_wrong_kind_is_a_sentence(settings):
 
 
 def test_a_module_of_the_worker_that_is_not_asked_for_is_not_loaded():
-    code = "import sys; import rung.tiers.llama.tier; print('psutil' in sys.modules, 'jinja2' in sys.modules)"
+    code = "import sys; import rung.tiers.llama.host.tier; print('psutil' in sys.modules, 'jinja2' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False", "False"]

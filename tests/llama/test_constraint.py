@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from rung.tiers.llama.constraint import Grammars, without_hints
-from rung.tiers.llama.native import Log, Model
-from rung.tiers.llama.sampling import Sampler
+from rung.tiers.llama.worker.constraint import Grammars, without_hints
+from rung.tiers.llama.worker.native import Log, Model
+from rung.tiers.llama.worker.sampling import Sampler
 from rung.types import Sampling, Shape
 
 SCHEMA = {

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from llama.conftest import call, text
-from rung.cli.trial import tried
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
 from rung.limits import Cancel
-from rung.tiers.llama import LlamaTier, frames, from_config, process, system
+from rung.machine.trial import tried
+from rung.tiers.llama import LlamaTier, frames, from_config
+from rung.tiers.llama.host import process
+from rung.tiers.llama.threads import free_cores
 
 
 @pytest.fixture
@@ -84,7 +86,8 @@ def breaking(tmp_path, weights):
             f"#!{sys.executable}\n"
             "import os, signal, sys\n"
             "sys.argv = [sys.argv[0], *sys.argv[4:]]\n"
-            "from rung.tiers.llama import native, worker\n"
+            "from rung.tiers.llama.worker import native\n"
+            "from rung.tiers.llama import worker\n"
             "class Model(native.Model):\n"
             "    def __init__(self, path, log, *, gpu_layers=0, repack=True):\n"
             f"        if {when}:\n"
@@ -261,7 +264,7 @@ def test_the_local_tier_is_importable_without_its_native_libraries():
 
 @pytest.mark.weights
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.skipif(system.free_cores() < 2, reason="needs two cores")
+@pytest.mark.skipif(free_cores() < 2, reason="needs two cores")
 def test_by_default_every_free_core_decodes(make, monkeypatch):
     """Loading llama.cpp ties the loading thread to one core: counted after that there is always just one."""
     monkeypatch.setenv("OMP_PROC_BIND", "true")
@@ -269,4 +272,4 @@ def test_by_default_every_free_core_decodes(make, monkeypatch):
     assert text(tier.stream(call()))
     tasks = Path(f"/proc/{tier.worker_pid}/task").iterdir()
     homes = [os.sched_getaffinity(int(task.name)) for task in tasks]
-    assert len(set().union(*(home for home in homes if len(home) == 1))) >= system.free_cores()
+    assert len(set().union(*(home for home in homes if len(home) == 1))) >= free_cores()

@@ -14,7 +14,7 @@ from rung.errors import PromptTooLong, TierUnavailable
 from rung.store.gguf import Header, Tensor, read_header
 from rung.tiers.llama.fit import BATCH, CONTEXT, GRAIN, MOST_SLOTS, Fit, outputs, plan
 from rung.tiers.llama.headroom import FreeMemory
-from rung.tiers.llama.memory import sequences
+from rung.tiers.llama.worker.memory import sequences
 from rung.types import Shape
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -81,9 +81,9 @@ def test_the_context_that_a_refusal_names_fits_and_the_next_one_does_not():
 def test_a_refusal_says_what_is_needed_and_what_is_free():
     with pytest.raises(TierUnavailable) as caught:
         planned(2 * GIB, limited_by="the control group's limit")
-    assert re.search(r"takes \d\.\d GiB", caught.value.message)
-    assert "weights 4.0 GiB" in caught.value.message
-    assert "2.0 GiB that the control group's limit leaves free" in caught.value.message
+    assert re.search(r"takes \d\.\d GB", caught.value.message)
+    assert "weights 4.3 GB" in caught.value.message
+    assert "2.1 GB that the control group's limit leaves free" in caught.value.message
     assert "smaller model" in caught.value.hint
 
 
@@ -184,7 +184,7 @@ def test_an_absurd_context_is_refused_with_numbers_and_a_context_that_works(make
     with pytest.raises(TierUnavailable) as caught:
         list(make(context=2**24).stream(call()))
     assert "16,777,216 tokens" in caught.value.message
-    assert "GiB" in caught.value.message
+    assert " GB of memory" in caught.value.message
     assert re.search(r"set the tier's context to [\d,]+ or less", caught.value.hint)
     assert text(make(context=1024).stream(call()))
 

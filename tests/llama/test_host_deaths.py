@@ -57,7 +57,7 @@ def test_the_worker_of_a_host_that_just_ends_is_gone(script):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a signal")
 def test_the_kernel_ends_a_worker_whose_threads_get_no_turn(script):
     """Neither end of file nor the look at the parent can serve one that is deep in native code."""
-    child = "import os, time; from rung.tiers.llama.system import die_with; die_with(os.getppid(), every=3600)"
+    child = "import os, time; from rung.tiers.llama.worker.system import die_with; die_with(os.getppid(), every=3600)"
     host = script(
         "import subprocess, sys, time\n"
         f"code = {child!r} + '; print(os.getpid(), flush=True); time.sleep(60)'\n"

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from rung.tiers.llama import frames
-from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.errand import Dropped, Errand, Overdue
-from rung.tiers.llama.lanes import LONG, Lane, is_long
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.errand import Dropped, Errand, Overdue
+from rung.tiers.llama.worker.lanes import LONG, Lane, is_long
 from rung.types import Message, ToolCall
 
 

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rung.tiers.llama import loop as loop_module
-from rung.tiers.llama.answer import Answer, DecodeOrder
-from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.draft import LONGEST, Draft
-from rung.tiers.llama.loop import Loop
-from rung.tiers.llama.sampling import Sampler
-from rung.tiers.llama.text import Assembler
+from rung.tiers.llama.fit import DRAFTED
+from rung.tiers.llama.worker import loop as loop_module
+from rung.tiers.llama.worker.answer import Answer, DecodeOrder
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.draft import Draft
+from rung.tiers.llama.worker.loop import Loop
+from rung.tiers.llama.worker.sampling import Sampler
+from rung.tiers.llama.worker.text import Assembler
 from rung.types import Sampling
 
 SIZE, END = 40, 0
@@ -328,7 +329,7 @@ def test_a_right_draft_saves_steps_and_a_wrong_one_costs_few_tokens():
     none, right, wrong = (drafted(kind, FLAT) for kind in ("none", "right", "wrong"))
     assert len(right.steps) <= len(none.steps) / 3
     assert len(wrong.steps) == len(none.steps)
-    assert wrong.evaluated <= none.evaluated + LONGEST
+    assert wrong.evaluated <= none.evaluated + DRAFTED
 
 
 def test_nothing_is_drafted_where_more_tokens_in_a_step_take_as_much_longer():
@@ -400,7 +401,7 @@ def answered(house, n: int, prompt) -> None:
 
 def test_pieces_that_come_faster_than_anybody_reads_are_sent_together(monkeypatch):
     clock = itertools.count()
-    monkeypatch.setattr("rung.tiers.llama.loop.time.perf_counter", lambda: next(clock) * 1e-4)
+    monkeypatch.setattr("rung.tiers.llama.worker.loop.time.perf_counter", lambda: next(clock) * 1e-4)
     house = House(Books(512, 64), 1)
     answered(house, 1, [5] * 40)
     house.ask(2, [6, 7], 60)

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from rung.tiers.llama.native import Context, Log, Model, Run
 from rung.tiers.llama.threads import Fixed
+from rung.tiers.llama.worker.native import Context, Log, Model, Run
 
 pytestmark = pytest.mark.weights
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rung.tiers.llama.pace import Pace
+from rung.tiers.llama.worker.pace import Pace
 
 
 def settled(seconds: dict[int, float], count: int) -> int:

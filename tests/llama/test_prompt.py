@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rung.errors import TierUnavailable, Unsupported
-from rung.tiers.llama import prompt
-from rung.tiers.llama.prompt import ChatTemplate
+from rung.tiers.llama.worker import prompt
+from rung.tiers.llama.worker.prompt import ChatTemplate
 from rung.types import Message, ToolCall
 
 CHATML = (

@@ -93,8 +93,8 @@ def test_a_damaged_prefix_on_disk_costs_time_and_no_answer(make, tmp_path, monke
 
 
 def test_prefixes_on_disk_are_bounded_and_the_oldest_go_first(tmp_path):
-    from rung.tiers.llama.memory import Saved
-    from rung.tiers.llama.snapshots import Snapshots
+    from rung.tiers.llama.worker.memory import Saved
+    from rung.tiers.llama.worker.snapshots import Snapshots
 
     snapshots = Snapshots(tmp_path, 4000, "key")
     for n in range(5):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rung.tiers.llama.sampling import Sampler, confidence
+from rung.tiers.llama.worker.sampling import Sampler, confidence
 from rung.types import Sampling
 
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rung.tiers.llama.constraint import Constraint, Grammars, Unenforceable
-from rung.tiers.llama.native import Log, Vocabulary
-from rung.tiers.llama.sampling import Sampler
+from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
+from rung.tiers.llama.worker.native import Log, Vocabulary
+from rung.tiers.llama.worker.sampling import Sampler
 from rung.types import Sampling, Shape
 
 llama = pytest.importorskip("llama_cpp")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rung.tiers.llama.text import Assembler
+from rung.tiers.llama.worker.text import Assembler
 from rung.types import Token
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from llama.conftest import call, text
-from rung.tiers.llama.answer import Answer, DecodeOrder
-from rung.tiers.llama.prompt import ChatTemplate
-from rung.tiers.llama.sampling import Sampler
-from rung.tiers.llama.text import Assembler
+from rung.tiers.llama.worker.answer import Answer, DecodeOrder
+from rung.tiers.llama.worker.prompt import ChatTemplate
+from rung.tiers.llama.worker.sampling import Sampler
+from rung.tiers.llama.worker.text import Assembler
 from rung.types import Message, Sampling, Shape
 
 PIECES = [b"", b"<think>", b"hm, ", b"</thi", b"nk>", b"\n", b"yes"]

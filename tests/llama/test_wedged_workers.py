@@ -14,9 +14,9 @@ from llama.conftest import call, gone, text
 from rung.errors import TierCrashed, TierTimeout
 from rung.limits import Deadline
 from rung.tiers.llama import LlamaTier, frames
-from rung.tiers.llama import pulse as pulse_module
-from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.pulse import Pulse
+from rung.tiers.llama.host import pulse as pulse_module
+from rung.tiers.llama.host.pulse import Pulse
+from rung.tiers.llama.worker.calls import Calls
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 

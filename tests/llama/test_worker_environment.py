@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llama.conftest import call, text
-from rung.tiers.llama.environment import allowed
+from rung.tiers.llama.host.environment import allowed
 
 SECRETS = [
     "OPENAI_API_KEY",

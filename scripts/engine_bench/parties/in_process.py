@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from engine_bench.timing import Clock, Timing
-from rung.tiers.llama import answer as answers
-from rung.tiers.llama.calls import Calls
-from rung.tiers.llama.errand import Errand
 from rung.tiers.llama.fit import BATCH
 from rung.tiers.llama.frames import Ask, LoadModel
-from rung.tiers.llama.loaded import LoadedModel
-from rung.tiers.llama.loop import Loop
-from rung.tiers.llama.native import Run, Vocabulary
 from rung.tiers.llama.threads import Fixed
+from rung.tiers.llama.worker import answer as answers
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.errand import Errand
+from rung.tiers.llama.worker.loaded import LoadedModel
+from rung.tiers.llama.worker.loop import Loop
+from rung.tiers.llama.worker.native import Run, Vocabulary
 from rung.types import Delta, Message, Shape
 
 _DEPTH, _STEPS = 64, 9

@@ -23,7 +23,7 @@ def main() -> None:
         commit = base.ggml_commit().decode("utf-8", "replace")
     answer = {"features": [name.strip() for name, _, value in words if value.strip() == "1"], "commit": commit}
     os.write(1, json.dumps(answer).encode())
-    # the library's own clean-up has no part in the answer
+    # the library's own clean-up doesn't change the answer
     os._exit(0)
 
 

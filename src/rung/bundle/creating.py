@@ -25,7 +25,8 @@ from rung.errors import ConfigError, StoreError
 from rung.files import full, read_bounded
 from rung.limits import Cancel
 from rung.store import Hub, Store, resolve, user_store
-from rung.store.layout import NO_SPACE, Pulled, sync
+from rung.store.layout import NO_SPACE, Pulled
+from rung.writing import sync
 
 PART_SIZE = (4 << 30) - (64 << 10)
 """Bytes: a file on a FAT stick must stay below 4 GiB."""

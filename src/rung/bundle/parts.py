@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rung.bundle.install import CHUNK, File, Part, safe
 from rung.errors import Cancelled, ChecksumMismatch
 from rung.limits import Cancel
-from rung.store.layout import sync
+from rung.writing import sync
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -41,7 +41,7 @@ class Platform:
         """
         python = python or _python()
         if not re.fullmatch(r"3\.\d+", python):
-            raise ConfigError(f"{python!r} is no version of Python", hint="write it like 3.11")
+            raise ConfigError(f"{python!r} is not a version of Python", hint="write it like 3.11")
         own = f"{platform.system().lower()}_{platform.machine()}"
         if tag is None or tag == own:
             return cls(own, platform.system(), platform.machine(), python)

@@ -15,14 +15,15 @@ from email.message import Message
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
-from platformdirs import user_cache_path
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from rung.bundle.install import Refused, safe
 from rung.bundle.platforms import Platform
 from rung.errors import ConfigError, StoreError
 from rung.limits import Cancel
+from rung.paths import user_cache
 from rung.store import children
-from rung.store.layout import rename
+from rung.writing import rename
 
 LLAMA = "llama-cpp-python"
 _QUIET = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COLOR": "1"}
@@ -69,12 +70,13 @@ class Wheel:
                 return cls(path, message_from_string(archive.read(name).decode("utf-8")))
         # RuntimeError: it is encrypted
         except (OSError, zipfile.BadZipFile, StopIteration, ValueError, RuntimeError):
-            raise ConfigError(f"{path} is no wheel", hint="give a file that ends in .whl, as pip makes them") from None
+            hint = "give a file that ends in .whl, as pip makes them"
+            raise ConfigError(f"{path} is not a wheel", hint=hint) from None
 
     @property
     def name(self) -> str:
         """Of the package, in the index's spelling."""
-        return _plain(str(self.metadata["Name"]))
+        return canonicalize_name(str(self.metadata["Name"]))
 
     @property
     def version(self) -> str:
@@ -111,7 +113,7 @@ def gather(wanted: WantedWheels) -> list[Wheel]:
     """Every wheel of a kit, by name.
 
     Raises:
-        ConfigError: there is no wheel of llama-cpp-python for the platform, or what is given is no wheel.
+        ConfigError: there is not a wheel of llama-cpp-python for the platform, or what is given is not a wheel.
         StoreError: pip finds no wheel for something.
         Cancelled: the making of the kit was cancelled.
     """
@@ -138,11 +140,19 @@ def _found(folder: Path | None) -> list[Path]:
         return []
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}", hint="give one with wheels in it")
-    return [path for path in sorted(folder.glob("*.whl")) if path.name.startswith(("rung-", "llama_cpp_python-"))]
+    return [path for path in sorted(folder.glob("*.whl")) if _package_of(path) in ("rung", LLAMA)]
+
+
+def _package_of(wheel: Path) -> str | None:
+    """The package that a wheel is of by its file's name; `None` where that says nothing."""
+    try:
+        return parse_wheel_filename(wheel.name)[0]
+    except InvalidWheelFilename:
+        return None
 
 
 def _installed() -> set[str]:
-    found = {_plain(it.name): it.version for it in distributions() if it.name}
+    found = {canonicalize_name(it.name): it.version for it in distributions() if it.name}
     return {f"{name}=={version}" for name, version in found.items() if name not in ("rung", LLAMA)}
 
 
@@ -193,7 +203,7 @@ def _built(version: str, wanted: WantedWheels) -> Path:
     key = hashlib.sha256(
         f"{version} {settings} {wanted.platform.system} {wanted.platform.machine}".encode()
     ).hexdigest()[:16]
-    cache = user_cache_path("rung", appauthor=False) / "wheels" / key
+    cache = user_cache() / "wheels" / key
     kept = sorted(cache.glob("*.whl"))
     if kept:
         return kept[0]
@@ -281,7 +291,3 @@ def _pip(arguments: list[str], wanted: WantedWheels, purpose: str, environment: 
             hint="see that the package index can be reached; where a version that is installed here has no such wheel, "
             "collect others in a folder and name it with --wheels",
         )
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")

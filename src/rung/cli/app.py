@@ -6,15 +6,15 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import typer
 
-from rung.cli.interrupt import CODE as INTERRUPTED
+from rung.cli.codes import Exit
 from rung.cli.interrupt import Interrupts
 from rung.cli.output import Output, silence_stdout
 from rung.visible import line
 
-UNEXPECTED, USAGE, UNAVAILABLE = 1, 2, 4
 _SHOWN = 40
 """Characters of a word that are repeated to whoever typed it. What is longer is rather a prompt than an example."""
 
@@ -67,49 +67,22 @@ _COMMANDS = {
     "task": "Make and show tasks: a prompt, its contract, what was learnt.",
     "bundle": "Carry rung to a machine without a network.",
 }
+"""Each is the module of its name in this room: `commands()` gives it where it has commands of its own, otherwise the
+function of the same name is it, with `EXAMPLES` below its help."""
+
+_MODULES = {"eval": "evaluate"}
+"""The module of a command whose own name is Python's."""
 
 
 def _load(root: typer.Typer, name: str, does: str, following: str | None) -> None:
-    match name:
-        case "ask":
-            from rung.cli import ask
-
-            root.command(name, short_help=does, epilog=ask.EXAMPLES)(ask.ask)
-        case "doctor":
-            from rung.cli import doctor
-
-            root.command(name, short_help=does, epilog=doctor.EXAMPLES)(doctor.doctor)
-        case "init":
-            from rung.cli import init
-
-            root.command(name, short_help=does, epilog=init.EXAMPLE)(init.init)
-        case "models":
-            from rung.cli import models
-
-            root.add_typer(models.commands(), name=name)
-        case "config":
-            from rung.cli import config
-
-            root.add_typer(config.commands(), name=name)
-        case "ledger":
-            from rung.cli import ledger
-
-            root.add_typer(ledger.commands(), name=name)
-        case "eval":
-            from rung.cli import evaluate
-
-            if following == "compare":
-                root.add_typer(evaluate.comparing(), name=name)
-            else:
-                root.command(name, short_help=does, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-        case "task":
-            from rung.cli import task
-
-            root.add_typer(task.commands(), name=name)
-        case "bundle":
-            from rung.cli import bundle
-
-            root.add_typer(bundle.commands(), name=name)
+    module = import_module(f"rung.cli.{_MODULES.get(name, name)}")
+    if name == "eval" and following == "compare":
+        root.add_typer(module.comparing(), name=name)
+    elif hasattr(module, "commands"):
+        root.add_typer(module.commands(), name=name)
+    else:
+        function = getattr(module, _MODULES.get(name, name))
+        root.command(name, short_help=does, epilog=module.EXAMPLES)(function)
 
 
 def _listed() -> None:
@@ -147,12 +120,12 @@ def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
         )
         return int(code or 0)
     except typer.Abort:
-        return INTERRUPTED
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         silence_stdout()
-        return UNEXPECTED
+        return Exit.UNEXPECTED
     except SystemExit as error:  # of a check or a type that the person's own module defines
-        return error.code if isinstance(error.code, int) else UNEXPECTED
+        return error.code if isinstance(error.code, int) else Exit.UNEXPECTED
     except Exception as error:  # noqa: BLE001  a traceback is no answer; RUNG_DEBUG=1 shows it
         return _report(error, output, words)
 
@@ -165,7 +138,7 @@ def _report(error: Exception, output: Output, words: Sequence[str]) -> int:
     code, kind, message, hint = _explain(error, words)
     if output.json:
         output.object({"status": "error", "error": {"type": kind, "message": message, "hint": hint}})
-    if code != INTERRUPTED:
+    if code != Exit.INTERRUPTED:
         output.say(line(f"rung: {message}; {hint}" if hint else f"rung: {message}"))
     return code
 
@@ -187,12 +160,12 @@ def _explain(error: Exception, words: Sequence[str]) -> tuple[int, str, str, str
         return error.exit_code, "UsageError", *(_dashed(error, words) or _usage(error))
     if not isinstance(error, RungError):
         kind = type(error).__name__
-        return UNEXPECTED, kind, f"unexpected {kind}{_place(error)}", "set RUNG_DEBUG=1 for the traceback"
+        return Exit.UNEXPECTED, kind, f"unexpected {kind}{_place(error)}", "set RUNG_DEBUG=1 for the traceback"
     codes = (
-        (Cancelled, INTERRUPTED),
-        ((ConfigError, ContractError, Unsupported, ModelNotFound), USAGE),
-        ((Offline, TierUnavailable), UNAVAILABLE),
-        (RungError, UNEXPECTED),
+        (Cancelled, Exit.INTERRUPTED),
+        ((ConfigError, ContractError, Unsupported, ModelNotFound), Exit.USAGE),
+        ((Offline, TierUnavailable), Exit.UNAVAILABLE),
+        (RungError, Exit.UNEXPECTED),
     )
     code = next(code for kinds, code in codes if isinstance(error, kinds))
     return code, type(error).__name__, error.message, error.hint

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.codes import Exit
+
 if TYPE_CHECKING:
     from rung.cli.output import Output
     from rung.cli.reading import TimeUp
@@ -224,7 +226,7 @@ def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
     if output.json:
         output.object(report.as_json(Outcome(reason="deadline", seconds=seconds)))
     output.say(f"rung: {error}")
-    return report.UNRESOLVED
+    return Exit.UNRESOLVED
 
 
 def _climb(ladder: Ladder, prompt: str | dict[str, str], shape: Any, output: Output, settings: Any) -> Outcome[Any]:

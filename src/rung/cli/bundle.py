@@ -157,7 +157,7 @@ def _bytes(size: str) -> int:
 
     match = _SIZE.fullmatch(size.strip())
     if match is None:
-        raise ConfigError(f"{size!r} is no size", hint="write it like 2GiB or 700MB")
+        raise ConfigError(f"{size!r} is not a size", hint="write it like 2GiB or 700MB")
     unit = match["unit"] or "B"
     step = 1024 if "i" in unit else 1000
     power = "BKMG".index(unit[0].upper())

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.codes import Exit
 from rung.cli.options import Json
+from rung.sizes import readable
 from rung.visible import line
 
 if TYPE_CHECKING:
-    from rung.cli.checkup import Checkup, Fitting
-    from rung.cli.findings import Finding
-    from rung.cli.leaving import Leaving, Way
-    from rung.cli.trial import TierTrial
+    from rung.machine.checkup import Checkup, Fitting
+    from rung.machine.findings import Finding
+    from rung.machine.leaving import Leaving, Way
+    from rung.machine.trial import TierTrial
 
 EXAMPLES = """\b
 Examples:
@@ -27,7 +29,6 @@ Examples:
 Exit codes: 0 a local tier can run, 1 one can but something is wrong, 4 none
 can. With --offline: 0 nothing could leave this machine, 1 something could.
 """
-_UNEXPECTED, _UNAVAILABLE = 1, 4
 _SIGNS = {"ok": " ", "note": "!", "problem": "x"}
 _Row = tuple[str, str, str, str]
 
@@ -56,7 +57,7 @@ def doctor(
 
 
 def _gate(context: typer.Context, config: Path | None) -> int:
-    from rung.cli.leaving import leaving
+    from rung.machine.leaving import leaving
 
     found = leaving(config)
     if context.obj.output.json:
@@ -68,13 +69,13 @@ def _gate(context: typer.Context, config: Path | None) -> int:
             verdict = "it is not known that nothing could leave this machine"
         rows = [*map(_finding, found.findings), *map(_way, found.ways), (" " if found.sealed else "x", "", verdict, "")]
         context.obj.output.answer(_table(rows))
-    return 0 if found.sealed else _UNEXPECTED
+    return 0 if found.sealed else Exit.UNEXPECTED
 
 
 def _whole(context: typer.Context, config: Path | None, *, quick: bool) -> int:
-    from rung.cli.checkup import check
     from rung.cli.progress import ClimbProgress
     from rung.limits import Cancel
+    from rung.machine.checkup import check
 
     output, cancel = context.obj.output, Cancel()
     context.obj.interrupts.on(cancel.set)
@@ -89,7 +90,7 @@ def _whole(context: typer.Context, config: Path | None, *, quick: bool) -> int:
         output.answer(_table([*rows, *map(_trial, found.trials)]))
     if found.well:
         return 0
-    return _UNEXPECTED if found.runs else _UNAVAILABLE
+    return Exit.UNEXPECTED if found.runs else Exit.UNAVAILABLE
 
 
 def _record(found: Checkup) -> dict[str, Any]:
@@ -176,7 +177,6 @@ def _way(way: Way) -> _Row:
 
 
 def _model(model: Fitting) -> _Row:
-    from rung.store import readable
 
     what = f"tier {model.name}" if model.tier else model.name
     if model.context is None or model.bytes is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Json
+from rung.sizes import readable
 
 if TYPE_CHECKING:
     from rung.store import ModelFile, WantedModel
@@ -95,9 +96,9 @@ def _need(header: Header, tokens: int | None) -> _Need:
 
 def _suited(size: int, need: int) -> str:
     """Which tier, in words: as the model nearest in size in the ladder for this machine."""
-    from rung.cli.choosing import choose, measure, room
     from rung.errors import TierUnavailable
-    from rung.store import readable, user_store
+    from rung.machine.choosing import choose, measure, room
+    from rung.store import user_store
     from rung.store.files import models
     from rung.store.ladders import ladders
 
@@ -119,7 +120,6 @@ _ORDINALS = ("the first", "the second", "a later")
 
 
 def _words(key: str, value: Any) -> str:
-    from rung.store import readable
 
     if value is None:
         return "-"

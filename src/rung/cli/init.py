@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Json
+from rung.sizes import readable
 from rung.visible import plain
 
 if TYPE_CHECKING:
-    from rung.cli.choosing import Hardware, LadderChoice
+    from rung.machine.choosing import Hardware, LadderChoice
     from rung.store import Listed
 
-EXAMPLE = "Example: rung init"
+EXAMPLES = "Example: rung init"
 _NAMES = ("small", "mid")
 
 
@@ -30,7 +31,7 @@ def init(
     Models that are here already are taken first. The reasons stand in the file, and what to fetch is said.
     """
     from rung import guard
-    from rung.cli.choosing import choose, measure
+    from rung.machine.choosing import choose, measure
     from rung.store import user_store
     from rung.store.files import models
     from rung.store.ladders import ladders
@@ -61,8 +62,10 @@ def render(machine: Hardware, choice: LadderChoice) -> str:
 
 
 def _found(machine: Hardware) -> list[str]:
-    memory = f"{_size(machine.free)} of {_size(machine.total)} of memory free ({machine.limited_by})"
-    gpus = ", ".join(f"{g.name} ({g.description}) with {_size(g.free)} free" for g in machine.gpus) or "no GPU in use"
+    memory = f"{readable(machine.free)} of {readable(machine.total)} of memory free ({machine.limited_by})"
+    gpus = (
+        ", ".join(f"{g.name} ({g.description}) with {readable(g.free)} free" for g in machine.gpus) or "no GPU in use"
+    )
     return [f"Found: {machine.system}, {machine.cores} cores, {memory}, {gpus}.", *filter(None, [machine.note])]
 
 
@@ -79,7 +82,7 @@ def _next(choice: LadderChoice) -> str:
     missing = choice.missing
     if not missing:
         return 'everything is here: rung ask "Why is the sky blue?"'
-    each = ", ".join(f"{model.name} {_size(model.size or 0)}" for model in missing)
+    each = ", ".join(f"{model.name} {readable(model.size or 0)}" for model in missing)
     return f"{_pull(choice)}   ({each})"
 
 
@@ -91,7 +94,7 @@ def _pull(choice: LadderChoice) -> str:
 
 def _told(it: Listed) -> str:
     model = it.model
-    here = "already here" if it.file is not None else f"{_size(model.size or 0)} to fetch"
+    here = "already here" if it.file is not None else f"{readable(model.size or 0)} to fetch"
     tested = "" if model.tested else "; tested = false"
     return f"{model.note}; {model.licence}; {here}{tested}"
 
@@ -138,9 +141,3 @@ def _write(path: Path, text: str, force: bool) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(f"{path} can't be written: {reason}", hint="name another file with --output") from None
-
-
-def _size(count: int) -> str:
-    from rung.store import readable
-
-    return readable(count)

@@ -135,7 +135,7 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
 
     Raises:
         ConfigError: more than one of them is given, or a file or module can't be read.
-        ContractError: it is no schema or no regular expression.
+        ContractError: it is not a valid schema, or not a valid regular expression.
     """
     one_contract(schema, type_, choices, regex)
     if schema is not None:
@@ -149,7 +149,7 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
         try:
             return re.compile(regex)
         except re.error as error:
-            raise ContractError(f"--regex is no regular expression: {error}") from None
+            raise ContractError(f"--regex is not a valid regular expression: {error}") from None
     return None
 
 

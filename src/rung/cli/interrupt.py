@@ -14,10 +14,11 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
+from rung.cli.codes import Exit
+
 if TYPE_CHECKING:
     from rung.limits import Cancel
 
-CODE = 130
 _GRACE = 3.0
 """Seconds for the work to end by itself; it needs about 0.2."""
 # On Windows a wait without a limit isn't interrupted by a signal.
@@ -85,7 +86,7 @@ def run(work: Callable[[Interrupts], int]) -> int:
         if interrupts.tell():
             _wait(news)
         _end()
-    _on_signal(lambda: os._exit(CODE))  # the interpreter's own end must not print a traceback either
+    _on_signal(lambda: os._exit(Exit.INTERRUPTED))  # the interpreter's own end must not print a traceback either
     return code
 
 
@@ -117,4 +118,4 @@ def _end() -> NoReturn:
     except OSError:
         pass
     # Not `sys.exit`: the work's thread may be anywhere, and the interpreter would wait for what it left behind.
-    os._exit(CODE)
+    os._exit(Exit.INTERRUPTED)

@@ -28,15 +28,15 @@ def lock(
     from rung.config.lock import lock as locked
     from rung.config.lock import lock_path
     from rung.errors import ConfigError
-    from rung.store.layout import write_whole
     from rung.types import Zone
+    from rung.writing import write_whole
 
     guard.install(Zone.HOST)
     found = load(config)
     path = lock_path(found)
     made = locked(found, cancel=context.obj.interrupts.cancel())
     try:
-        write_whole(path, made.text().encode())
+        write_whole(path, made.text().encode(), private=False)
     except OSError as error:
         raise ConfigError(f"{path} can't be written: {(error.strerror or str(error)).lower()}") from None
     if context.obj.output.json:

@@ -11,6 +11,7 @@ from rung.cli import locking, own_models
 from rung.cli.info import info
 from rung.cli.options import Json
 from rung.cli.tables import aligned
+from rung.sizes import readable
 
 if TYPE_CHECKING:
     from rung.limits import Cancel
@@ -46,7 +47,7 @@ def _models() -> None:
 def list_(context: typer.Context, json: Json = False) -> None:
     """List the models that can be had, and which of them are on this machine."""
     from rung import guard
-    from rung.store import models, readable
+    from rung.store import models
     from rung.types import Zone
 
     guard.install(Zone.HOST)

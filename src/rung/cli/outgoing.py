@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show(preview: Preview, output: Output) -> None:
-    """Write each body to stdout, ended by a line break that is no part of it, and what it is to stderr.
+    """Write each body to stdout, ended by a line break that doesn't belong to it, and what it is to stderr.
 
     Raises:
         Cancelled: the caller cancelled before all was known.

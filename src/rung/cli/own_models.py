@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Json
+from rung.sizes import readable
 
 if TYPE_CHECKING:
     from rung.store import ModelFile
@@ -28,7 +29,7 @@ def find(
     """
     from rung import guard
     from rung.cli.pulling import Pulling
-    from rung.store import Passed, readable
+    from rung.store import Passed
     from rung.store import find as search
     from rung.types import Zone
 
@@ -89,7 +90,6 @@ def remove(
 ) -> None:
     """Take models out of the store. A file of another program is forgotten and stays where it is."""
     from rung import guard
-    from rung.store import readable
     from rung.store import remove as take
     from rung.types import Zone
 

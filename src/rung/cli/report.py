@@ -8,11 +8,11 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from rung import guard
+from rung.cli.codes import Exit
 from rung.errors import Offline, StoreError, TierUnavailable
 from rung.types import Attempt, Outcome, Usage, Verdict, Zone
 from rung.visible import line
 
-UNRESOLVED, UNAVAILABLE = 3, 4
 _ABSENT = (TierUnavailable, StoreError, Offline)
 
 
@@ -83,7 +83,7 @@ def exit_code(outcome: Outcome[Any]) -> int:
     refused = (Verdict.SKIP, Verdict.STOP)
     tried = [a for a in outcome.attempts if a.error is not None or a.verdict not in refused or a.answered]
     absent = tried and all(isinstance(a.error, _ABSENT) for a in tried)
-    return UNAVAILABLE if absent else UNRESOLVED
+    return Exit.UNAVAILABLE if absent else Exit.UNRESOLVED
 
 
 def unresolved(outcome: Outcome[Any], *, trace: bool) -> str:

@@ -138,6 +138,11 @@ class Config:
         ours = [t for t in self._own_tiers if is_ours(t.rung.kind)]
         return (*asked, *self._far(self._build(tuple(ours))))
 
+    @property
+    def local_tiers(self) -> tuple[TierTable, ...]:
+        """The tiers in force whose model is a GGUF file that a worker of ours loads."""
+        return tuple(table for table in self.tiers.value if table.rung.kind == "llama")
+
     def default_tiers(self) -> tuple[TierTable, ...]:
         """The tiers of a person who configured none, as far as their models are on this machine."""
         from rung.store import models

@@ -89,7 +89,7 @@ def read_table(path: Path, model: type[M]) -> tuple[M, str]:
 def _parse(content: bytes, path: Path) -> dict[str, Any]:
     values = parse_toml(content, str(path))
     if isinstance(values.get("tier"), dict):
-        raise ConfigError(f"{path}: 'tier' is no list of tables", hint="write [[tier]]")
+        raise ConfigError(f"{path}: 'tier' is not a list of tables", hint="write [[tier]]")
     return values
 
 

@@ -13,7 +13,7 @@ from rung.config.document import Origin, Setting
 from rung.config.tables import FileTable, PolicyTable
 from rung.files import full
 from rung.ledger import Ledger, user_ledger
-from rung.ledger.place import OFF, VARIABLE
+from rung.ledger.file import OFF, VARIABLE
 
 T = TypeVar("T")
 _RETENTION_DAYS = 30

@@ -69,7 +69,7 @@ def load(
         "paid_after", lambda t: t.paid_after, "local_answers", looser=lambda new, old: new == "any_failure" != old
     )
     amount = None if money is None else usd(money, "money")
-    Budget(seconds, tokens)  # refuses what is no limit
+    Budget(seconds, tokens)  # refuses what is not a limit
     return Config(
         reach=chosen_reach,
         paid_after=paid_after,

@@ -93,8 +93,7 @@ def lock(config: Config, *, cancel: Cancel) -> Lock:
 
 def _local(config: Config) -> list[tuple[str, str]]:
     """Name and model of each local tier."""
-    tables = [table for table in config.tiers.value if table.rung.kind == "llama"]
-    return [(table.rung.name, str(table.settings.get("model"))) for table in tables]
+    return [(table.rung.name, str(table.settings.get("model"))) for table in config.local_tiers]
 
 
 def _locked(name: str, model: str, cancel: Cancel) -> LockedTier:

@@ -7,9 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_config_path, user_data_path
-
 from rung.files import full
+from rung.paths import user_config, user_data
 
 NAME = "rung.toml"
 _COMMON_APPDATA = 0x23
@@ -42,8 +41,8 @@ class Places:
         return cls(
             working=Path.cwd(),
             home=Path.home(),
-            user=full(chosen, "RUNG_CONFIG").absolute() if chosen else user_config_path("rung", appauthor=False) / NAME,
-            trusted=user_data_path("rung", appauthor=False) / "trusted.json",
+            user=full(chosen, "RUNG_CONFIG").absolute() if chosen else user_config() / NAME,
+            trusted=user_data() / "trusted.json",
             policy=system_policy(),
             named=bool(chosen),
         )

@@ -11,6 +11,7 @@ from rung.config.places import Places, is_there
 from rung.errors import ConfigError
 from rung.files import read_bounded
 from rung.parsing import parse_json
+from rung.writing import write_whole
 
 _WHAT = "the record of trusted files"
 _MOST = 16 << 20
@@ -42,8 +43,6 @@ def trust_file(path: Path, sha256: str, places: Places) -> None:
         ConfigError: the record can't be read or written. What can't be read is not overwritten: it may be another
             file, or hold what the user trusted before.
     """
-    from rung.store.layout import write_whole
-
     record = {**_read(places.trusted), os.path.realpath(path): sha256}
     try:
         write_whole(places.trusted, json.dumps(record, indent=2).encode())

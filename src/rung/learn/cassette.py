@@ -21,7 +21,7 @@ from typing import Any, NoReturn, Self
 from rung.errors import ConfigError, TierError
 from rung.files import full, unreadable
 from rung.limits import Cancel
-from rung.store.locking import locked
+from rung.locking import locked
 from rung.types import Call, Image, Message
 
 _VERSION = 1

@@ -70,7 +70,8 @@ def identify(
 
 
 def _weights(model: str, report: Callable[[str], None], cancel: Cancel) -> str:
-    from rung.store import readable, resolve
+    from rung.sizes import readable
+    from rung.store import resolve
     from rung.store.layout import sha256_of
 
     try:

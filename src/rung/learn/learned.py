@@ -12,8 +12,8 @@ from rung.errors import ConfigError
 from rung.files import read_bounded
 from rung.parsing import parse_json
 from rung.settings import SettingsTable, read
-from rung.store.layout import write_whole
 from rung.types import Conditions, FeedbackPolicy, Sampling, Standing, Threshold
+from rung.writing import write_whole
 
 NAME = "learned.json"
 _VERSION: Literal[1] = 1

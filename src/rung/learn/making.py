@@ -10,7 +10,7 @@ from typing import Any
 from rung.errors import ConfigError
 from rung.files import named
 from rung.learn.tasks import FILE, TaskFolder, is_name, open_task
-from rung.store.layout import write_whole
+from rung.writing import write_whole
 
 SCHEMA = "schema.json"
 _CHECK_OF = {"schema": "json", "type": "json", "choices": "choice", "regex": "exact"}

@@ -13,8 +13,8 @@ from typing import Any
 from rung.errors import ConfigError
 from rung.files import full, read_bounded
 from rung.parsing import parse_json
-from rung.store import layout
 from rung.types import Score
+from rung.writing import write_whole
 
 LADDER = "ladder"
 """Stands for the whole ladder where results name who answered."""
@@ -244,7 +244,7 @@ def write_named(path: str | Path, content: bytes, what: str) -> None:
     """
     whole = full(path, what)
     try:
-        layout.write_whole(whole, content)
+        write_whole(whole, content)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise ConfigError(f"{what} {whole} can't be written: {why}", hint="name another file") from None

@@ -8,9 +8,8 @@ to six decimals per million is a whole number of them, so that sums in SQL are e
 from rung.ledger.budgets import Spending, spending
 from rung.ledger.exporting import as_object, chats
 from rung.ledger.figures import Savings, Statistics, TierStatistics, statistics
-from rung.ledger.file import LedgerFile
+from rung.ledger.file import LedgerFile, user_ledger
 from rung.ledger.ledger import Ledger
-from rung.ledger.place import user_ledger
 from rung.ledger.purging import content_held, purge
 from rung.ledger.records import AttemptRecord, RequestRecord
 from rung.ledger.rows import find, requests

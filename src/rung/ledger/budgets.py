@@ -17,9 +17,8 @@ from decimal import Decimal
 
 from rung.errors import BudgetExceeded, LedgerError
 from rung.ledger.file import LedgerFile
-from rung.ledger.ids import new_id
-from rung.ledger.money import MOST, pico, sums, whole
 from rung.ledger.recorder import Recorder
+from rung.ledger.schema import MOST, new_id, pico, sums, whole
 
 
 @dataclass(frozen=True, slots=True)

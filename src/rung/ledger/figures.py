@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rung.ledger.file import LedgerFile
-from rung.ledger.money import dollars, sums, whole
+from rung.ledger.schema import dollars, sums, whole
 
 METHOD = (
     "each answer that cost nothing is taken to have cost the mean of what accepted answers of paid tiers cost in the "

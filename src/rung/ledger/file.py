@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Self
 
 from rung.errors import LedgerError
+from rung.files import full
 from rung.ledger.schema import prepare
+from rung.paths import user_data
+from rung.writing import private_folder
 
+VARIABLE = "RUNG_LEDGER"
+OFF = "off"
+"""What `VARIABLE` says where nothing shall be written down."""
 WAIT = 5.0
 """Seconds to wait for another process that writes."""
 
@@ -26,8 +32,20 @@ _REFUSALS = {
     sqlite3.SQLITE_PERM: ("can't be opened", _ELSEWHERE),
     sqlite3.SQLITE_IOERR: ("can't be written: the disk refuses, or is full", "free some space, or see to the disk"),
     sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away: a new one begins, and its budgets with nothing spent"),
-    sqlite3.SQLITE_NOTADB: ("is no ledger", "move it away: a new one begins, and its budgets with nothing spent"),
+    sqlite3.SQLITE_NOTADB: ("is not a ledger", "move it away: a new one begins, and its budgets with nothing spent"),
 }
+
+
+def user_ledger() -> Path:
+    """The file that `RUNG_LEDGER` names, else one among the user's data.
+
+    Raises:
+        ConfigError: what it names can't be a file.
+    """
+    chosen = os.environ.get(VARIABLE)
+    if chosen and chosen != OFF:
+        return full(chosen, VARIABLE).absolute()
+    return user_data() / "ledger.sqlite3"
 
 
 class LedgerFile:
@@ -176,7 +194,7 @@ def _vanished(path: Path) -> LedgerError:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     _make(path)
     connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
     try:

@@ -17,8 +17,7 @@ from rung.errors import ConfigError, LedgerError
 from rung.files import full
 from rung.ledger import rows
 from rung.ledger.budgets import Budgets, LedgerReservation, Reservations
-from rung.ledger.file import LedgerFile
-from rung.ledger.place import user_ledger
+from rung.ledger.file import LedgerFile, user_ledger
 from rung.ledger.purging import expire
 from rung.ledger.recorder import Recorder
 from rung.ledger.records import record
@@ -52,7 +51,7 @@ class Ledger:
         clock: seconds since 1970.
 
     Raises:
-        ConfigError: a limit is no amount of money, or the retention is no number of days.
+        ConfigError: a limit is not an amount of money, or the retention is not a number of days.
     """
 
     def __init__(

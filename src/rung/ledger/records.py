@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from rung.ledger.ids import new_id
+from rung.ledger.schema import new_id
 from rung.types import Attempt, Finished, Image, Issue, Message
 
 _NAME = re.compile(r"[^\W\d][\w-]{0,63}|\d{1,9}")

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from rung.ledger.file import LedgerFile
-from rung.ledger.money import known, pico
 from rung.ledger.records import AttemptRecord, RequestRecord
+from rung.ledger.schema import known, pico
 
 _DAY = 86_400_000
 _ATTEMPT = tuple(f.name for f in fields(AttemptRecord) if f.name != "text")

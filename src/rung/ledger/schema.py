@@ -1,15 +1,28 @@
-"""The tables, version by version. What was released is never changed; a change is one more step."""
+"""The tables, version by version, and how names and money stand in them.
+
+What was released is never changed; a change is one more step.
+"""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, Decimal
 
 from rung.errors import LedgerError
 
 APPLICATION = 0x72756E67
 """`rung` in ASCII, so that somebody else's database is not taken for a ledger."""
+
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_TIME, _CHANCE = 10, 8
+_PICO = Decimal(10) ** 12
+"""Pico-dollars of a dollar. Money is kept in whole ones: 63 bits of them hold nine million dollars."""
+_PART = 10**9
+MOST = Decimal(4_000_000)
+"""Most US dollars that one entry can hold: what fits into an integer of SQLite's, and more than any call costs."""
 
 Step = tuple[str, ...]
 STEPS: tuple[Step, ...] = (
@@ -148,3 +161,49 @@ def _write_ahead(connection: sqlite3.Connection, wait: float) -> None:
             if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > give_up:
                 raise
             time.sleep(0.01)
+
+
+def new_id(at: int) -> str:
+    """A name for a request or a reservation: 18 letters and digits, easy to type; time first, then 40 random bits.
+
+    The order of names is that of time, and no two processes give the same one.
+
+    Args:
+        at: when, in milliseconds since 1970.
+    """
+    return _written(at, _TIME) + _written(int.from_bytes(os.urandom(5), "big"), _CHANCE)
+
+
+def _written(number: int, width: int) -> str:
+    return "".join(_DIGITS[number >> 5 * place & 31] for place in reversed(range(width)))
+
+
+def pico(amount: Decimal) -> int:
+    """US dollars as pico-dollars, a fraction rounded up so that no budget is passed by rounding; from 0 to `MOST`."""
+    return int((max(Decimal(0), min(amount, MOST)) * _PICO).to_integral_value(ROUND_CEILING))
+
+
+def sums(column: str) -> str:
+    """SQL for the sum of a column of pico-dollars, in two columns that `whole` puts together.
+
+    SQLite's own `sum` fails where the whole passes 63 bits, and `total` rounds.
+
+    Args:
+        column: its name.
+    """
+    return f"coalesce(sum({column} / {_PART}), 0), coalesce(sum({column} % {_PART}), 0)"
+
+
+def whole(high: int, low: int) -> Decimal:
+    """The US dollars behind the two columns of `sums`."""
+    return dollars(high * _PART + low)
+
+
+def dollars(amount: int) -> Decimal:
+    """Pico-dollars as US dollars."""
+    return (Decimal(amount) / _PICO).normalize() + 0
+
+
+def known(amount: int | None) -> Decimal | None:
+    """The same where the amount may be unknown."""
+    return None if amount is None else dollars(amount)

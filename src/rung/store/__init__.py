@@ -2,7 +2,7 @@
 
 from rung.store.caches import Passed
 from rung.store.entries import Entry, Folder, Hub, Source, Url, Wheels
-from rung.store.files import Listed, ModelFile, WantedModel, adopt, models, readable, resolve, verify
+from rung.store.files import Listed, ModelFile, WantedModel, adopt, models, resolve, verify
 from rung.store.finding import Found, find
 from rung.store.importing import import_file
 from rung.store.layout import Store, user_store
@@ -34,7 +34,6 @@ __all__ = [
     "import_file",
     "models",
     "pull",
-    "readable",
     "remove",
     "resolve",
     "user_store",

@@ -43,7 +43,7 @@ def read_usable(path: Path) -> Header:
     """The header of a file that a tier could answer with.
 
     Raises:
-        MalformedModel: it is no GGUF file or contradicts itself, the runtime doesn't know its architecture, it is no
+        MalformedModel: it is not a GGUF file or contradicts itself, the runtime doesn't know its architecture, it is no
             model that answers, or its chat template is longer than 262,144 characters.
         StoreError: it can't be read.
     """

@@ -155,7 +155,7 @@ def _ollama(root: Path) -> Iterator[FoundFile | Passed]:
             try:
                 layers = list(_layers(path))
             except (ConfigError, ValueError, TypeError, KeyError, AttributeError):
-                yield Passed(path, "it is no manifest of Ollama's that can be read")
+                yield Passed(path, "it is not a manifest of Ollama's that can be read")
                 continue
             for kind, sha256 in layers:
                 blob = root / "blobs" / f"sha256-{sha256}"

@@ -53,7 +53,7 @@ def run(
         Cancelled: `cancel` was set.
     """
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-    # -P: the modules beside the program are no top-level modules.
+    # -P: the modules beside the program don't count as top-level modules.
     command = [sys.executable, "-P", "-W", "ignore", str(_PROGRAM), str(os.getpid()), *arguments]
     stderr = scratch / "stderr"
     with (

@@ -132,7 +132,7 @@ class Url(SettingsTable):
         if place(parts.netloc) is None:
             raise ValueError("write http:// or https:// and a host")
         if not url.isascii() or not url.isprintable() or " " in url:
-            raise ValueError("write what is no plain ASCII as %XX")
+            raise ValueError("write what isn't plain ASCII as %XX")
         return url
 
     @property
@@ -224,7 +224,7 @@ def read_entry(path: Path) -> Entry:
     values = read_catalogue_file(path)
     tables = values.get("source", ())
     if not isinstance(tables, list):
-        raise ConfigError(f"{path}: 'source' is no list of tables", hint="write [[source]]")
+        raise ConfigError(f"{path}: 'source' is not a list of tables", hint="write [[source]]")
     sources = tuple(_read_source(table, f"{path}: source {n}") for n, table in enumerate(tables, 1))
     entry = read(Entry, {**values, "source": sources}, str(path))
     if entry.name != path.stem:
@@ -243,7 +243,7 @@ def read_catalogue_file(path: Path) -> dict[str, Any]:
 
 def _read_source(table: Any, where: str) -> Source:
     if not isinstance(table, dict):
-        raise ConfigError(f"{where} is no table", hint="write [[source]]")
+        raise ConfigError(f"{where} is not a table", hint="write [[source]]")
     kind = str(table.get("kind"))
     if kind not in _KINDS:
         raise ConfigError(f"{where}: unknown kind {kind!r}", hint=nearest(kind, _KINDS))

@@ -12,8 +12,10 @@ from rung.errors import ChecksumMismatch, ModelNotFound, StoreError
 from rung.files import full
 from rung.limits import Cancel
 from rung.settings import nearest
+from rung.sizes import readable
 from rung.store.entries import Entry, Hub, Source, Wheels
-from rung.store.layout import Place, Store, check_space, rename, sha256_of, user_store, writing
+from rung.store.layout import Place, Store, check_space, sha256_of, user_store, writing
+from rung.writing import open_private, private_folder, rename
 
 _LISTING = "see `rung models list`"
 
@@ -292,7 +294,7 @@ def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:
             raise ChecksumMismatch(f"{own.path} is not {name!r}: its sha256 is {actual}, not {entry.sha256}")
         blob = store.blob(entry.sha256)
         fresh = blob.with_name(f"{blob.name}.{os.getpid()}.new")
-        fresh.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(fresh.parent)
         fresh.unlink(missing_ok=True)
         try:
             _link(own.path.resolve(), fresh, store)
@@ -308,9 +310,5 @@ def _link(source: Path, target: Path, store: Store) -> None:
         target.hardlink_to(source)
     except OSError:
         check_space(store.root, source.stat().st_size)
-        shutil.copyfile(source, target)
-
-
-def readable(size: int) -> str:
-    """A number of bytes as people read it: `98 MB`, `1.1 GB`."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+        with source.open("rb") as original, open_private(target, "wb") as copy:
+            shutil.copyfileobj(original, copy)

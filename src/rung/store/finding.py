@@ -83,7 +83,7 @@ def find(
             except OSError as error:
                 yield Passed(it.path, f"it can't be read: {error.strerror}")
                 continue
-            # One file may have many names; what lies in the store is no find.
+            # One file may have many names; what lies in the store is not a find.
             if (status.st_dev, status.st_ino) not in seen and not it.path.resolve().is_relative_to(root):
                 seen.add((status.st_dev, status.st_ino))
                 yield search.look(it)

@@ -11,8 +11,9 @@ from typing import BinaryIO
 
 from rung.errors import Cancelled
 from rung.store.entries import Folder
-from rung.store.layout import check_space, sha256_of, sync
+from rung.store.layout import check_space, sha256_of
 from rung.store.sources import Fetch, SourceFailed
+from rung.writing import open_private, sync
 
 _CHUNK = 1 << 20
 
@@ -86,7 +87,7 @@ def _take(path: Path, size: int, fetch: Fetch) -> None:
 def _copy(path: Path, size: int, fetch: Fetch) -> None:
     with _reading(path):
         source = path.open("rb")
-    with source, fetch.part.open("ab") as part:
+    with source, open_private(fetch.part, "ab") as part:
         if part.tell() > size:
             part.truncate(0)
         check_space(fetch.root, size - part.tell())
@@ -107,7 +108,7 @@ def _read(source: BinaryIO, path: Path) -> bytes:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What the file system says of the source is no fault of the store's."""
+    """What the file system says of the source is not the store's fault."""
     try:
         yield
     except OSError as error:

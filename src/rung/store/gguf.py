@@ -115,13 +115,13 @@ def read_header(path: Path) -> Header:
     """The header of a file. Reads no weights, and at most the first 48 MiB.
 
     Raises:
-        MalformedModel: it is no GGUF file, is cut off, or contradicts itself.
+        MalformedModel: it is not a GGUF file, is cut off, or contradicts itself.
         StoreError: the file can't be read.
     """
     try:
         # Before it is opened: opening a pipe waits for somebody to write to it.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise StoreError.of_file(path, "is no ordinary file", hint="name a GGUF file")
+            raise StoreError.of_file(path, "is not an ordinary file", hint="name a GGUF file")
         with path.open("rb") as file:
             return _header(HeaderReader(file, os.fstat(file.fileno()).st_size))
     except OSError as error:
@@ -145,7 +145,7 @@ class _Table:
         value = self.values.get(key)
         if value is None or isinstance(value, str):
             return value
-        raise Fault(f"{key!r} is no text")
+        raise Fault(f"{key!r} is not a text")
 
     def number(self, name: str, most: int) -> int | None:
         """A number that the architecture has under a name; the largest where there is one for each layer."""
@@ -160,13 +160,13 @@ class _Table:
             return None
         numbers = (value,) if isinstance(value, int) else value
         if not isinstance(numbers, tuple) or not all(0 <= n <= most for n in numbers):
-            raise Fault(f"{key!r} is no number from 0 to {most:,}")
+            raise Fault(f"{key!r} is not a number from 0 to {most:,}")
         return numbers
 
     def demand(self, name: str, most: int) -> int:
         number = self.number(name, most)
         if not number:
-            raise Fault(f"it has no {self.architecture}.{name}, so it is no language model")
+            raise Fault(f"it has no {self.architecture}.{name}, so it is not a language model")
         return number
 
 
@@ -176,7 +176,7 @@ def _header(reader: HeaderReader) -> Header:
     if reader.size < 24:
         raise Fault("it is too short for a GGUF file")
     if reader.u32().to_bytes(4, "little") != _MAGIC:
-        raise Fault("it is no GGUF file")
+        raise Fault("it is not a GGUF file")
     version = reader.u32()
     if version not in _VERSIONS:
         big = version.to_bytes(4, "little") == _VERSIONS[-1].to_bytes(4, "big")
@@ -213,7 +213,7 @@ def _demand_whole(values: dict[str, Value], architecture: str) -> None:
 def _alignment(values: dict[str, Value]) -> int:
     alignment = values.get("general.alignment", _ALIGNMENT)
     if not isinstance(alignment, int) or not 0 < alignment <= 1 << 16 or alignment & (alignment - 1):
-        raise Fault("its alignment is no power of two up to 65,536")
+        raise Fault("its alignment is not a power of two up to 65,536")
     return alignment
 
 
@@ -254,7 +254,7 @@ def _sizes(found: dict[str, tuple[int, tuple[int, ...], int]], room: int) -> dic
         # Of a type that is newer than this table only the place is known.
         _, block, size = TENSOR_TYPES.get(kind, ("", 1, 0))
         if shape[0] % block:
-            raise Fault(f"the rows of the tensor {name!r} are no whole number of blocks")
+            raise Fault(f"the rows of the tensor {name!r} are not a whole number of blocks")
         sizes[name] = elements // block * size if size else max(0, end - offset)
         if offset + sizes[name] > end:
             beyond = f"the file's end ({room:,} bytes of weights)" if end == room else "the next tensor's start"

@@ -11,9 +11,10 @@ from rung.files import full
 from rung.limits import Cancel
 from rung.store.architectures import read_usable
 from rung.store.files import ModelFile, resolve
-from rung.store.layout import Store, check_space, rename, sync, user_store, writing
+from rung.store.layout import Store, check_space, user_store, writing
 from rung.store.naming import alone, demand_name, give, name_for
 from rung.store.pulling import PullProgress, Tell
+from rung.writing import open_private, private_folder, rename, sync
 
 IMPORT = "import:"
 """The lock of the one import that may run, and the folder of its copy; no name has a colon."""
@@ -42,7 +43,7 @@ def import_file(
         store: the user's, where none is given.
 
     Raises:
-        MalformedModel: it is no GGUF file, contradicts itself, or is no model that a tier could answer with.
+        MalformedModel: it is not a GGUF file, contradicts itself, or is not a model that a tier could answer with.
         StoreError: the file can't be read, the name is none or is taken, no space is left, or the store can't be
             written.
         Cancelled: `cancel` was set.
@@ -77,12 +78,12 @@ def import_file(
 
 def _copy(path: Path, part: Path, label: str, progress: Tell, cancel: Cancel, store: Store) -> str:
     """Copy a file; its hash."""
-    part.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(part.parent)
     size = path.stat().st_size
     check_space(store.root, size)
     digest = hashlib.sha256()
     done = 0
-    with path.open("rb", buffering=0) as source, part.open("wb") as target:
+    with path.open("rb", buffering=0) as source, open_private(part, "wb") as target:
         while piece := source.read(_CHUNK):
             if cancel.is_set():
                 raise Cancelled("cancelled while importing a model file")

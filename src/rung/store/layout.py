@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-from platformdirs import user_data_path
-
 from rung.errors import Cancelled, ConfigError, RungError, StoreError
 from rung.files import full, read_bounded
 from rung.limits import Cancel
 from rung.parsing import parse_json
+from rung.paths import user_data
 from rung.settings import SettingsTable, read
 from rung.store.entries import Entry, Hub, Sha256, shipped_catalogue
+from rung.writing import write_whole
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK = 1 << 20
@@ -213,7 +213,7 @@ def user_store() -> Store:
         ConfigError: an entry of the catalogue is malformed.
     """
     chosen = os.environ.get("RUNG_MODELS_DIR")
-    root = full(chosen, "RUNG_MODELS_DIR").absolute() if chosen else user_data_path("rung", appauthor=False) / "models"
+    root = full(chosen, "RUNG_MODELS_DIR").absolute() if chosen else user_data() / "models"
     return Store(root, shipped_catalogue())
 
 
@@ -285,47 +285,3 @@ def sha256_of(path: Path, *, cancel: Cancel, report: Callable[[int], None]) -> s
             digest.update(piece)
             report(file.tell())
     return digest.hexdigest()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a small file at once: a reader sees the old or the new content, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with fresh.open("wb") as file:
-        file.write(content)
-        sync(file.fileno())
-    rename(fresh, path)
-
-
-def rename(source: Path, target: Path) -> None:
-    """Give a finished file its name, atomically and to last."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
-    _sync_folder(target.parent)
-
-
-def unlink(path: Path) -> None:
-    """Take a file away, if it is there, to last."""
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "posix":
-        folder = os.open(path, os.O_RDONLY)
-        try:
-            sync(folder)
-        finally:
-            os.close(folder)
-
-
-def sync(fd: int) -> None:
-    """See that what was written is on the disk, where the file system can tell."""
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise

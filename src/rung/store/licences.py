@@ -10,7 +10,8 @@ from rung.errors import ConfigError, LicenceNotAccepted
 from rung.settings import SettingsTable, read
 from rung.store.entries import FREE
 from rung.store.files import WantedModel
-from rung.store.layout import Store, read_record, user_store, write_whole, writing
+from rung.store.layout import Store, read_record, user_store, writing
+from rung.writing import write_whole
 
 
 class Acceptance(SettingsTable):

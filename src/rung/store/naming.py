@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rung.errors import StoreError
 from rung.limits import Cancel
+from rung.locking import locked
 from rung.store.gguf import Header
 from rung.store.layout import Named, Store, is_name
-from rung.store.locking import locked
+from rung.writing import private_folder
 
 _LONGEST = 54
 """Of a name that is made of another, in characters: eight of the hash and a dash may follow."""
@@ -33,7 +34,7 @@ def demand_name(name: str, sha256: str | None, store: Store) -> None:
         store: which names are taken.
 
     Raises:
-        StoreError: it is no name, or stands for other bytes.
+        StoreError: it is not a valid name, or stands for other bytes.
     """
     if not is_name(name):
         raise StoreError(
@@ -113,7 +114,7 @@ def alone(store: Store, *keys: str, cancel: Cancel, waiting: Callable[[], None] 
         yield
         return
     path: Path = store.lock(keys[0])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     with locked(path, cancel=cancel, waiting=waiting), alone(store, *keys[1:], cancel=cancel, waiting=waiting):
         yield
 

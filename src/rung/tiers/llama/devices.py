@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from rung.sizes import readable
 from rung.tiers.llama.fit import GRAIN, Fit
-from rung.tiers.llama.headroom import FreeMemory
+from rung.tiers.llama.headroom import SHARE, FreeMemory
 
 Kind = Literal["cpu", "gpu", "igpu", "accelerator", "other"]
 _KINDS: tuple[Kind, ...] = ("cpu", "gpu", "igpu", "accelerator")
-_SHARE = 0.9
-"""Of the free memory of a GPU; the driver and the screen need some as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +162,12 @@ def offload(fit: Fit, cells: int, found: Sequence[Device], wanted: int | None) -
     blocks = fit.header.layers
     need = fit.need(cells)
     names = ", ".join(f"{d.name} ({d.description})" for d in usable)
-    room = int(_SHARE * sum(d.free for d in usable)) - need.buffers * len(usable)
+    room = int(SHARE * sum(d.free for d in usable)) - need.buffers * len(usable)
     each = max(1, (need.weights + need.kv) // (blocks + 1))
     layers = min(blocks + 1, max(0, room // each)) if wanted is None else min(blocks + 1, wanted)
     if not layers:
         free = sum(d.free for d in usable)
-        return Offload(0, note=f"the CPU computes: {names} has {free >> 20:,} MiB free, too little for a layer")
+        return Offload(0, note=f"the CPU computes: {names} has {readable(free)} free, too little for a layer")
     context = (room - layers * need.weights // (blocks + 1)) // fit.cell // GRAIN * GRAIN
     note = f"{layers} of {blocks + 1} layers are on {names}, the others on the CPU" if layers <= blocks else ""
     return Offload(layers, max(cells, context), note)

@@ -12,16 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rung.errors import TierUnavailable
+from rung.sizes import readable
 from rung.store.gguf import Header
-from rung.tiers.llama.draft import LONGEST
-from rung.tiers.llama.headroom import FreeMemory
-from rung.tiers.llama.memory import ASIDE
+from rung.tiers.llama.headroom import SHARE, FreeMemory
 
 GRAIN = 256
-"""A context that is no multiple of this breaks at its edge."""
+"""A context that isn't a multiple of this breaks at its edge."""
 
 BATCH = 256
 """Most tokens in one step: large enough for a prefill at full speed, small enough for the compute buffers."""
+
+DRAFTED = 15
+"""Most proposed tokens in one step."""
+
+ASIDE = 2048
+"""Most tokens of earlier answers that are put aside, all of them together, and no more than half a context has."""
 
 CONTEXT = 4096
 """Tokens that a context has room for at first, where nobody says otherwise; it grows by doubling."""
@@ -34,9 +39,6 @@ _ANSWER = 1024
 
 _LEAST_CONTEXT = 512
 _SLOT_CELLS = 1024
-_SHARE = 0.9
-"""Of the available memory: the rest stays for what others take meanwhile."""
-
 _WORKER = 160 << 20
 """Python, the libraries, and a vocabulary of 150,000 tokens with its tree for constraints. Measured."""
 
@@ -47,7 +49,7 @@ _REPACKED = frozenset({"q2_K", "q4_0", "q4_K", "iq4_nl"})
 
 def outputs(slots: int) -> int:
     """How many tokens of one step may need their logits."""
-    return slots + LONGEST
+    return slots + DRAFTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,9 @@ class Fit:
     def most(self, memory: FreeMemory) -> int:
         """The largest context that fits, in tokens: a multiple of `GRAIN`, and 0 where none does."""
         none = self.need(0)
-        left = _SHARE * memory.available - none.total
+        left = SHARE * memory.available - none.total
         if memory.address_space is not None:
-            left = min(left, _SHARE * memory.address_space - none.resident)
+            left = min(left, SHARE * memory.address_space - none.resident)
         return max(0, int(left / self.cell) // GRAIN * GRAIN)
 
 
@@ -170,7 +172,7 @@ class LoadPlan:
             free: asks for the memory that is free now; only called where the context would have to grow.
         """
         cells = self._step(prompt + (max_tokens or _ANSWER))
-        if cells > held and (cells - held) * self.fit.cell > _SHARE * free().available:
+        if cells > held and (cells - held) * self.fit.cell > SHARE * free().available:
             cells = held
         left = min(cells, self.context) - prompt
         return Room(cells, min(left, max_tokens or left)) if left > 0 else None
@@ -228,12 +230,9 @@ def _refusal(fit: Fit, cells: int, fitting: int, memory: FreeMemory) -> TierUnav
         else "name a smaller model, or free some memory"
     )
     return TierUnavailable(
-        f"the model takes {_size(total)} of memory with a context of {cells:,} tokens (weights {_size(need.weights)}, "
-        f"keys and values {_size(need.kv)}, buffers {_size(need.buffers)}, the process {_size(need.worker)}), "
-        f"and of {_size(free)} that {by} leaves free {_SHARE:.0%} may be used",
+        f"the model takes {readable(total)} of memory with a context of {cells:,} tokens "
+        f"(weights {readable(need.weights)}, keys and values {readable(need.kv)}, buffers {readable(need.buffers)}, "
+        f"the process {readable(need.worker)}), "
+        f"and of {readable(free)} that {by} leaves free {SHARE:.0%} may be used",
         hint=hint,
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 30):,.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):,.0f} MiB"

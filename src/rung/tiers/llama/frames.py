@@ -1,4 +1,7 @@
-"""What host and worker say to each other: length-prefixed JSON frames, each a frozen value."""
+"""What host and worker say to each other: length-prefixed JSON frames, each a frozen value.
+
+Before the first frame there is only the command line that makes a process a worker.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,15 @@ LIMIT = 64 * 1024 * 1024
 
 BEAT = 1.0
 """Seconds between two signs of life of a worker: few enough to notice soon, and no load on an idle machine."""
+
+WORKER = "rung.tiers.llama.worker"
+"""The module that a Python runs to be one. A frozen app is one by itself, and is given only what follows."""
+
+FLAG = "--rung-llama-worker"
+"""Makes a process a worker; its host's process id follows."""
+
+CAUSE = "rung: "
+"""Begins the line on standard error in which a worker says why it ends. Holds no part of any prompt."""
 
 _PREFIX = 4
 _ID = re.compile(rb'\s*\{\s*"id"\s*:\s*(\d{1,15})\s*[,}]')

@@ -12,6 +12,10 @@ _GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
+SHARE = 0.9
+"""Of free memory, the machine's or a GPU's. The rest stays for what other programs, the driver and the screen take."""
+
+
 @dataclass(frozen=True, slots=True)
 class FreeMemory:
     """Memory at one moment, in bytes.

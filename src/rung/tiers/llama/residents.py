@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from rung.errors import Cancelled
-from rung.limits import Cancel
-from rung.store.locking import locked
+from rung.locking import locked
+from rung.paths import user_cache
 from rung.tiers.llama.headroom import FreeMemory, free_memory
+from rung.writing import private_folder, write_whole
 
 _PATIENCE = 10.0
 """Seconds: a process that was stopped while it held the lock must not stop all the others."""
@@ -36,7 +33,7 @@ class Residents:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder or platformdirs.user_cache_path("rung") / "workers"
+        self._folder = folder or user_cache() / "workers"
 
     def memory(self) -> FreeMemory:
         """What is free beside what other workers have claimed and not yet taken."""
@@ -50,33 +47,19 @@ class Residents:
     @contextmanager
     def planning(self) -> Iterator[None]:
         """One worker at a time reads what is free and claims its share."""
-        given_up = Cancel()
-        timer = threading.Timer(_PATIENCE, given_up.set)
-        timer.daemon = True
-        with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-        held = locked(self._folder / "planning.lock", cancel=given_up, waiting=timer.start)
-        try:
-            held.__enter__()
-        except (OSError, Cancelled):
+        with ExitStack() as held:
+            with suppress(OSError):
+                private_folder(self._folder)
+                held.enter_context(locked(self._folder / "planning.lock", patience=_PATIENCE))
             yield
-            return
-        finally:
-            timer.cancel()
-        try:
-            yield
-        finally:
-            held.__exit__(None, None, None)
 
     def claim(self, total: int) -> None:
         """Say what this process will hold when its model is loaded, in bytes. The claim ends with the process."""
         import psutil
 
-        mine = self._folder / f"{os.getpid()}.json"
-        fresh = mine.with_suffix(".new")
+        claim = {"total": total, "started": psutil.Process().create_time()}
         with suppress(OSError):
-            fresh.write_text(json.dumps({"total": total, "started": psutil.Process().create_time()}), "utf-8")
-            fresh.replace(mine)
+            write_whole(self._folder / f"{os.getpid()}.json", json.dumps(claim).encode())
 
     def _outstanding(self) -> Iterator[int]:
         """What each other live worker has claimed and not yet taken; the claims of dead ones are swept away."""

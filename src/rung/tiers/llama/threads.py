@@ -88,6 +88,17 @@ class Free:
         return self._count
 
 
+def free_cores() -> int:
+    """Physical cores that this process may run on.
+
+    To be asked before llama.cpp is loaded: under `OMP_PROC_BIND` that ties the loading thread to a single core.
+    """
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+
+
 def sample(most: int, seconds: float = EVERY) -> int:
     """How many cores are free, after a look that takes as long as it says.
 

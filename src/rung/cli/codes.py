@@ -1,0 +1,22 @@
+"""Exit codes, as README and docs name them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """How a command ends."""
+
+    OK = 0
+    """Done; of `rung ask`, an answer was accepted."""
+    UNEXPECTED = 1
+    """Something else went wrong, or a check found something."""
+    USAGE = 2
+    """The command line or a file says what can't be done."""
+    UNRESOLVED = 3
+    """No answer was accepted."""
+    UNAVAILABLE = 4
+    """Nothing could start: every permitted tier is unavailable, or a pull is offline."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells count it: 128 and the signal."""

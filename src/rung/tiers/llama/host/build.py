@@ -1,0 +1,93 @@
+"""What the installed llama-cpp-python was built with, asked in a process of its own: a bad build may crash."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rung.tiers.llama.devices import Device, devices
+from rung.tiers.llama.host import system
+from rung.tiers.llama.host.environment import environment
+from rung.tiers.llama.host.process import PYTHON, interpreter
+
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build.
+
+    Args:
+        version: of llama-cpp-python.
+        commit: of the llama.cpp inside, as far as the build knows it.
+        features: what it was compiled for and switched on, for example `AVX2` and `OPENMP`.
+        devices: what it can compute on.
+    """
+
+    version: str
+    commit: str | None
+    features: tuple[str, ...]
+    devices: tuple[Device, ...]
+
+
+class NoBuild(Exception):
+    """The library can't be used; the message says why, in a clause."""
+
+
+def build(python: str | None = None) -> Build:
+    """The build that a worker would use.
+
+    Args:
+        python: its interpreter; `None` is the one that workers have.
+
+    Raises:
+        NoBuild: it can't be loaded.
+    """
+    program = interpreter(python)
+    if program is None:
+        raise NoBuild("a frozen app can't be asked")
+    command = [program, "-P", "-m", __name__]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, env=environment(), timeout=_PATIENCE, stdin=subprocess.DEVNULL, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoBuild(f"its worker can't be started: {getattr(error, 'strerror', None) or 'no answer'}") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise NoBuild(f"a process that loads it {system.death(done.returncode)}" + "".join(f": {s}" for s in said))
+    try:
+        return TypeAdapter(Build).validate_json(done.stdout.splitlines()[-1])
+    except (IndexError, ValidationError):
+        raise NoBuild(f"the answer of its worker makes no sense; see {PYTHON}") from None
+
+
+def _here() -> Build:
+    import llama_cpp
+    from llama_cpp import _ggml
+
+    # What it says while loading must not mix with the answer.
+    hush = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(hush, ctypes.c_void_p(0))
+    ggml: Any = _ggml.libggml
+    commit = None
+    if hasattr(ggml, "ggml_commit"):
+        ggml.ggml_commit.restype = ctypes.c_char_p
+        commit = ggml.ggml_commit().decode("utf-8", "replace")
+    info = llama_cpp.llama_print_system_info().decode("utf-8", "replace")
+    words = (part.rpartition(":")[2].partition(" = ") for part in info.split("|"))
+    features = tuple(name.strip() for name, _, value in words if value.strip() == "1")
+    found = devices()
+    return Build(llama_cpp.__version__, commit, features, found)
+
+
+if __name__ == "__main__":
+    os.write(1, json.dumps(asdict(_here())).encode() + b"\n")
+    # The library's own clean-up doesn't change the answer.
+    os._exit(0)

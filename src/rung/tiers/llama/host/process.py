@@ -1,0 +1,369 @@
+"""The host's side of a worker process: start it, talk to it, and know why it died.
+
+Four threads belong to a worker. The keeper starts the process, hands its frames to whoever waits for them, and reaps
+it; it lives as long as the process, since Linux kills a child that asked to die with its parent when the *thread* that
+started it ends. One writes, so that a stopped worker holds up no caller. One keeps the tail of standard error. One
+looks for signs of life.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import IO
+
+from rung.errors import PromptTooLong, TierCrashed, TierError, TierUnavailable
+from rung.tiers.llama import frames
+from rung.tiers.llama.frames import CAUSE, FLAG, WORKER
+from rung.tiers.llama.host import system
+from rung.tiers.llama.host.environment import environment
+from rung.tiers.llama.host.pulse import Pulse
+
+PYTHON = "RUNG_WORKER_PYTHON"
+
+_PATIENCE = 1.0
+"""Seconds that a process gets to end by itself."""
+
+_LAST_PATIENCE = 10.0
+"""Seconds that a killed one gets."""
+
+_TAIL = 8192
+_CAUSES = ("GGML_ASSERT", "GGML_ABORT", "ggml_abort", "what():", "Fatal Python error", CAUSE)
+_LONGEST_CAUSE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """No more frames come.
+
+    Args:
+        error: what a call that still waits raises.
+        anew: calls that were opened later than this, in seconds of `time.monotonic`, and that no frame came for, can be
+            asked of the next worker: this one never heard them.
+    """
+
+    error: TierError
+    anew: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Nothing came; look at the flag and the clock."""
+
+
+Request = frames.Ask | frames.Count | frames.Ready | frames.Drop
+Mail = frames.Frame | WorkerEnded | Wake
+Mailbox = SimpleQueue[Mail]
+
+
+class Process:
+    """One worker process, from its start to its end; a new `Process` takes its place.
+
+    There is one exception: where llama.cpp crashes at its first step, before any call was handed over, it is started
+    a second time, without the layouts of weights that it has for some processors. Those of AMX crash in builds of older
+    compilers.
+
+    Args:
+        tier: name of the tier, for errors.
+        load: what it shall load.
+        python: interpreter to run it; `None` is that of the host, or the app itself where it is frozen.
+    """
+
+    def __init__(self, tier: str, load: frames.LoadModel, python: str | None) -> None:
+        self._name = f"the worker of {tier!r}"
+        self._load = load
+        self._python = python
+        self._lock = threading.Lock()
+        self._mailboxes: dict[int, Mailbox] = {}
+        self._ids = itertools.count(1)
+        self._outgoing: SimpleQueue[Request | None] = SimpleQueue()
+        self._tail = b""
+        self._child: subprocess.Popen[bytes] | None = None
+        self._greeted = False
+        self._loaded: frames.Loaded | None = None
+        self._loaded_at: float | None = None
+        self._failure: TierError | None = None
+        self._ended: WorkerEnded | None = None
+        self._idle_since = time.monotonic()
+        self._settled = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name=f"rung-{tier}", daemon=True)
+        self._keeper.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a call has a chance."""
+        with self._lock:
+            return self._ended is None and self._failure is None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, once it has one."""
+        return None if self._child is None else self._child.pid
+
+    def open(self) -> tuple[int, Mailbox]:
+        """A new request's id, and where its frames will arrive."""
+        mailbox: Mailbox = SimpleQueue()
+        with self._lock:
+            request = next(self._ids)
+            if self._ended is None:
+                self._mailboxes[request] = mailbox
+            else:
+                mailbox.put(self._ended)
+        return request, mailbox
+
+    def forget(self, request: int) -> None:
+        """Nobody reads this request's mailbox any more."""
+        with self._lock:
+            self._mailboxes.pop(request, None)
+            self._idle_since = time.monotonic()
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds since the last call ended, or since the start where there was none; `None` while one is under way."""
+        with self._lock:
+            return None if self._mailboxes else time.monotonic() - self._idle_since
+
+    def send(self, frame: Request) -> None:
+        """Hand a frame over, once the model is loaded; never waits. What can't be sent is answered with `Failed`."""
+        self._outgoing.put(frame)
+
+    def loading(self, since: float) -> float:
+        """Seconds after `since`, on the clock of `time.monotonic`, until the model was loaded."""
+        return 0.0 if self._loaded_at is None else max(0.0, self._loaded_at - since)
+
+    def close(self) -> None:
+        """End the process, kill it if it doesn't listen, and reap it. Calls under way fail."""
+        with self._lock:
+            self._failure = self._failure or TierUnavailable(f"{self._name} was closed")
+            self._settled.set()
+        self._outgoing.put(None)
+        self._keeper.join(_PATIENCE)
+        if self._keeper.is_alive() and self._child is not None:
+            self._child.kill()
+            # A process that waits for a disk that doesn't answer can't even be killed.
+            self._keeper.join(_LAST_PATIENCE)
+
+    def _keep(self) -> None:
+        self._finish(self._live())
+
+    def _live(self) -> TierError:
+        """From the first start to the last end; returns what it died of."""
+        error, code = self._run(self._load)
+        if self.alive and self._loaded_at is None and code is not None and system.broke(code):
+            self._greeted, self._tail = False, b""
+            error, _ = self._run(replace(self._load, repack=False))
+        return error
+
+    def _run(self, load: frames.LoadModel) -> tuple[TierError, int | None]:
+        """The life of one process: what it died of, and its exit code where it was started at all."""
+        with self._lock:
+            settled = self._settled = threading.Event()
+            if self._failure is not None:
+                return self._failure, None
+        try:
+            child = self._child = self._start()
+        except OSError as error:
+            return TierUnavailable(
+                f"{self._name} can't be started: {error.strerror}", hint=f"name a Python that has rung in {PYTHON}"
+            ), None
+        writer = threading.Thread(
+            target=self._write, args=(child.stdin, load, settled), name=f"{self._keeper.name}-write", daemon=True
+        )
+        listener = threading.Thread(
+            target=self._listen, args=(child.stderr,), name=f"{self._keeper.name}-errors", daemon=True
+        )
+        pulse = Pulse(child.pid, lambda what, anew: self._give_up(child, what, anew))
+        watcher = threading.Thread(target=pulse.watch, name=f"{self._keeper.name}-pulse", daemon=True)
+        writer.start()
+        listener.start()
+        watcher.start()
+        if child.stdout is not None:
+            with child.stdout:
+                self._read(child.stdout, pulse)
+        pulse.end()
+        if settled.is_set():
+            self._outgoing.put(None)
+        else:
+            settled.set()
+        try:
+            code = child.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            code = child.wait()
+        writer.join(_PATIENCE)
+        listener.join(_PATIENCE)
+        return self._failure or self._autopsy(code), code
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            _command(self._python),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            **system.own_group(),
+        )
+
+    def _give_up(self, child: subprocess.Popen[bytes], what: str, anew: float) -> None:
+        """End a worker that shows no sign of life, and let its calls go before it is gone."""
+        error = TierCrashed(f"{self._name} {what}", hint="try again: a new one is started")
+        self._fail(error)
+        self._finish(error, anew)
+        child.kill()
+
+    def _read(self, pipe: IO[bytes], pulse: Pulse) -> None:
+        while True:
+            try:
+                frame = frames.read(pipe)
+            except frames.WrongFrame as error:
+                self._answer(frames.Failed("failed", f"{self._name} sent {error}", id=error.request))
+                continue
+            except frames.BrokenFrame as error:
+                self._fail(TierCrashed(f"{self._name} sent {error}"))
+                return
+            if frame is None:
+                return
+            pulse.heard(frame)
+            match frame:
+                case frames.Hello(protocol=protocol):
+                    self._greeted = True
+                    if protocol != frames.PROTOCOL:
+                        self._fail(
+                            TierUnavailable(
+                                f"{self._name} speaks protocol {protocol}, its host {frames.PROTOCOL}",
+                                hint=f"install the same version of rung for both, or unset {PYTHON}",
+                            )
+                        )
+                        return
+                case frames.Loaded():
+                    self._loaded, self._loaded_at = frame, time.monotonic()
+                    self._settled.set()
+                case frames.Failed(id=None):
+                    self._fail(TierUnavailable(frame.message, hint=frame.hint))
+                case frames.AnswerDelta() | frames.Counted() | frames.Failed():
+                    self._answer(frame)
+
+    def _answer(self, frame: frames.AnswerDelta | frames.Counted | frames.Failed) -> None:
+        with self._lock:
+            mailbox = self._mailboxes.get(frame.id or 0)
+        if mailbox is not None:
+            mailbox.put(frame)
+
+    def _write(self, pipe: IO[bytes], load: frames.LoadModel, settled: threading.Event) -> None:
+        try:
+            with pipe:
+                frames.write(pipe, load)
+                # What a worker was told that crashes while it loads would be lost.
+                settled.wait()
+                while self._loaded is not None and (frame := self._outgoing.get()) is not None:
+                    if data := self._packed(frame, self._loaded):
+                        pipe.write(data)
+                        pipe.flush()
+        except OSError:
+            # The process is gone; the keeper finds out why.
+            return
+
+    def _packed(self, frame: Request, loaded: frames.Loaded) -> bytes:
+        """The frame's bytes; none where nobody wants it any more, or where its caller has to be told why it isn't sent.
+
+        Args:
+            frame: to be sent.
+            loaded: what the worker said of its model.
+        """
+        if not isinstance(frame, frames.Drop):
+            with self._lock:
+                wanted = frame.id in self._mailboxes
+            if not wanted:
+                return b""
+        try:
+            if isinstance(frame, (frames.Ask, frames.Count)):
+                _check_size(frame, loaded)
+            return frames.encode(frame)
+        except PromptTooLong as error:
+            failed = frames.Failed("too_long", "", "", frame.id, error.input_tokens, error.context, at_least=True)
+        except frames.TooLong as error:
+            failed = frames.Failed("unsupported", f"the call takes {error}", "make it shorter", frame.id)
+        except ValueError:
+            failed = frames.Failed(
+                "unsupported",
+                "a text of the call holds half of a surrogate pair, which is not valid text",
+                "decode it with errors='replace'",
+                frame.id,
+            )
+        except Exception as error:  # noqa: BLE001  a thread that is missing would leave all other calls waiting
+            failed = frames.Failed("failed", f"the call can't be written down: {type(error).__name__}", id=frame.id)
+        self._answer(failed)
+        return b""
+
+    def _listen(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while chunk := os.read(pipe.fileno(), 4096):
+                self._tail = (self._tail + chunk)[-_TAIL:]
+
+    def _fail(self, error: TierError) -> None:
+        with self._lock:
+            self._failure = self._failure or error
+
+    def _finish(self, error: TierError, anew: float = float("inf")) -> None:
+        with self._lock:
+            if self._ended is not None:
+                return
+            self._ended = WorkerEnded(error, anew)
+            mailboxes = list(self._mailboxes.values())
+            self._mailboxes.clear()
+        for mailbox in mailboxes:
+            mailbox.put(self._ended)
+
+    def _autopsy(self, code: int) -> TierError:
+        lines = [line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip()]
+        if not self._greeted:
+            # Before it greets it has been told nothing, so whatever it says is safe to repeat.
+            last = f": {lines[-1][:_LONGEST_CAUSE]}" if lines else ""
+            return TierUnavailable(
+                f"{self._name} {system.death(code)} before it could start{last}",
+                hint=f"name a Python that has rung in {PYTHON}",
+            )
+        causes = [line[:_LONGEST_CAUSE] for line in lines if any(mark in line for mark in _CAUSES)]
+        cause = f" ({causes[-1].removeprefix(CAUSE)})" if causes else ""
+        loading = f" while it loaded {self._load.path}" if self._loaded_at is None else ""
+        return TierCrashed(f"{self._name} {system.death(code)}{loading}{cause}", hint="try again: a new one is started")
+
+
+def _command(python: str | None) -> list[str]:
+    chosen = interpreter(python)
+    host = str(os.getpid())
+    if chosen is None:
+        return [sys.executable, FLAG, host]
+    # -P: a file in the working directory must not pass for a module.
+    return [chosen, "-P", "-m", WORKER, FLAG, host]
+
+
+def interpreter(python: str | None = None) -> str | None:
+    """The Python that runs workers; `None` where the app itself does, because it is frozen.
+
+    Args:
+        python: what the tier's setting says.
+    """
+    chosen = python or os.environ.get(PYTHON)
+    return chosen or (None if getattr(sys, "frozen", False) else sys.executable)
+
+
+def _check_size(frame: frames.Ask | frames.Count, loaded: frames.Loaded) -> None:
+    """Refuse what is certainly too long before it goes to the worker, where reading it would take time from others.
+
+    Whatever the template does, each message is in the prompt as it is, apart from white space at its edges.
+    """
+    if loaded.longest_token is not None:
+        texts = sum(len(message.text.strip().encode("utf-8", "replace")) for message in frame.messages)
+        least = texts // loaded.longest_token
+        if least > loaded.context:
+            raise PromptTooLong(least, loaded.context)
+    size = sum(message.size for message in frame.messages)
+    if size > frames.LIMIT:
+        raise frames.TooLong(size)

@@ -1,0 +1,398 @@
+"""The local tier: a GGUF model in a worker process of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rung import checking
+from rung.errors import ConfigError, PromptTooLong, StoreError, TierUnavailable, Unsupported
+from rung.limits import Cancel, Deadline
+from rung.paths import user_cache
+from rung.settings import read
+from rung.tiers.llama import describing, frames
+from rung.tiers.llama.host.line import WorkerRequest
+from rung.tiers.llama.host.process import Mailbox, Process
+from rung.tiers.llama.host.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
+from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
+
+if TYPE_CHECKING:
+    from rung.store import ModelFile
+
+_STRAINED = 512 << 20
+_MOST_STOPS = 64
+_LONGEST_STOP = 256
+"""Stop strings, and characters of each: all are looked for after each token, while other calls wait for theirs."""
+
+_LONGEST_DRAFT = 64 * 1024
+"""Characters of a rejected answer that the next one may resemble. Longer answers are none of a small model's."""
+
+
+@dataclass(slots=True)
+class _Owner:
+    """What one process of the host holds: after a fork the child gets an owner, and so a worker, of its own."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    process: Process | None = None
+
+
+class LlamaTier:
+    """A GGUF model on this machine, in a worker process that starts with the first call and ends with its host.
+
+    Making one does no I/O. Safe from several threads: the worker decodes up to `slots` calls together, and further
+    ones wait. They share the context's memory, so calls that need all of it come one after another.
+
+    In a frozen app, where `sys.executable` is the app, call `rung.tiers.llama.worker.main()` first thing: it returns at
+    once unless this process is meant to be a worker. Or name an interpreter that has rung, here or in
+    `RUNG_WORKER_PYTHON`. The worker keeps its OpenMP threads on their cores (`OMP_PROC_BIND`, which the environment may
+    set otherwise), since unbound ones can end up spinning on one core. It inherits the cores that its host may use: a
+    host that has tied itself to one core, as an OpenMP library can, gets a worker on that core.
+
+    Args:
+        model: path of a GGUF file, or whatever `rung.store.resolve` knows: a catalogue name, `hf:owner/repo/file.gguf`.
+        name: of the tier; `None` is the model's.
+        context: what prompt and answer may take together, in tokens; rounded up to a multiple of 256, and never more
+            than the model was trained for. `None` begins with 4,096 and grows with what a call needs, as far as the
+            model and free memory allow.
+        threads: for decoding; `None` is one per physical core that no other program keeps busy, looked at again twice
+            a second.
+        top_p: where the call names none: share of probability mass that is kept, in (0, 1].
+        min_p: where the call names none: least probability, relative to the likeliest token's, in [0, 1).
+        chat_template: Jinja, or the path of a file that holds it, in place of the GGUF file's own.
+        slots: how many calls are decoded together; `None` follows from memory, up to 8.
+        gpu_layers: how many of the model's layers go to a GPU; `None` is as many as fit where the build of
+            llama-cpp-python has one, 0 keeps the model on the CPU.
+        thinking: whether a model that can be told not to think aloud shall do so all the same. A thought is no part of
+            the answer, and no schema holds for it.
+        prefix_mib: room on disk for the memory of prompt beginnings that messages mark as reusable, in MiB, in the
+            user's cache directory; 0 keeps none.
+        python: interpreter of the worker; `None` is this one.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+
+    zone: Zone = Zone.HOST
+    priced: bool = False
+    destination: str = "this machine"
+    stays_here: bool | None = True
+    weights: str | None = None
+    """sha256 of the weights that were loaded last, where the store pins it."""
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        name: str | None = None,
+        context: int | None = None,
+        threads: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        chat_template: str | None = None,
+        slots: int | None = None,
+        gpu_layers: int | None = None,
+        thinking: bool = False,
+        prefix_mib: int = 0,
+        python: str | None = None,
+    ) -> None:
+        if not isinstance(model, (str, Path)) or not str(model):
+            raise ConfigError("model has to be the name of a model or the path of a file")
+        self.name = checking.text("a tier's name", name or _short(str(model)))
+        where = f"tier {self.name!r}: "
+        for what, value, least, most in (
+            ("context", context, 1, 2**24),
+            ("threads", threads, 1, 1024),
+            ("slots", slots, 1, MOST_SLOTS),
+            ("gpu_layers", gpu_layers, 0, MOST_LAYERS),
+            ("prefix_mib", prefix_mib, 0, 2**20),
+        ):
+            if value is not None:
+                checking.whole(f"{where}{what}", value, least, most)
+        for what, given in (("chat_template", chat_template), ("python", python)):
+            if given is not None and not is_unicode(checking.text(f"{where}{what}", given)):
+                raise ConfigError(f"{where}{what} is not valid Unicode")
+        checking.flag(f"{where}thinking", thinking)
+        self._model = model
+        self._context = context
+        self._threads = threads
+        self._defaults = Sampling(top_p=top_p, min_p=min_p)
+        self._chat_template = chat_template
+        self._slots = slots
+        self._gpu_layers = gpu_layers
+        self._thinking = thinking
+        self._prefix_mib = prefix_mib
+        self._python = python
+        self._owners: dict[int, _Owner] = {}
+        self._end = weakref.finalize(self, _close, self._owners)
+
+    @property
+    def behaviour(self) -> dict[str, str]:
+        """What makes other answers of the same weights."""
+        return describing.behaviour(self._defaults, self._chat_template, thinking=self._thinking)
+
+    @property
+    def setup(self) -> dict[str, str]:
+        """What makes others now and then."""
+        return describing.setup(self._gpu_layers, self._slots)
+
+    def __repr__(self) -> str:
+        return f"LlamaTier({self.name!r})"
+
+    def stream(self, call: Call) -> Iterator[Delta]:
+        """Answer the call, token by token. Leaving the stream early frees its place in the worker.
+
+        Raises:
+            Unsupported: an image, too many stop strings, or a conversation that the chat template doesn't take.
+            PromptTooLong: no room is left for an answer.
+            TierUnavailable: the model can't be found or loaded.
+            TierCrashed: the worker died, or was given up; the next call starts another.
+            TierError: the worker failed at this call alone.
+            TierTimeout: the deadline passed.
+            Cancelled: the flag was set.
+        """
+        try:
+            yield from self._answer(call)
+        except (PromptTooLong, TierUnavailable, Unsupported) as error:
+            error.sent = False  # none of the prompt was evaluated
+            raise
+
+    def _answer(self, call: Call) -> Iterator[Delta]:
+        messages = self._texts(call)
+        sampling = self._sampling(call.sampling)
+        draft = _draft(call.rejected)
+
+        def ask(request: int) -> frames.Ask:
+            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape, call.candidates, draft)
+
+        with self._line(ask, call.deadline, call.cancel) as line:
+            first, left, written = True, call.candidates, 0
+            while left:
+                frame = line.receive()
+                if not isinstance(frame, frames.AnswerDelta):
+                    continue
+                delta = frame.delta
+                if first:
+                    delta = replace(delta, load_seconds=delta.load_seconds + line.load_seconds)
+                    first = False
+                if delta.usage is not None:
+                    left -= 1
+                    written += delta.usage.output_tokens or 0
+                    # The prompt is evaluated once, and the bill comes with the last candidate.
+                    usage = None if left else replace(delta.usage, output_tokens=written)
+                    delta = replace(delta, usage=usage)
+                if not left:
+                    line.finish()
+                yield delta
+
+    def quote(self, call: Call) -> Quote:
+        """How many tokens the prompt takes. Starts the worker where there is none.
+
+        Raises:
+            Unsupported: an image, or a conversation that the chat template doesn't take.
+            PromptTooLong: it is so long that counting would take too much time.
+            TierUnavailable: the model can't be found or loaded.
+            TierCrashed: the worker died.
+            TierTimeout: the deadline passed.
+            Cancelled: the flag was set.
+        """
+        messages = self._texts(call)
+        counted = self._once(lambda request: frames.Count(request, messages), call.deadline, call.cancel)
+        return Quote(counted.input_tokens, counted.context, call.max_tokens)
+
+    def warm(self) -> None:
+        """Start the worker and load the model.
+
+        Raises:
+            TierUnavailable: the model can't be found or loaded.
+            TierCrashed: the worker died.
+        """
+        self._once(frames.Ready, Deadline(), Cancel())
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a worker holds the model, or has begun to load it."""
+        process = self._worker
+        return process is not None and process.alive
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds since the last call ended; `None` while one is under way, or where there is no worker."""
+        process = self._worker
+        return process.idle if process is not None and process.alive else None
+
+    def fits(self) -> bool:
+        """Whether memory would hold the model beside what is held now.
+
+        `True` where a GPU may hold it, which only a worker can tell, and where the file can't be read: that is for the
+        load to say.
+        """
+        from rung.store.gguf import read_header
+        from rung.tiers.llama.devices import present
+        from rung.tiers.llama.fit import plan
+        from rung.tiers.llama.residents import Residents
+
+        if self.loaded or (self._gpu_layers != 0 and present()):
+            return True
+        try:
+            header = read_header(self._file().path)
+        except (StoreError, TierUnavailable):
+            return True
+        try:
+            plan(header, context=self._context, slots=self._slots, memory=Residents().memory())
+        except TierUnavailable:
+            return False
+        return True
+
+    def strained(self) -> bool:
+        """Whether less than 512 MiB of memory is free."""
+        from rung.tiers.llama.headroom import free_memory
+
+        return free_memory().available < _STRAINED
+
+    def preload(self) -> None:
+        """Start the worker and let it load the model, without waiting for it."""
+        with suppress(TierUnavailable), self._started(Deadline(), Cancel()):
+            pass
+
+    def unload(self) -> None:
+        """End the worker, unless a call is under way. The next call starts another."""
+        owner = self._owners.get(os.getpid())
+        if owner is None:
+            return
+        with owner.lock:
+            process = owner.process
+            if process is None or process.idle is None:
+                return
+            owner.process = None
+        process.close()
+
+    def close(self) -> None:
+        """End the worker, and with it the calls under way. The next call starts another."""
+        _close(self._owners)
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the worker; `None` while there is none."""
+        process = self._worker
+        return None if process is None else process.pid
+
+    @property
+    def _worker(self) -> Process | None:
+        owner = self._owners.get(os.getpid())
+        return None if owner is None else owner.process
+
+    def _once(self, request: Any, deadline: Deadline, cancel: Cancel) -> frames.Counted:
+        with self._line(request, deadline, cancel) as line:
+            while True:
+                frame = line.receive()
+                if isinstance(frame, frames.Counted):
+                    line.finish()
+                    return frame
+
+    def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> WorkerRequest:
+        return WorkerRequest(self.name, lambda: self._open(deadline, cancel), request, deadline, cancel)
+
+    def _open(self, deadline: Deadline, cancel: Cancel) -> tuple[Process, int, Mailbox]:
+        with self._started(deadline, cancel) as process:
+            return process, *process.open()
+
+    @contextmanager
+    def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Process]:
+        """The worker, started if need be; nobody unloads it before the end of the block."""
+        owner = self._owners.setdefault(os.getpid(), _Owner())
+        load: frames.LoadModel | None = None
+        while True:
+            with owner.lock:
+                if load is not None and (owner.process is None or not owner.process.alive):
+                    owner.process = Process(self.name, load, self._python)
+                if owner.process is not None and (load is not None or owner.process.alive):
+                    yield owner.process
+                    return
+            # Files are read outside the lock: whoever waits for it has a deadline, too.
+            template = None if self._chat_template is None else read_template(self._chat_template, deadline, cancel)
+            load = self._load(template)
+
+    def _load(self, template: str | None) -> frames.LoadModel:
+        file = self._file()
+        return frames.LoadModel(
+            path=str(file.path),
+            context=self._context,
+            slots=self._slots,
+            threads=self._threads,
+            chat_template=template,
+            gpu_layers=self._gpu_layers,
+            thinking=self._thinking,
+            snapshots=str(user_cache() / "prefixes") if self._prefix_mib else None,
+            snapshot_bytes=self._prefix_mib * 2**20,
+            sha256=file.sha256,
+        )
+
+    def _file(self) -> ModelFile:
+        from rung.store import resolve
+
+        model = self._model
+        try:
+            file = resolve(str(model.absolute()) if isinstance(model, Path) else model)
+            str(file.path).encode()
+        except StoreError as error:
+            raise TierUnavailable(error.message, hint=error.hint) from error
+        except UnicodeEncodeError:
+            raise TierUnavailable(f"the path of tier {self.name!r}'s model is not UTF-8", hint="rename it") from None
+        self.weights = file.sha256
+        return file
+
+    def _texts(self, call: Call) -> tuple[Message, ...]:
+        for message in call.messages:
+            if not isinstance(message.content, str) and any(isinstance(part, Image) for part in message.content):
+                raise Unsupported(f"tier {self.name!r} takes no images", hint="ask a tier that does")
+        return tuple(replace(message, content=message.text) for message in call.messages)
+
+    def _sampling(self, wanted: Sampling) -> Sampling:
+        top_p = self._defaults.top_p if wanted.top_p is None else wanted.top_p
+        min_p = self._defaults.min_p if wanted.min_p is None else wanted.min_p
+        if len(wanted.stop) > _MOST_STOPS or any(len(text) > _LONGEST_STOP for text in wanted.stop):
+            raise Unsupported(
+                f"tier {self.name!r} takes up to {_MOST_STOPS} stop strings of up to {_LONGEST_STOP} characters",
+                hint="name fewer or shorter ones",
+            )
+        return replace(wanted, top_p=top_p, min_p=min_p)
+
+
+def _draft(rejected: str | None) -> str | None:
+    """What of a rejected answer is worth a try: speculation must never be what a call fails of."""
+    return rejected if rejected and len(rejected) <= _LONGEST_DRAFT and is_unicode(rejected) else None
+
+
+def _close(owners: dict[int, _Owner]) -> None:
+    owner = owners.get(os.getpid())
+    if owner is None:
+        return
+    with owner.lock:
+        process, owner.process = owner.process, None
+    if process is not None:
+        process.close()
+
+
+def _short(model: str) -> str:
+    """A name for a tier: that of the file, without what says where it lies."""
+    file = model.replace("\\", "/").rpartition("/")[2].partition("@")[0]
+    return file.removesuffix(".gguf") or model
+
+
+def from_config(name: str, settings: Mapping[str, Any]) -> LlamaTier:
+    """The tier of a configuration table; the entry point of the kind `llama`.
+
+    Args:
+        name: of the tier.
+        settings: the other keys of its table.
+
+    Raises:
+        ConfigError: a key is unknown, missing, or out of range.
+    """
+    return LlamaTier(name=name, **read(LlamaSettings, settings, f"tier {name!r}").model_dump())

@@ -1,0 +1,256 @@
+"""One answer while it is being decoded: its tokens so far, and what each step adds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from rung.tiers.llama.worker.constraint import Constraint, Unenforceable
+from rung.tiers.llama.worker.draft import Draft
+from rung.tiers.llama.worker.memory import HeldCells, Saved
+from rung.tiers.llama.worker.native import Vocabulary
+from rung.tiers.llama.worker.sampling import Logits, Sampler, confidence
+from rung.tiers.llama.worker.text import Assembler, TextPiece
+from rung.types import Constraint as Enforcement
+from rung.types import Delta, Finish, Token, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOrder:
+    """What is to be decoded.
+
+    Args:
+        id: of the request.
+        prompt: its tokens, at least one.
+        limit: most tokens of the answer, the rest of the context taken into account; at least one.
+        sampler: chooses among the model's tokens.
+        constraint: holds the answer to its shape; `None` lets it run free.
+        assembler: makes text of tokens.
+        index: which of the request's answers this is.
+        shaped: whether the call asked for a shape.
+        notes: why the shape isn't held, where it isn't, and what else a person should know.
+        cells: tokens that the context must have room for before this begins.
+        thinking: whether the model may open a thought with its first token, or the prompt has opened one. Thoughts are
+            no part of the answer, and its shape begins after them.
+        draft: what the answer may turn out to be.
+        alone: whether nothing that is kept of other answers may lie beside it. Where cells lie changes the last bits of
+            the logits, and random numbers with a seed turn those into other words.
+        saved: what was found on disk of the prompt's beginning.
+        unsaved: how many tokens of the prompt may rest on disk, and don't yet.
+    """
+
+    id: int
+    prompt: tuple[int, ...]
+    limit: int
+    sampler: Sampler
+    constraint: Constraint | None
+    assembler: Assembler
+    index: int = 0
+    shaped: bool = False
+    notes: tuple[str, ...] = ()
+    cells: int = 0
+    thinking: Literal["no", "possible", "begun"] = "no"
+    draft: Draft | None = None
+    alone: bool = False
+    saved: Saved | None = None
+    unsaved: int = 0
+
+
+THINK, THOUGHT = "<think>", "</think>"
+"""What opens and what closes a thought."""
+
+_NOTHING = TextPiece()
+
+
+class Answer:
+    """The state of one answer.
+
+    `tokens` are prompt and answer together. The first `evaluated` of them are in the memory of `held`; the others are
+    pending. That is all a scheduler needs to know: a prefill, a decode step, forced tokens and a new start after an
+    abort differ in the number of pending tokens only. `unsent` is what nobody was told yet, `sent_at` when
+    somebody last was, in seconds of `time.perf_counter`, and `turn` tells whose token is due first; these are the
+    scheduler's.
+
+    Args:
+        order: what is to be decoded.
+        vocabulary: of the model.
+        model: as the file names itself.
+    """
+
+    def __init__(self, order: DecodeOrder, vocabulary: Vocabulary, model: str) -> None:
+        self.id = order.id
+        self.cells = order.cells
+        self.tokens = list(order.prompt)
+        self.held: HeldCells | None = None
+        self.saved = order.saved
+        self.unsaved = order.unsaved
+        self.alone = order.alone
+        self.unsent: list[Delta] = []
+        self.sent_at = float("-inf")
+        self.turn = 0
+        self._order = order
+        self._constraint = order.constraint
+        self._notes = order.notes
+        self._vocabulary = vocabulary
+        self._model = model
+        self._early = _NOTHING
+        self._undecided = order.thinking == "possible"
+        self._thought = Assembler((THOUGHT,)) if order.thinking == "begun" else None
+        self._thoughts = 0
+
+    @property
+    def evaluated(self) -> int:
+        """How many of the tokens are in memory."""
+        return 0 if self.held is None else len(self.held.tokens)
+
+    @property
+    def pending(self) -> int:
+        """How many tokens have to be evaluated before the next one can be chosen."""
+        return len(self.tokens) - self.evaluated
+
+    @property
+    def _room(self) -> int:
+        return self._order.limit - (len(self.tokens) - len(self._order.prompt))
+
+    def begin(self) -> Delta:
+        """Take in the tokens that the shape forces before anything is chosen.
+
+        Their text goes out with the first chosen token, or the time to the first token would be that of no prefill.
+        """
+        if self._undecided or self._thought:
+            return Delta(index=self._order.index)
+        first = self._after(TextPiece())
+        if first.finish is not None:
+            return first
+        self._early = TextPiece(first.text, first.tokens)
+        return Delta(index=self._order.index)
+
+    @property
+    def drafts(self) -> bool:
+        """Whether something is there to propose tokens from."""
+        return self._order.draft is not None and not self._undecided and self._thought is None
+
+    def propose(self, most: int, price: Callable[[int], float]) -> Sequence[int]:
+        """What may come next and is worth checking along with the pending tokens.
+
+        Args:
+            most: how many tokens it may be.
+            price: how many tokens could be chosen in the time that so many more take in a step.
+        """
+        if self._order.draft is None or not self.drafts:
+            return ()
+        return self._order.draft.propose(min(most, self._room - 1), price)
+
+    def advance(self, logits: Logits) -> Delta:
+        """Choose the next token. The answer is over where the delta has a finish reason.
+
+        Args:
+            logits: after the last of `tokens`.
+        """
+        if self._undecided:
+            self._undecided = False
+            token = self._order.sampler.choose(logits)
+            if self._vocabulary.piece(token, special=True).strip() == THINK.encode():
+                self._thought = Assembler((THOUGHT,))
+                return self._think(token)
+            if (first := self.begin()).finish is not None or len(self.tokens) > len(self._order.prompt):
+                return first
+        if self._thought:
+            return self._think(self._order.sampler.choose(logits))
+        token = self._choose(logits)
+        early, self._early = self._early, _NOTHING
+        if token in self._vocabulary.ends:
+            return self._finish(early, "stop")
+        if self._order.draft is not None:
+            self._order.draft.chosen(token)
+        thought = confidence(logits, token)
+        taken = self._take(token, Token("", thought.logprob, thought.margin))
+        return self._after(early + taken if early.tokens else taken)
+
+    def _think(self, token: int) -> Delta:
+        """One more token of a thought, or the one that closes it."""
+        if token in self._vocabulary.ends:
+            return self._finish(TextPiece(), "stop")
+        self.tokens.append(token)
+        self._thoughts += 1
+        if not self._thought:
+            raise AssertionError("a thought has begun")
+        said = self._thought.push(self._vocabulary.piece(token, special=True), Token("")).text
+        if self._thought.stopped:
+            self._thought = None
+            return replace(self.begin(), reasoning=said)
+        delta = Delta(index=self._order.index, reasoning=said)
+        return delta if self._room else replace(self._finish(TextPiece(), "length"), reasoning=said)
+
+    def _after(self, piece: TextPiece) -> Delta:
+        """What follows without a choice: forced tokens, and the end."""
+        forced = deque(self._forced())
+        while forced and self._room and not self._order.assembler.stopped:
+            token = forced.popleft()
+            if self._order.draft is not None:
+                self._order.draft.follow(token)
+            piece += self._take(token, Token("", forced=True))
+        full = self._constraint is not None and self._constraint.complete
+        if self._order.assembler.stopped or (full and not forced):
+            return self._finish(piece, "stop")
+        if not self._room:
+            return self._finish(piece, "length")
+        return Delta(piece.text, index=self._order.index, tokens=piece.tokens)
+
+    def _forced(self) -> list[int]:
+        if self._constraint is None:
+            return []
+        try:
+            return self._constraint.forced()
+        except Unenforceable as error:
+            self._free(error)
+            return []
+
+    def _choose(self, logits: Logits) -> int:
+        if self._constraint is not None:
+            try:
+                return self._constraint.choose(logits, self._order.sampler)
+            except Unenforceable as error:
+                self._free(error)
+        return self._order.sampler.choose(logits)
+
+    def _take(self, token: int, facts: Token) -> TextPiece:
+        self.tokens.append(token)
+        return self._order.assembler.push(self._vocabulary.piece(token), facts)
+
+    def _free(self, error: Unenforceable) -> None:
+        self._constraint = None
+        self._notes = (*self._notes, f"the shape was enforced only up to here: {error}")
+
+    def _finish(self, piece: TextPiece, finish: Finish) -> Delta:
+        piece += self._order.assembler.finish()
+        constraint: Enforcement | None = None
+        if self._order.shaped:
+            constraint = "none" if self._constraint is None else "enforced"
+        if self._thoughts:
+            self._notes = (*self._notes, f"{self._thoughts:,} tokens of thinking came before the answer")
+        prompt = len(self._order.prompt)
+        return Delta(
+            piece.text,
+            index=self._order.index,
+            tokens=piece.tokens,
+            constraint=constraint,
+            notes=self._notes,
+            finish=finish,
+            usage=Usage(prompt, len(self.tokens) - prompt),
+            model=self._model,
+        )
+
+
+def joined(pieces: Sequence[Delta]) -> Delta:
+    """Pieces of one answer, at least one, as a single one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return replace(
+        pieces[-1],
+        text="".join(piece.text for piece in pieces),
+        tokens=tuple(token for piece in pieces for token in piece.tokens),
+        reasoning="".join(piece.reasoning for piece in pieces),
+    )

@@ -1,0 +1,347 @@
+"""The decode loop: every step packs prefill chunks, one token of each active answer and what is drafted behind it into
+one `llama_decode`. Where smaller steps are faster, the answers take turns, at least half of them in each.
+
+All answers share the cells of one context. When they outgrow it, what is kept of earlier answers goes first; then the
+youngest gives its cells back and starts over from its tokens once there is room. The oldest always goes on, so every
+answer ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import NoReturn
+
+from rung.tiers.llama.fit import DRAFTED
+from rung.tiers.llama.worker.answer import Answer, joined
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
+from rung.tiers.llama.worker.native import Context, DecodeError, Run
+from rung.tiers.llama.worker.pace import Pace
+from rung.types import Delta
+
+_STALL = 0.1
+"""Longest that a prefill may hold up the tokens of other answers, in seconds a step: so much more than without it."""
+
+_LEAST_TOKEN_SECONDS = 0.0001
+"""A measurement by which a token of a prefill takes less is noise."""
+
+_LEAST_CHUNK = 8
+_HEADROOM = 32
+_WORTH_A_WAIT = 8
+"""So many tokens that another answer is evaluating just now are waited for."""
+
+_TOGETHER = 0.05
+"""Seconds between two pieces of an answer: nobody reads faster, and each wakes the host on a core that computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What one answer has in a step.
+
+    Args:
+        answer: whose tokens.
+        run: they, and the drafted ones behind them.
+        drafted: how many of the run are only proposed.
+    """
+
+    answer: Answer
+    run: Run
+    drafted: int = 0
+
+
+class Loop:
+    """Decodes answers until the process ends.
+
+    Args:
+        context: what to decode with.
+        calls: which requests are alive.
+        send: hands a piece of an answer on.
+        save: takes the memory of a prompt's beginning that may rest on disk, once it is evaluated.
+        fail: hears what went wrong with one answer, while the others go on; without it, it is raised.
+        cells: room of the context at first, in tokens.
+        slots: most answers at once.
+        batch: most tokens in one step.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        calls: Calls,
+        send: Callable[[int, Delta], None],
+        save: Callable[[Saved], None] | None = None,
+        fail: Callable[[int, BaseException], None] | None = None,
+        *,
+        cells: int,
+        slots: int,
+        batch: int,
+    ) -> None:
+        self._context = context
+        self._calls = calls
+        self._send = send
+        self._save = save or (lambda saved: None)
+        self._fail = fail
+        self._cells = cells
+        self._slots = slots
+        self._batch = batch
+        self._memory = ContextMemory(context, cells=cells, slots=slots)
+        self._incoming: SimpleQueue[Answer] = SimpleQueue()
+        self._waiting: deque[Answer] = deque()
+        self._active: list[Answer] = []
+        self._token_seconds = _STALL / _LEAST_CHUNK
+        self._pace = Pace()
+        self._turns = itertools.count(1)
+
+    def submit(self, answer: Answer) -> None:
+        """Decode this one too; from any thread."""
+        self._incoming.put(answer)
+
+    def run(self) -> NoReturn:
+        """Go on for ever.
+
+        Raises:
+            DecodeError: the context is in an unknown state; the process had better end.
+        """
+        while True:
+            self.step()
+
+    def step(self) -> None:
+        """Admit who waits, decode once, hand on what came of it. Blocks while there is nothing to do."""
+        self._receive()
+        for answer in [a for a in self._active if a.id not in self._calls]:
+            self._end(answer)
+        self._admit()
+        plan = self._plan()
+        if plan and self._decode(plan):
+            self._collect(plan)
+
+    def _receive(self) -> None:
+        block = not self._active and not self._waiting
+        while True:
+            try:
+                self._waiting.append(self._incoming.get(block))
+            except Empty:
+                return
+            block = False
+
+    def _admit(self) -> None:
+        for answer in list(self._waiting):
+            if answer.id not in self._calls:
+                self._waiting.remove(answer)
+                continue
+            if len(self._active) == self._slots:
+                return
+            if answer.cells > self._cells:
+                # Whoever is being decoded would have to start over.
+                if self._active:
+                    return
+                self._resize(answer.cells)
+            if self._gains_by_waiting(answer):
+                continue
+            first = not self._active
+            held = self._memory.begin(answer.tokens, _HEADROOM, must=first, alone=first and answer.alone)
+            if held is None:
+                return
+            answer.held = held
+            self._waiting.remove(answer)
+            self._active.append(answer)
+            try:
+                self._restore(answer, held)
+                self._save_reusable(answer, held)
+            except BaseException as error:  # noqa: BLE001  as in `_collect`
+                self._break(answer, error)
+
+    def _resize(self, cells: int) -> None:
+        """Make the context larger. What was kept of earlier answers is gone."""
+        self._context.resize(cells)
+        self._cells = cells
+        self._memory = ContextMemory(self._context, cells=cells, slots=self._slots)
+
+    def _gains_by_waiting(self, answer: Answer) -> bool:
+        """Whether another answer is evaluating a beginning that this one could share."""
+        if not self._memory.cuttable:
+            return False
+        coming = [common_prefix(a.tokens, answer.tokens) for a in self._active if a.pending > 1]
+        return bool(coming) and max(coming) - self._memory.shared(answer.tokens) >= _WORTH_A_WAIT
+
+    def _restore(self, answer: Answer, held: HeldCells) -> None:
+        """Take from disk what isn't in memory."""
+        saved, answer.saved = answer.saved, None
+        if saved is not None and answer.evaluated < len(saved.tokens):
+            self._memory.restore(held, saved)
+
+    def _save_reusable(self, answer: Answer, held: HeldCells) -> None:
+        if 0 < answer.unsaved <= answer.evaluated:
+            self._save(self._memory.save(held, answer.unsaved))
+            answer.unsaved = 0
+
+    def _plan(self) -> list[_Share]:
+        while True:
+            plan = self._share()
+            if self._memory.make_room(sum(len(share.run.tokens) for share in plan)):
+                return plan
+            youngest = self._active[-1]
+            self._hand_on(youngest)
+            self._memory.drop(_held(youngest))
+            youngest.held = None
+            self._active.remove(youngest)
+            self._waiting.appendleft(youngest)
+
+    def _share(self) -> list[_Share]:
+        """Who gets how much of the next step: decoding answers their one token, the oldest prefill what is left."""
+        decoding = sorted((a for a in self._active if a.pending == 1), key=lambda a: a.turn)
+        decoding = decoding[: self._pace.most(len(decoding))]
+        for answer in decoding:
+            answer.turn = next(self._turns)
+        left = self._batch - len(decoding)
+        if decoding:
+            left = min(left, max(_LEAST_CHUNK, int(_STALL / self._token_seconds)))
+        plan = []
+        for answer in self._active:
+            count = answer.pending
+            if count > 1:
+                count = min(count, left)
+                left -= count
+            elif answer not in decoding:
+                continue
+            if count:
+                plan.append(self._certain(answer, count))
+        return self._with_drafts(plan, left)
+
+    def _certain(self, answer: Answer, count: int) -> _Share:
+        end = answer.evaluated + count
+        # the last token that is pending is the one whose logits choose the next
+        ready = int(end == len(answer.tokens))
+        run = Run(_held(answer).sequence, answer.evaluated, answer.tokens[answer.evaluated : end], ready)
+        return _Share(answer, run)
+
+    def _with_drafts(self, plan: list[_Share], left: int) -> list[_Share]:
+        """The plan, with tokens that drafts propose behind those of answers that have some.
+
+        Args:
+            plan: who gets how much.
+            left: how many tokens the step has room for beside it.
+        """
+        if not self._memory.cuttable or not any(share.run.outputs and share.answer.drafts for share in plan):
+            return plan
+        answers = sum(share.run.outputs for share in plan)
+        spare = max(0, min(DRAFTED, left)) // answers
+        before = sum(len(share.run.tokens) for share in plan)
+
+        def seconds(count: int) -> float:
+            return self._pace.seconds(count, each=self._token_seconds)
+
+        def price(count: int) -> float:
+            return answers * (seconds(before + count) - seconds(before)) / seconds(answers)
+
+        return [self._with_draft(share, spare, price) for share in plan]
+
+    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], float]) -> _Share:
+        answer, run = share.answer, share.run
+        if not run.outputs:
+            return share
+        room = self._cells - len(answer.tokens) - 1
+        drafted = answer.propose(max(0, min(spare, room)), price)
+        if not drafted:
+            return share
+        longer = replace(run, tokens=[*run.tokens, *drafted], outputs=1 + len(drafted))
+        return replace(share, run=longer, drafted=len(drafted))
+
+    def _decode(self, plan: Sequence[_Share]) -> bool:
+        try:
+            if not self._calls.start([share.answer.id for share in plan], self._context.resume):
+                return False
+            started = time.perf_counter()
+            done = self._context.decode([share.run for share in plan])
+        finally:
+            self._calls.stop()
+        if not done:
+            for share in plan:
+                # Any part of the step may have been done.
+                self._memory.cut(_held(share.answer), share.answer.evaluated)
+            return False
+        seconds = time.perf_counter() - started
+        wanted = sum(share.run.outputs for share in plan)
+        beside = sum(len(share.run.tokens) for share in plan) - wanted
+        if not beside:
+            self._pace.record(wanted, seconds)
+        elif beside >= _LEAST_CHUNK:
+            # A step reads all the weights whatever is in it, and that has to be borne for the others anyway.
+            self._token_seconds = max(_LEAST_TOKEN_SECONDS, (seconds - self._pace.seconds(wanted)) / beside)
+        return True
+
+    def _collect(self, plan: Sequence[_Share]) -> None:
+        at = 0
+        for share in plan:
+            certain = len(share.run.tokens) - share.drafted
+            held = _held(share.answer)
+            self._memory.extend(held, share.run.tokens[:certain])
+            try:
+                self._save_reusable(share.answer, held)
+                if share.run.outputs:
+                    self._advance(share, at + certain - 1)
+            except BaseException as error:  # noqa: BLE001  a panic of the grammar's library is not even an Exception
+                self._break(share.answer, error)
+            at += len(share.run.tokens)
+
+    def _advance(self, share: _Share, at: int) -> None:
+        """The tokens that follow from a step: one, and one more for each drafted token that the model confirms.
+
+        Args:
+            share: the answer's part of the step.
+            at: index in the step of its last token that wasn't drafted.
+        """
+        answer, held = share.answer, _held(share.answer)
+        drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
+        confirmed, diverged, finished = 0, False, False
+        while not diverged and not finished:
+            delta = answer.advance(self._context.logits(at + confirmed))
+            answer.unsent.append(delta)
+            finished = delta.finish is not None
+            new = answer.tokens[len(held.tokens) :]
+            right = common_prefix(drafted[confirmed:], new)
+            self._memory.extend(held, new[:right])
+            confirmed += right
+            diverged = right < len(new)
+        if share.drafted > confirmed:
+            self._memory.cut(held, len(held.tokens))
+        if finished:
+            self._hand_on(answer)
+            self._calls.done(answer.id)
+            self._end(answer)
+        elif time.perf_counter() - answer.sent_at >= _TOGETHER:
+            self._hand_on(answer)
+
+    def _hand_on(self, answer: Answer) -> None:
+        """Send what of an answer nobody was told yet."""
+        if not answer.unsent:
+            return
+        delta = joined(answer.unsent)
+        answer.unsent.clear()
+        self._send(answer.id, delta)
+        if delta.tokens or delta.reasoning:
+            answer.sent_at = time.perf_counter()
+
+    def _break(self, answer: Answer, error: BaseException) -> None:
+        """Something of one answer's own went wrong: it ends, and the others go on."""
+        if self._fail is None or isinstance(error, DecodeError) or answer.held is None:
+            raise error
+        self._fail(answer.id, error)
+        self._memory.drop(answer.held)
+        self._active.remove(answer)
+        answer.held = None
+
+    def _end(self, answer: Answer) -> None:
+        self._memory.keep(_held(answer))
+        self._active.remove(answer)
+        answer.held = None
+
+
+def _held(answer: Answer) -> HeldCells:
+    if answer.held is None:
+        raise AssertionError("an active answer holds memory")
+    return answer.held

@@ -1,0 +1,333 @@
+"""The few functions of llama.cpp that the loop needs, made safe to call.
+
+Everything here belongs to the loop's thread but `Vocabulary`, which only reads, and `Context.abort`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import llama_cpp as llama
+import numpy as np
+
+from rung.tiers.llama.worker import system
+
+if TYPE_CHECKING:
+    from rung.tiers.llama.threads import Threads
+    from rung.tiers.llama.worker.sampling import Logits
+
+_WARN, _ERROR, _CONTINUES = 3, 4, 5
+
+
+class LoadError(Exception):
+    """llama.cpp would not load a file; the message says why, as far as it said so itself."""
+
+
+class DecodeError(Exception):
+    """llama.cpp failed in a way that leaves the context in an unknown state."""
+
+
+class Log:
+    """What llama.cpp said last, instead of its habit of writing to standard error.
+
+    Args:
+        lines: how many lines are kept.
+    """
+
+    def __init__(self, lines: int = 12) -> None:
+        self._lines: deque[str] = deque(maxlen=lines)
+        self._keep = False
+        # ctypes frees a callback that nobody holds, and llama.cpp would call into nothing.
+        self._callback = llama.llama_log_callback(self._hear)
+        llama.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _hear(self, level: int, text: bytes, _: Any) -> None:
+        if level != _CONTINUES:
+            self._keep = level >= _ERROR
+        line = text.decode("utf-8", "replace").strip()
+        if self._keep and line:
+            self._lines.append(line)
+
+    def cause(self) -> str:
+        """The first error since the last time somebody asked: what follows it is only its echo."""
+        lines = list(self._lines)
+        self._lines.clear()
+        return lines[0].rpartition("error loading model: ")[2] if lines else ""
+
+
+class Vocabulary:
+    """The tokens of a model.
+
+    `ends` are the tokens that end an answer.
+
+    Args:
+        pointer: of llama.cpp.
+    """
+
+    def __init__(self, pointer: Any) -> None:
+        self.pointer = pointer
+        self.size: int = llama.llama_vocab_n_tokens(pointer)
+        self.bos: int = llama.llama_vocab_bos(pointer)
+        self.eos: int = llama.llama_vocab_eos(pointer)
+        self.adds_bos: bool = llama.llama_vocab_get_add_bos(pointer)
+        self._pieces: dict[int, bytes] = {}
+        self.ends = frozenset(t for t in range(self.size) if llama.llama_vocab_is_eog(pointer, t))
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """The tokens of a text, with no beginning-of-text token added.
+
+        Args:
+            text: may hold anything.
+            special: whether the spelling of a control token means that token.
+        """
+        data = text.encode()
+        room = len(data) + 8
+        tokens = (llama.llama_token * room)()
+        count = llama.llama_tokenize(self.pointer, data, len(data), tokens, room, False, special)
+        if count < 0:
+            raise DecodeError(f"llama_tokenize wants room for {-count} tokens where {room} bytes went in")
+        return list(tokens[:count])
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of a token; none for a control token unless `special`."""
+        if special:
+            return self._piece(token, special=True)
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._piece(token, special=False)
+        return known
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            length = llama.llama_token_to_piece(self.pointer, token, buffer, room, 0, special)
+            if length >= 0:
+                return buffer.raw[:length]
+            room = -length
+
+    def is_control(self, token: int) -> bool:
+        """Whether it is a token that no text should be able to spell."""
+        return bool(llama.llama_vocab_is_control(self.pointer, token))
+
+
+class Model:
+    """A loaded file.
+
+    Args:
+        path: of the GGUF file.
+        log: where llama.cpp says why it refuses.
+        gpu_layers: how many of its layers go to a GPU, where the build has one.
+        repack: whether weights may be laid out anew for the processor.
+
+    Raises:
+        LoadError: it is not a GGUF file, is corrupt, or of an architecture that this build doesn't know.
+    """
+
+    def __init__(self, path: str, log: Log, *, gpu_layers: int = 0, repack: bool = True) -> None:
+        llama.llama_backend_init()
+        params = llama.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        params.use_extra_bufts = repack
+        self.pointer = llama.llama_model_load_from_file(path.encode(), params)
+        if not self.pointer:
+            raise LoadError(log.cause() or "llama.cpp gave no reason")
+        self.vocabulary = Vocabulary(llama.llama_model_get_vocab(self.pointer))
+        self.trained_context: int = llama.llama_model_n_ctx_train(self.pointer)
+        # A recurrent state can't be taken back to an earlier token.
+        self.cuttable = not (llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer))
+
+    def metadata(self, key: str) -> str | None:
+        """A value of the file's own table; `None` where it has none."""
+        room = 256
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            length = llama.llama_model_meta_val_str(self.pointer, key.encode(), buffer, room)
+            if length < 0:
+                return None
+            if length < room:
+                return buffer.raw[:length].decode("utf-8", "replace")
+            room = length + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Tokens of one sequence that go into one step, one after another.
+
+    Args:
+        sequence: which one, below the number of slots.
+        start: position of the first token.
+        tokens: at least one.
+        outputs: after how many of the last tokens the logits are wanted.
+    """
+
+    sequence: int
+    start: int
+    tokens: Sequence[int]
+    outputs: int
+
+
+class Context:
+    """Memory for some sequences over a model, all of which share its cells.
+
+    Args:
+        model: that it decodes with.
+        cells: room for tokens, all sequences together; a multiple of `fit.GRAIN`.
+        sequences: how many there may be.
+        outputs: most tokens in one step whose logits are wanted.
+        threads: says before each step how many are to decode.
+        batch: most tokens in one step.
+        log: where llama.cpp says why it refuses.
+
+    Raises:
+        LoadError: memory is short.
+    """
+
+    def __init__(
+        self, model: Model, *, cells: int, sequences: int, outputs: int, threads: Threads, batch: int, log: Log
+    ) -> None:
+        self.cuttable = model.cuttable
+        self._vocabulary_size = model.vocabulary.size
+        self._model = model
+        self._log = log
+        self._threads = threads
+        self._params = params = llama.llama_context_default_params()
+        params.n_batch = params.n_ubatch = batch
+        params.n_seq_max = sequences
+        params.kv_unified = True
+        # Without this the buffer for logits has a row for every token of a step: hundreds of MiB.
+        params.n_outputs_max = outputs
+        self._flag = ctypes.create_string_buffer(2)
+        self._callback = system.abort_callback(llama.ggml_abort_callback)
+        self._batch = _Batch(batch)
+        self._make(cells)
+
+    def resize(self, cells: int) -> None:
+        """Make room for another number of tokens. Every sequence is empty afterwards.
+
+        Args:
+            cells: a multiple of `fit.GRAIN`.
+
+        Raises:
+            LoadError: memory is short; the context can't be used any more.
+        """
+        llama.llama_free(self.pointer)
+        self._make(cells)
+
+    def _make(self, cells: int) -> None:
+        self.cells = cells
+        self._thread_count = self._threads.now()
+        self._params.n_ctx = cells
+        self._params.n_threads = self._params.n_threads_batch = self._thread_count
+        self.pointer = llama.llama_init_from_model(self._model.pointer, self._params)
+        if not self.pointer:
+            raise LoadError(self._log.cause() or "no memory for its context")
+        self._memory = llama.llama_get_memory(self.pointer)
+        self._views: dict[int, Logits] = {}
+        llama.llama_set_abort_callback(self.pointer, self._callback, ctypes.cast(self._flag, ctypes.c_void_p))
+
+    def decode(self, runs: Sequence[Run]) -> bool:
+        """Evaluate the runs in one step; whether it was done. After an abort any part may have been.
+
+        Raises:
+            DecodeError: anything else than an abort went wrong.
+        """
+        count = self._threads.now()
+        if count != self._thread_count:
+            self._thread_count = count
+            llama.llama_set_n_threads(self.pointer, count, count)
+        code = llama.llama_decode(self.pointer, self._batch.fill(runs))
+        if code in (0, 2):
+            return bool(code == 0)
+        raise DecodeError(f"llama_decode returned {code}")
+
+    def rehearse(self) -> None:
+        """Take one step of two tokens, which reads all the weights: a build that crashes here had better do so at once.
+
+        A single token goes through other kernels than several, and those for several are where builds are found broken.
+
+        Raises:
+            DecodeError: the step failed.
+        """
+        self.decode([Run(0, 0, (0, 0), 1)])
+        self.forget(0)
+
+    def abort(self) -> None:
+        """Stop the step that is running, or the next one; from any thread."""
+        self._flag[0] = b"\1"
+
+    def resume(self) -> None:
+        """Take `abort` back."""
+        self._flag[0] = b"\0"
+
+    def logits(self, index: int) -> Logits:
+        """A view of the logits after a token of the last step; it holds until the next one.
+
+        Args:
+            index: of the token in the step.
+        """
+        pointer = llama.llama_get_logits_ith(self.pointer, index)
+        if not pointer:
+            raise DecodeError(f"no logits at {index}")
+        # llama.cpp hands out a few addresses again and again, and making a view of one takes longer than finding it.
+        address = ctypes.addressof(pointer.contents)
+        view = self._views.get(address)
+        if view is None:
+            view = self._views[address] = np.ctypeslib.as_array(pointer, (self._vocabulary_size,))
+        return view
+
+    def forget(self, sequence: int, start: int = 0) -> bool:
+        """Free the cells of a sequence from position `start` on; `False` where its memory can't be cut there."""
+        return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, -1))
+
+    def share(self, source: int, target: int, end: int) -> None:
+        """Let an empty sequence hold the first `end` cells of another one, too. Takes no room."""
+        llama.llama_memory_seq_cp(self._memory, source, target, 0, end)
+
+    def save(self, sequence: int) -> bytes:
+        """The cells of a sequence, as bytes that only this build of llama.cpp can read."""
+        size = llama.llama_state_seq_get_size(self.pointer, sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        written = llama.llama_state_seq_get_data(self.pointer, buffer, size, sequence)
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, sequence: int, data: bytes) -> bool:
+        """Fill an empty sequence from what `save` gave; `False` where it doesn't fit."""
+        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
+        return bool(llama.llama_state_seq_set_data(self.pointer, buffer, len(data), sequence))
+
+
+class _Batch:
+    """llama.cpp's arrays for one step, filled through numpy."""
+
+    def __init__(self, room: int) -> None:
+        self._struct = llama.llama_batch_init(room, 0, 1)
+        view = np.ctypeslib.as_array
+        self._tokens = view(self._struct.token, (room,))
+        self._positions = view(self._struct.pos, (room,))
+        self._wanted = view(self._struct.logits, (room,))
+        view(self._struct.n_seq_id, (room,))[:] = 1
+        # One array for the ids of all tokens, in place of an allocation for each: the pointers lead into it.
+        self._sequences = np.zeros(room, np.int32)
+        kind = ctypes.POINTER(llama.llama_seq_id)
+        for i in range(room):
+            self._struct.seq_id[i] = ctypes.cast(self._sequences.ctypes.data + 4 * i, kind)
+
+    def fill(self, runs: Sequence[Run]) -> Any:
+        at = 0
+        for run in runs:
+            count = len(run.tokens)
+            # Decoding adds one token at a time, for which an index is faster than a slice.
+            where = at if count == 1 else slice(at, at + count)
+            self._tokens[where] = run.tokens[0] if count == 1 else run.tokens
+            self._positions[where] = run.start if count == 1 else range(run.start, run.start + count)
+            self._sequences[where] = run.sequence
+            self._wanted[where] = 0
+            at += count
+            self._wanted[at - run.outputs : at] = 1
+        self._struct.n_tokens = at
+        return self._struct

@@ -1,0 +1,99 @@
+"""Loading a model where it fits: plan, load, and go back to the CPU where the GPU won't take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rung.errors import StoreError, TierUnavailable
+from rung.store.gguf import read_header
+from rung.tiers.llama.devices import devices, offload, together
+from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
+from rung.tiers.llama.frames import LoadModel
+from rung.tiers.llama.residents import Residents
+from rung.tiers.llama.threads import Threads
+from rung.tiers.llama.worker.memory import sequences
+from rung.tiers.llama.worker.native import Context, LoadError, Log, Model
+from rung.tiers.llama.worker.system import let_go
+
+_PLAIN = (
+    "llama.cpp crashed with the weights laid out for this processor, and computes without that, slower; "
+    "docs/install.md, 'A build that crashes', mends it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A model in memory.
+
+    Args:
+        model: the file.
+        context: room for its calls.
+        plan: how both were sized.
+        notes: what a person should know about that, as clauses.
+    """
+
+    model: Model
+    context: Context
+    plan: LoadPlan
+    notes: tuple[str, ...]
+
+
+def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
+    """Load a model if it fits.
+
+    Args:
+        load: what, and how.
+        threads: says how many are to decode.
+        log: where llama.cpp says why it refuses.
+
+    Raises:
+        TierUnavailable: the file is not a model, doesn't fit, or is refused by llama.cpp.
+    """
+    path = Path(load.path)
+    try:
+        header = read_header(path)
+    except StoreError as error:
+        raise TierUnavailable(error.message, hint=error.hint) from None
+    found = devices()
+    residents = Residents()
+    with residents.planning():
+        free = together(residents.memory(), found)
+        chosen = plan(header, context=load.context, slots=load.slots, memory=free)
+        where = offload(chosen.fit, chosen.cells, found, load.gpu_layers)
+        if not where.layers:
+            residents.claim(chosen.fit.need(chosen.cells).total)
+    if where.layers and where.cells is not None:
+        chosen = replace(chosen, most=min(chosen.most, where.cells))
+    notes = (where.note,) if where.note else ()
+    try:
+        try:
+            model, context = _make(load, where.layers, chosen, threads, log)
+        except LoadError as error:
+            if not where.layers or load.gpu_layers is not None:
+                raise
+            notes = (f"the CPU computes: with {where.layers} layers on the GPU llama.cpp said {error}",)
+            model, context = _make(load, 0, chosen, threads, log)
+    except LoadError as error:
+        raise TierUnavailable(
+            f"{path} can't be loaded: {error}", hint="run `rung models verify`, or pull the model again"
+        ) from None
+    if not load.repack:
+        notes = (*notes, _PLAIN)
+    return Placed(model, context, chosen, notes)
+
+
+def _make(load: LoadModel, layers: int, chosen: LoadPlan, threads: Threads, log: Log) -> tuple[Model, Context]:
+    model = Model(load.path, log, gpu_layers=layers, repack=load.repack)
+    context = Context(
+        model,
+        cells=chosen.cells,
+        sequences=sequences(chosen.slots),
+        outputs=outputs(chosen.slots),
+        threads=threads,
+        batch=min(BATCH, chosen.cells),
+        log=log,
+    )
+    let_go(load.path)
+    context.rehearse()
+    return model, context

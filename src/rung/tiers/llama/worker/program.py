@@ -1,0 +1,256 @@
+"""The worker: a program of its own that holds one model and is killed, or crashes, without harm to its host.
+
+`python -m rung.tiers.llama.worker --rung-llama-worker PID` is what a host starts. Standard input and output carry
+frames. These threads share the work: one reads frames, so that a cancel or the end of the host is seen at any moment;
+two prepare calls (template, tokens, grammar), short ones and long ones; the main thread loads the model and decodes;
+one gives a sign of life each second. Whatever goes wrong with one call is that call's failure, and the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+from rung import guard
+from rung.errors import PromptTooLong, TierUnavailable, Unsupported
+from rung.tiers.llama import frames
+from rung.tiers.llama.frames import CAUSE, FLAG
+from rung.tiers.llama.threads import Fixed, Free, Threads, free_cores
+from rung.tiers.llama.worker import system
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.errand import Dropped, Errand
+from rung.tiers.llama.worker.lanes import Lane, Task, is_long
+from rung.types import Delta, Zone
+
+if TYPE_CHECKING:
+    from rung.tiers.llama.worker.loaded import LoadedModel
+    from rung.tiers.llama.worker.loop import Loop
+    from rung.tiers.llama.worker.memory import Saved
+    from rung.tiers.llama.worker.snapshots import Snapshots
+
+_BROKEN = 70
+
+
+def main() -> None:
+    """Be a worker where the command line says so; otherwise return at once.
+
+    A frozen app, whose executable is the app itself, calls this first thing.
+    """
+    if sys.argv[1:2] != [FLAG]:
+        return
+    system.ignore_interrupts()
+    system.no_core_dump()
+    system.die_with(int(sys.argv[2]))
+    guard.install(Zone.HOST)
+    source, sink = _pipes()
+    wire = Wire(sink)
+    wire.send(frames.Hello(frames.PROTOCOL, os.getpid()))
+    _or_end(lambda: Worker(source, wire).run())
+
+
+def _pipes() -> tuple[BinaryIO, BinaryIO]:
+    """The frame streams, out of reach of whatever a native library reads or prints."""
+    source = os.fdopen(os.dup(0), "rb")
+    sink = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return source, sink
+
+
+def _or_end(work: Callable[[], None]) -> None:
+    """Run a thread's work; whatever goes wrong in it ends the process, with the cause on standard error."""
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001  any thread that is missing would leave its callers waiting
+        os.write(2, f"{CAUSE}{_cause(error)}\n".encode("utf-8", "replace"))
+        os._exit(_BROKEN)
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong, and where. The text of a foreign error may quote a prompt, so it is left out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+    text = f": {error}" if type(error).__module__.startswith("rung.") else ""
+    return f"{type(error).__name__} at {where}{text}"
+
+
+class Wire:
+    """Where frames go out, from any thread.
+
+    Args:
+        sink: of bytes.
+    """
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+        self._lock = threading.Lock()
+
+    def send(self, frame: frames.Frame) -> None:
+        """Send a frame. Without a reader there is nothing left to live for."""
+        try:
+            with self._lock:
+                frames.write(self._sink, frame)
+        except OSError:
+            os._exit(0)
+
+
+class Worker:
+    """One model, and the threads around it.
+
+    Args:
+        source: where frames come in.
+        wire: where they go out.
+    """
+
+    def __init__(self, source: BinaryIO, wire: Wire) -> None:
+        self._source = source
+        self._wire = wire
+        self._served: tuple[LoadedModel, Loop]
+        self._serving = threading.Event()
+        self._calls = Calls()
+        self._lanes: tuple[Lane, ...] = ()
+
+    def run(self) -> None:
+        """Load the model that the first frame names, and serve it."""
+        self._spawn(self._beat, "rung-beat")
+        load = frames.read(self._source)
+        if load is None:
+            os._exit(0)
+        if not isinstance(load, frames.LoadModel):
+            raise frames.BrokenFrame(f"{load.kind} before load")
+        # Loading llama.cpp ties this thread to one core, and whatever it starts from then on.
+        threads = Fixed(load.threads) if load.threads else Free(free_cores())
+        self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
+        self._spawn(self._read, "rung-read")
+        model = self._load(load, threads)
+        # The loop's module needs the native libraries, whose absence `_load` tells in words.
+        from rung.tiers.llama.fit import BATCH
+        from rung.tiers.llama.worker.loop import Loop
+
+        self._calls.abort = model.native.abort
+        loop = Loop(
+            model.native,
+            self._calls,
+            self._progress,
+            self._saver(model.snapshots),
+            self._broke,
+            cells=model.native.cells,
+            slots=model.plan.slots,
+            batch=BATCH,
+        )
+        self._wire.send(frames.Loaded(model.name, model.context, model.longest_token))
+        self._served = model, loop
+        self._serving.set()
+        loop.run()
+
+    def _spawn(self, work: Callable[[], None], name: str) -> None:
+        threading.Thread(target=_or_end, args=(work,), name=name, daemon=True).start()
+
+    def _saver(self, snapshots: Snapshots | None) -> Callable[[Saved], None] | None:
+        """Hands what shall rest on disk to a thread of its own, since writing would hold up the answers."""
+        if snapshots is None:
+            return None
+        waiting: SimpleQueue[Saved] = SimpleQueue()
+
+        def write() -> None:
+            while True:
+                snapshots.put(waiting.get())
+
+        self._spawn(write, "rung-save")
+        return waiting.put
+
+    def _progress(self, request: int, delta: Delta) -> None:
+        self._wire.send(frames.AnswerDelta(request, delta))
+
+    def _load(self, load: frames.LoadModel, threads: Threads) -> LoadedModel:
+        try:
+            from rung.tiers.llama.worker.loaded import LoadedModel
+        except (ImportError, OSError, RuntimeError) as error:
+            name = getattr(error, "name", None) or "llama-cpp-python"
+            self._refuse(TierUnavailable(f"{name} can't be imported", hint="install llama-cpp-python and llguidance"))
+        try:
+            return LoadedModel(load, threads)
+        except TierUnavailable as error:
+            self._refuse(error)
+
+    def _refuse(self, error: TierUnavailable) -> NoReturn:
+        self._wire.send(frames.Failed("unavailable", error.message, error.hint))
+        os._exit(0)
+
+    def _read(self) -> None:
+        short, long = self._lanes
+        while True:
+            try:
+                frame = frames.read(self._source)
+            except frames.WrongFrame as error:
+                self._fail(frames.Failed("failed", f"the worker was sent {error}", id=error.request))
+                continue
+            if frame is None:
+                os._exit(0)
+            if isinstance(frame, frames.Drop):
+                self._calls.drop(frame.id)
+                for lane in self._lanes:
+                    lane.drop(frame.id)
+            elif isinstance(frame, (frames.Ask, frames.Count, frames.Ready)):
+                self._calls.add(frame.id, frame.candidates if isinstance(frame, frames.Ask) else 1)
+                (long if is_long(frame) else short).put(frame)
+
+    def _beat(self) -> None:
+        while True:
+            stuck = max((self._calls.stuck(), *(lane.stuck() for lane in self._lanes)))
+            self._wire.send(frames.Beat(stuck))
+            time.sleep(frames.BEAT)
+
+    def _prepare(self, task: Task, errand: Errand) -> None:
+        self._serving.wait()
+        try:
+            # While the model was being loaded, its caller may have gone.
+            if task.id in self._calls:
+                self._begin(task, errand, *self._served)
+        except Dropped:
+            return
+        except PromptTooLong as error:
+            failure = frames.Failed("too_long", "", "", task.id, error.input_tokens, error.context, error.at_least)
+            self._fail(failure)
+        except Unsupported as error:
+            self._fail(frames.Failed("unsupported", error.message, error.hint, task.id))
+        except BaseException as error:  # noqa: BLE001  a panic of the grammar's library is not even an Exception
+            self._broke(task.id, error)
+
+    def _begin(self, task: Task, errand: Errand, model: LoadedModel, loop: Loop) -> None:
+        if isinstance(task, frames.Ask):
+            answers, seconds = model.answers(task, errand)
+            for answer in answers:
+                first = answer.begin()
+                self._progress(task.id, replace(first, load_seconds=seconds))
+                seconds = 0.0
+                if first.finish is None:
+                    loop.submit(answer)
+                else:
+                    self._calls.done(task.id)
+            return
+        if isinstance(task, frames.Ready):
+            model.warm()
+        tokens = len(model.prompt(task.messages, errand)) if isinstance(task, frames.Count) else 0
+        self._calls.drop(task.id)
+        self._wire.send(frames.Counted(task.id, tokens, model.context))
+
+    def _broke(self, request: int, error: BaseException) -> None:
+        """Something went wrong that nobody thought of; it is the failure of this request alone."""
+        self._fail(frames.Failed("failed", f"the worker failed at this call: {_cause(error)}", id=request))
+
+    def _fail(self, failure: frames.Failed) -> None:
+        if failure.id is not None:
+            self._calls.drop(failure.id)
+        self._wire.send(failure)

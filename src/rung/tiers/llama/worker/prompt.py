@@ -1,0 +1,381 @@
+"""From messages to tokens: the chat template is the model's word, the messages never are.
+
+A template is rendered with one private character in the place of each text that isn't its own. What a template does to
+content (trim, join, loop over it, look for something in it) leaves a single character whole, so the rendered text
+falls apart into the template's part, where the spelling of a control token means that token, and contents, where
+it is plain text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import jinja2
+import jinja2.ext
+import jinja2.filters
+import jinja2.meta
+import jinja2.nodes
+import jinja2.parser
+import jinja2.runtime
+import jinja2.sandbox
+
+from rung.errors import TierUnavailable, Unsupported
+from rung.tiers.llama.worker.errand import Errand, Overdue
+from rung.types import Message
+
+LONGEST_TEMPLATE = 256 * 1024
+LONGEST_RENDER = 2.0
+"""Seconds that a template may take. Those of models take milliseconds, whatever the length of the messages."""
+
+_LONGEST_VALUE = 64 << 20
+"""Characters or items that a template may make of one value, and of a prompt: more than any context has room for."""
+
+_LONGEST_NUMBER = 4096
+"""Bits of a template's numbers: nothing that is computed on them holds the other threads up."""
+
+_WIDE = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\d{5}|\*)")
+"""What in a format makes a text as wide as a number says."""
+
+_WIDENING = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
+"""Methods that make a text as wide as a number says. No template needs them."""
+
+_SWITCHES = frozenset({"enable_thinking", "thinking"})
+"""Names by which templates know whether the model shall think aloud."""
+
+_PRIVATE = range(0xF0000, 0xFFFFE)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a prompt.
+
+    Args:
+        text: never empty.
+        trusted: whether it is the template's own, so that it may hold control tokens.
+    """
+
+    text: str = field(repr=False)
+    trusted: bool
+
+
+class _Refused(jinja2.TemplateError):
+    """The template called `raise_exception`."""
+
+
+class _Lost(Exception):
+    """The template left out the content of a turn.
+
+    Args:
+        role: whose turn.
+    """
+
+    def __init__(self, role: str) -> None:
+        super().__init__(role)
+        self.role = role
+
+
+_TEMPLATE_ERRORS = (
+    jinja2.TemplateError,
+    _Lost,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What a template can raise: it is a program, and not ours."""
+
+
+class ChatTemplate:
+    """A model's chat template. `switches_thinking` tells whether it lets thinking be turned on and off.
+
+    Args:
+        source: Jinja.
+        model: name of the model, for errors.
+        bos: text of its beginning-of-text token.
+        eos: text of its end-of-text token.
+        thinking: whether the model shall think aloud, where the template has a switch for it.
+
+    Raises:
+        TierUnavailable: it is too long, or no Jinja.
+    """
+
+    def __init__(self, source: str, *, model: str, bos: str = "", eos: str = "", thinking: bool = False) -> None:
+        if len(source) > LONGEST_TEMPLATE:
+            raise TierUnavailable(
+                f"the chat template of {model} is longer than {LONGEST_TEMPLATE:,} characters",
+                hint="name another with chat_template",
+            )
+        self._model = model
+        self._source = source
+        self._given = {"bos_token": bos, "eos_token": eos, **dict.fromkeys(_SWITCHES, thinking)}
+        environment = _Sandbox(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
+        )
+        environment.globals.pop("lipsum", None)
+        environment.filters.pop("center", None)
+        environment.filters["format"] = _format
+        environment.globals["raise_exception"] = _refuse
+        environment.globals["strftime_now"] = time.strftime
+        environment.filters["tojson"] = _to_json
+        try:
+            self._template = environment.from_string(source)
+            names = jinja2.meta.find_undeclared_variables(environment.parse(source))
+        except (jinja2.TemplateError, RecursionError) as error:
+            raise TierUnavailable(
+                f"the chat template of {model} is no Jinja: {error}", hint="name another with chat_template"
+            ) from None
+        self.switches_thinking = not _SWITCHES.isdisjoint(names)
+
+    def render(self, messages: Sequence[Message], errand: Errand | None = None) -> list[Segment]:
+        """The prompt, up to where the answer begins. A system turn that the template doesn't take is merged into the
+        user's turn that follows.
+
+        Args:
+            messages: the conversation.
+            errand: whose part this is; ending it ends the template, whatever it is at.
+
+        Raises:
+            Unsupported: the template refuses the conversation, leaves a part of it out, or takes too long.
+            Dropped: the errand was ended.
+        """
+        errand = errand or Errand()
+        try:
+            return self._in_time(messages, errand)
+        except _TEMPLATE_ERRORS as error:
+            if not any(m.role == "system" for m in messages):
+                self._give_up(error)
+        try:
+            return self._in_time(_merged(messages), errand)
+        except _TEMPLATE_ERRORS as error:
+            self._give_up(error)
+
+    def _in_time(self, messages: Sequence[Message], errand: Errand) -> list[Segment]:
+        try:
+            return errand.foreign(lambda: self._attempt(messages), LONGEST_RENDER)
+        except Overdue:
+            raise Unsupported(
+                f"the chat template of {self._model} takes more than {LONGEST_RENDER:g} s",
+                hint="name another with chat_template",
+            ) from None
+
+    def _give_up(self, error: Exception) -> NoReturn:
+        raise Unsupported(
+            f"the chat template of {self._model} "
+            + (f"leaves out {error.role} turns" if isinstance(error, _Lost) else f"refuses the conversation: {error}"),
+            hint="name another with chat_template",
+        ) from None
+
+    def _attempt(self, messages: Sequence[Message]) -> list[Segment]:
+        stand_ins = _StandIns(self._source, messages)
+        turns = [_turn(message, stand_ins) for message in messages]
+        parts, length = [], 0
+        for part in self._template.generate(
+            messages=turns,
+            tools=None,
+            documents=None,
+            add_generation_prompt=True,
+            stand_ins=stand_ins,
+            **self._given,
+        ):
+            parts.append(part)
+            length += len(part)
+            if length > _LONGEST_VALUE:
+                raise jinja2.TemplateError(f"it writes more than {_LONGEST_VALUE:,} characters")
+        text = "".join(parts)
+        for message, turn in zip(messages, turns, strict=True):
+            if message.text.strip() and not stand_ins.holds(text, turn["content"]):
+                raise _Lost(message.role)
+        return stand_ins.split(text)
+
+
+class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """A sandbox in which a template can't make a value that takes all memory, or all time, at one go."""
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+        """The value of an operation, unless it is beyond measure."""
+        if operator == "%" and isinstance(left, str):
+            _check_format(left)
+        elif _beyond_measure(operator, left, right):
+            raise jinja2.TemplateError("it makes a value beyond all measure")
+        return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Whether a template may have this attribute."""
+        return attr not in _WIDENING and super().is_safe_attribute(obj, attr, value)
+
+
+def _beyond_measure(operator: str, left: Any, right: Any) -> bool:
+    if isinstance(left, int) and isinstance(right, int):
+        if operator == "**":
+            return right > 0 and left.bit_length() * right > _LONGEST_NUMBER
+        return left.bit_length() + right.bit_length() > _LONGEST_NUMBER
+    if operator == "+" and hasattr(left, "__len__") and hasattr(right, "__len__"):
+        return len(left) + len(right) > _LONGEST_VALUE
+    if operator == "*":
+        items, times = (left, right) if hasattr(left, "__len__") else (right, left)
+        return isinstance(times, int) and hasattr(items, "__len__") and len(items) * times > _LONGEST_VALUE
+    return False
+
+
+def _check_format(text: str) -> None:
+    if _WIDE.search(text):
+        raise jinja2.TemplateError("it makes a text beyond all measure")
+
+
+def _format(text: str, *args: Any, **named: Any) -> str:
+    """The filter of that name, without widths beyond measure."""
+    _check_format(str(text))
+    return jinja2.filters.do_format(text, *args, **named)
+
+
+class _StandIns:
+    """Private characters, each for one text.
+
+    Args:
+        template: the template's source, whose own characters are not taken.
+        messages: likewise.
+    """
+
+    def __init__(self, template: str, messages: Sequence[Message]) -> None:
+        used = set(template).union(*map(_every_text, messages))
+        self._free = (c for c in map(chr, _PRIVATE) if c not in used)
+        self._texts: dict[str, str] = {}
+        self._escaped: set[str] = set()
+
+    def put(self, text: str) -> str:
+        """What the template is given for `text`. Outer white space stays, so that a template can trim it."""
+        core = text.strip()
+        if not core:
+            return text
+        character = next(self._free, None)
+        if character is None:
+            raise Unsupported(f"a conversation of more than {len(_PRIVATE):,} texts")
+        self._texts[character] = text
+        before = len(text) - len(text.lstrip())
+        return text[:before] + character + text[before + len(core) :]
+
+    def put_all(self, value: Any) -> Any:
+        """The same for every string in a JSON value, keys left alone unless they are put too."""
+        if isinstance(value, str):
+            return self.put(value)
+        if isinstance(value, list):
+            return [self.put_all(item) for item in value]
+        if isinstance(value, dict):
+            return {self.put(key): self.put_all(item) for key, item in value.items()}
+        return value
+
+    def holds(self, rendered: str, given: str) -> bool:
+        """Whether what was given for a text is in the rendered prompt."""
+        return any(c in rendered or c in self._escaped for c in given if c in self._texts)
+
+    def escape(self, dumped: str) -> str:
+        """JSON in which each text is escaped too, as it has to be inside a JSON string."""
+        out = []
+        for c in dumped:
+            if c in self._texts:
+                self._escaped.add(c)
+                out.append(self.put(json.dumps(self._texts[c].strip(), ensure_ascii=False)[1:-1]))
+            else:
+                out.append(c)
+        return "".join(out)
+
+    def split(self, rendered: str) -> list[Segment]:
+        """The rendered prompt, texts in the place of their characters."""
+        segments: list[Segment] = []
+        start = 0
+        for at, character in enumerate(rendered):
+            if character not in self._texts:
+                continue
+            text = self._texts[character]
+            core = text.strip()
+            lead, _, trail = text.partition(core)
+            # White space that the template let be is tokenized with the text that it belongs to.
+            before = rendered[start:at]
+            kept = lead if before.endswith(lead) else ""
+            _append(segments, before.removesuffix(kept), trusted=True)
+            start = at + 1
+            after = trail if rendered.startswith(trail, start) else ""
+            _append(segments, kept + core + after, trusted=False)
+            start += len(after)
+        _append(segments, rendered[start:], trusted=True)
+        return segments
+
+
+def _append(segments: list[Segment], text: str, *, trusted: bool) -> None:
+    if text:
+        segments.append(Segment(text, trusted))
+
+
+def _every_text(message: Message) -> str:
+    calls = (part for call in message.tool_calls for part in (call.id, call.name, call.arguments))
+    return "".join((message.text, message.tool_call_id or "", *calls))
+
+
+def _turn(message: Message, stand_ins: _StandIns) -> dict[str, Any]:
+    """A message as templates know it."""
+    turn: dict[str, Any] = {"role": message.role, "content": stand_ins.put(message.text)}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": stand_ins.put(call.id),
+                "type": "function",
+                "function": {"name": stand_ins.put(call.name), "arguments": _arguments(call.arguments, stand_ins)},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = stand_ins.put(message.tool_call_id)
+    return turn
+
+
+def _arguments(text: str, stand_ins: _StandIns) -> Any:
+    try:
+        return stand_ins.put_all(json.loads(text))
+    except ValueError:
+        return stand_ins.put(text)
+
+
+def _merged(messages: Sequence[Message]) -> list[Message]:
+    """The same conversation without system turns."""
+    turns: list[Message] = []
+    waiting = ""
+    for message in messages:
+        if message.role == "system":
+            waiting += message.text + "\n\n"
+        elif message.role == "user":
+            turns.append(Message("user", waiting + message.text))
+            waiting = ""
+        else:
+            turns.append(message)
+    return [*turns, Message("user", waiting)] if waiting else turns
+
+
+@jinja2.pass_context
+def _to_json(context: jinja2.runtime.Context, value: Any, indent: int | None = None) -> str:
+    """Like the filter that templates are written for: Unicode as it is, no HTML escapes."""
+    stand_ins: _StandIns = context["stand_ins"]
+    return stand_ins.escape(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def _refuse(message: str) -> NoReturn:
+    raise _Refused(message)
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}` marks what a trainer learns from; here it is only its content."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        """The body, as if the tag weren't there."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
