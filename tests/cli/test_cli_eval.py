@@ -273,7 +273,7 @@ def test_three_rows_one_class_and_bad_rows_are_told_and_not_lost(person: Person)
         (("absent.jsonl",), 2, "no such file"),
         (("empty.jsonl",), 2, "holds no row"),
         (("bad.jsonl",), 2, "none of the 2 rows"),
-        (("data.json",), 2, "is of no kind that is read"),
+        (("data.json",), 2, "is read: .jsonl, "),
         (("data.jsonl", "--check", "exct"), 2, "did you mean 'exact'"),
         (("data.jsonl", "--check", "own:missing"), 2, "there is no module 'own'"),
         (("data.jsonl", "--same", "regex", "--check", "regex"), 2, "can't compare two answers"),
