@@ -65,6 +65,42 @@ class MemoryPurse:
 
 
 @dataclass(frozen=True, slots=True)
+class BothPurses:
+    """Two limits at once: money is set aside in both, or in neither.
+
+    Args:
+        first: asked first.
+        second: asked where the first has enough.
+    """
+
+    first: Purse
+    second: Purse
+
+    def reserve(self, bound: Decimal) -> Reservation:
+        """Set `bound` US dollars aside in both."""
+        held = self.first.reserve(bound)
+        try:
+            return _HeldInBoth(held, self.second.reserve(bound))
+        except BaseException:
+            held.release()
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldInBoth:
+    first: Reservation
+    second: Reservation
+
+    def settle(self, cost: Decimal | None) -> None:
+        self.first.settle(cost)
+        self.second.settle(cost)
+
+    def release(self) -> None:
+        self.first.release()
+        self.second.release()
+
+
+@dataclass(frozen=True, slots=True)
 class _Held:
     purse: MemoryPurse
     bound: Decimal

@@ -8,6 +8,8 @@ import pytest
 
 from core.support import DOLLARS
 from rung import Budget, Ladder, MemoryPurse, Price, Rung, Usage, Zone
+from rung.errors import BudgetExceeded
+from rung.money import BothPurses
 from rung.testing import QuotingTier, Reply
 
 USED = Usage(100, 10)
@@ -89,3 +91,15 @@ def test_the_purse_holds_what_the_lowered_answer_cost():
     ladder, _ = bounded("0.5", "purse")
     ladder.run("Where?")
     assert ladder._purse.spent == Decimal("0.11")
+
+
+def test_two_purses_hold_the_same_money_or_neither_does():
+    wide, narrow = MemoryPurse(10), MemoryPurse(1)
+    both = BothPurses(wide, narrow)
+    both.reserve(Decimal("0.6")).settle(Decimal("0.5"))
+    assert wide.spent == narrow.spent == Decimal("0.5")
+    with pytest.raises(BudgetExceeded):
+        both.reserve(Decimal("0.6"))
+    assert wide.spent == narrow.spent == Decimal("0.5")
+    both.reserve(Decimal("0.1")).release()
+    assert wide.spent == narrow.spent == Decimal("0.5")

@@ -166,11 +166,7 @@ def test_an_empty_set_is_a_sentence(file, name, content):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        (
-            "d.json",
-            b"[]",
-            "is not a kind of file that is read: .jsonl, .ndjson, .csv, .tsv, .tab; of a JSON array, `jq",
-        ),
+        ("d.json", b"[]", "is not a kind of file that is read: .jsonl, .ndjson, .csv, .tsv, .tab; of a JSON array, `"),
         ("d.jsonl", '{"prompt": "a"}'.encode("utf-16"), "is not valid UTF-8: it is UTF-16"),
         ("d.csv", b"prompt,prompt\na,b\n", "two columns are called 'prompt'"),
         ("d.csv", b"prompt,\na,b\n", "a column has no name"),

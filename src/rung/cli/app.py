@@ -32,11 +32,12 @@ class CommandSession:
     interrupts: Interrupts
 
 
-def app(chosen: str | None) -> typer.Typer:
+def app(chosen: str | None, following: str | None = None) -> typer.Typer:
     """The command with its subcommands. Only the chosen one is loaded; the others are there to be listed.
 
     Args:
         chosen: the subcommand that is to run; `None` where none is.
+        following: the word behind it.
     """
     # Without rich in help and errors, which would take longer to load than all the rest.
     root = typer.Typer(
@@ -49,7 +50,7 @@ def app(chosen: str | None) -> typer.Typer:
     root.callback()(_rung)
     for name, does in _COMMANDS.items():
         if name == chosen:
-            _load(root, name, does)
+            _load(root, name, does, following)
         else:
             root.command(name, short_help=does)(_listed)
     return root
@@ -62,19 +63,26 @@ _COMMANDS = {
     "models": "List, fetch, find, check and remove model files.",
     "config": "See the configuration in force; trust a project's file.",
     "ledger": "See what was asked, what answered and what it cost.",
+    "eval": "See what each tier is worth on your own data.",
     "task": "Make and show tasks: a prompt, its contract, what was learnt.",
     "bundle": "Carry rung to a machine without a network.",
 }
 """Each is the module of its name in this room: `commands()` gives it where it has commands of its own, otherwise the
 function of the same name is it, with `EXAMPLES` below its help."""
 
+_MODULES = {"eval": "evaluate"}
+"""The module of a command whose own name is Python's."""
 
-def _load(root: typer.Typer, name: str, does: str) -> None:
-    module = import_module(f"rung.cli.{name}")
-    if hasattr(module, "commands"):
+
+def _load(root: typer.Typer, name: str, does: str, following: str | None) -> None:
+    module = import_module(f"rung.cli.{_MODULES.get(name, name)}")
+    if name == "eval" and following == "compare":
+        root.add_typer(module.comparing(), name=name)
+    elif hasattr(module, "commands"):
         root.add_typer(module.commands(), name=name)
     else:
-        root.command(name, short_help=does, epilog=module.EXAMPLES)(getattr(module, name))
+        function = getattr(module, _MODULES.get(name, name))
+        root.command(name, short_help=does, epilog=module.EXAMPLES)(function)
 
 
 def _listed() -> None:
@@ -106,8 +114,10 @@ def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
     # Looked for before typer parses, because a parsing error is to be said in JSON too.
     output = Output("--json" in (words[: words.index("--")] if "--" in words else words))
     try:
-        chosen = next((word for word in words if not word.startswith("-")), None)
-        code = app(chosen)(args=words, prog_name="rung", standalone_mode=False, obj=CommandSession(output, interrupts))
+        chosen, following, *_ = [*(word for word in words if not word.startswith("-")), None, None]
+        code = app(chosen, following)(
+            args=words, prog_name="rung", standalone_mode=False, obj=CommandSession(output, interrupts)
+        )
         return int(code or 0)
     except typer.Abort:
         return Exit.INTERRUPTED

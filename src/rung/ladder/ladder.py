@@ -170,7 +170,7 @@ class Ladder:
 
         Closing the iterator cancels the request.
         """
-        return engine.run(self._plan(prompt, output, settings))
+        return engine.run(self.plan(prompt, output, settings))
 
     @overload
     async def arun(self, prompt: Prompt, output: type[T], **settings: Unpack[RequestOptions]) -> Outcome[T]: ...
@@ -190,14 +190,14 @@ class Ladder:
 
     def astream(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> AsyncGenerator[Event]:
         """`stream` for async code: abandoning the iteration cancels the request."""
-        return bridge.events(self._plan(prompt, output, settings))
+        return bridge.events(self.plan(prompt, output, settings))
 
     def preview(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> engine.Preview:
         """What `run` would send beyond this machine, without sending it. Takes and raises what `run` does.
 
         The local tiers are really asked, because what a tier beyond is told depends on what they answered.
         """
-        return engine.preview(self._plan(prompt, output, settings))
+        return engine.preview(self.plan(prompt, output, settings))
 
     @property
     def typed(self) -> Decorator:
@@ -289,8 +289,12 @@ class Ladder:
                 continue
             raise ConfigError(f"tier {rung.tier.name!r} has no price, and money is limited", hint=hint)
 
-    def _plan(self, prompt: Prompt, output: Any, settings: RequestOptions) -> engine.Plan:
-        """Check everything that was given. The deadline begins here, so that compiling the contract counts."""
+    def plan(self, prompt: Prompt, output: Any, settings: RequestOptions) -> engine.Plan:
+        """What `run` would do, as a value for `rung.engine.run`, which may be changed before.
+
+        Takes and raises what `run` does, and checks all of it. The deadline begins here, so that compiling the contract
+        counts.
+        """
         self.refuse_unknown(settings)
         reach, timeout = settings.get("reach"), settings.get("timeout")
         if timeout is not None:

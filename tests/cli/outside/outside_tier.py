@@ -50,3 +50,25 @@ def _line(text, table):
 
 def broken(name, settings):
     raise KeyError(name)
+
+
+class DoublingTable(SettingsTable):
+    model: str = "doubler"
+    right: list[int] = []
+    seconds: float = 0.0
+    counts: str
+
+
+def doubling(name, settings):
+    """A tier that is asked to `double N`: it is sure and right where N is in `right`, and notes each call in a file."""
+    table = read(DoublingTable, settings, f"tier {name!r}")
+
+    def answer(call):
+        number = int(call.messages[-1].text.split()[1])
+        with Path(table.counts).open("a", encoding="utf-8") as file:
+            file.write(f"{name} {number}\n")
+        good = number in table.right
+        text, logprob = (str(2 * number), -0.01) if good else ("0", -1.0)
+        return Reply(text, seconds=table.seconds, logprob=logprob, usage=Usage(10, 5))
+
+    return ScriptedTier(name, *[answer] * 1000)

@@ -1,0 +1,167 @@
+"""How much may be lost on a sample before a limit on the whole can no longer be promised.
+
+Each bound answers one question: do these losses still certify the limit? The rows are a sample of independent units.
+A unit is a row, or a group of rows with their mean loss.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Protocol
+
+import numpy as np
+
+from rung.checking import real
+from rung.learn.arrays import Floats, Ints
+from rung.learn.extra import library
+
+Method = Literal["binomial", "betting", "learn then test", "conformal risk control"]
+
+
+class Bound(Protocol):
+    """A rule that says whether losses are small enough. Fewer losses never turn a yes into a no."""
+
+    def certifies(self, losses: Floats) -> bool:
+        """Whether the limit can be promised, given the loss of each row."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Binomial:
+    """Exact, for independent rows that are lost or not: the number of losses has a binomial distribution.
+
+    Args:
+        allowed: the largest number of losses that still certifies; below 0 where there are too few rows.
+    """
+
+    allowed: int
+
+    @classmethod
+    def of(cls, rows: int, limit: float, delta: float) -> Binomial:
+        """The bound for so many rows: the largest k with BinomCDF(k; rows, limit) <= delta."""
+        return cls(_allowed(rows, limit, delta))
+
+    def certifies(self, losses: Floats) -> bool:
+        """Whether so many losses are allowed."""
+        return int(losses.sum()) <= self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Conformal:
+    """In expectation only: conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814, theorem 1).
+
+    Averaged over samples, the loss keeps the limit. About every second single sample exceeds it.
+
+    Args:
+        units: the number of each row's unit.
+        limit: what the mean loss may be.
+    """
+
+    units: Ints
+    limit: float
+
+    def certifies(self, losses: Floats) -> bool:
+        """Whether the mean loss, with one more unit that is lost whole, keeps the limit."""
+        means = per_unit(losses, self.units)
+        return float(means.sum() + 1) <= self.limit * (len(means) + 1) + 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Betting:
+    """For losses between 0 and a known most: mean losses of groups, and losses weighted by 1/probability.
+
+    A gambler who bets against "the mean loss is above the limit" rarely becomes rich where that is true: a fortune of
+    1/delta has at most the probability delta (Waudby-Smith and Ramdas 2024, arXiv 2010.09686, section 4). Stakes are
+    fixed before any loss is seen, and the fortune is looked at once, after the last unit: the order of the units
+    doesn't matter, so nobody can choose it.
+
+    Args:
+        units: the number of each row's unit.
+        weights: of each row: 1, or 1/probability that it was looked at.
+        most: the largest mean loss that each unit can have.
+        limit: what the mean loss may be.
+        delta: how often the promise may fail.
+        stakes: shares of the largest possible stake; the fortune is the mean over them.
+    """
+
+    units: Ints
+    weights: Floats
+    most: Floats
+    limit: float
+    delta: float
+    stakes: tuple[float, ...]
+
+    @classmethod
+    def of(cls, units: Ints, weights: Floats, limit: float, delta: float) -> Betting:
+        """The bound for these rows.
+
+        Half of the money bets what allows most rows to be lost where every loss is whole. The other half bets more, by
+        two thirds of what is left: losses that spread over the rows of a group leave room for that.
+        """
+        most = per_unit(weights, units)
+        shares = np.linspace(0.01, 0.99, 99)
+        kinds, counts = np.unique(most, return_counts=True)
+        gains = np.log1p(np.outer(shares, limit / (kinds - limit))) @ counts
+        allowed = (gains + np.log(delta)) / (gains / len(most) - np.log1p(-shares))
+        best = float(shares[int(np.argmax(allowed))])
+        return cls(units, weights, most, limit, delta, (best, 1 - (1 - best) / 3))
+
+    def certifies(self, losses: Floats) -> bool:
+        """Whether the gambler has become rich."""
+        means = per_unit(losses * self.weights, self.units)
+        edge = (self.limit - means) / (self.most - self.limit)
+        return fortune(edge, self.stakes) >= -math.log(self.delta)
+
+
+@lru_cache(maxsize=4096)
+def _allowed(rows: int, limit: float, delta: float) -> int:
+    binom = library("scipy.stats").binom
+    # `ppf` is the least k whose CDF reaches delta: one that reaches it exactly still counts
+    least = int(binom.ppf(delta, rows, limit))
+    return least if binom.cdf(least, rows, limit) <= delta else least - 1
+
+
+def fortune(edge: Floats, stakes: tuple[float, ...]) -> float:
+    """Logarithm of what a gambler has after all bets, as the mean over several stakes.
+
+    Args:
+        edge: what a whole stake wins on each unit, -1 or more.
+        stakes: shares of a whole stake.
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.array([np.log1p(np.maximum(stake * edge, -1.0)).sum() for stake in stakes])
+    return float(np.logaddexp.reduce(logs) - np.log(len(stakes)))
+
+
+def per_unit(values: Floats, units: Ints) -> Floats:
+    """The mean of each unit's rows."""
+    return np.bincount(units, weights=values).astype(np.float64) / np.bincount(units)
+
+
+def promise(limit: float, delta: float) -> tuple[float, float]:
+    """The two numbers of a promise, each strictly between 0 and 1.
+
+    Raises:
+        ConfigError: one of them isn't.
+    """
+    return (
+        real("limit", limit, 0, 1, above=True, below=True),
+        real("delta", delta, 0, 1, above=True, below=True),
+    )
+
+
+def bound_for(units: Ints, weights: Floats, limit: float, delta: float, *, graded: bool) -> tuple[Bound, Method]:
+    """The bound that suits rows: exact where each is independent, looked at, and lost or not; else betting.
+
+    Args:
+        units: the number of each row's group.
+        weights: 1/probability that each was looked at.
+        limit: what is to be promised.
+        delta: share of samples in which the promise may fail.
+        graded: whether a loss lies between 0 and 1.
+    """
+    if not graded and int(units.max()) + 1 == len(units) and (weights == 1).all():
+        return Binomial.of(len(units), limit, delta), "binomial"
+    return Betting.of(units, weights, limit, delta), "betting"

@@ -1,0 +1,344 @@
+"""What can be promised of a threshold, and at which threshold, from a sample of rows.
+
+A promise is right in a share `1 - delta` of samples. It speaks of prompts drawn like the rows; where rows come in
+groups, of prompts drawn by drawing a group first, each with the same chance. The rows must not have taken part in any
+choice: of a score, a feature, a form or a path of thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rung.checking import real
+from rung.errors import ConfigError
+from rung.learn.arrays import Bools, Floats, Groups, Ints, scores_of, shares_of, truths_of, units_of
+from rung.learn.bounds import Betting, Binomial, Bound, Conformal, Method, bound_for, promise
+from rung.learn.extra import library
+
+_QUANTILES = 50
+"""Thresholds that `certify_accepted` tries at most: quantiles of the fit rows, 2% of the rows apart. The certify rows
+can't tell thresholds apart that lie closer.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A threshold, and what is promised of it.
+
+    Args:
+        threshold: answers strictly above are accepted; `None` where nothing can be promised: then accept none.
+        limit: what is promised: the loss is at most this.
+        delta: share of samples in which the promise may fail; for `average` it is not bounded.
+        of: `prompts`: share of all prompts whose answer is lost. `accepted`: share of the accepted answers.
+        method: how it was computed. The conformal one holds on average only and is weaker.
+        rows: how many certify rows there were, those that failed validation included.
+        groups: how many independent groups those are.
+        losses: how many of the accepted rows are lost, as a sum of losses.
+        kept: share of the certify rows that is accepted.
+    """
+
+    threshold: float | None
+    limit: float
+    delta: float
+    of: Literal["prompts", "accepted"]
+    method: Method
+    rows: int
+    groups: int
+    losses: float
+    kept: float
+
+    @property
+    def average(self) -> bool:
+        """Whether the promise holds on average over samples only, and not in a share `1 - delta` of them."""
+        return self.method == "conformal risk control"
+
+
+def certify(
+    scores: ArrayLike,
+    losses: ArrayLike,
+    *,
+    limit: float,
+    delta: float,
+    groups: Groups | None = None,
+    chances: ArrayLike | None = None,
+    floor: float | None = None,
+    average: bool = False,
+) -> Certificate:
+    """The lowest threshold of which a limit on the loss can be promised, over all prompts.
+
+        certify(scores, differs_from_mid, limit=0.03, delta=0.1).threshold
+
+    The loss must be monotone: whoever accepts less loses no more. For independent rows that are lost or not, the bound
+    is exact: with k losses allowed, the threshold is the (k+1)-th highest score of a lost row, and ties at it are sent
+    up. Grouped, graded and weighted rows take the betting bound.
+
+    Several tiers share one threshold: give a column per tier, positions on a path that fit rows fixed (`paths.common`).
+    A row is then answered by the first tier whose position lies above the threshold. Where a lower threshold would win
+    back what a higher one lost, the row still counts as lost.
+
+    Args:
+        scores: how sure the tier was of each row, minus infinity where the answer failed validation: (rows,), or
+            (rows, tiers) in tier order.
+        losses: what accepting that answer loses, from 0 to 1; for rows that can't be accepted it doesn't matter. For
+            several tiers true or false.
+        limit: largest loss that is to be promised, as a share of all prompts.
+        delta: share of samples in which the promise may fail.
+        groups: label of each row's group.
+        chances: probability with which each row was looked at, fixed before its answer was seen, where some weren't.
+            Rows that weren't looked at are among the rows, with a loss of 0 (`shadow_losses`).
+        floor: lowest threshold that the rows can say anything about: the one under which they were collected.
+        average: promise it on average only (conformal risk control): weaker, and keeps more.
+
+    Raises:
+        ConfigError: a column is malformed, or a number is out of range.
+    """
+    limit, delta = promise(limit, delta)
+    kept, lost, graded = along_path(scores, losses)
+    units = units_of(groups, len(kept))
+    weights = _weights(chances, len(kept))
+    bound: Bound
+    method: Method
+    if average:
+        if chances is not None:
+            raise ConfigError("weighted rows can't be certified on average", hint="leave out --on-average")
+        bound, method = Conformal(units, limit), "conformal risk control"
+    else:
+        bound, method = bound_for(units, weights, limit, delta, graded=bool(((graded > 0) & (graded < 1)).any()))
+    threshold = _lowest(kept, lost, graded, bound)
+    if threshold is not None and floor is not None:
+        threshold = max(threshold, floor)
+    accepted = kept > threshold if threshold is not None else np.zeros(len(kept), dtype=np.bool_)
+    losing = lost > threshold if threshold is not None else accepted
+    return Certificate(
+        threshold,
+        limit,
+        delta,
+        "prompts",
+        method,
+        len(kept),
+        int(units.max()) + 1,
+        float(graded[losing].sum()),
+        float(accepted.mean()),
+    )
+
+
+def certify_accepted(
+    scores: ArrayLike,
+    wrong: ArrayLike,
+    *,
+    fit_scores: ArrayLike,
+    fit_wrong: ArrayLike,
+    limit: float,
+    delta: float,
+    groups: Groups | None = None,
+) -> Certificate:
+    """The lowest threshold of which can be promised: at most `limit` of what is accepted is wrong.
+
+        certify_accepted(scores, wrong, fit_scores=..., fit_wrong=..., limit=0.05, delta=0.1)
+
+    This loss isn't monotone, so thresholds are tested one after the other, at quantiles of the fit rows, each at the
+    full delta, downwards from where the fit rows make passing likeliest; the last before the first failure holds (Learn
+    then Test, Angelopoulos et al. 2021, arXiv 2110.01052, fixed sequence testing). Each test is exact: of so many
+    accepted rows, so many are wrong. Grouped rows are tested by betting.
+
+    Args:
+        scores: how sure the tier was of each certify row, minus infinity where the answer failed validation.
+        wrong: whether each answer is wrong.
+        fit_scores: the same of the fit rows.
+        fit_wrong: the same of the fit rows.
+        limit: largest share of wrong ones among the accepted.
+        delta: share of samples in which the promise may fail.
+        groups: label of each certify row's group.
+
+    Raises:
+        ConfigError: a column is malformed, or a number is out of range.
+    """
+    limit, delta = promise(limit, delta)
+    sure = scores_of(scores)
+    bad = truths_of("wrong", wrong, len(sure))
+    units = units_of(groups, len(sure))
+    grouped = int(units.max()) + 1 < len(sure)
+    best: float | None = None
+    for threshold in _sequence(scores_of(fit_scores), fit_wrong, len(sure), limit, delta):
+        accepted = sure > threshold
+        if not _holds(accepted, bad, units if grouped else None, limit, delta):
+            break
+        best = threshold
+    kept = sure > best if best is not None else np.zeros(len(sure), dtype=np.bool_)
+    return Certificate(
+        best,
+        limit,
+        delta,
+        "accepted",
+        "learn then test",
+        len(sure),
+        int(units.max()) + 1,
+        float((kept & bad).sum()),
+        float(kept.mean()),
+    )
+
+
+def shadow_losses(tossed: ArrayLike, agrees: ArrayLike) -> Floats:
+    """The loss of each row of a ledger: 1 where it was looked at and differs, or should have been and was dropped.
+
+    Args:
+        tossed: whether the coin chose the row, before its answer was seen.
+        agrees: 1 where the next tier says the same, 0 where it doesn't, NaN where nobody knows.
+
+    Raises:
+        ConfigError: a column is malformed.
+    """
+    chosen = truths_of("tossed", tossed)
+    known = np.asarray(agrees, dtype=np.float64)
+    if known.shape != chosen.shape:
+        raise ConfigError("tossed and agrees differ in length")
+    return np.where(chosen & (np.isnan(known) | (known < 1)), 1.0, 0.0)
+
+
+def rows_needed(limit: float, delta: float, losses: int = 0) -> int:
+    """The fewest certify rows of which so many may be lost while the limit is still promised.
+
+        rows_needed(0.03, 0.1)      # 76
+
+    For `certify` those are all rows, for `certify_accepted` the accepted ones.
+
+    Args:
+        limit: what is to be promised.
+        delta: share of samples in which the promise may fail.
+        losses: how many of the rows are lost.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+    limit, delta = promise(limit, delta)
+    low = high = max(1, losses)
+    while Binomial.of(high, limit, delta).allowed < losses:
+        low, high = high, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        if Binomial.of(middle, limit, delta).allowed >= losses:
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def rows_likely(limit: float, delta: float, rate: float, chance: float = 0.8) -> int | None:
+    """The fewest certify rows with which a limit is promised with this chance, where a known share is lost.
+
+        rows_likely(0.05, 0.1, rate=0.02)      # so many accepted rows, where 2% of those are wrong
+
+    Args:
+        limit: what is to be promised.
+        delta: share of samples in which the promise may fail.
+        rate: share of the rows that is lost, as the fit rows show it.
+        chance: with which the promise shall be possible.
+
+    Returns:
+        The rows; `None` where even `_MOST_LOSSES` losses don't suffice, as they never do at a rate above the limit.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+    rate = real("rate", rate, 0, 1)
+    binom = library("scipy.stats").binom
+    for losses in range(_MOST_LOSSES if rate < limit else 0):
+        rows = rows_needed(limit, delta, losses)
+        if binom.cdf(losses, rows, rate) >= chance:
+            return rows
+    return None
+
+
+_MOST_LOSSES = 200
+"""Losses after which `rows_likely` gives up. At a limit of 0.03 those are some 7,000 rows: nobody labels more."""
+
+
+def along_path(scores: ArrayLike, losses: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """For each row: the score above which it is sent up, the score above which nothing of it is lost, and its loss.
+
+    Args:
+        scores: as in `certify`.
+        losses: as in `certify`.
+
+    Raises:
+        ConfigError: a column is malformed.
+    """
+    if np.ndim(scores) < 2:
+        sure = scores_of(scores)
+        graded = shares_of("losses", losses, len(sure))
+        return sure, np.where(graded > 0, sure, -np.inf), np.where(np.isfinite(sure), graded, 0.0)
+    columns, lost_columns = np.asarray(scores), np.asarray(losses)
+    if columns.ndim != 2 or columns.shape != lost_columns.shape or not columns.shape[1]:
+        raise ConfigError("scores and losses of several tiers need one shape: rows, tiers")
+    highest = np.full(len(columns), -np.inf)
+    lost = highest.copy()
+    for tier in range(columns.shape[1]):
+        position = scores_of(columns[:, tier])
+        loses = truths_of("losses", lost_columns[:, tier], len(position))
+        answers = position > highest
+        lost = np.where(answers & loses, np.maximum(lost, position), lost)
+        highest = np.maximum(highest, position)
+    return highest, lost, np.isfinite(lost).astype(np.float64)
+
+
+def _lowest(kept: Floats, lost: Floats, graded: Floats, bound: Bound) -> float | None:
+    """The lowest threshold that a bound certifies on the way down; `None` where it certifies none."""
+    if not bound.certifies(np.zeros(len(lost))):
+        return None
+    for level in np.unique(lost[np.isfinite(lost)])[::-1]:
+        if not bound.certifies(np.where(lost >= level, graded, 0.0)):
+            return float(level)
+    seen = kept[np.isfinite(kept)]
+    # everything seen may be accepted; what is less sure than everything seen isn't
+    return float(np.nextafter(seen.min(), -np.inf)) if len(seen) else None
+
+
+def _weights(chances: ArrayLike | None, rows: int) -> Floats:
+    if chances is None:
+        return np.ones(rows)
+    found = shares_of("chances", chances, rows)
+    if not (found > 0).all():
+        raise ConfigError("a row has the probability 0 of being looked at", hint="leave such rows out")
+    return 1 / found
+
+
+def _sequence(sure: Floats, wrong: ArrayLike, rows: int, limit: float, delta: float) -> Iterator[float]:
+    """Thresholds in the order in which they are tested, from the one that most likely passes, downwards.
+
+    Args:
+        sure: scores of the fit rows.
+        wrong: whether each of those is wrong.
+        rows: how many certify rows there are.
+        limit: largest share of wrong ones among the accepted.
+        delta: of each test.
+    """
+    bad = truths_of("fit_wrong", wrong, len(sure))
+    seen = sure[np.isfinite(sure)]
+    if not len(seen):
+        return
+    steps = np.unique(np.quantile(seen, np.linspace(0, 1, _QUANTILES + 1)[:-1], method="inverted_cdf"))[::-1]
+    # strictly above the next lower one: ties are accepted together; the last accepts all that was seen
+    thresholds = np.append(steps, np.nextafter(steps[-1], -np.inf))
+    taken = np.array([(sure > threshold).sum() for threshold in thresholds])
+    lost = np.array([(bad & (sure > threshold)).sum() for threshold in thresholds])
+    expected = np.floor(taken / len(sure) * rows).astype(int)
+    allowed = np.array([Binomial.of(int(count), limit, delta).allowed if count else -1 for count in expected])
+    # what so many certify rows would show, given the fit rows and before them Jeffreys' prior
+    passes = library("scipy.stats").betabinom.cdf(allowed, expected, lost + 0.5, taken - lost + 0.5)
+    passes = np.where(allowed >= 0, passes, 0.0)
+    if passes.max() > 0:
+        yield from (float(threshold) for threshold in thresholds[int(np.argmax(passes)) :])
+
+
+def _holds(accepted: Bools, bad: Bools, units: Ints | None, limit: float, delta: float) -> bool:
+    """Whether the accepted rows show that at most `limit` of such rows are wrong."""
+    if units is None:
+        return Binomial.of(int(accepted.sum()), limit, delta).allowed >= int((accepted & bad).sum())
+    # what isn't accepted is neither won nor lost: it counts as a row that loses just the limit
+    values = np.where(accepted, bad.astype(np.float64), limit)
+    return Betting.of(units, np.ones(len(units)), limit, delta).certifies(values)
