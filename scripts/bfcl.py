@@ -72,7 +72,7 @@ def _same(value: Any, option: Any) -> bool:
     if isinstance(value, int | float) and isinstance(option, int | float):
         return float(value) == float(option)
     if isinstance(value, str) and isinstance(option, str):
-        return _plain(value) == _plain(option)
+        return plain(value) == plain(option)
     if isinstance(value, list) and isinstance(option, list):
         return len(value) == len(option) and all(map(_same, value, option))
     if isinstance(value, dict) and isinstance(option, dict):
@@ -83,7 +83,8 @@ def _same(value: Any, option: Any) -> bool:
     return False
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A text as the set compares it: without case, and without most punctuation."""
     return re.sub(r"[ ,./\-_*^]", "", text).lower().replace("'", '"')
 
 

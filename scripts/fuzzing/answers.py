@@ -138,9 +138,11 @@ def _dressed(dice: random.Random, text: str) -> str:
     )
 
 
-def _odds(dice: random.Random) -> tuple[float | None, float | None]:
-    logprob = dice.choice((None, -0.1, -0.1, -3.0, 0.0, -math.inf, math.nan, 5.0))
-    return logprob, dice.choice((None, 0.5, -2.0, math.nan))
+def _odds(dice: random.Random) -> tuple[float | None, float | None, bool, float | None, float | None]:
+    """What a tier may say of a token beside its text."""
+    logprobs, margins = (None, -0.1, -0.1, -3.0, 0.0, -math.inf, math.nan, 5.0), (None, 0.5, -2.0, math.nan)
+    forced = dice.random() < 0.2
+    return dice.choice(logprobs), dice.choice(margins), forced, dice.choice(logprobs), dice.choice(margins)
 
 
 def _pieces(dice: random.Random, text: str) -> list[str]:

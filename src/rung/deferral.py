@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rung.errors import Cancelled, RungError
-from rung.types import Attempt, Candidate, Issue, IssueCode, Reason, Verdict
+from rung.types import Attempt, Candidate, Issue, IssueCode, Reason, Threshold, Verdict
 
 __all__ = [
     "STANDARD",
@@ -41,7 +41,8 @@ class Situation:
         confidence: in [0, 1], uncalibrated; `None` where the tier gives no log-probabilities.
         earlier: all attempts before, first to last.
         repairs: how many this tier is allowed.
-        min_confidence: least confidence that is accepted; `None` asks for none.
+        threshold: how sure the tier has to be; `None` asks for nothing.
+        score: of the answer, as the threshold weighs it; `None` where a feature that it takes isn't known.
         larger_cap: a cap on the answer, in tokens, that context and budget would allow on a retry; `None` if none.
     """
 
@@ -52,7 +53,8 @@ class Situation:
     confidence: float | None = None
     earlier: tuple[Attempt, ...] = ()
     repairs: int = 1
-    min_confidence: float | None = None
+    threshold: Threshold | None = None
+    score: float | None = None
     larger_cap: int | None = None
 
     @property
@@ -111,10 +113,8 @@ def cut_off(s: Situation) -> Decision | None:
 
 
 def low_confidence(s: Situation) -> Decision | None:
-    """Valid, but the model wasn't sure enough: escalate. An unknown confidence doesn't reach any threshold."""
-    if s.min_confidence is None or s.issues:
-        return None
-    if s.confidence is not None and s.confidence >= s.min_confidence:
+    """Valid, but the model wasn't sure enough: escalate."""
+    if s.threshold is None or s.issues or s.threshold.accepts(s.score):
         return None
     return Decision(Verdict.ESCALATE, Reason.LOW_CONFIDENCE)
 

@@ -10,7 +10,7 @@ from typing import Protocol, get_args, runtime_checkable
 from rung import checking
 from rung.errors import ConfigError
 from rung.limits import Money, usd
-from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Zone
+from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Shape, Threshold, Zone
 
 __all__ = [
     "Connects",
@@ -22,6 +22,7 @@ __all__ = [
     "Resides",
     "Rung",
     "Shows",
+    "Thresholds",
     "Tier",
     "Travels",
     "Warms",
@@ -170,6 +171,17 @@ class Shows(Protocol):
         """
 
 
+@runtime_checkable
+class Thresholds(Protocol):
+    """A tier that knows how sure its model has to be where nobody calibrated it."""
+
+    def default_threshold(self, shape: Shape) -> Threshold | None:
+        """The threshold for answers of this shape, measured on public data; `None` where there is none.
+
+        It is asked for after the answer, so that the tier knows which weights gave it.
+        """
+
+
 _ABILITIES = {
     "quotes": Quotes,
     "prices": Prices,
@@ -180,6 +192,7 @@ _ABILITIES = {
     "pinned": Pinned,
     "describes": Describes,
     "shows": Shows,
+    "thresholds": Thresholds,
 }
 
 
@@ -188,13 +201,14 @@ class Rung:
     """A tier and how the ladder uses it.
 
     The tier's optional abilities are looked up once, when the rung is made, and stand beside it: `quotes`, `prices`,
-    `warms`, `resides`, `travels`, `connects`, `pinned`, `describes`, `shows`. Each is the tier itself, or `None` where
-    it lacks the ability.
+    `warms`, `resides`, `travels`, `connects`, `pinned`, `describes`, `shows`, `thresholds`. Each is the tier itself, or
+    `None` where it lacks the ability.
 
     Args:
         tier: who answers.
         repairs: how often a rejected answer goes back to the same tier with the issues.
-        min_confidence: least confidence in [0, 1] that is accepted; uncalibrated; `None` asks for none.
+        min_confidence: least confidence in [0, 1] that is accepted; uncalibrated. `None` leaves it to the tier's own
+            default threshold, where there is one, and 0 turns that off. What a task was calibrated to goes before both.
         feedback: what this tier is told of the answer rejected before. The rejected text is kept back by default: small
             models tend to say again what stands before them (docs/benchmarks.md).
         max_tokens: first cap on the answer where the request names none, in tokens.
@@ -221,6 +235,7 @@ class Rung:
     pinned: Pinned | None = field(init=False, repr=False, compare=False)
     describes: Describes | None = field(init=False, repr=False, compare=False)
     shows: Shows | None = field(init=False, repr=False, compare=False)
+    thresholds: Thresholds | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         name = getattr(self.tier, "name", None)
@@ -252,3 +267,8 @@ class Rung:
     def free_here(self) -> bool:
         """Whether the tier is on this machine and known to cost nothing, so that no quote can decide anything of it."""
         return self.tier.zone == Zone.HOST and self.prices is not None and not self.prices.priced
+
+    @property
+    def may_cost(self) -> bool:
+        """Whether the tier lies beyond this machine, or could turn out to cost money."""
+        return self.tier.zone > Zone.HOST or not (self.free_here or (self.prices is None and self.quotes is None))

@@ -163,7 +163,7 @@ def test_without_labels_each_tier_is_held_against_the_next(person: Person) -> No
     done = ask(person, "bare.jsonl", "--same", "exact")
     assert "each tier is held against the next one" in done.stderr
     assert re.search(r"^small +60\.0% ", done.stdout, re.MULTILINE)
-    assert "The ladder's answer differs from big's in 0.0% of the rows" in done.stdout
+    assert "The ladder's answer differs from big's in 0.0% of 20 rows (95% interval 0 to 17)" in done.stdout
 
 
 def test_a_killed_evaluation_goes_on_where_it_was_and_asks_nothing_twice(person: Person) -> None:
@@ -273,7 +273,7 @@ def test_three_rows_one_class_and_bad_rows_are_told_and_not_lost(person: Person)
         (("absent.jsonl",), 2, "no such file"),
         (("empty.jsonl",), 2, "holds no row"),
         (("bad.jsonl",), 2, "none of the 2 rows"),
-        (("data.json",), 2, "is of no kind that is read"),
+        (("data.json",), 2, "is read: .jsonl, "),
         (("data.jsonl", "--check", "exct"), 2, "did you mean 'exact'"),
         (("data.jsonl", "--check", "own:missing"), 2, "there is no module 'own'"),
         (("data.jsonl", "--same", "regex", "--check", "regex"), 2, "can't compare two answers"),

@@ -26,6 +26,7 @@ PUBLIC = {
         "Resides",
         "Rung",
         "Shows",
+        "Thresholds",
         "Tier",
         "Travels",
         "Warms",

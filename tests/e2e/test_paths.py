@@ -65,7 +65,8 @@ def path(outcome):
 
 
 def test_accepted_at_once_by_the_smallest(ladder, forwarder):
-    outcome = ladder(Zone.INTERNET).run("Is water wet?", ["yes", "no"])
+    anything = rung.Threshold(above=-1e9, weights={"minimum": 1.0})
+    outcome = ladder(Zone.INTERNET).run("Is water wet?", ["yes", "no"], thresholds={SMALL: anything})
     assert path(outcome) == [(SMALL, Verdict.ACCEPT)]
     assert outcome.value in ("yes", "no")
     assert outcome.attempts[0].candidate.constraint == "enforced"

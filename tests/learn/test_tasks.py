@@ -331,7 +331,6 @@ def test_a_void_task_may_accept(folder):
 
 
 def test_what_was_learnt_decides_what_is_accepted(folder):
-    pytest.importorskip("rung.engine.thresholds", reason="thresholds don't act yet")
     sure, unsure = (Reply('{"total": 5}', logprob=logprob) for logprob in (-0.1, -0.9))
     for weights, first, tier in ((WEIGHTS, sure, "small"), (WEIGHTS, unsure, "mid"), ("c" * 64, sure, "mid")):
         steps = ladder(

@@ -21,7 +21,9 @@ SAID = [
     ),
     frames.Count(8, (Message("user", "x"),)),
     frames.Drop(7),
-    frames.AnswerDelta(7, Delta("é", tokens=(Token(""), Token("é", -0.5, 1.0)), finish="stop", usage=Usage(1, 2))),
+    frames.AnswerDelta(
+        7, Delta("é", tokens=(Token(""), Token("é", -0.5, 1.0, False, -0.25, 2.0)), finish="stop", usage=Usage(1, 2))
+    ),
     frames.Failed("too_long", "", id=7, input_tokens=5, context=4),
 ]
 
@@ -58,6 +60,7 @@ WRONG = [
     b'{ "id" : 7, "messages": "PROMPT"}',
     b'{"id":7,"messages":' + b"[" * 10_000,
     b'{"id":7,"messages":"\xff"}',
+    b'{"id":7,"kind":"progress","delta":{"tokens":[{"text":"PROMPT","allowed_logprob":"sure"}]}}',
 ]
 
 

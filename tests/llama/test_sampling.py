@@ -72,5 +72,29 @@ def test_confidence_is_the_log_probability_and_the_lead_over_the_best_other(valu
     assert got.margin == pytest.approx(exact[token] - np.delete(exact, token).max(), abs=1e-4)
 
 
+@given(
+    st.lists(st.floats(-20, 20, width=32), min_size=9, max_size=40),
+    st.lists(st.booleans(), min_size=40, max_size=40),
+    st.data(),
+)
+def test_among_the_allowed_tokens_the_figures_are_those_of_a_softmax_over_them(values, allowed, data):
+    raw = logits(*values)
+    allowed = np.array(allowed[: len(values)])
+    token = data.draw(st.integers(0, len(values) - 1))
+    allowed[token] = True
+    got = confidence(raw.copy(), token, lambda: np.packbits(allowed, bitorder="little"))
+    exact = np.where(allowed, raw.astype(np.float64), -np.inf)
+    assert got.allowed_logprob == pytest.approx(exact[token] - np.logaddexp.reduce(exact), abs=2e-4)
+    if got.allowed_margin is None:
+        assert allowed.sum() == 1
+    elif got.logprob <= -1e-4:
+        assert got.allowed_margin == pytest.approx(exact[token] - np.delete(exact, token).max(), abs=1e-3)
+
+
+def test_what_is_not_known_to_be_allowed_has_no_figures_among_the_allowed():
+    assert confidence(logits(1.0, 2.0), 0).allowed_logprob is None
+    assert confidence(logits(1.0, 2.0), 0, lambda: None).allowed_margin is None
+
+
 def test_a_choice_that_overruled_the_model_has_a_negative_margin():
     assert confidence(logits(5.0, 1.0), 1).margin == pytest.approx(-4.0)

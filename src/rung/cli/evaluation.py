@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from rung import guard
 from rung.cli import inputs
 from rung.cli.output import Output
-from rung.cli.progress import ClimbProgress
+from rung.cli.progress import EvalLine
 from rung.cli.reading import Patience
 from rung.config import Config, load
 from rung.contract import Contract, compile_output
@@ -21,11 +20,11 @@ from rung.errors import ConfigError
 from rung.ladder import Ladder, RequestOptions
 from rung.learn.cassette import Cassette
 from rung.learn.dataset import Dataset, RowCounts
-from rung.learn.evaluating import TOGETHER, EvalProgress, Grader, Work, evaluate, recorders
+from rung.learn.evaluating import TOGETHER, Grader, Work, evaluate, recorders
 from rung.learn.grading import Grade, Same, grade, grader, same_for
 from rung.learn.identity import Identity, identify
 from rung.learn.recording import about, recorded_rungs
-from rung.learn.results import LADDER, Results, TierFacts, TierResult
+from rung.learn.results import Results, TierFacts, TierResult
 from rung.learn.rows import Row
 from rung.learn.summary import FEATURE
 from rung.learn.tasks import TaskFolder
@@ -35,8 +34,6 @@ from rung.money import MemoryPurse
 from rung.tier import Rung
 from rung.types import Zone
 
-_EVERY = 60.0
-"""Seconds between two lines of progress where stderr is a file."""
 _MOST_BAD = 10
 """Bad rows that are named on stderr: enough to see what is wrong with the file."""
 _LONGEST_TEXT = 300
@@ -356,49 +353,3 @@ def texts(ready: PreparedEvaluation, results: Results) -> dict[int, tuple[str, s
             expected = "" if not row.labelled else str(row.expected)
             found[row.number] = (row.messages[-1].text[:_LONGEST_TEXT], expected[:_LONGEST_TEXT])
     return found
-
-
-class EvalLine:
-    """Who is asked, how far it is, and what is left: one line of a terminal, or a line a minute in a file.
-
-    Args:
-        output: where it is said.
-        rows: how many there are.
-    """
-
-    def __init__(self, output: Output, rows: int) -> None:
-        self._output, self._rows = output, rows
-        self._line = ClimbProgress(output.talks)
-        self._told = time.monotonic()
-
-    def show(self, progress: EvalProgress) -> None:
-        """Follow the evaluation."""
-        what = f"{progress.tier} in the {LADDER}" if progress.whole else progress.tier
-        left = progress.left(self._rows)
-        said = f"{what}: {progress.done:,} of {self._rows:,} rows"
-        if left is not None and progress.done < self._rows and progress.fresh:
-            said += f", about {duration(left)} left for this tier"
-        if self._output.talks:
-            self._line.draw(said)
-        elif time.monotonic() - self._told >= _EVERY:
-            self._told = time.monotonic()
-            self._output.say(said)
-
-    def clear(self) -> None:
-        """Take the line away, before something else is said."""
-        self._line.draw("")
-
-    def __enter__(self) -> EvalLine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-
-def duration(seconds: float) -> str:
-    """A time as a person says it."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"

@@ -115,25 +115,32 @@ def _named(tier: str) -> str:
 def _against(found: AgainstTop, summary: Summary) -> Iterator[str]:
     points = 100 * found.test.difference
     if summary.measure == "right":
-        how = f"{abs(points):.1f} points {'more' if points > 0 else 'less'} accurate" if points else "as accurate"
-        than = "than" if points else "as"
-        said = f"The ladder is {how} {than} {found.top} alone"
+        how = (
+            f"{abs(points):.1f} points {'more' if points > 0 else 'less'} accurate than" if points else "as accurate as"
+        )
+        said = f"The ladder is {how} {found.top} alone (paired test: p = {found.test.p:.2g}, {_rows(found.test.rows)})"
     else:
-        said = f"The ladder's answer differs from {found.top}'s in {abs(points):.1f}% of the rows"
-    said += f" (paired test: p = {found.test.p:.2g}, {_rows(found.test.rows)})"
+        said = f"The ladder's answer differs from {found.top}'s in {abs(points):.1f}% of {_rows(found.test.rows)}"
+        right = summary.ladder.right
+        if right is not None and right.low is not None and right.high is not None:
+            said += f" (95% interval {100 - 100 * right.high:.0f} to {100 - 100 * right.low:.0f})"
     if found.time is not None:
         said += f", in {100 * found.time:.0f}% of its time"
     yield f"{said}."
     others = []
     if found.mixing is not None:
-        others.append(f"mixing at random in the same time has {100 * found.mixing:.1f}% {_word(summary)}")
+        others.append(f"mixing at random in the same time {_has(found.mixing, summary)}")
     if found.best is not None:
-        others.append(f"the best threshold that sends up as many {100 * found.best:.1f}%, in hindsight")
+        others.append(f"the best threshold that sends up as many {_has(found.best, summary)}, in hindsight")
     if others:
         text = "; ".join(others)
         yield f"{text[:1].upper()}{text[1:]}."
     answered = ", ".join(f"{name} {count:,}" for name, count in summary.ladder.answered_by.items())
     yield f"Answered by: {answered}."
+
+
+def _has(share: float, summary: Summary) -> str:
+    return f"has {100 * share:.1f}% right" if summary.measure == "right" else f"agrees in {100 * share:.1f}%"
 
 
 def _pair(pair: PairSummary, summary: Summary) -> str:
@@ -147,7 +154,8 @@ def _pair(pair: PairSummary, summary: Summary) -> str:
             f"CPT50 {_share(pair.cpt50)}, CPT80 {_share(pair.cpt80)} of the rows sent up"
         )
     if pair.enough is not None and pair.apgr.value is not None:
-        said = f"  {100 * ENOUGH:.0f}% of what {pair.larger} has right needs at least {100 * pair.enough:.0f}% sent up"
+        what = f"of what {pair.larger} has right" if summary.measure == "right" else f"agreement with {pair.larger}"
+        said = f"  {100 * ENOUGH:.0f}% {what} needs at least {100 * pair.enough:.0f}% sent up"
         lines.append(f"{said}, whatever the threshold{': it hardly pays' if pair.enough > 0.5 else ''}")
     tier = next(t for t in summary.tiers if t.tier == pair.small)
     if tier.brier is not None and tier.ece is not None:

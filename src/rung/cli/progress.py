@@ -1,12 +1,20 @@
-"""Which tier is at work, on one line of a terminal that is gone again when there is something to say."""
+"""Which tier is at work, and how far it is: a line of a terminal that is gone when there is something to say."""
 
 from __future__ import annotations
 
-from typing import Self
+import time
+from typing import TYPE_CHECKING, Self
 
 from rung.console import write
 from rung.types import AttemptEnded, AttemptStarted, Event
 from rung.visible import line
+
+if TYPE_CHECKING:
+    from rung.cli.output import Output
+    from rung.learn.evaluating import EvalProgress
+
+_EVERY = 60.0
+"""Seconds between two lines of progress where stderr is a file."""
 
 
 class ClimbProgress:
@@ -41,3 +49,49 @@ class ClimbProgress:
     def __exit__(self, *_: object) -> None:
         if self._width:
             self.draw("")
+
+
+class EvalLine:
+    """Who is asked, how far it is, and what is left: one line of a terminal, or a line a minute in a file.
+
+    Args:
+        output: where it is said.
+        rows: how many there are.
+    """
+
+    def __init__(self, output: Output, rows: int) -> None:
+        self._output, self._rows = output, rows
+        self._line = ClimbProgress(output.talks)
+        self._told = time.monotonic()
+
+    def show(self, progress: EvalProgress) -> None:
+        """Follow the evaluation."""
+        what = f"{progress.tier} in the ladder" if progress.whole else progress.tier
+        left = progress.left(self._rows)
+        said = f"{what}: {progress.done:,} of {self._rows:,} rows"
+        if left is not None and progress.done < self._rows and progress.fresh:
+            said += f", about {duration(left)} left for this tier"
+        if self._output.talks:
+            self._line.draw(said)
+        elif time.monotonic() - self._told >= _EVERY:
+            self._told = time.monotonic()
+            self._output.say(said)
+
+    def clear(self) -> None:
+        """Take the line away, before something else is said."""
+        self._line.draw("")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"

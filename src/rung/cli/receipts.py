@@ -114,8 +114,19 @@ def _details(a: AttemptRecord) -> Iterator[str]:
     facts += [f"weights sha256 {a.weights}"] if a.weights else []
     facts += [f"loading took {a.load_seconds:.1f} s"] if a.load_seconds >= 0.05 else []
     facts += [f"failed {_issues(a)}"] if a.issues else []
+    facts += [_sureness(a)] if a.threshold is not None and a.constraint is not None else []
     if facts:
         yield f"  {a.number}: {'; '.join(facts)}"
+
+
+def _sureness(a: AttemptRecord) -> str:
+    right = "" if a.probability is None else f", right with a probability of {a.probability:.2f}"
+    score, above = _figure(a.score), _figure(a.threshold)
+    return f"score {score}{right}, accepted above {above}: {a.threshold_origin or 'a threshold of the request'}"
+
+
+def _figure(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3f}"
 
 
 def _when(record: RequestRecord) -> str:

@@ -50,6 +50,9 @@ def _attempt(a: Attempt) -> dict[str, Any]:
         "usage": _usage(a.usage),
         "cost_usd": _number(a.cost),
         "confidence": a.confidence,
+        "score": a.score,
+        "probability": a.probability,
+        "threshold": None if a.threshold is None else {"above": a.threshold.above, "origin": a.threshold.origin},
         "consent": a.consent,
     }
 
@@ -117,12 +120,19 @@ def _why(a: Attempt) -> str:
         "consent_refused": f'; --reach {a.zone} allows it, or consent = "always" in the tier\'s table',
         "over_budget": "; a higher --max-cost, or another budget in the configuration, allows it",
         "local_unavailable": '; paid_after = "any_failure" in the configuration allows it',
-        "low_confidence": "; a lower min_confidence accepts it",
+        "low_confidence": _below(a),
     }
     if a.reason == "over_budget" and a.zone > Zone.HOST and a.bound is None:
         hint["over_budget"] = "; price in the tier's table tells it"
     detail = a.detail or {"low_confidence": "the model wasn't sure enough"}.get(a.reason, a.reason)
     return f"{detail}{hint.get(a.reason, '')}"
+
+
+def _below(a: Attempt) -> str:
+    """What would let an answer pass that stayed below a threshold."""
+    if a.threshold is None or a.threshold.origin == "min_confidence":
+        return "; a lower min_confidence accepts it"
+    return f", {a.threshold.origin}" + ("; min_confidence = 0 turns that off" if a.threshold.soft else "")
 
 
 def _next(a: Attempt) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.cli.tables import UNKNOWN, aligned
-from rung.types import Attempt, Outcome, Usage, Zone
+from rung.types import Attempt, Outcome, Threshold, Usage, Zone
 from rung.visible import line
 
 
@@ -42,11 +42,19 @@ def _details(attempt: Attempt) -> Iterator[str]:
         yield f"{issue} ({issue.code.partition('(')[0]})".replace("\n", "\n     ")
     if attempt.detail:
         yield attempt.detail
+    if attempt.threshold is not None and attempt.answered:
+        yield _sureness(attempt.score, attempt.probability, attempt.threshold)
     if attempt.load_seconds >= 0.05:
         yield f"loading the model took {attempt.load_seconds:.1f} s"
     if attempt.consent:
         yield f"allowed by {attempt.consent}"
     yield from attempt.notes
+
+
+def _sureness(score: float | None, probability: float | None, threshold: Threshold) -> str:
+    known = "score unknown" if score is None else f"score {score:.3f}"
+    right = "" if probability is None else f", right with a probability of {probability:.2f}"
+    return f"{known}{right}; accepted above {threshold.above:.3f}: {threshold.origin or 'a threshold of the request'}"
 
 
 def _summary(outcome: Outcome[Any]) -> list[str]:

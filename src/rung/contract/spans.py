@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice, pairwise
 
 from rung.contract.bounds import DEEPEST_ANSWER, is_too_long
@@ -64,6 +65,9 @@ def show(path: Iterable[str | int]) -> str:
 def scores(text: str, tokens: Sequence[Token], *, structured: bool) -> tuple[Score | None, dict[str, Score]]:
     """What the tokens' log-probabilities say, over all value tokens and per JSON path.
 
+    A value goes on to the character behind it, which ends it: the closing quote of a string, the comma or bracket
+    behind a number. Behind a text it is the token without text that says so.
+
     Args:
         text: the answer, to which the tokens' texts join.
         tokens: in order. Forced ones, and those without a log-probability, are not counted.
@@ -74,31 +78,61 @@ def scores(text: str, tokens: Sequence[Token], *, structured: bool) -> tuple[Sco
     spans = values(text) if structured else iter([("", 0, len(text))])
     by_path: dict[str, list[Token]] = {}
     everything: list[Token] = []
+    structure: list[Token] = []
     at = 0
     span = next(spans, None)
     for token in tokens:
         begin, at = at, at + len(token.text)
-        while span is not None and span[2] <= begin:
+        while span is not None and span[2] + 1 <= begin:
             span = next(spans, None)
-        if span is None:
-            break
-        path, first, _ = span
-        if at <= first or token.forced or token.logprob is None:
+        if token.forced or token.logprob is None:
             continue
-        by_path.setdefault(path, []).append(token)
+        # A token without text, half of a character or the end of the answer, stands where it begins.
+        if span is None or max(at, begin + 1) <= span[1]:
+            structure.append(token)
+            continue
+        by_path.setdefault(span[0], []).append(token)
         everything.append(token)
-    return _score(everything), {path: score for path, found in by_path.items() if (score := _score(found))}
+    return _score(everything, structure), {path: score for path, found in by_path.items() if (score := _score(found))}
 
 
-def _score(tokens: Sequence[Token]) -> Score | None:
+def _score(tokens: Sequence[Token], structure: Sequence[Token] | None = None) -> Score | None:
+    """What counted tokens amount to; `None` where there are none.
+
+    Args:
+        tokens: those that carry values.
+        structure: those that carry none; `None` where only one value of several is looked at.
+    """
     logprobs = [t.logprob for t in tokens if t.logprob is not None]
     if not logprobs:
         return None
     margins = [t.margin for t in tokens if t.margin is not None]
-    return Score(
+    score = Score(
         sum=sum(logprobs),
         mean=sum(logprobs) / len(logprobs),
         minimum=min(logprobs),
-        margin=min(margins) if margins else None,
+        margin=min(margins, default=None),
         tokens=len(logprobs),
+        quantile10=_quantile(logprobs, 0.1),
     )
+    if all(t.allowed_logprob is None for t in tokens):
+        return score
+    # Where it isn't known of one token, its probability among all tokens is the least that it can be.
+    allowed = [p for t in tokens if (p := t.logprob if t.allowed_logprob is None else t.allowed_logprob) is not None]
+    return replace(
+        score,
+        allowed_sum=sum(allowed),
+        allowed_mean=sum(allowed) / len(allowed),
+        allowed_minimum=min(allowed),
+        allowed_margin=min((t.allowed_margin for t in tokens if t.allowed_margin is not None), default=None),
+        choices=None if structure is None else sum(t.allowed_logprob or 0.0 for t in structure),
+    )
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """The value that a share of all lie below, between two of them interpolated (Hyndman and Fan 1996, type 7)."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)

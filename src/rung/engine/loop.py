@@ -14,6 +14,7 @@ from rung.engine.pending import Collected, PendingAttempt
 from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
 from rung.engine.standing import learnt
+from rung.engine.thresholds import threshold
 from rung.errors import (
     Cancelled,
     ContractError,
@@ -29,6 +30,7 @@ from rung.limits import Cancel
 from rung.tier import Rung
 from rung.types import (
     Accepted,
+    Attempt,
     AttemptEnded,
     AttemptStarted,
     CheckContext,
@@ -38,6 +40,7 @@ from rung.types import (
     Outcome,
     Provisional,
     Reason,
+    Usage,
     Verdict,
     Withdrawn,
 )
@@ -92,10 +95,13 @@ class _Run:
         self._record = Record()
         self._deadline = plan.deadline
         self._reason: Reason | None = None
+        self._stopped = False  # the rule itself said that nothing more is to be tried
+        self._held: Attempt | None = None  # the last valid answer that only a soft threshold kept back
 
     def events(self) -> Iterator[Event]:
         began = time.monotonic()
         yield from self._climb()
+        yield from self._settle_for_held()
         attempts = tuple(self._record.attempts)
         reason = self._reason or (attempts[-1].reason if attempts else Reason.NO_TIER)
         outcome: Outcome[object] = Outcome(attempts, reason, time.monotonic() - began, self._plan.notes)
@@ -107,6 +113,8 @@ class _Run:
 
     def _climb(self) -> Iterator[Event]:
         for rung in self._plan.rungs:
+            if self._held is not None and rung.may_cost and rung.tier.zone <= self._plan.reach:
+                return  # a soft threshold sends nothing beyond this machine, and spends nothing
             cap: int | None = None
             while True:
                 if self._plan.cancel.is_set():
@@ -122,6 +130,32 @@ class _Run:
                 # One answer was wrong: before the next is known to be, the model after this one can be loaded.
                 self._plan.residency.expect(rung)
                 cap = decision.max_tokens
+
+    def _settle_for_held(self) -> Iterator[Event]:
+        """Accept the answer that a soft threshold held back, where no later tier of this machine gave a valid one."""
+        held, attempts = self._held, self._record.attempts
+        if held is None or attempts[-1].verdict is Verdict.ACCEPT:
+            return
+        if self._stopped or self._reason is not None or self._deadline.passed or self._plan.cancel.is_set():
+            return
+        why = "no later tier of this machine gave a valid one, and then no threshold applies"
+        accepted = Attempt(
+            number=len(attempts) + 1,
+            tier=held.tier,
+            zone=held.zone,
+            verdict=Verdict.ACCEPT,
+            reason=Reason.VALID,
+            candidate=held.candidate,
+            validation=held.validation,
+            usage=Usage(0, 0),
+            confidence=held.confidence,
+            stays_here=held.stays_here,
+            destination=held.destination,
+            weights=held.weights,
+            notes=(f"this is the answer of attempt {held.number}: {why}",),
+        )
+        attempts.append(accepted)
+        yield AttemptEnded(accepted)
 
     def _try(self, rung: Rung, cap: int | None) -> Generator[Event, None, Decision]:
         """One pass through the gate and, where it opens, one attempt; what is done next."""
@@ -147,6 +181,8 @@ class _Run:
             decision = self._decide(pending)
         attempt = pending.attempt(decision)
         self._record.attempts.append(attempt)
+        if attempt.threshold is not None and attempt.threshold.soft and attempt.reason == Reason.LOW_CONFIDENCE:
+            self._held = attempt
         if plan.provisional and attempt.sent and decision.verdict is not Verdict.ACCEPT:
             yield Withdrawn(attempt.number, attempt.tier, decision.reason, attempt.issues)
         yield AttemptEnded(attempt)
@@ -214,6 +250,7 @@ class _Run:
         """The rule's decision on an attempt that is over, as far as deadline and ladder allow it."""
         if pending.candidate is not None:
             pending.learnt = learnt(self._plan, pending.rung)
+            pending.threshold = threshold(self._plan, pending.rung, pending.learnt.threshold)
         decision = self._plan.rule(pending.situation(self._record, self._plan.budget))
         if decision is None:
             raise ContractError("the rule came to no decision", hint="end it with rung.deferral.standard")
@@ -227,7 +264,10 @@ class _Run:
             # an answer that was found right too late is not accepted: whoever asked has stopped waiting
             return Decision(Verdict.STOP, Reason.DEADLINE if accepts else decision.reason)
         if accepts:
+            if self._held is not None and pending.threshold is None:
+                pending.note = "no threshold applies here: no later tier of this machine follows"
             pending.vouch()
             return decision
+        self._stopped = decision.verdict is Verdict.STOP
         climbs = decision.verdict in (Verdict.ESCALATE, Verdict.FALLBACK, Verdict.SKIP)
         return replace(decision, verdict=Verdict.STOP) if climbs and pending.rung is self._plan.rungs[-1] else decision

@@ -20,7 +20,7 @@ from rung.engine.standing import Learnt
 from rung.errors import RungError
 from rung.limits import Budget
 from rung.tier import Rung
-from rung.types import Attempt, Candidate, Constraint, Delta, Finish, Token, Usage, Validation, Zone
+from rung.types import Attempt, Candidate, Constraint, Delta, Finish, Threshold, Token, Usage, Validation, Zone
 
 
 class Collected:
@@ -105,8 +105,9 @@ class PendingAttempt:
         number: from 1, over the whole request.
         rung: the tier and its settings.
 
-    `offer` is what was put to the gate, `collected` what came once the tier was called, and `error` what ended the
-    attempt early, and `learnt` what the request's task says of the answer.
+    `offer` is what was put to the gate, `collected` what came once the tier was called, `error` what ended the attempt
+    early, `learnt` what the request's task says of the answer, `threshold` how sure the tier has to be of a valid one,
+    and `note` what else the trace should say.
     """
 
     def __init__(self, number: int, rung: Rung) -> None:
@@ -118,7 +119,9 @@ class PendingAttempt:
         self.candidate: Candidate | None = None
         self.validation: Validation | None = None
         self.learnt = Learnt()
+        self.threshold: Threshold | None = None
         self.detail = ""
+        self.note = ""
         self._cost: Decimal | None = Decimal(0)
         self._began = time.monotonic()
         self._seconds = 0.0
@@ -128,6 +131,12 @@ class PendingAttempt:
         """In [0, 1], uncalibrated; `None` where the tier gives no log-probabilities."""
         score = self.candidate.score if self.candidate else None
         return None if score is None else math.exp(score.minimum)
+
+    @property
+    def score(self) -> float | None:
+        """How sure the tier was, as the threshold weighs it; `None` where that isn't known."""
+        score = self.candidate.score if self.candidate else None
+        return None if score is None or self.threshold is None else self.threshold.weigh(score.features)
 
     @property
     def usage(self) -> Usage:
@@ -146,8 +155,9 @@ class PendingAttempt:
         self._seconds = time.monotonic() - self._began - (self.offer.waited if self.offer else 0.0)
 
     def vouch(self) -> None:
-        """The answer is accepted: where a confidence was asked for, it vouches for the answer too."""
-        if self.rung.min_confidence is not None and self.validation is not None:
+        """The answer is accepted: where its score reached a threshold, that vouches for the answer too."""
+        reached = self.threshold is not None and self.score is not None and self.threshold.accepts(self.score)
+        if reached and self.validation is not None:
             self.validation = replace(self.validation, checked_by=(*self.validation.checked_by, "confidence"))
 
     def situation(self, record: Record, budget: Budget) -> Situation:
@@ -160,7 +170,8 @@ class PendingAttempt:
             confidence=self.confidence,
             earlier=tuple(record.attempts),
             repairs=self.rung.repairs,
-            min_confidence=self.rung.min_confidence,
+            threshold=self.threshold,
+            score=self.score,
             larger_cap=self._larger_cap(record, budget),
         )
 
@@ -189,6 +200,7 @@ class PendingAttempt:
             usage=self.usage,
             cost=self._cost,
             confidence=self.confidence,
+            threshold=self.threshold,
             consent=offer.consent if offer and sent else None,
             sent=sent,
             stays_here=travels.stays_here if travels else self.rung.tier.zone == Zone.HOST,
@@ -199,7 +211,8 @@ class PendingAttempt:
         )
 
     def _notes(self, offer: Offer, came: Collected) -> tuple[str, ...]:
-        return (*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost), *self.learnt.notes)
+        own = (self.note,) if self.note else ()
+        return (*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost), *self.learnt.notes, *own)
 
     def _larger_cap(self, record: Record, budget: Budget) -> int | None:
         """A larger cap for a retry, in tokens: four times the last, as far as context and token budget allow; `None` if

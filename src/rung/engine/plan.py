@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from rung.limits import Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.threads import Awaiter, refuse_to_await
 from rung.tier import Rung
-from rung.types import Event, Redactor, Request, Task, Zone
+from rung.types import Event, Redactor, Request, Task, Threshold, Zone
 
 Observer = Callable[[Event], None]
 
@@ -43,6 +43,7 @@ class Plan:
         task: whose request it is, where it is a task's.
         prompt: sha256 of the template that the request's messages were made by; empty where they were made by none.
         notes: sentences for the outcome.
+        thresholds: how sure a tier has to be, by its name, where the caller says so: it goes before what was learnt.
     """
 
     request: Request
@@ -64,3 +65,4 @@ class Plan:
     task: Task | None = None
     prompt: str = ""
     notes: tuple[str, ...] = ()
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)

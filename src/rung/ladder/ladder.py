@@ -18,7 +18,7 @@ from rung.limits import LONGEST, Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.settings import nearest
 from rung.tier import Rung, Tier
-from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Task, Zone
+from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Task, Threshold, Zone
 
 T = TypeVar("T")
 Written = str | Sequence[Message]
@@ -45,6 +45,7 @@ class RequestOptions(TypedDict, total=False):
         reach: tightens the ladder's reach for this request.
         cancel: stops the request from any thread.
         provisional: whether a stream also shows text that isn't validated yet.
+        thresholds: how sure a tier has to be of a valid answer, by the tier's name. Goes before its `min_confidence`.
     """
 
     validators: Sequence[Validator]
@@ -59,6 +60,7 @@ class RequestOptions(TypedDict, total=False):
     reach: Zone | None
     cancel: Cancel | None
     provisional: bool
+    thresholds: Mapping[str, Threshold] | None
 
 
 class Ladder:
@@ -332,6 +334,7 @@ class Ladder:
             task=task,
             prompt=asked.template,
             notes=self._tasks.notes(name),
+            thresholds=self._thresholds(settings.get("thresholds")),
         )
 
     def task_output(self, name: str | None) -> Any:
@@ -341,6 +344,14 @@ class Ladder:
             name: of the task.
         """
         return output_of(None, self._tasks.find(name))
+
+    def _thresholds(self, given: Mapping[str, Threshold] | None) -> Mapping[str, Threshold]:
+        names = [rung.tier.name for rung in self.rungs]
+        for name, value in checking.instance("thresholds", given or {}, Mapping, "a mapping").items():
+            if name not in names:
+                raise ConfigError(f"thresholds: there is no tier {name!r}", hint=nearest(str(name), names))
+            checking.instance(f"the threshold of tier {name!r}", value, Threshold, "a rung.Threshold")
+        return given or {}
 
 
 def _reach(allowed: Zone, wanted: Zone | None) -> Zone:

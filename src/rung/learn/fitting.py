@@ -79,7 +79,7 @@ class Fitted:
             above: answers with a greater score are accepted.
             origin: where the figure comes from, in the words that the attempt shows.
         """
-        return Threshold(above, dict(self.weights), self.bias, origin, self.curve)
+        return Threshold(above, dict(self.weights), self.bias, origin, curve=self.curve)
 
 
 def fit(

@@ -242,7 +242,7 @@ class Learned(SettingsTable):
         """
         content = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False).encode() + b"\n"
         try:
-            write_whole(folder / NAME, content)
+            write_whole(folder / NAME, content, private=False)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise ConfigError(f"{folder / NAME} can't be written: {why}") from None

@@ -48,8 +48,9 @@ def make_task(folder: Path, values: Mapping[str, Any], *, schema: Mapping[str, A
     text = _HEAD.format(name=folder.name) + "".join(f"{key} = {_toml(value)}\n" for key, value in said.items())
     try:
         if schema is not None:
-            write_whole(folder / SCHEMA, json.dumps(schema, indent=1, ensure_ascii=False).encode() + b"\n")
-        write_whole(path, text.encode())
+            content = json.dumps(schema, indent=1, ensure_ascii=False).encode() + b"\n"
+            write_whole(folder / SCHEMA, content, private=False)
+        write_whole(path, text.encode(), private=False)
     except OSError as error:
         raise ConfigError(f"{path} can't be written: {(error.strerror or str(error)).lower()}") from None
     try:

@@ -17,7 +17,7 @@ _CONTRADICTED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Recheck:
     """What fresh rows say of a certificate.
 
     Args:
@@ -37,7 +37,7 @@ class Check:
     limit: float
 
 
-def check(losses: ArrayLike, *, limit: float, delta: float, groups: Groups | None = None) -> Check:
+def check(losses: ArrayLike, *, limit: float, delta: float, groups: Groups | None = None) -> Recheck:
     """Whether fresh rows contradict a certificate.
 
         check(differs[fresh], limit=0.03, delta=0.1).verdict
@@ -68,7 +68,7 @@ def check(losses: ArrayLike, *, limit: float, delta: float, groups: Groups | Non
         verdict = "contradicted"
     elif bound.certifies(lost):
         verdict = "confirmed"
-    return Check(verdict, p, float(lost.sum()), len(lost), int(units.max()) + 1, limit)
+    return Recheck(verdict, p, float(lost.sum()), len(lost), int(units.max()) + 1, limit)
 
 
 _STAKES = (0.02, 0.05, 0.1, 0.2, 0.4)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -173,7 +173,7 @@ def about(rung: Rung, identity: Identity) -> dict[str, Any]:
         "weights": identity.weights,
         "zone": str(rung.tier.zone),
         "quotes": rung.quotes is not None,
-        "thresholds": _default_threshold(rung) is not None,
+        "thresholds": rung.thresholds is not None,
         "behaviour": None if rung.describes is None else dict(rung.describes.behaviour),
         "setup": None if rung.describes is None else dict(rung.describes.setup),
         "priced": None if rung.prices is None else rung.prices.priced,
@@ -182,11 +182,6 @@ def about(rung: Rung, identity: Identity) -> dict[str, Any]:
         "feedback": rung.feedback,
         "max_tokens": rung.max_tokens,
     }
-
-
-def _default_threshold(rung: Rung) -> Callable[[Shape], Threshold | None] | None:
-    """How the tier tells how sure it has to be of an answer where nobody calibrated it; `None` where it can't."""
-    return getattr(rung.tier, "default_threshold", None)
 
 
 def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
@@ -237,7 +232,7 @@ class RecordingTier:
         if rung.pinned is not None:
             self.weights: str | None = None
         self._threshold: Threshold | None = None
-        if _default_threshold(rung) is not None:
+        if rung.thresholds is not None:
             self.default_threshold = self._threshold_of
 
     def __repr__(self) -> str:
@@ -300,9 +295,9 @@ class RecordingTier:
             pinned = recorder.rung.pinned
             if pinned is not None:
                 self.weights = pinned.weights
-            default = _default_threshold(recorder.rung)
+            default = recorder.rung.thresholds
             if default is not None and call.shape is not None:
-                self._threshold = default(call.shape)
+                self._threshold = default.default_threshold(call.shape)
             took = Heard(seconds, share, replayed=False)
             self._heard.append(took)
             if failure is not None and not isinstance(failure, Cancelled):

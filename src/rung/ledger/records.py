@@ -43,6 +43,10 @@ class AttemptRecord:
         seconds: wall time, model load included.
         load_seconds: time that loading the model took.
         confidence: in [0, 1], uncalibrated.
+        score: how sure the tier was, as the threshold weighs it.
+        probability: that the answer is right, calibrated.
+        threshold: what the score had to be above.
+        threshold_origin: where that comes from.
         bound: most that it could cost, in US dollars.
         cost: what it cost, in US dollars.
         text: the answer, where content is kept.
@@ -69,6 +73,10 @@ class AttemptRecord:
     seconds: float
     load_seconds: float
     confidence: float | None
+    score: float | None
+    probability: float | None
+    threshold: float | None
+    threshold_origin: str | None
     bound: Decimal | None
     cost: Decimal | None
     text: str | None = field(default=None, repr=False)
@@ -162,6 +170,10 @@ def _attempt(a: Attempt, content: bool) -> AttemptRecord:
         seconds=a.seconds,
         load_seconds=a.load_seconds,
         confidence=a.confidence,
+        score=a.score,
+        probability=a.probability,
+        threshold=None if a.threshold is None else a.threshold.above,
+        threshold_origin=None if a.threshold is None else _text(a.threshold.origin),
         bound=a.bound,
         cost=a.cost,
         text=_text(a.text) if content else None,

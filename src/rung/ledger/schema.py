@@ -92,6 +92,12 @@ STEPS: tuple[Step, ...] = (
         ) WITHOUT ROWID""",
         "CREATE INDEX reservations_counted ON reservations (at, state, counted)",
     ),
+    (
+        "ALTER TABLE attempts ADD COLUMN score REAL",
+        "ALTER TABLE attempts ADD COLUMN probability REAL",
+        "ALTER TABLE attempts ADD COLUMN threshold REAL",
+        "ALTER TABLE attempts ADD COLUMN threshold_origin TEXT",
+    ),
 )
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

@@ -160,12 +160,18 @@ class Token:
         logprob: natural logarithm of its probability under the model, before any constraint; `None` if unknown.
         margin: its `logprob` less that of the likeliest other token; below 0 where the constraint overruled the model.
         forced: whether the constraint left no choice. Forced tokens say nothing about confidence.
+        allowed_logprob: `logprob` over the tokens alone that the shape allowed here; `None` if unknown, or without a
+            shape. Where `logprob` is above -0.0001 it may be that, which is as close.
+        allowed_margin: `margin` to the likeliest other token that the shape allowed; `None` if unknown, without a
+            shape, or where it allowed no other.
     """
 
     text: str = field(repr=False)
     logprob: float | None = None
     margin: float | None = None
     forced: bool = False
+    allowed_logprob: float | None = None
+    allowed_margin: float | None = None
 
 
 MOST_TOKENS = 100_000_000

@@ -12,7 +12,7 @@ from rung.limits import Cancel, Deadline
 from rung.types.call import Constraint, Finish, Issue, Quote, Shape, Token, Usage
 from rung.types.reasons import IssueCode, Reason
 from rung.types.request import Request
-from rung.types.score import Score
+from rung.types.score import Score, Threshold
 from rung.types.zone import Zone
 
 T = TypeVar("T")
@@ -100,6 +100,8 @@ class Attempt:
         usage: tokens; unknown is `None`.
         cost: US dollars. 0 for a tier on this machine without a price; beyond it, or unreported, unknown is `None`.
         confidence: in [0, 1], uncalibrated; `None` where the tier gives no log-probabilities.
+        threshold: how sure the tier had to be of a valid answer, and where that comes from; `None` where nothing was
+            asked.
         consent: who allowed the hop beyond the machine.
         sent: whether the prompt was handed to the tier.
         stays_here: whether what the tier was handed is known to stay on this machine; `None` for a loopback endpoint.
@@ -125,6 +127,7 @@ class Attempt:
     usage: Usage = Usage()
     cost: Decimal | None = Decimal(0)
     confidence: float | None = None
+    threshold: Threshold | None = None
     consent: str | None = None
     sent: bool = False
     stays_here: bool | None = True
@@ -162,6 +165,19 @@ class Attempt:
     def constraint(self) -> Constraint | None:
         """Who held the answer to its shape; `None` where there was none."""
         return None if self.candidate is None else self.candidate.constraint
+
+    @property
+    def score(self) -> float | None:
+        """How sure the tier was, as its threshold weighs it; `None` without a threshold, or where that isn't known."""
+        if self.threshold is None or self.candidate is None or self.candidate.score is None:
+            return None
+        return self.threshold.weigh(self.candidate.score.features)
+
+    @property
+    def probability(self) -> float | None:
+        """The calibrated probability that the answer is right; `None` where nobody measured it."""
+        score = self.score
+        return None if score is None or self.threshold is None else self.threshold.probability(score)
 
     @property
     def bound(self) -> Decimal | None:

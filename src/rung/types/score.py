@@ -4,18 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+
+FEATURES = (
+    "sum",
+    "mean",
+    "minimum",
+    "quantile10",
+    "margin",
+    "tokens",
+    "allowed_sum",
+    "allowed_mean",
+    "allowed_minimum",
+    "allowed_margin",
+    "choices",
+)
+"""What a `Threshold` can weigh, by the names that `Score.features` and a task's file use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """What the log-probabilities of the tokens that a model chose amount to. Nothing here is calibrated.
 
+    Counted are the tokens that carry a value, and those that end it: the closing quote of a string, what follows a
+    number, the end of a text. Forced tokens are not counted.
+
     Args:
         sum: sum of log-probabilities.
         mean: their mean.
         minimum: the least of them.
         margin: the least margin to the runner-up; `None` where the tier reports none.
-        tokens: how many were counted. Forced tokens and JSON punctuation are not.
+        tokens: how many were counted.
+        quantile10: the log-probability that a tenth of them lie below, between two of them interpolated.
+        allowed_sum: as `sum`, over the tokens alone that the shape allowed; this and the next three are `None` where
+            the tier doesn't report that.
+        allowed_mean: as `mean`, likewise.
+        allowed_minimum: as `minimum`, likewise.
+        allowed_margin: as `margin`, likewise; `None` too where no token had a rival that was allowed.
+        choices: sum of the log-probabilities, among what the shape allowed, of the tokens that carry no value: an
+            optional field written or left out, one more element or none; 0 where all of them were forced. `None` for
+            one field of several, and where the tier doesn't report what was allowed.
     """
 
     sum: float
@@ -23,6 +51,17 @@ class Score:
     minimum: float
     margin: float | None
     tokens: int
+    quantile10: float | None = None
+    allowed_sum: float | None = None
+    allowed_mean: float | None = None
+    allowed_minimum: float | None = None
+    allowed_margin: float | None = None
+    choices: float | None = None
+
+    @property
+    def features(self) -> Mapping[str, float]:
+        """What is known of these, by name: what a `Threshold` weighs."""
+        return {name: float(value) for name in FEATURES if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +76,9 @@ class Threshold:
         weights: the weight of each feature, by its name.
         bias: added to the sum.
         origin: where the figure comes from, in the words that the attempt shows.
+        soft: whether it only decides which tier of this machine answers. An answer below a soft threshold is held
+            back while a later tier of this machine may give a valid one, and accepted where none does. A threshold
+            that isn't soft rejects the answer.
         curve: pairs of a score and the probability that an answer with this score is right, in rising order. For
             display only; empty where nobody measured it.
     """
@@ -45,4 +87,33 @@ class Threshold:
     weights: Mapping[str, float]
     bias: float = 0.0
     origin: str = ""
+    soft: bool = False
     curve: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+
+    def weigh(self, features: Mapping[str, float]) -> float | None:
+        """The score of an answer; `None` where a feature that it takes isn't known.
+
+        Args:
+            features: of the answer, as `Score.features` has them.
+        """
+        if not self.weights.keys() <= features.keys():
+            return None
+        return self.bias + sum(weight * features[name] for name, weight in self.weights.items())
+
+    def accepts(self, score: float | None) -> bool:
+        """Whether an answer with this score is sure enough. An unknown score reaches no threshold but a soft one."""
+        return self.soft if score is None else score > self.above
+
+    def probability(self, score: float) -> float | None:
+        """The probability that an answer with this score is right, read off the curve; `None` without a curve.
+
+        Between two points of the curve it is interpolated, beyond its ends it is that of the nearest end.
+        """
+        if not self.curve:
+            return None
+        if score <= self.curve[0][0]:
+            return self.curve[0][1]
+        for (low, below), (high, above) in pairwise(self.curve):
+            if score <= high:
+                return below + (above - below) * (score - low) / (high - low) if high > low else above
+        return self.curve[-1][1]

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rung.types import Delta, Message, Sampling, Shape
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised whenever a frame changes its meaning: an app may pack a worker of another version than its host."""
 
 LIMIT = 64 * 1024 * 1024
@@ -119,11 +119,15 @@ class Loaded:
         model: as the file names itself.
         context: what prompt and answer may take together, in tokens, as it came out.
         longest_token: most bytes of text that one token can stand for; `None` where nobody can say.
+        architecture: llama.cpp's name for the kind of network; empty where nobody said.
+        parameters: number of weights; 0 where nobody said.
     """
 
     model: str
     context: int
     longest_token: int | None = None
+    architecture: str = ""
+    parameters: int = 0
     kind: Literal["loaded"] = "loaded"
 
 

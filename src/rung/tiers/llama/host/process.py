@@ -96,6 +96,11 @@ class Process:
         self._keeper.start()
 
     @property
+    def model(self) -> frames.Loaded | None:
+        """What the worker said of its model; `None` until it is loaded."""
+        return self._loaded
+
+    @property
     def alive(self) -> bool:
         """Whether a call has a chance."""
         with self._lock:

@@ -16,11 +16,13 @@ from rung.errors import ConfigError, PromptTooLong, StoreError, TierUnavailable,
 from rung.limits import Cancel, Deadline
 from rung.paths import user_cache
 from rung.settings import read
-from rung.tiers.llama import describing, frames
+from rung.tiers.llama import frames
+from rung.tiers.llama.host import describing
+from rung.tiers.llama.host.defaults import default_threshold
 from rung.tiers.llama.host.line import WorkerRequest
 from rung.tiers.llama.host.process import Mailbox, Process
 from rung.tiers.llama.host.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
-from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
+from rung.types import Call, Delta, Image, Message, Quote, Sampling, Shape, Threshold, Zone
 
 if TYPE_CHECKING:
     from rung.store import ModelFile
@@ -128,6 +130,7 @@ class LlamaTier:
         self._thinking = thinking
         self._prefix_mib = prefix_mib
         self._python = python
+        self._answered_by: frames.Loaded | None = None
         self._owners: dict[int, _Owner] = {}
         self._end = weakref.finalize(self, _close, self._owners)
 
@@ -178,6 +181,7 @@ class LlamaTier:
                     continue
                 delta = frame.delta
                 if first:
+                    self._answered_by = process.model if (process := self._worker) else None
                     delta = replace(delta, load_seconds=delta.load_seconds + line.load_seconds)
                     first = False
                 if delta.usage is not None:
@@ -204,6 +208,11 @@ class LlamaTier:
         messages = self._texts(call)
         counted = self._once(lambda request: frames.Count(request, messages), call.deadline, call.cancel)
         return Quote(counted.input_tokens, counted.context, call.max_tokens)
+
+    def default_threshold(self, shape: Shape) -> Threshold | None:
+        """How sure the model that answered last has to be of an answer of this shape, by public data."""
+        model = self._answered_by
+        return None if model is None else default_threshold(model.architecture, model.parameters, shape)
 
     def warm(self) -> None:
         """Start the worker and load the model.

@@ -11,7 +11,7 @@ from rung.tiers.llama.worker.constraint import Constraint, Unenforceable
 from rung.tiers.llama.worker.draft import Draft
 from rung.tiers.llama.worker.memory import HeldCells, Saved
 from rung.tiers.llama.worker.native import Vocabulary
-from rung.tiers.llama.worker.sampling import Logits, Sampler, confidence
+from rung.tiers.llama.worker.sampling import Confidence, Logits, Sampler, confidence
 from rung.tiers.llama.worker.text import Assembler, TextPiece
 from rung.types import Constraint as Enforcement
 from rung.types import Delta, Finish, Token, Usage
@@ -159,14 +159,14 @@ class Answer:
                 return first
         if self._thought:
             return self._think(self._order.sampler.choose(logits))
-        token = self._choose(logits)
+        token, facts = self._choose(logits)
         early, self._early = self._early, _NOTHING
         if token in self._vocabulary.ends:
-            return self._finish(early, "stop")
+            # How sure the model was that here is the end. No text belongs to it.
+            return self._finish(early + self._order.assembler.push(b"", facts), "stop")
         if self._order.draft is not None:
             self._order.draft.chosen(token)
-        thought = confidence(logits, token)
-        taken = self._take(token, Token("", thought.logprob, thought.margin))
+        taken = self._take(token, facts)
         return self._after(early + taken if early.tokens else taken)
 
     def _think(self, token: int) -> Delta:
@@ -208,13 +208,21 @@ class Answer:
             self._free(error)
             return []
 
-    def _choose(self, logits: Logits) -> int:
-        if self._constraint is not None:
+    def _choose(self, logits: Logits) -> tuple[int, Token]:
+        """The next token, and what the model thought of it. The logits are used up."""
+        constraint = self._constraint
+        if constraint is not None:
             try:
-                return self._constraint.choose(logits, self._order.sampler)
+                token = constraint.choose(logits, self._order.sampler)
+                piece = self._vocabulary.piece(token)
+                facts = _facts(confidence(logits, token, lambda: constraint.allowed(piece)))
+                constraint.take(token)
             except Unenforceable as error:
                 self._free(error)
-        return self._order.sampler.choose(logits)
+            else:
+                return token, facts
+        token = self._order.sampler.choose(logits)
+        return token, _facts(confidence(logits, token))
 
     def _take(self, token: int, facts: Token) -> TextPiece:
         self.tokens.append(token)
@@ -242,6 +250,16 @@ class Answer:
             usage=Usage(prompt, len(self.tokens) - prompt),
             model=self._model,
         )
+
+
+def _facts(thought: Confidence) -> Token:
+    return Token(
+        "",
+        thought.logprob,
+        thought.margin,
+        allowed_logprob=thought.allowed_logprob,
+        allowed_margin=thought.allowed_margin,
+    )
 
 
 def joined(pieces: Sequence[Delta]) -> Delta:

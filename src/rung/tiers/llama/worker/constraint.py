@@ -19,7 +19,7 @@ import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
 from rung.tiers.llama.worker.native import Vocabulary
-from rung.tiers.llama.worker.sampling import Logits, Sampler
+from rung.tiers.llama.worker.sampling import Logits, Mask, Sampler
 from rung.types import Shape
 
 _SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "coerce_one_of": True}
@@ -87,6 +87,7 @@ class Constraint:
     def __init__(self, matcher: LLMatcher, size: int) -> None:
         self._matcher = matcher
         self._size = size
+        self._mask: Mask | None = None
 
     @property
     def complete(self) -> bool:
@@ -101,22 +102,45 @@ class Constraint:
         return tokens
 
     def choose(self, logits: Logits, sampler: Sampler) -> int:
-        """A token that the shape allows; it is taken.
+        """A token that the shape allows, to be taken next.
 
         Raises:
             Unenforceable: the matcher gave up on the way.
         """
+        self._mask = None
         token = sampler.choose(logits)
-        if self._matcher.try_consume_tokens([token]) == 1:
+        if self._matcher.validate_tokens([token]) == 1:
             return token
         if not self._matcher.is_error():
-            bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-            allowed = np.unpackbits(bits, bitorder="little", count=self._size).astype(bool)
+            self._mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+            allowed = np.unpackbits(self._mask, bitorder="little", count=self._size).astype(bool)
             if allowed.any():
-                token = sampler.choose(np.where(allowed, logits, np.float32(-np.inf)))
-                if self._matcher.try_consume_tokens([token]) == 1:
-                    return token
+                return sampler.choose(np.where(allowed, logits, np.float32(-np.inf)))
         raise Unenforceable(_reason(self._matcher.get_error() or "no token can follow"))
+
+    def allowed(self, piece: bytes) -> Mask | None:
+        """Which tokens the shape allowed where one was chosen and not taken yet; `None` where that can't be told.
+
+        Args:
+            piece: the bytes of the chosen token.
+        """
+        inevitable = bytes(self._matcher.compute_ff_bytes())
+        if inevitable:
+            # However the model cuts them into tokens, nothing else could have been said. Beyond them the mask doesn't
+            # tell: it holds llguidance's own cut alone.
+            return np.zeros(-(-self._size // 8), np.uint8) if inevitable.startswith(piece) else None
+        if self._mask is None:
+            self._mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        return self._mask
+
+    def take(self, token: int) -> None:
+        """Go on by the chosen token.
+
+        Raises:
+            Unenforceable: the matcher gave up on the way.
+        """
+        if self._matcher.try_consume_tokens([token]) != 1:
+            raise Unenforceable(_reason(self._matcher.get_error() or "no token can follow"))
 
 
 def _grammar(shape: Shape) -> str:

@@ -149,7 +149,9 @@ class Worker:
             slots=model.plan.slots,
             batch=BATCH,
         )
-        self._wire.send(frames.Loaded(model.name, model.context, model.longest_token))
+        header = model.plan.fit.header
+        said = (model.name, model.context, model.longest_token, header.architecture, header.parameters)
+        self._wire.send(frames.Loaded(*said))
         self._served = model, loop
         self._serving.set()
         loop.run()

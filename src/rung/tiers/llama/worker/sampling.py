@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,28 +14,41 @@ from rung.types import Sampling
 Logits = NDArray[np.float32]
 """One float per token of the vocabulary: unnormalised log-probabilities."""
 
+Mask = NDArray[np.uint8]
+"""One bit per token of the vocabulary, the lowest first: whether it is allowed."""
+
 _HEAD = 256
+_SURE = -1e-4
+"""Log-probability from which on a token's place among the allowed ones isn't worked out. It could be off by no more
+than this, and most tokens of an answer are as sure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """What the model, unconstrained and at temperature 1, thought of one token.
+    """What the model, at temperature 1, thought of one token.
 
     Args:
-        logprob: natural logarithm of its probability.
+        logprob: natural logarithm of its probability, unconstrained.
         margin: `logprob` less that of the likeliest other token.
+        allowed_logprob: the same over the tokens alone that were allowed; `None` where nobody said which.
+        allowed_margin: the same to the likeliest other token that was allowed; `None` where none was, or nobody said.
     """
 
     logprob: float
     margin: float
+    allowed_logprob: float | None = None
+    allowed_margin: float | None = None
 
 
-def confidence(logits: Logits, token: int) -> Confidence:
+def confidence(logits: Logits, token: int, allowed: Callable[[], Mask | None] | None = None) -> Confidence:
     """What the model thought of `token`. The logits are used up: a copy of a whole vocabulary would cost as much again.
 
     Args:
         logits: as the model gave them; meaningless afterwards.
         token: that was chosen.
+        allowed: tells what else was allowed, and is asked only where the answer could matter. Of a token that the model
+            was sure of, the unconstrained figures are given: its probability among the allowed tokens lies between
+            that and 1.
     """
     own = float(logits[token])
     logits[token] = -np.inf
@@ -43,8 +57,40 @@ def confidence(logits: Logits, token: int) -> Confidence:
     logits -= np.float32(top)
     np.exp(logits, out=logits)
     # numpy adds in pairs: a vocabulary of single floats is summed to six digits.
-    mass = math.exp(own - top) + float(logits.sum())
-    return Confidence(own - top - math.log(mass), own - other)
+    weight = math.exp(own - top)
+    logprob, margin = own - top - math.log(weight + float(logits.sum())), own - other
+    if allowed is None:
+        return Confidence(logprob, margin)
+    if logprob > _SURE:
+        return Confidence(logprob, margin, logprob, margin)
+    mask = allowed()
+    if mask is None:
+        return Confidence(logprob, margin)
+    return Confidence(logprob, margin, *_among(logits, own - top, mask))
+
+
+def _among(weights: NDArray[np.float32], own: float, mask: Mask) -> tuple[float, float | None]:
+    """Log-probability and margin of a token among those that are allowed.
+
+    What single precision can't hold beside the likeliest token of all, 45 orders of magnitude below it, counts as
+    nothing.
+
+    Args:
+        weights: probabilities of the other tokens up to a factor; used up.
+        own: natural logarithm of the token's own, with the same factor.
+        mask: which tokens are allowed.
+    """
+    dense = int(np.bitwise_count(mask).sum()) * 2 > len(weights)
+    # Few bits are gone through faster than many: those of the allowed tokens, or those of all others.
+    bits = np.unpackbits(~mask if dense else mask, bitorder="little", count=len(weights))
+    few = np.flatnonzero(bits.view(np.bool_))  # of bytes it would take ten times as long
+    if dense:
+        weights[few] = 0
+    left = weights if dense else weights[few]
+    rival = float(left.max(initial=0))
+    if not rival:
+        return 0.0, None
+    return own - math.log(math.exp(own) + float(left.sum())), own - math.log(rival)
 
 
 class Sampler:

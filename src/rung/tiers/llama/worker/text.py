@@ -46,8 +46,8 @@ class Assembler:
         """
         text = self._decoder.decode(piece)
         if not self._stop:
-            return TextPiece(text, (Token(text, token.logprob, token.margin, token.forced),))
-        self._held.append(Token(text, token.logprob, token.margin, token.forced))
+            return TextPiece(text, (replace(token, text=text),))
+        self._held.append(replace(token, text=text))
         self._text += text
         ends = [at for at in (self._text.find(s) for s in self._stop) if at >= 0]
         if ends:
