@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rung.learn.calibrating import CalibratedTier, Calibration
 from rung.learn.looks import LookKind
 from rung.learn.questions import percent
-from rung.learn.rechecks import Check
+from rung.learn.rechecks import Recheck
 
 
 def promise(found: Calibration, look: LookKind) -> str:
@@ -86,7 +86,8 @@ def _hindsight(found: Calibration) -> str:
 
 def _tier(tier: CalibratedTier, found: Calibration) -> Iterator[str]:
     good = "agrees with " + found.against if found.question.kind == "differs" else "is right"
-    yield f"By itself {tier.tier} {good} on {tier.agrees:,} of {found.rows:,} prompts ({_share(tier.agrees, found.rows)})."
+    share = _share(tier.agrees, found.rows)
+    yield f"By itself {tier.tier} {good} on {tier.agrees:,} of {found.rows:,} prompts ({share})."
     if tier.auroc is None:
         yield f"{tier.tier} reports nothing that tells how sure it is: all of its answers are accepted, or none."
     else:
@@ -115,7 +116,7 @@ def _interval(tier: CalibratedTier) -> str:
     return f"{auroc.value:.2f}" + ("" if auroc.low is None else f" ({auroc.low:.2f} to {auroc.high:.2f})")
 
 
-def recheck(check: Check, kind: str, against: str) -> str:
+def recheck(check: Recheck, kind: str, against: str) -> str:
     """What fresh rows say of a promise.
 
     Args:
