@@ -53,15 +53,6 @@ class Looks(SettingsTable):
 
     looks: tuple[Look, ...] = ()
 
-    def seen(self, keys: Sequence[str]) -> set[str]:
-        """Those of some rows that were looked at.
-
-        Args:
-            keys: identities of rows.
-        """
-        known = {row for look in self.looks for row in look.rows}
-        return {key for key in keys if key[:_DIGITS] in known}
-
 
 def read_looks(folder: Path) -> Looks:
     """What is noted beside the task of a folder.

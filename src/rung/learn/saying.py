@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from rung.learn.calibrating import CalibratedTier, Calibration
 from rung.learn.looks import LookKind
 from rung.learn.questions import percent
-from rung.learn.rechecks import Recheck
 
 
 def promise(found: Calibration, look: LookKind) -> str:
@@ -114,22 +113,6 @@ def _interval(tier: CalibratedTier) -> str:
     if auroc.value is None:
         return "no value, because all answers are alike"
     return f"{auroc.value:.2f}" + ("" if auroc.low is None else f" ({auroc.low:.2f} to {auroc.high:.2f})")
-
-
-def recheck(check: Recheck, kind: str, against: str) -> str:
-    """What fresh rows say of a promise.
-
-    Args:
-        check: of the rows.
-        kind: of promise.
-        against: the last tier.
-    """
-    said = f"{check.losses:g} of {check.rows:,} fresh {_lost(kind, against)}; {in_hundred(check.limit)} were promised."
-    if check.verdict == "contradicted":
-        return f"{said} The certificate doesn't hold any more (p = {check.p:.2g}): calibrate anew on fresh rows."
-    if check.verdict == "confirmed":
-        return f"{said} These rows alone would certify as much."
-    return f"{said} Too few rows to tell more (p = {check.p:.2g})."
 
 
 def in_hundred(share: float) -> str:
