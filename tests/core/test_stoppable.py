@@ -33,6 +33,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
+from helpers.ids import shown
 from helpers.thorough import times
 from rung.checks import quoted
 from rung.contract import LONGEST_ANSWER, bounds, compile_output, compiled
@@ -88,7 +89,7 @@ def nested(times, keyword):
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("output", [None, {"type": "object"}, int, ["a", "b"], re.compile("a+")], ids=repr)
+@pytest.mark.parametrize("output", [None, {"type": "object"}, int, ["a", "b"], re.compile("a+")], ids=shown)
 def test_an_answer_beyond_the_cap_is_refused_unread(output):
     validation = over_in_time(output, "[" * (LONGEST_ANSWER + 1))
     assert [issue.code for issue in validation.issues] == ["too_long"]
@@ -285,7 +286,7 @@ def test_a_tree_of_many_kinds_nested_deeply_is_checked_whole():
             "2 is valid under 2 of the given schemas, and only one may fit",
         ),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_an_issue_says_where_and_what_so_that_a_model_can_repair_it(schema, text, issue):
     assert [str(i) for i in judge(schema, text, seconds=10).issues] == [issue]
@@ -383,7 +384,7 @@ def test_a_schema_that_cannot_be_checked_is_a_contract_error_with_a_sentence(sch
         ({"properties": {"a": {"$id": "https://example.org/a", "type": "integer"}}}, {"a": "x"}, False),
         ({"allOf": [True, {"anyOf": [False, {"const": 3}]}]}, 3, True),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_references_and_dialects_mean_what_the_standard_says(schema, value, fits):
     assert judge(schema, json.dumps(value), seconds=10).valid is fits
