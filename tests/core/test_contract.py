@@ -14,6 +14,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 from typing_extensions import TypedDict
 
+from helpers.ids import shown
 from rung import Ladder, Rung
 from rung.checks import that
 from rung.contract import compile_output
@@ -123,7 +124,7 @@ def run(text, output, **settings):
         (None, " Paris. ", "Paris."),
         (str, " Paris. ", "Paris."),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_each_kind_of_output_is_read_as_a_value(output, text, value):
     outcome = run(text, output)
@@ -262,7 +263,7 @@ class Forgetful(BaseModel):
         (Basket, '{"lines": [{"total": 3}]}', "positive"),
         (Forgetful, '{"total": 3}', "look"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_pydantic_validator_that_returns_no_value_is_named_with_the_mend(output, text, name):
     with pytest.raises(ContractError) as raised:
@@ -300,7 +301,7 @@ def test_a_bool_or_none_that_the_type_allows_is_no_misuse():
         (re.compile("a", re.IGNORECASE), "flags"),
         (re.compile(b"a"), "bytes"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_cannot_be_an_output_is_a_contract_error(output, says):
     with pytest.raises(ContractError, match=says):
@@ -319,7 +320,7 @@ def test_what_cannot_be_an_output_is_a_contract_error(output, says):
         ({"type": "array", "items": {"$ref": "other.json#/a"}}, "outside itself"),
         ({"$ref": "#/$defs/missing"}, "isn't in it"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_schema_that_is_none_or_refers_outside_is_a_contract_error(schema, says):
     with pytest.raises(ContractError, match=says):

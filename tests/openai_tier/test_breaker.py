@@ -158,7 +158,7 @@ def test_a_dead_cloud_costs_one_timeout_and_not_one_per_request(serve, tier_at):
         took.append(time.monotonic() - began)
         assert (outcome.tier, outcome.attempts[0].reason) == ("local", "TierUnavailable")
     assert took[0] >= 0.7
-    assert sum(took[1:]) < 0.6
+    assert max(took[1:]) < 0.7
     assert [a.sent for a in outcome.attempts] == [False, True]
     assert purse.spent == 0
     for sock in (*fill, listener):
