@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.cli.tables import UNKNOWN, aligned
+from rung.errors import TierError
+from rung.hiding import hide
 from rung.types import Attempt, Outcome, Usage, Zone
 from rung.visible import line
+
+_LONGEST_SAID = 300
+"""Characters of an endpoint's own words that are shown: what is wrong stands at the beginning, and the prompt, which
+some repeat, behind it."""
 
 
 def table(outcome: Outcome[Any]) -> str:
@@ -42,11 +48,17 @@ def _details(attempt: Attempt) -> Iterator[str]:
         yield f"{issue} ({issue.code.partition('(')[0]})".replace("\n", "\n     ")
     if attempt.detail:
         yield attempt.detail
+    if isinstance(attempt.error, TierError) and attempt.error.said is not None:
+        yield f"it said: {line(hide(_cut(attempt.error.said.text)))}"
     if attempt.load_seconds >= 0.05:
         yield f"loading the model took {attempt.load_seconds:.1f} s"
     if attempt.consent:
         yield f"allowed by {attempt.consent}"
     yield from attempt.notes
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SAID else f"{text[: _LONGEST_SAID - 1]}…"
 
 
 def _summary(outcome: Outcome[Any]) -> list[str]:

@@ -157,7 +157,7 @@ class PendingAttempt:
             error=self.error,
             confidence=self.confidence,
             earlier=tuple(record.attempts),
-            repairs=self.rung.repairs,
+            repairs=self._repairs,
             min_confidence=self.rung.min_confidence,
             larger_cap=self._larger_cap(record, budget),
         )
@@ -195,6 +195,13 @@ class PendingAttempt:
             weights=self.rung.pinned.weights if self.rung.pinned and sent else None,
             notes=(*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost)) if offer and came else (),
         )
+
+    @property
+    def _repairs(self) -> int:
+        """How often this tier may repair: where a repair costs money, only if somebody said so."""
+        if self.rung.repairs is not None:
+            return self.rung.repairs
+        return 0 if self.offer is not None and self.offer.bound else 1
 
     def _larger_cap(self, record: Record, budget: Budget) -> int | None:
         """A larger cap for a retry, in tokens: four times the last, as far as context and token budget allow; `None` if
