@@ -42,6 +42,7 @@ PUBLIC = {
         "no_answer",
         "repair_or_escalate",
         "same_issues",
+        "stalled",
         "standard",
         "valid",
     },

@@ -198,7 +198,7 @@ ASKS = (
     Ask(
         "endpoint_repairs",
         (WHO, *BETTER, *FAR, "--system", "Be brief.", "--max-tokens", "300"),
-        (endpoint(logprobs=True, store=False, extra_body={"top_k": 5}),),
+        (endpoint(repairs=1, logprobs=True, store=False, extra_body={"top_k": 5}),),
         endpoint=(chat("bad"), chat("good")),
     ),
     Ask(

@@ -160,14 +160,14 @@ class _Run:
         tier, plan = pending.rung.tier, self._plan
         came = pending.collected = Collected(plan.contract)
         tiers = 1 + share.waiting(plan, self._record, pending.rung)
-        patience: share.Patience | None = None
+        patience: share.MovingDeadline | None = None
         # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
         pending.error = TierError("the stream was closed before the call")
         stream: Iterator[Delta] | None = None
         try:
             yield AttemptStarted(pending.number, tier.name, tier.zone)
             pending.error = Cancelled("the stream was closed")
-            patience = share.Patience(self._deadline, self._limit, tiers)
+            patience = share.MovingDeadline(self._deadline, self._limit, tiers)
             stream = tier.stream(replace(offer.call, deadline=patience))
             for delta in stream:
                 self._check(patience.used_up)
@@ -200,7 +200,7 @@ class _Run:
         if late:
             raise TierTimeout("the deadline passed")
 
-    def _told(self, error: RungError, rung: Rung, patience: share.Patience | None) -> RungError:
+    def _told(self, error: RungError, rung: Rung, patience: share.MovingDeadline | None) -> RungError:
         """What ended an attempt early, as what it is for the request."""
         if not isinstance(error, TierTimeout):
             return error

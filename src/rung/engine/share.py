@@ -39,7 +39,7 @@ class _Turn:
     seen: float | None = None
 
 
-class Patience(Deadline):
+class MovingDeadline(Deadline):
     """The deadline of one attempt. It moves on as the tier shows that it works.
 
     Args:
@@ -111,7 +111,9 @@ def waiting(plan: Plan, record: Record, rung: Rung) -> int:
     return sum(r.tier.zone <= plan.reach and not (broken and r.prices is not None and r.prices.priced) for r in behind)
 
 
-def stalled(error: TierTimeout, rung: Rung, whole: Deadline, limit: Deadline, patience: Patience | None) -> TierTimeout:
+def stalled(
+    error: TierTimeout, rung: Rung, whole: Deadline, limit: Deadline, patience: MovingDeadline | None
+) -> TierTimeout:
     """The time-out of a tier that was given up for the sake of others, as that; any other time-out as it is.
 
     Args:

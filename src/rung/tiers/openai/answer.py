@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from rung.errors import TierCrashed, TierError
-from rung.tiers.openai.chunks import Piece, pieces
+from rung.tiers.openai.chunks import ChoicePiece, pieces
 from rung.tiers.openai.complaints import Complained
 from rung.tiers.openai.finish import Ending, ending, is_usual, shown
 from rung.types import Constraint, Delta, Finish, Token, Usage
@@ -85,7 +85,7 @@ class StreamReader:
         for piece in pieces(data, self.remark):
             yield from self._read(piece)
 
-    def _read(self, piece: Piece) -> Iterator[Delta]:
+    def _read(self, piece: ChoicePiece) -> Iterator[Delta]:
         index = piece.index
         if index >= self._candidates:
             raise TierError("the endpoint sent more answers than were asked for")

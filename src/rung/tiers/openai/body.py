@@ -33,7 +33,7 @@ _DENSER = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ContextRoom:
     """What an endpoint counted when a prompt and its cap exceeded the context.
 
     Args:
@@ -85,7 +85,7 @@ class Dialect:
     renamed: bool = False
     merges_system: bool = False
     most_tokens: int | None = None
-    room: Room | None = None
+    room: ContextRoom | None = None
 
     def forms(self, shape: Shape | None) -> tuple[Form, ...]:
         """Ways to ask for a shape, best first; the last is to say nothing."""

@@ -23,7 +23,7 @@ Remark = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ChoicePiece:
     """What one choice of one chunk adds.
 
     Args:
@@ -58,7 +58,7 @@ class _Said:
     reasoning: str = ""
 
 
-def pieces(chunk: Mapping[str, Any], remark: Remark) -> Iterator[Piece]:
+def pieces(chunk: Mapping[str, Any], remark: Remark) -> Iterator[ChoicePiece]:
     """What each choice of a chunk adds.
 
     Args:
@@ -82,7 +82,7 @@ def pieces(chunk: Mapping[str, Any], remark: Remark) -> Iterator[Piece]:
             remark("the endpoint sent choices that can't be read; they were left out")
 
 
-def _piece(choice: Mapping[str, Any], position: int, remark: Remark) -> Piece:
+def _piece(choice: Mapping[str, Any], position: int, remark: Remark) -> ChoicePiece:
     delta, message = _fields(choice, "delta"), _fields(choice, "message")
     whole = not delta and bool(message)
     fields = message if whole else delta
@@ -97,7 +97,7 @@ def _piece(choice: Mapping[str, Any], position: int, remark: Remark) -> Piece:
             break
         said.reasoning = _thought(fields.get(name))
     tools = fields.get("tool_calls"), fields.get("function_call")
-    return Piece(
+    return ChoicePiece(
         index=_index(choice.get("index"), position),
         text=said.text,
         refusal=said.refusal,

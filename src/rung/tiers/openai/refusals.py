@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from rung.errors import PromptTooLong
-from rung.tiers.openai.body import DROPPABLE, Dialect, Form, Room, TokenLimit
+from rung.tiers.openai.body import DROPPABLE, ContextRoom, Dialect, Form, TokenLimit
 from rung.tiers.openai.complaints import Complaint
 from rung.types import Call
 
@@ -172,7 +172,7 @@ def _lowered(complaint: Complaint, call: Call, dialect: Dialect, cap: int) -> Di
     if found.context is not None and prompt is not None:
         size = sum(message.size for message in call.messages)
         if _LEAST_ROOM <= found.context - prompt < cap:
-            return replace(dialect, room=Room(found.context, prompt, size))
+            return replace(dialect, room=ContextRoom(found.context, prompt, size))
         return None
     about_cap = any(name in complaint.names or name in complaint.text for name in (*_LIMITS, "max_new_tokens"))
     most = found.answer
