@@ -270,7 +270,10 @@ ASKS = (
         (local("small", {"raises": "TierUnavailable"}), cloud("good")),
         top='paid_after = "any_failure"',
     ),
-    Ask("deadline", (WHO, "--max-seconds", "0.6"), (local("small", {"text": "good", "seconds": 60}), local("large"))),
+    Ask("deadline", (WHO, "--max-seconds", "0.6"), (local("small", {"text": "good", "seconds": 60}),)),
+    Ask(
+        "stalled", (WHO, "--max-seconds", "3"), (local("small", {"text": "bad", "seconds": 60}), local("large", "good"))
+    ),
     Ask("unresolved", (WHO, *BETTER), (local("small", "bad", "worse"), local("large", "worst", "no better"))),
     Ask("one_tier", (WHO, "--tier", "large"), (local("small"), local("large", "good"))),
     Ask("choices", ("Risky?", "--choices", "yes, no"), (local("small", "perhaps", "yes"),)),

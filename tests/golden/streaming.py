@@ -229,7 +229,11 @@ def cancelled() -> Events:
 
 
 def deadline() -> Events:
-    return events(rung.Ladder(small(Reply("good", seconds=60)), large()), timeout=0.5)
+    return events(rung.Ladder(small(Reply("good", seconds=60))), timeout=0.5)
+
+
+def stalled() -> Events:
+    return events(rung.Ladder(small(Reply("bad", seconds=60)), large("good")), timeout=3)
 
 
 def asynchronous() -> Events:
@@ -316,6 +320,7 @@ STREAMS: dict[str, Callable[[], Events]] = {
         observers_are_told,
         cancelled,
         deadline,
+        stalled,
         asynchronous,
         asynchronous_and_cancelled,
         run_and_unwrap,
