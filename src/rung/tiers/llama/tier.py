@@ -19,7 +19,7 @@ from rung.limits import Cancel, Deadline
 from rung.settings import read
 from rung.tiers.llama import frames
 from rung.tiers.llama.line import WorkerRequest
-from rung.tiers.llama.process import Mailbox, Process
+from rung.tiers.llama.process import LoadGetsOn, Mailbox, Process
 from rung.tiers.llama.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
 from rung.types import Call, Delta, Image, Message, Quote, Sampling, Zone
 
@@ -165,6 +165,8 @@ class LlamaTier:
             first, left, written = True, call.candidates, 0
             while left:
                 frame = line.receive()
+                if isinstance(frame, LoadGetsOn):
+                    yield Delta(progress=frame.done)
                 if not isinstance(frame, frames.AnswerDelta):
                     continue
                 delta = frame.delta
