@@ -199,7 +199,7 @@ class Judge:
             case _ if status >= 500:
                 unavailable = TierUnavailable(said, billed="maybe" if self.paid else "no")
                 # Some local servers fail over a field that they don't know, instead of refusing it.
-                form = form or (status in (500, 501) and not self.paid)
+                form = form or not self.paid
                 return Failure(unavailable, not self.paid, wait, form=form, health=_health(wait))
             case _:
                 return Failure(TierError(said), form=form)
