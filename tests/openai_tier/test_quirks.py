@@ -6,17 +6,15 @@
 | 12: missing, null and mistyped fields | `test_a_field_that_nothing_hangs_on_...`, `test_a_text_of_another_type_...` |
 | 12: the end, and its word | `test_the_end_...`, `test_an_answer_that_the_endpoint_...`, `test_a_silent_end_...` |
 | 12: JSON where a stream was asked for | `test_a_whole_completion_...`, `test_an_error_in_the_place_of_an_answer_...` |
-| 12: compression | `test_identity_is_asked_for_...`, `test_a_compressed_...` |
+| 12: compression | `test_compression.py` |
 | 34: reasoning and no answer, 402 | `test_an_empty_answer_after_reasoning_...`, `test_no_credit_...` |
 """
 
 from __future__ import annotations
 
 import copy
-import gzip
 import itertools
 import json
-import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -317,61 +315,6 @@ def test_an_error_in_the_place_of_an_answer_keeps_its_wait(serve, tier_at, heade
 def test_an_error_after_the_first_words_is_one_that_broke_off(serve, tier_at):
     with pytest.raises(TierCrashed):
         list(tier_at(serve(events(piece("half"), {"error": {"code": 429}}))).stream(call()))
-
-
-def compressed(data, coding, pieces=3):
-    def reply(peer):
-        peer.head(headers={"content-encoding": coding})
-        step = len(data) // pieces + 1
-        for start in range(0, len(data), step):
-            peer.chunk(data[start : start + step])
-        peer.end()
-
-    return reply
-
-
-STREAM = framed_plainly(piece("Par"), piece("is", finish="stop"), usage())
-
-
-@pytest.mark.parametrize(
-    ("data", "coding"),
-    [
-        (gzip.compress(STREAM), "gzip"),
-        (gzip.compress(STREAM), "X-GZIP"),
-        (gzip.compress(STREAM[:50]) + gzip.compress(STREAM[50:]), "gzip"),
-        (zlib.compress(STREAM), "deflate"),
-        (gzip.compress(gzip.compress(STREAM)), "gzip, gzip"),
-        (STREAM, "identity"),
-    ],
-)
-def test_identity_is_asked_for_and_gzip_is_read_all_the_same(serve, tier_at, data, coding):
-    server = serve(compressed(data, coding))
-    deltas = list(tier_at(server).stream(call()))
-    assert server.requests[0].headers["accept-encoding"] == "identity"
-    assert (text_of(deltas), deltas[-1].usage) == ("Paris", Usage(7, 3))
-
-
-def test_a_compressed_body_is_bounded_as_it_is_unpacked_and_one_that_breaks_off_is_no_answer(serve, tier_at):
-    bomb = gzip.compress(b": " + b"x" * 50_000_000 + b"\n\n" + STREAM)
-    with pytest.raises(TierError, match="max_answer_bytes"):
-        list(tier_at(serve(compressed(bomb, "gzip")), max_answer_bytes=1_000_000).stream(call()))
-    with pytest.raises(TierCrashed):
-        list(tier_at(serve(compressed(gzip.compress(STREAM)[:-9], "gzip")), retries=0).stream(call()))
-    for coding in ("br", "zstd"):
-        with pytest.raises(TierError, match="compressed"):
-            list(tier_at(serve(compressed(STREAM, coding))).stream(call()))
-
-
-def test_a_compressed_refusal_is_one_by_its_status(serve, tier_at):
-    body = gzip.compress(json.dumps({"error": {"message": "no"}}).encode())
-
-    def reply(peer):
-        peer.head(429, {"content-encoding": "gzip", "retry-after": "700", "content-length": str(len(body))}, False)
-        peer.send(body)
-
-    with pytest.raises(RateLimited) as caught:
-        list(tier_at(serve(reply)).stream(call()))
-    assert (caught.value.retry_after, caught.value.said.text) == (700, "no")
 
 
 def test_an_empty_answer_after_reasoning_says_how_much_there_was(serve, tier_at):

@@ -19,6 +19,8 @@ import json
 import sys
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from openai_tier.conftest import call, notes_of, text_of
 from openai_tier.server import chat, status, whole
@@ -26,7 +28,9 @@ from rung import Ladder, Price, Zone
 from rung.cli import trace
 from rung.errors import ConfigError, PromptTooLong, TierError, TierUnavailable
 from rung.testing import ScriptedTier
-from rung.tiers.openai import from_config
+from rung.tiers.openai import complaints, from_config
+from rung.tiers.openai.body import Dialect, compose
+from rung.tiers.openai.refusals import less
 from rung.types import Call, Message, Sampling, Shape
 
 OBJECT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
@@ -113,6 +117,22 @@ def test_a_word_that_is_no_field_that_was_refused_is_not_taken_for_one(serve, ti
     list(tier.stream(call()))
     assert server.requests[-1].json["store"] is False
     assert "stream_options" in server.requests[-1].json
+
+
+def test_a_field_that_was_not_sent_or_that_a_person_asked_for_is_not_taken_for_the_culprit(serve, tier_at):
+    server = serve(*[message("unknown fields: 'seed', 'top_p'")] * 3)
+    with pytest.raises(TierError):
+        list(tier_at(server, extra_body={"top_p": 0.5}).stream(call()))
+    assert len(server.requests) == 1
+
+
+def test_a_cap_never_goes_out_under_a_name_that_was_not_refused(serve, tier_at):
+    server = serve(*[message("invalid max_tokens: must be at least 16")] * 3)
+    with pytest.raises(TierError):
+        list(tier_at(server, price=Price(1, 1)).stream(call(max_tokens=3)))
+    assert [sorted(r.json.keys() & {"max_tokens", "max_completion_tokens"}) for r in server.requests] == [
+        ["max_tokens"]
+    ]
 
 
 @pytest.mark.parametrize("name", ["stop", "messages", "model", "n"])
@@ -214,6 +234,48 @@ def test_a_prompt_that_is_too_long_whatever_the_cap_is_called_so(serve, tier_at)
         list(tier_at(server).stream(call(max_tokens=910)))
     assert (caught.value.input_tokens, caught.value.context) == (4090, 4096)
     assert len(server.requests) == 1
+
+
+WORDS = [
+    *(text for text, _ in LENGTHS),
+    "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
+    "unknown fields: 'seed', 'temperature', stream_options",
+    "streaming is not supported",
+    "System role not supported",
+    "Invalid schema for response_format",
+    "response_format",
+    "body.stream_options",
+    "messages[0].role",
+    "429",
+]
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(WORDS)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(
+            st.sampled_from(
+                ["error", "message", "code", "type", "status", "param", "loc", "detail", "retry_after", "x"]
+            ),
+            inner,
+            max_size=5,
+        ),
+    ),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(body=JSON, code=st.sampled_from([400, 404, 422, 429, 500, 503]), shape=st.sampled_from([None, SHAPE]))
+def test_whatever_an_error_holds_it_is_read_and_each_way_out_asks_for_less(body, code, shape):
+    complaint = complaints.read(body)
+    asked = call(shape=shape, max_tokens=100, sampling=Sampling(seed=1))
+    dialect = Dialect("m", "json_schema", "max_tokens", None, False, False, False)
+    form, sent = dialect.forms(shape)[0], []
+    while (found := less(complaint, code, asked, dialect, form)) is not None:
+        sent.append(compose(asked, dialect, form))
+        dialect, form = found.dialect, found.form
+        assert compose(asked, dialect, form) not in sent
+    assert len(sent) <= 9
 
 
 @pytest.mark.parametrize(

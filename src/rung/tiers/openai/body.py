@@ -28,6 +28,9 @@ DROPPABLE = frozenset({"temperature", "top_p", "seed", "stream", "stream_options
 _OURS = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens"})
 """Fields that the tier sets itself, so that `extra_body` can't."""
 
+LEAST_ROOM = 16
+"""Tokens of the shortest answer that a lowered cap is worth: an object of one field."""
+
 _DENSER = 1.1
 """How much denser in tokens a longer prompt is taken to be than the one that the endpoint counted."""
 
@@ -112,7 +115,7 @@ class Dialect:
         if cap is None:
             return None
         limits = [cap, *([self.most_tokens] if self.most_tokens else [])]
-        if self.room is not None and (left := self.room.left(call)) > 0:
+        if self.room is not None and (left := self.room.left(call)) >= LEAST_ROOM:
             limits.append(left)
         return min(limits)
 
@@ -157,6 +160,16 @@ def compose(call: Call, dialect: Dialect, form: Form) -> bytes:
     Raises:
         Unsupported: a message can't be said in this format.
     """
+    try:
+        return json.dumps(request(call, dialect, form), ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise Unsupported(
+            "a message holds half a character (a lone surrogate)", hint="decode the text as UTF-8"
+        ) from None
+
+
+def request(call: Call, dialect: Dialect, form: Form) -> dict[str, Any]:
+    """The fields of the request. Takes and raises what `compose` does."""
     sampling = call.sampling
     body: dict[str, Any] = {
         "model": dialect.model,
@@ -183,13 +196,7 @@ def compose(call: Call, dialect: Dialect, form: Form) -> bytes:
     body = {key: value for key, value in body.items() if key not in left_out}
     if call.shape is not None:
         body |= _shape(call.shape, dialect.constraint, form)
-    body |= dialect.extra_body
-    try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        raise Unsupported(
-            "a message holds half a character (a lone surrogate)", hint="decode the text as UTF-8"
-        ) from None
+    return {**body, **dialect.extra_body}
 
 
 def _shape(shape: Shape, constraint: ConstraintSetting, form: Form) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from rung.errors import PromptTooLong
-from rung.tiers.openai.body import DROPPABLE, ContextRoom, Dialect, Form, TokenLimit
+from rung.tiers.openai.body import DROPPABLE, LEAST_ROOM, ContextRoom, Dialect, Form, TokenLimit, request
 from rung.tiers.openai.complaints import Complaint
 from rung.types import Call
 
@@ -18,9 +18,6 @@ _LIMITS: tuple[TokenLimit, ...] = ("max_tokens", "max_completion_tokens")
 _SHAPES = ("response_format", "structured_outputs", "json_schema", "guided_json", "json_object", "grammar")
 _BLANK = frozenset({400, 422, 500})
 """Statuses of servers that refuse a field without a word on which."""
-_LEAST_ROOM = 16
-"""Tokens of the shortest answer that a lowered cap is worth: an object of one field."""
-
 _REFUSES = re.compile(
     r"un(?:known|recogni[sz]ed|supported|expected)|invalid|extra (?:fields?|inputs?)"
     r"|(?:not|n't|never|no longer) (?:be )?"
@@ -28,6 +25,20 @@ _REFUSES = re.compile(
     r"|only (?:supports?|the default|works)|must (?:not )?be|is (?:deprecated|forbidden|unknown)",
     re.IGNORECASE,
 )
+_UNKNOWN = re.compile(
+    r"un(?:known|recogni[sz]ed|supported|expected)|(?:not|n't) (?:be )?(?:support|permit|allow|recogni|accept)"
+    r"|extra (?:fields?|inputs?)|deprecated|instead",
+    re.IGNORECASE,
+)
+"""What says that a name isn't known, rather than that a value is wrong: a cap must not go out under a name that an
+endpoint may ignore."""
+
+_SIZE = re.compile(
+    r"too (?:large|big|high|many|long|small|low)|exceed|less than|greater than|at least|range|(?:max|min)imum",
+    re.IGNORECASE,
+)
+"""What says that a number is wrong, rather than its name."""
+
 _SCHEMATIC = re.compile(
     r"invalid (?:json )?schema|additionalproperties|strict|\$ref|keyword|grammar"
     r"|schema (?:is|must|has|contains|for)|in (?:the |your )?schema|'?required'? (?:is required|must)",
@@ -142,10 +153,11 @@ def less(complaint: Complaint, status: int, call: Call, dialect: Dialect, form: 
     if lowered is not None or lengths(complaint).context is not None:
         # where it is about the context, nothing but a smaller cap can help
         return None if lowered is None else Lesser(lowered, form)
-    limit_named = dialect.token_limit in roots or (dialect.token_limit in text and _REFUSES.search(text))
-    if cap is not None and limit_named and not dialect.renamed and not _is_about_size(text):
+    limit_named = dialect.token_limit in roots or (dialect.token_limit in text and _UNKNOWN.search(text))
+    if cap is not None and limit_named and not dialect.renamed and not _SIZE.search(text):
         changed = replace(changed, token_limit=other, renamed=True)
-    sent = DROPPABLE - dialect.dropped
+    # what `extra_body` says is a person's own word, and stays
+    sent = (DROPPABLE & request(call, dialect, form).keys()) - dialect.extra_body.keys()
     named = {"logprobs" if root == "top_logprobs" else root for root in roots}
     named |= {name for name in sent | {"top_logprobs"} if _refuses(text, name)}
     if "top_logprobs" in named:
@@ -171,12 +183,12 @@ def _lowered(complaint: Complaint, call: Call, dialect: Dialect, cap: int) -> Di
         prompt = found.whole - cap
     if found.context is not None and prompt is not None:
         size = sum(message.size for message in call.messages)
-        if _LEAST_ROOM <= found.context - prompt < cap:
+        if LEAST_ROOM <= found.context - prompt < cap:
             return replace(dialect, room=ContextRoom(found.context, prompt, size))
         return None
     about_cap = any(name in complaint.names or name in complaint.text for name in (*_LIMITS, "max_new_tokens"))
     most = found.answer
-    if most is not None and about_cap and _LEAST_ROOM <= most < cap:
+    if most is not None and about_cap and LEAST_ROOM <= most < cap:
         return replace(dialect, most_tokens=most)
     return None
 
@@ -221,10 +233,6 @@ _NEAR = 80
 
 _ORDINARY = frozenset({"store"})
 """Names that a sentence may hold as an ordinary word, and whose loss would matter: they count where they are quoted."""
-
-
-def _is_about_size(text: str) -> bool:
-    return bool(re.search(r"too (?:large|big|high|many|long)|exceed|less than|greater than|range|maximum", text, re.I))
 
 
 def _first(patterns: tuple[re.Pattern[str], ...], text: str) -> int | None:
