@@ -186,13 +186,13 @@ def ladder_with_paid(first, purse=None):
 
 
 def test_money_may_be_spent_where_the_deadline_was_too_short_for_the_local_tier():
-    outcome = ladder_with_paid(silent()).run(ASK, timeout=0.6)
+    outcome = ladder_with_paid(silent()).run(ASK, timeout=1.2)
     assert verdicts(outcome) == [("small", "fallback", "stalled"), ("cloud", "accept", "valid")]
 
 
 def test_money_is_kept_where_the_local_tier_is_broken(monkeypatch):
     monkeypatch.setattr(record, "BROKEN_AFTER", 0.2)
-    outcome = ladder_with_paid(silent()).run(ASK, timeout=0.6)
+    outcome = ladder_with_paid(silent()).run(ASK, timeout=1.2)
     assert verdicts(outcome) == [("small", "fallback", "stalled"), ("cloud", "stop", "local_unavailable")]
 
 
@@ -203,7 +203,7 @@ def test_money_of_a_paid_tier_that_was_given_up_stays_counted():
 
     purse = MemoryPurse(10)
     ladder = Ladder(Paid("cloud", price=DOLLARS, zone=Zone.INTERNET), silent("mid"), reach=Zone.INTERNET, purse=purse)
-    attempt = ladder.run(ASK, timeout=0.4).attempts[0]
+    attempt = ladder.run(ASK, timeout=1).attempts[0]
     assert (attempt.reason, attempt.cost, purse.spent) == ("stalled", None, Decimal("1.1"))
 
 
@@ -213,6 +213,8 @@ def test_a_share_is_what_is_left_by_those_who_may_still_be_asked():
     assert not turn.passed
     alone = share.MovingDeadline(Deadline.after(9), Deadline(), 1)
     assert 8.9 < alone.remaining() <= 9
+    assert 0.3 < share.MovingDeadline(Deadline.after(0.9), Deadline(), 9).remaining() <= 0.35
+    assert share.MovingDeadline(Deadline.after(0.6), Deadline(), 2).remaining() > 0.5
     assert share.MovingDeadline(Deadline(), Deadline(), 3).remaining() is None
     assert share.MovingDeadline(Deadline(), Deadline.after(2), 3).remaining() <= 2
     with pytest.raises(AttributeError):

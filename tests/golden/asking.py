@@ -270,7 +270,7 @@ ASKS = (
         (local("small", {"raises": "TierUnavailable"}), cloud("good")),
         top='paid_after = "any_failure"',
     ),
-    Ask("deadline", (WHO, "--max-seconds", "0.6"), (local("small", {"text": "good", "seconds": 60}),)),
+    Ask("deadline", (WHO, "--max-seconds", "0.6"), (local("small", {"text": "good", "seconds": 60}), local("large"))),
     Ask(
         "stalled", (WHO, "--max-seconds", "3"), (local("small", {"text": "bad", "seconds": 60}), local("large", "good"))
     ),

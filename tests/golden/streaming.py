@@ -229,7 +229,7 @@ def cancelled() -> Events:
 
 
 def deadline() -> Events:
-    return events(rung.Ladder(small(Reply("good", seconds=60))), timeout=0.5)
+    return events(rung.Ladder(small(Reply("good", seconds=60)), large()), timeout=0.5)
 
 
 def stalled() -> Events:

@@ -312,6 +312,19 @@ def test_an_error_in_the_place_of_an_answer_keeps_its_wait(serve, tier_at, heade
     assert caught.value.retry_after == 7
 
 
+@pytest.mark.parametrize("data", ['{"message": "later", "type": "overloaded_error"}', "later", "{}"])
+def test_an_event_that_is_called_error_is_one_whatever_it_holds(serve, tier_at, data):
+    def reply(peer):
+        peer.head()
+        peer.chunk(f"event: error\ndata: {data}\n\n".encode())
+        peer.end()
+
+    with pytest.raises((TierUnavailable, TierCrashed)):
+        list(tier_at(serve(reply), retries=0).stream(call()))
+    with pytest.raises(TierCrashed, match="ended its answer with an error"):
+        read(framed_plainly(piece("half")) + f"event: error\ndata: {data}\n\n".encode())
+
+
 def test_an_error_after_the_first_words_is_one_that_broke_off(serve, tier_at):
     with pytest.raises(TierCrashed):
         list(tier_at(serve(events(piece("half"), {"error": {"code": 429}}))).stream(call()))

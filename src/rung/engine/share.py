@@ -21,6 +21,10 @@ from rung.types import Delta
 _UNSTREAMED = 2
 """Shares where an answer will come in one piece: nothing can be seen of it before, so it gets half of what is left."""
 
+_LEAST = 0.35
+"""Seconds of the shortest share. A connection and a first token take as long on a busy machine, so where less than two
+of them are left, the tier that was begun has all: the next one would come too late."""
+
 
 @dataclass(slots=True)
 class _Turn:
@@ -95,7 +99,8 @@ class MovingDeadline(Deadline):
     def _renew(self) -> None:
         left = self._whole.remaining()
         self._turn.since = time.monotonic()
-        self._turn.share = None if left is None or self._turn.tiers < 2 else left / self._turn.tiers
+        shared = left is not None and self._turn.tiers > 1 and left >= 2 * _LEAST
+        self._turn.share = max(_LEAST, left / self._turn.tiers) if shared and left is not None else None
 
 
 def waiting(plan: Plan, record: Record, rung: Rung) -> int:

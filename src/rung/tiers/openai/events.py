@@ -23,10 +23,11 @@ class EventDecoder:
     def __init__(self) -> None:
         self._line: list[bytes] = []
         self._data: list[bytes] = []
+        self._name = b""
         self._after_cr = False
 
-    def feed(self, part: bytes) -> Iterator[bytes]:
-        """The data of each event that `part` completes."""
+    def feed(self, part: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Name and data of each event that `part` completes."""
         if not part:
             return
         if self._after_cr:
@@ -40,20 +41,23 @@ class EventDecoder:
         # in parts: joined only when the line is whole, so that a long line takes linear time
         self._line.append(rest)
 
-    def finish(self) -> Iterator[bytes]:
-        """The data of a last event that no empty line ends."""
+    def finish(self) -> Iterator[tuple[bytes, bytes]]:
+        """Name and data of a last event that no empty line ends."""
         yield from self._take(b"".join(self._line))
         yield from self._take(b"")
 
-    def _take(self, line: bytes) -> Iterator[bytes]:
+    def _take(self, line: bytes) -> Iterator[tuple[bytes, bytes]]:
         if line:
-            name, _, value = line.partition(b":")
-            if name == b"data":
+            field, _, value = line.partition(b":")
+            if field == b"data":
                 self._data.append(value.removeprefix(b" "))
+            elif field == b"event":
+                self._name = value.strip()
             return
-        data, self._data = b"\n".join(self._data), []
+        data, name = b"\n".join(self._data), self._name
+        self._data, self._name = [], b""
         if data.strip():
-            yield data
+            yield name, data
 
 
 class BodyReader:
@@ -87,8 +91,8 @@ class BodyReader:
         if not self.streams:
             self._json.append(part)
             return
-        for data in self._events.feed(part):
-            yield from self._values(data)
+        for name, data in self._events.feed(part):
+            yield from self._values(name, data)
 
     def finish(self) -> Iterator[object]:
         """The values of what is left when the body has ended.
@@ -97,9 +101,9 @@ class BodyReader:
             ValueError: the body is not JSON.
         """
         if self.streams:
-            for data in self._events.finish():
+            for name, data in self._events.finish():
                 try:
-                    values = list(self._values(data))
+                    values = list(self._values(name, data))
                 except ValueError:
                     return  # cut off in the middle: the answer has no end then
                 yield from values
@@ -113,8 +117,16 @@ class BodyReader:
                 self.done = True
                 yield from value if isinstance(value, list) else (value,)
 
-    def _values(self, data: bytes) -> Iterator[object]:
+    def _values(self, name: bytes, data: bytes) -> Iterator[object]:
         if self.done:
+            return
+        if name == b"error":  # whatever is in it
+            text = data.decode("utf-8", "replace").strip()
+            try:
+                value = json.loads(text)
+            except ValueError:
+                value = text
+            yield value if isinstance(value, dict) and value.get("error") else {"error": value or "an error"}
             return
         text = data.decode().strip()
         try:
