@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import psutil
 import pytest
-from rung.tiers.llama.build import NoBuild, build
 
 from rung.tiers.llama import LlamaTier
+from rung.tiers.llama.host.build import NoBuild, build
 from rung.types import Call, Delta, Message
 
 

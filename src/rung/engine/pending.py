@@ -169,7 +169,7 @@ class PendingAttempt:
             error=self.error,
             confidence=self.confidence,
             earlier=tuple(record.attempts),
-            repairs=self.rung.repairs,
+            repairs=self._repairs,
             threshold=self.threshold,
             score=self.score,
             larger_cap=self._larger_cap(record, budget),
@@ -213,6 +213,12 @@ class PendingAttempt:
     def _notes(self, offer: Offer, came: Collected) -> tuple[str, ...]:
         own = (self.note,) if self.note else ()
         return (*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost), *self.learnt.notes, *own)
+
+    @property
+    def _repairs(self) -> int:
+        """How often this tier may repair: where a repair costs money, only if somebody said so."""
+        paid = self.rung.repairs is None and self.offer is not None and self.offer.bound
+        return 0 if paid else self.rung.most_repairs
 
     def _larger_cap(self, record: Record, budget: Budget) -> int | None:
         """A larger cap for a retry, in tokens: four times the last, as far as context and token budget allow; `None` if

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, closing
-from typing import Any, Self, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, get_args, overload
 
 from rung import checking, deferral, engine, guard, threads
 from rung.consent import Consent, always
 from rung.contract import Contract, Validator, compile_output
-from rung.errors import ConfigError
+from rung.errors import ConfigError, RungError
 from rung.ladder import bridge
 from rung.ladder.tasks import Tasks, messages_of, output_of
 from rung.ladder.typed import Decorator
@@ -209,10 +209,26 @@ class Ladder:
         """
         return Decorator(self)
 
-    def warm(self) -> None:
-        """Load what the first tier's first call would have to load."""
-        if self.rungs[0].warms is not None:
-            self.rungs[0].warms.warm()
+    def warm(self, which: Literal["first", "all"] = "first") -> None:
+        """Load what the first calls would have to load: a model, or for an endpoint the SDK. Sends nothing anywhere.
+
+        Args:
+            which: the first tier, or all of them. Models that memory doesn't hold at once are an error.
+
+        Raises:
+            ConfigError: `which` is another word.
+            RungError: the first that a tier raised, after all were tried.
+        """
+        checking.one_of("which", which, ("first", "all"))
+        failed: list[RungError] = []
+        for rung in self.rungs if which == "all" else self.rungs[:1]:
+            if rung.warms is not None:
+                try:
+                    rung.warms.warm()
+                except RungError as error:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
 
     def close(self) -> None:
         """Close every tier, whatever one of them raises. A later call starts them again."""
