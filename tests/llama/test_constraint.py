@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from rung.tiers.llama.constraint import Grammars, without_hints
+from rung.tiers.llama.constraint import Grammars
 from rung.tiers.llama.native import Log, Model
 from rung.tiers.llama.sampling import Sampler
 from rung.types import Sampling, Shape
@@ -61,16 +61,3 @@ def test_rejection_first_equals_full_masking_wherever_there_is_a_choice(grammars
     assert choices
     if constraint.complete:
         assert list(json.loads(chosen)) == ["name", "n", "ok"]
-
-
-def test_hints_are_stripped_wherever_a_schema_stands_and_kept_where_data_does():
-    schema = {
-        "x-guidance": {"lenient": True},
-        "properties": {
-            "x-guidance": {"x-guidance": {}, "const": {"x-guidance": 1}},
-            "a": {"anyOf": [{"x-guidance": 1}]},
-        },
-    }
-    assert without_hints(schema) == {
-        "properties": {"x-guidance": {"const": {"x-guidance": 1}}, "a": {"anyOf": [{}]}},
-    }

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from rung.contract import pydantic_schema
 from rung.contract import schema as schemas
 from rung.contract.bounds import Watch, is_deeper
 from rung.contract.compiled import compiled
@@ -163,7 +164,8 @@ class PydanticType(AnswerReader):
         refuse_unfolding(output)
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(output)
-            schema = schemas.closed(self._adapter.json_schema(mode="validation"))
+            schema = schemas.closed(pydantic_schema.told(self._adapter))
+            held = schemas.closed(pydantic_schema.held(self._adapter))
             self._functions = schemas.validators_in(self._adapter.core_schema)
         except Exception as error:  # pydantic's errors here share no base, and a user's own hooks may raise anything
             raise schemas.undescribable(output, error) from error
@@ -184,8 +186,9 @@ class PydanticType(AnswerReader):
             options = Choice(self._options)
             self.shape, self.instructions = options.shape, options.instructions
         else:
-            self.shape, self._is_wrapped = schemas.of(schema)
-            self.instructions = _json_instructions(self.shape)
+            told, self._is_wrapped = schemas.of(schema)
+            self.shape, _ = schemas.of(held)
+            self.instructions = _json_instructions(told)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The validated value.
