@@ -172,10 +172,6 @@ def test_json_in_one_code_fence_is_read(fenced):
     assert run(fenced, NO_TITLE).value == {"a": 1}
 
 
-def test_json_with_prose_around_it_is_not_read():
-    assert not run('Sure! {"a": 1}', NO_TITLE).accepted
-
-
 @pytest.mark.parametrize("output", [int, list[Item], Literal["a"], Pet, LISTS, TREE, re.compile("a"), ["a"], Item])
 def test_what_decoding_enforces_always_has_an_object_at_its_root(output):
     shape = compile_output(output).shape

@@ -147,14 +147,11 @@ def _decimals(digits: int | None, places: int | None) -> str:
         after = r"(?:\.[0-9]+)?" if places is None else rf"(?:\.[0-9]{{1,{places}}})?" if places else ""
         return f"^-?[0-9]+{after}$"
     most = digits if places is None else min(places, digits)
-    forms = []
-    whole = digits if places is None else digits - most
-    forms.append(f"[1-9][0-9]{{0,{whole - 1}}}" if whole > 0 else "")
-    forms.append("0")
+    forms = [f"[1-9][0-9]{{0,{whole - 1}}}", "0"] if (whole := digits if places is None else digits - most) > 0 else []
     if places is None:
         forms += [rf"[1-9][0-9]{{0,{digits - k - 1}}}\.[0-9]{{{k}}}" for k in range(1, digits)]
     elif most and whole > 0:
         forms.append(rf"[1-9][0-9]{{0,{whole - 1}}}\.[0-9]{{1,{most}}}")
     if most:
         forms.append(rf"0\.[0-9]{{1,{most}}}")
-    return f"^-?(?:{'|'.join(form for form in forms if form)})$"
+    return f"^-?(?:{'|'.join(forms)})$"

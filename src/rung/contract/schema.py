@@ -57,6 +57,11 @@ def is_text(schema: Mapping[str, Any]) -> bool:
     return bool(strings(schema)) or (root.get("type") == "string" and "format" not in root)
 
 
+def is_truth(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema asks for true or false and nothing else."""
+    return set(schema) - _NOISE - {"description"} == {"type"} and schema["type"] == "boolean"
+
+
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A schema whose objects take no keys beyond those they name, for types that would ignore any other key."""
 
