@@ -65,6 +65,14 @@ _Quoted = Annotated[
     list[str] | None,
     typer.Option("--quoted", metavar="FIELD", help="This field's value must occur in the prompt. Repeatable."),
 ]
+_TextChecks = Annotated[
+    bool,
+    typer.Option(
+        "--text-checks/--no-text-checks",
+        help="Whether plain text that repeats itself without end, is the prompt again, or holds control tokens is "
+        "refused.",
+    ),
+]
 _Reach = Annotated[
     str | None,
     typer.Option("--reach", metavar="ZONE", help="How far the prompt may travel: host, lan or internet."),
@@ -114,6 +122,7 @@ def ask(
     regex: _Regex = None,
     check: _Check = None,
     quoted: _Quoted = None,
+    text_checks: _TextChecks = True,
     reach: _Reach = None,
     tier: _Tier = None,
     max_seconds: _Seconds = None,
@@ -176,6 +185,7 @@ def ask(
         "system": system,
         "task": task,
         "max_tokens": max_tokens,
+        "text_checks": text_checks,
         "timeout": patience.deadline.remaining(),
         "cancel": cancel,
     }

@@ -71,10 +71,12 @@ class PlainText(AnswerReader):
 
     def read(self, text: str, context: CheckContext) -> str:
         """The text without the white space around it."""
-        users = [m.text for m in context.request.messages if m.role == "user"]
-        issues = text_issues(text, users[-1] if users else "")
-        if issues:
-            raise Rejected(*issues)
+        turns = context.request.messages
+        users = [turn.text for turn in turns if turn.role == "user"]
+        if context.request.text_checks and (
+            found := text_issues(text, users[-1] if users else "", instructed=len(turns) > 1)
+        ):
+            raise Rejected(*found)
         return text.strip()
 
 

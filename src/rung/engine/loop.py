@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+from rung import thoughts
 from rung.deferral import Decision
 from rung.engine import gate
 from rung.engine.compose import compose
@@ -154,7 +155,7 @@ class _Run:
     def _stream(self, pending: PendingAttempt, offer: gate.Offer) -> Iterator[Event]:
         """Let the tier answer, and settle the money."""
         tier, plan = pending.rung.tier, self._plan
-        came = pending.collected = Collected(plan.contract)
+        came = pending.collected = Collected(plan.contract, plan.request)
         # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
         pending.error = TierError("the stream was closed before the call")
         stream: Iterator[Delta] | None = None
@@ -162,7 +163,7 @@ class _Run:
             yield AttemptStarted(pending.number, tier.name, tier.zone)
             pending.error = Cancelled("the stream was closed")
             stream = tier.stream(offer.call)
-            for delta in stream:
+            for delta in thoughts.apart(stream):
                 self._check(offer)
                 came.add(delta)
                 if plan.provisional and offer.restore is None and delta.text and delta.index == 0:

@@ -41,6 +41,8 @@ class RequestOptions(TypedDict, total=False):
         reach: tightens the ladder's reach for this request.
         cancel: stops the request from any thread.
         provisional: whether a stream also shows text that isn't validated yet.
+        text_checks: whether plain text that repeats itself without end, is the prompt again, or holds a chat template's
+            control tokens is refused; on by default.
     """
 
     validators: Sequence[Validator]
@@ -55,6 +57,7 @@ class RequestOptions(TypedDict, total=False):
     reach: Zone | None
     cancel: Cancel | None
     provisional: bool
+    text_checks: bool
 
 
 class Ladder:
@@ -290,6 +293,7 @@ class Ladder:
             max_tokens=settings.get("max_tokens"),
             sampling=settings.get("sampling") or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
             reach=None if reach is None else Zone.parse(reach),
+            text_checks=checking.flag("text_checks", settings.get("text_checks", True)),
         )
         seconds = [s for s in (timeout, self.budget.seconds) if s is not None]
         deadline = Deadline.after(min(seconds, default=None))
