@@ -49,7 +49,8 @@ def test_broken_text_is_rejected(text, code):
 
 
 REFRAIN = "Row, row, row your boat, gently down the stream,\nmerrily, merrily, merrily, life is but a dream.\n"
-CHATML = "<|im_start|>system\nYou are helpful.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>"
+TURNS = (("system", "You are helpful."), ("user", "Hi"), ("assistant", "Hello!"))
+CHATML = "\n".join(f"<|im_start|>{role}\n{text}<|im_end|>" for role, text in TURNS)
 TABLE = "| city | country |\n|------|---------|\n" + "".join(f"| city {i} | land {i % 3} |\n" for i in range(40))
 CODE = """```python
 def add(a: int, b: int) -> int:

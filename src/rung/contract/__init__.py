@@ -80,6 +80,8 @@ class Contract(Generic[T]):
     def __init__(self, reader: AnswerReader, validators: Sequence[Validator] = ()) -> None:
         self._reader = reader
         self._checks: tuple[Check, ...] = checks(validators)
+        for check in self._checks:
+            check.suits(reader.names)
 
     @property
     def shape(self) -> Shape | None:

@@ -58,6 +58,16 @@ def has_kind(core_schema: Any, kind: str) -> bool:
     return any(node.get("type") == kind for node in _nodes(core_schema))
 
 
+def field_names(core_schema: Any) -> frozenset[str]:
+    """The names of all fields of a type, as Python calls them."""
+    names: set[str] = set()
+    for node in _nodes(core_schema):
+        if node.get("type") in _FIELDS:
+            fields = node["fields"]
+            names.update(fields if isinstance(fields, dict) else (field["name"] for field in fields))
+    return frozenset(names)
+
+
 def refuse_costly(core_schema: Any, value: Any, values: int) -> None:
     """Count what pydantic would look at, without doing it: each part of the type meets each value once here.
 

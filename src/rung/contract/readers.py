@@ -23,6 +23,7 @@ from rung.contract.plain import DEEPEST_SCHEMA, plain
 from rung.contract.pydantic_cost import (
     WATCH,
     Costly,
+    field_names,
     has_kind,
     refuse_costly,
     refuse_unfolding,
@@ -46,7 +47,8 @@ class AnswerReader:
 
     `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
     answer: `schema`, `type`, or nothing. `is_text` tells whether the value is a string, `calls_functions` whether
-    reading runs code of the caller's.
+    reading runs code of the caller's. `names` are those of all fields that an answer may have, as JSON and as the type
+    calls them; `None` where it may have any.
     """
 
     shape: Shape | None = None
@@ -54,6 +56,7 @@ class AnswerReader:
     vouches: tuple[str, ...] = ()
     is_text: bool = False
     calls_functions: bool = False
+    names: frozenset[str] | None = frozenset()
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The value of `text`.
@@ -144,6 +147,7 @@ class JsonSchema(AnswerReader):
         self._compiled = compiled(schema)
         self.shape, self._is_wrapped = schemas.of(schema)
         self._is_truth = schemas.is_truth(schema)
+        self.names = schemas.names_in(schema)
         self.instructions = _json_instructions(self.shape)
 
     def read(self, text: str, context: CheckContext) -> Any:
@@ -172,6 +176,9 @@ class PydanticType(AnswerReader):
         if is_deeper(schema, DEEPEST_SCHEMA):
             raise ContractError(f"the type's JSON Schema is nested more than {DEEPEST_SCHEMA} levels deep")
         self._schema = schema
+        self.names = schemas.names_in(schema)
+        if self.names is not None:
+            self.names |= field_names(self._adapter.core_schema)
         self._has_union = has_kind(self._adapter.core_schema, "union")
         self._validate_json = stoppable(self._adapter)
         self.calls_functions = bool(self._functions)
