@@ -7,12 +7,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
 
 from rung import checking
+from rung.contract.extraction import only_block
 from rung.contract.quoting import Source
 from rung.errors import Cancelled, ConfigError, ContractError
 from rung.limits import LONGEST, Deadline
@@ -29,6 +31,7 @@ T = TypeVar("T")
 
 _SAID_LIMIT = 2000
 """Characters of what a program said that a model is told: a dozen findings, and a small context is not filled."""
+_FILE = re.compile(r"\{file(\.\w{1,10})?\}")
 _SHOWN_LIMIT = 200
 """Characters of a value that are repeated in an issue."""
 _MOST_ISSUES = 50
@@ -145,11 +148,13 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]
     """Any program as a validator: the answer on its stdin; exit 0 accepts, otherwise what it says is the issue.
 
-    The program gets text as it is, and anything else as the JSON that the model wrote. It runs without a shell, in a
-    process group of its own, and without the variables whose names end like that of a secret (`OPENAI_API_KEY`). Its
-    exit is the verdict: children that it leaves behind are stopped then. It is stopped with all of its group at its
-    time limit, at the deadline, on cancel, and when it writes without an end. Of a long output the beginning and the
-    end count.
+    The program gets the code of a text that has one fenced block, other text as it is, and anything else as the JSON
+    that the model wrote. Where it needs a file, `{file}` in the line, or `{file.py}`, is the path of one.
+
+    It runs without a shell, in a process group of its own, and without the variables whose names end like that of a
+    secret (`OPENAI_API_KEY`). Its exit is the verdict: children that it leaves behind are stopped then. It is stopped
+    with all of its group at its time limit, at the deadline, on cancel, and when it writes without an end. Of a long
+    output the beginning and the end count.
 
     Args:
         line: the program and its arguments, as a list, or as one string that is split the way a shell would.
@@ -190,18 +195,24 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
             ConfigError: the program can't be started.
             Cancelled: the caller cancelled.
         """
-        from rung import programs
-
         left = context.deadline.remaining()
         seconds = self._seconds if left is None else min(self._seconds, left)
+        block = only_block(value) if isinstance(value, str) else None
+        text = block[0] if block else value if isinstance(value, str) else context.text
         try:
-            text = (value if isinstance(value, str) else context.text).encode()
+            given = text.encode()
         except UnicodeEncodeError:
             return [Issue("", "the answer holds half of a surrogate pair, which is not valid text", "")]
+        with _filed(self._argv, given) as argv:
+            return self._said(argv, given, seconds, context)
+
+    def _said(self, argv: Sequence[str], given: bytes, seconds: float, context: CheckContext) -> list[Issue]:
+        from rung import programs
+
         try:
             ended = programs.run(
-                self._argv,
-                text,
+                argv,
+                given,
                 deadline=Deadline.after(seconds),
                 cancel=context.cancel,
                 environment=self._environment,
@@ -222,6 +233,23 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
         # most linters find fault on stdout, compilers on stderr
         said = "\n".join(part for part in (ended.errors.strip(), ended.output.strip()) if part)
         return [Issue("", _shortened(said) or f"{self.name} ended with exit code {ended.code}", "")]
+
+
+@contextmanager
+def _filed(argv: Sequence[str], given: bytes) -> Iterator[Sequence[str]]:
+    """A command line with the path of a file in the place of `{file}`; the file is there as long as the context."""
+    suffix = next((found[1] or "" for word in argv for found in _FILE.finditer(word)), None)
+    if suffix is None:
+        yield argv
+        return
+    import tempfile
+    from pathlib import Path
+
+    # what a program leaves beside the file, as compilers do, goes with it; what can't be removed is left
+    with tempfile.TemporaryDirectory(prefix="rung-check-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder, f"answer{suffix}")
+        path.write_bytes(given)
+        yield [_FILE.sub(lambda _: str(path), word) for word in argv]
 
 
 def _shortened(said: str) -> str:

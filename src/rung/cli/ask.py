@@ -21,7 +21,8 @@ Examples:
   rung ask "Why is the sky blue?"
   rung ask "Extract the invoice." --file mail.txt --schema invoice.json --quoted vendor --quoted total
   git diff | rung ask "Is this change risky?" --choices yes,no
-  rung ask "Write a function that parses ISO dates." --check "ruff check -" --trace
+  rung ask "Write a function that parses ISO dates." --trace \\
+    --check "ruff check --isolated --select F -"
   rung ask "Summarise." --file mail.txt --reach internet --show-outgoing
 
 \b
@@ -57,8 +58,8 @@ _Check = Annotated[
     typer.Option(
         "--check",
         metavar="CMD",
-        help="A command that gets the answer on its stdin: exit 0 accepts, otherwise its stderr says what is wrong. "
-        "Or MODULE:FUNCTION. Repeatable.",
+        help="A command that gets the answer on its stdin, or its code where it has one fenced block: exit 0 accepts, "
+        "otherwise what it says is what is wrong. {file.py} in it is a file of that. Or MODULE:FUNCTION. Repeatable.",
     ),
 ]
 _Quoted = Annotated[

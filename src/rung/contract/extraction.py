@@ -16,6 +16,8 @@ Loads = Callable[[str, int], tuple[Any, int]]
 
 FENCE = "```"
 _OPENING = re.compile(r"[^\S\n]*+[\w+#.-]*+[^\S\n]*+(?:\n|(?=[\[{\"]))")
+_FENCE_LINE = re.compile(r"[ \t]{0,8}(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`\r\n]*\r?\n?\Z")
+"""A line that opens or closes a block, after CommonMark (section 4.5), indented a little more, as in a list."""
 _BRACKET = re.compile(r"[\[{]")
 _BEGINS = re.compile(r'\{\s*+["}]|\[\s*+(?:["\[{]|-?\d+\s*+[,\].eE]|(?:true|false|null)\b)')
 """What begins like JSON: where that breaks off, it isn't looked for a smaller value inside."""
@@ -50,6 +52,27 @@ def unfenced(text: str) -> str | None:
     inner = text.split(FENCE)[1]
     opening = _OPENING.match(inner)
     return inner[opening.end() if opening else 0 :].strip()
+
+
+def only_block(text: str) -> tuple[str, str] | None:
+    """The code of a text's only fenced block, and its language, empty where it names none; `None` where there is no
+    block, or more than one. A block that is never closed goes on to the end.
+    """
+    blocks: list[tuple[list[str], str]] = []
+    fence = ""
+    for line in text.splitlines(keepends=True):
+        marks = _FENCE_LINE.match(line)
+        if fence and marks and marks[1].startswith(fence) and not marks[2]:
+            fence = ""
+        elif fence:
+            blocks[-1][0].append(line)
+        elif marks:
+            fence = marks[1]
+            blocks.append(([], marks[2].lower()))
+    if len(blocks) != 1:
+        return None
+    lines, language = blocks[0]
+    return "".join(lines), language
 
 
 def undecorated(text: str) -> str:
