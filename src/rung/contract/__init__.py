@@ -89,6 +89,11 @@ class Contract(Generic[T]):
         return self._reader.shape
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the contract leaves open, as sentences for the trace."""
+        return self._reader.notes
+
+    @property
     def is_text(self) -> bool:
         """Whether the answer's value is a string."""
         return self._reader.is_text

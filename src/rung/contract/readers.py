@@ -6,14 +6,16 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from rung.contract import pydantic_schema
 from rung.contract import schema as schemas
-from rung.contract.bounds import Watch, is_deeper
+from rung.contract.bounds import MOST_ISSUES, Watch, is_deeper
 from rung.contract.compiled import compiled
+from rung.contract.echo import echoes, left_open
 from rung.contract.evaluation import issues
 from rung.contract.extraction import trimmed, unfenced
 from rung.contract.options import meant, truth_of
@@ -48,7 +50,7 @@ class AnswerReader:
     `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
     answer: `schema`, `type`, or nothing. `is_text` tells whether the value is a string, `calls_functions` whether
     reading runs code of the caller's. `names` are those of all fields that an answer may have, as JSON and as the type
-    calls them; `None` where it may have any.
+    calls them; `None` where it may have any. `notes` say for the trace what the contract leaves open.
     """
 
     shape: Shape | None = None
@@ -57,6 +59,7 @@ class AnswerReader:
     is_text: bool = False
     calls_functions: bool = False
     names: frozenset[str] | None = frozenset()
+    notes: tuple[str, ...] = ()
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The value of `text`.
@@ -148,12 +151,16 @@ class JsonSchema(AnswerReader):
         self.shape, self._is_wrapped = schemas.of(schema)
         self._is_truth = schemas.is_truth(schema)
         self.names = schemas.names_in(schema)
+        self.notes = () if self._is_wrapped else left_open(self.shape.schema)
         self.instructions = _json_instructions(self.shape)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The parsed JSON."""
         value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth)
-        found = issues(self._compiled, value, Watch(context.deadline, context.cancel))
+        watch = Watch(context.deadline, context.cancel)
+        if self.shape is not None and not self._is_wrapped:
+            _refuse_echo(self.shape.schema, value, watch)
+        found = issues(self._compiled, value, watch)
         if found:
             raise Rejected(*found)
         return value
@@ -230,11 +237,13 @@ class PydanticType(AnswerReader):
             bare = meant(_forms(text), self._options)
             return self._adapter.validate_python(text if bare is None else bare, context=context.context)
         value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth, exact=self._has_decimals)
+        watch = Watch(context.deadline, context.cancel)
+        if not self._is_wrapped:
+            _refuse_echo(self._schema, value, watch)
         # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
         written = json.dumps(value)
         if self._has_union:
             refuse_costly(self._adapter.core_schema, value, written.count(",") + written.count("["))
-        watch = Watch(context.deadline, context.cancel)
         watch.look()
         token = WATCH.set(watch)
         try:
@@ -253,6 +262,13 @@ class PydanticType(AnswerReader):
         except ContractError:
             found = ()
         return Rejected(*(found or (Issue("", f"{count:,} values in the answer don't fit", IssueCode.SCHEMA),)))
+
+
+def _refuse_echo(schema: Mapping[str, Any], value: Any, watch: Watch) -> None:
+    found = islice(echoes(schema, value, watch), MOST_ISSUES)
+    issues_ = [Issue(cut(path), message, IssueCode.SCHEMA) for path, message in found]
+    if issues_:
+        raise Rejected(*issues_)
 
 
 def _issues(error: ValidationError) -> list[Issue]:

@@ -34,7 +34,7 @@ class Collected:
     """
 
     def __init__(self, contract: Contract[Any], request: Request) -> None:
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = contract.notes
         self.is_over = False
         self._contract = contract
         self._prompt = request.source
