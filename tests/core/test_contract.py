@@ -354,6 +354,34 @@ def test_an_output_that_no_model_can_be_told_is_a_contract_error(output):
         compile_output(output)
 
 
+class Measured(BaseModel):
+    value: float
+
+
+class Named(BaseModel):
+    value: str
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"value": {"value": 2.5}}', Measured(value=2.5)),
+        ('{"value": 2.5}', Measured(value=2.5)),
+        ('{"value": {"value": "a", "name": "b"}}', Named(value="a", name="b")),
+        ('{"value": "a", "name": "b"}', Named(value="a", name="b")),
+    ],
+)
+def test_a_union_may_have_a_field_called_like_the_wrapping(text, value):
+    assert run(text, Measured | Named).value == value
+
+
+def test_so_may_a_raw_schema():
+    schema = {"anyOf": [{"type": "object", "properties": {"value": {"type": "number"}}, "required": ["value"]}]}
+    assert run('{"value": 2.5}', schema).value == {"value": 2.5}
+    assert run('{"value": {"value": 2.5}}', schema).value == {"value": 2.5}
+
+
 @pytest.mark.parametrize("output", [dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}])
 def test_a_name_without_end_in_an_answer_is_not_told_whole(output):
     outcome = run(json.dumps({"x" * 50_000: {"y" * 50_000: "z" * 50_000}}), output)

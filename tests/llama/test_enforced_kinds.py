@@ -6,6 +6,7 @@ No model is needed: llguidance has a tokenizer of single bytes, and noise stands
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -156,3 +157,13 @@ def test_what_is_wrong_with_a_large_schema_is_found_in_bounded_time():
     constraint = GRAMMARS.constrain(Shape("json", schema))
     assert "look-around in pattern" in constraint.notes[0]
     assert bytes(constraint.forced()).startswith(b'{"p0": "a')
+
+
+@pytest.mark.parametrize("pattern", [r"\w+", r"[\w-]+", r"\W", r"[^\W\d]+", r"\s", r"\S+\Z", r"[\[a]+"])
+@pytest.mark.parametrize("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "-", "\x1c", "\u00a0", "["])
+def test_decoder_and_validator_agree_on_what_a_pattern_means(pattern, text):
+    contract = compile_output(re.compile(pattern))
+    matcher = GRAMMARS.constrain(contract.shape)._matcher
+    written = text.encode()
+    held = matcher.try_consume_tokens(list(written)) == len(written) and matcher.is_accepting()
+    assert held == (re.fullmatch(pattern, text) is not None)

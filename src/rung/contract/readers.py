@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -157,6 +158,16 @@ class JsonSchema(AnswerReader):
     def read(self, text: str, context: CheckContext) -> Any:
         """The parsed JSON."""
         value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth)
+        try:
+            return self._fitting(value, context)
+        except Rejected:
+            if not self._is_wrapped or (whole := _rewrapped(text)) is None:
+                raise
+            with suppress(Rejected):
+                return self._fitting(whole, context)
+            raise
+
+    def _fitting(self, value: Any, context: CheckContext) -> Any:
         watch = Watch(context.deadline, context.cancel)
         if self.shape is not None and not self._is_wrapped:
             _refuse_echo(self.shape.schema, value, watch)
@@ -237,6 +248,16 @@ class PydanticType(AnswerReader):
             bare = meant(_forms(text), self._options)
             return self._adapter.validate_python(text if bare is None else bare, context=context.context)
         value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth, exact=self._has_decimals)
+        try:
+            return self._validated(value, context)
+        except ValidationError:
+            if not self._is_wrapped or (whole := _rewrapped(text)) is None:
+                raise
+            with suppress(ValidationError):
+                return self._validated(whole, context)
+            raise
+
+    def _validated(self, value: Any, context: CheckContext) -> Any:
         watch = Watch(context.deadline, context.cancel)
         if not self._is_wrapped:
             _refuse_echo(self._schema, value, watch)
@@ -292,6 +313,15 @@ def _wrapped(text: str) -> Any:
         return _unwrap(parse(text))
     except Rejected:
         return None
+
+
+def _rewrapped(text: str) -> Any:
+    """A bare object whose only field is called like the wrapping; `None` for anything else. A union may have such."""
+    try:
+        value = parse(text)
+    except Rejected:
+        return None
+    return value if isinstance(value, dict) and set(value) == {schemas.VALUE} else None
 
 
 def _forms(text: str) -> list[str]:

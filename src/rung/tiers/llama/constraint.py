@@ -34,6 +34,8 @@ _OPTIONS = {
 llguidance leaves out and names; validation afterwards is exact."""
 
 _UNKNOWN = re.compile(r"Unimplemented keys: (\[.*\])|Unknown format: (.*)", re.DOTALL)
+_CLASSES = re.compile(r"\\[wWsSZ]|\[[^\]]*\[")
+"""What Python's patterns and Rust's mean differently."""
 _MOST_NAMED = 12
 """Keywords that are named in a note. Who has more of them knows."""
 _LONGEST_REASON = 200
@@ -146,6 +148,13 @@ def _json(schema: dict[str, Any]) -> str:
 
 
 def _pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
+    if _CLASSES.search(pattern):
+        # only here, because few shapes need it and it loads pydantic
+        from rung.contract.patterns import for_decoder
+
+        translated = for_decoder(pattern)
+        if not LLMatcher.validate_grammar(str(LLMatcher.grammar_from_regex(without_look_around(translated)))):
+            pattern = translated
     grammar = str(LLMatcher.grammar_from_regex(pattern))
     without = without_look_around(pattern)
     if without != pattern and LLMatcher.validate_grammar(grammar):
