@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from rung.tiers.llama.worker.constraint import Grammars, without_hints
+from rung.tiers.llama.worker.constraint import Grammars
 from rung.tiers.llama.worker.native import Log, Model
 from rung.tiers.llama.worker.sampling import Sampler, confidence
 from rung.types import Sampling, Shape
@@ -113,16 +113,3 @@ def test_the_mask_is_not_worked_out_for_a_token_that_the_model_was_sure_of(gramm
     logits[yes] = 30
     found = confidence(logits.copy(), constraint.choose(logits, Sampler(Sampling())), pytest.fail)
     assert (found.allowed_logprob, found.allowed_margin) == (found.logprob, found.margin)
-
-
-def test_hints_are_stripped_wherever_a_schema_stands_and_kept_where_data_does():
-    schema = {
-        "x-guidance": {"lenient": True},
-        "properties": {
-            "x-guidance": {"x-guidance": {}, "const": {"x-guidance": 1}},
-            "a": {"anyOf": [{"x-guidance": 1}]},
-        },
-    }
-    assert without_hints(schema) == {
-        "properties": {"x-guidance": {"const": {"x-guidance": 1}}, "a": {"anyOf": [{}]}},
-    }

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+from rung import thoughts
 from rung.deferral import Decision
 from rung.engine import gate, share
 from rung.engine.compose import compose
@@ -195,7 +196,7 @@ class _Run:
     def _stream(self, pending: PendingAttempt, offer: gate.Offer) -> Iterator[Event]:
         """Let the tier answer, and settle the money."""
         tier, plan = pending.rung.tier, self._plan
-        came = pending.collected = Collected(plan.contract)
+        came = pending.collected = Collected(plan.contract, plan.request)
         tiers = 1 + share.waiting(plan, self._record, pending.rung)
         patience: share.MovingDeadline | None = None
         # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
@@ -206,9 +207,7 @@ class _Run:
             pending.error = Cancelled("the stream was closed")
             patience = share.MovingDeadline(self._deadline, self._limit, tiers)
             stream = tier.stream(replace(offer.call, deadline=patience))
-            for delta in stream:
-                self._check(patience.used_up)
-                patience.take(delta)
+            for delta in thoughts.apart(self._watched(stream, patience)):
                 came.add(delta)
                 if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
                     yield Provisional(pending.number, tier.name, delta.text)
@@ -230,6 +229,13 @@ class _Run:
                     close()
         if pending.error is None:
             pending.candidate = came.candidate(offer.restore)
+
+    def _watched(self, stream: Iterator[Delta], patience: share.MovingDeadline) -> Iterator[Delta]:
+        """What a tier yields, as long as somebody waits for it and it gets on."""
+        for delta in stream:
+            self._check(patience.used_up)
+            patience.take(delta)
+            yield delta
 
     def _check(self, late: bool) -> None:
         if self._plan.cancel.is_set():

@@ -46,6 +46,8 @@ class RequestOptions(TypedDict, total=False):
         cancel: stops the request from any thread.
         provisional: whether a stream also shows text that isn't validated yet.
         thresholds: how sure a tier has to be of a valid answer, by the tier's name. Goes before its `min_confidence`.
+        text_checks: whether plain text that repeats itself without end, is the prompt again, or holds a chat template's
+            control tokens is refused; on by default.
     """
 
     validators: Sequence[Validator]
@@ -61,6 +63,7 @@ class RequestOptions(TypedDict, total=False):
     cancel: Cancel | None
     provisional: bool
     thresholds: Mapping[str, Threshold] | None
+    text_checks: bool
 
 
 class Ladder:
@@ -328,6 +331,7 @@ class Ladder:
             max_tokens=task.max_tokens if cap is None and task is not None else cap,
             sampling=settings.get("sampling") or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
             reach=None if reach is None else Zone.parse(reach),
+            text_checks=checking.flag("text_checks", settings.get("text_checks", True)),
         )
         seconds = [s for s in (timeout, self.budget.seconds) if s is not None]
         deadline = Deadline.after(min(seconds, default=None))
