@@ -109,7 +109,7 @@ class RungTable(SettingsTable):
         kind: an entry point in the group `rung.tiers`.
         repairs: how often a rejected answer goes back to the same tier; once by default, and never where that costs.
         max_seconds: seconds that one request may spend on this tier.
-        min_confidence: least confidence in [0, 1] that is accepted.
+        min_confidence: least confidence in [0, 1] that is accepted; 0 turns the tier's default threshold off.
         feedback: what this tier is told of the answer rejected before.
         max_tokens: first cap on the answer, in tokens.
         max_cost_usd: upper bound of one request on this tier.

@@ -164,7 +164,8 @@ class Token:
         margin: its `logprob` less that of the likeliest other token; below 0 where the constraint overruled the model.
         forced: whether the constraint left no choice. Forced tokens say nothing about confidence.
         allowed_logprob: `logprob` over the tokens alone that the shape allowed here; `None` if unknown, or without a
-            shape. Where `logprob` is above -0.0001 it may be that, which is as close.
+            shape. Where `logprob` is above -0.0001, or what was allowed can't be told, it may be `logprob`: the least
+            that it can be.
         allowed_margin: `margin` to the likeliest other token that the shape allowed; `None` if unknown, without a
             shape, or where it allowed no other.
     """
