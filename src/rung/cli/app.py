@@ -64,6 +64,7 @@ _COMMANDS = {
     "config": "See the configuration in force; trust a project's file.",
     "ledger": "See what was asked, what answered and what it cost.",
     "eval": "See what each tier is worth on your own data.",
+    "calibrate": "Find out when to believe the small tiers of a task.",
     "task": "Make and show tasks: a prompt, its contract, what was learnt.",
     "bundle": "Carry rung to a machine without a network.",
 }

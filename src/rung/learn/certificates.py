@@ -147,8 +147,9 @@ def certify_accepted(
     accepted rows, so many are wrong. Grouped rows are tested by betting.
 
     Args:
-        scores: how sure the tier was of each certify row, minus infinity where the answer failed validation.
-        wrong: whether each answer is wrong.
+        scores: how sure the tier was of each certify row, minus infinity where the answer failed validation: (rows,),
+            or (rows, tiers) in tier order, positions on one path. The first tier above the threshold answers.
+        wrong: whether each answer is wrong, in the same shape.
         fit_scores: the same of the fit rows.
         fit_wrong: the same of the fit rows.
         limit: largest share of wrong ones among the accepted.
@@ -159,26 +160,25 @@ def certify_accepted(
         ConfigError: a column is malformed, or a number is out of range.
     """
     limit, delta = promise(limit, delta)
-    sure = scores_of(scores)
-    bad = truths_of("wrong", wrong, len(sure))
-    units = units_of(groups, len(sure))
-    grouped = int(units.max()) + 1 < len(sure)
+    sure, bad = _tiers(scores, wrong)
+    rows = len(sure)
+    units = units_of(groups, rows)
+    grouped = int(units.max()) + 1 < rows
     best: float | None = None
-    for threshold in _sequence(scores_of(fit_scores), fit_wrong, len(sure), limit, delta):
-        accepted = sure > threshold
-        if not _holds(accepted, bad, units if grouped else None, limit, delta):
+    for threshold in _sequence(*_tiers(fit_scores, fit_wrong), rows, limit, delta):
+        if not _holds(*_answered(sure, bad, threshold), units if grouped else None, limit, delta):
             break
         best = threshold
-    kept = sure > best if best is not None else np.zeros(len(sure), dtype=np.bool_)
+    kept, lost = _answered(sure, bad, best if best is not None else np.inf)
     return Certificate(
         best,
         limit,
         delta,
         "accepted",
         "learn then test",
-        len(sure),
+        rows,
         int(units.max()) + 1,
-        float((kept & bad).sum()),
+        float(lost.sum()),
         float(kept.mean()),
     )
 
@@ -307,25 +307,46 @@ def _weights(chances: ArrayLike | None, rows: int) -> Floats:
     return 1 / found
 
 
-def _sequence(sure: Floats, wrong: ArrayLike, rows: int, limit: float, delta: float) -> Iterator[float]:
+def _tiers(scores: ArrayLike, wrong: ArrayLike) -> tuple[Floats, Bools]:
+    """Scores and "wrong" as columns, one a tier."""
+    if np.ndim(scores) < 2:
+        sure = scores_of(scores)
+        return sure[:, None], truths_of("wrong", wrong, len(sure))[:, None]
+    columns, wrong_columns = np.asarray(scores), np.asarray(wrong)
+    if columns.ndim != 2 or columns.shape != wrong_columns.shape:
+        raise ConfigError("scores and wrong of several tiers need one shape: rows, tiers")
+    bad = [truths_of("wrong", column, len(columns)) for column in wrong_columns.T]
+    return np.stack([scores_of(column) for column in columns.T], axis=1), np.stack(bad, axis=1)
+
+
+def _answered(sure: Floats, bad: Bools, threshold: float) -> tuple[Bools, Bools]:
+    """Whether any tier answers each row at a threshold, and whether that answer is wrong."""
+    above = sure > threshold
+    first = above.argmax(axis=1)
+    taken: Bools = np.asarray(above.any(axis=1))
+    return taken, taken & bad[np.arange(len(bad)), first]
+
+
+def _sequence(sure: Floats, bad: Bools, rows: int, limit: float, delta: float) -> Iterator[float]:
     """Thresholds in the order in which they are tested, from the one that most likely passes, downwards.
 
     Args:
-        sure: scores of the fit rows.
-        wrong: whether each of those is wrong.
+        sure: scores of the fit rows, a column a tier.
+        bad: whether each of those answers is wrong.
         rows: how many certify rows there are.
         limit: largest share of wrong ones among the accepted.
         delta: of each test.
     """
-    bad = truths_of("fit_wrong", wrong, len(sure))
-    seen = sure[np.isfinite(sure)]
+    highest = sure.max(axis=1)
+    seen = highest[np.isfinite(highest)]
     if not len(seen):
         return
     steps = np.unique(np.quantile(seen, np.linspace(0, 1, _QUANTILES + 1)[:-1], method="inverted_cdf"))[::-1]
     # strictly above the next lower one: ties are accepted together; the last accepts all that was seen
     thresholds = np.append(steps, np.nextafter(steps[-1], -np.inf))
-    taken = np.array([(sure > threshold).sum() for threshold in thresholds])
-    lost = np.array([(bad & (sure > threshold)).sum() for threshold in thresholds])
+    each = [_answered(sure, bad, float(threshold)) for threshold in thresholds]
+    taken = np.array([accepted.sum() for accepted, _ in each])
+    lost = np.array([wrong.sum() for _, wrong in each])
     expected = np.floor(taken / len(sure) * rows).astype(int)
     allowed = np.array([Binomial.of(int(count), limit, delta).allowed if count else -1 for count in expected])
     # what so many certify rows would show, given the fit rows and before them Jeffreys' prior

@@ -32,7 +32,7 @@ TOGETHER = 8
 """Calls that are under way at once where nobody says otherwise: as many as a local engine decodes together at most. It
 takes as many as its memory has room for, and the others wait their turn."""
 
-_WHOLE = deferral.first_of(*(rule for rule in deferral.STANDARD if rule is not deferral.low_confidence))
+WHOLE = deferral.first_of(*(rule for rule in deferral.STANDARD if rule is not deferral.low_confidence))
 """The deferral table without thresholds: by itself a tier has nobody to send an answer up to that it isn't sure of."""
 
 _STOPPING = (TierUnavailable, StoreError, Offline, RateLimited)
@@ -128,26 +128,38 @@ def evaluate(work: Work) -> Iterator[EvalProgress | list[TierResult]]:
         ContractError: a row's schema can't be used.
         TierUnavailable: a tier can't answer at all.
     """
-    yield from _Evaluation(work).events()
+    yield from Evaluation(work).events()
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """A result, and the value that it came of."""
+class Made:
+    """A result, and the value that it came of.
+
+    Args:
+        result: of a tier.
+        value: the answer as JSON has it.
+    """
 
     result: TierResult
     value: Any
 
 
-class _Evaluation:
+class Evaluation:
+    """One evaluation under way.
+
+    Args:
+        work: what is to be evaluated.
+    """
+
     def __init__(self, work: Work) -> None:
         self._work = work
         self._contracts: dict[str, Contract[Any]] = {}
-        self._made: dict[tuple[int, str], _Made] = {}
+        self._made: dict[tuple[int, str], Made] = {}
         self._gradable = False
         self._ungraded = 0
 
     def events(self) -> Iterator[EvalProgress | list[TierResult]]:
+        """Progress, and in the end the results; see `evaluate`."""
         rungs = [rung for rung in self._work.ladder.rungs if self._within_reach(rung)]
         if not rungs:
             raise ConfigError("no tier of the ladder may be asked", hint="see --reach, and `rung config show`")
@@ -171,7 +183,7 @@ class _Evaluation:
         with ThreadPoolExecutor(self._work.together, thread_name_prefix="rung-eval") as pool:
             stop = Cancel()
             forget = self._work.cancel.on_set(stop.set)
-            waiting: set[Future[tuple[Row, _Made, bool]]] = set()
+            waiting: set[Future[tuple[Row, Made, bool]]] = set()
             rows = iter(self._work.rows())
             try:
                 more = True
@@ -196,7 +208,7 @@ class _Evaluation:
                 for future in waiting:
                     future.cancel()
 
-    def _row(self, row: Row, name: str, rungs: list[Rung], cancel: Cancel) -> tuple[Row, _Made, bool]:
+    def _row(self, row: Row, name: str, rungs: list[Rung], cancel: Cancel) -> tuple[Row, Made, bool]:
         heard: list[Heard] = []
         outcome = self._run(row, name, rungs, cancel, heard, asks=False)
         missing = _missing(outcome)
@@ -226,8 +238,7 @@ class _Evaluation:
         if plan.task is not None:
             # the rows were made by its template
             plan = replace(plan, prompt=plan.task.prompt)
-        if name != LADDER:
-            plan = replace(plan, rule=_WHOLE)
+        plan = self._ruled(plan, name)
         if not asks:  # nothing leaves this process
             plan = replace(plan, reach=Zone.INTERNET, consent=always, purse=None)
         elif work.purse is not None:
@@ -236,6 +247,10 @@ class _Evaluation:
             if isinstance(event, Finished):
                 return event.outcome
         raise AssertionError("a run ends with Finished")
+
+    def _ruled(self, plan: engine.Plan, name: str) -> engine.Plan:
+        """The plan with the rule of a pass."""
+        return plan if name == LADDER else replace(plan, rule=WHOLE)
 
     def _contract(self, row: Row) -> Contract[Any]:
         key = "" if row.schema is None else json.dumps(row.schema)
@@ -252,7 +267,7 @@ class _Evaluation:
                 self._contracts[key] = found
         return found
 
-    def _result(self, row: Row, name: str, outcome: Outcome[Any], heard: list[Heard]) -> _Made:
+    def _result(self, row: Row, name: str, outcome: Outcome[Any], heard: list[Heard]) -> Made:
         value = to_jsonable_python(outcome.value) if outcome.accepted else None
         last = outcome.attempts[-1] if outcome.accepted else None
         usage = outcome.usage if heard else Usage()
@@ -276,7 +291,7 @@ class _Evaluation:
             value_hash=value_hash(value) if outcome.accepted else None,
             value=value,
         )
-        return _Made(self._graded_by(row, result, value), value)
+        return Made(self._graded_by(row, result, value), value)
 
     def _graded_by(self, row: Row, result: TierResult, value: Any) -> TierResult:
         grade = self._work.grade

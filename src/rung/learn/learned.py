@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rung.errors import ConfigError
 from rung.files import read_bounded
@@ -141,11 +142,16 @@ class Evidence(SettingsTable):
         )
 
 
+_BOUNDS: dict[str, float] = {"every answer": -math.inf, "no answer": math.inf}
+"""How a threshold is spelt that every valid answer reaches, or none: JSON has no infinity."""
+
+
 class LearnedTier(SettingsTable):
     """What was learnt about one tier.
 
     Args:
-        above: an answer is accepted where its score is greater.
+        above: an answer is accepted where its score is greater; `every answer` or `no answer` where the score decides
+            nothing.
         weights: the weight of each feature of the score, by its name.
         bias: added to their sum.
         curve: pairs of a score and the probability that an answer with it is right, in rising order.
@@ -153,19 +159,24 @@ class LearnedTier(SettingsTable):
         evidence: what all this hangs on.
     """
 
-    above: float
+    above: float | Literal["every answer", "no answer"]
     weights: dict[str, float]
     bias: float = 0.0
     curve: tuple[tuple[float, float], ...] = ()
     says: str = ""
     evidence: Evidence
 
+    @field_validator("above", mode="before")
+    @classmethod
+    def _spelt(cls, value: object) -> object:
+        return next((word for word, bound in _BOUNDS.items() if value == bound), value)
+
     @property
     def threshold(self) -> Threshold:
         """The same for the ladder."""
         evidence = self.evidence
         return Threshold(
-            self.above,
+            _BOUNDS[self.above] if isinstance(self.above, str) else self.above,
             self.weights,
             self.bias,
             origin=f"calibrated {evidence.date} on {evidence.rows:,} rows",
@@ -178,15 +189,41 @@ class LearnedTier(SettingsTable):
         return Standing(None if void else self.threshold, void, self.evidence.notes(now))
 
 
+class Promise(SettingsTable):
+    """What a calibration says of all thresholds together.
+
+    Args:
+        kind: `differs`: at most `limit` of all answers differ from what the last tier alone would say. `worse`: at most
+            `limit` of them are wrong where that tier alone is right. `wrong`: at most `limit` of the accepted answers
+            are wrong.
+        limit: of that share.
+        delta: share of samples in which this may not be so.
+        average: whether it holds on average over samples only.
+        certified: whether the rows were looked at for the first time. Otherwise it is an estimate.
+        against: the last tier.
+        rows: how many certified it.
+    """
+
+    kind: Literal["differs", "worse", "wrong"]
+    limit: float = Field(gt=0, lt=1)
+    delta: float = Field(gt=0, lt=1)
+    average: bool = False
+    certified: bool
+    against: str
+    rows: int = Field(ge=1)
+
+
 class Learned(SettingsTable):
     """A whole `learned.json`.
 
     Args:
         version: of its format.
+        promise: what is said of all tiers together; `None` where nothing is.
         tiers: what was learnt, by the name of the tier.
     """
 
     version: Literal[1] = _VERSION
+    promise: Promise | None = None
     tiers: dict[str, LearnedTier] = {}
 
     def standing(self, now: Conditions) -> Standing:

@@ -1,0 +1,353 @@
+"""Calibrating a ladder: from what its tiers answered to thresholds, and to what can be promised of all of them.
+
+The whole policy is certified, repairs and feedback included: a row counts as lost where the ladder's own answer is,
+whichever tier gave it. Scores and the path of thresholds are chosen on fit rows, the threshold on certify rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rung.errors import ConfigError
+from rung.learn.arrays import Bools, Floats, Ints
+from rung.learn.certificates import Certificate, along_path, certify, certify_accepted
+from rung.learn.climbing import Climb
+from rung.learn.costs import Pay
+from rung.learn.fitting import Fitted, fit
+from rung.learn.intervals import Estimate, bootstrap
+from rung.learn.learned import Evidence, Learned, LearnedTier, Promise
+from rung.learn.metrics import auroc
+from rung.learn.outcomes import Outcomes, column_of, is_good
+from rung.learn.paths import Path, common
+from rung.learn.questions import Question, bound_of, demand_rows, groups_of
+from rung.learn.results import TierResult
+from rung.learn.splits import split
+from rung.types import Conditions
+
+DEFAULTS = ("allowed_minimum", "minimum")
+"""The feature that answers are put in order by where nobody names another: the first of these that there is. No feature
+wins everywhere; the least sure token does well on every kind of contract, and a long answer doesn't spoil it."""
+
+_MANY = 0.5
+"""Share sent up from which it is said unasked that no threshold does better."""
+_DRAWS = 500
+"""Resamples of an AUROC's interval, which is shown with two digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedTier:
+    """What was found out about one tier.
+
+    Args:
+        tier: its name.
+        fitted: its score.
+        above: an answer is accepted where its score is greater; infinite where none is, or every valid one.
+        rows: that reach it.
+        valid: how many of all rows it answers validly.
+        agrees: how many of all rows it answers without loss: as the last tier does, or rightly.
+        kept: how many of the certify rows it answers.
+        auroc: of its score, on all rows; `None` where no answer has the feature.
+        pay: whether asking it first saves time; `None` where nobody measured seconds.
+    """
+
+    tier: str
+    fitted: Fitted = field(repr=False)
+    above: float
+    rows: int
+    valid: int
+    agrees: int
+    kept: int
+    auroc: Estimate | None
+    pay: Pay | None
+
+    @property
+    def tells(self) -> bool:
+        """Whether its score tells good answers from bad ones, as far as the rows show."""
+        return self.auroc is not None and self.auroc.low is not None and self.auroc.low > 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What came of it.
+
+    Args:
+        question: that was asked.
+        against: the last tier.
+        tiers: that got a threshold, smallest first: those before the last one; for `wrong` the last one, too.
+        rows: how many there are.
+        fit_rows: on how many of them scores were chosen.
+        certify_rows: on how many the threshold was.
+        groups: how many independent groups those are.
+        promised: whether anything is.
+        certificate: how it was computed.
+        losses: certify rows that are lost at the thresholds.
+        unavoidable: certify rows that are lost wherever the thresholds lie: the last tier answers otherwise behind a
+            rejected answer than by itself.
+        kept: certify rows that a tier before the last one answers.
+        unanswered: certify rows that no tier answers.
+        least_sent_up: share of all rows that the best threshold in hindsight sends up; `None` where none keeps the
+            limit even so.
+        answered: the place of the tier that answers each certify row, for the record of the look; -1 where none does.
+        lost: whether each of them is lost.
+    """
+
+    question: Question
+    against: str
+    tiers: tuple[CalibratedTier, ...]
+    rows: int
+    fit_rows: int
+    certify_rows: int
+    groups: int
+    promised: bool
+    certificate: Certificate
+    losses: int
+    unavoidable: int
+    kept: int
+    unanswered: int
+    least_sent_up: float | None
+    answered: Ints = field(repr=False)
+    lost: Bools = field(repr=False)
+
+    @property
+    def hardly_pays(self) -> bool:
+        """Whether even the best threshold sends up more than half."""
+        return self.least_sent_up is None or self.least_sent_up > _MANY
+
+
+def calibrate(climbs: Sequence[Climb], question: Question) -> Calibration:
+    """Thresholds for a ladder, and what can be promised of them.
+
+    Args:
+        climbs: what every tier made of each row.
+        question: what is to be promised.
+
+    Raises:
+        ConfigError: there are too few rows, no answer has the feature, or the extra `eval` is missing.
+    """
+    demand_rows([climb.row for climb in climbs], question)
+    there = split(climb.row for climb in climbs)
+    fits = {row.number for row in there.fit}
+    fitting = [climb for climb in climbs if climb.row.number in fits]
+    certifying = [climb for climb in climbs if climb.row.number not in fits]
+    places = range(len(climbs[0].steps) - (question.kind != "wrong"))
+    scores = [_fitted(fitting, climbs, place, question) for place in places]
+    fit_rows, rows = (Outcomes.of(part, scores, question.kind) if part else None for part in (fitting, certifying))
+    assert rows is not None, "there is always a row that certifies"
+    path = _path(fit_rows, len(scores))
+    certificate, promised = _certified(rows, fit_rows, path, question)
+    above = _thresholds(rows, path, certificate.threshold if promised else None)
+    answered, lost = rows.under(above)
+    every = Outcomes.of(climbs, scores, question.kind)
+    return Calibration(
+        question,
+        climbs[0].alone.tier,
+        tuple(_tier(climbs, every, answered, place, scores[place], above) for place in places),
+        rows=len(climbs),
+        fit_rows=len(fitting),
+        certify_rows=len(certifying),
+        groups=int(rows.units.max()) + 1,
+        promised=promised,
+        certificate=certificate,
+        losses=int(lost.sum()),
+        unavoidable=int(rows.base.sum()),
+        kept=int(((answered >= 0) & (answered < len(climbs[0].steps) - 1)).sum()),
+        unanswered=int((answered < 0).sum()),
+        least_sent_up=_least_sent_up(every, path, question),
+        answered=answered,
+        lost=lost,
+    )
+
+
+def _fitted(fitting: Sequence[Climb], climbs: Sequence[Climb], place: int, question: Question) -> Fitted:
+    """The score of a tier: chosen on the fit rows; the default feature as it is where there are none."""
+    known = sorted({name for climb in climbs for name in climb.steps[place].features})
+    wanted = question.feature
+    if wanted is not None and wanted not in known:
+        tier = climbs[0].steps[place].tier
+        raise ConfigError(
+            f"no answer of tier {tier!r} has the feature {wanted!r}", hint=f"known: {', '.join(known) or 'none'}"
+        )
+    default = wanted or next((name for name in DEFAULTS if name in known), None)
+    if default is None:  # it reports no log-probabilities: all of its answers are accepted, or none
+        return Fitted({}, 0.0, (), None, 0, 0)
+    if not fitting:
+        return Fitted({default: 1.0}, 0.0, (), None, 0, 0)
+    steps = [climb.steps[place] for climb in fitting]
+    names = [default] if wanted is not None else known
+    good = [is_good(step, question.kind) for step in steps]
+    groups = groups_of([climb.row for climb in fitting])
+    return fit({name: column_of(steps, name) for name in names}, good, default=default, groups=groups)
+
+
+def _path(fit_rows: Outcomes | None, tiers: int) -> Path:
+    if fit_rows is None or tiers == 1:
+        return Path((1.0,) * tiers, (0.0,) * tiers)
+    return common(fit_rows.scores, fit_rows.good)
+
+
+def _certified(rows: Outcomes, fit_rows: Outcomes | None, path: Path, question: Question) -> tuple[Certificate, bool]:
+    """The certificate, and whether anything is promised."""
+    placed, limit, delta = path.positions(rows.scores), question.limit, question.delta
+    groups = rows.units.tolist()
+    if question.kind == "wrong":
+        assert fit_rows is not None, "demand_rows asks for them"
+        fit_placed = path.positions(fit_rows.scores)
+        found = certify_accepted(
+            placed,
+            rows.losses,
+            fit_scores=fit_placed,
+            fit_wrong=fit_rows.losses,
+            limit=limit,
+            delta=delta,
+            groups=groups,
+        )
+        return found, found.threshold is not None
+    columns, losses = placed.copy(), rows.losses.copy()
+    # a row that is lost wherever the threshold lies is the first that is lost on the way down
+    columns[rows.base, 0] = _top(placed)
+    losses[rows.base, 0] = True
+    found = certify(columns, losses, limit=limit, delta=delta, groups=groups, average=question.average)
+    return found, bound_of(rows.units, question).certifies(rows.base.astype(np.float64))
+
+
+def _top(placed: Floats) -> float:
+    there = placed[np.isfinite(placed)]
+    return float(there.max()) + 1.0 if len(there) else 1.0
+
+
+def _thresholds(rows: Outcomes, path: Path, position: float | None) -> tuple[float, ...]:
+    """Each tier's threshold on its own score. Rounding never accepts what lies at the common threshold or below."""
+    if position is None:
+        return (math.inf,) * len(path.slopes)
+    placed = path.positions(rows.scores)
+    found = []
+    for tier, above in enumerate(path.thresholds(position)):
+        sent = rows.scores[placed[:, tier] <= position, tier]
+        found.append(max(above, float(sent.max())) if len(sent) and math.isfinite(above) else above)
+    return tuple(found)
+
+
+def _least_sent_up(every: Outcomes, path: Path, question: Question) -> float | None:
+    """The share that the best threshold sends up, chosen in hindsight on all rows and held against the bare limit."""
+    placed = path.positions(every.scores)
+    if question.kind == "wrong":
+        return _least_bound(every, placed, question.limit)
+    kept, lost, _ = along_path(placed, every.losses)
+    room = math.floor(question.limit * len(kept) + 1e-9) - int(every.base.sum())
+    if room < 0:
+        return None
+    lost = np.sort(lost[~every.base & np.isfinite(lost)])[::-1]
+    threshold = lost[room] if len(lost) > room else -math.inf
+    return float((kept <= threshold).mean())
+
+
+def _least_bound(every: Outcomes, placed: Floats, limit: float) -> float | None:
+    highest = placed.max(axis=1)
+    best = None
+    for threshold in np.unique(np.append(highest[np.isfinite(highest)], -np.inf)):
+        above = placed > threshold
+        taken = above.any(axis=1)
+        wrong = taken & every.losses[np.arange(len(taken)), above.argmax(axis=1)]
+        if taken.any() and wrong.sum() <= limit * taken.sum() + 1e-9:
+            best = float((~taken).mean()) if best is None else min(best, float((~taken).mean()))
+    return best
+
+
+def _tier(
+    climbs: Sequence[Climb], every: Outcomes, answered: Ints, place: int, fitted: Fitted, above: Sequence[float]
+) -> CalibratedTier:
+    valid = np.isfinite(every.scores[:, place])
+    places, _ = every.under(above)
+    reach = np.array([not 0 <= at < place for at in places])
+    kept = float((places[reach] == place).mean()) if reach.any() else 0.0
+    following = [c.steps[place + 1] if place + 1 < len(c.steps) else None for c in climbs]
+    pay = _pay(kept, [c.steps[place] for c in climbs], [step for step in following if step is not None])
+    tells = bool(fitted.weights) and valid.any()
+    return CalibratedTier(
+        climbs[0].steps[place].tier,
+        fitted,
+        above[place],
+        rows=int(reach.sum()),
+        valid=sum(climb.steps[place].valid for climb in climbs),
+        agrees=int(every.good[:, place].sum()),
+        kept=int((answered == place).sum()),
+        auroc=bootstrap(
+            auroc,
+            every.scores[valid, place],
+            every.good[valid, place],
+            groups=every.units[valid].tolist(),
+            resamples=_DRAWS,
+        )
+        if tells
+        else None,
+        pay=pay,
+    )
+
+
+def _pay(kept: float, steps: Sequence[TierResult], following: Sequence[TierResult]) -> Pay | None:
+    taken = [step.seconds for step in steps if step.asked]
+    then = [step.seconds for step in following if step.asked]
+    if not taken or not then or not sum(then) > 0:
+        return None
+    return Pay(kept, float(np.mean(taken)), float(np.mean(then)))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where it comes from.
+
+    Args:
+        data: sha256 of the data's file.
+        date: of today, as in 2026-11-26.
+        rung: the version that learnt it.
+        certified: whether the rows were looked at for the first time.
+        says: the sentence that was printed.
+    """
+
+    data: str
+    date: str
+    rung: str
+    certified: bool
+    says: str
+
+
+def learnt(found: Calibration, conditions: Mapping[str, Conditions], origin: Origin) -> Learned:
+    """What a task's `learned.json` says after a calibration.
+
+    Args:
+        found: by the calibration.
+        conditions: under which each tier answered.
+        origin: of what was learnt.
+    """
+    weights = {name: now.weights for name, now in conditions.items() if now.weights is not None}
+    tiers = {}
+    for tier in found.tiers:
+        now = conditions[tier.tier]
+        now = replace(now, others={name: sha256 for name, sha256 in weights.items() if name != tier.tier})
+        against = found.against if tier.tier != found.against else None
+        evidence = Evidence.of(
+            now, against=against, data=origin.data, rows=found.rows, date=origin.date, rung=origin.rung
+        )
+        tiers[tier.tier] = LearnedTier(
+            above=tier.above,
+            weights=dict(tier.fitted.weights),
+            bias=tier.fitted.bias,
+            curve=tier.fitted.curve,
+            says=origin.says,
+            evidence=evidence,
+        )
+    asked = found.question
+    promised = Promise(
+        kind=asked.kind,
+        limit=asked.limit,
+        delta=asked.delta,
+        average=asked.average,
+        certified=origin.certified,
+        against=found.against,
+        rows=found.certify_rows,
+    )
+    return Learned(promise=promised if found.promised else None, tiers=tiers)

@@ -1,0 +1,109 @@
+"""Which rows were looked at, and for what question. The first look certifies; any later one is an estimate.
+
+Whoever looks at the same rows again with another limit, feature or label picks the answer that suits them, and then no
+bound holds any more. So it is noted beside the task: hashes of the rows and of the question, and nothing of their text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rung.errors import ConfigError
+from rung.files import read_bounded
+from rung.parsing import parse_json
+from rung.settings import SettingsTable, read
+from rung.writing import write_whole
+
+NAME = "looks.json"
+_MOST = 256 << 20
+"""Bytes of the file: a thousand looks at ten thousand rows each take 200 MB."""
+_DIGITS = 16
+"""Hexadecimal digits that are kept of a row's hash: among a million rows two are alike once in 37 million files."""
+
+LookKind = Literal["first", "same", "later"]
+"""The first look at these rows; the same question again, with the same answers; or any other."""
+
+
+class Look(SettingsTable):
+    """One look.
+
+    Args:
+        data: sha256 of the data's file.
+        rows: hashes of what the certify rows ask.
+        question: hash of what was asked of them, and of the answers and losses that it was asked of.
+        date: as in 2026-11-26.
+    """
+
+    data: str
+    rows: tuple[str, ...]
+    question: str
+    date: str
+
+
+class Looks(SettingsTable):
+    """A whole `looks.json`.
+
+    Args:
+        looks: the earliest first.
+    """
+
+    looks: tuple[Look, ...] = ()
+
+    def seen(self, keys: Sequence[str]) -> set[str]:
+        """Those of some rows that were looked at.
+
+        Args:
+            keys: identities of rows.
+        """
+        known = {row for look in self.looks for row in look.rows}
+        return {key for key in keys if key[:_DIGITS] in known}
+
+
+def read_looks(folder: Path) -> Looks:
+    """What is noted beside the task of a folder.
+
+    Raises:
+        ConfigError: the file can't be read, or something else has changed it.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return Looks()
+    values = parse_json(read_bounded(path, _MOST, "the record of looks"), str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} is not a record of looks", hint="move it away, and calibrate on fresh rows")
+    return read(Looks, values, str(path))
+
+
+def note_look(folder: Path, *, data: str, keys: Sequence[str], question: Any, date: str) -> LookKind:
+    """Note a look at some rows before anybody sees what comes of it, and say which kind it is.
+
+    Args:
+        folder: of the task.
+        data: sha256 of the data's file. Another prompt makes other rows of it, which aren't fresh for that.
+        keys: identities of the certify rows.
+        question: everything that the result depends on, as JSON has it.
+        date: of today.
+
+    Raises:
+        ConfigError: the record can't be read or written.
+    """
+    before = read_looks(folder)
+    rows = tuple(sorted({key[:_DIGITS] for key in keys}))
+    asked = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+    now = Look(data=data, rows=rows, question=asked, date=date)
+    touched = [look for look in before.looks if look.data == data or not set(look.rows).isdisjoint(rows)]
+    alike = [(look.rows, look.question) == (rows, asked) for look in touched]
+    if not any(alike):
+        after = Looks(looks=(*before.looks, now))
+        try:
+            write_whole(folder / NAME, json.dumps(after.model_dump(mode="json")).encode() + b"\n")
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise ConfigError(f"{folder / NAME} can't be written: {why}") from None
+    if not touched:
+        return "first"
+    return "same" if alike[0] else "later"

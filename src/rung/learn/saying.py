@@ -1,0 +1,154 @@
+"""What a calibration found, in sentences. Each says no more than a number of it does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from rung.learn.calibrating import CalibratedTier, Calibration
+from rung.learn.looks import LookKind
+from rung.learn.questions import percent
+from rung.learn.rechecks import Recheck
+
+
+def promise(found: Calibration, look: LookKind) -> str:
+    """What may be said of the ladder as a whole.
+
+    Args:
+        found: by the calibration.
+        look: at the certify rows.
+    """
+    asked, mid = found.question, found.against
+    lost = _lost(found.question.kind, mid)
+    if not found.promised:
+        if asked.kind == "wrong":
+            return f"Nothing can be promised: no threshold shows that at most {in_hundred(asked.limit)} {lost}."
+        return (
+            f"Nothing can be promised: {found.unavoidable:,} of {found.certify_rows:,} answers {lost}, wherever the "
+            f"thresholds lie. Behind a rejected answer {mid} is told what was wrong with it, and then says something "
+            "else than by itself."
+        )
+    if look == "later":
+        of = found.certify_rows - (found.unanswered if asked.kind == "wrong" else 0)
+        return (
+            "This is an estimate and not a certificate: these rows were looked at before, for another promise or with "
+            f"other answers, labels or settings. {found.losses:,} of {of:,} {lost}."
+        )
+    drawn = f"prompts drawn like these {found.rows:,}"
+    if found.groups < found.certify_rows:
+        drawn += f" (by drawing one of their groups first, of which {found.groups:,} certify)"
+    said = f"On {drawn}, at most {in_hundred(asked.limit)} {lost}."
+    if asked.kind != "wrong":
+        better = ", however good " + mid + " is" if asked.kind == "differs" else ""
+        said += f" So the ladder is at most {points(asked.limit)} less accurate than {mid}{better}."
+    if asked.kind == "differs":
+        said += f" How good {mid} is, this can't tell."
+    if asked.average:
+        return f"{said} This holds on average over samples, and not in each of them: it is weaker than the default."
+    return f"{said} The method is right in {percent(1 - asked.delta)} of samples."
+
+
+def _lost(kind: str, mid: str) -> str:
+    if kind == "differs":
+        return f"answers differ from what {mid} alone would say"
+    return f"answers are wrong where {mid} alone is right" if kind == "worse" else "accepted answers are wrong"
+
+
+def findings(found: Calibration) -> Iterator[str]:
+    """What is kept by which tier, what doesn't pay and what the scores are worth."""
+    rows, last = found.certify_rows, found.against
+    for tier in found.tiers:
+        if tier.tier != last:
+            yield f"{tier.tier} answers {tier.kept:,} of the {rows:,} prompts that certify ({_share(tier.kept, rows)})."
+    if found.question.kind == "wrong":
+        yield f"{found.unanswered:,} of them ({_share(found.unanswered, rows)}) are answered by nobody: Unresolved."
+    elif not found.kept:
+        yield f"So {last} answers all of them."
+    if not found.fit_rows:
+        yield f"{found.rows:,} rows are too few to fit anything: the score is one feature as it is."
+    for tier in found.tiers:
+        if tier.tier != last:
+            yield from _tier(tier, found)
+    if found.hardly_pays:
+        yield _hindsight(found)
+
+
+def _hindsight(found: Calibration) -> str:
+    limit = in_hundred(found.question.limit)
+    if found.least_sent_up is None:
+        return f"Not even in hindsight does any threshold keep the limit of {limit} on these rows."
+    small = " and ".join(tier.tier for tier in found.tiers if tier.tier != found.against)
+    return (
+        f"Even the best threshold, chosen in hindsight, sends up {_share(found.least_sent_up, 1)} of these prompts: "
+        f"{small} has to get better first, by another prompt or contract, or a larger model."
+    )
+
+
+def _tier(tier: CalibratedTier, found: Calibration) -> Iterator[str]:
+    good = "agrees with " + found.against if found.question.kind == "differs" else "is right"
+    share = _share(tier.agrees, found.rows)
+    yield f"By itself {tier.tier} {good} on {tier.agrees:,} of {found.rows:,} prompts ({share})."
+    if tier.auroc is None:
+        yield f"{tier.tier} reports nothing that tells how sure it is: all of its answers are accepted, or none."
+    else:
+        names = " and ".join(sorted(tier.fitted.weights))
+        said = f"The score of {tier.tier} ({names}) has an AUROC of {_interval(tier)}, where 0.5 is chance"
+        yield f"{said}." if tier.tells else f"{said}: it doesn't tell good answers from bad ones."
+    pay = tier.pay
+    if pay is None or pay.pays:
+        return
+    yield (
+        f"{tier.tier} doesn't pay: it answers {_share(pay.kept, 1)} of what it is asked, and takes "
+        f"{_share(pay.needed, 1)} of the next tier's time ({pay.seconds:.2f} s and {pay.next_seconds:.2f} s). "
+        f"A prompt takes {pay.mean_seconds:.2f} s with it, and {pay.next_seconds:.2f} s without."
+    )
+    yield (
+        f"Skip it: take the tier {tier.tier} out of rung.toml. Or let it always escalate: min_confidence = 1 in its "
+        "table, and learned.json moved away. Or keep it as it is, where its answers are worth the time."
+    )
+
+
+def _interval(tier: CalibratedTier) -> str:
+    auroc = tier.auroc
+    assert auroc is not None, "only asked where there is one"
+    if auroc.value is None:
+        return "no value, because all answers are alike"
+    return f"{auroc.value:.2f}" + ("" if auroc.low is None else f" ({auroc.low:.2f} to {auroc.high:.2f})")
+
+
+def recheck(check: Recheck, kind: str, against: str) -> str:
+    """What fresh rows say of a promise.
+
+    Args:
+        check: of the rows.
+        kind: of promise.
+        against: the last tier.
+    """
+    said = f"{check.losses:g} of {check.rows:,} fresh {_lost(kind, against)}; {in_hundred(check.limit)} were promised."
+    if check.verdict == "contradicted":
+        return f"{said} The certificate doesn't hold any more (p = {check.p:.2g}): calibrate anew on fresh rows."
+    if check.verdict == "confirmed":
+        return f"{said} These rows alone would certify as much."
+    return f"{said} Too few rows to tell more (p = {check.p:.2g})."
+
+
+def in_hundred(share: float) -> str:
+    """A share as a count: `3 in 100`."""
+    return f"{100 * share:.6g} in 100"
+
+
+def points(share: float) -> str:
+    """A difference of accuracy in points."""
+    shown = f"{100 * share:.6g}"
+    return f"{shown} point" if shown == "1" else f"{shown} points"
+
+
+def _share(part: float, whole: float) -> str:
+    """A share in per cent, rounded; what is a little is not said to be nothing, and nearly all not to be all."""
+    share = 100 * part / whole if whole else 0.0
+    if not math.isfinite(share):
+        return "all"
+    shown = f"{share:.0f}%"
+    if shown == "0%" and share > 0:
+        return "less than 1%"
+    return "nearly 100%" if shown == "100%" and share < 100 else shown
