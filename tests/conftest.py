@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from helpers.fetching import warm_fetching
+from helpers.warm import Warm
 from rung.errors import StoreError
+
+# the same examples each time, and nothing kept between two runs, which may go on side by side
+settings.register_profile("light", derandomize=True, database=None, deadline=None)
+settings.register_profile("thorough", settings.get_profile("light"))
+settings.load_profile("light")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--no-skips`."""
+    parser.addoption("--no-skips", action="store_true", help="a test that would be skipped fails")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under `--no-skips`, what a test needs and doesn't find is a failure."""
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"--no-skips, and it would be skipped: {reason}"
+    return report
 
 
 def pytest_configure() -> None:
@@ -18,6 +42,16 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # what tests ask is no business of the ledger of whoever runs them
     os.environ["RUNG_LEDGER"] = "off"
+
+
+@pytest.fixture(scope="session")
+def fetcher() -> Iterator[Warm | None]:
+    """What pulls may fork their fetching from; `None` where forking is not to be relied on."""
+    if sys.platform != "linux":
+        yield None
+        return
+    with warm_fetching() as warm:
+        yield warm
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,23 @@
-"""How the scripts build llama.cpp."""
+"""How the scripts build llama.cpp and run the tests."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a compiler that is a shell script")
 
 
 @pytest.fixture
 def environment(tmp_path):
-    path = Path(__file__).parents[1] / "scripts" / "environment.py"
-    spec = importlib.util.spec_from_file_location("environment_of_scripts", path)
+    spec = importlib.util.spec_from_file_location("environment_of_scripts", SCRIPTS / "environment.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.CPUINFO = tmp_path / "cpuinfo"
@@ -46,3 +49,51 @@ def test_only_an_older_gcc_on_a_processor_with_tiles_is_given_options_that_keep_
 def test_a_system_that_does_not_tell_its_flags_is_given_none(environment, monkeypatch):
     monkeypatch.delenv("CXXFLAGS", raising=False)
     assert "CXXFLAGS" not in environment.built()
+
+
+@pytest.fixture
+def suite(monkeypatch):
+    """`scripts/test.py` as a module."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    spec = importlib.util.spec_from_file_location("test_of_scripts", SCRIPTS / "test.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_the_surfaces_lack_is_installed_or_named(suite, monkeypatch):
+    ran = []
+    monkeypatch.setattr(suite, "run", lambda command, otherwise: ran.append(command))
+    monkeypatch.setattr(suite.shutil, "which", {"xvfb-run": "/usr/bin/xvfb-run", "apt-get": "/usr/bin/apt-get"}.get)
+    suite.install({"xvfb-run": "xvfb"})
+    assert ran == []
+    suite.install({"xvfb-run": "xvfb", "chromium": "chromium"})
+    assert [command[-1] for command in ran] == ["chromium"]
+    monkeypatch.setattr(suite.shutil, "which", {}.get)
+    with pytest.raises(suite.NotReady, match="install what Debian calls chromium xvfb"):
+        suite.install({"xvfb-run": "xvfb", "chromium": "chromium"})
+
+
+@pytest.mark.parametrize(
+    ("codes", "rest", "failed"),
+    [
+        ([0, 0, 5], [], []),
+        ([0, 1, 5], [], ["two"]),
+        ([5, 0, 5], ["-k", "kill"], []),
+        ([5, 5, 5], ["-k", "no such test"], ["one", "two", "three"]),
+    ],
+)
+def test_a_stage_may_have_no_test_but_not_all_of_them(suite, monkeypatch, codes, rest, failed):
+    left = iter(codes)
+    monkeypatch.setattr(suite.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=next(left)))
+    assert suite.test("python", {"one": (), "two": (), "three": ()}, rest) == failed
+
+
+def test_where_nothing_may_be_skipped_a_test_that_would_be_fails(tmp_path):
+    path = tmp_path / "test_skips.py"
+    path.write_text("import pytest\ndef test_one(): pytest.skip('no window')\n")
+    line = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", str(path)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([*line, "--no-skips"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, "1 failed" in done.stdout) == (1, True), done.stdout + done.stderr
+    assert "it would be skipped: Skipped: no window" in done.stdout

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
 
 from rung import checking
+from rung.contract.extraction import only_block
+from rung.contract.quoting import Source
 from rung.errors import Cancelled, ConfigError, ContractError
 from rung.limits import LONGEST, Deadline
 from rung.settings import nearest
@@ -26,17 +29,13 @@ __all__ = [
 
 T = TypeVar("T")
 
-_NUMBER = re.compile(r"[-+]?\d[\d.,' \u00a0\u202f]*\d|[-+]?\d")
-_GROUPED = re.compile(r"[-+]?\d{1,3}([,.]\d{3})+([,.]\d+)?|[-+]?\d+[,.]\d+")
 _SAID_LIMIT = 2000
 """Characters of what a program said that a model is told: a dozen findings, and a small context is not filled."""
-_NO_WORD = re.compile(r"\W")
+_FILE = re.compile(r"\{file(\.\w{1,10})?\}")
 _SHOWN_LIMIT = 200
 """Characters of a value that are repeated in an issue."""
 _MOST_ISSUES = 50
 """Values that are reported of one answer. A repair hears of ten."""
-_LONGEST_NUMBER = 100
-"""Characters of the longest number that is looked up: what is longer is not one that somebody wrote."""
 
 
 class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_upper))
@@ -76,22 +75,49 @@ class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_u
 class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
     """The values of these fields occur in the source: the cheapest check that catches well-formed mistakes.
 
-    Text is compared without regard to case and white space, and only whole words count; numbers are compared by value,
-    so that `1,234.50` in the source vouches for 1234.5. A date counts as text, in the form 2024-03-05. A field that is
-    absent, `None` or empty passes.
+    Texts are compared as a person would: without regard to case, white space, typography and forms of Unicode, and only
+    whole words count, in scripts that know such. Numbers are compared by value, so that `1,234.50` in the source
+    vouches for 1234.5. A date counts as text, in the form 2024-03-05. A field that is absent, `None` or empty passes.
+
+        ladder.run(mail, Invoice, validators=[quoted("vendor", "total", aliases={"currency": {"EUR": ["€"]}})])
 
     Args:
-        fields: names or dotted paths; a list on the way stands for each of its items. Without any, every text and
-            number counts.
+        fields: names or dotted paths, as the type or as JSON calls them; a list on the way stands for each of its
+            items. Without any, every text and number counts.
         source: where to look; by default the text of the user's turns.
+        aliases: per field, other spellings of its values, any of which vouches for the value. A field that has some is
+            looked up even if `fields` doesn't name it.
     """
 
-    def __init__(self, *fields: str, source: str | None = None) -> None:
+    def __init__(
+        self,
+        *fields: str,
+        source: str | None = None,
+        aliases: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    ) -> None:
+        self._aliases = {name: dict(spellings) for name, spellings in (aliases or {}).items()}
+        if fields:
+            fields = (*fields, *(name for name in self._aliases if name not in fields))
         self.name = f"quoted({', '.join(fields)})"
         self._fields = fields
         self._source = source
-        # takes models apart and, unlike `to_jsonable_python`, leaves a `Decimal` a number
+        # takes values apart and, unlike `to_jsonable_python`, leaves a `Decimal` a number
         self._taken_apart = SchemaSerializer(core_schema.any_schema()).to_python
+
+    def suits(self, names: frozenset[str] | None) -> None:
+        """Called before anything is asked.
+
+        Args:
+            names: of all fields that an answer may have; `None` where it may have any.
+
+        Raises:
+            ContractError: an answer can't have such a field.
+        """
+        for path in (*self._fields, *self._aliases):
+            for name in path.split(".") if names is not None else ():
+                if name not in (names or ()):
+                    hint = nearest(name, names or ()) if names else "leave the field out, or ask for an object"
+                    raise ContractError(f"{self.name}: the answer has no field {name!r}", hint=hint)
 
     def __call__(self, value: Any, context: CheckContext) -> list[Issue]:
         """An issue for each value that doesn't occur.
@@ -101,15 +127,16 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
         """
         source = context.request.source if self._source is None else self._source
         known = _properties(context.shape.schema) if context.shape else None
-        plain = self._taken_apart(value, by_alias=True)
-        within = _Source(source, context)
+        within = Source(source, context)
         issues = []
         for path in [f.split(".") for f in self._fields] or [[]]:
-            for at, leaf in _leaves(plain, path, "", self.name, known):
-                if isinstance(leaf, bool) and path:
+            for at, leaf in _leaves(value, path, "", self.name, known):
+                plain = self._taken_apart(leaf, by_alias=True)
+                if isinstance(plain, bool) and path:
                     raise ContractError(f"{self.name}: {at!r} is true or false, which no source quotes")
-                if not within.has(leaf):
-                    shown = leaf if isinstance(leaf, str) else json.dumps(to_jsonable_python(leaf))
+                spellings = self._aliases.get(re.sub(r"\[\d+\]", "", at), {})
+                if not _occurs(plain, within, spellings.get(str(to_jsonable_python(plain)), ())):
+                    shown = plain if isinstance(plain, str) else json.dumps(to_jsonable_python(plain))
                     if len(shown) > _SHOWN_LIMIT:
                         shown = shown[:_SHOWN_LIMIT] + "…"
                     issues.append(Issue(at, f"{shown!r} does not occur in the source; copy it from there", ""))
@@ -121,11 +148,13 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]
     """Any program as a validator: the answer on its stdin; exit 0 accepts, otherwise what it says is the issue.
 
-    The program gets text as it is, and anything else as the JSON that the model wrote. It runs without a shell, in a
-    process group of its own, and without the variables whose names end like that of a secret (`OPENAI_API_KEY`). Its
-    exit is the verdict: children that it leaves behind are stopped then. It is stopped with all of its group at its
-    time limit, at the deadline, on cancel, and when it writes without an end. Of a long output the beginning and the
-    end count.
+    The program gets the code of a text that has one fenced block, other text as it is, and anything else as the JSON
+    that the model wrote. Where it needs a file, `{file}` in the line, or `{file.py}`, is the path of one.
+
+    It runs without a shell, in a process group of its own, and without the variables whose names end like that of a
+    secret (`OPENAI_API_KEY`). Its exit is the verdict: children that it leaves behind are stopped then. It is stopped
+    with all of its group at its time limit, at the deadline, on cancel, and when it writes without an end. Of a long
+    output the beginning and the end count.
 
     Args:
         line: the program and its arguments, as a list, or as one string that is split the way a shell would.
@@ -166,18 +195,24 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
             ConfigError: the program can't be started.
             Cancelled: the caller cancelled.
         """
-        from rung import programs
-
         left = context.deadline.remaining()
         seconds = self._seconds if left is None else min(self._seconds, left)
+        block = only_block(value) if isinstance(value, str) else None
+        text = block[0] if block else value if isinstance(value, str) else context.text
         try:
-            text = (value if isinstance(value, str) else context.text).encode()
+            given = text.encode()
         except UnicodeEncodeError:
             return [Issue("", "the answer holds half of a surrogate pair, which is not valid text", "")]
+        with _filed(self._argv, given) as argv:
+            return self._said(argv, given, seconds, context)
+
+    def _said(self, argv: Sequence[str], given: bytes, seconds: float, context: CheckContext) -> list[Issue]:
+        from rung import programs
+
         try:
             ended = programs.run(
-                self._argv,
-                text,
+                argv,
+                given,
                 deadline=Deadline.after(seconds),
                 cancel=context.cancel,
                 environment=self._environment,
@@ -200,6 +235,23 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
         return [Issue("", _shortened(said) or f"{self.name} ended with exit code {ended.code}", "")]
 
 
+@contextmanager
+def _filed(argv: Sequence[str], given: bytes) -> Iterator[Sequence[str]]:
+    """A command line with the path of a file in the place of `{file}`; the file is there as long as the context."""
+    suffix = next((found[1] or "" for word in argv for found in _FILE.finditer(word)), None)
+    if suffix is None:
+        yield argv
+        return
+    import tempfile
+    from pathlib import Path
+
+    # what a program leaves beside the file, as compilers do, goes with it; what can't be removed is left
+    with tempfile.TemporaryDirectory(prefix="rung-check-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder, f"answer{suffix}")
+        path.write_bytes(given)
+        yield [_FILE.sub(lambda _: str(path), word) for word in argv]
+
+
 def _shortened(said: str) -> str:
     """A long output's beginning and end, with a line between that says so."""
     if len(said) <= _SAID_LIMIT:
@@ -208,27 +260,58 @@ def _shortened(said: str) -> str:
     return f"{said[:half]}\n[… cut short …]\n{said[-half:]}"
 
 
+def _occurs(value: Any, source: Source, spellings: Sequence[str]) -> bool:
+    if value is None or value == "" or isinstance(value, bool):
+        return True
+    if isinstance(value, int | float | Decimal) and source.has_number(value):
+        return True
+    if not isinstance(value, int | float | Decimal) and source.has_text(str(to_jsonable_python(value))):
+        return True
+    return any(source.has_text(spelling) for spelling in spellings)
+
+
 def _leaves(
     value: Any, path: Sequence[str], at: str, name: str, known: frozenset[str] | None
 ) -> Iterator[tuple[str, Any]]:
     """The scalars at `path` below `value`, each with where it stands."""
-    if isinstance(value, list | tuple | set | frozenset):
+    fields = _fields_of(value)
+    if isinstance(value, list | tuple | set | frozenset) and fields is None:
         for i, item in enumerate(value):
             yield from _leaves(item, path, f"{at}[{i}]", name, known)
     elif path:
         if value is None:
             return
-        if not isinstance(value, Mapping):
+        if fields is None:
             raise ContractError(f"{name}: {at or 'the answer'!r} has no fields")
-        if path[0] in value:
-            yield from _leaves(value[path[0]], path[1:], f"{at}.{path[0]}".removeprefix("."), name, known)
+        found = next((it for it in fields if path[0] in it[0]), None)
+        if found is not None:
+            yield from _leaves(found[1], path[1:], f"{at}.{found[0][0]}".removeprefix("."), name, known)
         elif known is not None and path[0] not in known:
             raise ContractError(f"{name}: the answer has no field {path[0]!r}", hint=nearest(path[0], known))
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, [], f"{at}.{key}".removeprefix("."), name, known)
+    elif fields is not None:
+        for names, inner in fields:
+            yield from _leaves(inner, [], f"{at}.{names[0]}".removeprefix("."), name, known)
     else:
         yield at, value
+
+
+def _fields_of(value: Any) -> list[tuple[tuple[str, ...], Any]] | None:
+    """The fields of an object: the names that each goes by, JSON's first, and its value; `None` of anything else."""
+    if isinstance(value, Mapping):
+        return [((str(key),), inner) for key, inner in value.items()]
+    described = getattr(type(value), "model_fields", None) or getattr(type(value), "__pydantic_fields__", None)
+    if described is not None:
+        extra = getattr(value, "__pydantic_extra__", None) or {}
+        named = [(_names(name, field), getattr(value, name, None)) for name, field in described.items()]
+        return named + [((name,), inner) for name, inner in extra.items()]
+    if dataclasses.is_dataclass(value):
+        return [((field.name,), getattr(value, field.name, None)) for field in dataclasses.fields(value)]
+    return None
+
+
+def _names(name: str, field: Any) -> tuple[str, ...]:
+    aliases = (field.serialization_alias, field.alias, field.validation_alias, name)
+    return tuple(dict.fromkeys(alias for alias in aliases if isinstance(alias, str)))
 
 
 def _properties(schema: Any) -> frozenset[str]:
@@ -244,88 +327,3 @@ def _properties(schema: Any) -> frozenset[str]:
             names.update(own if isinstance(own, Mapping) else ())
             waiting += node.values()
     return frozenset(names)
-
-
-class _Source:
-    """A text in which values are looked up. It is read once for all of them.
-
-    Args:
-        text: the source.
-        context: of the check; its deadline and its cancel flag end a search.
-    """
-
-    def __init__(self, text: str, context: CheckContext) -> None:
-        self._text, self._context = text, context
-        self._words = _squeezed(text)
-        self._numbers: set[Decimal] | None = None
-
-    def has(self, value: Any) -> bool:
-        """Whether a value occurs."""
-        if value is None or value == "" or isinstance(value, bool):
-            return True
-        if isinstance(value, int | float | Decimal):
-            if isinstance(value, int) and value.bit_length() > 4 * _LONGEST_NUMBER:
-                return False
-            if self._numbers is None:
-                self._numbers = set()
-                for match in _NUMBER.finditer(self._text):
-                    self._numbers |= _readings(match.group())
-            return Decimal(str(value)) in self._numbers
-        return self._has_words(_squeezed(str(to_jsonable_python(value))))
-
-    def _has_words(self, words: str) -> bool:
-        """Whether words stand there by themselves, not as parts of longer ones."""
-        source, at = self._words, self._words.find(words)
-        begins_word = _is_of_word(words[:1])
-        for look in itertools.count(1):
-            if at < 0:
-                break
-            if not (
-                _is_of_word(source[max(at - 1, 0) : at]) or _is_of_word(source[at + len(words) : at + len(words) + 1])
-            ):
-                return True
-            if look % 64 == 0:
-                self._look()
-            # what begins inside a word is a part of it, too
-            gap = _NO_WORD.search(source, at) if begins_word else None
-            if begins_word and gap is None:
-                break
-            at = source.find(words, gap.end() if gap else at + 1)
-        return False
-
-    def _look(self) -> None:
-        if self._context.cancel.is_set():
-            raise Cancelled("the caller cancelled")
-        if self._context.deadline.passed:
-            raise ValueError("the source could not be searched before the deadline")
-
-
-def _squeezed(text: str) -> str:
-    return " ".join(text.lower().split())
-
-
-def _is_of_word(letter: str) -> bool:
-    return letter == "_" or letter.isalnum()
-
-
-def _readings(written: str) -> set[Decimal]:
-    """The numbers that a written number may mean: `1.234,50` and `1,234.50` are 1234.5, `1,234` is 1234 or 1.234."""
-    bare = re.sub(r"[' \u00a0\u202f]", "", written)
-    forms = {
-        bare,
-        bare.replace(",", ""),
-        bare.replace(".", "").replace(",", "."),
-        *re.split(r"[ \u00a0\u202f]", written),
-        *(() if _GROUPED.fullmatch(bare) else bare.split(",")),  # `1,2,3` is a list
-    }
-    found = set()
-    for form in forms:
-        if len(form) > _LONGEST_NUMBER:
-            continue
-        point = form.replace(",", ".") if form.count(",") == 1 else form.replace(",", "")
-        for signed in (point, point.lstrip("+-")):  # in `2024-03-05` the dash is no sign
-            try:
-                found.add(Decimal(signed))
-            except InvalidOperation:
-                continue
-    return found

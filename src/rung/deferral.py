@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rung.errors import Cancelled, RungError
+from rung.errors import Cancelled, RungError, TierStalled
 from rung.types import Attempt, Candidate, Issue, IssueCode, Reason, Threshold, Verdict
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "no_answer",
     "repair_or_escalate",
     "same_issues",
+    "stalled",
     "standard",
     "valid",
 ]
@@ -87,6 +88,11 @@ def cancelled(s: Situation) -> Decision | None:
     return Decision(Verdict.STOP, Reason.CANCELLED) if isinstance(s.error, Cancelled) else None
 
 
+def stalled(s: Situation) -> Decision | None:
+    """The tier was given up, so that another one still can answer: fall back."""
+    return Decision(Verdict.FALLBACK, Reason.STALLED) if isinstance(s.error, TierStalled) else None
+
+
 def failed(s: Situation) -> Decision | None:
     """The tier gave no answer: fall back."""
     return None if s.error is None else Decision(Verdict.FALLBACK, type(s.error).__name__)
@@ -142,6 +148,7 @@ def repair_or_escalate(s: Situation) -> Decision | None:
 
 STANDARD: tuple[Rule, ...] = (
     cancelled,
+    stalled,
     failed,
     no_answer,
     cut_off,

@@ -14,6 +14,7 @@
     ├── TierError                        an attempt that failed; the engine turns it into an `Attempt`
     │   ├── TierUnavailable
     │   ├── TierTimeout  (TimeoutError)
+    │   │   └── TierStalled              given up before the deadline, for another tier's sake
     │   ├── TierCrashed
     │   ├── PromptTooLong
     │   └── RateLimited
@@ -26,6 +27,7 @@ Errors that are also builtins are caught by ordinary handlers. No message holds 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
@@ -147,6 +149,16 @@ class LedgerError(RungError):
     """The ledger's file can't be read or written, or is none of this version's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An endpoint's own words about what is wrong, for a person who asks for them.
+
+    They may repeat the prompt, so they are in no message, no `repr`, no log and no ledger.
+    """
+
+    text: str = field(repr=False)
+
+
 class TierError(RungError):
     """An attempt failed before it gave an answer. The engine records it and falls back to the next tier.
 
@@ -155,9 +167,12 @@ class TierError(RungError):
         hint: the command or setting that mends it.
         billed: whether the endpoint may have charged for the failed attempt; by default `no`, and `maybe` for what
             breaks off in the middle (`TierTimeout`, `TierCrashed`).
+
+    `said` is what the endpoint itself said, where it did.
     """
 
     _billed: Billed = "no"
+    said: Said | None = None
 
     def __init__(self, message: str, *, hint: str = "", billed: Billed | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -172,6 +187,21 @@ class TierTimeout(TierError, TimeoutError):
     """The deadline passed while the tier was working."""
 
     _billed = "maybe"
+
+
+class TierStalled(TierTimeout):
+    """The tier was given up before the deadline, so that another one still can answer.
+
+    Args:
+        message: what happened.
+        silent: seconds for which it had shown no progress.
+        hint: the setting that gives it longer.
+        billed: whether the endpoint may have charged for the attempt.
+    """
+
+    def __init__(self, message: str, *, silent: float, hint: str = "", billed: Billed | None = None) -> None:
+        super().__init__(message, hint=hint, billed=billed)
+        self.silent = silent
 
 
 class TierCrashed(TierError):

@@ -35,6 +35,10 @@ _TOML_TOKEN = re.compile(
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _ESCAPE = re.compile(r"Unescaped|hex value|Unicode scalar")
 """What tomllib says of a path of Windows in double quotes."""
+_ESCAPED = "\b\t\n\f\r\x1b"
+_DRIVE = re.compile(rf"[A-Za-z]:[\\{_ESCAPED}]")
+_PATH = re.compile(rf"[\w.:\\ {_ESCAPED}-]{{1,500}}")
+_SUFFIXES = (".gguf", ".toml", ".jinja", ".pem")
 _MARKS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 
 
@@ -81,7 +85,35 @@ def parse_toml(content: bytes, where: str) -> dict[str, Any]:
         hint = "write a path with backslashes in single quotes" if _ESCAPE.search(message) else ""
         raise ConfigError(f"{where} is not valid TOML: {message[:1].lower()}{message[1:]}", hint=hint) from None
     _demand_small(values, where)
+    _refuse_escaped_paths(values, where)
     return values
+
+
+def _refuse_escaped_paths(values: Any, where: str) -> None:
+    """Refuse a path of Windows in double quotes that happened to be made of valid escapes: `C:\\temp` has a tab."""
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and _is_escaped_path(value):
+            raise ConfigError(
+                f"{where} has a path with a control character in it, {_shown(value)}",
+                hint="write a path with backslashes in single quotes",
+            )
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _is_escaped_path(value: str) -> bool:
+    """Whether a text looks like a path of Windows in which `\\t`, `\\n` and the like were read as escapes."""
+    if not any(letter in value for letter in _ESCAPED) or not _PATH.fullmatch(value):
+        return False
+    return _DRIVE.match(value) is not None or value.endswith(_SUFFIXES)
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 60 else value[:60] + "…")
 
 
 def parse_json(content: bytes, where: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Protocol, get_args, runtime_checkable
 
 from rung import checking
 from rung.errors import ConfigError
-from rung.limits import Money, usd
+from rung.limits import LONGEST, Money, usd
 from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Shape, Threshold, Zone
 
 __all__ = [
@@ -33,8 +33,9 @@ class Tier(Protocol):
     """Something that answers a call: a local model, an endpoint, a function.
 
     `stream` yields deltas and raises `TierError` for a failure, `Unsupported` for a call that it can't take,
-    `Cancelled` within 200 ms of `call.cancel`, `TierTimeout` within 200 ms of `call.deadline`. It must be safe from
-    several threads. `close` may be called twice; a call after it starts the tier again or raises `TierUnavailable`.
+    `Cancelled` within 200 ms of `call.cancel`, `TierTimeout` within 200 ms of `call.deadline`. That deadline moves on
+    as long as deltas show progress, so it is looked at anew before each wait. It must be safe from several threads.
+    `close` may be called twice; a call after it starts the tier again or raises `TierUnavailable`.
     """
 
     name: str
@@ -206,7 +207,10 @@ class Rung:
 
     Args:
         tier: who answers.
-        repairs: how often a rejected answer goes back to the same tier with the issues.
+        repairs: how often a rejected answer goes back to the same tier with the issues; `None` is once, and never where
+            the quote has a price, since a repair is then paid for again.
+        max_seconds: seconds that one request may spend on this tier, model load, repairs and retries included; then it
+            is given up for the next one. `None` sets no limit but the request's.
         min_confidence: least confidence in [0, 1] that is accepted; uncalibrated. `None` leaves it to the tier's own
             default threshold, where there is one, and 0 turns that off. What a task was calibrated to goes before both.
         feedback: what this tier is told of the answer rejected before. The rejected text is kept back by default: small
@@ -220,7 +224,8 @@ class Rung:
     """
 
     tier: Tier
-    repairs: int = 1
+    repairs: int | None = None
+    max_seconds: float | None = None
     min_confidence: float | None = None
     feedback: FeedbackPolicy = "issues"
     max_tokens: int | None = None
@@ -245,7 +250,10 @@ class Rung:
                 hint='give one, for example rung.llama("smollm2-135m")',
             )
         where = f"tier {name!r}: "
-        object.__setattr__(self, "repairs", checking.whole(f"{where}repairs", self.repairs, 0))
+        if self.repairs is not None:
+            object.__setattr__(self, "repairs", checking.whole(f"{where}repairs", self.repairs, 0))
+        if self.max_seconds is not None:
+            checking.real(f"{where}max_seconds", self.max_seconds, 0.0, LONGEST, above=True)
         if self.min_confidence is not None:
             checking.real(f"{where}min_confidence", self.min_confidence, 0.0, 1.0)
         checking.one_of(f"{where}feedback", self.feedback, get_args(FeedbackPolicy))
@@ -262,6 +270,11 @@ class Rung:
     def usd(self) -> Decimal | None:
         """The bound in money; `None` where there is none."""
         return None if self.max_cost is None else usd(self.max_cost, "max_cost")
+
+    @property
+    def most_repairs(self) -> int:
+        """How often a rejected answer may go back to this tier, where that costs nothing."""
+        return 1 if self.repairs is None else self.repairs
 
     @property
     def free_here(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from bundle_site import DOCTOR, Site, run_installer
 
+from helpers.fetching import fork_fetching
 from rung import __version__
 
 
@@ -38,7 +39,9 @@ def make_site(root: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch) -> Site:
+def site(tmp_path, monkeypatch, fetcher) -> Site:
+    if fetcher is not None:
+        fork_fetching(fetcher, monkeypatch)
     return make_site(tmp_path, monkeypatch)
 
 

@@ -2,65 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import rung
-
-SOURCE = Path(rung.__file__).parents[1]
-OUTSIDE = Path(__file__).with_name("outside")
+from helpers.program import IMPORTED, Program, environment
+from helpers.warm import Warm
 
 
-@dataclass
-class Program:
-    """A person's machine: `home` and `work` are folders, `env` their environment."""
-
-    home: Path
-    work: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        kept = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "LANG")
-        self.env = {name: os.environ[name] for name in kept if name in os.environ}
-        self.env |= {
-            "HOME": str(self.home),
-            "USERPROFILE": str(self.home),
-            "PYTHONPATH": os.pathsep.join([str(SOURCE), str(OUTSIDE)]),
-            "RUNG_MODELS_DIR": str(self.home / "models"),
-            # a warning would stand on stderr, where tests look for what a person reads
-            "PYTHONWARNINGS": "error",
-        }
-
-    @property
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "rung"]
-
-    def __call__(self, *arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [*self.command, *arguments],
-            input=stdin,
-            capture_output=True,
-            cwd=self.work,
-            env={**self.env, **env},
-            timeout=60,
-            check=False,
-        )
-
-    def config(self, text: str, name: str = "rung.toml") -> str:
-        """Write a configuration beside the work, where it is no project file; its path."""
-        path = self.home / name
-        path.write_text(text, encoding="utf-8")
-        return str(path)
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm | None]:
+    """The interpreter that commands are forked from; `None` where forking is not to be relied on."""
+    if sys.platform != "linux":
+        yield None
+        return
+    with Warm(environment(tmp_path_factory.mktemp("warm")), IMPORTED) as warm:
+        yield warm
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
+def program(tmp_path: Path, warm: Warm | None) -> Program:
     home, work = tmp_path / "home", tmp_path / "home" / "work"
     work.mkdir(parents=True)
     (work / ".git").mkdir()
-    return Program(home, work)
+    return Program(home, work, warm)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
-from test_cli_terminal import Session
 
+from helpers.terminal import Session, take_terminal
 from openai_tier.server import Server, chat
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals of this kind")
@@ -74,8 +75,15 @@ with rung.Ladder(tier, reach=rung.Zone.INTERNET, consent=rung.ask()) as ladder:
         print(attempt.reason, attempt.consent, attempt.detail)
 """
 
+    line = [sys.executable, "-c", script]
+
     class Python:
-        command, work, env = [sys.executable, "-c", script], program.work, program.env
+        @staticmethod
+        def start(*, session: bool, TERM: str, **streams: int) -> subprocess.Popen[bytes]:
+            env = {**program.env, "TERM": TERM}
+            return subprocess.Popen(
+                line, cwd=program.work, env=env, start_new_session=session, preexec_fn=take_terminal, **streams
+            )
 
     session = Session(Python)
     session.until(b"session: ")
@@ -83,10 +91,8 @@ with rung.Ladder(tier, reach=rung.Zone.INTERNET, consent=rung.ask()) as ladder:
     assert session.end() == 0
     assert session.screen.count(b"Send it?") == 1
     assert session.screen.count(b"valid the person at the terminal") == 2
-    import subprocess
-
     done = subprocess.run(
-        [*Python.command], cwd=program.work, env=program.env, input=b"", capture_output=True, timeout=60, check=True
+        line, cwd=program.work, env=program.env, input=b"", capture_output=True, timeout=60, check=True
     )
     assert done.stdout.count(b"consent_refused None nobody at a terminal said no") == 2
     assert len(server.requests) == 2

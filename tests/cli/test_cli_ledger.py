@@ -182,7 +182,7 @@ def test_without_a_ledger_a_command_says_so_and_makes_none(command, path, argume
     done = command(argument, *(["--all", "--yes"] if argument == "purge" else []))
     assert done.out == ""
     assert done.code == (2 if argument == "show" else 0)
-    assert done.err or argument == "export"
+    assert bool(done.err) == (argument != "export")
     assert not path.exists()
 
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from test_cli_terminal import Session
 
+from helpers.terminal import Session
 from rung.store import user_store
 from store.gguf_files import File
 

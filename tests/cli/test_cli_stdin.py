@@ -16,7 +16,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -27,22 +26,12 @@ TIER = '[[tier]]\nname = "small"\nkind = "scripted"\nscript = ["fine"]\n'
 
 @contextlib.contextmanager
 def started(program, *arguments, stdin):
-    process = subprocess.Popen(
-        [*program.command, *arguments],
-        cwd=program.work,
-        env=program.env,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+    process = program.start(*arguments, stdin=stdin)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
@@ -55,12 +44,10 @@ def test_a_stdin_that_stays_open_is_named_after_a_second_and_given_up_at_the_dea
     record = program.home / "record.json"
     config = program.config(TIER + f"record = {json.dumps(str(record))}\n")
     arguments = ["ask", *prompt, "--config", config, "--max-seconds", "2", "--json"]
-    began = time.monotonic()
     with started(program, *arguments, stdin=subprocess.PIPE) as process:
         process.stdin.write(sent)
         process.stdin.flush()
         code = process.wait(timeout=60)
-        assert time.monotonic() - began < 30
         waiting, end = process.stderr.read().decode().splitlines()
         told = json.loads(process.stdout.read())
     assert code == 3

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
-import subprocess
 import sys
-import time
 
 import pytest
+
+from helpers.terminal import Session
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals of this kind")
 
@@ -30,71 +29,6 @@ stays_here = false
 script = ["bad", "good"]
 """
 CHECK = "def check(value):\n    return value == 'good'\n"
-
-
-PATIENCE = 120
-"""Seconds without a word after which a command counts as hanging."""
-
-
-class Session:
-    """A command on a terminal of its own: `screen` is all that it wrote there."""
-
-    def __init__(self, program, *arguments: str, stdin: int | None = None) -> None:
-        self._master, slave = os.openpty()
-        self.screen = b""
-        self._process = subprocess.Popen(
-            [*program.command, *arguments],
-            cwd=program.work,
-            env={**program.env, "TERM": "xterm"},
-            stdin=slave if stdin is None else stdin,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=_take_terminal,
-        )
-        os.close(slave)
-
-    def until(self, text: bytes) -> None:
-        """Read on until `text` has appeared, anew."""
-        began, seen = time.monotonic(), len(self.screen)
-        while text not in self.screen[seen:]:
-            assert time.monotonic() - began < 30, self.screen
-            self._read()
-
-    def type(self, text: bytes) -> None:
-        os.write(self._master, text)
-
-    def shown(self, text: bytes) -> str:
-        """What the terminal shows of the line with `text`: on each of its places what was written last."""
-        line = next(line for line in self.screen.split(b"\n") if text in line)
-        places: list[str] = []
-        for part in line.decode().rstrip("\r").split("\r"):
-            places[: len(part)] = part
-        return "".join(places).strip()
-
-    def end(self) -> int:
-        """Read to the end; the exit code."""
-        while self._read():
-            pass
-        os.close(self._master)
-        return self._process.wait(timeout=30)
-
-    def _read(self) -> bool:
-        assert select.select([self._master], [], [], PATIENCE)[0], self.screen
-        try:
-            piece = os.read(self._master, 4096)
-        except OSError:  # what Linux says when the other end is closed
-            piece = b""
-        self.screen += piece
-        return bool(piece)
-
-
-def _take_terminal() -> None:
-    """Make the terminal on stdout the session's own, so that /dev/tty is there and Ctrl-C reaches the command."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(1, termios.TIOCSCTTY, 0)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import rung.cli
+from helpers.terminal import Session
 from rung.cli.tables import aligned
 from rung.consent.person import _question
 from rung.types import Hop, Zone
@@ -198,11 +199,6 @@ def test_into_a_pipe_an_answer_goes_byte_for_byte(program):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals of this kind")
 def test_on_a_terminal_the_question_and_the_answer_show_what_they_hold(program):
-    sys.path.insert(0, str(Path(__file__).parent))
-    try:
-        from test_cli_terminal import Session
-    finally:
-        sys.path.pop(0)
     cloud = TIER.replace('"small"', '"clo\\u202eud"') + (
         'zone = "internet"\nprice = 2.0\ndestination = "api\\u202emoc.example\\u2028:443"\nstays_here = false\n'
     )

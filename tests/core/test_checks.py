@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from helpers.ids import shown
 from rung import Cancel, Ladder, Rung
 from rung.checks import command, quoted, that
 from rung.errors import ConfigError, ContractError
@@ -89,7 +90,7 @@ def test_that_refuses_an_async_predicate_which_would_hold_of_everything():
         Decimal("1234.500"),
         ["green tea", 12],
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_the_source_says_in_any_notation_is_quoted(value):
     class Any(BaseModel):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from helpers.thorough import times
 from rung import CheckContext, Request, Token
 from rung.contract import compile_output, reader_of
 from rung.contract.parsing import Rejected
@@ -37,7 +38,7 @@ def leaves(value, path=()):
         yield show(path), value
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(150))
 @given(JSON, st.sampled_from([None, 1]), st.booleans())
 def test_spans_are_the_leaves_in_order_and_each_spans_text_is_its_leafs_json(value, indent, ascii_only):
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
@@ -48,7 +49,7 @@ def test_spans_are_the_leaves_in_order_and_each_spans_text_is_its_leafs_json(val
         assert json.loads(written) == leaf
 
 
-@settings(max_examples=100)
+@settings(max_examples=times(100))
 @given(JSON, st.randoms(use_true_random=False))
 def test_however_a_text_is_cut_into_tokens_only_value_tokens_count(value, dice):
     text = json.dumps(value)
@@ -63,7 +64,7 @@ def test_however_a_text_is_cut_into_tokens_only_value_tokens_count(value, dice):
         assert math.isclose(score.sum, sum(f.sum for f in fields.values()))
 
 
-@settings(max_examples=100)
+@settings(max_examples=times(100))
 @given(st.text())
 def test_spans_of_a_text_that_is_no_json_are_inside_it(text):
     for _, begin, end in values(text):
@@ -115,7 +116,7 @@ def is_circular(schema):
     return any(node.get("$ref") == "#" for node in inner)
 
 
-@settings(max_examples=250)
+@settings(max_examples=times(250))
 @given(SCHEMAS, PLAIN, st.booleans())
 @example({"type": "array", "items": {"$ref": "#/$defs/digit"}}, [1], True)
 @example({"type": "array", "items": {"$ref": "#"}}, [[]], True)
@@ -132,7 +133,7 @@ def test_wrapping_a_schema_keeps_what_validates(schema, value, named):
     assert fits(shape.schema, wrapped) == fits(schema, value)
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(150))
 @given(SCHEMAS, PLAIN)
 def test_what_decoding_may_give_under_a_schema_is_read_back_as_the_value(schema, value):
     schema = {**schema, "$defs": {"digit": {"type": "integer", "maximum": 9}}}
@@ -146,7 +147,7 @@ def test_what_decoding_may_give_under_a_schema_is_read_back_as_the_value(schema,
             reader.read(text, CONTEXT)
 
 
-@settings(max_examples=100)
+@settings(max_examples=times(100))
 @given(st.text(max_size=40) | JSON.map(json.dumps))
 def test_no_text_makes_a_reader_raise_anything_but_rejected(text):
     for output in ({"type": "object"}, list[int], ["a", "b"], int, None, dict[str, int]):

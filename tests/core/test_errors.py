@@ -15,6 +15,7 @@ ERRORS = [
     errors.PromptTooLong(9, 8, hint="shorten it"),
     errors.RateLimited("too many", retry_after=2.0),
     errors.TierTimeout("late", billed="maybe"),
+    errors.TierStalled("silent", silent=2.5, hint="wait"),
     errors.BudgetExceeded("spent"),
     errors.Offline("the reach forbids it"),
 ]

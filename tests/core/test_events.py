@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from helpers.ids import shown
 from rung import (
     Accepted,
     AttemptEnded,
@@ -157,7 +158,7 @@ def test_what_an_attempt_took_is_in_it():
         ({"max_tokens": 0}, "max_tokens"),
         ({"reach": "moon"}, "'moon' is not a zone"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_setting_out_of_range_is_an_error_before_any_tier_is_asked(settings, says):
     tier = ScriptedTier("small", "yes")

@@ -253,7 +253,8 @@ def test_an_unknown_cost_counts_as_its_bound_in_the_requests_budget_too(limit):
 
 def test_a_known_cost_leaves_room_for_the_next_attempt():
     tier = paid(Reply("Lyon", usage=Usage(100, 10)), Reply("Paris", usage=Usage(100, 10)))
-    outcome = Ladder(tier, reach=Zone.INTERNET, budget=Budget(money=2)).run(ASK, validators=[lambda v: v == "Paris"])
+    ladder = Ladder(Rung(tier, repairs=1), reach=Zone.INTERNET, budget=Budget(money=2))
+    outcome = ladder.run(ASK, validators=[lambda v: v == "Paris"])
     assert outcome.value == "Paris"
     assert outcome.cost == Decimal("0.22")
 

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.ids import shown
 from rung import Budget, BudgetExceeded, Cancel, Cancelled, ConfigError, Deadline, MemoryPurse, Price, threads
 
 NO_MONEY = [float("nan"), "NaN", float("inf"), "-inf", -1, "-0.01", "much", Decimal("sNaN"), True, None]
 
 
-@pytest.mark.parametrize("amount", NO_MONEY, ids=repr)
+@pytest.mark.parametrize("amount", NO_MONEY, ids=shown)
 def test_what_is_no_amount_of_money_is_refused(amount):
     for make in (
         lambda: Price(amount, 1),

@@ -44,6 +44,7 @@ PUBLIC = {
         "no_answer",
         "repair_or_escalate",
         "same_issues",
+        "stalled",
         "standard",
         "valid",
     },

@@ -33,6 +33,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
+from helpers.ids import shown
+from helpers.thorough import times
 from rung.checks import quoted
 from rung.contract import LONGEST_ANSWER, bounds, compile_output, compiled
 from rung.contract.patterns import Whole
@@ -87,7 +89,7 @@ def nested(times, keyword):
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("output", [None, {"type": "object"}, int, ["a", "b"], re.compile("a+")], ids=repr)
+@pytest.mark.parametrize("output", [None, {"type": "object"}, int, ["a", "b"], re.compile("a+")], ids=shown)
 def test_an_answer_beyond_the_cap_is_refused_unread(output):
     validation = over_in_time(output, "[" * (LONGEST_ANSWER + 1))
     assert [issue.code for issue in validation.issues] == ["too_long"]
@@ -175,7 +177,7 @@ def test_what_json_cannot_say_is_rejected_with_a_sentence(output, text, says):
     assert says in str(judge(output, text).issues[0])
 
 
-@settings(max_examples=200, derandomize=True)
+@settings(max_examples=times(200), derandomize=True)
 @given(st.text(alphabet='"\\a1 ,[{:\n', max_size=14), st.lists(st.integers(1, 5), min_size=14, max_size=14))
 def test_the_end_of_an_answer_is_the_same_in_whatever_pieces_it_comes(text, sizes):
     whole, pieces = Tail(structured=True), Tail(structured=True)
@@ -284,7 +286,7 @@ def test_a_tree_of_many_kinds_nested_deeply_is_checked_whole():
             "2 is valid under 2 of the given schemas, and only one may fit",
         ),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_an_issue_says_where_and_what_so_that_a_model_can_repair_it(schema, text, issue):
     assert [str(i) for i in judge(schema, text, seconds=10).issues] == [issue]
@@ -382,7 +384,7 @@ def test_a_schema_that_cannot_be_checked_is_a_contract_error_with_a_sentence(sch
         ({"properties": {"a": {"$id": "https://example.org/a", "type": "integer"}}}, {"a": "x"}, False),
         ({"allOf": [True, {"anyOf": [False, {"const": 3}]}]}, 3, True),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_references_and_dialects_mean_what_the_standard_says(schema, value, fits):
     assert judge(schema, json.dumps(value), seconds=10).valid is fits
@@ -403,7 +405,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=times(200), derandomize=True, deadline=None)
 @given(st.dictionaries(NAMES, ANYTHING, max_size=3), ANYTHING)
 def test_any_json_as_a_schema_gives_a_verdict_or_a_contract_error(schema, value):
     try:
@@ -441,7 +443,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=times(300), derandomize=True, deadline=None)
 @given(PARTS, PARTS, VALUES)
 def test_the_verdict_is_that_of_two_other_validators(schema, named, value):
     whole = {"allOf": [schema], "$defs": {"p": named}}
@@ -488,7 +490,7 @@ ATOMS = st.sampled_from(WRITTEN.split())
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-@settings(max_examples=400, derandomize=True, deadline=None)
+@settings(max_examples=times(400), derandomize=True, deadline=None)
 @given(st.lists(ATOMS, min_size=1, max_size=4), st.text(alphabet="ab1_ -.{e}A[&]é²\u0301\x1c\n", max_size=5))
 def test_what_regex_finds_is_what_re_finds(atoms, text):
     try:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
 import rung
+from helpers.ids import shown
 from rung import Cancel, Ladder, Message, Rung, Unresolved
 from rung.errors import ContractError
 from rung.testing import ScriptedTier
@@ -87,7 +88,7 @@ def test_a_validator_that_returns_a_bool_is_named_and_the_mend_works():
         (Literal["yes", "no"], "yes", "yes"),
         (Mood, "good", Mood.GOOD),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_every_kind_of_text_may_stand_in_the_annotation(annotation, text, value):
     def ask():
@@ -119,7 +120,7 @@ def test_the_argument_is_the_contract_of_anything_else():
 @pytest.mark.parametrize(
     ("output", "text", "value"),
     [(list[int], "[1, 2]", [1, 2]), ({"type": "integer"}, "7", 7), (["a", "b"], "a", "a"), (int, "3", 3)],
-    ids=repr,
+    ids=shown,
 )
 def test_the_argument_may_be_whatever_run_takes(output, text, value):
     @ladder_of(text).typed(output)
@@ -248,7 +249,7 @@ def test_an_annotation_that_cannot_be_read_is_an_error():
             return ""
 
 
-@pytest.mark.parametrize("output", [object(), [], {"type": "objct"}], ids=repr)
+@pytest.mark.parametrize("output", [object(), [], {"type": "objct"}], ids=shown)
 def test_an_output_that_cannot_be_one_fails_where_it_is_written(output):
     with pytest.raises(ContractError):
         ladder_of().typed(output)

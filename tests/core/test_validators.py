@@ -11,6 +11,7 @@ from typing import Annotated
 import pytest
 from pydantic import AfterValidator, BaseModel, ValidationInfo, field_validator
 
+from helpers.ids import shown
 from rung import Cancel, CheckContext, Issue, Ladder, Rung
 from rung.errors import ContractError, TierUnavailable
 from rung.testing import ScriptedTier
@@ -79,7 +80,7 @@ def test_a_partial_and_a_bound_method_are_validators():
         ([Issue("a", "no", "own")], [("a", "no", "own")]),
         ("hello", []),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_validator_returns_nothing_a_bool_or_issues(returned, expected):
     def check(value):
@@ -88,7 +89,7 @@ def test_a_validator_returns_nothing_a_bool_or_issues(returned, expected):
     assert issues(check) == expected
 
 
-@pytest.mark.parametrize("returned", [3, {"a": "b"}, [3], object()], ids=repr)
+@pytest.mark.parametrize("returned", [3, {"a": "b"}, [3], object()], ids=shown)
 def test_anything_else_is_the_callers_mistake_and_said_so(returned):
     def check(value):
         return returned

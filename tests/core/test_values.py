@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from helpers.ids import shown
 from rung.errors import ConfigError, ContractError
 from rung.limits import Cancel, Deadline
 from rung.testing import ScriptedTier
@@ -130,7 +131,7 @@ def test_a_seed_may_be_negative_and_use_all_its_bits(seed):
 
 
 @pytest.mark.parametrize(
-    "stop", ["abc", "", None, 5, b"abc", {"a"}, (CANARY, 1), (None,), ("a", b"b"), iter("ab")], ids=str
+    "stop", ["abc", "", None, 5, b"abc", {"a"}, (CANARY, 1), (None,), ("a", b"b"), iter("ab")], ids=shown
 )
 def test_stop_strings_are_a_tuple_of_texts_and_one_text_is_not_taken_for_its_characters(stop):
     assert "stop" in refused(Sampling, stop=stop)
@@ -286,8 +287,10 @@ def test_a_shape_holds_what_its_kind_needs(kind, schema, more):
         {"repairs": -1},
         {"repairs": 1.5},
         {"repairs": "1"},
-        {"repairs": None},
         {"repairs": True},
+        {"max_seconds": 0},
+        {"max_seconds": float("nan")},
+        {"max_seconds": "5"},
         {"min_confidence": 1.1},
         {"min_confidence": float("nan")},
         {"min_confidence": "high"},

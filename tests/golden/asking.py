@@ -198,7 +198,7 @@ ASKS = (
     Ask(
         "endpoint_repairs",
         (WHO, *BETTER, *FAR, "--system", "Be brief.", "--max-tokens", "300"),
-        (endpoint(logprobs=True, store=False, extra_body={"top_k": 5}),),
+        (endpoint(repairs=1, logprobs=True, store=False, extra_body={"top_k": 5}),),
         endpoint=(chat("bad"), chat("good")),
     ),
     Ask(
@@ -271,6 +271,9 @@ ASKS = (
         top='paid_after = "any_failure"',
     ),
     Ask("deadline", (WHO, "--max-seconds", "0.6"), (local("small", {"text": "good", "seconds": 60}), local("large"))),
+    Ask(
+        "stalled", (WHO, "--max-seconds", "3"), (local("small", {"text": "bad", "seconds": 60}), local("large", "good"))
+    ),
     Ask("unresolved", (WHO, *BETTER), (local("small", "bad", "worse"), local("large", "worst", "no better"))),
     Ask("one_tier", (WHO, "--tier", "large"), (local("small"), local("large", "good"))),
     Ask("choices", ("Risky?", "--choices", "yes, no"), (local("small", "perhaps", "yes"),)),

@@ -47,6 +47,7 @@ script = [{ text = "good" }]
 name = "local"
 kind = "llama"
 repairs = 0
+max_seconds = 45.5
 min_confidence = 0.25
 feedback = "issues+answer"
 max_tokens = 300
@@ -77,6 +78,8 @@ leads_to = "lan"
 store = false
 constraint = "structured_outputs"
 extra_body = { top_k = 5 }
+leave_out = ["seed"]
+merge_system = true
 token_limit = "max_completion_tokens"
 max_tokens = 400
 context = 8000

@@ -232,6 +232,10 @@ def deadline() -> Events:
     return events(rung.Ladder(small(Reply("good", seconds=60)), large()), timeout=0.5)
 
 
+def stalled() -> Events:
+    return events(rung.Ladder(small(Reply("bad", seconds=60)), large("good")), timeout=3)
+
+
 def asynchronous() -> Events:
     """The same from async code, with a validator and a consent that are awaited."""
 
@@ -316,6 +320,7 @@ STREAMS: dict[str, Callable[[], Events]] = {
         observers_are_told,
         cancelled,
         deadline,
+        stalled,
         asynchronous,
         asynchronous_and_cancelled,
         run_and_unwrap,

@@ -266,7 +266,7 @@ def test_a_name_without_a_folder_is_a_label_and_that_is_said_once(folder):
 
 
 def plan_of(steps, **settings):
-    return steps._plan("Total 5", None, {"task": "invoice", **settings})
+    return steps.plan("Total 5", None, {"task": "invoice", **settings})
 
 
 def test_what_was_learnt_holds_for_a_request_as_it_was_calibrated(folder):

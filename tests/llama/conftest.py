@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import time
@@ -9,7 +10,23 @@ import psutil
 import pytest
 
 from rung.tiers.llama import LlamaTier
+from rung.tiers.llama.host.build import NoBuild, build
 from rung.types import Call, Delta, Message
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What `cpu` marks holds only where the CPU computes."""
+    if item.get_closest_marker("cpu") is not None and gpu_computes():
+        pytest.skip("a GPU computes here")
+
+
+@functools.cache
+def gpu_computes() -> bool:
+    """Whether the installed build of llama.cpp finds a GPU, which then holds and computes every model that fits."""
+    try:
+        return any(device.kind in ("gpu", "igpu") for device in build().devices)
+    except NoBuild:
+        return False
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from rung.tiers.llama.worker.constraint import Grammars, without_hints
+from rung.tiers.llama.worker.constraint import Grammars
 from rung.tiers.llama.worker.native import Log, Model
 from rung.tiers.llama.worker.sampling import Sampler, confidence
 from rung.types import Sampling, Shape
@@ -90,7 +90,7 @@ def test_what_is_said_of_a_token_among_the_allowed_ones_is_what_a_full_mask_says
         assert found.logprob == pytest.approx(logits[token] - np.logaddexp.reduce(logits.astype(np.float64)), abs=1e-4)
         if given:
             inevitable += 1
-            assert found.allowed_logprob == (0.0 if given.startswith(piece) else None)
+            assert found.allowed_logprob == (0.0 if given.startswith(piece) else found.logprob)
             assert found.allowed_margin is None
         elif mask.sum() > 1:
             compared += 1
@@ -113,16 +113,3 @@ def test_the_mask_is_not_worked_out_for_a_token_that_the_model_was_sure_of(gramm
     logits[yes] = 30
     found = confidence(logits.copy(), constraint.choose(logits, Sampler(Sampling())), pytest.fail)
     assert (found.allowed_logprob, found.allowed_margin) == (found.logprob, found.margin)
-
-
-def test_hints_are_stripped_wherever_a_schema_stands_and_kept_where_data_does():
-    schema = {
-        "x-guidance": {"lenient": True},
-        "properties": {
-            "x-guidance": {"x-guidance": {}, "const": {"x-guidance": 1}},
-            "a": {"anyOf": [{"x-guidance": 1}]},
-        },
-    }
-    assert without_hints(schema) == {
-        "properties": {"x-guidance": {"const": {"x-guidance": 1}}, "a": {"anyOf": [{}]}},
-    }

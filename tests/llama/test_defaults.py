@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import closing
 from typing import Literal
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from rung import Ladder
 from rung.contract import compile_output
 from rung.tiers.llama import LlamaTier
-from rung.tiers.llama.host.defaults import FAMILIES, FEATURES, UNMEASURED, default_threshold, kind_of, threshold_of
+from rung.tiers.llama.host.defaults import FAMILIES, FEATURES, default_threshold, kind_of, threshold_of
 from rung.types.score import FEATURES as KNOWN
 
 
@@ -40,14 +41,20 @@ def test_each_contract_is_of_a_kind(output, kind):
 
 
 @pytest.mark.parametrize("kind", FEATURES)
-def test_a_model_that_was_never_measured_has_to_be_as_sure_as_the_most_doubtful_one_that_was(kind):
+def test_a_model_that_was_never_measured_has_to_be_surer_than_any_that_is_believed(kind):
     unknown = threshold_of("mamba", 3_000_000_000, kind)
-    for family in FAMILIES:
-        known = threshold_of(family.architecture, family.least, kind)
-        assert known.weights == unknown.weights
-        assert known.above <= unknown.above
+    believed = [family.probability[kind] for family in FAMILIES if family.probability[kind] < 1]
+    assert all(math.log(probability) < unknown.above < 0 for probability in believed)
     assert set(unknown.weights) <= set(KNOWN)
-    assert UNMEASURED[kind] <= 0, "a log-probability: above 0 there is none"
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+@pytest.mark.parametrize(("architecture", "probability"), [("llama", 1.0), ("qwen2", 0.8)])
+def test_a_measured_family_goes_by_its_own_figure(kind, architecture, probability):
+    parameters = {"llama": 134_515_008, "qwen2": 630_167_424}[architecture]
+    threshold = threshold_of(architecture, parameters, kind)
+    assert threshold.above == math.log(probability)
+    assert threshold.accepts(0.0) is (probability < 1), "a log-probability is never above 0"
 
 
 def test_a_default_threshold_says_that_it_is_one_and_never_rejects_an_answer_for_good():

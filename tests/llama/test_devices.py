@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llama.test_fit import BIG, GIB
+from llama.models import BIG, GIB
 from rung.tiers.llama.devices import Device, Offload, devices, gpus, offload, together
 from rung.tiers.llama.fit import Fit
 from rung.tiers.llama.headroom import FreeMemory

@@ -10,32 +10,13 @@ from dataclasses import replace
 import pytest
 
 from llama.conftest import call, text
+from llama.models import BIG, GIB, MIB
 from rung.errors import PromptTooLong, TierUnavailable
-from rung.store.gguf import Header, Tensor, read_header
+from rung.store.gguf import read_header
 from rung.tiers.llama.fit import BATCH, CONTEXT, GRAIN, MOST_SLOTS, Fit, outputs, plan
 from rung.tiers.llama.headroom import FreeMemory
 from rung.tiers.llama.worker.memory import sequences
 from rung.types import Shape
-
-MIB, GIB = 1 << 20, 1 << 30
-
-BIG = Header(
-    architecture="llama",
-    name=None,
-    licence=None,
-    file_size=4 * GIB,
-    layers=32,
-    embedding_length=4096,
-    feed_forward_length=14336,
-    kv_heads=(8,) * 32,
-    key_length=128,
-    value_length=128,
-    context_length=131_072,
-    sliding_window=None,
-    vocabulary=128_256,
-    chat_template="{{ messages }}",
-    tensors=(Tensor("blk.0.x", "q4_K", (1,), 3 * GIB), Tensor("token_embd.weight", "q4_K", (1,), GIB)),
-)
 
 
 def planned(available: float, *, context=None, slots=None, header=BIG, **limits):
@@ -156,6 +137,7 @@ for cells, slots, outputs in eval(sys.argv[2]):
 SHAPES = [(256, 1), (4096, 4), (4096, 8), (8192, 16), (32768, 8), (131072, 8)]
 
 
+@pytest.mark.cpu
 @pytest.mark.weights
 @pytest.mark.parametrize("name", ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"])
 def test_the_sums_are_those_of_llama_cpp(weights, name):
@@ -178,6 +160,7 @@ def test_the_sums_are_those_of_llama_cpp(weights, name):
         assert 0.95 * sum(buffers) <= need.buffers / MIB <= 1.5 * sum(buffers) + 4
 
 
+@pytest.mark.cpu
 @pytest.mark.weights
 def test_an_absurd_context_is_refused_with_numbers_and_a_context_that_works(make):
     """16 million tokens would take 368 GiB: no crash, no swapping, and the next call with less is served."""
@@ -189,6 +172,7 @@ def test_an_absurd_context_is_refused_with_numbers_and_a_context_that_works(make
     assert text(make(context=1024).stream(call()))
 
 
+@pytest.mark.cpu
 @pytest.mark.weights
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit on address space holds on Linux")
 def test_a_real_limit_on_a_real_process_is_seen(script):
@@ -215,6 +199,7 @@ for context in (65536, 512):
     assert served == "served"
 
 
+@pytest.mark.cpu
 @pytest.mark.weights
 def test_a_call_that_needs_more_context_gets_it_and_the_next_ones_go_on(make, weights):
     import psutil
@@ -237,6 +222,7 @@ def test_a_prompt_beyond_what_the_model_was_trained_for_is_too_long(make):
     assert caught.value.context == 8192
 
 
+@pytest.mark.cpu
 @pytest.mark.weights
 def test_the_worker_takes_no_more_than_was_reckoned(make, weights):
     """At the full context, with a constraint's tables built."""

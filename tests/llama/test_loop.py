@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.thorough import times
 from rung.tiers.llama.fit import DRAFTED
 from rung.tiers.llama.worker import loop as loop_module
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
@@ -164,7 +165,7 @@ def draft_of(kind: str, prompt, limit: int) -> list[int] | None:
     ]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=times(150))
 @given(
     asked=st.lists(st.tuples(prompts, st.integers(1, 24), st.integers(0, 12), drafts), min_size=1, max_size=8),
     slots=st.integers(1, 4),
@@ -193,7 +194,7 @@ def test_company_aborts_and_lack_of_room_change_no_answer(asked, slots, batch, c
     assert sum(bool(memory) for memory in house.books.memory.values()) <= 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=times(50))
 @given(prompts, prompts, st.integers(0, 10))
 def test_dropping_one_call_changes_no_other(kept, dropped, after):
     house = House(Books(256, 16), 2)
@@ -337,7 +338,7 @@ def test_nothing_is_drafted_where_more_tokens_in_a_step_take_as_much_longer():
     assert right.steps == none.steps
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=times(60))
 @given(data=st.data())
 def test_whatever_is_drafted_an_answer_takes_no_more_than_a_twentieth_longer(data):
     """By the clock of the machine that the loop knows, on 40 tokens and a draft that is now right, now not."""

@@ -20,6 +20,7 @@ def model(weights):
     return Model(str(weights("smollm2-135m")), log), log
 
 
+@pytest.mark.cpu
 def test_an_abort_stops_a_long_step_and_the_context_lives_on(model):
     """Otherwise a cancelled prefill would go on for seconds, and everyone behind it would wait."""
     loaded, log = model

@@ -206,3 +206,23 @@ def test_templates_are_told_what_they_are_written_for():
     )
     segments = template(source, bos="<s>", eos="</s>").render([user("x")])
     assert "".join(s.text for s in segments) == "<s>|</s>|False|True|4|x"
+
+
+PARTS = (
+    "{% for m in messages %}<|{{ m.role }}|>{% for part in m.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}<|end|>{% endfor %}"
+)
+
+
+def test_a_template_that_takes_parts_only_is_given_parts():
+    messages = [Message("system", "Be brief."), Message("user", "Say <|end|>, please.")]
+    segments = ChatTemplate(PARTS, model="m").render(messages)
+    assert "".join(s.text for s in segments) == "<|system|>Be brief.<|end|><|user|>Say <|end|>, please.<|end|>"
+    assert [s.text for s in segments if not s.trusted] == ["Be brief.", "Say <|end|>, please."]
+
+
+@pytest.mark.parametrize("arguments", ["", "ensure_ascii=False", "indent=2, ensure_ascii=false", "sort_keys=true"])
+def test_tojson_takes_what_templates_give_it(arguments):
+    source = "{{ messages[0].content | tojson(" + arguments + ") }}"
+    segments = ChatTemplate(source, model="m").render([Message("user", 'é "x"')])
+    assert "".join(s.text for s in segments) == '"é \\"x\\""'

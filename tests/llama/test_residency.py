@@ -122,6 +122,7 @@ def test_a_stopped_process_that_holds_the_lock_does_not_stop_the_others(claims, 
         thread.join()
 
 
+@pytest.mark.cpu
 @pytest.mark.weights
 def test_a_model_is_refused_the_memory_that_another_worker_is_about_to_take(claims, claim, make):
     process = claim(psutil.virtual_memory().available)
@@ -222,6 +223,7 @@ def test_the_bigger_model_of_a_ladder_is_loaded_during_a_repair_and_unloaded_whe
         assert small.loaded
 
 
+@pytest.mark.cpu
 @pytest.mark.weights
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_worker_holds_no_page_of_the_file_that_it_does_not_read_again(weights):

@@ -45,6 +45,7 @@ def test_a_prompt_that_begins_like_an_earlier_one_gets_the_answer_that_it_would_
     assert [text(ask(shared, system, q, shape=shape)) for q in questions] == alone
 
 
+@pytest.mark.cpu
 def test_a_shared_beginning_is_not_evaluated_twice(make):
     tier = make()
     tier.warm()
@@ -53,6 +54,7 @@ def test_a_shared_beginning_is_not_evaluated_twice(make):
     assert min(first_token(tier, f"Name part {n}.", long) for n in range(3)) < cold / 2
 
 
+@pytest.mark.cpu
 def test_a_marked_beginning_survives_a_restart_on_disk_and_nothing_else_does(make, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     tier = make(prefix_mib=64)

@@ -91,9 +91,13 @@ def test_among_the_allowed_tokens_the_figures_are_those_of_a_softmax_over_them(v
         assert got.allowed_margin == pytest.approx(exact[token] - np.delete(exact, token).max(), abs=1e-3)
 
 
-def test_what_is_not_known_to_be_allowed_has_no_figures_among_the_allowed():
+def test_without_a_shape_there_are_no_figures_among_the_allowed():
     assert confidence(logits(1.0, 2.0), 0).allowed_logprob is None
-    assert confidence(logits(1.0, 2.0), 0, lambda: None).allowed_margin is None
+
+
+def test_where_nobody_can_tell_what_was_allowed_a_token_is_as_probable_as_it_is_at_least():
+    found = confidence(logits(1.0, 2.0), 0, lambda: None)
+    assert (found.allowed_logprob, found.allowed_margin) == (found.logprob, None)
 
 
 def test_a_choice_that_overruled_the_model_has_a_negative_margin():

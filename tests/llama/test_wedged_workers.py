@@ -127,7 +127,7 @@ def test_signs_of_life_keep_a_worker_that_is_at_work_for_long(played, monkeypatc
 def test_a_host_that_was_stopped_itself_blames_no_worker(monkeypatch):
     """Its clock is far ahead then, and the signs of life lie unread: silence is counted in looks."""
     lost = []
-    pulse = Pulse(os.getpid(), lambda what, anew: lost.append(what))
+    pulse = Pulse(os.getpid(), lambda what, anew: lost.append(what), lambda done: None)
     monkeypatch.setattr(pulse_module, "_LOOK", 0.05)
     clock = [0.0]
     monkeypatch.setattr(pulse_module.time, "monotonic", lambda: clock[0])

@@ -8,6 +8,7 @@ from openai_tier.server import Reply, Server
 from rung.tiers.openai import OpenAITier
 from rung.tiers.openai import tier as tier_module
 from rung.tiers.openai.breaker import breaker_of
+from rung.tiers.openai.memory import memory_of
 from rung.types import Call, Delta, Message
 
 Ask = Callable[..., list[Delta]]
@@ -67,6 +68,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 def _no_memory() -> None:
     """A port that another test's dead server had is a stranger."""
     breaker_of.cache_clear()
+    memory_of.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -140,8 +140,9 @@ def test_an_exchange_that_was_left_hands_nothing_over():
 
 
 @pytest.fixture
-def asks(questions):
-    """A loopback server is asked, as it is outside of tests."""
+def asks(questions, monkeypatch):
+    """A loopback server is asked, as it is outside of tests, and given all the time that a busy machine needs."""
+    monkeypatch.setattr("rung.tiers.openai.ollama._PATIENCE", 30.0)
     questions()
 
 

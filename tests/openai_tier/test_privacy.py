@@ -130,7 +130,14 @@ def test_nothing_of_the_environment_gets_into_a_request(serve, tier_at, monkeypa
     without, with_key = server.requests
     assert elsewhere.connections == 0
     assert "CANARYENV" not in str(server.requests)
-    assert sorted(without.headers) == ["accept", "content-length", "content-type", "host", "user-agent"]
+    assert sorted(without.headers) == [
+        "accept",
+        "accept-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    ]
     assert with_key.headers["authorization"] == f"Bearer {KEY}"
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from helpers.thorough import times
 from openai_tier.server import events, piece, usage
 from redaction_texts import text_with
 from rung import Ladder, Message, Rung, Zone, redact
@@ -33,13 +34,14 @@ def answering(make):
     return reply
 
 
-def test_of_five_hundred_texts_nothing_private_arrives_and_all_of_it_is_in_the_answer(serve, tier_at):
+def test_of_hundreds_of_texts_nothing_private_arrives_and_all_of_it_is_in_the_answer(serve, tier_at):
     dice = random.Random(20)
     structured = answering(lambda said: json.dumps({"found": placeholders(said)}))
     plain = answering(lambda said: "Among them: " + "; ".join(reversed(placeholders(said))))
-    server = serve(*[structured, plain] * 250)
+    texts = times(500)
+    server = serve(*[structured, plain] * (texts // 2))
     ladder = Ladder(tier_at(server, zone=Zone.INTERNET), reach=Zone.INTERNET, redactor=redact)
-    for n in range(500):
+    for n in range(texts):
         text, values = text_with(dice)
         outcome = ladder.run(text, None if n % 2 else Found)
         wire = server.requests[-1].body.decode()
@@ -48,7 +50,7 @@ def test_of_five_hundred_texts_nothing_private_arrives_and_all_of_it_is_in_the_a
             assert re.sub(r"[ \u00a0-]", "", value) not in wire
             # what merely stood beside a value may have been masked with it
             assert value in (outcome.value if n % 2 else " | ".join(outcome.value.found))
-    assert len(server.requests) == 500
+    assert len(server.requests) == texts
 
 
 def test_a_field_whose_form_a_placeholder_does_not_fit_comes_back_real_and_validated(serve, tier_at):

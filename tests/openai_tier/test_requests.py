@@ -134,7 +134,8 @@ def test_a_schema_that_only_hints_at_openai_is_not_called_enforced():
 
 
 def test_an_endpoint_that_refuses_the_shape_is_asked_for_less_and_the_attempt_says_so(serve, tier_at):
-    server = serve(refused("response_format"), refused(), chat("{}"))
+    schema = status(400, error={"message": "Invalid schema for response_format 'answer'", "param": "response_format"})
+    server = serve(schema, schema, chat("{}"))
     deltas = list(tier_at(server).stream(call(shape=Shape("json", CLOSED))))
     sent = [request.json.get("response_format") for request in server.requests]
     assert [form and form["json_schema"]["strict"] for form in sent] == [True, False, None]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from small_model import COMMIT, FILE, PARTS, REPO
 
+from helpers.fetching import fork_fetching
 from rung.store import Entry, Hub, Store, Wheels
 
 
@@ -53,6 +54,18 @@ def surroundings(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+
+
+@pytest.fixture(autouse=True)
+def forked(request, fetcher, monkeypatch) -> None:
+    """What fetches is forked, except in a test that asks for `started`."""
+    if fetcher is not None and "started" not in request.fixturenames:
+        fork_fetching(fetcher, monkeypatch)
+
+
+@pytest.fixture
+def started() -> None:
+    """What fetches is started as it is outside of tests."""
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -20,7 +21,7 @@ class StandIn:
         cut_after: bytes after which the first transfer breaks off.
         stall_after: bytes after which every transfer stands still.
         pause: seconds between two pieces of 64 KiB.
-        retry_after: what goes with these statuses.
+        retry_after: what goes with these statuses, at that moment.
         ranges: whether it sends a part of the file where one is asked for.
         page: sent instead of the file, as a web page, with status 200.
         measured: whether it says how long the file is.
@@ -34,7 +35,7 @@ class StandIn:
     cut_after: int | None = None
     stall_after: int | None = None
     pause: float = 0.0
-    retry_after: str = "0"
+    retry_after: Callable[[], str] = lambda: "0"
     ranges: bool = True
     page: bytes = b""
     measured: bool = True
@@ -107,7 +108,7 @@ class StandIn:
 
     def _short(self, http: BaseHTTPRequestHandler, status: int) -> None:
         http.send_response(status)
-        http.send_header("Retry-After", self.retry_after)
+        http.send_header("Retry-After", self.retry_after())
         http.send_header("Content-Length", "0")
         http.end_headers()
 

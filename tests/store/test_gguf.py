@@ -11,11 +11,12 @@ import tracemalloc
 import pytest
 from gguf_files import ARRAY, STRING, File, Weights, keys, mutated, nested, number, numbers, string
 
+from helpers.thorough import times
 from rung.errors import MalformedModel, StoreError
 from rung.store.gguf import Tensor, read_header
 from rung.store.gguf_format import TENSOR_TYPES
 
-ROUNDS = 10_000
+ROUNDS = times(10_000)
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def refused_or_read(path, data: bytes) -> bool:
 
 
 def test_a_harmed_header_is_refused_or_read_and_never_anything_else(tmp_path):
-    """Ten thousand of them, each in a tenth of a second and a few megabytes."""
+    """Each in a second of the processor, which is ten times what the slowest takes, and a few megabytes."""
     rng = random.Random(20261123)
     path = tmp_path / "model.gguf"
     read, slowest = 0, 0.0
@@ -144,7 +145,7 @@ def test_a_harmed_header_is_refused_or_read_and_never_anything_else(tmp_path):
         read += refused_or_read(path, data)
         slowest = max(slowest, time.process_time() - began)
     assert ROUNDS * 0.02 < read < ROUNDS * 0.5
-    assert slowest < 0.1
+    assert slowest < 1
     tracemalloc.start()
     try:
         for _ in range(300):
@@ -179,8 +180,8 @@ def test_a_huge_file_of_nothing_costs_little(tmp_path, request, key):
     began = time.process_time()
     with pytest.raises(MalformedModel):
         read_header(path)
-    # Some 60 ms on an ordinary core for the million strings.
-    assert time.process_time() - began < 0.5
+    # Some 60 ms on an ordinary core for the million strings; a gigabyte of them would take a minute.
+    assert time.process_time() - began < 3
 
 
 @pytest.mark.weights

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from pulls import start_pull, still_running
 from pydantic import ValidationError
 from standin import StandIn
-from test_store_pull import start_pull, still_running
 
 from rung.errors import ChecksumMismatch, ConfigError, LicenceNotAccepted, Offline, StoreError
 from rung.store import Folder, PullProgress, Sourcing, Store, Url, accept, pull
@@ -40,7 +40,7 @@ def at(standin: StandIn, path: str = "/files/tiny.gguf") -> Url:
 # A web server
 
 
-def test_any_web_server_will_do(make_store, content):
+def test_any_web_server_will_do(started, make_store, content):
     """It is told nothing of the person, and named by its host before it is asked."""
     seen: list[PullProgress] = []
     with StandIn(content, sha256="-") as server:
@@ -84,7 +84,7 @@ def test_a_file_of_another_size_is_left_before_it_comes(make_store, content):
         pull("tiny", store=make_store(at(server)))
 
 
-def test_a_file_without_an_end_is_left_when_it_is_too_long(make_store, content, named):
+def test_a_file_without_an_end_is_left_when_it_is_too_long(started, make_store, content, named):
     """The server doesn't say how long it is."""
     with StandIn(content * 4, measured=False, pause=0.02) as server:
         store = make_store(at(server))

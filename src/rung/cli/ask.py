@@ -23,7 +23,8 @@ Examples:
   rung ask "Why is the sky blue?"
   rung ask "Extract the invoice." --file mail.txt --schema invoice.json --quoted vendor --quoted total
   git diff | rung ask "Is this change risky?" --choices yes,no
-  rung ask "Write a function that parses ISO dates." --check "ruff check -" --trace
+  rung ask "Write a function that parses ISO dates." --trace \\
+    --check "ruff check --isolated --select F -"
   rung ask "Summarise." --file mail.txt --reach internet --show-outgoing
   rung ask --task invoice --file mail.txt
   rung ask --task reply --field tone=friendly < mail.txt
@@ -61,13 +62,21 @@ _Check = Annotated[
     typer.Option(
         "--check",
         metavar="CMD",
-        help="A command that gets the answer on its stdin: exit 0 accepts, otherwise its stderr says what is wrong. "
-        "Or MODULE:FUNCTION. Repeatable.",
+        help="A command that gets the answer on its stdin, or its code where it has one fenced block: exit 0 accepts, "
+        "otherwise what it says is what is wrong. {file.py} in it is a file of that. Or MODULE:FUNCTION. Repeatable.",
     ),
 ]
 _Quoted = Annotated[
     list[str] | None,
     typer.Option("--quoted", metavar="FIELD", help="This field's value must occur in the prompt. Repeatable."),
+]
+_TextChecks = Annotated[
+    bool,
+    typer.Option(
+        "--text-checks/--no-text-checks",
+        help="Whether plain text that repeats itself without end, is the prompt again, or holds control tokens is "
+        "refused.",
+    ),
 ]
 _Reach = Annotated[
     str | None,
@@ -136,6 +145,7 @@ def ask(
     regex: _Regex = None,
     check: _Check = None,
     quoted: _Quoted = None,
+    text_checks: _TextChecks = True,
     reach: _Reach = None,
     tier: _Tier = None,
     max_seconds: _Seconds = None,
@@ -202,6 +212,7 @@ def ask(
         "system": system,
         "task": task,
         "max_tokens": max_tokens,
+        "text_checks": text_checks,
         "timeout": patience.deadline.remaining(),
         "cancel": cancel,
     }

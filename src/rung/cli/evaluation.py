@@ -329,7 +329,7 @@ def _facts(rung: Rung, identities: Mapping[str, Identity]) -> TierFacts:
     name = rung.tier.name
     known = identities[name]
     return TierFacts(
-        name, str(rung.tier.zone), known.digest, known.model, known.weights, rung.repairs, rung.min_confidence
+        name, str(rung.tier.zone), known.digest, known.model, known.weights, rung.most_repairs, rung.min_confidence
     )
 
 

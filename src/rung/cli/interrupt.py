@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 
 _GRACE = 3.0
 """Seconds for the work to end by itself; it needs about 0.2."""
-# On Windows a wait without a limit isn't interrupted by a signal.
-_TICK = 0.1 if sys.platform == "win32" else None
+_TICK = 0.1
+"""Seconds after which the main thread looks up. On Windows no signal interrupts a wait; elsewhere one that comes just
+before the wait begins, as while another thread is given its turn, doesn't."""
 
 
 class Interrupts:
@@ -81,7 +81,7 @@ def run(work: Callable[[Interrupts], int]) -> int:
             news.put(code)
 
     threading.Thread(target=thread, name="rung-command", daemon=True).start()
-    code = _next(news, _TICK)
+    code = _next(news)
     if code is None:
         if interrupts.tell():
             _wait(news)
@@ -96,10 +96,10 @@ def _on_signal(react: Callable[[], None]) -> None:
         signal.signal(signal.SIGINT, lambda number, frame: react())
 
 
-def _next(news: SimpleQueue[int | None], tick: float | None) -> int | None:
+def _next(news: SimpleQueue[int | None]) -> int | None:
     while True:
         try:
-            return news.get(timeout=tick)
+            return news.get(timeout=_TICK)
         except Empty:
             continue
 

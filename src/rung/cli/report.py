@@ -132,7 +132,8 @@ def _below(a: Attempt) -> str:
     """What would let an answer pass that stayed below a threshold."""
     if a.threshold is None or a.threshold.origin == "min_confidence":
         return "; a lower min_confidence accepts it"
-    return f", {a.threshold.origin}" + ("; min_confidence = 0 turns that off" if a.threshold.soft else "")
+    origin = f" ({a.threshold.origin})" if a.threshold.origin else ""
+    return f"{origin}; min_confidence = 0 turns that off" if a.threshold.soft else origin
 
 
 def _next(a: Attempt) -> str:

@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.cli.tables import UNKNOWN, aligned
+from rung.errors import TierError
+from rung.hiding import hide
 from rung.types import Attempt, Outcome, Threshold, Usage, Zone
 from rung.visible import line
+
+_LONGEST_SAID = 300
+"""Characters of an endpoint's own words that are shown: what is wrong stands at the beginning, and the prompt, which
+some repeat, behind it."""
 
 
 def table(outcome: Outcome[Any]) -> str:
@@ -44,6 +50,8 @@ def _details(attempt: Attempt) -> Iterator[str]:
         yield attempt.detail
     if attempt.threshold is not None and attempt.answered:
         yield _sureness(attempt.score, attempt.probability, attempt.threshold)
+    if isinstance(attempt.error, TierError) and attempt.error.said is not None:
+        yield f"it said: {line(hide(_cut(attempt.error.said.text)))}"
     if attempt.load_seconds >= 0.05:
         yield f"loading the model took {attempt.load_seconds:.1f} s"
     if attempt.consent:
@@ -55,6 +63,10 @@ def _sureness(score: float | None, probability: float | None, threshold: Thresho
     known = "score unknown" if score is None else f"score {score:.3f}"
     right = "" if probability is None else f", right with a probability of {probability:.2f}"
     return f"{known}{right}; accepted above {threshold.above:.3f}: {threshold.origin or 'a threshold of the request'}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SAID else f"{text[: _LONGEST_SAID - 1]}…"
 
 
 def _summary(outcome: Outcome[Any]) -> list[str]:

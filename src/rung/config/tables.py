@@ -107,8 +107,9 @@ class RungTable(SettingsTable):
     Args:
         name: what the tier is called in traces and by `--tier`.
         kind: an entry point in the group `rung.tiers`.
-        repairs: how often a rejected answer goes back to the same tier.
-        min_confidence: least confidence in [0, 1] that is accepted.
+        repairs: how often a rejected answer goes back to the same tier; once by default, and never where that costs.
+        max_seconds: seconds that one request may spend on this tier.
+        min_confidence: least confidence in [0, 1] that is accepted; 0 turns the tier's default threshold off.
         feedback: what this tier is told of the answer rejected before.
         max_tokens: first cap on the answer, in tokens.
         max_cost_usd: upper bound of one request on this tier.
@@ -119,7 +120,8 @@ class RungTable(SettingsTable):
 
     name: str = Field(min_length=1, max_length=_LONGEST_NAME)
     kind: str = Field(max_length=_LONGEST_NAME)
-    repairs: int = Field(default=1, ge=0)
+    repairs: int | None = Field(default=None, ge=0)
+    max_seconds: float | None = Field(default=None, gt=0)
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     feedback: FeedbackPolicy = "issues"
     max_tokens: int | None = Field(default=None, ge=1)

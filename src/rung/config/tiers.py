@@ -65,6 +65,7 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: b
     rung = Rung(
         _make(table),
         repairs=table.rung.repairs,
+        max_seconds=table.rung.max_seconds,
         min_confidence=table.rung.min_confidence,
         feedback=table.rung.feedback,
         max_tokens=table.rung.max_tokens,

@@ -22,7 +22,7 @@ from rung.contract.bounds import (
 from rung.contract.parsing import Rejected
 from rung.contract.readers import AnswerReader, Choice, JsonSchema, Pattern, PlainText, PydanticType
 from rung.contract.spans import scores
-from rung.contract.text import Tail, loops, unfinished_value
+from rung.contract.text import Tail, circles, stuck, unfinished_value
 from rung.contract.validators import Check, Validator, checks
 from rung.errors import ContractError
 from rung.threads import Awaiter, refuse_to_await
@@ -41,11 +41,15 @@ class AnswerWatch:
     """Whether the end of an answer that is still coming is worth waiting for. Each character is looked at once.
 
     Args:
-        structured: whether it is JSON. Data may rightly repeat itself, so of JSON only the value at its end counts.
+        structured: whether it is JSON. Data may rightly repeat itself, so of JSON the value at its end counts, and
+            elements only where they are the same very often.
+        checked: whether anybody wants to know of circles.
     """
 
-    def __init__(self, *, structured: bool) -> None:
+    def __init__(self, *, structured: bool, checked: bool = True) -> None:
         self._tail = Tail(structured=structured)
+        self._whole = Tail(structured=False) if structured else None
+        self._checked = checked
         self._characters = self._unseen = 0
 
     def add(self, text: str) -> bool:
@@ -55,12 +59,16 @@ class AnswerWatch:
         self._characters += len(text)
         if is_too_long(self._characters):
             return True
+        if not self._checked:
+            return False
         self._tail.add(text)
+        if self._whole is not None:
+            self._whole.add(text)
         self._unseen += len(text)
         if self._unseen < _LOOK_EVERY:
             return False
         self._unseen = 0
-        return loops(self._tail.text, at_least=_STUCK_AT_LEAST)
+        return stuck(self._tail.text, _STUCK_AT_LEAST) or (self._whole is not None and circles(self._whole.text))
 
 
 class Contract(Generic[T]):
@@ -75,11 +83,18 @@ class Contract(Generic[T]):
         self._reader = reader
         self._checks: tuple[Check, ...] = checks(validators)
         self._validators = tuple(validators)
+        for check in self._checks:
+            check.suits(reader.names)
 
     @property
     def shape(self) -> Shape | None:
         """What decoding should enforce; `None` for free text."""
         return self._reader.shape
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the contract leaves open, as sentences for the trace."""
+        return self._reader.notes
 
     @property
     def is_text(self) -> bool:
@@ -141,7 +156,8 @@ class Contract(Generic[T]):
             return Validation(issues=(Issue("", message, IssueCode.SURROGATES),))
         if not candidate.text.strip():
             return Validation(issues=(Issue("", "the answer is empty", IssueCode.EMPTY),))
-        if self.loops(candidate.text):
+        watched = context.request.text_checks if self.shape is None else candidate.finish != "stop"
+        if watched and self.loops(candidate.text):
             return Validation(issues=(Issue("", "the answer repeats itself without end", IssueCode.LOOPING),))
         running = ["type" if self._reader.calls_functions else "schema"]
         try:
@@ -164,12 +180,12 @@ class Contract(Generic[T]):
         itself, so of JSON only the value at its end is looked at.
         """
         if self._is_json:
-            text = unfinished_value(text)
-        return loops(text, at_least=_STUCK_AT_LEAST)
+            return stuck(unfinished_value(text), _STUCK_AT_LEAST) or circles(text)
+        return stuck(text, _STUCK_AT_LEAST)
 
-    def progress(self) -> AnswerWatch:
-        """What to ask while an answer comes in."""
-        return AnswerWatch(structured=self._is_json)
+    def progress(self, *, text_checks: bool = True) -> AnswerWatch:
+        """What to ask while an answer comes in; of plain text only whether it is too long, where that is wanted."""
+        return AnswerWatch(structured=self._is_json, checked=text_checks or self._reader.shape is not None)
 
     @property
     def _is_json(self) -> bool:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.contract.bounds import DEEPEST_ANSWER, MOST_VALUES, is_deeper
+from rung.contract.extraction import FENCE, Loads, decoder, extracted, trimmed, undecorated, unfenced
 from rung.types import Issue, IssueCode
 
 _MESSAGE_LIMIT = 300
 _MOST_DIGITS = 4300
 """Digits of a whole number, as many as Python itself reads: reading takes time that grows with their square."""
-_FENCE = "```"
-_OPENING = re.compile(r"[\w-]*+[^\S\n]*+\n")
+_FLOAT_DIGITS = 15
+"""Decimal digits that a float always keeps (IEEE 754 double precision)."""
+_SCALAR = re.compile(r"-?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,10})?|true|false|null")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -60,18 +62,23 @@ def _pieces(value: Any, limit: int) -> Iterator[str]:
         yield json.dumps(value[: limit + 1] if isinstance(value, str) else value, ensure_ascii=False)
 
 
-def parse(text: str) -> Any:
-    """JSON, bare or in one code fence.
+def parse(text: str, *, objects: bool = False, exact: bool = False) -> Any:
+    """The JSON of an answer: by itself, or as the one value in a text with something around it.
+
+    Args:
+        text: the answer.
+        objects: whether only an object will do.
+        exact: whether numbers with more digits than a float keeps are left as text.
 
     Raises:
-        Rejected: it isn't JSON, or has more values, levels or digits than are read.
+        Rejected: it isn't JSON, has several values, or more values, levels or digits than are read.
     """
     if not text.strip():
         raise Rejected(Issue("", "the answer is empty", IssueCode.EMPTY))
     if text.count("[") + text.count("{") + text.count(",") > MOST_VALUES:
         raise Rejected(Issue("", f"the answer holds more than {MOST_VALUES:,} values", IssueCode.TOO_LONG))
     try:
-        value = json.loads(unfenced(text), parse_constant=_constant, parse_float=_float, parse_int=_int)
+        value = _found(text, decoder(_exact if exact else _float, _int, _constant), objects=objects)
         if is_deeper(value, DEEPEST_ANSWER):
             raise RecursionError
         if _SURROGATE.search(text):
@@ -90,14 +97,42 @@ def parse(text: str) -> Any:
     return value
 
 
-def unfenced(text: str) -> str:
-    """What stands in a code fence where the text is one; otherwise the text."""
-    bare = text.strip()
-    if not bare.startswith(_FENCE) or not bare.endswith(_FENCE) or len(bare) < 2 * len(_FENCE):
-        return text
-    inner = bare[len(_FENCE) : -len(_FENCE)]
-    opening = _OPENING.match(inner)
-    return inner[opening.end() :].strip() if opening else text
+def _found(text: str, loads: Loads, *, objects: bool) -> Any:
+    bare = trimmed(text)
+    try:
+        return _whole(bare, loads)
+    except ValueError as error:
+        fault = error
+    inner = unfenced(bare)
+    if inner is not None:
+        try:
+            return _whole(inner, loads)
+        except ValueError as error:
+            fault = error if bare.startswith(FENCE) else fault
+    if not isinstance(fault, json.JSONDecodeError):
+        raise fault  # it is JSON, with something in it that isn't read
+    try:
+        return extracted(bare if inner is None else inner, loads, objects=objects)
+    except LookupError:
+        pass
+    if not objects and _SCALAR.fullmatch(short := undecorated(bare)):
+        return _whole(short, loads)
+    raise fault
+
+
+def _whole(text: str, loads: Loads) -> Any:
+    """The value that a text is, to its end."""
+    value, end = loads(text, 0)
+    if end < len(text.rstrip()):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return value
+
+
+def _exact(digits: str) -> float | str:
+    """A number, or its digits where a float would lose some of them."""
+    number = _float(digits)
+    mantissa = digits.lower().partition("e")[0]
+    return digits if sum(c.isdigit() for c in mantissa) > _FLOAT_DIGITS else number
 
 
 def _constant(name: str) -> Any:

@@ -225,6 +225,14 @@ def _states(pattern: str) -> int:
     return max(open_groups)
 
 
+def for_decoder(pattern: str) -> str:
+    """A pattern of `re` in the words of Rust's engines, its classes as `re` and so `Whole` understand them.
+
+    Rust counts vowel signs among the letters of words, and `re` doesn't: what is held to the one fails by the other.
+    """
+    return _translated(pattern, {**_PYTHON, "\\Z": "$"})
+
+
 def _python(pattern: str) -> str:
     """A pattern of `re` in the words of `regex`."""
     return _translated(pattern, {**_PYTHON, "\\b": _BOUND, "\\B": _INSIDE})

@@ -53,9 +53,19 @@ def refuse_unfolding(output: Any) -> None:
         waiting += get_args(part)
 
 
-def has_union(core_schema: Any) -> bool:
-    """Whether a type has a union whose members are tried one after the other."""
-    return any(node.get("type") == "union" for node in _nodes(core_schema))
+def has_kind(core_schema: Any, kind: str) -> bool:
+    """Whether a type has a part of a kind of core schema; a `union` is one whose members are tried in turn."""
+    return any(node.get("type") == kind for node in _nodes(core_schema))
+
+
+def field_names(core_schema: Any) -> frozenset[str]:
+    """The names of all fields of a type, as Python calls them."""
+    names: set[str] = set()
+    for node in _nodes(core_schema):
+        if node.get("type") in _FIELDS:
+            fields = node["fields"]
+            names.update(fields if isinstance(fields, dict) else (field["name"] for field in fields))
+    return frozenset(names)
 
 
 def refuse_costly(core_schema: Any, value: Any, values: int) -> None:

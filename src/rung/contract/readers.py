@@ -5,27 +5,34 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
 
+from rung.contract import pydantic_schema
 from rung.contract import schema as schemas
-from rung.contract.bounds import Watch, is_deeper
+from rung.contract.bounds import MOST_ISSUES, Watch, is_deeper
 from rung.contract.compiled import compiled
+from rung.contract.echo import echoes, left_open
 from rung.contract.evaluation import issues
+from rung.contract.extraction import trimmed, unfenced
+from rung.contract.options import meant, truth_of
 from rung.contract.parsing import Rejected, cut, parse
 from rung.contract.patterns import Whole
 from rung.contract.plain import DEEPEST_SCHEMA, plain
 from rung.contract.pydantic_cost import (
     WATCH,
     Costly,
-    has_union,
+    field_names,
+    has_kind,
     refuse_costly,
     refuse_unfolding,
     stoppable,
 )
+from rung.contract.pydantic_values import is_infinite, misused
 from rung.contract.spans import show
 from rung.contract.text import text_issues
 from rung.errors import ContractError
@@ -36,8 +43,6 @@ _MANY_ERRORS = 2000
 
 _OPTIONS_LIMIT = 2000
 """Characters of the options, or of the pattern, that an issue repeats; the instructions have said all of it."""
-_SCALARS = frozenset({"str", "int", "float", "decimal", "date", "datetime", "model", "dataclass", "enum"})
-"""Kinds of a core schema whose value is never `None` or a bool, which is what a misused validator leaves behind."""
 
 
 class AnswerReader:
@@ -45,7 +50,8 @@ class AnswerReader:
 
     `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
     answer: `schema`, `type`, or nothing. `is_text` tells whether the value is a string, `calls_functions` whether
-    reading runs code of the caller's.
+    reading runs code of the caller's. `names` are those of all fields that an answer may have, as JSON and as the type
+    calls them; `None` where it may have any. `notes` say for the trace what the contract leaves open.
     """
 
     shape: Shape | None = None
@@ -53,6 +59,8 @@ class AnswerReader:
     vouches: tuple[str, ...] = ()
     is_text: bool = False
     calls_functions: bool = False
+    names: frozenset[str] | None = frozenset()
+    notes: tuple[str, ...] = ()
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The value of `text`.
@@ -70,10 +78,12 @@ class PlainText(AnswerReader):
 
     def read(self, text: str, context: CheckContext) -> str:
         """The text without the white space around it."""
-        users = [m.text for m in context.request.messages if m.role == "user"]
-        issues = text_issues(text, users[-1] if users else "")
-        if issues:
-            raise Rejected(*issues)
+        turns = context.request.messages
+        users = [turn.text for turn in turns if turn.role == "user"]
+        if context.request.text_checks and (
+            found := text_issues(text, users[-1] if users else "", instructed=len(turns) > 1)
+        ):
+            raise Rejected(*found)
         return text.strip()
 
 
@@ -96,7 +106,7 @@ class Choice(AnswerReader):
 
     def read(self, text: str, context: CheckContext) -> str:
         """The option that the text is."""
-        found = _bare(text, self._options)
+        found = meant(_forms(text), self._options)
         if found is None:
             options = cut(", ".join(self._options), _OPTIONS_LIMIT)
             raise Rejected(Issue("", f"the answer must be one of: {options}", IssueCode.SCHEMA))
@@ -125,8 +135,7 @@ class Pattern(AnswerReader):
     def read(self, text: str, context: CheckContext) -> str:
         """The string that matches."""
         watch = Watch(context.deadline, context.cancel)
-        forms = (form for form in (text, text.strip(), _wrapped(text)) if isinstance(form, str))
-        for form in dict.fromkeys(forms):
+        for form in dict.fromkeys((*_forms(text), trimmed(text).strip("`"))):
             if self._matches(form, watch):
                 return form
         raise Rejected(Issue("", f"the answer must match {cut(self._pattern, _OPTIONS_LIMIT)}", IssueCode.SCHEMA))
@@ -141,14 +150,28 @@ class JsonSchema(AnswerReader):
         schema = plain(schema)
         self._compiled = compiled(schema)
         self.shape, self._is_wrapped = schemas.of(schema)
+        self._is_truth = schemas.is_truth(schema)
+        self.names = schemas.names_in(schema)
+        self.notes = () if self._is_wrapped else left_open(self.shape.schema)
         self.instructions = _json_instructions(self.shape)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The parsed JSON."""
-        value = parse(text)
-        if self._is_wrapped:
-            value = _unwrap(value)
-        found = issues(self._compiled, value, Watch(context.deadline, context.cancel))
+        value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth)
+        try:
+            return self._fitting(value, context)
+        except Rejected:
+            if not self._is_wrapped or (whole := _rewrapped(text)) is None:
+                raise
+            with suppress(Rejected):
+                return self._fitting(whole, context)
+            raise
+
+    def _fitting(self, value: Any, context: CheckContext) -> Any:
+        watch = Watch(context.deadline, context.cancel)
+        if self.shape is not None and not self._is_wrapped:
+            _refuse_echo(self.shape.schema, value, watch)
+        found = issues(self._compiled, value, watch)
         if found:
             raise Rejected(*found)
         return value
@@ -163,20 +186,26 @@ class PydanticType(AnswerReader):
         refuse_unfolding(output)
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(output)
-            schema = schemas.closed(self._adapter.json_schema(mode="validation"))
+            schema = schemas.closed(pydantic_schema.told(self._adapter))
+            held = schemas.closed(pydantic_schema.held(self._adapter))
             self._functions = schemas.validators_in(self._adapter.core_schema)
         except Exception as error:  # pydantic's errors here share no base, and a user's own hooks may raise anything
             raise schemas.undescribable(output, error) from error
         if is_deeper(schema, DEEPEST_SCHEMA):
             raise ContractError(f"the type's JSON Schema is nested more than {DEEPEST_SCHEMA} levels deep")
         self._schema = schema
-        self._has_union = has_union(self._adapter.core_schema)
+        self.names = schemas.names_in(schema)
+        if self.names is not None:
+            self.names |= field_names(self._adapter.core_schema)
+        self._has_union = has_kind(self._adapter.core_schema, "union")
         self._validate_json = stoppable(self._adapter)
         self.calls_functions = bool(self._functions)
         self.vouches = ("schema", "type") if self._functions else ("schema",)
         self._options = schemas.strings(schema)
         self._plain = PlainText() if schemas.is_plain_string(schema) else None
-        self._is_wrapped = False
+        self._is_wrapped, self._is_truth = False, schemas.is_truth(schema)
+        self._has_decimals = has_kind(self._adapter.core_schema, "decimal")
+        self._has_floats = has_kind(self._adapter.core_schema, "float")
         self.is_text = schemas.is_text(schema)
         if self._plain:
             self.vouches = ("type",) if self._functions else ()
@@ -184,8 +213,9 @@ class PydanticType(AnswerReader):
             options = Choice(self._options)
             self.shape, self.instructions = options.shape, options.instructions
         else:
-            self.shape, self._is_wrapped = schemas.of(schema)
-            self.instructions = _json_instructions(self.shape)
+            told, self._is_wrapped = schemas.of(schema)
+            self.shape, _ = schemas.of(held)
+            self.instructions = _json_instructions(told)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The validated value.
@@ -200,6 +230,8 @@ class PydanticType(AnswerReader):
         except Costly:
             why = "a union in its type has no discriminator, and each level of nesting multiplies the work"
             raise Rejected(Issue("", f"the answer would take too long to check: {why}", IssueCode.SCHEMA)) from None
+        if self._has_floats and is_infinite(self._adapter, value, text):
+            raise Rejected(Issue("", "the answer holds a number that is infinite, or none", IssueCode.SCHEMA))
         if self._functions and misused(self._adapter, value):
             names = ", ".join(self._functions)
             raise ContractError(
@@ -213,16 +245,26 @@ class PydanticType(AnswerReader):
         if self._plain:
             return self._adapter.validate_python(self._plain.read(text, context), context=context.context)
         if self._options:
-            bare = _bare(text, self._options)
+            bare = meant(_forms(text), self._options)
             return self._adapter.validate_python(text if bare is None else bare, context=context.context)
-        value = parse(text)
-        if self._is_wrapped:
-            value = _unwrap(value)
+        value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth, exact=self._has_decimals)
+        try:
+            return self._validated(value, context)
+        except ValidationError:
+            if not self._is_wrapped or (whole := _rewrapped(text)) is None:
+                raise
+            with suppress(ValidationError):
+                return self._validated(whole, context)
+            raise
+
+    def _validated(self, value: Any, context: CheckContext) -> Any:
+        watch = Watch(context.deadline, context.cancel)
+        if not self._is_wrapped:
+            _refuse_echo(self._schema, value, watch)
         # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
         written = json.dumps(value)
         if self._has_union:
             refuse_costly(self._adapter.core_schema, value, written.count(",") + written.count("["))
-        watch = Watch(context.deadline, context.cancel)
         watch.look()
         token = WATCH.set(watch)
         try:
@@ -241,6 +283,13 @@ class PydanticType(AnswerReader):
         except ContractError:
             found = ()
         return Rejected(*(found or (Issue("", f"{count:,} values in the answer don't fit", IssueCode.SCHEMA),)))
+
+
+def _refuse_echo(schema: Mapping[str, Any], value: Any, watch: Watch) -> None:
+    found = islice(echoes(schema, value, watch), MOST_ISSUES)
+    issues_ = [Issue(cut(path), message, IssueCode.SCHEMA) for path, message in found]
+    if issues_:
+        raise Rejected(*issues_)
 
 
 def _issues(error: ValidationError) -> list[Issue]:
@@ -266,53 +315,42 @@ def _wrapped(text: str) -> Any:
         return None
 
 
-def _bare(text: str, options: Sequence[str]) -> str | None:
-    """Which option a text is: as it stands, stripped, in quotes, or wrapped in an object."""
-    for form in (text, text.strip(), _wrapped(text)):
-        if form in options:
-            return str(form)
-    return None
+def _rewrapped(text: str) -> Any:
+    """A bare object whose only field is called like the wrapping; `None` for anything else. A union may have such."""
+    try:
+        value = parse(text)
+    except Rejected:
+        return None
+    return value if isinstance(value, dict) and set(value) == {schemas.VALUE} else None
+
+
+def _forms(text: str) -> list[str]:
+    """A text as it stands, and without what may be around it."""
+    return [
+        form for form in (text, text.strip(), trimmed(text), unfenced(text), _wrapped(text)) if isinstance(form, str)
+    ]
+
+
+def _value(text: str, *, wrapped: bool, truth: bool, exact: bool = False) -> Any:
+    """The JSON of an answer, unwrapped.
+
+    Args:
+        text: the answer.
+        wrapped: whether the model was asked for an object around the value.
+        truth: whether the value is true or false, for which people have other words.
+        exact: as for `parse`.
+    """
+    try:
+        value = parse(text, objects=not wrapped, exact=exact)
+    except Rejected:
+        found = truth_of(trimmed(text)) if truth else None
+        if found is None:
+            raise
+        return found
+    value = _unwrap(value) if wrapped else value
+    found = truth_of(value) if truth and isinstance(value, str) else None
+    return value if found is None else found
 
 
 def _json_instructions(shape: Shape) -> str:
     return f"Answer with one JSON object that fits this JSON Schema, and nothing else:\n{schemas.compact(shape.schema)}"
-
-
-def misused(adapter: TypeAdapter[Any], value: Any) -> bool:
-    """Whether a validated value isn't of the type after all, because a validator gave back something else.
-
-    Serializing notices most of it, but not `True` or `None` where a number or a model stands.
-
-    Args:
-        adapter: of the type.
-        value: what it made of an answer.
-    """
-    try:
-        adapter.dump_python(value, warnings="error")
-    except PydanticSerializationError:
-        return True
-    schema: Any = adapter.core_schema
-    named = {inner["ref"]: inner for inner in schema.get("definitions", ())}
-    return any(found is None or isinstance(found, bool) for found in _scalars(schema, value, named))
-
-
-def _scalars(whole: Any, everything: Any, named: Mapping[str, Any]) -> Iterator[Any]:
-    """The values that stand where the type has one of `_SCALARS`. What may be of several types is passed over."""
-    waiting = [(whole, everything)]
-    while waiting:
-        schema, value = waiting.pop()
-        kind = schema["type"]
-        if kind == "definition-ref":
-            waiting.append((named[schema["schema_ref"]], value))
-        elif kind in ("nullable", "default") and value is schema.get("default"):
-            continue  # `x: int = None` is allowed to be None
-        elif kind == "list" and isinstance(value, list):
-            inner = schema.get("items_schema", {"type": "any"})
-            waiting += [(inner, item) for item in value]
-        elif kind == "model-fields" and hasattr(value, "__dict__"):
-            fields = schema["fields"].items()
-            waiting += [(field["schema"], value.__dict__[name]) for name, field in fields if name in value.__dict__]
-        elif kind in _SCALARS and (value is None or isinstance(value, bool)):
-            yield value
-        elif kind not in ("function-plain", "function-wrap") and "schema" in schema:
-            waiting.append((schema["schema"], value))

@@ -57,6 +57,27 @@ def is_text(schema: Mapping[str, Any]) -> bool:
     return bool(strings(schema)) or (root.get("type") == "string" and "format" not in root)
 
 
+def is_truth(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema asks for true or false and nothing else."""
+    return set(schema) - _NOISE - {"description"} == {"type"} and schema["type"] == "boolean"
+
+
+def names_in(schema: Mapping[str, Any]) -> frozenset[str] | None:
+    """The names of all properties that a schema knows, at whatever depth; `None` where it lets in others, too."""
+    names: set[str] = set()
+    is_open = False
+
+    def look(node: dict[str, Any]) -> dict[str, Any]:
+        nonlocal is_open
+        names.update(node["properties"] if isinstance(node.get("properties"), Mapping) else ())
+        is_open |= node.get("additionalProperties", False) is not False or "patternProperties" in node
+        is_open |= node.get("type") == "object" and "properties" not in node
+        return node
+
+    _map(schema, look)
+    return None if is_open or schema in ({}, {"title": schema.get("title")}) else frozenset(names)
+
+
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A schema whose objects take no keys beyond those they name, for types that would ignore any other key."""
 

@@ -41,6 +41,19 @@ class Check:
         self._function = validator
         self._takes_context = _takes_context(validator, self.name)
 
+    def suits(self, names: frozenset[str] | None) -> None:
+        """Let the validator refuse a contract that it can't be for, where it has a method for that.
+
+        Args:
+            names: of all fields that an answer may have; `None` where it may have any.
+
+        Raises:
+            ContractError: it refuses.
+        """
+        suits = getattr(self._function, "suits", None)
+        if callable(suits):
+            suits(names)
+
     def __call__(self, value: Any, context: CheckContext, await_: Awaiter) -> tuple[Issue, ...]:
         """What the validator finds wrong. Anything but `ValueError` is the caller's bug and comes through."""
         try:

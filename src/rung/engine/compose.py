@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rung import feedback
+from rung.engine import share
 from rung.engine.masking import mask
 from rung.engine.plan import Plan
 from rung.engine.record import Record
@@ -42,5 +43,6 @@ def compose(
         deadline=deadline,
         cancel=plan.cancel,
         rejected=rejected.text if rejected is not None and local else None,
+        others=share.waiting(plan, record, rung) > 0,
     )
     return call, restore

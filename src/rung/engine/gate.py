@@ -98,12 +98,17 @@ def paid_after_answers(plan: Plan, record: Record, offer: Offer) -> Offer | Refu
     """Money is spent after local answers failed, not because something broke."""
     if not offer.bound or plan.paid_after == "any_failure":
         return offer
-    before = plan.rungs[: plan.rungs.index(offer.rung)]
-    silent = [r.tier.name for r in before if r.tier.zone == Zone.HOST and not record.answered_or_paid(r.tier.name)]
+    silent = silent_before(plan, record, offer.rung)
     if not silent:
         return offer
     detail = f"{', '.join(silent)} never gave an answer, and this tier costs money"
     return offer.refused(Reason.LOCAL_UNAVAILABLE, detail, stops=True)
+
+
+def silent_before(plan: Plan, record: Record, rung: Rung) -> list[str]:
+    """The tiers of this machine before a rung that gave no answer."""
+    before = plan.rungs[: plan.rungs.index(rung)]
+    return [r.tier.name for r in before if r.tier.zone == Zone.HOST and not record.answered_or_paid(r.tier.name)]
 
 
 def within_tokens(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:

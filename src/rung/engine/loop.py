@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+from rung import thoughts
 from rung.deferral import Decision
-from rung.engine import gate
+from rung.engine import gate, share
 from rung.engine.compose import compose
 from rung.engine.pending import Collected, PendingAttempt
 from rung.engine.plan import Observer, Plan
@@ -20,13 +21,14 @@ from rung.errors import (
     ContractError,
     LedgerError,
     Offline,
+    RungError,
     StoreError,
     TierCrashed,
     TierError,
     TierTimeout,
     Unsupported,
 )
-from rung.limits import Cancel
+from rung.limits import Cancel, Deadline
 from rung.tier import Rung
 from rung.types import (
     Accepted,
@@ -94,6 +96,7 @@ class _Run:
         self._plan = plan
         self._record = Record()
         self._deadline = plan.deadline
+        self._limit = Deadline()
         self._reason: Reason | None = None
         self._stopped = False  # the rule itself said that nothing more is to be tried
         self._held: Attempt | None = None  # the last valid answer that only a soft threshold kept back
@@ -116,6 +119,7 @@ class _Run:
             if self._held is not None and rung.may_cost and rung.tier.zone <= self._plan.reach:
                 return  # a soft threshold sends nothing beyond this machine, and spends nothing
             cap: int | None = None
+            self._limit = Deadline.after(rung.max_seconds)
             while True:
                 if self._plan.cancel.is_set():
                     return
@@ -163,13 +167,14 @@ class _Run:
         plan.residency.make_room(rung)
         refusal = None
         try:
-            call, restore = compose(plan, rung, self._record, cap, self._deadline)
+            call, restore = compose(plan, rung, self._record, cap, _earlier(self._deadline, self._limit))
             passed = gate.admit(plan, self._record, gate.Offer(rung, call, restore, retries=cap is not None))
             refusal = passed if isinstance(passed, gate.Refusal) else None
             pending.offer = passed.offer if isinstance(passed, gate.Refusal) else passed
             self._deadline = self._deadline.later(pending.offer.waited)
+            self._limit = self._limit.later(pending.offer.waited)
         except _FAILURES as error:
-            pending.error = error
+            pending.error = self._told(error, rung, None)
         if refusal is not None:
             pending.detail = refusal.detail
             decision = Decision(Verdict.STOP if refusal.stops else Verdict.SKIP, refusal.reason)
@@ -191,25 +196,28 @@ class _Run:
     def _stream(self, pending: PendingAttempt, offer: gate.Offer) -> Iterator[Event]:
         """Let the tier answer, and settle the money."""
         tier, plan = pending.rung.tier, self._plan
-        came = pending.collected = Collected(plan.contract)
+        came = pending.collected = Collected(plan.contract, plan.request)
+        tiers = 1 + share.waiting(plan, self._record, pending.rung)
+        patience: share.MovingDeadline | None = None
         # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
         pending.error = TierError("the stream was closed before the call")
         stream: Iterator[Delta] | None = None
         try:
             yield AttemptStarted(pending.number, tier.name, tier.zone)
             pending.error = Cancelled("the stream was closed")
-            stream = tier.stream(offer.call)
-            for delta in stream:
-                self._check(offer)
+            patience = share.MovingDeadline(self._deadline, self._limit, tiers)
+            stream = tier.stream(replace(offer.call, deadline=patience))
+            for delta in thoughts.apart(self._watched(stream, patience)):
                 came.add(delta)
                 if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
                     yield Provisional(pending.number, tier.name, delta.text)
+                    patience.take(delta)  # what the reader of the stream took its time for is not the tier's
                 if came.is_over:
                     break
-            self._check(offer)
+            self._check(self._deadline.passed)
             pending.error = None
         except _FAILURES as failure:
-            pending.error = failure
+            pending.error = self._told(failure, pending.rung, patience)
         except Exception as bug:  # noqa: BLE001  somebody's tier has a bug: the host lives, and the cause is kept
             pending.error = TierCrashed(f"tier {tier.name!r} raised {type(bug).__name__}")
             pending.error.__cause__ = bug
@@ -222,11 +230,24 @@ class _Run:
         if pending.error is None:
             pending.candidate = came.candidate(offer.restore)
 
-    def _check(self, offer: gate.Offer) -> None:
+    def _watched(self, stream: Iterator[Delta], patience: share.MovingDeadline) -> Iterator[Delta]:
+        """What a tier yields, as long as somebody waits for it and it gets on."""
+        for delta in stream:
+            self._check(patience.used_up)
+            patience.take(delta)
+            yield delta
+
+    def _check(self, late: bool) -> None:
         if self._plan.cancel.is_set():
             raise Cancelled("the caller cancelled")
-        if offer.call.deadline.passed:
+        if late:
             raise TierTimeout("the deadline passed")
+
+    def _told(self, error: RungError, rung: Rung, patience: share.MovingDeadline | None) -> RungError:
+        """What ended an attempt early, as what it is for the request."""
+        if not isinstance(error, TierTimeout):
+            return error
+        return share.stalled(error, rung, self._deadline, self._limit, patience)
 
     def _judge(self, pending: PendingAttempt) -> None:
         if pending.candidate is None:
@@ -271,3 +292,7 @@ class _Run:
         self._stopped = decision.verdict is Verdict.STOP
         climbs = decision.verdict in (Verdict.ESCALATE, Verdict.FALLBACK, Verdict.SKIP)
         return replace(decision, verdict=Verdict.STOP) if climbs and pending.rung is self._plan.rungs[-1] else decision
+
+
+def _earlier(one: Deadline, other: Deadline) -> Deadline:
+    return min((d for d in (one, other) if d.at is not None), key=lambda d: d.at or 0.0, default=one)

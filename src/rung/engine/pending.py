@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from rung import money
+from rung import money, thoughts
 from rung.contract import Contract, is_too_long
 from rung.deferral import Decision, Situation
 from rung.engine import gate
@@ -20,7 +20,7 @@ from rung.engine.standing import Learnt
 from rung.errors import RungError
 from rung.limits import Budget
 from rung.tier import Rung
-from rung.types import Attempt, Candidate, Constraint, Delta, Finish, Threshold, Token, Usage, Validation, Zone
+from rung.types import Attempt, Candidate, Constraint, Delta, Finish, Request, Threshold, Token, Usage, Validation, Zone
 
 
 class Collected:
@@ -28,16 +28,18 @@ class Collected:
 
     Args:
         contract: what the answer must be.
+        request: what was asked.
 
     `is_over` tells whether the rest is not worth waiting for: the answer goes round in circles, or is longer than is
     read.
     """
 
-    def __init__(self, contract: Contract[Any]) -> None:
-        self.notes: tuple[str, ...] = ()
+    def __init__(self, contract: Contract[Any], request: Request) -> None:
+        self.notes: tuple[str, ...] = contract.notes
         self.is_over = False
         self._contract = contract
-        self._progress = contract.progress()
+        self._prompt = request.source
+        self._progress = contract.progress(text_checks=request.text_checks)
         self._thought = 0
         self._usage = Usage()
         self.ttft: float | None = None
@@ -84,11 +86,15 @@ class Collected:
         """
         text = "".join(self._texts)
         reasoning = "".join(self._reasoning)
-        score, fields = self._contract.score(text, self._tokens) if self._tokens else (None, {})
+        tokens = tuple(self._tokens)
+        if thought := thoughts.unopened(text, self._prompt):
+            reasoning, text = reasoning + text[:thought], text[thought:]
+            tokens = thoughts.behind(tokens, thought)
+        score, fields = self._contract.score(text, tokens) if tokens else (None, {})
         return Candidate(
             text=restore(text) if restore else text,
             finish=self._finish,
-            tokens=tuple(self._tokens),
+            tokens=tokens,
             reasoning=restore(reasoning) if restore else reasoning,
             constraint=self._constraint,
             usage=self.usage,
@@ -169,7 +175,7 @@ class PendingAttempt:
             error=self.error,
             confidence=self.confidence,
             earlier=tuple(record.attempts),
-            repairs=self.rung.repairs,
+            repairs=self._repairs,
             threshold=self.threshold,
             score=self.score,
             larger_cap=self._larger_cap(record, budget),
@@ -213,6 +219,12 @@ class PendingAttempt:
     def _notes(self, offer: Offer, came: Collected) -> tuple[str, ...]:
         own = (self.note,) if self.note else ()
         return (*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost), *self.learnt.notes, *own)
+
+    @property
+    def _repairs(self) -> int:
+        """How often this tier may repair: where a repair costs money, only if somebody said so."""
+        paid = self.rung.repairs is None and self.offer is not None and self.offer.bound
+        return 0 if paid else self.rung.most_repairs
 
     def _larger_cap(self, record: Record, budget: Budget) -> int | None:
         """A larger cap for a retry, in tokens: four times the last, as far as context and token budget allow; `None` if

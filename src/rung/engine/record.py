@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from rung.errors import TierStalled
 from rung.limits import Budget
 from rung.types import Attempt, Quote, Usage
+
+BROKEN_AFTER = 10.0
+"""Seconds without any progress after which a tier that was given up counts as broken. Below that the deadline was
+short, and nobody can tell whether the tier would have answered."""
 
 
 class Record:
@@ -34,8 +39,15 @@ class Record:
         return max(0, budget.tokens - sum(used(a.quote, a.usage) for a in self.attempts if a.sent))
 
     def answered_or_paid(self, tier: str) -> bool:
-        """Whether a tier gave any answer, or isn't one of those that are free."""
-        return any(a.tier == tier and (a.answered or bool(a.bound)) for a in self.attempts)
+        """Whether a tier gave any answer, or isn't one of those that are free.
+
+        One that was given up because the deadline was short had no time to answer, which is no sign that it is broken.
+        """
+        return any(a.tier == tier and (a.answered or bool(a.bound) or _was_short_of_time(a)) for a in self.attempts)
+
+
+def _was_short_of_time(attempt: Attempt) -> bool:
+    return isinstance(attempt.error, TierStalled) and attempt.error.silent < BROKEN_AFTER
 
 
 def used(quote: Quote | None, usage: Usage) -> int:

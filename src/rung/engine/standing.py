@@ -56,7 +56,7 @@ def _conditions(plan: Plan, rung: Rung) -> Conditions:
         contract=plan.contract.sha256,
         sampling=plan.request.sampling,
         max_tokens=plan.request.max_tokens or rung.max_tokens,
-        repairs=rung.repairs,
+        repairs=rung.most_repairs,
         feedback=rung.feedback,
         behaviour=rung.describes.behaviour if rung.describes is not None else {},
         setup=rung.describes.setup if rung.describes is not None else {},

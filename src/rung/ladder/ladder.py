@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, closing
-from typing import Any, Self, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, get_args, overload
 
 from rung import checking, deferral, engine, guard, threads
 from rung.consent import Consent, always
 from rung.contract import Contract, Validator, compile_output
-from rung.errors import ConfigError
+from rung.errors import ConfigError, RungError
 from rung.ladder import bridge
 from rung.ladder.tasks import Tasks, messages_of, output_of
 from rung.ladder.typed import Decorator
@@ -46,6 +46,8 @@ class RequestOptions(TypedDict, total=False):
         cancel: stops the request from any thread.
         provisional: whether a stream also shows text that isn't validated yet.
         thresholds: how sure a tier has to be of a valid answer, by the tier's name. Goes before its `min_confidence`.
+        text_checks: whether plain text that repeats itself without end, is the prompt again, or holds a chat template's
+            control tokens is refused; on by default.
     """
 
     validators: Sequence[Validator]
@@ -61,6 +63,7 @@ class RequestOptions(TypedDict, total=False):
     cancel: Cancel | None
     provisional: bool
     thresholds: Mapping[str, Threshold] | None
+    text_checks: bool
 
 
 class Ladder:
@@ -209,10 +212,26 @@ class Ladder:
         """
         return Decorator(self)
 
-    def warm(self) -> None:
-        """Load what the first tier's first call would have to load."""
-        if self.rungs[0].warms is not None:
-            self.rungs[0].warms.warm()
+    def warm(self, which: Literal["first", "all"] = "first") -> None:
+        """Load what the first calls would have to load: a model, or for an endpoint the SDK. Sends nothing anywhere.
+
+        Args:
+            which: the first tier, or all of them. Models that memory doesn't hold at once are an error.
+
+        Raises:
+            ConfigError: `which` is another word.
+            RungError: the first that a tier raised, after all were tried.
+        """
+        checking.one_of("which", which, ("first", "all"))
+        failed: list[RungError] = []
+        for rung in self.rungs if which == "all" else self.rungs[:1]:
+            if rung.warms is not None:
+                try:
+                    rung.warms.warm()
+                except RungError as error:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
 
     def close(self) -> None:
         """Close every tier, whatever one of them raises. A later call starts them again."""
@@ -312,6 +331,7 @@ class Ladder:
             max_tokens=task.max_tokens if cap is None and task is not None else cap,
             sampling=settings.get("sampling") or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
             reach=None if reach is None else Zone.parse(reach),
+            text_checks=checking.flag("text_checks", settings.get("text_checks", True)),
         )
         seconds = [s for s in (timeout, self.budget.seconds) if s is not None]
         deadline = Deadline.after(min(seconds, default=None))

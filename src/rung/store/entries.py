@@ -34,6 +34,51 @@ _HUB_SPEC = re.compile(rf"hf:(?P<repo>{_REPO})/(?P<file>{_FILE})@(?P<revision>{_
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+_HUB_ADDRESS = re.compile(
+    rf"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repo>{_REPO})"
+    rf"(?:/(?:resolve|blob|raw)/(?P<revision>[^/?#]+)/(?P<file>[^?#]+))?(?:[/?#:].*)?",
+    re.ASCII,
+)
+"""An address of the hub, as a browser shows it or as other programs take it."""
+_SPEC = "hf:owner/repo/file.gguf@COMMIT"
+
+
+def refuse_address(model: str) -> None:
+    """Refuse an address in the place of a model's name, and say how the model is named.
+
+    Raises:
+        StoreError: it is one.
+    """
+    found = _HUB_ADDRESS.fullmatch(model)
+    if found is not None:
+        file = found["file"] or "FILE.gguf"
+        pinned = re.fullmatch(_COMMIT, found["revision"] or "", re.ASCII) is not None
+        commit = found["revision"] if pinned else "COMMIT"
+        hint = f"write hf:{found['repo']}/{file}@{commit}"
+        hint += "" if pinned else ", with the 40 hexadecimal digits of a commit, since a branch can move"
+        raise StoreError("an address of the hub is not the name of a model", hint=hint)
+    if "://" in model:
+        raise StoreError(
+            "an address is not the name of a model",
+            hint='name a file or a model of `rung models list`; for an endpoint write kind = "openai" and base_url',
+        )
+
+
+def _no_spec(spec: str) -> StoreError:
+    """What is wrong with an `hf:` name, most often a branch in the place of a commit."""
+    name, at, revision = spec.partition("@")
+    repo = "/".join(name.removeprefix("hf:").split("/")[:2])
+    if at and re.fullmatch(rf"hf:{_REPO}/{_FILE}", name, re.ASCII) and re.fullmatch(r"[\w.-]+", revision, re.ASCII):
+        return StoreError(
+            f"{spec!r} names a branch, a tag or a part of a commit, and such can move",
+            hint=f"write {_SPEC} with all 40 hexadecimal digits of a commit in the place of {revision!r}; "
+            f"https://huggingface.co/{repo}/commits/{revision} lists them",
+        )
+    return StoreError(
+        f"{spec!r} names no file on the hub", hint=f"write {_SPEC} with the commit's 40 hexadecimal digits"
+    )
+
+
 class Hub(SettingsTable):
     """A file on the model hub.
 
@@ -58,10 +103,7 @@ class Hub(SettingsTable):
         """
         match = _HUB_SPEC.fullmatch(spec)
         if match is None:
-            raise StoreError(
-                f"{spec!r} names no file on the hub",
-                hint="write hf:owner/repo/file.gguf@COMMIT with the commit's 40 hexadecimal digits",
-            )
+            raise _no_spec(spec)
         return cls(repo=match["repo"], file=match["file"], revision=match["revision"])
 
     @property

@@ -13,7 +13,7 @@ from rung.files import full
 from rung.limits import Cancel
 from rung.settings import nearest
 from rung.sizes import readable
-from rung.store.entries import Entry, Hub, Source, Wheels
+from rung.store.entries import Entry, Hub, Source, Wheels, refuse_address
 from rung.store.layout import Place, Store, check_space, sha256_of, user_store, writing
 from rung.writing import open_private, private_folder, rename
 
@@ -106,9 +106,10 @@ def wanted(name: str, store: Store) -> WantedModel:
     """What a catalogue name, a name of one's own or an `hf:` name stands for.
 
     Raises:
-        StoreError: an `hf:` name has another form.
+        StoreError: an `hf:` name has another form, or it is an address.
         ModelNotFound: no such name.
     """
+    refuse_address(name)
     if name.startswith("hf:"):
         hub = Hub.parse(name)
         known = next((e for e in store.catalogue.values() if hub in e.source), None)
@@ -141,7 +142,9 @@ def _wanted(entry: Entry) -> WantedModel:
 
 def is_path(model: str) -> bool:
     """Whether a model is named by where it lies."""
-    return not model.startswith("hf:") and (model.endswith(".gguf") or "/" in model or os.sep in model)
+    if model.startswith(("hf:", "huggingface.co/", "hf.co/")) or "://" in model:
+        return False
+    return model.endswith(".gguf") or "/" in model or os.sep in model
 
 
 def resolve(model: str, *, store: Store | None = None) -> ModelFile:

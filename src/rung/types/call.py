@@ -122,6 +122,7 @@ class Call:
         deadline: when the tier must have raised `TierTimeout`, at most 200 ms later.
         cancel: when set, the tier must raise `Cancelled`, at most 200 ms later.
         rejected: text of the last rejected answer, which a tier may use to speculate. Never sent anywhere.
+        others: whether another tier may answer where this one can't, so that a tier needn't try again for long.
 
     Raises:
         ConfigError: a field is of another kind, or out of range.
@@ -135,6 +136,7 @@ class Call:
     deadline: Deadline = Deadline()
     cancel: Cancel = field(default_factory=Cancel, repr=False)
     rejected: str | None = field(default=None, repr=False)
+    others: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "messages", checking.several("messages", self.messages, Message, "messages"))
@@ -149,6 +151,7 @@ class Call:
             checking.instance("shape", self.shape, Shape, "a Shape")
         if self.rejected is not None:
             checking.text("rejected", self.rejected)
+        checking.flag("others", self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,8 @@ class Token:
         margin: its `logprob` less that of the likeliest other token; below 0 where the constraint overruled the model.
         forced: whether the constraint left no choice. Forced tokens say nothing about confidence.
         allowed_logprob: `logprob` over the tokens alone that the shape allowed here; `None` if unknown, or without a
-            shape. Where `logprob` is above -0.0001 it may be that, which is as close.
+            shape. Where `logprob` is above -0.0001, or what was allowed can't be told, it may be `logprob`: the least
+            that it can be.
         allowed_margin: `margin` to the likeliest other token that the shape allowed; `None` if unknown, without a
             shape, or where it allowed no other.
     """
@@ -224,6 +228,9 @@ class Delta:
         usage: on the last delta of the call.
         model: on the last delta, what answered, as the endpoint or the file names it.
         load_seconds: time spent loading the model before this call could start, which TTFT leaves out.
+        progress: how much of the work before the first token is done, in [0, 1]: of a load, then of a prefill. That it
+            changes shows that the tier works.
+        streams: `False` where the answer will come in one piece, so that nothing can be seen of it before.
     """
 
     text: str = field(default="", repr=False)
@@ -236,6 +243,8 @@ class Delta:
     usage: Usage | None = None
     model: str | None = None
     load_seconds: float = 0.0
+    progress: float | None = None
+    streams: bool = True
 
 
 @dataclass(frozen=True, slots=True)

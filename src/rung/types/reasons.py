@@ -16,6 +16,7 @@ class Reason(StrEnum):
     REFUSAL = "refusal"
     EMPTY = "empty"
     LOOPING = "looping"
+    STALLED = "stalled"
     BEYOND_REACH = "beyond_reach"
     CONSENT_REFUSED = "consent_refused"
     OVER_BUDGET = "over_budget"

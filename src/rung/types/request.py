@@ -61,6 +61,7 @@ class Request:
         max_tokens: first cap on the answer, in tokens; `None` leaves it to the tier.
         sampling: how tokens are chosen.
         reach: how far this request may travel; can only tighten the ladder's reach.
+        text_checks: whether plain text that repeats itself, or the prompt, or holds control tokens is refused.
 
     Raises:
         ConfigError: the prompt is empty, or a value is of a wrong kind or out of range.
@@ -72,6 +73,7 @@ class Request:
     max_tokens: int | None = None
     sampling: Sampling = Sampling()
     reach: Zone | None = None
+    text_checks: bool = True
 
     def __post_init__(self) -> None:
         turns = checking.several("messages", self.messages, Message, "messages")
@@ -83,6 +85,7 @@ class Request:
         if self.max_tokens is not None:
             object.__setattr__(self, "max_tokens", checking.whole("max_tokens", self.max_tokens, 1))
         checking.instance("sampling", self.sampling, Sampling, "a Sampling")
+        checking.flag("text_checks", self.text_checks)
         if self.reach is not None:
             checking.instance("reach", self.reach, Zone, "a Zone")
 

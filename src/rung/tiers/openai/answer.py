@@ -1,70 +1,31 @@
-"""From the chunks of a streamed chat completion to deltas."""
+"""From the values of a response to deltas."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rung.errors import TierCrashed, TierError
+from rung.tiers.openai.chunks import ChoicePiece, pieces
+from rung.tiers.openai.complaints import Complained
+from rung.tiers.openai.finish import Ending, ending, is_usual, shown
 from rung.types import Constraint, Delta, Finish, Token, Usage
 
-_FINISH: dict[str, Finish] = {
-    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence", "tool_calls", "function_call"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
-    **dict.fromkeys(("content_filter", "refusal"), "refusal"),
-}
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-
-class _Rival(_Part):
-    token: str
-    logprob: float
-
-
-class _Weighed(_Rival):
-    top_logprobs: list[_Rival] | None = None
-
-
-class _Logprobs(_Part):
-    content: list[_Weighed] | None = None
-
-
-class _Piece(_Part):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[Any] | None = None
-
-
-class _Choice(_Part):
-    index: int = Field(default=0, ge=0)
-    delta: _Piece | None = None
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Chunk(_Part):
-    model: str | None = None
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
+_NO_WORD = (None, "", "null", "None")
+"""What stands in the place of a finish reason while the answer goes on."""
 
 
 class StreamReader:
-    """Reads the chunks of one response, and knows at its end whether the answer is whole.
+    """Reads the values of one response, and knows at its end whether the answer is whole.
 
     Args:
         constraint: who enforces the shape; `None` where none was asked for.
-        notes: sentences for the trace, known before the first chunk.
+        notes: sentences for the trace, known before the first value.
         candidates: how many answers were asked for.
         logprobs: whether log-probabilities were.
+        cap: on each answer, in tokens; `None` where none was sent.
+
+    `started` tells whether anything of a chat completion came.
     """
 
     def __init__(
@@ -73,67 +34,86 @@ class StreamReader:
         notes: tuple[str, ...],
         candidates: int,
         logprobs: bool,
+        cap: int | None = None,
     ) -> None:
         self.started = False
         self._logprobs = logprobs
         self._constraint = constraint
         self._notes = notes
         self._candidates = candidates
+        self._cap = cap
         self._model: str | None = None
         self._usage = Usage()
-        self._counted = self._wrote = False
-        self._finish: dict[int, Finish | None] = {}
+        self._thought_tokens: int | None = None
+        self._counted = self._wrote = self._thought = self._tools = False
+        self._finish: dict[int, Ending | None] = {}
+        self._words: dict[int, object] = {}
         self._halves: dict[int, str] = {}
+        self._texts: set[int] = set()
         self._refused: set[int] = set()
-        self._tools = False
+        self._remarks: dict[str, None] = {}
 
-    def read(self, data: object) -> Iterator[Delta]:
-        """The deltas of one chunk.
+    def read(self, data: object, *, alone: bool = False) -> Iterator[Delta]:
+        """The deltas of one value.
 
         Args:
-            data: the chunk as parsed JSON.
+            data: parsed JSON.
+            alone: whether it came instead of a stream.
 
         Raises:
-            TierError: it is no chunk of a chat completion.
+            TierError: a part of the answer can't be read.
+            Complained: the endpoint says that something is wrong, before it began to answer.
         """
-        try:
-            chunk = _Chunk.model_validate(data)
-        except ValidationError:
-            chunk = None
-        if chunk is None:
-            raise TierError("the endpoint sent something that is no chat completion")
-        if chunk.error:
+        if not isinstance(data, Mapping):
+            if data is not None:
+                self.remark("the endpoint sent events that are no chunks of an answer; they were left out")
+            return
+        if self.started and data.get("error"):
             raise TierCrashed("the endpoint ended its answer with an error")
+        if not self.started and (data.get("error") or data.get("object") == "error" or (alone and not _chat(data))):
+            raise Complained(data)
+        if not _chat(data):
+            if isinstance(data.get("usage"), Mapping):
+                self._count(data["usage"])
+            return
         if not self.started:
             self.started = True
             yield Delta(constraint=self._constraint, notes=self._notes)
-        self._model = chunk.model or self._model
-        self._count(chunk.usage)
-        for choice in chunk.choices or ():
-            yield from self._read(choice)
+        if isinstance(model := data.get("model"), str) and model:
+            self._model = model
+        self._count(data.get("usage"))
+        for piece in pieces(data, self.remark):
+            yield from self._read(piece)
 
-    def _read(self, choice: _Choice) -> Iterator[Delta]:
-        index, piece = choice.index, choice.delta or _Piece()
+    def _read(self, piece: ChoicePiece) -> Iterator[Delta]:
+        index = piece.index
         if index >= self._candidates:
             raise TierError("the endpoint sent more answers than were asked for")
         self._finish.setdefault(index, None)
-        self._tools = self._tools or bool(piece.tool_calls)
-        text = self._whole(index, (piece.content or "") + (piece.refusal or ""))
-        reasoning = piece.reasoning_content or piece.reasoning or ""
-        self._wrote = self._wrote or self._tools or bool(piece.content or piece.refusal or reasoning)
+        self._tools |= piece.calls_tool
+        self._count(piece.usage)
+        said = piece.text + piece.refusal
+        if piece.whole and index in self._texts:
+            said = ""  # after the pieces some servers send all of them once more
+        elif said:
+            self._texts.add(index)
+        text, reasoning = self._whole(index, said), piece.reasoning
+        self._thought |= bool(reasoning)
+        self._wrote |= self._tools or bool(said or reasoning)
         if text or reasoning:
-            weighed = choice.logprobs.content if choice.logprobs else None
-            tokens = _tokens(text, weighed or []) if self._logprobs and text else ()
+            tokens = _tokens(text, piece.tokens) if self._logprobs and text else ()
             yield Delta(text, index=index, reasoning=_mended(reasoning), tokens=tokens)
-        if choice.finish_reason is not None:
-            if choice.finish_reason not in _FINISH:
-                raise TierError("the answer ended for a reason that rung doesn't know")
-            self._finish[index] = _FINISH[choice.finish_reason]
+        word = piece.finish
+        if word not in _NO_WORD and (index not in self._words or ending(word) is not None):
+            self._words[index], self._finish[index] = word, ending(word)
         if piece.refusal:
             self._refused.add(index)
 
-    def end(self) -> Iterator[Delta]:
+    def end(self, *, done: bool) -> Iterator[Delta]:
         """The last delta of each candidate.
+
+        Args:
+            done: whether the endpoint has said that the stream is over, or sent a whole answer at once.
 
         Raises:
             TierCrashed: an answer has no end.
@@ -141,18 +121,14 @@ class StreamReader:
         """
         if not self.started:
             raise TierError("the endpoint sent no event stream", hint="check base_url: it often ends in /v1")
-        if not self._finish or None in self._finish.values():
+        if not (self._wrote or self._words):
+            if done:
+                raise TierError("the endpoint sent a stream without an answer in it")
             raise TierCrashed("the stream broke off before the answer was complete")
-        notes: tuple[str, ...] = ()
-        usage = self._usage.credible(answered=self._wrote)
-        if self._counted and None in (usage.input_tokens, usage.output_tokens):
-            notes += ("the tokens that the endpoint reported are incomplete or can't be right; they count as unknown",)
-        if self._tools:
-            notes += ("the model called a tool that nobody offered; the call was ignored",)
-        if len(self._finish) < self._candidates:
-            notes += (f"the endpoint gave {len(self._finish)} of {self._candidates} answers",)
-        last = max(self._finish)
-        for index, finish in sorted(self._finish.items()):
+        endings = {index: self._ending(index, done) for index in sorted(self._finish)}
+        notes = self._last_notes(empty=not self._texts and "length" not in endings.values())
+        last = max(endings)
+        for index, finish in endings.items():
             text = _mended(self._halves.pop(index, ""))
             piece = Delta(
                 text,
@@ -160,7 +136,56 @@ class StreamReader:
                 tokens=(Token(text),) if self._logprobs and text else (),
                 finish="refusal" if index in self._refused else finish,
             )
-            yield replace(piece, usage=usage, model=self._model, notes=notes) if index == last else piece
+            if index == last:
+                piece = replace(piece, usage=self._credible, model=self._model, notes=notes)
+            yield piece
+
+    def remark(self, sentence: str) -> None:
+        """Note for the trace what was met, once."""
+        self._remarks[sentence] = None
+
+    @property
+    def _credible(self) -> Usage:
+        return self._usage.credible(answered=self._wrote)
+
+    def _ending(self, index: int, done: bool) -> Finish:
+        """Why a candidate ended."""
+        found, word = self._finish[index], self._words.get(index)
+        if found == "broken":
+            raise TierCrashed(f"the endpoint gave its answer up; it ended for the reason {shown(word)}")
+        if word is None and not done:
+            raise TierCrashed("the stream broke off before the answer was complete")
+        if found is not None:
+            if not is_usual(word):
+                self.remark(f"the answer ended for the reason {shown(word)}, which was read as {found}")
+            return found
+        written = self._credible.output_tokens
+        if self._cap is not None and written is not None and written >= self._cap:
+            self.remark("the endpoint didn't say why the answer ended; it is as long as its cap, so it counts as cut")
+            return "length"
+        self.remark(
+            "the endpoint didn't say why the answer ended; its stream ended well, so the answer counts as whole"
+            if word is None
+            else f"the answer ended for a reason that rung doesn't know, {shown(word)}; it counts as whole"
+        )
+        return "stop"
+
+    def _last_notes(self, *, empty: bool) -> tuple[str, ...]:
+        notes = tuple(self._remarks)
+        usage = self._credible
+        if empty and self._thought:
+            tokens = usage.output_tokens if self._thought_tokens is None else self._thought_tokens
+            much = "reasoning" if tokens is None else f"{tokens:,} tokens of reasoning"
+            notes += (f"the answer is empty, but there {'was' if tokens is None else 'were'} {much}",)
+        elif empty and self._thought_tokens:
+            notes += (f"the answer is empty, but there were {self._thought_tokens:,} tokens of reasoning",)
+        if self._counted and None in (usage.input_tokens, usage.output_tokens):
+            notes += ("the tokens that the endpoint reported are incomplete or can't be right; they count as unknown",)
+        if self._tools:
+            notes += ("the model called a tool that nobody offered; the call was ignored",)
+        if len(self._finish) < self._candidates:
+            notes += (f"the endpoint gave {len(self._finish)} of {self._candidates} answers",)
+        return notes
 
     def _count(self, usage: object) -> None:
         """Take the counts of a chunk. An endpoint may report them again and again: the last report holds."""
@@ -174,6 +199,10 @@ class StreamReader:
             old.input_tokens if prompt is None else new.input_tokens,
             old.output_tokens if answer is None else new.output_tokens,
         )
+        details = told.get("completion_tokens_details")
+        if isinstance(details, Mapping):
+            thought = Usage(None, details.get("reasoning_tokens")).credible(answered=True).output_tokens
+            self._thought_tokens = self._thought_tokens if thought is None else thought
 
     def _whole(self, index: int, text: str) -> str:
         """The text with half a character at its end kept back until its other half comes."""
@@ -184,6 +213,10 @@ class StreamReader:
         return _mended(text)
 
 
+def _chat(data: Mapping[str, object]) -> bool:
+    return "choices" in data
+
+
 def _mended(text: str) -> str:
     """The text with pairs of JSON's escaped surrogates joined, and U+FFFD for lone ones."""
     if text.isascii():
@@ -191,13 +224,8 @@ def _mended(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _tokens(text: str, weighed: list[_Weighed]) -> tuple[Token, ...]:
+def _tokens(text: str, weighed: tuple[Token, ...]) -> tuple[Token, ...]:
     """The tokens behind a text. Where their texts don't join to it, one token of unknown probability stands for all."""
-    if "".join(token.token for token in weighed) != text:
+    if "".join(token.text for token in weighed) != text:
         return (Token(text),)
-    return tuple(Token(token.token, token.logprob, _margin(token)) for token in weighed)
-
-
-def _margin(token: _Weighed) -> float | None:
-    rivals = [rival.logprob for rival in token.top_logprobs or () if rival.token != token.token]
-    return token.logprob - max(rivals) if rivals else None
+    return weighed

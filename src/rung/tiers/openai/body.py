@@ -3,22 +3,57 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from rung.errors import Unsupported
+from rung import checking
+from rung.errors import ConfigError, Unsupported
+from rung.hiding import hide
+from rung.settings import nearest
 from rung.tiers.openai.strict import closed
-from rung.types import Call, Constraint, Image, Message, Shape
+from rung.types import Call, Constraint, Image, Message, Shape, Text
 
 ConstraintSetting = Literal["json_schema", "structured_outputs", "json_object", "none"]
 TokenLimit = Literal["max_tokens", "max_completion_tokens"]
 Form = Literal["strict", "lax", "object", "none"]
 """How the shape is put to the endpoint: a strict schema, a schema, any JSON object, not at all."""
 
-OPTIONAL = frozenset({"temperature", "top_p", "seed", "stream_options", "store", "logprobs"})
+DROPPABLE = frozenset({"temperature", "top_p", "seed", "stream", "stream_options", "store", "logprobs"})
 """What may be left out when an endpoint refuses it: nothing that changes what an answer is, or bounds its cost."""
+
+_OURS = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens"})
+"""Fields that the tier sets itself, so that `extra_body` can't."""
+
+LEAST_ROOM = 16
+"""Tokens of the shortest answer that a lowered cap is worth: an object of one field."""
+
+_DENSER = 1.1
+"""How much denser in tokens a longer prompt is taken to be than the one that the endpoint counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRoom:
+    """What an endpoint counted when a prompt and its cap exceeded the context.
+
+    Args:
+        context: what prompt and answer may take together, in tokens.
+        prompt: tokens of that prompt.
+        size: bytes of its messages.
+    """
+
+    context: int
+    prompt: int
+    size: int
+
+    def left(self, call: Call) -> int:
+        """Tokens that the context leaves for an answer to this call, by the density of the prompt that was counted."""
+        size = sum(message.size for message in call.messages)
+        grown = size / max(1, self.size) * _DENSER if size > self.size else 1.0
+        return self.context - math.ceil(self.prompt * grown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +69,11 @@ class Dialect:
         store: whether the API knows `store`, which is then false.
         hints_only: whether a schema that isn't strict is only a hint there.
         extra_body: further fields.
-        dropped: fields of `OPTIONAL` that it has refused.
+        dropped: fields of `DROPPABLE` that it has refused, or that the settings leave out.
+        renamed: whether it has refused the other `token_limit`.
+        merges_system: whether it takes no system turn, so that its text goes into the user's.
+        most_tokens: the largest cap that it takes; `None` where it has not refused any.
+        room: what it counted when a cap was too large for its context; `None` where it has not.
     """
 
     model: str
@@ -46,6 +85,10 @@ class Dialect:
     hints_only: bool
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     dropped: frozenset[str] = frozenset()
+    renamed: bool = False
+    merges_system: bool = False
+    most_tokens: int | None = None
+    room: ContextRoom | None = None
 
     def forms(self, shape: Shape | None) -> tuple[Form, ...]:
         """Ways to ask for a shape, best first; the last is to say nothing."""
@@ -68,7 +111,42 @@ class Dialect:
 
     def cap(self, call: Call) -> int | None:
         """The cap on each answer, in tokens."""
-        return call.max_tokens or self.max_tokens
+        cap = call.max_tokens or self.max_tokens
+        if cap is None:
+            return None
+        limits = [cap, *([self.most_tokens] if self.most_tokens else [])]
+        if self.room is not None and (left := self.room.left(call)) >= LEAST_ROOM:
+            limits.append(left)
+        return min(limits)
+
+
+def extra_fields(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A copy of `extra_body`.
+
+    Raises:
+        ConfigError: it sets what the tier sets itself, or is no JSON.
+    """
+    ours = sorted(_OURS & extra.keys())
+    if ours:
+        raise ConfigError(f"{where}: extra_body sets {ours[0]!r}", hint=f"leave {ours[0]} to the tier's own settings")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(extra), allow_nan=False))
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where}: extra_body is no JSON", hint="use text, numbers, lists and tables") from None
+    return copy
+
+
+def left_out(fields: Collection[str], where: str) -> frozenset[str]:
+    """The fields that the settings leave out.
+
+    Raises:
+        ConfigError: one of them is another field, or no text.
+    """
+    for name in checking.several(f"{where}: leave_out", fields, str, "names of fields"):
+        if name not in DROPPABLE:
+            said = f"{where}: leave_out names {hide(name[:40])!r}, which can't be left out"
+            raise ConfigError(said, hint=nearest(name, DROPPABLE))
+    return frozenset(fields)
 
 
 def compose(call: Call, dialect: Dialect, form: Form) -> bytes:
@@ -82,10 +160,20 @@ def compose(call: Call, dialect: Dialect, form: Form) -> bytes:
     Raises:
         Unsupported: a message can't be said in this format.
     """
+    try:
+        return json.dumps(request(call, dialect, form), ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise Unsupported(
+            "a message holds half a character (a lone surrogate)", hint="decode the text as UTF-8"
+        ) from None
+
+
+def request(call: Call, dialect: Dialect, form: Form) -> dict[str, Any]:
+    """The fields of the request. Takes and raises what `compose` does."""
     sampling = call.sampling
     body: dict[str, Any] = {
         "model": dialect.model,
-        "messages": [_message(message) for message in call.messages],
+        "messages": [_message(m) for m in (_merged(call.messages) if dialect.merges_system else call.messages)],
         "stream": True,
         "stream_options": {"include_usage": True},
         "temperature": sampling.temperature,
@@ -104,16 +192,11 @@ def compose(call: Call, dialect: Dialect, form: Form) -> bytes:
         body |= {"logprobs": True, "top_logprobs": 2}
     if dialect.store:
         body["store"] = False
-    body = {key: value for key, value in body.items() if key not in dialect.dropped}
+    left_out = dialect.dropped | ({"stream_options"} if "stream" in dialect.dropped else set())
+    body = {key: value for key, value in body.items() if key not in left_out}
     if call.shape is not None:
         body |= _shape(call.shape, dialect.constraint, form)
-    body |= dialect.extra_body
-    try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        raise Unsupported(
-            "a message holds half a character (a lone surrogate)", hint="decode the text as UTF-8"
-        ) from None
+    return {**body, **dialect.extra_body}
 
 
 def _shape(shape: Shape, constraint: ConstraintSetting, form: Form) -> dict[str, Any]:
@@ -138,6 +221,35 @@ def _structured(shape: Shape) -> dict[str, Any]:
     if shape.kind == "regex":
         return {"regex": shape.pattern}
     return {"json": dict(shape.schema)}
+
+
+def shape_key(shape: Shape) -> str:
+    """What tells one shape from another, short enough to be kept."""
+    said = json.dumps([shape.kind, shape.schema, shape.pattern, shape.choices], sort_keys=True)
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation without system turns: the text of each stands before the user's turn that follows it."""
+    kept: list[Message] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message.role == "system":
+            waiting.append(message.text)
+        elif message.role == "user" and waiting:
+            kept.append(_headed("\n\n".join(waiting), message))
+            waiting = []
+        else:
+            kept.append(message)
+    if waiting:  # behind the last turn of the user
+        kept.append(Message("user", "\n\n".join(waiting)))
+    return tuple(kept)
+
+
+def _headed(head: str, message: Message) -> Message:
+    if isinstance(message.content, str):
+        return replace(message, content=f"{head}\n\n{message.content}")
+    return replace(message, content=(Text(f"{head}\n\n"), *message.content))
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class _Table(SettingsTable):
     stays_here: bool | None = None
     constraint: ConstraintSetting | None = None
     extra_body: dict[str, Any] | None = None
+    leave_out: tuple[str, ...] | None = None
+    merge_system: bool | None = None
     token_limit: TokenLimit | None = None
     max_tokens: int | None = None
     context: int | None = None

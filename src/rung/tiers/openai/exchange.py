@@ -15,7 +15,8 @@ from rung.tiers.openai.breaker import Health
 from rung.types import Zone
 
 _CONNECTS_WITHIN, _ANSWERS_WITHIN = 1.0, 10.0
-"""Seconds after which silence, of a connection and of a request, is held against the endpoint itself."""
+"""Seconds after which silence, of a connection and of a request, is held against the endpoint itself. Who gives up
+sooner was short of time: that says nothing of an endpoint that answers in two seconds."""
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class Exchange:
         waited = time.monotonic() - self.began
         if not self.connected and not self.sent:
             return "dead" if waited >= _CONNECTS_WITHIN else None
-        return "dead" if waited >= _ANSWERS_WITHIN else "ill"
+        return "dead" if waited >= _ANSWERS_WITHIN else None
 
 
 EXCHANGE: ContextVar[Exchange] = ContextVar("rung_openai_exchange")

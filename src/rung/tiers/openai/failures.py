@@ -1,75 +1,42 @@
 """What went wrong, from the SDK's errors to ours, and whether trying again could help.
 
 An endpoint may repeat the prompt or the key in an error. So nothing of its text gets into a message: only its status,
-error codes out of a known set, and numbers.
+error codes out of a known set, and numbers. Its own words stand in `TierError.said`.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import httpx2
-from openai import APIConnectionError, APIError, APIStatusError
+from openai import APIConnectionError, APIStatusError
 
 from rung.errors import (
     Billed,
     Offline,
-    PromptTooLong,
     RateLimited,
+    Said,
     TierCrashed,
     TierError,
     TierTimeout,
     TierUnavailable,
 )
 from rung.hiding import hide
+from rung.tiers.openai import complaints
 from rung.tiers.openai.breaker import Health
+from rung.tiers.openai.complaints import Complained, Complaint
 from rung.tiers.openai.endpoint import Endpoint, redirect_target
 from rung.tiers.openai.pauses import retry_after
+from rung.tiers.openai.refusals import lengths, too_long
 
-_CODES = frozenset(
-    {
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "content_filter",
-        "content_policy_violation",
-        "context_length_exceeded",
-        "exceed_context_size_error",
-        "insufficient_quota",
-        "integer_above_max_value",
-        "integer_below_min_value",
-        "invalid_api_key",
-        "invalid_json_schema",
-        "invalid_organization",
-        "invalid_request_error",
-        "invalid_type",
-        "invalid_value",
-        "missing_required_parameter",
-        "model_not_found",
-        "not_found_error",
-        "overloaded_error",
-        "permission_denied_error",
-        "rate_limit_error",
-        "rate_limit_exceeded",
-        "requests",
-        "server_error",
-        "string_above_max_length",
-        "tokens",
-        "unknown_parameter",
-        "unsupported_country_region_territory",
-        "unsupported_parameter",
-        "unsupported_value",
-    }
-)
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-_CONTEXT = re.compile(r"maximum context length is (\d{1,9}) tokens")
-_LENGTH = re.compile(r"(?:resulted in|you requested|contains at least) (\d{1,9})(?: input)? tokens")
+_FIELD_STATUSES = frozenset({400, 403, 404, 405, 406, 415, 422, 501})
+"""Statuses with which endpoints were seen to refuse a field that they don't take, rather than the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +47,10 @@ class Failure:
         error: what to raise for it.
         again: whether the same request may succeed later and nothing can have been billed for this one.
         wait: seconds that the endpoint asked to wait.
-        form: whether the endpoint refused the form of the request.
-        parameter: the field that it refused, as far as it says.
+        busy: whether the endpoint is there and asks for another try, rather than being broken.
+        form: whether the request may be sent in another form.
+        status: of the response; 0 where there was none.
+        complaint: what the endpoint said.
         health: what it says of the endpoint.
         filtered: whether a content filter refused the prompt, which is an answer of a kind.
     """
@@ -89,8 +58,10 @@ class Failure:
     error: TierError | Offline
     again: bool = False
     wait: float | None = None
+    busy: bool = False
     form: bool = False
-    parameter: str = ""
+    status: int = 0
+    complaint: Complaint = Complaint()
     health: Health | None = "alive"
     filtered: bool = False
 
@@ -113,13 +84,16 @@ class Judge:
     mend_key: str
     paid: bool
 
-    def __call__(self, error: Exception, *, sent: bool, heard: bool) -> Failure:
+    def __call__(
+        self, error: Exception, *, sent: bool, heard: bool, headers: Mapping[str, str] | None = None
+    ) -> Failure:
         """The failure behind an exception.
 
         Args:
             error: what the SDK or the reader raised.
             sent: whether the request had gone out.
             heard: whether a response had begun.
+            headers: of the response, where it was taken for an answer.
         """
         billed: Billed = "maybe" if sent and self.paid else "no"
         match error:
@@ -127,16 +101,16 @@ class Judge:
                 error.billed = billed
                 return Failure(error, health="ill" if isinstance(error, TierCrashed) else "alive")
             case APIStatusError():
-                return self._status(error)
+                return self._told(error.status_code, complaints.read(error.body), error.response.headers)
+            case Complained():
+                complaint = complaints.read(error.body)
+                if complaint.status is not None:
+                    return self._told(complaint.status, complaint, {} if headers is None else headers)
+                crash = TierCrashed(f"{self.endpoint} sent an error and no answer{complaint.said}", billed=billed)
+                crash.said = Said(complaint.text)
+                return Failure(crash, again=not self.paid, health="ill", complaint=complaint)
             case APIConnectionError() | httpx2.HTTPError() | OSError():
                 return self._connection(error, sent, heard, billed)
-            case APIError():
-                code = _code(error.body)
-                return Failure(
-                    TierCrashed(f"{self.endpoint} ended its answer with an error{code}", billed=billed),
-                    again=not self.paid,
-                    health="ill",
-                )
             case _:
                 return Failure(TierError(f"{self.endpoint} sent something that is no JSON event", billed=billed))
 
@@ -174,39 +148,50 @@ class Judge:
         nobody = TierUnavailable(f"nobody answers at {peer}", hint=hint)
         return Failure(nobody, again=not silent, health="dead" if silent else "ill")
 
-    def _status(self, error: APIStatusError) -> Failure:
-        status, where = error.status_code, str(self.endpoint)
-        codes = _codes(error.body)
-        said = f"{where} answered HTTP {status}{_code(error.body)}"
+    def _told(self, status: int, complaint: Complaint, headers: Mapping[str, str]) -> Failure:
+        """The failure that an endpoint tells, and its own words beside it."""
+        failure = self._status(status, complaint, headers)
+        if isinstance(failure.error, TierError) and complaint.text:
+            failure.error.said = Said(complaint.text)
+        return replace(failure, status=status, complaint=complaint)
+
+    def _status(self, status: int, complaint: Complaint, headers: Mapping[str, str]) -> Failure:
+        where, codes = str(self.endpoint), complaint.codes
+        said = f"{where} answered HTTP {status}{complaint.said}"
         if codes & _SPENT:
             return Failure(TierUnavailable(said, hint="check the account's credit and limits"))
         if codes & _FILTERED and status < 500:
             return Failure(TierError(said), filtered=True)
-        if codes & _TOO_LONG or (status == 400 and _CONTEXT.search(error.message)):
-            return Failure(_too_long(error) or TierError(f"{said}: the prompt is too long for {hide(self.model)!r}"))
-        wait = retry_after(error.response.headers)
+        if codes & _TOO_LONG or (status in (400, 413, 422) and lengths(complaint).context):
+            long = too_long(complaint) or TierError(f"{said}: the prompt is too long for {hide(self.model)!r}")
+            return Failure(long, form=True)
+        wait = retry_after(headers)
+        if wait is None and status in (429, 503, 529):
+            wait = complaint.wait
+        form = status in _FIELD_STATUSES or (status >= 500 and bool(complaint.names))
         match status:
             case 401 | 403:
-                return Failure(TierUnavailable(said, hint=self.mend_key))
+                return Failure(TierUnavailable(said, hint=self.mend_key), form=form)
+            case 402:
+                return Failure(TierUnavailable(said, hint="check the account's credit"))
             case 404 | 405:
                 hint = "check model, and base_url, which often ends in /v1"
-                return Failure(TierUnavailable(f"{said}: no model {hide(self.model)!r} there", hint=hint))
-            case 400 | 422:
-                return Failure(TierError(said), form=True, parameter=_parameter(error.body))
+                return Failure(TierUnavailable(f"{said}: no model {hide(self.model)!r} there", hint=hint), form=form)
             case 408:
                 # some endpoints charge for what they gave up on
                 timeout = TierTimeout(said, billed="maybe" if self.paid else "no")
                 return Failure(timeout, again=not self.paid, wait=wait)
             case 409:
-                return Failure(TierError(said), again=True, wait=wait)
+                return Failure(TierError(said), again=True, busy=True, wait=wait)
             case 413:
                 return Failure(TierError(f"{said}: the request is too long", hint="shorten the prompt"))
             case 429:
-                return Failure(RateLimited(said, retry_after=wait, hint="wait, or ask less often"), True, wait)
+                limited = RateLimited(said, retry_after=wait, hint="wait, or ask less often")
+                return Failure(limited, again=True, busy=True, wait=wait)
             case 503 | 529:
-                return Failure(TierUnavailable(said), again=True, wait=wait, health=_health(wait))
+                return Failure(TierUnavailable(said), again=True, busy=True, wait=wait, health=_health(wait))
             case _ if 300 <= status < 400:
-                target = redirect_target(error.response.headers.get("location", ""))
+                target = redirect_target(headers.get("location", ""))
                 to = f" to {target}" if target else ""
                 return Failure(
                     TierError(f"{where} redirects{to} (HTTP {status})", hint="set base_url to the final URL")
@@ -214,10 +199,10 @@ class Judge:
             case _ if status >= 500:
                 unavailable = TierUnavailable(said, billed="maybe" if self.paid else "no")
                 # Some local servers fail over a field that they don't know, instead of refusing it.
-                again, form = not self.paid, status == 500 and not self.paid
-                return Failure(unavailable, again, wait, form, health=_health(wait))
+                form = form or not self.paid
+                return Failure(unavailable, not self.paid, wait, form=form, health=_health(wait))
             case _:
-                return Failure(TierError(said))
+                return Failure(TierError(said), form=form)
 
 
 def _health(wait: float | None) -> Health:
@@ -229,29 +214,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _codes(body: object) -> frozenset[str]:
-    if not isinstance(body, Mapping):
-        return frozenset()
-    return frozenset(str(body.get(key)) for key in ("code", "type")) & _CODES
-
-
-def _code(body: object) -> str:
-    """The codes as a clause."""
-    codes = ", ".join(sorted(_codes(body)))
-    return f" ({codes})" if codes else ""
-
-
-def _parameter(body: object) -> str:
-    """The top-level field that an error names; only ever compared with fields that were sent."""
-    return re.split(r"[.\[]", str(body.get("param")))[0] if isinstance(body, Mapping) else ""
-
-
-def _too_long(error: APIStatusError) -> PromptTooLong | None:
-    body: Mapping[str, Any] = error.body if isinstance(error.body, Mapping) else {}
-    length, context = body.get("n_prompt_tokens"), body.get("n_ctx")
-    if isinstance(length, int) and isinstance(context, int):
-        return PromptTooLong(length, context)
-    found, said = _LENGTH.search(error.message), _CONTEXT.search(error.message)
-    return PromptTooLong(int(found[1]), int(said[1])) if found and said else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -27,10 +27,11 @@ from rung.guard import offline
 from rung.hiding import hide
 from rung.limits import LONGEST
 from rung.tier import Outgoing
-from rung.tiers.openai.body import ConstraintSetting, Dialect, TokenLimit, compose
+from rung.tiers.openai.body import ConstraintSetting, Dialect, TokenLimit, compose, extra_fields, left_out
 from rung.tiers.openai.breaker import breaker_of
 from rung.tiers.openai.endpoint import Endpoint, runs_elsewhere
 from rung.tiers.openai.exchange import Exchange
+from rung.tiers.openai.memory import memory_of
 from rung.tiers.openai.prices import Listed, tariff
 from rung.tiers.openai.secret import Env, Secret
 from rung.tiers.openai.session import EndpointSession, Job, Route
@@ -48,7 +49,6 @@ delays a few calls and not every one."""
 # Tokens of a chat template beside the texts: three a message for OpenAI's own models
 # (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken), a default system turn for others.
 _TEMPLATE_TOKENS, _MESSAGE_TOKENS = 64, 16
-_OURS = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens"})
 
 
 class OpenAITier:
@@ -75,6 +75,11 @@ class OpenAITier:
         constraint: how the endpoint is told the shape of an answer: `response_format` with a schema, vLLM's
             `structured_outputs`, any JSON object, or nothing.
         extra_body: further fields of the request.
+        leave_out: fields that the endpoint doesn't take, out of `temperature`, `top_p`, `seed`, `stream`,
+            `stream_options`, `store` and `logprobs`. What an endpoint refuses is left out anyway, and remembered as
+            long as the process lives; this saves the request by which that is found out.
+        merge_system: whether a system turn goes into the user's, for an endpoint that takes none. Found out in the same
+            way.
         token_limit: the field that caps the answer; by default the new one at api.openai.com, the old one elsewhere.
         max_tokens: cap on an answer where the call names none, in tokens; 2,048 for a tier with a price.
         context: what prompt and answer may take together, in tokens.
@@ -106,6 +111,8 @@ class OpenAITier:
         stays_here: bool = False,
         constraint: ConstraintSetting = "json_schema",
         extra_body: Mapping[str, Any] | None = None,
+        leave_out: Collection[str] = (),
+        merge_system: bool = False,
         token_limit: TokenLimit | None = None,
         max_tokens: int | None = None,
         context: int | None = None,
@@ -134,7 +141,11 @@ class OpenAITier:
             if said is not None:
                 checking.instance(f"{where}: {setting}", said, kinds, kind)
         zone, leads_to = (None if given is None else Zone.parse(given) for given in (zone, leads_to))
-        for setting, flag in (("stays_here", stays_here), ("logprobs", logprobs)):
+        for setting, flag in (
+            ("stays_here", stays_here),
+            ("logprobs", logprobs),
+            ("merge_system", merge_system),
+        ):
             checking.flag(f"{where}: {setting}", flag)
         self._endpoint = Endpoint.parse(base_url, f"{where}: base_url")
         self._proxy = None if proxy is None else Endpoint.parse(proxy, f"{where}: proxy")
@@ -165,12 +176,14 @@ class OpenAITier:
             logprobs=logprobs,
             store=at_openai or store is False,
             hints_only=at_openai,
-            extra_body=_fields(extra_body or {}, where),
+            extra_body=extra_fields(extra_body or {}, where),
+            dropped=left_out(leave_out, where),
+            merges_system=merge_system,
         )
-        nearest = self._nearest_zone()
-        self.zone = nearest if zone is None else zone
-        if self.zone < nearest:
-            raise ConfigError(f"{where}: zone = {zone} is nearer than {nearest}, where it is", hint="leave out zone")
+        closest = self._nearest_zone()
+        self.zone = closest if zone is None else zone
+        if self.zone < closest:
+            raise ConfigError(f"{where}: zone = {zone} is nearer than {closest}, where it is", hint="leave out zone")
         if stays_here and self.zone > Zone.HOST:
             raise ConfigError(f"{where}: stays_here, but its zone is {self.zone}", hint="leave out stays_here")
         self.stays_here: bool | None = (stays_here or None) if self.zone == Zone.HOST else False
@@ -209,7 +222,9 @@ class OpenAITier:
                 max_answer_bytes,
             )
         )
-        self._breaker = breaker_of(" ".join(e.url for e in (self._endpoint, self._proxy) if e), self.destination)
+        place = " ".join(e.url for e in (self._endpoint, self._proxy) if e)
+        self._breaker = breaker_of(place, self.destination)
+        self._memory = memory_of(place, model)
         # Ends the thread of a tier that nobody closed, at the latest before the interpreter goes.
         weakref.finalize(self, self._session.close)
 
@@ -286,8 +301,9 @@ class OpenAITier:
         """
         self._key.read()
         self._breaker.check()
-        dialect = self._dialect
-        body = compose(call, dialect, dialect.forms(call.shape)[0])
+        # Without the room that the endpoint counted for another prompt: what it leaves this one is no bound.
+        dialect = replace(self._memory.dialect(self._dialect), room=None)
+        body = compose(call, dialect, self._memory.form(self._dialect, call.shape))
         tokens: int | None = len(body) + _TEMPLATE_TOKENS + _MESSAGE_TOKENS * len(call.messages)
         if any(isinstance(part, Image) for message in call.messages for part in message.content):
             tokens = None
@@ -306,8 +322,21 @@ class OpenAITier:
         Raises:
             Unsupported: a message can't be said in this format.
         """
-        body = compose(call, self._dialect, self._dialect.forms(call.shape)[0])
+        form = self._memory.form(self._dialect, call.shape)
+        body = compose(call, self._memory.dialect(self._dialect), form)
         return Outgoing(self.name, self.zone, f"POST {hide(self._endpoint.url)}/chat/completions", body)
+
+    def warm(self) -> None:
+        """Import the SDK and make its client, which a first call would have to wait for. Sends nothing.
+
+        Raises:
+            TierUnavailable: the SDK is not installed, or the certificates can't be read.
+        """
+
+        async def get_ready(client: AsyncOpenAI) -> None:
+            from rung.tiers.openai import conversation, failures  # noqa: F401  what a call imports
+
+        self._session.start(get_ready).result()
 
     def close(self) -> None:
         """Cancel what runs, close the connections and end the thread. The next call starts a new one."""
@@ -324,7 +353,7 @@ class OpenAITier:
 
             await self._ask_where(client, call)
             judge = Judge(self._endpoint, self._proxy, self._dialect.model, self._key.hint, self._paid)
-            await Conversation(call, self._dialect, judge, exchange, self._retries, self._dice, emit, self._learn).run(
+            await Conversation(call, self._dialect, self._memory, judge, exchange, self._retries, self._dice, emit).run(
                 client
             )
 
@@ -350,9 +379,6 @@ class OpenAITier:
                 hint='if prompts may leave this machine for it, set zone = "internet" for the tier, and the reach',
             )
 
-    def _learn(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-
     def _check(self, call: Call, exchange: Exchange) -> None:
         if call.cancel.is_set():
             raise Cancelled("the caller cancelled")
@@ -366,19 +392,3 @@ class OpenAITier:
         """How far a prompt travels by what the settings themselves say."""
         zones = [self._endpoint.zone, *([self._proxy.zone] if self._proxy else [])]
         return Zone.INTERNET if runs_elsewhere(self._dialect.model) else max(zones)
-
-
-def _fields(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A copy of `extra_body`.
-
-    Raises:
-        ConfigError: it sets what the tier sets itself, or is no JSON.
-    """
-    ours = sorted(_OURS & extra.keys())
-    if ours:
-        raise ConfigError(f"{where}: extra_body sets {ours[0]!r}", hint=f"leave {ours[0]} to the tier's own settings")
-    try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(extra), allow_nan=False))
-    except (TypeError, ValueError):
-        raise ConfigError(f"{where}: extra_body is no JSON", hint="use text, numbers, lists and tables") from None
-    return copy

@@ -22,10 +22,13 @@ from rung.files import read_bounded
 from rung.hosts import zone_of
 from rung.tiers.openai.endpoint import Endpoint
 from rung.tiers.openai.exchange import EXCHANGE
+from rung.tiers.openai.unpacking import UNPACKED, Unpacked
 from rung.types import Zone
 
 _LONGEST_BUNDLE = 16 << 20
 """Bytes of a file of certificates. Those of every public authority together take a quarter of a mebibyte."""
+_MOST_CODINGS = 2
+"""Layers of compression that are taken off. A proxy may add one of its own."""
 _HEADERS = ("host", "content-type", "content-length", "accept", "user-agent")
 
 
@@ -60,7 +63,7 @@ class Transport(httpx2.AsyncBaseTransport):
         logging.getLogger("httpcore2.http11").addFilter(_quotes_nobody)
         self._make = functools.partial(
             httpx2.AsyncHTTPTransport,
-            verify=_trusting(ca_bundle) if ca_bundle else True,
+            verify=_trust(ca_bundle, encrypted="https" in (endpoint.scheme, proxy.scheme if proxy else "")),
             trust_env=False,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=15),
         )
@@ -77,6 +80,7 @@ class Transport(httpx2.AsyncBaseTransport):
         exchange.connected = False
         url = request.url.copy_with(scheme=self._endpoint.scheme, host=self._endpoint.host, port=self._endpoint.port)
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
+        headers["accept-encoding"] = "identity"
         if exchange.key is not None:
             # Put on here and not by the SDK, so that no request or exception object of the SDK holds it.
             headers["authorization"] = f"Bearer {exchange.key}"
@@ -106,15 +110,22 @@ class Transport(httpx2.AsyncBaseTransport):
             except (httpx2.ConnectError, httpx2.ConnectTimeout):
                 if left == 1 or exchange.connected:
                     raise
-        if response.headers.get("content-encoding", "identity") != "identity":
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        stream: httpx2.AsyncByteStream = _Limited(
+            response.stream, self._max_answer_bytes, self._endpoint, whole=response.is_success
+        )
+        codings = _codings(response.headers)
+        if codings and not set(codings) <= UNPACKED:
             await response.aclose()
             raise TierError(f"{self._endpoint} sent a compressed answer that nobody asked for")
-        assert isinstance(response.stream, httpx2.AsyncByteStream)
-        # Without the endpoint's own reason phrase, which the HTTP client would log.
+        for _ in codings:
+            stream = Unpacked(stream, self._max_answer_bytes, self._endpoint, whole=response.is_success)
+        # Without the endpoint's own reason phrase, which the HTTP client would log, and without what is undone here.
+        undone = ("content-encoding", "content-length") if codings else ()
         return httpx2.Response(
             response.status_code,
-            headers=response.headers,
-            stream=_Limited(response.stream, self._max_answer_bytes, self._endpoint, whole=response.is_success),
+            headers=[(name, value) for name, value in response.headers.multi_items() if name.lower() not in undone],
+            stream=stream,
             extensions={"http_version": response.extensions["http_version"]},
         )
 
@@ -183,9 +194,23 @@ class _Limited(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
+def _codings(headers: httpx2.Headers) -> list[str]:
+    """What was done to the body, in the order in which it was."""
+    said = headers.get("content-encoding", "").lower().split(",")
+    return [coding for coding in map(str.strip, said) if coding not in ("", "identity")][:_MOST_CODINGS]
+
+
 def _quotes_nobody(record: logging.LogRecord) -> bool:
     """Keeps what an endpoint sent out of the HTTP client's debug log: it may repeat prompt or key in a header."""
     return EXCHANGE.get(None) is None or not str(record.msg).startswith("receive_response")
+
+
+def _trust(ca_bundle: str | None, *, encrypted: bool) -> ssl.SSLContext | bool:
+    """What a connection trusts, as `verify` of httpx2."""
+    if ca_bundle:
+        return _trusting(ca_bundle)
+    # Every public authority takes 40 ms to load. Where nothing is encrypted, none is trusted.
+    return True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _trusting(ca_bundle: str) -> ssl.SSLContext:

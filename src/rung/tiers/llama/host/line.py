@@ -12,7 +12,7 @@ from typing import Self
 from rung.errors import Cancelled, PromptTooLong, TierError, TierTimeout, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.tiers.llama import frames
-from rung.tiers.llama.host.process import Mailbox, Process, Wake, WorkerEnded
+from rung.tiers.llama.host.process import LoadGetsOn, Mailbox, Process, Wake, WorkerEnded
 
 
 class WorkerRequest:
@@ -75,8 +75,8 @@ class WorkerRequest:
         """The last frame has come: nothing is left to drop."""
         self._over = True
 
-    def receive(self) -> frames.Frame:
-        """The next frame.
+    def receive(self) -> frames.Frame | LoadGetsOn:
+        """The next frame, or while the model is loaded, how far that is.
 
         Raises:
             Cancelled: the flag was set.
@@ -112,7 +112,7 @@ class WorkerRequest:
                 self._over = True
                 raise _error(mail)
             if not isinstance(mail, Wake):
-                self._heard = True
+                self._heard = self._heard or not isinstance(mail, LoadGetsOn)
                 return mail
 
 

@@ -57,8 +57,19 @@ class Wake:
     """Nothing came; look at the flag and the clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoadGetsOn:
+    """The model is being loaded.
+
+    Args:
+        done: how far that is, in [0, 1).
+    """
+
+    done: float
+
+
 Request = frames.Ask | frames.Count | frames.Ready | frames.Drop
-Mail = frames.Frame | WorkerEnded | Wake
+Mail = frames.Frame | WorkerEnded | Wake | LoadGetsOn
 Mailbox = SimpleQueue[Mail]
 
 
@@ -183,7 +194,7 @@ class Process:
         listener = threading.Thread(
             target=self._listen, args=(child.stderr,), name=f"{self._keeper.name}-errors", daemon=True
         )
-        pulse = Pulse(child.pid, lambda what, anew: self._give_up(child, what, anew))
+        pulse = Pulse(child.pid, lambda what, anew: self._give_up(child, what, anew), self._gets_on)
         watcher = threading.Thread(target=pulse.watch, name=f"{self._keeper.name}-pulse", daemon=True)
         writer.start()
         listener.start()
@@ -259,6 +270,12 @@ class Process:
             mailbox = self._mailboxes.get(frame.id or 0)
         if mailbox is not None:
             mailbox.put(frame)
+
+    def _gets_on(self, done: float) -> None:
+        with self._lock:
+            mailboxes = list(self._mailboxes.values())
+        for mailbox in mailboxes:
+            mailbox.put(LoadGetsOn(done))
 
     def _write(self, pipe: IO[bytes], load: frames.LoadModel, settled: threading.Event) -> None:
         try:

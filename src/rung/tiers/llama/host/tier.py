@@ -20,7 +20,7 @@ from rung.tiers.llama import frames
 from rung.tiers.llama.host import describing
 from rung.tiers.llama.host.defaults import default_threshold
 from rung.tiers.llama.host.line import WorkerRequest
-from rung.tiers.llama.host.process import Mailbox, Process
+from rung.tiers.llama.host.process import LoadGetsOn, Mailbox, Process
 from rung.tiers.llama.host.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
 from rung.types import Call, Delta, Image, Message, Quote, Sampling, Shape, Threshold, Zone
 
@@ -177,6 +177,8 @@ class LlamaTier:
             first, left, written = True, call.candidates, 0
             while left:
                 frame = line.receive()
+                if isinstance(frame, LoadGetsOn):
+                    yield Delta(progress=frame.done)
                 if not isinstance(frame, frames.AnswerDelta):
                     continue
                 delta = frame.delta

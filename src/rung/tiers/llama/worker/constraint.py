@@ -11,23 +11,33 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
-from collections.abc import Mapping
+import re
 from typing import Any
 
 import llama_cpp as llama
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
+from rung.tiers.llama.worker.enforceable import enforceable, without_look_around
 from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.sampling import Logits, Mask, Sampler
 from rung.types import Shape
 
-_SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "coerce_one_of": True}
-"""One spelling of white space, so that more of an answer is forced. `oneOf` is held as `anyOf` here, and validation
-afterwards is exact: pydantic writes `oneOf` for every tagged union."""
+_OPTIONS = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "coerce_one_of": True,
+    "lenient": True,
+}
+"""One spelling of white space, so that more of an answer is forced. `oneOf` is held as `anyOf` here, and what it lacks
+llguidance leaves out and names; validation afterwards is exact."""
 
-_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-_DATA = frozenset({"const", "enum", "default", "examples"})
+_UNKNOWN = re.compile(r"Unimplemented keys: (\[.*\])|Unknown format: (.*)", re.DOTALL)
+_CLASSES = re.compile(r"\\[wWsSZ]|\[[^\]]*\[")
+"""What Python's patterns and Rust's mean differently."""
+_MOST_NAMED = 12
+"""Keywords that are named in a note. Who has more of them knows."""
 _LONGEST_REASON = 200
 
 
@@ -68,12 +78,14 @@ class Grammars:
             Unenforceable: the shape needs something that llguidance doesn't know.
         """
         try:
-            matcher = LLMatcher(self.tokenizer, _grammar(shape), log_level=0)
+            grammar, left_out = _grammar(shape)
+            matcher = LLMatcher(self.tokenizer, grammar, log_level=0)
         except ValueError as error:
             raise Unenforceable(_reason(str(error))) from None
         if matcher.is_error():
             raise Unenforceable(_reason(matcher.get_error()))
-        return Constraint(matcher, self._vocabulary.size)
+        lacking = [*left_out, *(name for warning in matcher.get_grammar_warnings() for name in _named(warning))]
+        return Constraint(matcher, self._vocabulary.size, _notes(lacking))
 
 
 class Constraint:
@@ -82,9 +94,11 @@ class Constraint:
     Args:
         matcher: at the beginning of its grammar.
         size: of the vocabulary.
+        notes: what of the shape isn't held, as sentences for the trace.
     """
 
-    def __init__(self, matcher: LLMatcher, size: int) -> None:
+    def __init__(self, matcher: LLMatcher, size: int, notes: tuple[str, ...] = ()) -> None:
+        self.notes = notes
         self._matcher = matcher
         self._size = size
         self._mask: Mask | None = None
@@ -143,34 +157,54 @@ class Constraint:
             raise Unenforceable(_reason(self._matcher.get_error() or "no token can follow"))
 
 
-def _grammar(shape: Shape) -> str:
+def _grammar(shape: Shape) -> tuple[str, tuple[str, ...]]:
+    """A grammar for llguidance, and what of the shape it leaves out."""
     if shape.kind == "regex" and shape.pattern is not None:
-        return str(LLMatcher.grammar_from_regex(shape.pattern))
+        return _pattern(shape.pattern)
     if shape.kind == "choice":
-        return str(LLMatcher.grammar_from_regex("|".join(map(_literally, shape.choices))))
-    return str(LLMatcher.grammar_from_json_schema(json.dumps(without_hints(shape.schema)), overrides=_SPACING))
+        return str(LLMatcher.grammar_from_regex("|".join(map(_literally, shape.choices)))), ()
+    held = enforceable(shape.schema, lambda schema: str(LLMatcher.validate_grammar(_json(schema))))
+    return _json(held.schema), held.left_out
+
+
+def _json(schema: dict[str, Any]) -> str:
+    return str(LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_OPTIONS))
+
+
+def _pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
+    if _CLASSES.search(pattern):
+        # only here, because few shapes need it and it loads pydantic
+        from rung.contract.patterns import for_decoder
+
+        translated = for_decoder(pattern)
+        if not LLMatcher.validate_grammar(str(LLMatcher.grammar_from_regex(without_look_around(translated)))):
+            pattern = translated
+    grammar = str(LLMatcher.grammar_from_regex(pattern))
+    without = without_look_around(pattern)
+    if without != pattern and LLMatcher.validate_grammar(grammar):
+        return str(LLMatcher.grammar_from_regex(without)), ("look-around in the pattern",)
+    return grammar, ()
+
+
+def _named(warning: str) -> list[str]:
+    """What a warning of llguidance is about."""
+    found = _UNKNOWN.fullmatch(warning)
+    if found is None:
+        return [_reason(warning)]
+    return [str(name) for name in json.loads(found[1])] if found[1] else [f"format {found[2]!r}"]
+
+
+def _notes(lacking: list[str]) -> tuple[str, ...]:
+    names = list(dict.fromkeys(lacking))
+    if not names:
+        return ()
+    shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+    return (f"not enforced while decoding, only checked afterwards: {shown}",)
 
 
 def _literally(text: str) -> str:
     """A pattern for just this text. Python's own escapes are not all known to llguidance."""
     return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):x}}}" for c in text)
-
-
-def without_hints(schema: Any) -> Any:
-    """A schema without `x-guidance`, by which it could change how it is enforced; properties of that name stay."""
-    if isinstance(schema, Mapping):
-        return {key: _part(key, value) for key, value in schema.items() if key != "x-guidance"}
-    if isinstance(schema, (list, tuple)):
-        return [without_hints(item) for item in schema]
-    return schema
-
-
-def _part(key: str, value: Any) -> Any:
-    if key in _DATA:
-        return value
-    if key in _NAMED and isinstance(value, Mapping):
-        return {name: without_hints(sub) for name, sub in value.items()}
-    return without_hints(value)
 
 
 def _reason(error: str) -> str:

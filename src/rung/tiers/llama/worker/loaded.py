@@ -175,6 +175,7 @@ class LoadedModel:
         if shape is None:
             return None, ()
         try:
-            return self._grammars.constrain(shape), ()
+            constraint = self._grammars.constrain(shape)
         except Unenforceable as error:
             return None, (f"the shape can't be enforced while decoding: {error}",)
+        return constraint, constraint.notes

@@ -284,6 +284,10 @@ class Loop:
                 self._save_reusable(share.answer, held)
                 if share.run.outputs:
                     self._advance(share, at + certain - 1)
+                else:
+                    # nothing is to be said yet, but that the prefill gets on
+                    answer = share.answer
+                    self._send(answer.id, Delta(progress=answer.evaluated / len(answer.tokens)))
             except BaseException as error:  # noqa: BLE001  a panic of the grammar's library is not even an Exception
                 self._break(share.answer, error)
             at += len(share.run.tokens)

@@ -149,32 +149,41 @@ class ChatTemplate:
         try:
             return self._in_time(messages, errand)
         except _TEMPLATE_ERRORS as error:
-            if not any(m.role == "system" for m in messages):
-                self._give_up(error)
-        try:
-            return self._in_time(_merged(messages), errand)
-        except _TEMPLATE_ERRORS as error:
-            self._give_up(error)
+            refused = error
+        merged = _merged(messages) if any(m.role == "system" for m in messages) else None
+        # some templates take no system turn, some take content in parts only, and a few both
+        for turns, in_parts in ((merged, False), (messages, True), (merged, True)):
+            if turns is None:
+                continue
+            try:
+                return self._in_time(turns, errand, in_parts=in_parts)
+            except _TEMPLATE_ERRORS as error:
+                refused = refused if in_parts else error
+        raise self._unsupported(refused) from None
 
-    def _in_time(self, messages: Sequence[Message], errand: Errand) -> list[Segment]:
+    def _in_time(self, messages: Sequence[Message], errand: Errand, *, in_parts: bool = False) -> list[Segment]:
         try:
-            return errand.foreign(lambda: self._attempt(messages), LONGEST_RENDER)
+            return errand.foreign(lambda: self._attempt(messages, in_parts), LONGEST_RENDER)
         except Overdue:
             raise Unsupported(
                 f"the chat template of {self._model} takes more than {LONGEST_RENDER:g} s",
                 hint="name another with chat_template",
             ) from None
 
-    def _give_up(self, error: Exception) -> NoReturn:
-        raise Unsupported(
+    def _unsupported(self, error: Exception) -> Unsupported:
+        return Unsupported(
             f"the chat template of {self._model} "
             + (f"leaves out {error.role} turns" if isinstance(error, _Lost) else f"refuses the conversation: {error}"),
             hint="name another with chat_template",
-        ) from None
+        )
 
-    def _attempt(self, messages: Sequence[Message]) -> list[Segment]:
+    def _attempt(self, messages: Sequence[Message], in_parts: bool) -> list[Segment]:
         stand_ins = _StandIns(self._source, messages)
         turns = [_turn(message, stand_ins) for message in messages]
+        given = [turn["content"] for turn in turns]
+        if in_parts:
+            for turn in turns:
+                turn["content"] = [{"type": "text", "text": turn["content"]}]
         parts, length = [], 0
         for part in self._template.generate(
             messages=turns,
@@ -189,8 +198,8 @@ class ChatTemplate:
             if length > _LONGEST_VALUE:
                 raise jinja2.TemplateError(f"it writes more than {_LONGEST_VALUE:,} characters")
         text = "".join(parts)
-        for message, turn in zip(messages, turns, strict=True):
-            if message.text.strip() and not stand_ins.holds(text, turn["content"]):
+        for message, content in zip(messages, given, strict=True):
+            if message.text.strip() and not stand_ins.holds(text, content):
                 raise _Lost(message.role)
         return stand_ins.split(text)
 
@@ -360,10 +369,20 @@ def _merged(messages: Sequence[Message]) -> list[Message]:
 
 
 @jinja2.pass_context
-def _to_json(context: jinja2.runtime.Context, value: Any, indent: int | None = None) -> str:
-    """Like the filter that templates are written for: Unicode as it is, no HTML escapes."""
+def _to_json(
+    context: jinja2.runtime.Context,
+    value: Any,
+    indent: int | None = None,
+    ensure_ascii: bool = False,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Like the filter that templates are written for: no HTML escapes, and Unicode as it is, whatever they ask: the
+    private characters must stay whole.
+    """
     stand_ins: _StandIns = context["stand_ins"]
-    return stand_ins.escape(json.dumps(value, ensure_ascii=False, indent=indent))
+    written = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys)
+    return stand_ins.escape(written)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -46,9 +46,9 @@ def confidence(logits: Logits, token: int, allowed: Callable[[], Mask | None] | 
     Args:
         logits: as the model gave them; meaningless afterwards.
         token: that was chosen.
-        allowed: tells what else was allowed, and is asked only where the answer could matter. Of a token that the model
-            was sure of, the unconstrained figures are given: its probability among the allowed tokens lies between
-            that and 1.
+        allowed: tells what else was allowed, `None` where it can't; asked only where the answer could matter. Where the
+            model was sure of the token, and where nobody can tell, the unconstrained probability is given: that among
+            the allowed tokens lies between it and 1.
     """
     own = float(logits[token])
     logits[token] = -np.inf
@@ -65,7 +65,7 @@ def confidence(logits: Logits, token: int, allowed: Callable[[], Mask | None] | 
         return Confidence(logprob, margin, logprob, margin)
     mask = allowed()
     if mask is None:
-        return Confidence(logprob, margin)
+        return Confidence(logprob, margin, logprob)
     return Confidence(logprob, margin, *_among(logits, own - top, mask))
 
 

@@ -1,0 +1,89 @@
+"""A schema that is given back in the place of an answer, with values in it or without; what a schema leaves open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rung.contract.bounds import Watch
+from rung.contract.spans import show
+
+_DEEPEST = 30
+"""Levels down to which an answer is looked through for a schema: more than people write."""
+_MOST_NAMED = 5
+_LOCAL = re.compile(r"#/(\$defs|definitions)/([^/~%]+)")
+
+_Path = tuple[str | int, ...]
+
+
+def echoes(schema: Mapping[str, Any], value: Any, watch: Watch) -> Iterator[tuple[str, str]]:
+    """Where an answer has a part of the schema in the place of values: the path, and what is wrong there.
+
+    Only what the schema doesn't ask for itself counts: `properties` where no property is called so, which holds names
+    that it does ask for.
+
+    Args:
+        schema: with an object at its root.
+        value: the answer, as JSON.
+        watch: ends the work.
+    """
+    waiting: list[tuple[Any, Any, _Path]] = [(schema, value, ())]
+    while waiting:
+        watch.step()
+        node, part, path = waiting.pop()
+        node = _resolved(schema, node)
+        if not isinstance(node, Mapping) or len(path) > _DEEPEST:
+            continue
+        if isinstance(part, list):
+            items = node.get("items")
+            waiting += [(items, item, (*path, number)) for number, item in enumerate(part)]
+            continue
+        known = node.get("properties")
+        if not isinstance(known, Mapping) or not isinstance(part, Mapping):
+            continue
+        given = part.get("properties")
+        if "properties" not in known and isinstance(given, Mapping) and known.keys() & given.keys():
+            names = ", ".join(list(known)[:_MOST_NAMED])
+            yield show(path), f"this repeats the schema; give the values themselves, as an object with the keys {names}"
+        else:
+            smaller, larger = (known, part) if len(known) <= len(part) else (part, known)
+            waiting += [(known[name], part[name], (*path, name)) for name in smaller if name in larger]
+
+
+def _resolved(schema: Mapping[str, Any], node: Any) -> Any:
+    for _ in range(_DEEPEST):
+        match = (
+            re.fullmatch(r"#/(\$defs|definitions)/([^/~%]+)", str(node.get("$ref")))
+            if isinstance(node, Mapping)
+            else None
+        )
+        if match is None:
+            break
+        node = schema.get(match[1], {}).get(match[2])
+    return node
+
+
+def left_open(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a schema of somebody's own leaves open that it could easily say, as sentences for the trace.
+
+    Args:
+        schema: with an object at its root.
+    """
+    notes = []
+    known = schema.get("properties")
+    if isinstance(known, Mapping) and known and not schema.get("required"):
+        notes.append("the schema requires none of its properties, so an empty object fits it: see its `required`")
+    unbounded = (
+        [name for name, inner in (known or {}).items() if _is_unbounded(inner)] if isinstance(known, Mapping) else []
+    )
+    if unbounded:
+        names = ", ".join(unbounded[:_MOST_NAMED]) + (", …" if len(unbounded) > _MOST_NAMED else "")
+        notes.append(f"the schema sets no bounds to {names}: with `minimum` and `maximum` a wrong number can be seen")
+    return tuple(notes)
+
+
+def _is_unbounded(schema: Any) -> bool:
+    if not isinstance(schema, Mapping) or schema.get("type") not in ("number", "integer"):
+        return False
+    return not {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const"} & schema.keys()

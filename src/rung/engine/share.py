@@ -1,0 +1,141 @@
+"""How long one tier may keep the others waiting: a deadline that still gets an answer.
+
+`timeout` is one deadline for all tiers. So where a later tier may still be asked, a tier that shows no progress has
+only its share: what is left, divided by the tiers that may still be asked, itself included. Each sign of progress gives
+it a new share of what is left then. A tier that works is never cut short by a share.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rung.engine import gate
+from rung.engine.plan import Plan
+from rung.engine.record import Record
+from rung.errors import TierStalled, TierTimeout
+from rung.limits import Deadline
+from rung.tier import Rung
+from rung.types import Delta
+
+_UNSTREAMED = 2
+"""Shares where an answer will come in one piece: nothing can be seen of it before, so it gets half of what is left."""
+
+_LEAST = 0.35
+"""Seconds of the shortest share. A connection and a first token take as long on a busy machine, so where less than two
+of them are left, the tier that was begun has all: the next one would come too late."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What moves of an attempt's deadline.
+
+    Args:
+        tiers: how many may still be asked, this one included.
+        since: instant of the last progress, on the clock of `time.monotonic`.
+        share: seconds from then on; `None` where nobody waits for the tier, or there is no deadline.
+        seen: how far it was with what comes before the first token.
+    """
+
+    tiers: int
+    since: float = 0.0
+    share: float | None = None
+    seen: float | None = None
+
+
+class MovingDeadline(Deadline):
+    """The deadline of one attempt. It moves on as the tier shows that it works.
+
+    Args:
+        whole: the deadline of the request.
+        limit: when the tier has used up its own `max_seconds`.
+        tiers: how many may still be asked, this one included.
+    """
+
+    __slots__ = ("_limit", "_turn", "_whole")
+    _whole: Deadline
+    _limit: Deadline
+    _turn: _Turn
+
+    def __init__(self, whole: Deadline, limit: Deadline, tiers: int) -> None:
+        super().__init__(whole.at)
+        for name, value in (("_whole", whole), ("_limit", limit), ("_turn", _Turn(tiers))):
+            object.__setattr__(self, name, value)  # a deadline is frozen, and only what it points to moves
+        self._renew()
+
+    def take(self, delta: Delta) -> None:
+        """Look at what the tier gave: a load or a prefill that gets on, a thought or a token is progress."""
+        turn = self._turn
+        moved = delta.progress is not None and delta.progress != turn.seen
+        if moved:
+            turn.seen = delta.progress
+        if not delta.streams:
+            turn.tiers = min(turn.tiers, _UNSTREAMED)
+        if moved or not delta.streams or delta.text or delta.reasoning or delta.tokens or delta.finish:
+            self._renew()
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the last progress."""
+        return time.monotonic() - self._turn.since
+
+    def remaining(self) -> float | None:
+        """Seconds left as things stand, never below zero; `None` where nothing limits the attempt."""
+        ends = [deadline.at for deadline in (self._whole, self._limit) if deadline.at is not None]
+        if self._turn.share is not None:
+            ends.append(self._turn.since + self._turn.share)
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the tier has to stop."""
+        return self.remaining() == 0.0
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the tier has used up all that it may, however much it works."""
+        return self._whole.passed or self._limit.passed
+
+    def _renew(self) -> None:
+        left = self._whole.remaining()
+        self._turn.since = time.monotonic()
+        shared = left is not None and self._turn.tiers > 1 and left >= 2 * _LEAST
+        self._turn.share = max(_LEAST, left / self._turn.tiers) if shared and left is not None else None
+
+
+def waiting(plan: Plan, record: Record, rung: Rung) -> int:
+    """How many tiers behind a rung may still be asked, as far as is known before they are.
+
+    Args:
+        plan: the run.
+        record: what was tried so far.
+        rung: who is asked now.
+    """
+    broken = plan.paid_after == "local_answers" and bool(gate.silent_before(plan, record, rung))
+    behind = plan.rungs[plan.rungs.index(rung) + 1 :]
+    return sum(r.tier.zone <= plan.reach and not (broken and r.prices is not None and r.prices.priced) for r in behind)
+
+
+def stalled(
+    error: TierTimeout, rung: Rung, whole: Deadline, limit: Deadline, patience: MovingDeadline | None
+) -> TierTimeout:
+    """The time-out of a tier that was given up for the sake of others, as that; any other time-out as it is.
+
+    Args:
+        error: what the tier raised.
+        rung: the tier and its settings.
+        whole: the deadline of the request.
+        limit: when the tier has used up its own `max_seconds`.
+        patience: of the attempt; `None` where it didn't get so far.
+    """
+    if whole.passed or not (limit.passed or (patience is not None and patience.passed)):
+        return error
+    name, silent = rung.tier.name, 0.0 if patience is None else patience.silent
+    if limit.passed:
+        message, hint = f"tier {name!r} took longer than its max_seconds = {rung.max_seconds:g}", "raise max_seconds"
+    else:
+        message = f"tier {name!r} showed no progress for {silent:.1f} s, its share of the time that was left"
+        hint = "allow the request more seconds"
+    given_up = TierStalled(message, silent=silent, hint=hint, billed=error.billed)
+    given_up.sent, given_up.said = error.sent, error.said
+    return given_up

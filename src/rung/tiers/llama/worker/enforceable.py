@@ -1,0 +1,395 @@
+"""What of a shape llguidance can hold an answer to: all that it knows, and by name what it doesn't.
+
+llguidance refuses a whole schema for one keyword. So what says nothing is left out here, what can be said in its words
+is said so, and what is left over is taken out and named: of the rest every answer is held to, and validation afterwards
+is exact. Whatever is taken out only widens what may be written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_TRIES = 400
+"""Compilations that finding out what a schema's fault is may take. Each takes a fifth of a millisecond or so."""
+LONGEST_SEARCH = 2.0
+"""Seconds of the same: what isn't found by then is left unenforced, and the answer begins."""
+_MOST_NAMES = 500
+"""Names of keys that are written out as properties."""
+
+_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_DATA = frozenset({"const", "enum", "default", "examples", "required", "x-guidance"})
+_SILENT = frozenset({"x-guidance", "$dynamicAnchor", "deprecated", "discriminator", "nullable"})
+"""Keywords that say nothing of an answer, or would let a schema decide how it is enforced."""
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "if", "then", "else", "not", "$ref", "dependentSchemas"})
+
+_BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_BYTE}(\.{_BYTE}){{3}}"
+_BASE64 = "^([{0}]{{4}})*([{0}]{{2}}==|[{0}]{{3}}=)?$"
+_PATTERNS = {
+    **{
+        f"uuid{version}": f"^[0-9a-f]{{8}}-[0-9a-f]{{4}}-{version}[0-9a-f]{{3}}-[89ab][0-9a-f]{{3}}-[0-9a-f]{{12}}$"
+        for version in range(1, 9)
+    },
+    "base64": _BASE64.format("A-Za-z0-9+/"),
+    "base64url": _BASE64.format("A-Za-z0-9_-"),
+    "ipv4network": rf"^{_IPV4}(/(3[0-2]|[12]?[0-9]))?$",
+    "ipv4interface": rf"^{_IPV4}(/(3[0-2]|[12]?[0-9]))?$",
+    "fraction": r"^-?[0-9]+(/[1-9][0-9]*)?$",
+    "json-pointer": r"^(/([^~/]|~[01])*)*$",
+}
+"""Formats that llguidance lacks, as patterns. Of a UUID the version counts: pydantic refuses another."""
+_ANNOTATIONS = frozenset({"path", "password", "binary", "byte", "text", "textarea", "markdown", "html", "multi-line"})
+"""Formats by which a schema only says what a text is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enforceable:
+    """A schema in llguidance's words.
+
+    Args:
+        schema: accepts all that the original does.
+        left_out: keywords of the original that it lacks, each once.
+    """
+
+    schema: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+
+
+Compiles = Callable[[dict[str, Any]], str]
+"""What is wrong with a schema, in llguidance's words; an empty text if nothing is."""
+
+
+def enforceable(schema: Mapping[str, Any], fault: Compiles) -> Enforceable:
+    """As much of a schema as llguidance takes.
+
+    Args:
+        schema: with an object at its root.
+        fault: asks llguidance, in its lenient mode.
+
+    Raises:
+        ValueError: it takes nothing of it; the message is its own.
+    """
+    said = _Said(schema)
+    if fault(said.schema):
+        _Search(said, fault).run()
+    return Enforceable(said.schema, tuple(dict.fromkeys(said.left_out)))
+
+
+def without_look_around(pattern: str) -> str:
+    """A pattern without its assertions. They only ever forbid, so it matches whatever the pattern did."""
+    kept, at, in_class = [], 0, False
+    while at < len(pattern):
+        letter = pattern[at]
+        if letter == "\\":
+            pair = pattern[at : at + 2]
+            at += 2
+            kept.append("" if pair in ("\\b", "\\B") and not in_class else pair)
+        elif not in_class and re.compile(r"\(\?<?[=!]").match(pattern, at):
+            at = _end_of_group(pattern, at)
+            if quantifier := re.compile(r"[*+?]|\{\d*,?\d*\}").match(pattern, at):
+                at = quantifier.end()
+        else:
+            in_class = letter == "[" if not in_class else letter != "]" or pattern[at - 1 : at] == "["
+            kept.append(letter)
+            at += 1
+    return "".join(kept)
+
+
+def _end_of_group(pattern: str, at: int) -> int:
+    depth, in_class = 0, False
+    while at < len(pattern):
+        letter = pattern[at]
+        if letter == "\\":
+            at += 1
+        elif in_class:
+            in_class = letter != "]"
+        elif letter == "[":
+            in_class = True
+        elif letter in "()":
+            depth += 1 if letter == "(" else -1
+            if not depth:
+                return at + 1
+        at += 1
+    return at
+
+
+class _Said:
+    """A schema said in llguidance's words, and what could not be said."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._root = schema
+        self.left_out: list[str] = []
+        self.schema: dict[str, Any] = self._of(schema)
+
+    def _of(self, schema: Any) -> Any:
+        if isinstance(schema, list | tuple):
+            return [self._of(item) for item in schema]
+        if not isinstance(schema, Mapping):
+            return schema
+        said = {key: self._part(key, value) for key, value in schema.items() if key not in _SILENT}
+        self._assertions(said)
+        self._names(said)
+        if said.get("oneOf") and not self._exclusive(schema["oneOf"]):
+            self.left_out.append("oneOf (held as anyOf)")
+        return said
+
+    def _part(self, key: str, value: Any) -> Any:
+        if key in _DATA:
+            return value
+        if key in _NAMED and isinstance(value, Mapping):
+            return {name: self._of(inner) for name, inner in value.items()}
+        return self._of(value)
+
+    def _assertions(self, said: dict[str, Any]) -> None:
+        """Leave out what says nothing, and say what can be said otherwise."""
+        for key, empty in (("uniqueItems", False), ("unevaluatedItems", True), ("unevaluatedProperties", True)):
+            if said.get(key) == empty and isinstance(said.get(key), bool):
+                del said[key]
+        if said.get("unevaluatedProperties") is False and not _IN_PLACE & said.keys():
+            del said["unevaluatedProperties"]
+            said.setdefault("additionalProperties", False)
+        if "if" in said and not {"then", "else"} & said.keys():
+            del said["if"]
+        if "contentSchema" in said:
+            self.left_out.append("contentSchema")
+        self._count(said)
+        self._format(said)
+
+    def _count(self, said: dict[str, Any]) -> None:
+        """Leave out how many properties there may be where llguidance counts them wrong: beside optional ones."""
+        optional = set(said.get("properties", ())) - set(said.get("required", ()))
+        if optional and (said.get("required") or said.get("additionalProperties") is not False):
+            for key in ("minProperties", "maxProperties"):
+                if said.pop(key, None) is not None:
+                    self.left_out.append(key)
+
+    def _format(self, said: dict[str, Any]) -> None:
+        form = said.get("format")
+        if form in _ANNOTATIONS:
+            del said["format"]
+        elif form == "ipvanyaddress" and "anyOf" not in said:
+            del said["format"]
+            said["anyOf"] = [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]
+        elif form in _PATTERNS:
+            del said["format"]
+            if "pattern" in said:
+                said["allOf"] = [*said.get("allOf", ()), {"type": "string", "pattern": _PATTERNS[form]}]
+            else:
+                said["pattern"] = _PATTERNS[form]
+
+    def _names(self, said: dict[str, Any]) -> None:
+        """Keys that a schema allows, as properties or as patterns of properties."""
+        names = self._resolved(said.get("propertyNames"))
+        if names is None:
+            return
+        rest = said.get("additionalProperties", {})
+        if names is True or names == {} or names == {"type": "string"}:
+            del said["propertyNames"]
+            return
+        options = [names["const"]] if "const" in names else names.get("enum")
+        plain = not {"properties", "patternProperties"} & said.keys()
+        if isinstance(options, list) and len(options) <= _MOST_NAMES:
+            # a property that may not be called so may not be there
+            known = {n: s for n, s in said.get("properties", {}).items() if n in options}
+            if "patternProperties" not in said:
+                del said["propertyNames"]
+                said["properties"] = {**{n: rest for n in options if isinstance(n, str)}, **known}
+                said["additionalProperties"] = False
+        elif plain and rest is not False and (pattern := _pattern_of(names)) is not None:
+            del said["propertyNames"]
+            said["patternProperties"] = {pattern: rest}
+            said["additionalProperties"] = False
+
+    def _resolved(self, names: Any) -> Any:
+        """The schema of the keys, its reference into `$defs` followed."""
+        if isinstance(names, Mapping) and isinstance(names.get("$ref"), str):
+            match = re.fullmatch(r"#/\$defs/([^/~%]+)", names["$ref"])
+            names = self._root.get("$defs", {}).get(match[1]) if match else names
+        return names if isinstance(names, Mapping) or names is True else None
+
+    def _exclusive(self, branches: Any) -> bool:
+        """Whether it is at once seen that no two branches take the same value, so that `anyOf` means the same."""
+        resolved = [self._resolved(branch) for branch in branches]
+        if not all(isinstance(branch, Mapping) for branch in resolved):
+            return False
+        return all(_disjoint(one, other) for i, one in enumerate(resolved) for other in resolved[:i])
+
+
+def _pattern_of(names: Mapping[str, Any]) -> str | None:
+    """A pattern for keys that a schema of one assertion takes."""
+    said = {key: value for key, value in names.items() if key not in ("type", "title", "description")}
+    if set(said) == {"pattern"}:
+        return str(said["pattern"])
+    if said and set(said) <= {"minLength", "maxLength"}:
+        return rf"^[\s\S]{{{said.get('minLength', 0)},{said.get('maxLength', '')}}}$"
+    if set(said) == {"format"}:
+        return _PATTERNS.get(said["format"]) or _KEYS.get(said["format"])
+    return None
+
+
+_KEYS = {
+    "uuid": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+    "date": "^[0-9]{3}[1-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$",
+}
+"""Formats of keys. llguidance has its own for values; a date's last days are left out, because no pattern knows the
+months."""
+
+_KINDS = {"integer": {"integer", "number"}, "number": {"integer", "number"}}
+
+
+def _disjoint(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    if (a := _types(one)) and (b := _types(other)) and not a & b:
+        return True
+    if (values := _values(one)) is not None and (others := _values(other)) is not None:
+        return not values & others
+    shared = set(one.get("required", ())) & set(other.get("required", ()))
+    own, its = one.get("properties", {}), other.get("properties", {})
+    for name in shared & own.keys() & its.keys():
+        values, others = _values(own[name]), _values(its[name])
+        if values is not None and others is not None and not values & others:
+            return True
+    return False
+
+
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    kinds = schema.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    return {wider for kind in kinds for wider in _KINDS.get(kind, {kind})}
+
+
+def _values(schema: Any) -> set[str] | None:
+    if not isinstance(schema, Mapping):
+        return None
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    return None if values is None else {json.dumps(value, sort_keys=True) for value in values}
+
+
+@dataclass(slots=True)
+class _Search:
+    """Finds what llguidance refuses in a schema, and takes it out.
+
+    Args:
+        said: whose schema is changed.
+        fault: asks llguidance.
+    """
+
+    said: _Said
+    fault: Compiles
+    _left: int = field(default=MOST_TRIES, init=False)
+    _end: float = field(default=0.0, init=False)
+
+    def run(self) -> None:
+        """Change the schema until it compiles.
+
+        Raises:
+            ValueError: it doesn't, whatever is taken out.
+        """
+        self._end = time.monotonic() + LONGEST_SEARCH
+        for node in list(_nodes(self.said.schema)):
+            self._patterns(node)
+            self._range(node)
+        fault = self.fault(self.said.schema)
+        if not fault:
+            return
+        for node in reversed(list(_nodes(self.said.schema))):
+            if node is not self.said.schema and self._fails(node):
+                self._reduce(node)
+        if self.fault(self.said.schema):
+            self._reduce(self.said.schema)
+        if self.fault(self.said.schema):
+            raise ValueError(fault)
+
+    @property
+    def _spent(self) -> bool:
+        return self._left <= 0 or time.monotonic() > self._end
+
+    def _fails(self, schema: Any) -> bool:
+        """Whether a part of the schema fails by itself, as far as there is time to ask."""
+        if self._spent:
+            return False
+        self._left -= 1
+        shared: dict[str, Any] = {
+            key: self.said.schema[key] for key in ("$defs", "definitions") if key in self.said.schema
+        }
+        return bool(self.fault({**shared, "type": "object", "properties": {"v": schema}, "required": ["v"]}))
+
+    def _patterns(self, node: dict[str, Any]) -> None:
+        if isinstance(node.get("pattern"), str):
+            pattern = self._taken(node["pattern"], "pattern")
+            if pattern is None:
+                del node["pattern"]
+            else:
+                node["pattern"] = pattern
+        named = node.get("patternProperties")
+        if isinstance(named, dict):
+            taken = [(self._taken(pattern, "patternProperties"), inner) for pattern, inner in named.items()]
+            node["patternProperties"] = {pattern: inner for pattern, inner in taken if pattern is not None}
+            if any(pattern is None for pattern, _ in taken):
+                node.pop("additionalProperties", None)  # which keys it would be about isn't known any more
+
+    def _taken(self, pattern: str, keyword: str) -> str | None:
+        """A pattern that llguidance takes and that matches all that this one does; `None` where there is none."""
+        without = without_look_around(pattern)
+        if self._spent and without != pattern:
+            self.said.left_out.append(f"look-around in {keyword}")
+            return without  # unasked: nothing else is likelier to be the fault
+        if not self._fails({"type": "string", "pattern": pattern}):
+            return pattern
+        self.said.left_out.append(f"look-around in {keyword}" if without != pattern else keyword)
+        if without != pattern and not self._fails({"type": "string", "pattern": without}):
+            return without
+        self.said.left_out[-1] = keyword
+        return None
+
+    def _range(self, node: dict[str, Any]) -> None:
+        bounds = {key: node[key] for key in _BOUNDS if isinstance(node.get(key), int | float)}
+        if not bounds:
+            return
+        kind = {"type": node["type"]} if "type" in node else {}
+        # the farthest bound goes first: it matters least
+        for key in sorted(bounds, key=lambda key: -abs(bounds[key])):
+            if not self._fails({**kind, **{k: node[k] for k in bounds if k in node}}):
+                return
+            del node[key]
+            self.said.left_out.append(key)
+
+    def _reduce(self, node: dict[str, Any]) -> None:
+        """Take the fewest keywords out of a schema with which it compiles."""
+        whole = node is self.said.schema
+
+        def fails(schema: dict[str, Any]) -> bool:
+            return bool(self.fault(schema)) if whole else self._fails(schema)
+
+        removable = [key for key in node if key not in ("type", "properties", "$defs", "definitions")]
+        for key in (*removable, "properties"):
+            if key in node and not fails({k: v for k, v in node.items() if k != key}):
+                del node[key]
+                self.said.left_out.append(key)
+                return
+        if whole or not self._spent:
+            for key in (*removable, "properties"):
+                if key in node:
+                    del node[key]
+                    self.said.left_out.append(key)
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every schema in a schema, the outer before the inner."""
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            yield node
+            for key, value in node.items():
+                if key in _NAMED and isinstance(value, dict):
+                    waiting += value.values()
+                elif key not in _DATA:
+                    waiting.append(value)

@@ -1,0 +1,169 @@
+"""All of a shape that can be enforced is enforced, and what can't is named; nothing is all or nothing.
+
+No model is needed: llguidance has a tokenizer of single bytes, and noise stands in the place of a model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from llama.enforced_kinds import KINDS, v
+from rung.contract import compile_output
+from rung.limits import Cancel, Deadline
+from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
+from rung.tiers.llama.worker.enforceable import without_look_around
+from rung.types import Candidate, CheckContext, Request, Shape, conversation
+
+llguidance = pytest.importorskip("llguidance")
+
+SIZE, END = 262, 261
+CLOSING = np.zeros(SIZE)
+CLOSING[[ord('"'), ord("]"), ord("}"), END]] = [20, 15, 15, 40]
+PLAIN = np.full(SIZE, -6.0)
+PLAIN[32:127] = 0
+# a number with an exponent is soon larger than any that is read
+PLAIN[[ord("E"), ord("e")]] = -20
+
+
+class Bytes(Grammars):
+    """Grammars over a vocabulary of single bytes."""
+
+    class _Vocabulary:
+        size = SIZE
+
+    def __init__(self) -> None:
+        super().__init__(self._Vocabulary())
+        self.__dict__["tokenizer"] = llguidance.LLTokenizer("byte")
+
+
+GRAMMARS = Bytes()
+
+
+def sample(constraint: Constraint, random: np.random.Generator, most: int = 400) -> str | None:
+    """An answer that the constraint allows, by noise that closes what is open after a while; `None` without an end."""
+    written = bytearray()
+    matcher = constraint._matcher
+    for step in range(most):
+        forced = constraint.forced()
+        written += bytes(forced)
+        if constraint.complete:
+            return written.decode()
+        bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+        allowed = np.unpackbits(bits, bitorder="little", count=SIZE).astype(bool)
+        assert allowed.any()
+        noise = random.gumbel(size=SIZE) + PLAIN + (CLOSING if step > 12 else 0)
+        token = int(np.where(allowed, noise, -np.inf).argmax())
+        if token == END:
+            return written.decode()
+        assert matcher.consume_token(token), matcher.get_error()
+        written.append(token)
+    return None
+
+
+def judged(contract, text: str):
+    context = CheckContext(Request(conversation("?")), "small", text, deadline=Deadline(), cancel=Cancel())
+    return contract.judge(Candidate(text, finish="stop"), context)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_that_can_be_enforced_is_and_what_is_not_is_named(kind):
+    output, lacking = KINDS[kind]
+    contract = compile_output(output)
+    constraint = GRAMMARS.constrain(contract.shape)
+    told = " ".join(constraint.notes)
+    assert bool(told) == bool(lacking), told
+    for name in lacking:
+        assert name in told
+    random = np.random.default_rng(5)
+    ended = 0
+    for _ in range(8):
+        text = sample(GRAMMARS.constrain(contract.shape), random)
+        if text is None:
+            continue
+        ended += 1
+        if not lacking:
+            assert judged(contract, text).valid, text
+        elif contract.shape.kind == "json":
+            assert set(json.loads(text)) or contract.shape.schema.get("required", ()) == ()
+    assert ended >= 4
+
+
+@pytest.mark.parametrize(
+    ("pattern", "without"),
+    [
+        (r"^(?=.*\d)(?=.*[a-z]).{8,}$", "^.{8,}$"),
+        (r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$", r"^[+-]?0*\d*\.?\d*$"),
+        (r"(?<=a)b(?<!c)d", "bd"),
+        (r"\bfoo\B", "foo"),
+        (r"a(?=(b|[)(])\))c", "ac"),
+        (r"(?:a(?!b)){2}", "(?:a){2}"),
+        (r"(?!a)?b", "b"),
+        (r"[\b(?=a)]", r"[\b(?=a)]"),
+        (r"\(?=a", r"\(?=a"),
+        (r"[](?=a)]", r"[](?=a)]"),
+    ],
+)
+def test_assertions_are_taken_out_of_a_pattern_and_nothing_else(pattern, without):
+    assert without_look_around(pattern) == without
+
+
+def test_of_a_schema_with_one_thing_that_is_unknown_all_else_is_held():
+    """The keys, their order, the kinds of values and the bounds hold, whatever the pattern asks beside them."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "pattern": "^(?!x)[a-c]{2}$"},
+            "tags": {"type": "array", "items": {"enum": ["t"]}, "minItems": 1, "maxItems": 2, "uniqueItems": True},
+            "n": {"type": "integer", "minimum": -(2**63), "maximum": 9},
+        },
+        "required": ["code", "tags", "n"],
+        "additionalProperties": False,
+    }
+    for seed in range(6):
+        text = sample(GRAMMARS.constrain(Shape("json", schema)), np.random.default_rng(seed))
+        answer = json.loads(text)
+        assert list(answer) == ["code", "tags", "n"]
+        assert len(answer["code"]) == 2
+        assert set(answer["code"]) <= set("abc")
+        assert set(answer["tags"]) == {"t"}
+        assert isinstance(answer["n"], int)
+        assert answer["n"] <= 9
+
+
+def test_what_a_schema_says_of_how_it_is_enforced_is_left_out_and_properties_of_that_name_stay():
+    schema = {
+        "x-guidance": {"whitespace_flexible": True},
+        **v(const="a"),
+        "properties": {"x-guidance": {"x-guidance": {"lenient": False}, "const": {"x-guidance": 1}}},
+        "required": ["x-guidance"],
+    }
+    assert sample(GRAMMARS.constrain(Shape("json", schema)), np.random.default_rng(0)) == (
+        '{"x-guidance": {"x-guidance": 1}}'
+    )
+
+
+def test_a_schema_that_nothing_fits_is_not_enforced_and_says_so():
+    with pytest.raises(Unenforceable, match=r"\w"):
+        GRAMMARS.constrain(Shape("regex", {"type": "object"}, pattern="("))
+
+
+def test_what_is_wrong_with_a_large_schema_is_found_in_bounded_time():
+    parts = {f"p{i}": {"type": "string", "pattern": f"^(?!{i})a{{1,{i % 7 + 1}}}$"} for i in range(1500)}
+    schema = {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
+    constraint = GRAMMARS.constrain(Shape("json", schema))
+    assert "look-around in pattern" in constraint.notes[0]
+    assert bytes(constraint.forced()).startswith(b'{"p0": "a')
+
+
+@pytest.mark.parametrize("pattern", [r"\w+", r"[\w-]+", r"\W", r"[^\W\d]+", r"\s", r"\S+\Z", r"[\[a]+"])
+@pytest.mark.parametrize("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "-", "\x1c", "\u00a0", "["])
+def test_decoder_and_validator_agree_on_what_a_pattern_means(pattern, text):
+    contract = compile_output(re.compile(pattern))
+    matcher = GRAMMARS.constrain(contract.shape)._matcher
+    written = text.encode()
+    held = matcher.try_consume_tokens(list(written)) == len(written) and matcher.is_accepting()
+    assert held == (re.fullmatch(pattern, text) is not None)
