@@ -176,5 +176,5 @@ def _sending_up(last: str) -> Rule:
         climbs = s.tier != last and s.candidate is not None and not s.issues
         return Decision(Verdict.ESCALATE, Reason.LOW_CONFIDENCE) if climbs else None
 
-    # first what ends an answer whatever anybody thinks of it: a refusal, an empty one, a failed tier
-    return deferral.first_of(deferral.cancelled, deferral.failed, deferral.no_answer, deferral.cut_off, unsure, WHOLE)
+    rules = (unsure if rule is deferral.low_confidence else rule for rule in deferral.STANDARD)
+    return deferral.first_of(*rules)
