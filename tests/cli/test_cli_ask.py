@@ -114,11 +114,11 @@ def test_control_sequences_go_into_a_pipe_as_they_are(program):
         (["--type", "mine"], "module:Name"),
         (["--type", "mine:helper"], "can't be an output"),
         (["--type", "raising:X"], "raised ZeroDivisionError"),
-        (["--regex", "("], "no regular expression"),
+        (["--regex", "("], "not a valid regular expression"),
         (["--choices", "yes,,no"], "choices"),
         (["--choices", "yes,no", "--regex", "a"], "can't go together"),
         (["--check", "no-such-program -x"], "no program 'no-such-program'"),
-        (["--max-cost", "nan"], "no amount of money"),
+        (["--max-cost", "nan"], "not an amount of money"),
         (["--max-seconds", "nan"], "out of range"),
         (["--max-tokens", "0"], "max_tokens"),
         (["--reach", "moon"], "host, lan or internet"),
@@ -250,7 +250,7 @@ def test_json_is_one_object_with_every_attempt(program):
     ]  # fmt: skip
     assert list(found["attempts"][0]) == [
         "number", "tier", "model", "zone", "verdict", "reason", "issues", "text", "finish", "constraint", "seconds",
-        "ttft", "usage", "cost_usd", "confidence", "consent",
+        "ttft", "usage", "cost_usd", "confidence", "score", "probability", "threshold", "consent",
     ]  # fmt: skip
     assert [a["verdict"] for a in found["attempts"]] == ["repair", "accept"]
     assert found["attempts"][0]["issues"][0]["path"] == "vendor"

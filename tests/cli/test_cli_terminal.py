@@ -24,6 +24,7 @@ name = "cloud"
 kind = "scripted"
 zone = "internet"
 price = 2.0
+repairs = 1
 destination = "api.example.com:443"
 stays_here = false
 script = ["bad", "good"]

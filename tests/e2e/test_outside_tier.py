@@ -15,7 +15,10 @@ from rung import Ladder, Rung
 from rung.testing import ScriptedTier
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tiers.md").read_text(encoding="utf-8")
-TIER, _, SUITE, FACTORY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+TIER, SUITE, FACTORY = (
+    next(code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if part in code)
+    for part in ("class Lookup", "check_tier", "def from_config")
+)
 ENTRY_POINT, CONFIG = re.findall(r"```toml\n# \S+.*?\n(.*?)```", PAGE, re.DOTALL)
 
 

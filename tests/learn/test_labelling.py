@@ -7,7 +7,7 @@ import pytest
 
 from rung.errors import ConfigError
 from rung.learn.certificates import certify
-from rung.learn.labelling import Judgement, Labelling, Question
+from rung.learn.labelling import Judgement, Labelling, Pair
 
 from .from_scripts import script
 
@@ -113,7 +113,7 @@ def test_of_several_tiers_only_answers_that_the_ladder_can_give_are_shown():
 def test_a_row_without_a_disagreement_cannot_be_judged():
     labelling = Labelling([1.0, 2.0], [True, False], ["a", "b"], limit=LIMIT, delta=DELTA)
     with pytest.raises(ConfigError):
-        labelling.judge(Question(1, 0, True), Judgement.A)
+        labelling.judge(Pair(1, 0, True), Judgement.A)
     with pytest.raises(ConfigError):
         Labelling([1.0, 2.0], [True], ["a", "b"], limit=LIMIT, delta=DELTA)
     with pytest.raises(ConfigError):

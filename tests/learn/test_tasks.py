@@ -316,7 +316,7 @@ def test_a_void_tier_that_nothing_follows_is_flagged(folder):
             "Total 5", task="invoice"
         )
         assert outcome.accepted
-        (note,) = outcome.attempts[0].notes
+        (note,) = (note for note in outcome.attempts[0].notes if "void" in note)
         assert note.endswith(
             "is void: the weights changed since; run `rung calibrate` anew. Nobody knows how sure this answer is"
         )
@@ -327,7 +327,7 @@ def test_a_void_task_may_accept(folder):
     steps = ladder(task, Pinned("small", '{"total": 5}', weights="c" * 64), Pinned("mid", weights="b" * 64))
     outcome = steps.run("Total 5", task="invoice")
     assert outcome.tier == "small"
-    assert "is void: the weights changed since" in outcome.attempts[0].notes[0]
+    assert any("is void: the weights changed since" in note for note in outcome.attempts[0].notes)
 
 
 def test_what_was_learnt_decides_what_is_accepted(folder):

@@ -114,5 +114,16 @@ def test_neither_key_nor_prompt_nor_answer_is_in_any_log_error_traceback_or_repr
     assert public - met <= GIVEN_TO_OTHERS
 
 
-GIVEN_TO_OTHERS = {"Accepted", "Call", "CheckContext", "Deadline", "Delta", "Hop", "Shape", "Token"}
+GIVEN_TO_OTHERS = {
+    "Accepted",
+    "Call",
+    "CheckContext",
+    "Deadline",
+    "Delta",
+    "Hop",
+    "Score",
+    "Shape",
+    "Threshold",
+    "Token",
+}
 """What is only handed to tiers and callables, or not there without an answer: core/test_secrets.py walks those."""

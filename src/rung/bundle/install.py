@@ -1379,7 +1379,7 @@ def _zip(source: BinaryIO, name: str) -> Iterator[zipfile.ZipFile]:
     except Refused as refused:
         raise Refused("{}: {}".format(name.rpartition("/")[2], refused))
     except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError, ValueError, zlib.error) as error:
-        raise Refused("{} is no wheel: {}".format(name.rpartition("/")[2], error))
+        raise Refused("{} is not a wheel: {}".format(name.rpartition("/")[2], error))
 
 
 def look_into(source: BinaryIO, name: str, size: int, names: Names) -> int:
@@ -1392,7 +1392,7 @@ def look_into(source: BinaryIO, name: str, size: int, names: Names) -> int:
         names: what other wheels put into the environment; what this one puts there is added.
 
     Raises:
-        Refused: a path in it leads out of the environment, is taken or comes twice; or it is no wheel.
+        Refused: a path in it leads out of the environment, is taken or comes twice; or it is not a wheel.
     """
     section: Any = Section(source, 0, size)
     with _zip(section, name) as wheel:
@@ -1500,7 +1500,7 @@ def unzip(wheel: Path, environment: Path, names: Optional[Names] = None, within:
         within: a folder above `environment`; no link is followed from there on.
 
     Raises:
-        Refused: a path in it leads out of the environment, or it is no wheel. Nothing of it was written then.
+        Refused: a path in it leads out of the environment, or it is not a wheel. Nothing of it was written then.
     """
     tree = Tree(within or environment, environment.relative_to(within or environment).parts)
     with open_file(wheel) as file:

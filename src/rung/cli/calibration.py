@@ -15,7 +15,7 @@ from rung.cli.progress import EvalLine
 from rung.config import load
 from rung.errors import ConfigError
 from rung.learn import saying
-from rung.learn.calibrating import Calibration, Origin, calibrate, learnt
+from rung.learn.calibrating import Calibration, Provenance, calibrate, learnt
 from rung.learn.climbing import Climbed, climb
 from rung.learn.looks import LookKind, note_look
 from rung.learn.questions import Question, demand_rows
@@ -128,7 +128,7 @@ def calibrated(
         date=today,
     )
     says = saying.promise(found, look)
-    origin = Origin(ready.rows.sha256, today, __version__, look != "later", says)
+    origin = Provenance(ready.rows.sha256, today, __version__, look != "later", says)
     notes = _written(task, found, climbed, origin)
     return CalibrationReport(found, look, (says, *saying.findings(found)), notes)
 
@@ -156,7 +156,7 @@ def _identity(found: Calibration, climbed: Climbed) -> dict[str, Any]:
     }
 
 
-def _written(task: TaskFolder, found: Calibration, climbed: Climbed, origin: Origin) -> tuple[str, ...]:
+def _written(task: TaskFolder, found: Calibration, climbed: Climbed, origin: Provenance) -> tuple[str, ...]:
     """Write what was learnt; an estimate never takes the place of a certificate that still stands."""
     before = task.learned
     conditions = climbed.conditions

@@ -297,7 +297,7 @@ def _pay(kept: float, steps: Sequence[TierResult], following: Sequence[TierResul
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Provenance:
     """Where it comes from.
 
     Args:
@@ -315,7 +315,7 @@ class Origin:
     says: str
 
 
-def learnt(found: Calibration, conditions: Mapping[str, Conditions], origin: Origin) -> Learned:
+def learnt(found: Calibration, conditions: Mapping[str, Conditions], origin: Provenance) -> Learned:
     """What a task's `learned.json` says after a calibration.
 
     Args:

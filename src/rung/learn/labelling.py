@@ -33,7 +33,7 @@ class Judgement(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Pair:
     """One disagreement to judge, blinded.
 
     Args:
@@ -109,7 +109,7 @@ class Labelling:
         """How many have been judged."""
         return len(self._losses)
 
-    def next(self) -> Question | None:
+    def next(self) -> Pair | None:
         """The surest disagreement that still has to be judged; `None` where enough is known."""
         if not self._bound.certifies(np.zeros(len(self._keys))) or self._bound.certifies(self._worst()):
             return None
@@ -119,13 +119,13 @@ class Labelling:
                 continue
             found = self._losses.get((row, tier))
             if found is None:
-                return Question(row, tier, self._ladder_is_a(row))
+                return Pair(row, tier, self._ladder_is_a(row))
             lost[row] = found
             if found and not self._bound.certifies(lost):
                 return None
         return None
 
-    def judge(self, question: Question, judgement: Judgement) -> None:
+    def judge(self, question: Pair, judgement: Judgement) -> None:
         """Notes what a person said of a question.
 
         Args:
