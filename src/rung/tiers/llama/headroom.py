@@ -15,6 +15,9 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 SHARE = 0.9
 """Of free memory, the machine's or a GPU's. The rest stays for what other programs, the driver and the screen take."""
 
+_STRAINED = 512 << 20
+"""Bytes of free memory below which a model that nobody uses should make room, before the system begins to swap."""
+
 
 @dataclass(frozen=True, slots=True)
 class FreeMemory:
@@ -45,6 +48,11 @@ def free_memory(*, groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> Fr
         if left < found.available:
             found = FreeMemory(left, "the control group's limit")
     return FreeMemory(found.available, found.limited_by, _address_space())
+
+
+def strained() -> bool:
+    """Whether memory is so short that a model which nobody uses should make room."""
+    return free_memory().available < _STRAINED
 
 
 def _group_limits(groups: Path, membership: Path) -> Iterator[int]:

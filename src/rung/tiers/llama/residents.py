@@ -84,3 +84,24 @@ def _private(held: Any) -> int:
     """What a process has taken and shares with no file: the system knows of that by itself."""
     shared = getattr(held, "shared", None)
     return int(getattr(held, "private", held.rss) if shared is None else held.rss - shared)
+
+
+def would_fit(path: Path, *, context: int | None, slots: int | None) -> bool:
+    """Whether memory would hold a model beside what this user's workers hold now. `True` where the file can't be read.
+
+    Args:
+        path: of the model.
+        context: that is wished for, in tokens.
+        slots: calls that are to be decoded together.
+    """
+    from rung.errors import StoreError, TierUnavailable
+    from rung.store.gguf import read_header
+    from rung.tiers.llama.fit import plan
+
+    try:
+        plan(read_header(path), context=context, slots=slots, memory=Residents().memory())
+    except StoreError:
+        return True
+    except TierUnavailable:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""What a local model's answers depend on beside its weights and the call."""
+"""What a local tier is called, and what its answers depend on beside its weights and the call."""
 
 from __future__ import annotations
 
@@ -45,3 +45,9 @@ def _version() -> str:
         return version("llama-cpp-python")
     except PackageNotFoundError:  # in a frozen app
         return "of an unknown version"
+
+
+def short_name(model: str) -> str:
+    """A name for a tier: that of the file, without what says where it lies."""
+    file = model.replace("\\", "/").rpartition("/")[2].partition("@")[0]
+    return file.removesuffix(".gguf") or model

@@ -27,7 +27,6 @@ from rung.types import Call, Delta, Image, Message, Quote, Sampling, Shape, Thre
 if TYPE_CHECKING:
     from rung.store import ModelFile
 
-_STRAINED = 512 << 20
 _MOST_STOPS = 64
 _LONGEST_STOP = 256
 """Stop strings, and characters of each: all are looked for after each token, while other calls wait for theirs."""
@@ -105,7 +104,7 @@ class LlamaTier:
     ) -> None:
         if not isinstance(model, (str, Path)) or not str(model):
             raise ConfigError("model has to be the name of a model or the path of a file")
-        self.name = checking.text("a tier's name", name or _short(str(model)))
+        self.name = checking.text("a tier's name", name or describing.short_name(str(model)))
         where = f"tier {self.name!r}: "
         for what, value, least, most in (
             ("context", context, 1, 2**24),
@@ -243,28 +242,22 @@ class LlamaTier:
         `True` where a GPU may hold it, which only a worker can tell, and where the file can't be read: that is for the
         load to say.
         """
-        from rung.store.gguf import read_header
         from rung.tiers.llama.devices import present
-        from rung.tiers.llama.fit import plan
-        from rung.tiers.llama.residents import Residents
+        from rung.tiers.llama.residents import would_fit
 
         if self.loaded or (self._gpu_layers != 0 and present()):
             return True
         try:
-            header = read_header(self._file().path)
-        except (StoreError, TierUnavailable):
-            return True
-        try:
-            plan(header, context=self._context, slots=self._slots, memory=Residents().memory())
+            path = self._file().path
         except TierUnavailable:
-            return False
-        return True
+            return True
+        return would_fit(path, context=self._context, slots=self._slots)
 
     def strained(self) -> bool:
         """Whether less than 512 MiB of memory is free."""
-        from rung.tiers.llama.headroom import free_memory
+        from rung.tiers.llama.headroom import strained
 
-        return free_memory().available < _STRAINED
+        return strained()
 
     def preload(self) -> None:
         """Start the worker and let it load the model, without waiting for it."""
@@ -388,12 +381,6 @@ def _close(owners: dict[int, _Owner]) -> None:
         process, owner.process = owner.process, None
     if process is not None:
         process.close()
-
-
-def _short(model: str) -> str:
-    """A name for a tier: that of the file, without what says where it lies."""
-    file = model.replace("\\", "/").rpartition("/")[2].partition("@")[0]
-    return file.removesuffix(".gguf") or model
 
 
 def from_config(name: str, settings: Mapping[str, Any]) -> LlamaTier:
