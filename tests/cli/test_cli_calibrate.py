@@ -119,6 +119,7 @@ def test_a_calibrated_task_sends_an_unsure_answer_up_and_takes_a_sure_one(calibr
     assert not any("void" in note for a in (*unsure.attempts, *sure.attempts) for note in a.notes)
 
 
+@pytest.mark.slow
 def test_the_same_look_again_certifies_and_another_one_is_an_estimate(calibrate: Calibrate) -> None:
     object_of(calibrate("--json"))
     before = (home_of(calibrate) / "tasks" / "double" / "learned.json").read_text()

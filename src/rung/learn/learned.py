@@ -135,8 +135,8 @@ class Evidence(SettingsTable):
     def notes(self, now: Conditions) -> tuple[str, ...]:
         """What else changed and may matter: a sentence for each, with what tells whether it does."""
         return tuple(
-            f"{key} was {old} when the task was calibrated, and is {now.setup[key]}: `rung calibrate --check` tells "
-            "whether that matters"
+            f"{key} was {old} when the task was calibrated, and is {now.setup[key]}: `rung calibrate` on fresh rows "
+            "tells whether that matters"
             for key, old in self.setup.items()
             if key in now.setup and now.setup[key] != old
         )
