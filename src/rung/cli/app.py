@@ -62,6 +62,7 @@ _COMMANDS = {
     "init": "Write a rung.toml that fits this machine.",
     "models": "List, fetch, find, check and remove model files.",
     "config": "See the configuration in force; trust a project's file.",
+    "tiers": "List the kinds of tiers that are installed.",
     "ledger": "See what was asked, what answered and what it cost.",
     "eval": "See what each tier is worth on your own data.",
     "calibrate": "Find out when to believe the small tiers of a task.",
