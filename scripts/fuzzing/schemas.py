@@ -127,7 +127,7 @@ class Schemas:
                 constraint.forced()
                 if constraint.complete:
                     return
-                constraint.choose(noise.normal(size=size).astype(np.float32), sampler)
+                constraint.take(constraint.choose(noise.normal(size=size).astype(np.float32), sampler))
         except Unenforceable:
             # the attempt says so, and the answer is judged afterwards
             return

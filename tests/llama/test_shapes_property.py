@@ -88,6 +88,7 @@ class Decoder:
             token = constraint.choose(self.noise.logits(at, closing=step >= begin), sampler)
             if token in self.vocabulary.ends:
                 break
+            constraint.take(token)
             pieces += [token, *constraint.forced()]
         else:
             return None

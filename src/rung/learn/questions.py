@@ -52,7 +52,7 @@ def demand_rows(rows: Sequence[Row], question: Question) -> None:
     """
     there = split(rows)
     units = units_of(groups_of(there.certify), len(there.certify))
-    what = f"at most {percent(question.limit)} in a share {percent(1 - question.delta)} of samples"
+    what = f"at most {percent(question.limit)}, in {percent(1 - question.delta)} of samples"
     if question.kind != "differs":
         missing = sum(not row.labelled for row in rows)
         if missing:
