@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import pytest
 
 from rung.tiers.llama import frames
-from rung.tiers.llama.host.process import Process
+from rung.tiers.llama.host.process import LoadGetsOn, Process
 
 
 class Raw:
@@ -26,7 +26,9 @@ class Raw:
         self.process._mailboxes[request] = mailbox
         self.process._packed = lambda frame, loaded: frame
         self.process.send(len(body).to_bytes(4, "big") + body)
-        return mailbox.get(timeout=within)
+        while isinstance(told := mailbox.get(timeout=within), LoadGetsOn):
+            pass
+        return told
 
 
 @pytest.fixture
