@@ -45,6 +45,15 @@ def test_a_task_is_made_listed_and_shown(program):
     assert b"is there already" in again.stderr
 
 
+@pytest.mark.parametrize("name", ["../up", "a/b", "/tmp/x", ".hidden", "a b", ""])
+def test_a_name_that_could_lead_out_of_the_folder_is_refused_and_nothing_is_made(program, name):
+    before = sorted(program.home.parent.rglob("*"))
+    done = program("task", "new", name, "--prompt", "x")
+    assert done.returncode == 2
+    assert b"can't be called" in done.stderr
+    assert sorted(program.home.parent.rglob("*")) == before
+
+
 def test_data_is_looked_through_before_anything_is_asked(program, mood):
     (program.work / "d.csv").write_text("tone,text,expected\nkind,a,yes\nkind,b\nkind,c,yes\n")
     done = program("task", "show", "mood", "--data", "d.csv", *mood)

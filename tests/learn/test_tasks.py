@@ -367,7 +367,7 @@ def test_the_projects_tasks_come_before_the_users_own(tmp_path, places):
     assert tasks.names() == ("mood", "own")
     assert tasks.find("mood").template.prompt == "project {text}"
     assert (tasks.find("mood").trusted, tasks.find("own").trusted) == (False, True)
-    assert tasks.new == tmp_path / "project" / "tasks"
+    assert tasks.new("next") == tmp_path / "project" / "tasks" / "next"
     for name in ("none", "../mood", "", "a/b", "mood "):
         assert tasks.find(name) is None
     with pytest.raises(ConfigError, match="there is no task 'moot'; did you mean 'mood'"):

@@ -77,21 +77,7 @@ def calibrate(
     if risk is not None and within is not None:
         raise ConfigError("--risk and --within can't go together", hint="give one of them")
     wishes = evaluation.Wishes(
-        data=data,
-        task=task,
-        output=(None, None, None, None),
-        check=None,
-        same=None,
-        system=None,
-        max_tokens=None,
-        tiers=tuple(tier or ()),
-        rows=None,
-        together=None,
-        record=record,
-        replay=replay,
-        reach=None,
-        max_cost=None,
-        config=config,
+        data=data, task=task, tiers=tuple(tier or ()), record=record, replay=replay, config=config
     )
     limit = 0.03 if within is None else within
     with evaluation.prepared(wishes, output, cancel) as ready:

@@ -63,20 +63,20 @@ class Wishes:
     """
 
     data: str
-    task: str | None
-    output: tuple[Path | None, str | None, str | None, str | None]
-    check: str | None
-    same: str | None
-    system: str | None
-    max_tokens: int | None
-    tiers: tuple[str, ...]
-    rows: int | None
-    together: int | None
-    record: Path | None
-    replay: Path | None
-    reach: str | None
-    max_cost: str | None
-    config: Path | None
+    task: str | None = None
+    output: tuple[Path | None, str | None, str | None, str | None] = (None, None, None, None)
+    check: str | None = None
+    same: str | None = None
+    system: str | None = None
+    max_tokens: int | None = None
+    tiers: tuple[str, ...] = ()
+    rows: int | None = None
+    together: int | None = None
+    record: Path | None = None
+    replay: Path | None = None
+    reach: str | None = None
+    max_cost: str | None = None
+    config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def new(
         "type": type_,
         "check": check,
     }
-    made = make_task(found.tasks.new / name, values, schema=shape if schema is not None else None)
+    made = make_task(found.tasks.new(name), values, schema=shape if schema is not None else None)
     if output.json:
         output.object({"status": "ok", "task": _object(made)})
     else:

@@ -10,7 +10,7 @@ from rung.config.document import Document
 from rung.config.places import Places, is_there
 from rung.config.trusting import recorded
 from rung.errors import ConfigError
-from rung.learn.tasks import FILE, TaskFolder, is_name, open_task
+from rung.learn.tasks import FILE, TaskFolder, demand_name, is_name, open_task
 from rung.settings import nearest
 from rung.types import Task
 
@@ -79,10 +79,14 @@ class TaskPlaces:
             except ConfigError as error:
                 yield error
 
-    @property
-    def new(self) -> Path:
-        """Where a new task goes: beside the configuration in force, or into the user's folder where there is none."""
-        return self.folders[0][0]
+    def new(self, name: str) -> Path:
+        """Where a new task goes: beside the configuration in force, or into the user's folder where there is none.
+
+        Raises:
+            ConfigError: no task can be called so.
+        """
+        demand_name(name)
+        return self.folders[0][0] / name
 
     def _all(self) -> Iterator[tuple[Path, bool]]:
         for folder, trusted in self.folders:

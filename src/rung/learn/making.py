@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.errors import ConfigError
-from rung.files import named
-from rung.learn.tasks import FILE, TaskFolder, is_name, open_task
+from rung.learn.tasks import FILE, TaskFolder, demand_name, open_task
 from rung.writing import write_whole
 
 SCHEMA = "schema.json"
@@ -32,10 +31,7 @@ def make_task(folder: Path, values: Mapping[str, Any], *, schema: Mapping[str, A
     Raises:
         ConfigError: the name can't be one, there is such a task, a value is wrong, or the folder can't be written.
     """
-    if not is_name(folder.name):
-        raise ConfigError(
-            f"a task can't be called {named(folder.name)!r}", hint="use letters, digits, dots, dashes and underscores"
-        )
+    demand_name(folder.name)
     path = folder / FILE
     if path.exists():
         raise ConfigError(f"{path} is there already", hint="change it, or name another task")

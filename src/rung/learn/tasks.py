@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from rung import checks
 from rung.contract import Contract, Validator, compile_output
 from rung.errors import ConfigError, ContractError, RungError
-from rung.files import read_bounded
+from rung.files import named, read_bounded
 from rung.learn.grading import CheckTable, Grader, Same, grader, same_for
 from rung.learn.learned import NAME as LEARNED
 from rung.learn.learned import Learned, read_learned
@@ -107,8 +107,8 @@ class TaskFolder:
     def references(self) -> tuple[str, ...]:
         """Each `module:name` that it names, whose code runs when it is used."""
         table = self.table
-        named = (table.type, *table.validators, *map(_named, (table.check, table.same)))
-        return tuple(dict.fromkeys(name for name in named if name is not None and is_reference(name)))
+        names = (table.type, *table.validators, *map(_named, (table.check, table.same)))
+        return tuple(dict.fromkeys(name for name in names if name is not None and is_reference(name)))
 
     @property
     def kind(self) -> str:
@@ -252,6 +252,18 @@ class TaskFolder:
 def is_name(name: str) -> bool:
     """Whether a task's folder can be called that: letters, digits, dots, dashes and underscores."""
     return _NAME.fullmatch(name) is not None
+
+
+def demand_name(name: str) -> None:
+    """See that a task can be called so. A name is never a path: it can't lead out of the folder of tasks.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    if not is_name(name):
+        raise ConfigError(
+            f"a task can't be called {named(name)!r}", hint="use letters, digits, dots, dashes and underscores"
+        )
 
 
 def open_task(folder: Path, *, trusted: bool, recorded: str | None = None) -> TaskFolder:
