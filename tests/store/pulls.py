@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+from standin import StandIn
 
 PULLER = Path(__file__).with_name("puller.py")
 
@@ -28,6 +29,15 @@ def toml_of(store) -> str:
 def start_pull(store, *more: str, **options) -> subprocess.Popen:
     command = [sys.executable, str(PULLER), str(store.root), toml_of(store), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def kill_after(process: subprocess.Popen, standin: StandIn, count: int) -> None:
+    """Kills a pull once it was sent so many more bytes. A slow start doesn't move the moment, and an end does no harm."""
+    until = standin.sent + count
+    while standin.sent < until and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
 
 
 def still_running(marker: Path, *, within: float = 10.0) -> list[list[str]]:

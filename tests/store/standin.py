@@ -46,6 +46,7 @@ class StandIn:
     tokens: list[tuple[str, str]] = field(default_factory=list)
     stalled: Event = field(default_factory=Event)
     closing: Event = field(default_factory=Event)
+    sent: int = 0
 
     def __enter__(self) -> StandIn:
         hub = self
@@ -155,4 +156,5 @@ class StandIn:
                 http.close_connection = True
                 return
             http.wfile.write(rest[at : at + (1 << 16)])
+            self.sent += len(rest[at : at + (1 << 16)])
             time.sleep(self.pause)

@@ -7,11 +7,10 @@ import os
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from pulls import start_pull, still_running
+from pulls import kill_after, start_pull, still_running
 from pydantic import ValidationError
 from standin import StandIn
 
@@ -105,13 +104,10 @@ def test_wrong_bytes_of_a_web_server_never_get_the_name(make_store, content, nam
 @pytest.mark.slow
 def test_a_pull_from_a_web_server_that_is_killed_goes_on(make_store, content, named):
     dice = random.Random(5)
-    with StandIn(content, pause=0.03) as server:
+    with StandIn(content, pause=0.01) as server:
         store = make_store(at(server))
         for _ in range(3):
-            process = start_pull(store)
-            time.sleep(dice.uniform(0.8, 2.0))
-            process.kill()
-            process.communicate()
+            kill_after(start_pull(store), server, dice.randrange(300_000, 1_500_000))
             assert all(path.read_bytes() == content for path in named(store))
             if named(store):
                 named(store)[0].unlink()
