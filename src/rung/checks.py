@@ -139,7 +139,8 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
                     shown = plain if isinstance(plain, str) else json.dumps(to_jsonable_python(plain))
                     if len(shown) > _SHOWN_LIMIT:
                         shown = shown[:_SHOWN_LIMIT] + "…"
-                    issues.append(Issue(at, f"{shown!r} does not occur in the source; copy it from there", ""))
+                    said = f"{shown!r} does not occur in the source; copy it from there"
+                    issues.append(Issue(at, said, "", quotes=repr(shown)))
                     if len(issues) == _MOST_ISSUES:
                         return issues
         return issues

@@ -29,7 +29,7 @@ def tell(
     """
     if policy == "none" or not issues:
         return messages
-    listed = "\n".join(f"- {issue}" for issue in issues[:_ISSUES_LIMIT])
+    listed = "\n".join(f"- {_unquoted(issue)}" for issue in issues[:_ISSUES_LIMIT])
     if policy == "issues+answer" and answer.strip():
         cut = answer if len(answer) <= _ANSWER_LIMIT else answer[:_ANSWER_LIMIT] + " […]"
         again = f"Your answer was rejected:\n{listed}\nGive the corrected answer, whole, and nothing else."
@@ -37,6 +37,13 @@ def tell(
     note = f"An earlier answer to this was rejected:\n{listed}\nAvoid these faults."
     last = max(i for i, m in enumerate(messages) if m.role == "user")
     return (*messages[:last], _append(messages[last], note), *messages[last + 1 :])
+
+
+def _unquoted(issue: Issue) -> Issue:
+    """The issue without the rejected value: see "What a repair is told" in docs/benchmarks.md."""
+    if not issue.quotes or not issue.message.startswith(issue.quotes):
+        return issue
+    return replace(issue, message=f"it{issue.message[len(issue.quotes) :]}")
 
 
 def _append(message: Message, note: str) -> Message:

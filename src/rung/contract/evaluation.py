@@ -239,7 +239,8 @@ class _Evaluation:
                 continue
             asked.add((id(node), path))
             for message in self._own(node, inner):
-                found.setdefault(Issue(cut(show(path)), cut(message), IssueCode.SCHEMA), len(path))
+                issue = Issue(cut(show(path)), cut(message), IssueCode.SCHEMA, quotes=shown(inner))
+                found.setdefault(issue, len(path))
             failing = (step for step in self._deeper(node, inner, path) if not self.fits(step[0], step[1]))
             waiting += reversed(list(islice(failing, MOST_ISSUES)))
         if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -84,7 +85,7 @@ class Check:
             raise self._misuse(results)
         for item in results:
             if isinstance(item, Issue):
-                yield Issue(item.path, item.message, item.code or self._code)
+                yield replace(item, code=item.code or self._code)
             elif isinstance(item, str):
                 yield Issue("", item, self._code)
             else:

@@ -99,11 +99,14 @@ class Issue:
         path: where, as in `lines[2].total`; empty for the whole answer.
         message: what, in a sentence that a model can act on. May quote the answer.
         code: who says so: an `IssueCode`, `check:NAME`, or what a validator gives.
+        quotes: the rejected value, where `message` begins with it. The next model is told "it" in its place, because a
+            small model copies whatever wrong value it is shown.
     """
 
     path: str
     message: str = field(repr=False)
     code: IssueCode | str
+    quotes: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message

@@ -1,0 +1,180 @@
+"""What a calibration promises, and what came of it, on recorded answers of real models: many splits of one recording.
+
+    .venv/bin/python scripts/convert_data.py clinc150 SETS
+    .venv/bin/rung eval SETS/clinc150.jsonl --task clinc150 --rows 1500 --record RECORDED/clinc150.calls \
+        --config SETS/rung.toml
+    .venv/bin/python scripts/bench_calibrate.py SETS RECORDED
+
+RECORDED holds a recording `NAME.calls` of each set. A split calibrates on some groups of rows and looks at the others:
+how often the promise was kept there, and how much stayed with the small tier, beside what the best threshold in
+hindsight keeps. No model is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from rung.cli import evaluation
+from rung.cli.output import Output
+from rung.learn.calibrating import calibrate
+from rung.learn.climbing import Climb, Climbed, climb
+from rung.learn.outcomes import Outcomes
+from rung.learn.questions import Kind, Question
+from rung.limits import Cancel
+
+WITHIN = 0.03
+DELTA = 0.1
+_NEARLY = 0.97
+"""Share of the last tier's accuracy that counts as reached."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """What one split showed on the rows that took no part in it.
+
+    Args:
+        promised: whether anything was.
+        lost: share of the rows that the ladder loses.
+        kept: share that the small tier answers.
+        most: share that the best threshold on the same score keeps there, chosen in hindsight within the same limit.
+        accuracy: share of right answers over the last tier's.
+        hardly: whether the tool said unasked that even the best threshold sends up more than half.
+    """
+
+    promised: bool
+    lost: float
+    kept: float
+    most: float
+    accuracy: float
+    hardly: bool
+
+
+def climbs_of(sets: Path, recorded: Path) -> tuple[Climb, ...]:
+    """Every row of a recording on its way through the tiers. Rows that aren't recorded are left out."""
+    wishes = evaluation.Wishes(
+        data=str(sets / f"{recorded.stem}.jsonl"),
+        task=recorded.stem,
+        replay=recorded,
+        config=sets / "rung.toml",
+        rows=rows_of(recorded),
+    )
+    with evaluation.prepared(wishes, Output(json=False), Cancel()) as ready:
+        for event in climb(ready.work):
+            if isinstance(event, Climbed):
+                return event.climbs
+    raise AssertionError("a climb ends with all rows")
+
+
+def rows_of(recorded: Path) -> int | None:
+    """How many rows were recorded, as `NAME.rows` beside it says; all where there is no such file."""
+    beside = recorded.with_suffix(".rows")
+    return int(beside.read_text()) if beside.exists() else None
+
+
+def split(climbs: Sequence[Climb], rows: int, kind: Kind, seed: int) -> Split:
+    """Calibrate on about so many rows, whole groups of them, and look at the others."""
+    groups = sorted({climb.row.group or climb.row.key for climb in climbs})
+    random.Random(seed).shuffle(groups)
+    of: dict[str, list[Climb]] = {}
+    for one in climbs:
+        of.setdefault(one.row.group or one.row.key, []).append(one)
+    taking: list[Climb] = []
+    rest: list[Climb] = []
+    for group in groups:
+        (taking if len(taking) < rows else rest).extend(of[group])
+    found = calibrate(taking, Question(WITHIN, DELTA, kind))
+    there = Outcomes.of(rest, [tier.fitted for tier in found.tiers], kind)
+    answered, lost = there.under([tier.above for tier in found.tiers])
+    right = [
+        (one.steps[place] if place < len(one.steps) - 1 else one.steps[-1]).right is True if place >= 0 else False
+        for one, place in zip(rest, answered.tolist(), strict=True)
+    ]
+    mid = np.mean([one.alone.right is True for one in rest])
+    return Split(
+        found.promised,
+        float(lost.mean()),
+        float((answered == 0).mean()),
+        most(there),
+        float(np.mean(right) / mid) if mid else 1.0,
+        found.hardly_pays,
+    )
+
+
+def most(there: Outcomes) -> float:
+    """The share that the best threshold of the first tier keeps within the limit, when all answers are known."""
+    order = np.argsort(-there.scores[:, 0], kind="stable")
+    score, extra = there.scores[order, 0], there.losses[order, 0].astype(int) - there.base[order].astype(int)
+    lost = int(there.base.sum()) + np.cumsum(extra)
+    ends = np.append(score[1:] != score[:-1], True) & np.isfinite(score)
+    within = ends & (lost <= WITHIN * len(score) + 1e-9)
+    return float((np.flatnonzero(within).max(initial=-1) + 1) / len(score))
+
+
+def nearly(climbs: Sequence[Climb]) -> float:
+    """The least share that any threshold on the least sure token sends up for 97% of the last tier's accuracy."""
+    score = np.array([one.steps[0].features.get("allowed_minimum", -np.inf) for one in climbs])
+    small = np.array([one.steps[0].right is True for one in climbs], dtype=int)
+    mid = np.array([one.steps[-1].right is True for one in climbs], dtype=int)
+    order = np.argsort(-score, kind="stable")
+    right = np.concatenate([[0], np.cumsum(small[order])]) + mid.sum() - np.concatenate([[0], np.cumsum(mid[order])])
+    enough = np.flatnonzero(right >= _NEARLY * mid.sum())
+    return 1 - float(enough.max(initial=0) / len(climbs))
+
+
+def lines(name: str, climbs: Sequence[Climb], rows: int, splits: int) -> Iterator[str]:
+    small, mid = (float(np.mean([c.steps[p].right is True for c in climbs])) for p in (0, -1))
+    agrees = float(np.mean([c.steps[0].agrees is True for c in climbs]))
+    for kind in ("differs", "worse"):
+        found = [split(climbs, rows, cast(Kind, kind), seed) for seed in range(splits)]
+        kept, best = np.mean([s.kept for s in found]), np.mean([s.most for s in found])
+        yield (
+            f"| {name} | {len(climbs):,} | {small:.0%} {mid:.0%} {agrees:.0%} | {kind}, {rows} | "
+            f"{spread([s.lost for s in found])} | {np.mean([s.lost <= WITHIN for s in found]):.0%} | "
+            f"{np.mean([s.promised for s in found]):.0%} | {spread([s.kept for s in found])} | {best:.0%} | "
+            f"{ratio(kept, best)} | {spread([s.accuracy for s in found])} | {nearly(climbs):.0%} | "
+            f"{np.mean([s.hardly for s in found]):.0%} |"
+        )
+
+
+def ratio(kept: float, best: float) -> str:
+    return f"{kept / best:.2f}" if best > 0 else "-"
+
+
+def spread(shares: Sequence[float]) -> str:
+    """Mean, and where 90% of the splits lie."""
+    low, high = np.quantile(shares, [0.05, 0.95])
+    return f"{np.mean(shares):.1%} ({low:.1%} to {high:.1%})"
+
+
+def main() -> None:
+    """One line for each recording, kind of loss and number of rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", type=Path, help="what convert_data.py made, with a rung.toml that names the two tiers")
+    parser.add_argument("recorded", type=Path, help="folder of the recordings")
+    parser.add_argument("--rows", type=int, nargs="+", default=[300], help="rows that a split calibrates on")
+    parser.add_argument("--splits", type=int, default=200)
+    options = parser.parse_args()
+    print(
+        "| set | rows | small, mid right; same | loss, calibrated on | lost | within 3% | promised | kept | best | "
+        "kept / best | right / mid's | 97% of mid sends up | said: hardly pays |\n|" + "---|" * 13
+    )
+    for recorded in sorted(options.recorded.glob("*.calls")):
+        with contextlib.redirect_stderr(io.StringIO()):
+            climbs = climbs_of(options.sets, recorded)
+        for rows in options.rows:
+            if rows < len(climbs):
+                for line in lines(recorded.stem, climbs, rows, options.splits):
+                    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

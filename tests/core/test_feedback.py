@@ -1,0 +1,69 @@
+"""What the next model is told of a rejected answer, and above all what it isn't: a small model copies what it sees."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rung import Issue, Ladder, Rung
+from rung.checks import quoted
+from rung.testing import ScriptedTier
+
+SOURCE = "Sent by Lena Weiss on 30th of May."
+
+
+def told(output, rejected, *validators, answer):
+    """What a second tier is asked behind a rejected answer, and the issues as a person sees them."""
+    second = ScriptedTier("second", answer)
+    ladder = Ladder(Rung(ScriptedTier("first", rejected), repairs=0), second)
+    outcome = ladder.run(SOURCE, output, validators=validators)
+    assert outcome.accepted
+    return second.calls[0].messages[-1].text, [str(issue) for issue in outcome.attempts[0].issues]
+
+
+def field(**of):
+    return {"type": "object", "properties": {"field": of}, "required": ["field"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "wrong", "right", "says"),
+    [
+        (field(type="integer", maximum=12), 77, 12, "field: it is greater than the maximum of 12"),
+        (field(enum=["red", "blue"]), "mauve", "red", 'field: it is not one of "red" or "blue"'),
+        (field(type="string", pattern="^[A-Z]+$"), "mauve", "RED", "field: it does not match"),
+        (field(type="string", maxLength=3), "mauve", "red", "field: it is longer than 3"),
+        (field(type="array", items={"type": "integer"}), ["mauve"], [1], "field[0]: it is not of type"),
+        (field(type="array", maxItems=1), ["mauve", "pink"], [1], "field: it has more than 1 item"),
+        (field(anyOf=[{"type": "integer"}, {"type": "null"}]), "mauve", 1, "field: it is not valid under any"),
+    ],
+)
+def test_what_breaks_a_schema_is_told_without_the_value_that_does(schema, wrong, right, says):
+    prompt, shown = told(schema, json.dumps({"field": wrong}), answer=json.dumps({"field": right}))
+    assert says in prompt
+    assert "mauve" not in prompt
+    assert "77" not in prompt
+    assert json.dumps(wrong)[1:-1].strip('"')[:5] in shown[0] or str(wrong) in shown[0]
+
+
+def test_what_does_not_occur_in_the_source_is_told_without_itself():
+    prompt, shown = told(field(type="string"), '{"field": "May 30"}', quoted(), answer='{"field": "30th of May"}')
+    assert "field: it does not occur in the source; copy it from there" in prompt
+    assert "May 30" not in prompt
+    assert shown == ["field: 'May 30' does not occur in the source; copy it from there"]
+
+
+def test_a_validator_says_what_it_quotes():
+    def lower(value):
+        return [Issue("", f"{value} is not in lower case", "", quotes=value)] if value != value.lower() else None
+
+    prompt, shown = told(None, "MAUVE", lower, answer="mauve")
+    assert "it is not in lower case" in prompt
+    assert "MAUVE" not in prompt
+    assert shown == ["MAUVE is not in lower case"]
+
+
+@pytest.mark.parametrize("quotes", ["", "other", "case"])
+def test_a_sentence_that_does_not_begin_with_the_value_is_told_as_it_is(quotes):
+    prompt, _ = told(None, "X", lambda v: [Issue("", "wrong case", "", quotes)] if v == "X" else None, answer="x")
+    assert "- wrong case\n" in prompt
