@@ -127,7 +127,7 @@ def within_tokens(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
 
 
 def within_money(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
-    """The bound is within the request's budget and the tier's. The answer is capped if a useful one is still possible."""
+    """The bound is within the request's budget and the tier's. The answer is capped if that leaves a useful one."""
     rung, limits = offer.rung, []
     if plan.budget.usd is not None:
         limits.append((plan.budget.usd - record.spent(), "the request's budget"))
@@ -232,7 +232,7 @@ def quote(rung: Rung, call: Call) -> Quote | None:
 
 
 def _capped(offer: Offer, limit: Decimal) -> Offer | None:
-    """The offer with its answer capped so that it costs no more than `limit`; `None` if that leaves no useful answer."""
+    """The offer with its answer capped to cost no more than `limit`; `None` if that leaves no useful answer."""
     if offer.retries or offer.quote is None:
         return None
     tokens = money.room(offer.quote, offer.call.max_tokens, offer.call.candidates, limit)

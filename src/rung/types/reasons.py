@@ -27,7 +27,7 @@ class Reason(StrEnum):
 
 
 class IssueCode(StrEnum):
-    """Who says that an answer is wrong. A validator's issues have the code `check:NAME`, or one of the validator's own."""
+    """Who says that an answer is wrong. A validator's issues have the code `check:NAME`, or one of its own."""
 
     SCHEMA = "schema"
     TYPE = "type"

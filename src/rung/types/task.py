@@ -1,4 +1,4 @@
-"""A task as the engine sees it: how its prompt is made, what its answers must be, and what was learnt about its tiers."""
+"""A task as the engine sees it: how its prompt is made, what its answers must be, what was learnt about its tiers."""
 
 from __future__ import annotations
 
