@@ -137,7 +137,7 @@ def limits(config: Config, limit: Setting[Zone]) -> Iterator[Finding]:
 
 
 def guarded() -> Finding:
-    """Whether the guard of this process refuses a connection and a look-up. It tries an address and a name of nobody."""
+    """Whether the guard of this process refuses connections and look-ups. It tries an address and a name of nobody."""
     attempts: Mapping[str, Callable[[], object]] = {
         f"a connection to {_NOBODY}": _connect,
         f"a look-up of {_NO_NAME}": lambda: socket.getaddrinfo(_NO_NAME, 9),
