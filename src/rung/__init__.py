@@ -90,13 +90,14 @@ _ROOMS = (
     "rung.ladder",
     "rung.ledger",
 )
-"""Where the other names live, from the bottom up: a room imports those before it anyway, so that looking through
-them in this order loads nothing in vain."""
+"""Modules that hold the other names, from the bottom up. A module imports those before it anyway, so looking through
+them in this order loads nothing in vain.
+"""
 
 if not TYPE_CHECKING:
-    # Type checkers would take it for leave to use any name; they read the imports above.
+    # Type checkers would take `__getattr__` as leave to use any name. They read the imports above.
     def __getattr__(name: str) -> Any:
-        """Import a name's room when the name is first asked for: `rung --help` needs none of them."""
+        """Import a name's module when the name is first used: `rung --help` needs none of them."""
         from importlib import import_module
 
         if name in _MODULES:
@@ -118,7 +119,7 @@ def llama(model: str, **settings: Any) -> LlamaTier:
 
     Args:
         model: a catalogue name, a path to a GGUF file, or `hf:owner/repo/file.gguf@revision`.
-        settings: as `rung.tiers.llama.LlamaTier` takes them.
+        settings: keyword arguments of `rung.tiers.llama.LlamaTier`.
     """
     from rung.tiers.llama import LlamaTier
 
@@ -129,8 +130,8 @@ def openai(model: str, **settings: Any) -> OpenAITier:
     """An OpenAI-compatible endpoint as a tier: a paid API, a server on the LAN, or one on this machine.
 
     Args:
-        model: as the endpoint calls it.
-        settings: as `rung.tiers.openai.OpenAITier` takes them.
+        model: the endpoint's name for the model.
+        settings: keyword arguments of `rung.tiers.openai.OpenAITier`.
     """
     from rung.tiers.openai import OpenAITier
 
@@ -138,10 +139,10 @@ def openai(model: str, **settings: Any) -> OpenAITier:
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Ladder:
-    """The ladder of a `rung.toml`.
+    """The ladder that a `rung.toml` describes.
 
     Args:
-        path: the file; naming it is trusting it. `None` looks where `rung ask` looks.
+        path: the file. Naming it means trusting it. `None` looks where `rung ask` looks.
 
     Raises:
         ConfigError: the file is missing or wrong, or not trusted.
@@ -155,9 +156,9 @@ def load(path: str | os.PathLike[str] | None = None) -> Ladder:
 
 
 def ask() -> Consent:
-    """Consent of the person at the terminal: told which tier, which host, what is sent and what it costs at most.
+    """Consent of the person at the terminal, who is told which tier and host, what is sent and what it costs at most.
 
-    Each call gives one that remembers "always in this session" for as long as it is kept; hand it to
+    Each call returns a consent that remembers "always in this session" for as long as it is kept. Hand it to
     `Ladder(consent=rung.ask())`. Without a terminal it refuses.
     """
     from rung.consent.person import Nobody, terminal

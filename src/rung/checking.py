@@ -1,5 +1,5 @@
-"""What a caller puts into a value is checked where the value is made: a wrong kind or range is a sentence there, and
-not a `TypeError` somewhere behind it. Texts are never repeated: they may be a prompt.
+"""Values are checked where a caller makes them: a wrong type or range is an error in a sentence there, and not a
+`TypeError` somewhere later. Texts are never repeated, because they may be a prompt.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from rung.errors import ConfigError
 T = TypeVar("T")
 
 LARGEST = 2**63 - 1
-"""Largest whole number that the formats on the way to a model are sure to carry."""
+"""Largest whole number that every format on the way to a model can carry."""
 
 _SHOWN = 10**20
-"""Numbers below this are repeated in errors; Python refuses to write those of thousands of digits."""
+"""Numbers below this are repeated in errors. Python refuses to write numbers of thousands of digits."""
 
 
 def whole(what: str, value: object, least: int, most: int = LARGEST) -> int:
-    """A whole number in a range. Those of other libraries, such as numpy's, become Python's.
+    """A whole number in a range. Numbers of other libraries, such as numpy's, become Python's.
 
     Args:
-        what: name of the setting, for the error.
-        value: as it was given.
-        least: that it may be.
+        value: value as it was given.
+        least: smallest valid value.
+        most: largest valid value.
         most: that it may be.
 
     Raises:
-        ConfigError: it is of another kind, or out of range.
+        ConfigError: it has the wrong type or is out of range.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # found out here
@@ -46,18 +46,18 @@ def whole(what: str, value: object, least: int, most: int = LARGEST) -> int:
 
 
 def real(what: str, value: object, low: float, high: float, *, above: bool = False, below: bool = False) -> float:
-    """A finite number in a range. Those of other libraries, such as numpy's, become Python's.
+    """A finite number in a range. Numbers of other libraries, such as numpy's, become Python's.
 
     Args:
         what: name of the setting, for the error.
-        value: as it was given.
-        low: least that it may be.
-        high: most that it may be.
-        above: whether it has to lie above `low`.
-        below: whether it has to lie below `high`.
+        value: value as it was given.
+        low: smallest valid value.
+        high: largest valid value.
+        above: whether `low` itself is not valid.
+        below: whether `high` itself is not valid.
 
     Raises:
-        ConfigError: it is of another kind, NaN, or out of range.
+        ConfigError: it has the wrong type, is NaN, or is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         _wrong_kind(what, "a number", value)
@@ -74,7 +74,7 @@ def text(what: str, value: object) -> str:
     """A text.
 
     Raises:
-        ConfigError: it is of another kind.
+        ConfigError: it has the wrong type.
     """
     if not isinstance(value, str):
         _wrong_kind(what, "text", value)
@@ -82,10 +82,10 @@ def text(what: str, value: object) -> str:
 
 
 def flag(what: str, value: object) -> bool:
-    """`True` or `False`, and nothing that only counts as such.
+    """`True` or `False`. A value that only counts as one of them is refused.
 
     Raises:
-        ConfigError: it is of another kind.
+        ConfigError: it has the wrong type.
     """
     if not isinstance(value, bool):
         _wrong_kind(what, "True or False", value)
@@ -96,7 +96,7 @@ def function(what: str, value: object) -> None:
     """Something that can be called.
 
     Raises:
-        ConfigError: it can't.
+        ConfigError: it can't be called.
     """
     if not callable(value):
         _wrong_kind(what, "a function", value)
@@ -119,12 +119,12 @@ def instance(what: str, value: object, kind: type[T] | tuple[type[T], ...], name
 
     Args:
         what: name of the setting, for the error.
-        value: as it was given.
-        kind: the class, or several.
-        name: of the class, with its article.
+        value: value as it was given.
+        kind: the class, or several classes.
+        name: name of the class, with its article.
 
     Raises:
-        ConfigError: it is of another class.
+        ConfigError: it is an object of another class.
     """
     if not isinstance(value, kind):
         _wrong_kind(what, name, value)
@@ -132,13 +132,13 @@ def instance(what: str, value: object, kind: type[T] | tuple[type[T], ...], name
 
 
 def several(what: str, value: object, kind: type[T] | tuple[type[T], ...], name: str) -> tuple[T, ...]:
-    """A tuple of such things; a list of them becomes one. A text is not taken for a list of its characters.
+    """A tuple of such objects. A list becomes a tuple. A text is not taken as a list of its characters.
 
     Args:
         what: name of the setting, for the error.
-        value: as it was given.
-        kind: the class of each.
-        name: of such things, in the plural.
+        value: value as it was given.
+        kind: the class of each object.
+        name: name of such objects, in the plural.
 
     Raises:
         ConfigError: it is neither a tuple nor a list, or holds something else.

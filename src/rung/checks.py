@@ -1,4 +1,4 @@
-"""Ready-made validators. Each takes what any validator takes and can stand beside the caller's own."""
+"""Ready-made validators. They take what every validator takes, and work beside your own."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ __all__ = [
 T = TypeVar("T")
 
 _SAID_LIMIT = 2000
-"""Characters of what a program said that a model is told: a dozen findings, and a small context is not filled."""
+"""Characters of a program's output that a model is told. A dozen findings fit, and a small context isn't filled."""
 _FILE = re.compile(r"\{file(\.\w{1,10})?\}")
 _SHOWN_LIMIT = 200
-"""Characters of a value that are repeated in an issue."""
+"""Characters of a value that an issue repeats."""
 _MOST_ISSUES = 50
-"""Values that are reported of one answer. A repair hears of ten."""
+"""Values of one answer that are reported. A repair is told ten."""
 
 
 class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_upper))
     """A predicate as a validator, for `validators=` and for pydantic's `AfterValidator` alike.
 
     Args:
-        predicate: returns whether a value will do.
-        message: what a model is told when it won't; by default names the predicate.
+        predicate: returns whether a value is right.
+        message: what a model is told if it isn't; by default this names the predicate.
     """
 
     returns_value = True
@@ -54,11 +54,11 @@ class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_u
         self._message = message or f"{self.name} doesn't hold"
 
     def __call__(self, value: T) -> T:
-        """The value itself.
+        """Return the value itself.
 
         Raises:
             ValueError: the predicate doesn't hold.
-            ContractError: the predicate is async, and so would hold of everything.
+            ContractError: the predicate is async, and so would hold for every value.
         """
         holds: Any = self._predicate(value)
         if inspect.isawaitable(holds):
@@ -73,20 +73,21 @@ class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_u
 
 
 class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
-    """The values of these fields occur in the source: the cheapest check that catches well-formed mistakes.
+    """The values of these fields occur in the source. This is the cheapest check that catches well-formed mistakes.
 
-    Texts are compared as a person would: without regard to case, white space, typography and forms of Unicode, and only
-    whole words count, in scripts that know such. Numbers are compared by value, so that `1,234.50` in the source
-    vouches for 1234.5. A date counts as text, in the form 2024-03-05. A field that is absent, `None` or empty passes.
+    Texts are compared as a person would compare them: without regard to case, white space, typography and forms of
+    Unicode. In scripts that separate words, only whole words count. Numbers are compared by value, so `1,234.50` in the
+    source vouches for 1234.5. A date counts as text, in the form 2024-03-05. A field that is absent, `None` or empty
+    passes.
 
         ladder.run(mail, Invoice, validators=[quoted("vendor", "total", aliases={"currency": {"EUR": ["€"]}})])
 
     Args:
-        fields: names or dotted paths, as the type or as JSON calls them; a list on the way stands for each of its
-            items. Without any, every text and number counts.
+        fields: names or dotted paths, as the type or JSON calls them. A list on the way stands for each of its items.
+            By default every text and number counts.
         source: where to look; by default the text of the user's turns.
-        aliases: per field, other spellings of its values, any of which vouches for the value. A field that has some is
-            looked up even if `fields` doesn't name it.
+        aliases: other spellings of a field's values. Any of them vouches for the value. A field with aliases is looked
+            up even if `fields` doesn't name it.
     """
 
     def __init__(
@@ -101,14 +102,14 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
         self.name = f"quoted({', '.join(fields)})"
         self._fields = fields
         self._source = source
-        # takes values apart and, unlike `to_jsonable_python`, leaves a `Decimal` a number
+        # takes values apart like `to_jsonable_python`, but leaves a `Decimal` as a number
         self._taken_apart = SchemaSerializer(core_schema.any_schema()).to_python
 
     def suits(self, names: frozenset[str] | None) -> None:
         """Called before anything is asked.
 
         Args:
-            names: of all fields that an answer may have; `None` where it may have any.
+            names: names of all fields that an answer may have; `None` if it may have any.
 
         Raises:
             ContractError: an answer can't have such a field.
@@ -123,7 +124,8 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
         """An issue for each value that doesn't occur.
 
         Raises:
-            ContractError: the contract has no such field, or it holds what can't be looked up in a text.
+            ContractError: the contract has no such field, or the field holds something that can't be looked up in a
+                text.
         """
         source = context.request.source if self._source is None else self._source
         known = _properties(context.shape.schema) if context.shape else None
@@ -147,23 +149,24 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
 
 
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]
-    """Any program as a validator: the answer on its stdin; exit 0 accepts, otherwise what it says is the issue.
+    """Any program as a validator. It gets the answer on stdin. Exit code 0 accepts, otherwise its output is the issue.
 
-    The program gets the code of a text that has one fenced block, other text as it is, and anything else as the JSON
-    that the model wrote. Where it needs a file, `{file}` in the line, or `{file.py}`, is the path of one.
+    If the answer is a text with one fenced block, the program gets the code in it. It gets other text as it is, and
+    anything else as the JSON that the model wrote. For a program that needs a file, write `{file}` or `{file.py}` in
+    the line. This becomes the path of a file with the answer.
 
-    It runs without a shell, in a process group of its own, and without the variables whose names end like that of a
-    secret (`OPENAI_API_KEY`). Its exit is the verdict: children that it leaves behind are stopped then. It is stopped
-    with all of its group at its time limit, at the deadline, on cancel, and when it writes without an end. Of a long
-    output the beginning and the end count.
+    The program runs without a shell, in a process group of its own, and without the variables whose names end like the
+    name of a secret (`OPENAI_API_KEY`). Its exit is the verdict. Children that it leaves behind are stopped then. The
+    whole group is stopped at the time limit, at the deadline, on cancel, and when the output doesn't end. Of a long
+    output the beginning and the end are kept.
 
     Args:
         line: the program and its arguments, as a list, or as one string that is split the way a shell would.
-        seconds: its time limit, which holds where the deadline is later or there is none.
-        environment: all of its variables, where it needs others, or a secret.
+        seconds: time limit, unless the deadline is earlier.
+        environment: all variables of the program, if it needs other ones, or a secret.
 
     Raises:
-        ConfigError: the line is empty, there is no such program, or the time limit isn't one.
+        ConfigError: the line is empty, there is no such program, or the time limit is out of range.
     """
 
     def __init__(
@@ -190,7 +193,7 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
         self._environment = environment
 
     def __call__(self, value: Any, context: CheckContext) -> list[Issue]:
-        """What the program says against the answer.
+        """What the program finds wrong with the answer.
 
         Raises:
             ConfigError: the program can't be started.
@@ -231,14 +234,14 @@ class command:  # noqa: N801  reads as a word: validators=[command("ruff check -
             return [Issue("", f"{self.name} wrote without an end and was stopped", "")]
         if ended.code == 0:
             return []
-        # most linters find fault on stdout, compilers on stderr
+        # most linters report on stdout, compilers on stderr
         said = "\n".join(part for part in (ended.errors.strip(), ended.output.strip()) if part)
         return [Issue("", _shortened(said) or f"{self.name} ended with exit code {ended.code}", "")]
 
 
 @contextmanager
 def _filed(argv: Sequence[str], given: bytes) -> Iterator[Sequence[str]]:
-    """A command line with the path of a file in the place of `{file}`; the file is there as long as the context."""
+    """A command line with `{file}` replaced by the path of a file. The file exists as long as the context."""
     suffix = next((found[1] or "" for word in argv for found in _FILE.finditer(word)), None)
     if suffix is None:
         yield argv
@@ -246,7 +249,7 @@ def _filed(argv: Sequence[str], given: bytes) -> Iterator[Sequence[str]]:
     import tempfile
     from pathlib import Path
 
-    # what a program leaves beside the file, as compilers do, goes with it; what can't be removed is left
+    # files that a program leaves beside it, as compilers do, are removed with it; what can't be removed is left
     with tempfile.TemporaryDirectory(prefix="rung-check-", ignore_cleanup_errors=True) as folder:
         path = Path(folder, f"answer{suffix}")
         path.write_bytes(given)
@@ -254,7 +257,7 @@ def _filed(argv: Sequence[str], given: bytes) -> Iterator[Sequence[str]]:
 
 
 def _shortened(said: str) -> str:
-    """A long output's beginning and end, with a line between that says so."""
+    """Beginning and end of a long output, with a line between them that says that something is missing."""
     if len(said) <= _SAID_LIMIT:
         return said
     half = _SAID_LIMIT // 2 - 20
@@ -274,7 +277,7 @@ def _occurs(value: Any, source: Source, spellings: Sequence[str]) -> bool:
 def _leaves(
     value: Any, path: Sequence[str], at: str, name: str, known: frozenset[str] | None
 ) -> Iterator[tuple[str, Any]]:
-    """The scalars at `path` below `value`, each with where it stands."""
+    """The scalars at `path` below `value`, each with its position."""
     fields = _fields_of(value)
     if isinstance(value, list | tuple | set | frozenset) and fields is None:
         for i, item in enumerate(value):
@@ -297,7 +300,7 @@ def _leaves(
 
 
 def _fields_of(value: Any) -> list[tuple[tuple[str, ...], Any]] | None:
-    """The fields of an object: the names that each goes by, JSON's first, and its value; `None` of anything else."""
+    """The fields of an object, each as its names (JSON's first) and its value; `None` for anything else."""
     if isinstance(value, Mapping):
         return [((str(key),), inner) for key, inner in value.items()]
     described = getattr(type(value), "model_fields", None) or getattr(type(value), "__pydantic_fields__", None)
@@ -316,7 +319,7 @@ def _names(name: str, field: Any) -> tuple[str, ...]:
 
 
 def _properties(schema: Any) -> frozenset[str]:
-    """The names of all properties that a JSON Schema knows, at whatever depth."""
+    """The names of all properties in a JSON Schema, at any depth."""
     names: set[str] = set()
     waiting = [schema]
     while waiting:

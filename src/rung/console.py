@@ -1,4 +1,4 @@
-"""The person at the terminal: whether there is one, and what is written to them beside the answer."""
+"""The person at the terminal: whether there is one, and what they are told besides the answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rung.visible import plain
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody reads along."""
+    """Whether a person may be reading."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:  # closed
@@ -17,12 +17,12 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def ask(question: str) -> None:
-    """Write a question to stderr, with the cursor behind it."""
+    """Write a question to stderr, and leave the cursor behind it."""
     write(plain(question))
 
 
 def write(text: str) -> None:
-    """Write to stderr as it stands, which is for text of our own. Nobody need hold the other end of stderr."""
+    """Write our own text to stderr, unchanged. It does no harm if nobody holds the other end."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -1,6 +1,7 @@
-"""What next? Rules from the attempts so far to a verdict; each row of the deferral table is one of them.
+"""What comes next? Rules turn the attempts so far into a verdict. Each row of the deferral table is one rule.
 
-Whether an answer is right is the contract's business. Which tiers may follow (reach, consent, budget) is the gate's.
+Whether an answer is right is decided by the contract. Which tiers may follow (reach, consent, budget) is decided by the
+gate.
 """
 
 from __future__ import annotations
@@ -35,16 +36,17 @@ class Situation:
     """What a rule may look at: the attempt that just ended, and those before it.
 
     Args:
-        tier: who was asked.
-        candidate: the answer; `None` where there was none.
+        tier: name of the tier that was asked.
+        candidate: the answer; `None` if there was none.
         issues: what is wrong with it.
         error: what the tier raised instead of answering.
-        confidence: in [0, 1], uncalibrated; `None` where the tier gives no log-probabilities.
-        earlier: all attempts before, first to last.
-        repairs: how many this tier is allowed.
-        threshold: how sure the tier has to be; `None` asks for nothing.
-        score: of the answer, as the threshold weighs it; `None` where a feature that it takes isn't known.
-        larger_cap: a cap on the answer, in tokens, that context and budget would allow on a retry; `None` if none.
+        confidence: how sure the model was, in [0, 1], uncalibrated; `None` if the tier gives no log-probabilities.
+        earlier: all earlier attempts, in order.
+        repairs: number of repairs that this tier is allowed.
+        threshold: how sure the tier has to be; `None` if it doesn't have to be.
+        score: score of the answer, weighed as the threshold does; `None` if one of its features isn't known.
+        larger_cap: larger cap on the answer, in tokens, that context and budget would allow a retry; `None` if they
+            allow none.
     """
 
     tier: str
@@ -60,17 +62,17 @@ class Situation:
 
     @property
     def on_this_tier(self) -> tuple[Attempt, ...]:
-        """The attempts before on the same tier that got as far as the tier, first to last."""
+        """The earlier attempts of the same tier that reached the tier, in order."""
         return tuple(a for a in self.earlier if a.tier == self.tier and a.sent)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, and why in a word.
+    """What to do, and why, in a word.
 
     Args:
         verdict: what to do.
-        reason: why, as in `Attempt.reason`; a rule of your own may give any string.
+        reason: why, as in `Attempt.reason`. A rule of your own may give any string.
         max_tokens: for a retry, the larger cap.
     """
 
@@ -80,7 +82,7 @@ class Decision:
 
 
 Rule = Callable[[Situation], Decision | None]
-"""Decides, or leaves it to the next rule with `None`."""
+"""Decides, or returns `None` to leave the decision to the next rule."""
 
 
 def cancelled(s: Situation) -> Decision | None:
@@ -89,7 +91,7 @@ def cancelled(s: Situation) -> Decision | None:
 
 
 def stalled(s: Situation) -> Decision | None:
-    """The tier was given up, so that another one still can answer: fall back."""
+    """The tier was given up so that another one can still answer: fall back."""
     return Decision(Verdict.FALLBACK, Reason.STALLED) if isinstance(s.error, TierStalled) else None
 
 
@@ -99,7 +101,7 @@ def failed(s: Situation) -> Decision | None:
 
 
 def no_answer(s: Situation) -> Decision | None:
-    """A refusal, as the endpoint reports it, an empty answer, or one that goes round in circles: escalate."""
+    """The answer is a refusal (as the endpoint reports it), empty, or text that repeats itself: escalate."""
     if s.candidate is not None and s.candidate.finish == "refusal":
         return Decision(Verdict.ESCALATE, Reason.REFUSAL)
     for code, reason in ((IssueCode.EMPTY, Reason.EMPTY), (IssueCode.LOOPING, Reason.LOOPING)):
@@ -109,7 +111,7 @@ def no_answer(s: Situation) -> Decision | None:
 
 
 def cut_off(s: Situation) -> Decision | None:
-    """The answer hit its cap: once more with a larger one if there is room, then escalate."""
+    """The answer hit its cap: try once more with a larger one if there is room, otherwise escalate."""
     if not _has(s, IssueCode.CUT_OFF):
         return None
     again = any(_has(a, IssueCode.CUT_OFF) for a in s.on_this_tier)
@@ -119,7 +121,7 @@ def cut_off(s: Situation) -> Decision | None:
 
 
 def low_confidence(s: Situation) -> Decision | None:
-    """Valid, but the model wasn't sure enough: escalate."""
+    """The answer is valid, but the model wasn't sure enough: escalate."""
     if s.threshold is None or s.issues or s.threshold.accepts(s.score):
         return None
     return Decision(Verdict.ESCALATE, Reason.LOW_CONFIDENCE)
@@ -131,7 +133,7 @@ def valid(s: Situation) -> Decision | None:
 
 
 def same_issues(s: Situation) -> Decision | None:
-    """The repair made the same mistakes: escalate, whatever repairs are left."""
+    """The repair made the same mistakes: escalate, even if repairs are left."""
     before = s.on_this_tier[-1:]
     if before and before[0].issues and set(before[0].issues) == set(s.issues):
         return Decision(Verdict.ESCALATE, Reason.SAME_ISSUES)
@@ -160,7 +162,7 @@ STANDARD: tuple[Rule, ...] = (
 
 
 def first_of(*rules: Rule) -> Rule:
-    """One rule that asks several in turn."""
+    """One rule that asks several rules in turn, until one decides."""
 
     def ask(s: Situation) -> Decision | None:
         for rule in rules:

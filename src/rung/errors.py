@@ -42,10 +42,10 @@ class RungError(Exception):
 
     Args:
         message: what happened, and to what. One clause, no final stop.
-        hint: the command or setting that mends it, as an imperative clause; empty where nothing does.
+        hint: the command or setting that helps, as an imperative clause; empty if nothing helps.
 
-    Of an error that ends an attempt, `sent` says whether the prompt was handed over before: `False` only where it is
-    certain that nothing of it left, for example because nobody took the connection.
+    For an error that ends an attempt, `sent` tells whether the prompt was handed over before. It is `False` only if it
+    is certain that no part of it left, for example because nobody accepted the connection.
     """
 
     sent: bool = True
@@ -56,7 +56,7 @@ class RungError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Not by calling the class again: what some classes are made of is not what they keep.
+        # The class isn't called again: some exceptions take other arguments than they store.
         return _restored, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class RungError(Exception):
 
 
 def _restored(kind: type[RungError], args: tuple[Any, ...], state: dict[str, Any]) -> RungError:
-    """An error that comes out of a pickle."""
+    """An error that is read from a pickle."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)
@@ -72,12 +72,12 @@ def _restored(kind: type[RungError], args: tuple[Any, ...], state: dict[str, Any
 
 
 class ConfigError(RungError):
-    """A setting is unknown, malformed, or not allowed where it stands.
+    """A setting is unknown, malformed, or not allowed in its place.
 
     Args:
         message: which setting, and what is wrong with it.
         hint: what would be right.
-        unknown_key: the key that nobody knows, as it was written; empty where something else is wrong.
+        unknown_key: the unknown key as it was written; empty if something else is wrong.
     """
 
     def __init__(self, message: str, *, hint: str = "", unknown_key: str = "") -> None:
@@ -98,7 +98,7 @@ class BudgetExceeded(RungError):
 
     Args:
         message: which budget, and by how much.
-        left: US dollars that a smaller reservation could still have; `None` where nobody knows.
+        left: US dollars that a smaller reservation could still get; `None` if nobody knows.
         hint: the setting that would allow it.
     """
 
@@ -110,19 +110,20 @@ class BudgetExceeded(RungError):
 class StoreError(RungError):
     """A model file can't be read, fetched or written.
 
-    `fault` is what is wrong with one file, in a clause without its name; empty where the error is not about one file.
+    `fault` says what is wrong with one file, in a clause without the file's name. It is empty if the error is not about
+    one file.
     """
 
     fault: str = ""
 
     @classmethod
     def of_file(cls, path: Path, fault: str, *, hint: str = "") -> Self:
-        """The error of one file.
+        """The error about one file.
 
         Args:
             path: the file.
             fault: what is wrong with it, as a clause whose subject is the file.
-            hint: the command or setting that mends it.
+            hint: the command or setting that helps.
         """
         error = cls(f"{path} {fault}", hint=hint)
         error.fault = fault
@@ -134,26 +135,26 @@ class ModelNotFound(StoreError, FileNotFoundError):
 
 
 class ChecksumMismatch(StoreError):
-    """A file's bytes are not the ones that its catalogue entry pins."""
+    """The bytes of a file are not the ones that its catalogue entry pins."""
 
 
 class LicenceNotAccepted(StoreError):
-    """A file has a licence that asks for acceptance, and nobody has accepted it."""
+    """A file's licence asks for acceptance, and nobody has accepted it."""
 
 
 class MalformedModel(StoreError):
-    """A file is not a model: its header is cut off, is of another format, or contradicts itself."""
+    """A file is not a model: its header is cut off, has another format, or contradicts itself."""
 
 
 class LedgerError(RungError):
-    """The ledger's file can't be read or written, or is none of this version's."""
+    """The ledger's file can't be read or written, or doesn't belong to this version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
     """An endpoint's own words about what is wrong, for a person who asks for them.
 
-    They may repeat the prompt, so they are in no message, no `repr`, no log and no ledger.
+    They may repeat the prompt, so no message, `repr`, log or ledger holds them.
     """
 
     text: str = field(repr=False)
@@ -164,11 +165,11 @@ class TierError(RungError):
 
     Args:
         message: what happened, without any of the prompt.
-        hint: the command or setting that mends it.
-        billed: whether the endpoint may have charged for the failed attempt; by default `no`, and `maybe` for what
-            breaks off in the middle (`TierTimeout`, `TierCrashed`).
+        hint: the command or setting that helps.
+        billed: whether the endpoint may have charged for the failed attempt. The default is `no`, and `maybe` for
+            errors in the middle of a call (`TierTimeout`, `TierCrashed`).
 
-    `said` is what the endpoint itself said, where it did.
+    `said` holds the endpoint's own words, if it said anything.
     """
 
     _billed: Billed = "no"
@@ -190,12 +191,12 @@ class TierTimeout(TierError, TimeoutError):
 
 
 class TierStalled(TierTimeout):
-    """The tier was given up before the deadline, so that another one still can answer.
+    """The tier was given up before the deadline, so that another one can still answer.
 
     Args:
         message: what happened.
-        silent: seconds for which it had shown no progress.
-        hint: the setting that gives it longer.
+        silent: seconds without progress.
+        hint: the setting that gives the tier longer.
         billed: whether the endpoint may have charged for the attempt.
     """
 
@@ -216,8 +217,8 @@ class PromptTooLong(TierError):
     Args:
         input_tokens: length of the rendered prompt, in tokens of this tier's model.
         context: the tier's context, in tokens.
-        at_least: whether nobody counted the tokens, since so many bytes can't be fewer.
-        hint: the setting that would make it fit.
+        at_least: whether the tokens were not counted, because so many bytes can't be fewer tokens.
+        hint: the setting that would make the prompt fit.
     """
 
     def __init__(self, input_tokens: int, context: int, *, at_least: bool = False, hint: str = "") -> None:
@@ -233,8 +234,8 @@ class RateLimited(TierError):
 
     Args:
         message: what happened.
-        retry_after: seconds that the endpoint asked to wait; `None` where it didn't say.
-        hint: the command or setting that mends it.
+        retry_after: seconds that the endpoint asked to wait; `None` if it didn't say.
+        hint: the command or setting that helps.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, hint: str = "") -> None:
@@ -243,7 +244,7 @@ class RateLimited(TierError):
 
 
 class Offline(RungError, ConnectionError):
-    """A connection or a name look-up that the reach in force forbids."""
+    """A connection or a name look-up that is forbidden by the reach in force."""
 
 
 class Cancelled(RungError):

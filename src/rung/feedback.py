@@ -1,4 +1,4 @@
-"""Feedback: what the next attempt is told of the answer that was rejected before."""
+"""Feedback: what the next attempt is told about the rejected answer."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import replace
 from rung.types import FeedbackPolicy, Issue, Message, Text
 
 _ANSWER_LIMIT = 4000
-"""Characters of a rejected answer that are passed on: a page and a half, so that it leaves room for the next answer."""
+"""Characters of a rejected answer that are passed on: a page and a half, which leaves room for the next answer."""
 _ISSUES_LIMIT = 10
-"""Issues that are told; a model that has to mend more does no better for knowing them all."""
+"""Issues that are passed on. A model that has more to correct does no better if it knows them all."""
 
 
 def tell(
     messages: tuple[Message, ...], issues: Sequence[Issue], answer: str, policy: FeedbackPolicy
 ) -> tuple[Message, ...]:
-    """The conversation with the feedback in it.
+    """The conversation with the feedback added.
 
-    With the rejected answer it becomes two more turns; without, it is added to the user's last turn, because many
-    templates refuse two user turns in a row.
+    With the rejected answer, the feedback is two more turns. Without it, the feedback is added to the user's last turn,
+    because many templates refuse two user turns in a row.
 
     Args:
         messages: the conversation that was answered.
-        issues: what was wrong; the first ten are told.
+        issues: what was wrong. The first ten are passed on.
         answer: the rejected text.
-        policy: of the tier that is told.
+        policy: feedback policy of the next tier.
     """
     if policy == "none" or not issues:
         return messages

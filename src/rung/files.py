@@ -1,7 +1,7 @@
-"""Reading a file that somebody named: an ordinary one, of bounded size, or an error in a sentence.
+"""Reading a file that somebody named: it is an ordinary file of bounded size, or the result is an error in a sentence.
 
-What a configuration, an option or a variable names may be anything: a pipe that nobody writes to, a device without an
-end, a folder, a file of a terabyte. None of them may hold a command up or fill the memory.
+The path in a configuration, an option or a variable may be anything: a pipe that nobody writes to, a device without an
+end, a folder, a file of a terabyte. None of these may hang a command or fill the memory.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from rung.errors import ConfigError
 
 _CHUNK = 1 << 20
 _TRIES = 3
-"""How often a file is read that somebody writes to meanwhile. An editor is done with a small file by then."""
+"""How often a file is read if somebody writes to it meanwhile. An editor has finished a small file by then."""
 _LONGEST_SHOWN = 1024
-"""Characters of a path that a message repeats. Few systems have longer ones."""
+"""Characters of a path that a message repeats. Few systems have longer paths."""
 _QUIET = (
-    getattr(os, "O_NONBLOCK", 0)  # neither the opening nor the reading waits, whatever took the file's place
+    getattr(os, "O_NONBLOCK", 0)  # neither opening nor reading waits, whatever has taken the file's place
     | getattr(os, "O_NOCTTY", 0)  # a terminal doesn't become this process's own
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NOINHERIT", 0)
@@ -40,14 +40,14 @@ class _Changed(Exception):
 
 
 def read_bounded(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
-    """The content of a file that a person, a configuration or the environment named. Never waits for a writer.
+    """The content of a file that a person, a configuration or the environment named. It never waits for a writer.
 
-    It may still wait for a file system that doesn't answer, such as a network share that is gone. Who has a deadline
-    calls this through `rung.threads.run`.
+    It may still wait for a file system that doesn't answer, such as a lost network share. Whoever has a deadline calls
+    it through `rung.threads.run`.
 
     Args:
-        path: of an ordinary file; links to one are followed.
-        limit: the largest size that makes sense for it, in bytes. No more than that is read.
+        path: path of an ordinary file. Links to one are followed.
+        limit: largest size in bytes that makes sense for the file. No more than that is read.
         what: what the file is, for the error: `the schema`.
 
     Raises:
@@ -67,10 +67,10 @@ def read_bounded(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
 
 
 def opened(path: str | os.PathLike[str], what: str) -> BufferedReader:
-    """A file that somebody named, open for reading, of any size: for what is read piece by piece and never held.
+    """A file that somebody named, opened for reading. It may have any size, because it is read piece by piece.
 
     Args:
-        path: of an ordinary file; links to one are followed.
+        path: path of an ordinary file. Links to one are followed.
         what: what the file is, for the error: `the data`.
 
     Raises:
@@ -93,11 +93,11 @@ def unreadable(path: str | os.PathLike[str], what: str, error: OSError | ValueEr
     """The error for a file that can't be opened, looked at or read.
 
     Args:
-        path: of the file.
+        path: path of the file.
         what: what the file is: `the schema`.
-        error: what the system or Python said.
+        error: error of the system or of Python.
     """
-    if not isinstance(error, OSError):  # a NUL, or what the file system's encoding doesn't have
+    if not isinstance(error, OSError):  # a NUL, or a character that the file system's encoding doesn't have
         why = "this can't be a path"
     elif error.errno == errno.ENOENT and Path(path).is_symlink():
         why = "it is a link to a file that isn't there"
@@ -111,16 +111,16 @@ def unreadable(path: str | os.PathLike[str], what: str, error: OSError | ValueEr
 
 
 def demand_size(path: str | os.PathLike[str], size: int, limit: int, what: str) -> None:
-    """See that something isn't larger than what makes sense for it.
+    """Refuse something that is larger than makes sense for it.
 
     Args:
-        path: of the file, or what the source is called.
-        size: in bytes.
-        limit: in bytes.
+        path: path of the file, or name of the source.
+        size: size in bytes.
+        limit: largest size in bytes.
         what: what it is: `the schema`.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: it is larger.
     """
     if size > limit:
         raise ConfigError(
@@ -130,20 +130,20 @@ def demand_size(path: str | os.PathLike[str], size: int, limit: int, what: str) 
 
 
 def named(path: str | os.PathLike[str]) -> str:
-    """A path as it stands in a message."""
+    """A path as messages show it."""
     text = os.fspath(path) or "''"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def full(path: str | os.PathLike[str], what: str) -> Path:
-    """A path without `~`.
+    """A path with `~` replaced.
 
     Args:
-        path: as it was written.
+        path: path as it was written.
         what: what the file is, or the setting that names it, for the error.
 
     Raises:
-        ConfigError: nobody knows the home folder that it begins with, or no file can be called that.
+        ConfigError: the home folder at its beginning is unknown, or no file can have this name.
     """
     try:
         whole = Path(path).expanduser()
@@ -159,8 +159,8 @@ def full(path: str | os.PathLike[str], what: str) -> Path:
 
 
 def _read(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
-    # Looked at before it is opened, because opening some devices does something; and after, because it may be
-    # another file by then.
+    # Checked before it is opened, because opening some devices has effects, and again after, because it may be another
+    # file by then.
     _demand_ordinary(path, os.stat(path), what)  # noqa: PTH116
     fd = os.open(path, os.O_RDONLY | _QUIET)
     try:
@@ -174,7 +174,7 @@ def _read(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
         after = os.fstat(fd)
     finally:
         os.close(fd)
-    # the files of /proc have no size
+    # files in /proc say that their size is 0
     if (before.st_size and len(content) != before.st_size) or _state(before) != _state(after):
         raise _Changed
     return bytes(content)

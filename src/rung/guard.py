@@ -1,8 +1,8 @@
 """The network guard: refuses connections and name look-ups beyond the reach, for a whole process.
 
-It listens to the interpreter's audit events, so it also sees what asyncio and libraries do on sockets of their own,
-and nothing can take it out again. What runs outside this interpreter it can't see: child processes, C code that
-opens its own sockets, and the connections of asyncio's proactor loop on Windows.
+It listens to the interpreter's audit events. So it also sees what asyncio and libraries do on sockets of their own, and
+nothing can remove it. It can't see what runs outside this interpreter: child processes, C code that opens its own
+sockets, and the connections of asyncio's proactor loop on Windows.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def switches() -> tuple[str, ...]:
 
 
 def install(reach: Zone, *, hosts: Collection[str] | None = None) -> None:
-    """Hold this process to `reach` until it ends. A second call can only tighten, and so can the environment.
+    """Hold this process to `reach` until it ends. A second call can only tighten the reach, and so can the environment.
 
-    A loopback or private address, `localhost` and Unix sockets need no look-up and are judged as they stand. A name is
-    looked up only where `reach` is `lan` and `hosts` has it, or where `reach` is `internet` and `hosts` has it or is
-    `None`: the look-up itself may leave the network. Connections to an address are judged by `reach` alone, because
-    an address doesn't tell which name it came from.
+    Loopback and private addresses, `localhost` and Unix sockets need no look-up, and are judged directly. A name is
+    looked up only if `reach` is `lan` and `hosts` contains it, or if `reach` is `internet` and `hosts` contains it or
+    is `None`, because the look-up itself may leave the network. Connections to an address are judged by `reach` alone,
+    because an address doesn't tell which name it came from.
 
     Args:
         reach: how far connections may go.
@@ -57,7 +57,7 @@ class Guard:
 
     Args:
         reach: how far connections may go.
-        hosts: names that may be looked up, in their canonical form; `None` names none.
+        hosts: names that may be looked up, in their canonical form; `None` if none are given.
     """
 
     reach: Zone
@@ -67,7 +67,7 @@ class Guard:
         """Judge one audit event.
 
         Raises:
-            Offline: it would go beyond the reach.
+            Offline: the event would go beyond the reach.
         """
         if not event.startswith("socket."):
             return
@@ -79,13 +79,13 @@ class Guard:
             self._host(args[0][0])
 
     def connection(self, sock: Any, address: Any) -> None:
-        """Judge a connection of `sock`, or a message on it, to `address`.
+        """Judge a connection or a message of `sock` to `address`.
 
         Raises:
             Offline: it would go beyond the reach.
         """
         family = getattr(sock.family, "name", str(sock.family))
-        # Without an address the message goes to a peer that was judged when the socket connected.
+        # Without an address, the message goes to a peer that was judged when the socket connected.
         if address is None or family == "AF_UNIX":
             return
         if family not in ("AF_INET", "AF_INET6"):
@@ -96,7 +96,7 @@ class Guard:
 
     def _host(self, host: Any) -> None:
         name = host.decode("ascii", "replace") if isinstance(host, (bytes, bytearray)) else host
-        # The empty name is this machine's wildcard address; what isn't text the call itself will refuse.
+        # The empty name is this machine's wildcard address. A value that isn't text will be refused by the call itself.
         if not name or not isinstance(name, str):
             return
         zone = zone_of(name)
@@ -117,7 +117,7 @@ class Guard:
 
 
 def _judge_names(guard: Guard) -> None:
-    """Judge `connect(("name", port))` before it looks the name up: its audit event comes after the look-up."""
+    """Judge `connect(("name", port))` before the name is looked up. Its audit event comes after the look-up."""
     import socket
 
     for name, position in (("connect", 0), ("connect_ex", 0), ("sendto", -1), ("sendmsg", 3)):
@@ -141,7 +141,7 @@ def _plain(name: str) -> str:
 
 
 def _caller() -> str:
-    """File and line of the nearest frame outside the standard library; the nearest of all on a thread without one."""
+    """File and line of the nearest frame outside the standard library, or of the nearest frame if there is none."""
     frame = sys._getframe(1)
     while frame.f_code.co_filename == __file__ and frame.f_back is not None:
         frame = frame.f_back

@@ -1,7 +1,7 @@
-"""Hiding keys in what a configuration says, before it is shown or repeated in an error. By shape, and by name.
+"""Hiding keys in a configuration's values, before they are shown or repeated in an error: by shape, and by name.
 
-A shape is what issuers give their keys, so that scanners can find them, or a long run of letters and digits in which
-the two change places often. Names of models, checksums where one belongs, paths, and URLs without credentials stay.
+A shape is one that issuers give their keys so that scanners can find them, or a long run of letters and digits that
+alternate often. Names of models, checksums in their place, paths, and URLs without credentials stay.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "(hidden)"
-"""What stands in the place of a value that is kept back."""
+"""What is shown instead of a hidden value."""
 
 _ISSUED = (
     r"(?:[sprc]k|csk)[-_](?!(?:api_)?(?:key|token|secret)\b)[\w-]{WORD}"
@@ -24,16 +24,16 @@ _ISSUED = (
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*"
 )
 _WHOLE = re.compile(_ISSUED.replace("{WORD}", "+").replace("{LONG}", "{3,}"))
-"""A text that is nothing but a key: even a short one is then taken for one."""
+"""A text that is nothing but a key. Here even a short one counts."""
 _WITHIN = re.compile(rf"(?<![\w.-])(?:{_ISSUED.replace('{WORD}', '{12,}').replace('{LONG}', '{15,}')})")
-"""A key somewhere in a text: long, so that a word that begins alike stays."""
+"""A key somewhere in a text. It has to be long, so that words with the same beginning stay."""
 _BASE64 = re.compile(r"(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])(?=.*[/+])[A-Za-z0-9/+]{40,}={0,2}")
-"""A secret that is written in base 64, like those of AWS."""
+"""A secret in base 64, like those of AWS."""
 _RUN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,}(?![A-Za-z0-9])")
 _TURNS = re.compile(r"[0-9](?=[A-Za-z])|[A-Za-z](?=[0-9])")
 _LEAST_TURNS = 4
-"""Changes between letters and digits from which a long run counts as random. Of 20 random characters in base 62, all
-but one in some 400 have as many; words with a number have one or two."""
+"""Changes between letters and digits from which a long run counts as random. Of runs of 20 random characters in base
+62, all but one in some 400 have that many. Words with a number have one or two."""
 _CHECKSUM = re.compile(r"(?:(?<![A-Za-z0-9])sha(?:1|256|512)[:=-]|@)[0-9a-fA-F]{40,128}(?![A-Za-z0-9])")
 _PINNED = re.compile(r"sha\d|digest|checksum|revision|commit|fingerprint|etag", re.IGNORECASE)
 _SECRET = re.compile(r"key|token$|secret|passw|pwd|credential|authorization|cookie|signature", re.IGNORECASE)
@@ -47,22 +47,23 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def looks_like_key(text: str) -> bool:
-    """Whether a text is, or holds, what looks like a key."""
+    """Whether a text is, or contains, something that looks like a key."""
     return hide(text) != text
 
 
 def variable(name: object) -> str:
-    """The name of an environment variable, to be repeated; hidden where it isn't one, since it may be the key itself.
+    """The name of an environment variable, to be repeated. It is hidden if it isn't a valid name, since it may be the
+    key.
 
     Args:
-        name: as it stands where a variable's name is expected.
+        name: text found where a variable's name is expected.
     """
     known = isinstance(name, str) and _VARIABLE.fullmatch(name) is not None and not looks_like_key(name)
     return str(name) if known else HIDDEN
 
 
 def hide(text: str) -> str:
-    """A text with every key in it hidden, and the user, password and telling parameters of every URL.
+    """A text with every key in it hidden, and also the user, password and telling parameters of every URL.
 
     Args:
         text: a value of a configuration, or a sentence that quotes one.
@@ -84,11 +85,11 @@ def hide(text: str) -> str:
 
 
 def hide_all(value: Any, key: str = "") -> Any:
-    """A value of a configuration with its keys hidden, whatever they are called, and what is called like one.
+    """A value of a configuration with all keys hidden, and with all values hidden whose names say that they are keys.
 
     Args:
         value: text, number, list or table.
-        key: what it is called; empty where nobody knows.
+        key: name of the value; empty if nobody knows it.
     """
     if isinstance(value, Mapping):
         if set(value) == {"env"} and isinstance(value["env"], str):
@@ -112,5 +113,5 @@ def _parameter(match: re.Match[str]) -> str:
 
 
 def _is_path(text: str) -> bool:
-    """Whether a text is the path of a file: caches name files and folders by their checksums."""
+    """Whether a text is the path of a file. Caches name files and folders by their checksums."""
     return text.startswith(("/", "~", "./", "../")) or re.match(r"[A-Za-z]:[\\/]", text) is not None

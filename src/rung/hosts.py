@@ -1,4 +1,4 @@
-"""What host a text names, and how far away that is: one reading for URLs, policies, the guard, and addresses found."""
+"""Which host a text names, and how far away it is. URLs, policies, the guard and found addresses share this reading."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _PLACE = re.compile(r"(?P<host>\[[^\[\]@]*\]|[^\[\]@:]*)(?::(?P<port>[0-9]{0,5})
 
 
 def canonical(host: str) -> str | None:
-    """The one spelling of a host, so that two texts name the same host only where they are equal.
+    """The one spelling of a host, so that two texts name the same host only if they are equal.
 
-    An address is written in its shortest form, and an IPv4 address inside an IPv6 one as IPv4. A name is in lower case,
-    in ASCII (IDNA), and without a final dot. `localhost.` and `127.0.0.1.` keep theirs: with it, they are names that a
-    resolver is asked for, and not this machine. Short and octal forms of IPv4 (`127.1`, `0x7f.1`, `2130706433`) are
+    An address gets its shortest form, and an IPv4 address inside an IPv6 one becomes IPv4. A name is in lower case and
+    in ASCII (IDNA), without a final dot. `localhost.` and `127.0.0.1.` keep theirs, because with it they are names that
+    a resolver is asked for, and not this machine. Short and octal forms of IPv4 (`127.1`, `0x7f.1`, `2130706433`) are
     names like any other, since what they lead to depends on who reads them.
 
     Args:
-        host: a name or an address, an IPv6 address with or without brackets. No port, no user.
+        host: a name or an address, without port and user. An IPv6 address may have brackets.
 
     Returns:
-        `None` where it can't be a host: white space, control characters, percent signs and other such characters.
+        `None` if it can't be a host, for example because of white space, control characters or percent signs.
     """
     bracketed = host.startswith("[") and host.endswith("]")
     address = _address(host[1:-1] if bracketed else host)
@@ -52,13 +52,13 @@ def canonical(host: str) -> str | None:
 
 
 def place(netloc: str) -> tuple[str, int | None] | None:
-    """Host and port of a URL, read so strictly that no other reader can see another host there.
+    """Host and port of a URL. They are read so strictly that no other reader can see another host there.
 
     Args:
-        netloc: what stands between `//` and the path.
+        netloc: text between `//` and the path.
 
     Returns:
-        The host in its canonical form, and the port where there is one; `None` where it isn't exactly that.
+        The host in its canonical form, and the port if there is one; `None` if the text is anything else.
     """
     found = _PLACE.fullmatch(netloc)
     host = canonical(found["host"]) if found else None
@@ -70,13 +70,14 @@ def place(netloc: str) -> tuple[str, int | None] | None:
 def zone_of(host: str) -> Zone | None:
     """How far away a host is.
 
-    The shared range 100.64.0.0/10 counts as the internet: what answers there is an operator's or an overlay's machine.
+    The shared range 100.64.0.0/10 counts as the internet, because the machine there belongs to an operator or an
+    overlay network.
 
     Args:
         host: an IPv4 or IPv6 literal, or a name.
 
     Returns:
-        `None` for every name but `localhost`: only a look-up could tell.
+        `None` for every name but `localhost`, because only a look-up could tell.
     """
     name = canonical(host)
     if name == LOCALHOST:
@@ -91,12 +92,12 @@ def zone_of(host: str) -> Zone | None:
 
 
 def addresses(host: str) -> tuple[str, ...]:
-    """The addresses to connect to where nobody needs to be asked for them; empty for a name that must be looked up.
+    """The addresses to connect to, if that takes no look-up; empty for a name that must be looked up.
 
-    `localhost` is never looked up: what a resolver says of it may be another machine.
+    `localhost` is never looked up, because a resolver may give another machine for it.
 
     Args:
-        host: in its canonical form.
+        host: host in its canonical form.
     """
     if host == LOCALHOST:
         return _LOOPBACK
@@ -112,10 +113,10 @@ def pattern(text: str) -> str | None:
     """A host, or all hosts below a domain (`*.example.com`), in the form that `covers` compares.
 
     Args:
-        text: as a person wrote it.
+        text: text as a person wrote it.
 
     Returns:
-        `None` where it is neither.
+        `None` if it is neither.
     """
     name = canonical(text.removeprefix(_ANY))
     if name is None or not text.startswith(_ANY):
@@ -124,11 +125,11 @@ def pattern(text: str) -> str | None:
 
 
 def covers(patterns: Collection[str], host: str) -> bool:
-    """Whether a host is among those that patterns name.
+    """Whether one of the patterns names a host.
 
     Args:
-        patterns: as `pattern` gives them.
-        host: in its canonical form.
+        patterns: patterns as `pattern` returns them.
+        host: host in its canonical form.
     """
     if host in patterns:
         return True
@@ -146,14 +147,14 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped if address.scope_id is None else None
-        # only a link-local address needs to say by which interface it is reached
+        # only for a link-local address does it matter by which interface it is reached
         if address.scope_id is not None and not (address.is_link_local and _SCOPE.fullmatch(address.scope_id)):
             return None
     return address
 
 
 def _ascii(name: str) -> str:
-    """A name as it is asked for in DNS; empty where another name than the one written would come of it."""
+    """A name as DNS is asked for it; empty if it would become another name than the one that was written."""
     try:
         encoded = name.encode("idna")
         same = encoded.decode("idna") == unicodedata.normalize("NFC", name)

@@ -1,4 +1,4 @@
-"""Limits of a request: cancel flag, deadline, budget. Plain values, none of which knows what a tier is."""
+"""Limits of a request: cancel flag, deadline, budget. They are plain values and know nothing of tiers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 Money = Decimal | int | float | str
 
 LONGEST = 1e9
-"""Seconds of the longest time limit: 30 years, which every clock and every system's wait can hold."""
+"""Seconds of the longest time limit: 30 years, which fits into every clock and every system's wait."""
 
 
 def usd(amount: Money, what: str) -> Decimal:
-    """An amount of money as a `Decimal`, refusing what is not a finite, non-negative number.
+    """An amount of money as a `Decimal`. Anything but a finite, non-negative number is refused.
 
     Args:
-        amount: US dollars. A float is read by its shortest decimal form, so 0.1 is one tenth.
+        amount: US dollars. A float is read in its shortest decimal form, so 0.1 is one tenth.
         what: name of the setting, for the error.
 
     Raises:
-        ConfigError: the amount is NaN, infinite, negative or no number.
+        ConfigError: the amount is NaN, infinite, negative or not a number.
     """
     try:
         value = Decimal(str(amount))
@@ -42,7 +42,7 @@ def usd(amount: Money, what: str) -> Decimal:
 
 
 class Cancel:
-    """A flag that stops a request from any thread. Setting it twice is setting it once."""
+    """A flag that stops a request from any thread. Setting it again changes nothing."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -50,7 +50,7 @@ class Cancel:
         self._callbacks: dict[object, Callable[[], None]] = {}
 
     def set(self) -> None:
-        """Ask the request to stop; returns at once, after calling whoever listens."""
+        """Ask the request to stop. It calls everybody who listens, and returns at once."""
         with self._lock:
             self._event.set()
             callbacks = list(self._callbacks.values())
@@ -63,14 +63,14 @@ class Cancel:
         return self._event.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until the flag is set, at most `timeout` seconds; whether it is set."""
+        """Block until the flag is set, or for at most `timeout` seconds. Returns whether it is set."""
         return self._event.wait(timeout)
 
     def on_set(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` once when the flag is set, at once if it is; the result takes the callback back.
+        """Call `callback` once when the flag is set, or at once if it already is. The result removes the callback.
 
         Args:
-            callback: runs on the thread that sets the flag, so it must be quick and must not raise.
+            callback: runs on the thread that sets the flag. So it must be quick and must not raise.
         """
         key = object()
         with self._lock:
@@ -91,34 +91,34 @@ class Deadline:
     """An instant after which nothing more is done.
 
     Args:
-        at: on the clock of `time.monotonic`, in seconds; `None` is never.
+        at: the instant in seconds, on the clock of `time.monotonic`; `None` is never.
     """
 
     at: float | None = None
 
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
-        """The instant `seconds` from now; `None` is never. Where they are negative, it has passed.
+        """The instant `seconds` from now; `None` is never. If they are negative, it has passed.
 
         Raises:
-            ConfigError: `seconds` is NaN, which would pass at once in one place and never in another, or is beyond
-                what a clock can hold.
+            ConfigError: `seconds` is NaN, which would pass at once in one place and never in another, or is too large
+                for a clock.
         """
         if seconds is None:
             return cls()
         return cls(time.monotonic() + checking.real("seconds", seconds, -LONGEST, LONGEST))
 
     def remaining(self) -> float | None:
-        """Seconds left, never below zero; `None` where there is no deadline."""
+        """Seconds left, never below zero; `None` if there is no deadline."""
         return None if self.at is None else max(0.0, self.at - time.monotonic())
 
     @property
     def passed(self) -> bool:
-        """Whether the instant lies behind."""
+        """Whether the instant has passed."""
         return self.at is not None and time.monotonic() >= self.at
 
     def later(self, seconds: float) -> Deadline:
-        """The same deadline moved by `seconds`: what a wait for a person's consent costs nobody."""
+        """The same deadline, `seconds` later. This is how the wait for a person's consent costs no time."""
         return self if self.at is None else Deadline(self.at + seconds)
 
 

@@ -10,7 +10,7 @@ from rung.errors import Cancelled
 from rung.limits import Cancel
 
 _LOOK_EVERY = 0.1
-"""Seconds between two looks at a lock that somebody else holds: a person doesn't notice, and a disk doesn't either."""
+"""Seconds between two tries to get a lock that somebody else holds. Neither a person nor a disk notices."""
 
 
 @contextmanager
@@ -21,12 +21,12 @@ def locked(
     patience: float | None = None,
     waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
-    """Hold the lock that the file `path` stands for; the system gives it back when this process ends, however it ends.
+    """Hold the lock that the file `path` stands for. The system releases it when this process ends, however it ends.
 
     Args:
-        path: made if it isn't there, and left there: taking it away would let two processes hold two locks.
+        path: the lock's file. It is made if it isn't there, and never removed: else two processes could hold two locks.
         cancel: ends the wait.
-        patience: seconds to wait at most; `None` waits as long as it takes.
+        patience: longest wait in seconds; `None` waits as long as it takes.
         waiting: called once if somebody else holds the lock.
 
     Raises:

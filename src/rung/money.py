@@ -18,23 +18,23 @@ USEFUL = 256
 
 
 class Reservation(Protocol):
-    """Money set aside for one paid attempt. Exactly one of the two is called, once."""
+    """Money reserved for one paid attempt. Exactly one of the two methods is called, once."""
 
     def settle(self, cost: Decimal | None) -> None:
-        """Replace the reserved bound by what it cost; `None` (unknown) keeps the bound counted."""
+        """Replace the reserved bound by the cost. If that is unknown (`None`), the bound stays counted."""
 
     def release(self) -> None:
-        """Give the whole reservation back: certainly nothing was billed."""
+        """Give the whole reservation back, because certainly nothing was billed."""
 
 
 class Purse(Protocol):
-    """Who holds the money. The ledger is one, for budgets across processes."""
+    """Holds the money. The ledger is a purse, for budgets across processes."""
 
     def reserve(self, bound: Decimal) -> Reservation:
-        """Set `bound` US dollars aside, atomically.
+        """Reserve `bound` US dollars, atomically.
 
         Raises:
-            BudgetExceeded: there is not enough left; nothing is reserved then.
+            BudgetExceeded: there is not enough left. Then nothing is reserved.
         """
 
 
@@ -51,7 +51,7 @@ class MemoryPurse:
         self._lock = threading.Lock()
 
     def reserve(self, bound: Decimal) -> Reservation:
-        """Set `bound` US dollars aside."""
+        """Reserve `bound` US dollars."""
         with self._lock:
             left = self.limit - self.spent
             if bound > left:
@@ -66,10 +66,10 @@ class MemoryPurse:
 
 @dataclass(frozen=True, slots=True)
 class BothPurses:
-    """Two limits at once: money is set aside in both, or in neither.
+    """Two limits at once: money is reserved in both, or in neither.
 
     Args:
-        first: asked first.
+        second: asked if the first has enough.
         second: asked where the first has enough.
     """
 
@@ -77,7 +77,7 @@ class BothPurses:
     second: Purse
 
     def reserve(self, bound: Decimal) -> Reservation:
-        """Set `bound` US dollars aside in both."""
+        """Reserve `bound` US dollars in both."""
         held = self.first.reserve(bound)
         try:
             return _HeldInBoth(held, self.second.reserve(bound))
@@ -114,13 +114,13 @@ class _Held:
 
 
 def room(quote: Quote, cap: int | None, candidates: int, limit: Decimal) -> int | None:
-    """The longest answer that `limit` pays for; `None` where that is less than useful, or nobody can tell.
+    """The longest answer that `limit` pays for; `None` if that is too short to be useful, or nobody can tell.
 
-    Useful is an answer of 256 tokens, or of the cap that was asked for if that is less.
+    An answer is useful from 256 tokens on, or from the requested cap on if that is less.
 
     Args:
-        quote: of the call as it stands.
-        cap: on its answer, in tokens; `None` takes the quote's.
+        quote: quote for the call as it is.
+        cap: cap on the answer, in tokens; `None` takes the quote's.
         candidates: number of answers wanted.
         limit: US dollars.
 
@@ -136,11 +136,11 @@ def room(quote: Quote, cap: int | None, candidates: int, limit: Decimal) -> int 
 
 
 def cost(quote: Quote | None, zone: Zone, usage: Usage, error: RungError | None) -> Decimal | None:
-    """US dollars that an attempt cost: 0 where nothing can have been billed, `None` where nobody knows.
+    """US dollars that an attempt cost: 0 if nothing can have been billed, `None` if nobody knows.
 
     Args:
         quote: what the call was expected to take.
-        zone: of the tier.
+        zone: the tier's zone.
         usage: tokens that the endpoint reported.
         error: what ended the attempt early; `None` for an answer.
     """
@@ -161,8 +161,8 @@ def settle(reservation: Reservation | None, paid: Decimal | None, *, failed: boo
     """Close the reservation of an attempt that is over.
 
     Args:
-        reservation: `None` where nothing was set aside.
-        paid: what the attempt cost, as `cost` says.
+        reservation: the reservation; `None` if nothing was reserved.
+        paid: cost of the attempt, as `cost` returns it.
         failed: whether it ended without an answer.
     """
     if reservation is None:
@@ -174,7 +174,7 @@ def settle(reservation: Reservation | None, paid: Decimal | None, *, failed: boo
 
 
 def doubt(quote: Quote | None, paid: Decimal | None) -> tuple[str, ...]:
-    """A sentence for an attempt that may have been billed, nobody knows how much."""
+    """A sentence about an attempt that may have been billed, if nobody knows how much."""
     if paid is not None or quote is None or not quote.max_cost:
         return ()
     return (f"it may have been billed; what it cost is unknown, so its bound of ${quote.max_cost:f} is counted",)

@@ -1,8 +1,8 @@
-"""TOML and JSON that somebody else wrote: whatever is wrong with it is one sentence, and it costs little to find out.
+"""TOML and JSON that somebody else wrote. Whatever is wrong with it becomes one sentence, at little cost.
 
-A parser of the standard library can be made to work for hours on a file of a mebibyte (a dotted key of many parts),
-to end in a `RecursionError` (deep nesting) or to take what the format doesn't have (`NaN`). So the text is looked over
-once, in a time that grows with its length and no faster, before a parser has it.
+With a file of a mebibyte, a parser of the standard library can be made to work for hours (a dotted key of many parts),
+to end in a `RecursionError` (deep nesting) or to accept what the format doesn't have (`NaN`). So the text is scanned
+once before a parser gets it, in a time that grows only in proportion to its length.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rung.errors import ConfigError
 _DEEPEST = 64
 """Levels of a TOML document, and parts of a dotted key. A `rung.toml` has three."""
 _DEEPEST_JSON = 500
-"""Levels of a JSON document, fewer than the half of Python's default limit on recursion, which other code shares."""
+"""Levels of a JSON document: fewer than half of Python's default limit on recursion, which other code shares."""
 _LARGEST = 1 << 63
-"""What TOML demands of whole numbers, in both directions."""
+"""Bound that TOML sets on whole numbers, in both directions."""
 
-# One token after another. Each alternative takes what it has begun, closed or not, so that nothing is looked at twice.
+# One token after another. Each alternative takes what it has begun, closed or not, so that nothing is scanned twice.
 _TOML_TOKEN = re.compile(
     r'(?P<text>"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\Z)'
     r"|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"
@@ -34,7 +34,7 @@ _TOML_TOKEN = re.compile(
 )
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _ESCAPE = re.compile(r"Unescaped|hex value|Unicode scalar")
-"""What tomllib says of a path of Windows in double quotes."""
+"""Messages of tomllib about a Windows path in double quotes."""
 _ESCAPED = "\b\t\n\f\r\x1b"
 _DRIVE = re.compile(rf"[A-Za-z]:[\\{_ESCAPED}]")
 _PATH = re.compile(rf"[\w.:\\ {_ESCAPED}-]{{1,500}}")
@@ -43,11 +43,11 @@ _MARKS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 
 
 def decode(content: bytes, where: str) -> str:
-    """Bytes as text. A byte order mark, which some editors write, is left out.
+    """Bytes as text. A byte order mark, which some editors write, is removed.
 
     Args:
-        content: as it was read.
-        where: what it was read from.
+        content: bytes as they were read.
+        where: the source of the bytes, for the error.
 
     Raises:
         ConfigError: it is not UTF-8.
@@ -68,7 +68,7 @@ def parse_toml(content: bytes, where: str) -> dict[str, Any]:
     """A TOML document.
 
     Args:
-        content: of the file.
+        content: bytes of the file.
         where: the file, for the error.
 
     Raises:
@@ -80,7 +80,7 @@ def parse_toml(content: bytes, where: str) -> dict[str, Any]:
         values = tomllib.loads(text)
     except RecursionError:
         raise _too_deep(where, _DEEPEST) from None
-    except ValueError as error:  # of a number, too, for which tomllib has no error of its own
+    except ValueError as error:  # also for numbers for which tomllib has no error of its own
         message = str(error)
         hint = "write a path with backslashes in single quotes" if _ESCAPE.search(message) else ""
         raise ConfigError(f"{where} is not valid TOML: {message[:1].lower()}{message[1:]}", hint=hint) from None
@@ -90,7 +90,7 @@ def parse_toml(content: bytes, where: str) -> dict[str, Any]:
 
 
 def _refuse_escaped_paths(values: Any, where: str) -> None:
-    """Refuse a path of Windows in double quotes that happened to be made of valid escapes: `C:\\temp` has a tab."""
+    """Refuse a Windows path in double quotes that happens to consist of valid escapes: `C:\\temp` contains a tab."""
     waiting = [values]
     while waiting:
         value = waiting.pop()
@@ -106,7 +106,7 @@ def _refuse_escaped_paths(values: Any, where: str) -> None:
 
 
 def _is_escaped_path(value: str) -> bool:
-    """Whether a text looks like a path of Windows in which `\\t`, `\\n` and the like were read as escapes."""
+    """Whether a text looks like a Windows path in which `\\t`, `\\n` and the like were read as escapes."""
     if not any(letter in value for letter in _ESCAPED) or not _PATH.fullmatch(value):
         return False
     return _DRIVE.match(value) is not None or value.endswith(_SUFFIXES)
@@ -117,10 +117,10 @@ def _shown(value: str) -> str:
 
 
 def parse_json(content: bytes, where: str) -> Any:
-    """A JSON document, strictly: what stands twice, and numbers that JSON doesn't have, are errors.
+    """A JSON document, read strictly: repeated keys, and numbers that JSON doesn't have, are errors.
 
     Args:
-        content: of the file.
+        content: bytes of the file.
         where: the file, for the error.
 
     Raises:
@@ -149,13 +149,13 @@ def parse_json(content: bytes, where: str) -> Any:
         return json.loads(text, parse_constant=unknown, parse_float=finite, object_pairs_hook=unique)
     except RecursionError:
         raise _too_deep(where, _DEEPEST_JSON) from None
-    except ValueError as error:  # of a number with too many digits, too
+    except ValueError as error:  # also for numbers with too many digits
         message = str(error)
         raise ConfigError(f"{where} is not valid JSON: {message[:1].lower()}{message[1:]}") from None
 
 
 def _look_over(text: str, where: str) -> None:
-    """See that a TOML document is nested no deeper than makes sense, and that no key has an absurd number of parts."""
+    """Refuse a TOML document that is nested absurdly deep, or has a key of absurdly many parts."""
     depth = parts = 0
     for token in _TOML_TOKEN.finditer(text):
         kind = token.lastgroup
@@ -183,7 +183,7 @@ def _depth(text: str) -> int:
 
 
 def _demand_small(values: dict[str, Any], where: str) -> None:
-    """See that every whole number is one of TOML's."""
+    """Refuse whole numbers that TOML doesn't have."""
     left: list[tuple[str, Any]] = list(values.items())
     while left:
         key, value = left.pop()

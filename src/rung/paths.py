@@ -8,15 +8,15 @@ import platformdirs
 
 
 def user_data() -> Path:
-    """What must not be lost: model files, the ledger, the record of trusted files."""
+    """For files that must not be lost: model files, the ledger, the record of trusted files."""
     return platformdirs.user_data_path("rung", appauthor=False)
 
 
 def user_cache() -> Path:
-    """What can be made anew: prefixes of prompts, builds, the claims of running workers."""
+    """For files that can be made anew: prefixes of prompts, builds, the claims of running workers."""
     return platformdirs.user_cache_path("rung", appauthor=False)
 
 
 def user_config() -> Path:
-    """What the person wrote: the user's own `rung.toml`."""
+    """For files that the person wrote: the user's own `rung.toml`."""
     return platformdirs.user_config_path("rung", appauthor=False)

@@ -1,6 +1,6 @@
-"""Running somebody's program on some text, so that it can neither hold anybody up nor fill the memory.
+"""Running somebody's program on a text, so that it can neither hang its caller nor fill the memory.
 
-Its time, what is kept of its output, and its whole process group are bounded. What differs by system is in `_stop`.
+Its time, its output and its whole process group are bounded. What differs between systems is in `_stop`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 _KEPT = 1 << 13
-"""Bytes that are kept of the beginning of an output, and as many of its end: some screens full."""
+"""Bytes that are kept from the beginning of an output, and from its end: several screens each."""
 _MOST = 16 << 20
-"""Bytes that a program may write to both outputs. A checker that says more than that to one answer says it for ever."""
+"""Bytes that a program may write to both outputs. A checker that writes more about one answer will never end."""
 _TICK = 0.01
 """Seconds between two looks at a program."""
 _GRACE = 0.1
-"""Seconds to end by oneself after SIGTERM; all of it must fit into the 200 ms that follow a deadline."""
+"""Seconds that a program has to end after SIGTERM. They must fit into the 200 ms that follow a deadline."""
 _DRAIN = 1.0
-"""Seconds for the rest of an output to be read. It takes that long only where somebody who left the group holds it."""
+"""Seconds for reading the rest of an output. It only takes that long if a process that left the group holds it open."""
 _SECRET = re.compile(
     r"(^|_)(KEY|APIKEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|CREDENTIALS?)(_ID)?($|_\d+$|_FILE$)", re.IGNORECASE
 )
@@ -40,13 +40,13 @@ End = Literal["exited", "timeout", "cancelled", "flood"]
 
 @dataclass(frozen=True, slots=True)
 class ProgramEnded:
-    """What came of a program.
+    """How a program ended.
 
     Args:
-        how: whether it exited by itself, or what it was stopped for: its time, the caller's flag, too much output.
-        code: its exit code; negative for the signal that ended it.
-        output: what it wrote to stdout, the middle left out where that is long.
-        errors: the same of stderr.
+        how: whether it exited by itself, or why it was stopped: its time, the caller's flag, too much output.
+        code: exit code; negative for the signal that ended it.
+        output: its stdout. The middle of a long output is left out.
+        errors: its stderr, shortened in the same way.
     """
 
     how: End
@@ -63,24 +63,24 @@ def run(
     cancel: Cancel,
     environment: Mapping[str, str] | None = None,
 ) -> ProgramEnded:
-    """Run a program on some text. Neither it nor anything of its process group is left when this returns.
+    """Run a program on a text. Neither it nor anything of its process group is left when this returns.
 
-    The program's own exit is its end: what it leaves behind in its group is stopped then, and not waited for, even
-    where that still holds the outputs open.
+    The exit of the program itself is the end. What it leaves behind in its group is stopped then and not waited for,
+    even if that still holds the outputs open.
 
     Args:
         argv: the program and its arguments. No shell reads them.
-        text: for its stdin. A program needn't read it.
-        deadline: when it is stopped.
+        text: text for its stdin. The program needn't read it.
+        deadline: when the program is stopped.
         cancel: stops it at once.
-        environment: its variables; by default those of this process without those that are called like a secret.
+        environment: its variables; by default those of this process, without those that are named like a secret.
 
     Raises:
         OSError: it can't be started.
     """
     import subprocess
 
-    # A session of its own, so that its children are a group that can be stopped; on Windows `taskkill` finds them.
+    # It gets its own session, so that its children are a group that can be stopped. On Windows `taskkill` finds them.
     process = subprocess.Popen(
         list(argv),
         stdin=subprocess.PIPE,
@@ -91,8 +91,8 @@ def run(
         env=dict(without_secrets(os.environ) if environment is None else environment),
     )
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # noqa: PT018
-    # Threads and not a selector, because pipes on Windows know nothing else. They end with the pipes, and each closes
-    # its own. One whose pipe a runaway process holds, which left its group, is given up.
+    # Threads and not a selector, because Windows offers nothing else for pipes. They end with the pipes, and each
+    # closes its own. A thread is given up if a runaway process that left the group holds its pipe.
     outputs = _Output(process.stdout), _Output(process.stderr)
     feeder = threading.Thread(target=_feed, args=(process.stdin, text), name="rung-program-stdin", daemon=True)
     feeder.start()
@@ -102,7 +102,7 @@ def run(
         how = _wait(process, outputs, deadline, cancel)
     finally:
         _stop(process)
-        # what a program wrote before its own end is all waited for; what was stopped has said enough
+        # everything that a program wrote before its own end is waited for; a stopped program has said enough
         left = deadline.remaining()
         patience = min(_DRAIN, _DRAIN if left is None else max(left, _GRACE)) if how == "exited" else _GRACE
         end = time.monotonic() + patience
@@ -113,15 +113,15 @@ def run(
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables whose names don't end like that of a secret, as `OPENAI_API_KEY` and `GITHUB_TOKEN` do.
+    """The variables whose names don't end like the name of a secret, as `OPENAI_API_KEY` and `GITHUB_TOKEN` do.
 
-    A program that checks an answer may run it: `python -` does. What a model wrote has no business with keys.
+    A program that checks an answer may run it, as `python -` does. Code that a model wrote has no business with keys.
     """
     return {name: value for name, value in environment.items() if not _SECRET.search(name)}
 
 
 class _Output:
-    """Reads an output to its end, and keeps its beginning and its end."""
+    """Reads an output to its end, and keeps its beginning and end."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -170,7 +170,7 @@ def _feed(pipe: IO[bytes], text: bytes) -> None:
 
 
 def _wait(process: Popen[bytes], outputs: tuple[_Output, ...], deadline: Deadline, cancel: Cancel) -> End:
-    """Until the program has exited, or must not go on."""
+    """Wait until the program has exited, or must not go on."""
     pause = 0.001
     while True:
         if _exited(process):
@@ -192,8 +192,8 @@ if sys.platform == "win32":
         return process.poll() is not None
 
     def _stop(process: Popen[bytes]) -> None:
-        # Best effort, never tried on Windows: a job object would hold what `taskkill` misses, a child whose parent
-        # has gone. Popen has no way to put a program into one before it runs.
+        # Best effort, and never tried on Windows. A job object would catch what `taskkill` misses: a child whose parent
+        # is gone. But Popen has no way to put a program into one before it runs.
         import subprocess
 
         if process.poll() is None:
@@ -209,12 +209,12 @@ if sys.platform == "win32":
 else:
 
     def _exited(process: Popen[bytes]) -> bool:
-        # Looked at without reaping it: until then the group's number can't be given to anybody else.
+        # Looked at without reaping it: until it is reaped, the group's number can't be given to anybody else.
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             return process.poll() is not None
         try:
             return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # somebody else in this process waits for every child
+        except ChildProcessError:  # some other code in this process waits for every child
             return process.poll() is not None
 
     def _stop(process: Popen[bytes]) -> None:
@@ -225,7 +225,8 @@ else:
         if not _exited(process):
             _signal(process.pid, signal.SIGKILL)
         _reap(process)
-        # From here on the number is the group's alone only as long as somebody is left in it; who is, has until `end`.
+        # From here on the number is sure to be this group's only while somebody is left in it. Whoever is left has
+        # until `end`.
         while _signal(process.pid, 0):
             if time.monotonic() >= end:
                 _signal(process.pid, signal.SIGKILL)
@@ -233,12 +234,12 @@ else:
             time.sleep(0.002)
 
     def _signal(group: int, number: int) -> bool:
-        """Send a signal to a group; whether anybody was in it."""
+        """Send a signal to a group. Returns whether anybody was in it."""
         try:
             os.killpg(group, number)
         except ProcessLookupError:
             return False
-        except PermissionError:  # it changed its user; macOS says so of a group of zombies, too
+        except PermissionError:  # the process changed its user; macOS also says so of a group of zombies
             return False
         return True
 
@@ -247,6 +248,6 @@ def _reap(process: Popen[bytes]) -> None:
     from subprocess import TimeoutExpired
 
     try:
-        process.wait(1.0)  # one that the kernel holds in a call is left to it
+        process.wait(1.0)  # a process that the kernel holds in a call is left to the kernel
     except TimeoutExpired:
         pass

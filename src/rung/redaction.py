@@ -1,4 +1,4 @@
-"""Masking what is private before a prompt leaves the machine, and putting it back into the answer."""
+"""Masking private values before a prompt leaves the machine, and putting them back into the answer."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _IBAN_DIGITS = str.maketrans({letter: str(value) for value, letter in enumerate(
 _KEYS = tuple(
     re.compile(pattern)
     for pattern in (
-        # by the prefix that their issuer gives them, so that scanners can find them
+        # keys with a prefix that their issuer gives them so that scanners can find them
         r"\b(?:sk|pk|rk)[-_][\w-]{16,}",
         r"\b(?:gh[oprsu]_|github_pat_|glpat-|hf_|npm_|pypi-|xox[a-z]-|ya29\.|SG\.)[\w.-]{15,}\w",
         r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
         r"\bAIza[\w-]{35}",
-        # from the start of a run of letters on, since a search from each "eyJ" in it would be quadratic
+        # from the start of a run of letters only, since a search from each "eyJ" in it would be quadratic
         r"(?<![\w-])(?=[\w-]++\.[\w-]{8})[\w-]*?\b(eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)",
-        # by what stands before them
+        # keys that are recognised by the words before them
         r"(?i:\b(?:bearer|basic)\s+)([\w.~+/-]{15,}[\w/+]=*)",
         r"(?i:(?:key|token|secret)[\"']?\s*[:=]\s*[\"']?)((?=[\w.~+/-]{0,80}\d)(?=[\w.~+/-]{0,80}[A-Za-z])[\w.~+/-]{11,}[\w/+]=*)",
         r"(?i)(?<![\w-])[0-9a-f]{32,}(?![\w-])",
@@ -50,28 +50,28 @@ _KEYS = tuple(
 _ESCAPES = re.compile(r"\\[bfnrt]")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
 _LEAST_BITS = 4.4
-"""Bits a character from which a long text of mixed letters and digits counts as random: words and paths stay below."""
+"""Bits per character from which a long mix of letters and digits counts as random. Words and paths have fewer."""
 
 
 def redact(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], Callable[[str], str]]:
-    """Mask e-mail addresses, card numbers, IBANs and what looks like an API key; the answer gets the real values back.
+    """Mask e-mail addresses, card numbers, IBANs and what looks like an API key. The answer gets the real values back.
 
-    Each value becomes a placeholder like `[EMAIL_1]`, the same one wherever the value stands in one request. Where the
-    messages hold such a text already, the placeholders are named so that nothing in them can be mistaken for one.
+    Each value becomes a placeholder like `[EMAIL_1]`, the same one everywhere in a request. If the messages contain
+    such a text already, the placeholders are named so that nothing in the messages can be mistaken for one.
 
-    A card number is told by its check digit (ISO/IEC 7812-1, Luhn), an IBAN by its own (ISO 13616, mod 97), a key by
-    its issuer's prefix, by a word like "token:" before it, or by being long and random.
+    A card number is recognised by its check digit (ISO/IEC 7812-1, Luhn), an IBAN by its own (ISO 13616, mod 97), a key
+    by its issuer's prefix, by a word like "token:" before it, or by being long and random.
 
-    It misses: names, postal addresses, phone numbers, dates, account numbers that are no IBAN, passwords, short keys
-    without a known prefix; whatever is in a picture; values that are split over lines, spelt out ("bob at example dot
-    com"), percent-encoded, or otherwise coded; addresses with quotes or spaces before the `@`; the names of a schema's
-    fields. And it hides a value, not what the text around it says of the person.
+    It misses names, postal addresses, phone numbers, dates, account numbers other than IBANs, passwords, and short keys
+    without a known prefix; anything in a picture; values that are split over lines, spelt out ("bob at example dot
+    com"), percent-encoded or otherwise encoded; addresses with quotes or spaces before the `@`; and the names of a
+    schema's fields. And it hides a value, not what the text around it says about the person.
 
     Args:
-        messages: what would be sent, instructions and feedback included.
+        messages: everything that would be sent, including instructions and feedback.
 
     Returns:
-        The messages masked, and a function that puts the real values back into an answer.
+        The masked messages, and a function that puts the real values back into an answer.
     """
     vault = _Vault(_unused_tag(messages))
     return tuple(_masked(message, vault) for message in messages), vault.restore
@@ -88,7 +88,7 @@ def _masked(message: Message, vault: _Vault) -> Message:
 
 
 def _unused_tag(messages: tuple[Message, ...]) -> str:
-    """Letters that make placeholders unlike anything in the messages."""
+    """Letters that make placeholders different from everything in the messages."""
     texts = [m.text for m in messages] + [call.arguments for m in messages for call in m.tool_calls]
     whole = "\n".join(texts).upper().replace("\\", "")
     used = set(re.findall(rf"(?:{'|'.join(_KINDS)})([{_TAG_LETTERS}]*)_", whole))
@@ -105,7 +105,7 @@ class _Vault:
     """The values of one request and their placeholders.
 
     Args:
-        tag: letters that stand in each placeholder.
+        tag: letters that are part of each placeholder.
     """
 
     tag: str
@@ -115,14 +115,16 @@ class _Vault:
 
     def mask(self, text: str) -> str:
         parts, at = [], 0
-        # in JSON text the n of an escaped line break is not a letter of the word behind it
+        # in JSON text, the n of an escaped line break is not a letter of the next word
         for begin, end, kind in _spans(_ESCAPES.sub("  ", text)):
             parts += [text[at:begin], f"[{self._name(text[begin:end], kind)}]"]
             at = end
         return "".join((*parts, text[at:]))
 
     def restore(self, text: str) -> str:
-        """The text with the real values. Models drop the brackets, change the case, or escape the line (Markdown)."""
+        """The text with the real values. Models drop the brackets, change the case, or escape the underscore
+        (Markdown).
+        """
         name = rf"(?:{'|'.join(_KINDS)}){self.tag}\\?_\d+"
         return re.sub(rf"\[({name})\]|(?<![^\W_])({name})(?!\w)", self._real, text, flags=re.IGNORECASE)
 
@@ -140,7 +142,7 @@ class _Vault:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, str]]:
-    """What to mask: begin, end and kind, in order. Where two finds overlap they are one."""
+    """What to mask: begin, end and kind, in order. Overlapping finds are merged."""
     begin = end = -1
     kind = ""
     for found in sorted(_finds(text), key=lambda f: (f[0], -f[1])):
@@ -168,23 +170,23 @@ def _finds(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _iban_end(text: str, begin: int) -> int:
-    """Where the IBAN ends that begins there, 0 where there is none: words may follow it that could be part of it."""
+    """Where the IBAN that begins there ends; 0 if none does. Words that follow it may look like a part of it."""
     length, digits, at, end = 0, "", begin, 0
     for part in _PART.finditer(text, begin):
         length += len(part[0])
         if text[at : part.start()] not in ("", " ", "\u00a0", "-") or length > _IBAN_LENGTH[-1]:
             break
         digits, at = digits + part[0].upper().translate(_IBAN_DIGITS), part.end()
-        # the country's two letters are four digits, and with the check digits they go to the end
+        # the two letters of the country become four digits, and move to the end together with the check digits
         if length in _IBAN_LENGTH and int(digits[6:] + digits[:6]) % 97 == 1:
             end = at
     return end
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:
-    """The card numbers among groups of digits that follow one another: a date or a count may stand beside one.
+    """The card numbers among consecutive groups of digits. A date or a count may stand beside one.
 
-    From every group on the longest number that fits, so that none is hidden by one that fits by chance.
+    From every group the longest number that fits is taken, so that no card number is hidden by one that fits by chance.
     """
     groups = [m.span() for m in _GROUP.finditer(text)]
     for first, (begin, _) in enumerate(groups):
@@ -210,5 +212,5 @@ def _is_random(text: str) -> bool:
 
 
 def _bits(text: str) -> float:
-    """Shannon entropy of the characters, in bits each."""
+    """Shannon entropy of the characters, in bits per character."""
     return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())

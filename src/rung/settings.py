@@ -1,4 +1,4 @@
-"""Reading tables of settings: unknown keys and wrong values become a `ConfigError` that names the nearest right one."""
+"""Reading tables of settings. Unknown keys and wrong values become a `ConfigError` that names the nearest right one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rung.hiding import hide
 
 M = TypeVar("M", bound="SettingsTable")
 _SHOWN = 100
-"""Characters of a name or key that a message repeats: more than any that is right, and two lines of a terminal."""
+"""Characters of a name or key that a message repeats: more than any valid one has, and two lines of a terminal."""
 
 
 class SettingsTable(BaseModel):
-    """Base of every table of settings: frozen, no unknown keys, no NaN."""
+    """Base class of every table of settings: frozen, without unknown keys, without NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def shortened(text: str) -> str:
-    """A text that somebody wrote into a configuration, as a message repeats it."""
+    """A text from a configuration, shortened for a message."""
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
@@ -33,7 +33,7 @@ def nearest(word: str, known: Iterable[str], *, listing: str = "") -> str:
     Args:
         word: what was written.
         known: what could have been written.
-        listing: a clause that says where all of it is listed, for what is too much for a sentence.
+        listing: a clause that says where everything valid is listed, if it is too much for a sentence.
     """
     options = sorted(known)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
@@ -48,20 +48,20 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
     """The settings in `values`.
 
     Args:
-        model: which settings there are.
-        values: as they were written.
+        model: class with the known settings.
+        values: values as they were written.
         where: file and table, for the error.
 
     Raises:
-        ConfigError: a key is unknown or missing, or a value is of the wrong kind. The value itself is not repeated.
+        ConfigError: a key is unknown or missing, or a value has the wrong type. The value itself is not repeated.
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        # A misspelt required key is unknown and missing; the first of the two helps.
+        # A misspelt required key is both unknown and missing. The first of these helps.
         first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-        # what was written may be a key in the wrong place, or a whole file between two quotes
+        # the value may be a key in the wrong place, or a whole file between two quotes
         key = shortened(".".join(hide(str(part)) for part in first["loc"]))
         if first["type"] == "extra_forbidden":
             keys = _keys(model, first["loc"][:-1])
@@ -75,7 +75,7 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
 
 
 def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """The keys of the table that lies at `path` below `model`."""
+    """The keys of the table at `path` below `model`."""
     for part in path:
         field = model.model_fields.get(str(part))
         inner = getattr(field, "annotation", None)

@@ -1,8 +1,8 @@
-"""Telling a model's thoughts from its answer in the text that it streams, whoever streams it.
+"""Separating a model's thoughts from its answer in the text that a tier streams.
 
-Templates, servers and vendors differ in what they take out themselves. A thought is taken out where the text begins
-with what opens one, or where something closes one that the prompt has opened. Tags in the middle of an answer are its
-own.
+Templates, servers and vendors differ in what they remove themselves. A thought is removed if the text begins with an
+opening tag, or if something closes a thought that the prompt has opened. Tags in the middle of an answer belong to the
+answer.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _THOUGHTS = {
     "<|channel>thought\n": "<channel|>",
     "<unused94>thought\n": "<unused95>",
 }
-"""What opens a thought, and what closes it: of DeepSeek, Qwen and most others; of Mistral, Kimi, Cohere, OpenThinker,
-gpt-oss (two channels), and two of Gemma's."""
+"""Opening and closing tags of thoughts: those of DeepSeek, Qwen and most others, then of Mistral, Kimi, Cohere,
+OpenThinker, gpt-oss (two channels), and two of Gemma's."""
 _LEADS = {
     "<answer>": "</answer>",
     "<response>": "</response>",
@@ -40,28 +40,28 @@ _LEADS = {
     "<|channel|>final<|message|>": "<|return|>",
     "<|start|>assistant": "",
 }
-"""What may stand before the answer once a thought was closed, and what then may stand behind it."""
+"""What may stand before the answer once a thought is closed, and what may then follow the answer."""
 _CLOSINGS = tuple(dict.fromkeys(_THOUGHTS.values()))
 _NO_THOUGHT = ("{", "[{", '["', '"', "```", "<!", "<h")
-"""How data and code begin. What closes a thought in there is a part of it."""
+"""Beginnings of data and code. A closing tag in there is a part of it."""
 
 Kind = Literal["answer", "thought", "nothing"]
 Part = tuple[Kind, str]
 
 
 class Splitter:
-    """Tells thoughts from the answer as a text comes. What could be the beginning of a tag is held back until it is
-    decided.
+    """Separates thoughts from the answer as a text comes. What could be the beginning of a tag is held back until that
+    is decided.
     """
 
     def __init__(self) -> None:
         self._held = ""
         self._state: Literal["before", "thought", "answer"] = "before"
-        self._closing = ""  # of the thought, or of what stands around the answer
+        self._closing = ""  # closes the thought, or what surrounds the answer
         self._thought = False
 
     def push(self, text: str) -> list[Part]:
-        """What is certain after one more piece, in order."""
+        """The parts that are certain after one more piece, in order."""
         self._held += text
         parts: list[Part] = []
         while self._step(parts):
@@ -69,7 +69,7 @@ class Splitter:
         return parts
 
     def finish(self) -> list[Part]:
-        """The rest, at the end of the text."""
+        """The remaining parts, at the end of the text."""
         kind: Kind = "thought" if self._state == "thought" else "answer"
         text, self._held = self._held, ""
         if self._state == "answer" and self._closing and text.rstrip().endswith(self._closing):
@@ -79,7 +79,7 @@ class Splitter:
         return [(kind, text)] if text else []
 
     def _step(self, parts: list[Part]) -> bool:
-        """Decide as much as can be decided; whether the state changed, so that more may be."""
+        """Decide as much as possible. Returns whether the state changed, so that more can be decided."""
         if self._state == "thought":
             return self._in_thought(parts)
         if self._state == "answer":
@@ -126,7 +126,7 @@ class Splitter:
 
 
 def _overlap(text: str, tag: str) -> int:
-    """Length of the longest end of a text that a tag could begin with."""
+    """Length of the longest end of a text with which a tag could begin."""
     return next((n for n in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:n])), 0)
 
 
@@ -136,7 +136,7 @@ class _Candidate:
     tokens: deque[Token]
 
     def cut(self, parts: Sequence[Part]) -> tuple[Token, ...]:
-        """The tokens behind the answer's parts; of one that crosses an edge what lies in the answer."""
+        """The tokens of the answer's parts. A token that crosses an edge is cut down to the answer."""
         cut = []
         for kind, text in parts:
             left = len(text)
@@ -152,10 +152,10 @@ class _Candidate:
 
 
 def apart(deltas: Iterable[Delta]) -> Iterator[Delta]:
-    """The same deltas with each thought that stood in `text` in `reasoning`.
+    """The same deltas, with each thought moved from `text` to `reasoning`.
 
     Args:
-        deltas: as a tier gives them; of several candidates each is looked at by itself.
+        deltas: deltas as a tier gives them. Each candidate is handled separately.
     """
     candidates: dict[int, _Candidate] = {}
     for delta in deltas:
@@ -192,11 +192,12 @@ def _told(delta: Delta, parts: Sequence[Part], candidate: _Candidate) -> Delta:
 
 
 def unopened(text: str, prompt: str) -> int:
-    """How many characters of a text are a thought that something before the text has opened, its closing tag included.
+    """Number of characters at the beginning that are a thought which something before the text opened, closing tag
+    included.
 
     Args:
         text: the answer, without thoughts that it opened itself.
-        prompt: what the answer may quote: a tag in there is the answer's own.
+        prompt: text that the answer may quote. A tag in there belongs to the answer.
     """
     if text.lstrip().startswith(_NO_THOUGHT):
         return 0
@@ -210,12 +211,12 @@ def unopened(text: str, prompt: str) -> int:
 
 
 def behind(tokens: Sequence[Token], characters: int) -> tuple[Token, ...]:
-    """The tokens of a text without its first characters."""
+    """The tokens of a text, without its first characters."""
     candidate = _Candidate(Splitter(), deque(tokens))
     candidate.cut([("nothing", "\0" * characters)])
     return tuple(candidate.tokens)
 
 
 def _quoted(text: str, at: int) -> bool:
-    """Whether what stands at a place is named there, not used: in backticks or quotes, or in a block of code."""
+    """Whether a tag is only mentioned at this place, not used: in backticks or quotes, or in a block of code."""
     return text[at - 1 : at] in ("`", '"', "'") or text.count("```", 0, at) % 2 == 1

@@ -1,4 +1,4 @@
-"""Waiting for somebody else's code without being held by it."""
+"""Waiting for somebody else's code without being held up by it."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class _Result(Generic[T]):
 
 
 def run(function: Callable[[], T], deadline: Deadline, cancel: Cancel) -> T:
-    """Call `function` on a thread of its own and wait for it no longer than somebody wants the result.
+    """Call `function` on a thread of its own, and wait for it only as long as somebody wants the result.
 
     Args:
-        function: takes nothing; runs in a copy of the caller's context variables.
+        function: takes no arguments. It runs in a copy of the caller's context variables.
         deadline: when to stop waiting.
         cancel: ends the wait at once.
 
@@ -60,7 +60,7 @@ def run(function: Callable[[], T], deadline: Deadline, cancel: Cancel) -> T:
     def work() -> None:
         try:
             result.value = context.run(function)
-        except BaseException as error:  # noqa: BLE001  the waiting thread raises it
+        except BaseException as error:  # noqa: BLE001  raised on the waiting thread
             result.error = error
         result.ready.set()
 

@@ -1,4 +1,4 @@
-"""What a tier is: one method that works, one that cleans up, and a few optional ones."""
+"""What a tier is: one method that works, one that cleans up, and a few optional abilities."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __all__ = [
 class Tier(Protocol):
     """Something that answers a call: a local model, an endpoint, a function.
 
-    `stream` yields deltas and raises `TierError` for a failure, `Unsupported` for a call that it can't take,
-    `Cancelled` within 200 ms of `call.cancel`, `TierTimeout` within 200 ms of `call.deadline`. That deadline moves on
-    as long as deltas show progress, so it is looked at anew before each wait. It must be safe from several threads.
-    `close` may be called twice; a call after it starts the tier again or raises `TierUnavailable`.
+    `stream` yields deltas. It raises `TierError` for a failure, `Unsupported` for a call that the tier can't take,
+    `Cancelled` within 200 ms of `call.cancel`, and `TierTimeout` within 200 ms of `call.deadline`. The deadline moves
+    on as long as deltas show progress, so look at it again before each wait. `stream` must be safe to call from several
+    threads. `close` may be called twice. A call after it starts the tier again or raises `TierUnavailable`.
     """
 
     name: str
@@ -45,24 +45,24 @@ class Tier(Protocol):
         """Answer the call, piece by piece."""
 
     def close(self) -> None:
-        """Give back what the tier holds."""
+        """Release what the tier holds."""
 
 
 @runtime_checkable
 class Quotes(Protocol):
-    """A tier that can say beforehand what a call would take."""
+    """A tier that can say in advance what a call would take."""
 
     def quote(self, call: Call) -> Quote:
-        """What the call would take. Sends nothing anywhere.
+        """What the call would take. It sends nothing.
 
         Raises:
-            TierError: the tier is not able to serve; counts as a failed attempt.
+            TierError: the tier can't serve. This counts as a failed attempt.
         """
 
 
 @runtime_checkable
 class Prices(Protocol):
-    """A tier that knows before any call whether its quotes will hold a bound in money."""
+    """A tier that knows before any call whether its quotes will have a bound in money."""
 
     priced: bool
 
@@ -85,27 +85,27 @@ class Resides(Protocol):
 
     @property
     def idle(self) -> float | None:
-        """Seconds since its last call ended; `None` while one is under way, or where no model is held."""
+        """Seconds since its last call ended; `None` while one is under way, or if it holds no model."""
 
     def fits(self) -> bool:
-        """Whether memory would hold its model beside what is held now; `True` where that can't be told."""
+        """Whether its model would fit into memory beside what is held now; `True` if nobody can tell."""
 
     def strained(self) -> bool:
-        """Whether memory is so short that a model which nobody uses should make room."""
+        """Whether memory is so short that an idle model should be unloaded."""
 
     def preload(self) -> None:
-        """Begin to load the model, without waiting for it. Does nothing where it can't be loaded."""
+        """Begin to load the model, without waiting for it. It does nothing if the model can't be loaded."""
 
     def unload(self) -> None:
-        """Give the memory back, unless a call is under way. The next call loads the model again."""
+        """Free the memory, unless a call is under way. The next call loads the model again."""
 
 
 @runtime_checkable
 class Travels(Protocol):
     """A tier that knows where a prompt goes.
 
-    `destination` is host and port as a person would read them; `stays_here` is `None` for a loopback endpoint that may
-    hand a prompt on, `True` where its operator vouches that it doesn't.
+    `destination` is host and port as a person would read them. `stays_here` is `None` for a loopback endpoint that may
+    pass a prompt on, and `True` if its operator vouches that it doesn't.
     """
 
     destination: str
@@ -114,33 +114,33 @@ class Travels(Protocol):
 
 @runtime_checkable
 class Connects(Protocol):
-    """A tier that names every host that it connects to, a proxy's too: names and addresses, without ports."""
+    """A tier that names every host that it connects to, including a proxy's, as names and addresses without ports."""
 
     hosts: frozenset[str]
 
 
 @runtime_checkable
 class Pinned(Protocol):
-    """A tier that knows which weights answer: their sha256 in hexadecimal, `None` while or where it can't tell."""
+    """A tier that knows which weights answer: their sha256 in hexadecimal; `None` as long as it can't tell."""
 
     weights: str | None
 
 
 @runtime_checkable
 class Describes(Protocol):
-    """A tier that tells what its answers depend on beside its weights and the call, in names and values of its own.
+    """A tier that tells what its answers depend on besides its weights and the call, in names and values of its own.
 
-    `behaviour` is what makes other answers: what was learnt about the tier is void once it changes. `setup` is what
-    makes others now and then, such as the build, the backend and how many calls are decoded together.
+    `behaviour` is what changes answers: if it changes, what was learnt about the tier is void. `setup` is what changes
+    answers now and then, such as the build, the backend and how many calls are decoded together.
     """
 
     @property
     def behaviour(self) -> Mapping[str, str]:
-        """What makes other answers."""
+        """What changes answers."""
 
     @property
     def setup(self) -> Mapping[str, str]:
-        """What makes others now and then."""
+        """What changes answers now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,10 @@ class Outgoing:
     """A request as it would leave this machine.
 
     Args:
-        tier: whose request it is.
+        tier: name of the tier.
         zone: how far it would travel.
         to: method and address.
-        body: byte for byte. The key is no part of it: it travels in a header, which isn't shown.
+        body: body of the request, byte for byte. The key isn't part of it: it travels in a header, which isn't shown.
     """
 
     tier: str
@@ -165,21 +165,21 @@ class Shows(Protocol):
     """A tier that can show what it would send."""
 
     def outgoing(self, call: Call) -> Outgoing:
-        """The first request that the call would send. Sends nothing.
+        """The first request that the call would send. It sends nothing.
 
         Raises:
-            Unsupported: the call can't be said in this tier's format.
+            Unsupported: the call can't be expressed in this tier's format.
         """
 
 
 @runtime_checkable
 class Thresholds(Protocol):
-    """A tier that knows how sure its model has to be where nobody calibrated it."""
+    """A tier that knows how sure its model has to be if nobody calibrated it."""
 
     def default_threshold(self, shape: Shape) -> Threshold | None:
-        """The threshold for answers of this shape, measured on public data; `None` where there is none.
+        """The threshold for answers of this shape, measured on public data; `None` if there is none.
 
-        It is asked for after the answer, so that the tier knows which weights gave it.
+        It is asked for after the answer, so that the tier knows which weights answered.
         """
 
 
@@ -201,23 +201,23 @@ _ABILITIES = {
 class Rung:
     """A tier and how the ladder uses it.
 
-    The tier's optional abilities are looked up once, when the rung is made, and stand beside it: `quotes`, `prices`,
-    `warms`, `resides`, `travels`, `connects`, `pinned`, `describes`, `shows`, `thresholds`. Each is the tier itself, or
-    `None` where it lacks the ability.
+    The tier's optional abilities are looked up once, when the rung is made: `quotes`, `prices`, `warms`, `resides`,
+    `travels`, `connects`, `pinned`, `describes`, `shows`, `thresholds`. Each is the tier itself, or `None` if the tier
+    lacks the ability.
 
     Args:
-        tier: who answers.
-        repairs: how often a rejected answer goes back to the same tier with the issues; `None` is once, and never where
+        tier: the tier that answers.
+        repairs: how often a rejected answer goes back to the same tier with the issues. `None` means once, or never if
             the quote has a price, since a repair is then paid for again.
-        max_seconds: seconds that one request may spend on this tier, model load, repairs and retries included; then it
-            is given up for the next one. `None` sets no limit but the request's.
-        min_confidence: least confidence in [0, 1] that is accepted; uncalibrated. `None` leaves it to the tier's own
-            default threshold, where there is one, and 0 turns that off. What a task was calibrated to goes before both.
-        feedback: what this tier is told of the answer rejected before. The rejected text is kept back by default: small
-            models tend to say again what stands before them (docs/benchmarks.md).
-        max_tokens: first cap on the answer where the request names none, in tokens.
+        max_seconds: seconds that one request may spend on this tier, including model load, repairs and retries. Then
+            the tier is given up for the next one. `None` leaves only the request's own limit.
+        min_confidence: least confidence in [0, 1] that is accepted, uncalibrated. `None` leaves it to the tier's own
+            default threshold, if there is one, and 0 turns that off. What a task was calibrated to overrides both.
+        feedback: what this tier is told about the answer rejected before. By default the rejected text is left out,
+            because small models tend to repeat what they are shown (docs/benchmarks.md).
+        max_tokens: first cap on the answer, in tokens, if the request names none.
         max_cost: upper bound of one request on this tier, in US dollars.
-        redactor: masks what is sent to this tier, where it lies beyond this machine; `None` takes the ladder's.
+        redactor: masks what is sent to this tier, if it is beyond this machine; `None` takes the ladder's.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -268,20 +268,20 @@ class Rung:
 
     @property
     def usd(self) -> Decimal | None:
-        """The bound in money; `None` where there is none."""
+        """The bound in money; `None` if there is none."""
         return None if self.max_cost is None else usd(self.max_cost, "max_cost")
 
     @property
     def most_repairs(self) -> int:
-        """How often a rejected answer may go back to this tier, where that costs nothing."""
+        """How often a rejected answer may go back to this tier, if that costs nothing."""
         return 1 if self.repairs is None else self.repairs
 
     @property
     def free_here(self) -> bool:
-        """Whether the tier is on this machine and known to cost nothing, so that no quote can decide anything of it."""
+        """Whether the tier is on this machine and known to cost nothing, so that nothing depends on its quote."""
         return self.tier.zone == Zone.HOST and self.prices is not None and not self.prices.priced
 
     @property
     def may_cost(self) -> bool:
-        """Whether the tier lies beyond this machine, or could turn out to cost money."""
+        """Whether the tier is beyond this machine, or could turn out to cost money."""
         return self.tier.zone > Zone.HOST or not (self.free_here or (self.prices is None and self.quotes is None))

@@ -1,8 +1,8 @@
-r"""Text that came from somewhere else, made harmless for a terminal: what steers it, or can't be seen, becomes visible.
+r"""Text from elsewhere, made harmless for a terminal: what controls the terminal, or can't be seen, becomes visible.
 
-A model, an endpoint, a file, a ledger or a configuration may hold escape sequences, characters that turn the direction
-of writing round, and characters without a width, in which a second text can hide. Each is written as an escape
-(`\x1b`, `\u202e`). Three ways to do so: `plain` for text, `line` for what must stay on its line, `ascii_` for what a
+A model, an endpoint, a file, a ledger or a configuration may contain escape sequences, characters that reverse the
+direction of writing, and characters without a width, in which a second text can hide. Each is written as an escape
+(`\x1b`, `\u202e`). There are three ways: `plain` for text, `line` for what must stay on one line, `ascii_` for what a
 person decides by.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Beside the control characters (but newline and tab), by code point:
+# Besides the control characters (except newline and tab), by code point:
 #   00ad          soft hyphen
 #   034f          combining grapheme joiner
 #   061c 200e 200f 202a-202e 2066-2069   direction marks, embeddings, overrides, isolates
@@ -30,36 +30,36 @@ _HIDDEN = re.compile(
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _VARIATIONS = "".join(map(chr, range(0xFE00, 0xFE10)))
 _VARYING = re.compile("[\u1000-\u109f\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-"""Letters that a variation selector can stand behind: of Myanmar, and Chinese."""
+"""Letters that a variation selector can follow: Myanmar and Chinese."""
 _IDEOGRAPHIC_VARIATIONS = re.compile("[\U000e0100-\U000e01ef]")
 _IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _EMOJI_MODIFIERS = range(0x1F3FB, 0x1F400)
 _JOINING = re.compile("[\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefc]")
-"""Scripts that are written wrongly without the joiners: Arabic and its neighbours, and those of India and around."""
+"""Scripts that need the joiners to be written correctly: Arabic and its neighbours, and those in and around India."""
 
 
 def plain(text: str) -> str:
     r"""Text of any number of lines; `\r\n` is an ordinary line break.
 
-    A joiner is left between two letters of a script that needs it (Persian, Hindi) and in an emoji; so is one variation
-    selector behind a character that has variants. A second text can't be hidden in what is left.
+    A joiner stays between two letters of a script that needs it (Persian, Hindi) and in an emoji. One variation
+    selector stays after a character that has variants. No second text can be hidden in what is left.
     """
     text = text.replace("\r\n", "\n")
     return _HIDDEN.sub(lambda match: match[0] if _belongs(text, match.start()) else _escaped(match[0]), text)
 
 
 def line(text: str) -> str:
-    r"""The same for what must stay on one line: a line break and a tab are visible, too."""
+    r"""The same for text that must stay on one line: line breaks and tabs become visible too."""
     return plain(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def ascii_(text: str) -> str:
-    """The same for what a person decides by, such as a host: no letter looks like another one, or runs leftward."""
+    """The same for what a person decides by, such as a host: no letter looks like another or runs right to left."""
     return "".join(c if " " <= c <= "~" else _escaped(c) for c in text)
 
 
 def json_escaped(text: str) -> str:
-    """JSON whose strings are harmless, and still say the same."""
+    """JSON with harmless strings that still say the same."""
     return _HIDDEN.sub(lambda match: match[0] if _belongs(text, match.start()) else _json_escape(ord(match[0])), text)
 
 
@@ -78,7 +78,7 @@ def _json_escape(code: int) -> str:
 
 
 def _belongs(text: str, at: int) -> bool:
-    """Whether a character without a width is there for the characters around it."""
+    """Whether a character without a width is needed by the characters around it."""
     character = text[at]
     before = text[at - 1] if at else ""
     if character in _VARIATIONS:
@@ -95,12 +95,12 @@ def _belongs(text: str, at: int) -> bool:
 
 
 def _letter(character: str) -> bool:
-    """Whether it is a letter, or a mark on one, of a script that needs joiners."""
+    """Whether a character is a letter, or a mark on one, of a script that needs joiners."""
     return bool(_JOINING.match(character)) and unicodedata.category(character)[0] in "LM"
 
 
 def _pictured(text: str, at: int) -> bool:
-    """Whether an emoji ends before `at`."""
+    """Whether an emoji ends just before `at`."""
     before = text[max(0, at - 3) : at].rstrip("\ufe0f")
     if before and ord(before[-1]) in _EMOJI_MODIFIERS:
         before = before[:-1]

@@ -1,4 +1,4 @@
-"""Writing to disk: whole, to last, and for this user's eyes alone."""
+"""Writing to disk: whole, durably, and readable by this user alone."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _OWNER_FILE, _OWNER_FOLDER = 0o600, 0o700
 
 
 def write_whole(path: Path, content: bytes, *, private: bool = True) -> None:
-    """Replace a small file at once: a reader sees the old or the new content, also after a power cut.
+    """Replace a small file at once. A reader sees the old or the new content, even after a power cut.
 
     Args:
-        path: the file; folders that are missing are made.
-        content: all of it.
-        private: whether only this user may read the file, and enter the folders that are made for it. A file of
+        path: the file. Missing folders are made.
+        content: the whole content.
+        private: whether only this user may read the file and enter the folders that are made for it. A file in
             somebody's project gets the usual permissions.
 
     Raises:
@@ -40,10 +40,10 @@ def write_whole(path: Path, content: bytes, *, private: bool = True) -> None:
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder, and those that are missing above it, for this user alone. One that is there stays as it is.
+    """Make a folder, and missing ones above it, for this user alone. A folder that exists is left as it is.
 
     Raises:
-        OSError: it can't be made.
+        OSError: a folder can't be made.
     """
     try:
         path.mkdir(mode=_OWNER_FOLDER, exist_ok=True)
@@ -53,10 +53,10 @@ def private_folder(path: Path) -> None:
 
 
 def open_private(path: Path, mode: str) -> IO[Any]:
-    """Open a file for writing; where it is made, only this user may read it.
+    """Open a file for writing. If it is new, only this user may read it.
 
     Args:
-        path: the file; its folder is there.
+        path: the file. Its folder must exist.
         mode: as `open` takes it.
 
     Raises:
@@ -66,14 +66,14 @@ def open_private(path: Path, mode: str) -> IO[Any]:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give a finished file its name, at once and to last."""
+    """Give a finished file its name, at once and durably."""
     private_folder(target.parent)
     source.replace(target)
     _sync_folder(target.parent)
 
 
 def unlink(path: Path) -> None:
-    """Take a file away, if it is there, to last."""
+    """Remove a file, if it is there, durably."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -82,7 +82,7 @@ def unlink(path: Path) -> None:
 
 
 def sync(fd: int) -> None:
-    """See that what was written is on the disk, where the file system can tell."""
+    """Make sure that what was written is on the disk, if the file system can tell."""
     try:
         os.fsync(fd)
     except OSError as error:

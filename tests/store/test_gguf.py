@@ -92,7 +92,7 @@ WRONG = {
     "an alignment of zero": (with_key("general.alignment", number(0)), "power of two"),
     "tensors that overlap": (with_tensors(Weights(), Weights("b", offset=32)), "beyond the next tensor"),
     "a tensor beyond the end": (with_tensors(Weights(offset=2**20)), "beyond the file's end"),
-    "a tensor at an odd place": (with_tensors(Weights(offset=1)), "no multiple of 32"),
+    "a tensor at an odd place": (with_tensors(Weights(offset=1)), "not a multiple of 32"),
     "a tensor of no axes": (with_tensors(Weights(shape=())), "0 axes"),
     "a tensor of many axes": (with_tensors(Weights(shape=(1,) * 9)), "9 axes"),
     "a tensor with nothing in it": (with_tensors(Weights(shape=(64, 0))), "is empty"),

@@ -1,4 +1,4 @@
-"""A program of its own: prints what the llama.cpp libraries in a folder were built with. Standard library only."""
+"""A separate program that prints how the llama.cpp libraries in a folder were built. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Load the libraries of the folder that is named and print JSON."""
+    """Load the libraries of the folder that is named, and print JSON."""
     folder = Path(sys.argv[1])
     suffix = ".dylib" if sys.platform == "darwin" else ".so"
     base = ctypes.CDLL(str(folder / f"libggml-base{suffix}"))
@@ -23,7 +23,7 @@ def main() -> None:
         commit = base.ggml_commit().decode("utf-8", "replace")
     answer = {"features": [name.strip() for name, _, value in words if value.strip() == "1"], "commit": commit}
     os.write(1, json.dumps(answer).encode())
-    # the library's own clean-up doesn't change the answer
+    # the exit code doesn't depend on the library's own clean-up
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What changes from one kit to the next, without installing either or running anything of them."""
+"""What changes from one kit to the next. Neither is installed, and nothing in them is run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rung.errors import ConfigError
 
 _TEXTS = ("rung.toml", "rung.lock")
 _MOST_TEXT = 1 << 20
-"""Bytes of a file whose lines are compared. A ladder of 100 tiers takes 30 KB."""
+"""Largest file in bytes whose lines are compared. A ladder of 100 tiers takes 30 KB."""
 _MOST_LINES = 2000
-"""Lines of a file whose lines are compared: the time grows with their square, and these take a second at worst."""
+"""Most lines of a file that are compared. The time grows with their square, and these take a second at worst."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changes, in words that can't steer a terminal.
+    """What changes, in words that can't control a terminal.
 
     Args:
-        packages: a clause for each package that came, went or changed.
-        weights: likewise for weights.
-        machine: what the kit asks of a machine, where that changed.
-        files: other files that changed, the licences and the bill of materials among them.
+        packages: a clause for each package that was added, removed or changed.
+        weights: a clause for each file of weights, likewise.
+        machine: what the kit requires of a machine, as far as that changed.
+        files: other files that changed, including the licences and the bill of materials.
         config: the changed lines of `rung.toml` and `rung.lock`, as a unified diff.
     """
 
@@ -83,7 +83,7 @@ def _texts(folder: Path, manifest: Manifest) -> dict[str, list[str]]:
             if file.path in _TEXTS:
                 if file.size > _MOST_TEXT:
                     raise Refused(f"{file.path} has {file.size:,} bytes, too many to compare")
-                # no other character ends a line: it would let a value look like a line of its own
+                # no other character ends a line, or else a value could look like a line of its own
                 found[file.path] = source.read().decode("utf-8", "replace").removesuffix("\n").split("\n")
             if len(found) == len(_TEXTS):
                 return found

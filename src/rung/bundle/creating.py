@@ -29,10 +29,10 @@ from rung.store.layout import NO_SPACE, Pulled
 from rung.writing import sync
 
 PART_SIZE = (4 << 30) - (64 << 10)
-"""Bytes: a file on a FAT stick must stay below 4 GiB."""
+"""Bytes of a part of the archive: a file on a FAT stick must be smaller than 4 GiB."""
 _LEAST_PART = 1 << 16
 _MOST_OF_TASK = 16 << 20
-"""Bytes of one file of a task: the largest schema."""
+"""Largest file of a task in bytes. It bounds schemas, which are the largest of these files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class KitOrder:
     """What kit to make.
 
     Args:
-        platform: what it runs on.
-        part_size: of each part of the archive but the last, in bytes.
-        wheels: that the person gives, llama-cpp-python's among them or not.
-        folder: where all other wheels lie; `None` asks the package index.
-        base: folder of a kit whose weights are left out.
+        platform: the platform that it runs on.
+        part_size: size in bytes of each part of the archive, except the last.
+        wheels: wheels that the person gives, with or without that of llama-cpp-python.
+        folder: folder of all other wheels; `None` asks the package index.
+        base: folder of another kit. Its weights are left out of this one.
         native: whether llama-cpp-python is taken as it is installed here, built for this processor.
-        cpu: instruction sets that the build uses, in the kernel's spelling; `None` leaves that to us.
+        cpu: instruction sets that the build uses, as the kernel spells them; `None` leaves the choice to rung.
     """
 
     platform: Platform
@@ -64,7 +64,7 @@ class Kit:
 
     Args:
         path: its folder.
-        manifest: what it holds.
+        manifest: its manifest.
     """
 
     path: Path
@@ -79,18 +79,18 @@ def create(
     cancel: Cancel,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Kit:
-    """Make a kit of the configuration in force.
+    """Make a kit from the configuration in force.
 
     Args:
-        out: a folder that isn't there yet.
-        config: whose tiers are packed.
-        order: what kit.
-        cancel: ends it; nothing is left.
-        tell: told of what takes long.
+        out: the kit's folder, which must not exist yet.
+        config: configuration whose tiers are packed.
+        order: what kit to make.
+        cancel: ends it. Nothing is left then.
+        tell: told about steps that take long.
 
     Raises:
-        ConfigError: the order can't be carried out, or the lock is of other files.
-        StoreError: weights or wheels can't be had, or the disk is full.
+        ConfigError: the order can't be carried out, or the lock belongs to other files.
+        StoreError: weights or wheels can't be found, or the disk is full.
         Cancelled: `cancel` was set.
     """
     out = full(out, "the kit's folder").absolute()
@@ -121,7 +121,7 @@ def create(
 
 
 def _pinned(config: Config, cancel: Cancel) -> Lock:
-    """The lock beside the configuration, which the files must agree with; where there is none, of the files."""
+    """The lock beside the configuration, with which the files must agree. If there is none, a lock of the files."""
     path = lock_path(config)
     if not path.exists():
         return lock(config, cancel=cancel)
@@ -146,14 +146,14 @@ def _wheels(order: KitOrder, scratch: Path, cancel: Cancel, tell: Callable[[str]
     wheels = gather(wanted)
     names = install.Names()
     for wheel in wheels:
-        # what the other side would refuse is refused here, before a library of it is asked anything
+        # what the installer would refuse is refused here, before any library of the kit is loaded
         with wheel.path.open("rb") as source:
             install.look_into(source, wheel.path.name, wheel.path.stat().st_size, names)
     return wheels
 
 
 def _machine(order: KitOrder, wheels: list[Wheel], scratch: Path) -> tuple[Machine, str | None]:
-    """What the kit asks of a machine, and the commit of llama.cpp."""
+    """What the kit requires of a machine, and the commit of llama.cpp."""
     platform = order.platform
     llama = next(wheel for wheel in wheels if wheel.name == LLAMA)
     probed = natives.probe(llama.path, scratch) if platform.here else None
@@ -192,7 +192,7 @@ def _items(
     scratch: Path,
     tell: Callable[[str], None],
 ) -> list[Item]:
-    """Everything in the order in which it lies in the archive, the weights last."""
+    """Everything in the order of the archive, with the weights last."""
     source = next(file for file in config.files if file.tiers)
     items = [
         Item("rung.toml", "file", source.path.read_bytes(), source.sha256),
@@ -209,7 +209,7 @@ def _items(
         if tier.model.startswith("hf:"):
             on_the_way.record(Hub.parse(tier.model), Pulled(sha256=tier.sha256, size=tier.size))
         elif (own := store.named(tier.model)) is not None:
-            # where it came from is a path of this machine: nobody's business elsewhere, and not the same each time
+            # its origin is a path of this machine, which is nobody's business elsewhere, and differs each time
             on_the_way.give_name(tier.model, own.model_copy(update={"origin": "a kit"}))
     names = sorted((scratch / "models").rglob("*.json"))
     items += [Item(path.relative_to(scratch).as_posix(), "name", path.read_bytes()) for path in names]
@@ -227,7 +227,7 @@ def _items(
 
 
 def _tasks(config: Config, tell: Callable[[str], None]) -> list[Item]:
-    """The tasks that the configuration leads to: what they need to be asked, and none of the data that lies by them."""
+    """The tasks of the configuration: what is needed to ask them, and none of the data beside them."""
     items = []
     for task in config.tasks.every():
         if isinstance(task, ConfigError):
@@ -257,7 +257,7 @@ def _check_space(folder: Path, items: list[Item]) -> None:
 def _finish(
     folder: Path, version: str, machine: Machine, base: Manifest | None, made: list[Part], files: list[File]
 ) -> Manifest:
-    """Write what lies beside the parts."""
+    """Write the files beside the parts."""
     installer = Path(install.__file__).read_bytes()
     values = {
         "format": install.FORMAT,
@@ -284,7 +284,7 @@ def _finish(
 
 @contextmanager
 def _fresh(out: Path) -> Iterator[Path]:
-    """A folder that gets the name `out` when all went well. What killed processes left is swept away first."""
+    """A folder that gets the name `out` if all goes well. What killed processes left is removed first."""
     for old in out.parent.glob(f".{out.name}.*.new"):
         if not psutil.pid_exists(int(old.suffixes[-2][1:])):
             shutil.rmtree(old, ignore_errors=True)

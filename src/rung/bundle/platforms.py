@@ -20,10 +20,10 @@ class Platform:
 
     Args:
         tag: as in the name of a wheel, for example `manylinux_2_28_x86_64`.
-        system: as `platform.system()` says it.
-        machine: as `platform.machine()` says it.
+        system: as `platform.system()` returns it.
+        machine: as `platform.machine()` returns it.
         python: version of CPython, for example `3.11`.
-        glibc: the newest that wheels may ask for; `None` where that is this machine's, or there is none.
+        glibc: newest version that wheels may need; `None` if that is this machine's, or there is none.
     """
 
     tag: str
@@ -34,10 +34,10 @@ class Platform:
 
     @classmethod
     def parse(cls, tag: str | None, python: str | None) -> Platform:
-        """The platform of that name; this machine's where none is given.
+        """The platform with this name; by default this machine's.
 
         Raises:
-            ConfigError: no installer of ours runs on such a platform, or it says too little.
+            ConfigError: our installer doesn't run on such a platform, or the name says too little.
         """
         python = python or _python()
         if not re.fullmatch(r"3\.\d+", python):
@@ -57,15 +57,15 @@ class Platform:
 
     @property
     def here(self) -> bool:
-        """Whether programs for it run on this machine, the Python left out."""
+        """Whether programs for it run on this machine, apart from the version of Python."""
         return (self.system, self.machine) == (platform.system(), platform.machine())
 
     @property
     def options(self) -> list[str]:
-        """What pip is told, so that it fetches wheels for this platform."""
+        """Options that make pip fetch wheels for this platform."""
         options = []
         if self.glibc is not None:
-            # pip takes each tag literally, and most wheels carry an older one
+            # pip takes each tag literally, and most wheels have an older one
             for glibc in range(self.glibc, _OLDEST_GLIBC - 1, -1):
                 options += ["--platform", f"manylinux_2_{glibc}_{self.machine}"]
                 if glibc in _SHORT:

@@ -1,6 +1,6 @@
 """The bill of materials of a kit, as CycloneDX 1.6 JSON, and the licence texts that its wheels carry.
 
-Nothing in it hangs on when or where the kit was made: the serial number is derived from the components.
+Nothing in it depends on when or where the kit was made. The serial number is derived from the components.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def bill(wheels: Sequence[Wheel], tiers: Sequence[LockedTier], commit: str | Non
     """The bill of materials.
 
     Args:
-        wheels: of the kit.
-        tiers: whose weights it has.
-        commit: of the llama.cpp inside llama-cpp-python; `None` where nobody knows.
+        wheels: wheels of the kit.
+        tiers: tiers whose weights the kit has.
+        commit: commit of the llama.cpp in llama-cpp-python; `None` if nobody knows.
     """
     components = [_package(wheel, commit) for wheel in wheels]
     components += [_weights(tier) for tier in {tier.sha256: tier for tier in tiers}.values()]

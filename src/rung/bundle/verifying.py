@@ -1,4 +1,4 @@
-"""Whether a kit is what its manifest says, without installing it or running anything of it."""
+"""Checking that a kit is what its manifest says. It isn't installed, and nothing in it is run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def verify(folder: Path) -> tuple[Manifest | None, list[str]]:
     """Hash everything in a kit.
 
     Args:
-        folder: of the kit.
+        folder: folder of the kit.
 
     Returns:
-        Its manifest, `None` where that can't be read; and what is wrong, a clause each, which can't steer a terminal.
+        Its manifest, or `None` if that can't be read; and what is wrong, in one clause each, as text that can't control
+        a terminal.
     """
     try:
         manifest = read_manifest(folder)
@@ -30,7 +31,7 @@ def verify(folder: Path) -> tuple[Manifest | None, list[str]]:
         return None, [str(refused)]
     try:
         wrong = damaged_parts(folder, manifest) + damaged_installer(folder, manifest)
-        # for parts that are whole and were packed wrong
+        # for parts that are intact but were packed wrong
         wrong = wrong or damaged_members(folder, manifest)[0]
     except OSError as error:
         wrong = [f"{error.filename or folder}: {error.strerror or error}"]

@@ -29,7 +29,7 @@ LLAMA = "llama-cpp-python"
 _QUIET = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COLOR": "1"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MOST_METADATA = 16 << 20
-"""Bytes of a wheel's METADATA; a long description with pictures in it takes some hundred thousand."""
+"""Largest METADATA of a wheel in bytes. A long description with pictures takes some hundred thousand."""
 _UNUSED = ("LLAVA_BUILD", "LLAMA_BUILD_TOOLS", "LLAMA_BUILD_EXAMPLES")
 _BUILD_FLAGS = {
     "sse4_2": "GGML_SSE42",
@@ -40,7 +40,7 @@ _BUILD_FLAGS = {
     "fma": "GGML_FMA",
 }
 PORTABLE = {"x86_64": tuple(_BUILD_FLAGS)}
-"""Instruction sets of a build where nobody says which, by processor: those of x86-64-v3, which is ten years old."""
+"""Instruction sets of a build if nobody names any, by processor. Those of x86-64-v3 are ten years old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Wheel:
     """A wheel on disk.
 
     Args:
-        path: where it lies.
+        path: path of its file.
         metadata: its METADATA.
     """
 
@@ -60,7 +60,7 @@ class Wheel:
         """The wheel at `path`.
 
         Raises:
-            ConfigError: it is none.
+            ConfigError: it isn't a wheel.
         """
         try:
             with zipfile.ZipFile(path) as archive:
@@ -75,28 +75,28 @@ class Wheel:
 
     @property
     def name(self) -> str:
-        """Of the package, in the index's spelling."""
+        """Name of the package, in the index's spelling."""
         return canonicalize_name(str(self.metadata["Name"]))
 
     @property
     def version(self) -> str:
-        """Of the package."""
+        """Version of the package."""
         return str(self.metadata["Version"])
 
 
 @dataclass(frozen=True, slots=True)
 class WantedWheels:
-    """Which wheels a kit shall have.
+    """Which wheels a kit must have.
 
     Args:
-        platform: what they run on.
+        platform: the platform that they run on.
         given: wheels that the person gives.
-        folder: where all others lie; `None` asks the package index.
+        folder: folder of all others; `None` asks the package index.
         native: whether llama-cpp-python is taken as it is installed here.
-        cpu: instruction sets that a build may use, in the kernel's spelling.
-        scratch: a folder for what is fetched and made.
-        cancel: ends it.
-        tell: told of what takes long.
+        cpu: instruction sets that a build may use, as the kernel spells them.
+        scratch: a folder for files that are fetched or made.
+        cancel: ends the gathering.
+        tell: told about steps that take long.
     """
 
     platform: Platform
@@ -113,8 +113,8 @@ def gather(wanted: WantedWheels) -> list[Wheel]:
     """Every wheel of a kit, by name.
 
     Raises:
-        ConfigError: there is not a wheel of llama-cpp-python for the platform, or what is given is not a wheel.
-        StoreError: pip finds no wheel for something.
+        ConfigError: there is no wheel of llama-cpp-python for the platform, or a file that was given isn't a wheel.
+        StoreError: pip doesn't find a wheel.
         Cancelled: the making of the kit was cancelled.
     """
     given = {wheel.name: wheel.path for wheel in map(Wheel.open, (*_found(wanted.folder), *wanted.given))}
@@ -122,7 +122,7 @@ def gather(wanted: WantedWheels) -> list[Wheel]:
     llama = given.pop(LLAMA, None) or _llama(wanted)
     named = [wheel.resolve() for wheel in wanted.given if wheel not in (own, llama)]
     constraints = wanted.scratch / "constraints.txt"
-    # what was tried here is what is carried over; it also makes two kits of one environment the same
+    # what was tried here is what is carried over; this also makes two kits of one environment equal
     constraints.write_text("".join(f"{line}\n" for line in sorted(_installed())), encoding="utf-8")
     target = wanted.scratch / "wheels"
     target.mkdir()
@@ -144,7 +144,7 @@ def _found(folder: Path | None) -> list[Path]:
 
 
 def _package_of(wheel: Path) -> str | None:
-    """The package that a wheel is of by its file's name; `None` where that says nothing."""
+    """The package of a wheel, from the name of its file; `None` if that doesn't tell."""
     try:
         return parse_wheel_filename(wheel.name)[0]
     except InvalidWheelFilename:
@@ -157,7 +157,7 @@ def _installed() -> set[str]:
 
 
 def _rung(wanted: WantedWheels) -> Path:
-    """A wheel of the rung that runs: built from a checkout, packed again where it is installed."""
+    """A wheel of the running rung: built from a checkout, or packed again if rung is installed."""
     root = Path(__file__).parents[3]
     if not (root / "pyproject.toml").is_file():
         return repack(distribution("rung"), wanted.scratch)
@@ -182,7 +182,7 @@ def _llama(wanted: WantedWheels) -> Path:
 
 
 def cmake_arguments(cpu: tuple[str, ...]) -> str:
-    """The settings of a build that uses these instruction sets and no others, whatever builds it.
+    """The settings of a build that uses these instruction sets and no others, on whatever machine it is built.
 
     Raises:
         ConfigError: the build has no switch for one of them.
@@ -198,7 +198,7 @@ def cmake_arguments(cpu: tuple[str, ...]) -> str:
 
 
 def _built(version: str, wanted: WantedWheels) -> Path:
-    """A portable build, kept between kits."""
+    """A portable build, kept for later kits."""
     settings = cmake_arguments(wanted.cpu) if wanted.platform.machine in PORTABLE else "-DGGML_NATIVE=OFF"
     key = hashlib.sha256(
         f"{version} {settings} {wanted.platform.system} {wanted.platform.machine}".encode()
@@ -219,7 +219,7 @@ def _built(version: str, wanted: WantedWheels) -> Path:
 
 
 def rename_across(source: Path, target: Path) -> None:
-    """Give a file its name, whole, though it may come from another disk."""
+    """Give a file its name when it is complete, even if it comes from another disk."""
     fresh = target.with_name(f"{target.name}.new")
     fresh.parent.mkdir(parents=True, exist_ok=True)
     fresh.write_bytes(source.read_bytes())
@@ -227,7 +227,7 @@ def rename_across(source: Path, target: Path) -> None:
 
 
 def repack(installed: Distribution, folder: Path) -> Path:
-    """The wheel that an installed package came from, made anew from its files; the same files are the same bytes.
+    """The wheel that an installed package came from, made again from its files. The same files make the same bytes.
 
     Raises:
         StoreError: the installation doesn't say which files it has.
@@ -260,11 +260,11 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def _packed(path: str) -> bool:
-    """Whether a file of an installation comes from its wheel, and not from whoever installed it."""
+    """Whether a file of an installation comes from its wheel, and not from the program that installed it."""
     try:
         safe(path)
     except Refused:
-        # scripts lie at ../../../bin; and a list may name files that are nobody's business in a kit
+        # scripts are at ../../../bin; and a list may name files that have no business in a kit
         return False
     made = ("/RECORD", "/INSTALLER", "/REQUESTED", "/direct_url.json", ".pyc")
     return not (path.endswith(made) and (".dist-info/" in path or ".pyc" in path))

@@ -1,4 +1,4 @@
-"""Consent: who may say yes to a hop beyond this machine, how they are asked, and who answered."""
+"""Consent: who may agree to a hop beyond this machine, how they are asked, and who answered."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rung.threads import Awaiter
 from rung.types import Hop
 
 Consent = Callable[[Hop], bool | Awaitable[bool]]
-"""Says whether a hop may happen. It may block: its wait stops the request's clock, and cancel ends it. An attribute
-`origin`, a text or a function of the hop, says who answers for it; without one its name does."""
+"""Says whether a hop may happen. It may block: the request's clock stops while it waits, and a cancel ends the wait. An
+attribute `origin` (a text, or a function of the hop) names who answers for it. Without one, its own name is used."""
 
 
 def always(hop: Hop) -> bool:
-    """Consent to every hop within the reach: what a reach given in code amounts to."""
+    """Consent to every hop within the reach. This is what a reach given in code amounts to."""
     return True
 
 
@@ -27,7 +27,7 @@ def never(hop: Hop) -> bool:
 
 
 def ask(consent: Consent, hop: Hop, await_: Awaiter, cancel: Cancel) -> bool:
-    """Whether somebody consents; only `True` is a yes. There is no deadline: the person's time is not the request's.
+    """Whether somebody consents. Only `True` counts as a yes. There is no deadline: a person may take any time.
 
     Raises:
         Cancelled: the flag was set meanwhile.
@@ -41,7 +41,7 @@ def ask(consent: Consent, hop: Hop, await_: Awaiter, cancel: Cancel) -> bool:
 
 
 def origin(consent: Consent | None, hop: Hop) -> str:
-    """Who answers for a hop, as it stands in the attempt."""
+    """Who answers for a hop, in the words that the attempt shows."""
     named = getattr(consent, "origin", None)
     return str((named(hop) if callable(named) else named) or getattr(consent, "__name__", "consent"))
 
@@ -50,11 +50,11 @@ def origin(consent: Consent | None, hop: Hop) -> str:
 class ConfiguredConsent:
     """Consent of a ladder that comes from a configuration.
 
-    A reach that was given is consent; one from a file needs a person, or a tier that says `consent = "always"`.
+    A reach that was given is consent. One from a file needs a person, or a tier that says `consent = "always"`.
 
     Args:
         given: whether the reach was given in code or as an option.
-        always: names of the tiers that need nobody.
+        always: names of the tiers that need no question.
         never: names of the tiers that nothing is sent to.
         person: asks a person; `None` where there is nobody to ask.
     """
@@ -65,7 +65,7 @@ class ConfiguredConsent:
     person: Consent | None
 
     def __call__(self, hop: Hop) -> bool | Awaitable[bool]:
-        """Whether the hop may happen, or something that can be awaited for it."""
+        """Whether the hop may happen, or an awaitable of that."""
         if hop.tier in self.never:
             return False
         if self.given or hop.tier in self.always:
@@ -73,7 +73,7 @@ class ConfiguredConsent:
         return self.person(hop) if self.person is not None else False
 
     def origin(self, hop: Hop) -> str:
-        """Who answers for this hop, as it stands in the attempt."""
+        """Who answers for this hop, in the words that the attempt shows."""
         if self.given and hop.tier not in self.never:
             return "the given reach"
         if hop.tier in self.always | self.never or self.person is None:

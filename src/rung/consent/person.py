@@ -15,7 +15,7 @@ from rung.visible import ascii_, line
 
 _TRIES = 3
 _LONGEST = 80
-"""Characters of a tier's name that are shown: a longer one would push what matters off the screen."""
+"""Characters of a tier's name that are shown. A longer name would push the host and the cost off the screen."""
 _CONSOLE = "CONIN$" if sys.platform == "win32" else "/dev/tty"
 
 
@@ -23,7 +23,7 @@ class Terminal:
     """Consent of the person at the terminal. `always` holds until the command ends.
 
     Args:
-        keyboard: opens what the answer is read from.
+        keyboard: opens the stream from which the answer is read.
     """
 
     origin = "the person at the terminal"
@@ -33,7 +33,7 @@ class Terminal:
         self._always: set[str] = set()
 
     def __call__(self, hop: Hop) -> bool:
-        """Whether the person lets the prompt go; the end of input is a no."""
+        """Whether the person lets the prompt go. The end of input counts as a no."""
         if hop.tier in self._always:
             return True
         ask(_question(hop))
@@ -65,7 +65,7 @@ class Nobody:
 
 
 def terminal() -> Terminal | None:
-    """Somebody to ask; `None` where nobody would see the question or could answer it."""
+    """A person to ask; `None` where nobody would see the question, or nobody could answer it."""
     if not is_terminal(sys.stderr):
         return None
     if is_terminal(sys.stdin):
@@ -78,19 +78,21 @@ def terminal() -> Terminal | None:
 
 
 def _console() -> TextIO:
-    """The terminal itself, which is still there where stdin carries the prompt."""
+    """The terminal itself. It is there even where stdin carries the prompt."""
     return Path(_CONSOLE).open(encoding="utf-8", errors="replace")
 
 
 def _name(tier: str) -> str:
-    """A tier's name in quotes, on its line, with letters of the person's own script unless that runs leftward."""
+    """A tier's name in quotes, on one line, with letters of the person's own script unless that runs from right to
+    left.
+    """
     short = tier if len(tier) <= _LONGEST else f"{tier[:_LONGEST]}…"
     leftward = any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in short)
     return ascii(short) if leftward else line(repr(short))
 
 
 def _question(hop: Hop) -> str:
-    # What the person decides by. A name that turns the direction of writing round would show another host, or swap the
+    # The person decides by these. A name that reverses the direction of writing could show another host, or swap the
     # figures behind it.
     where = f"{ascii_(hop.destination)} ({hop.zone})" if hop.destination else f"the zone {hop.zone}"
     cost = "no price is known" if hop.max_cost is None else f"at most ${hop.max_cost:f}"

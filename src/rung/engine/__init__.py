@@ -1,4 +1,4 @@
-"""The loop from a request to an outcome: the only place that decides the order of things."""
+"""The loop from a request to an outcome. Only this room decides the order of things."""
 
 from rung.engine.loop import run
 from rung.engine.plan import Observer, Plan

@@ -1,4 +1,4 @@
-"""Composing the call of one attempt: instruction, feedback, masking and cap. Once, before the gate."""
+"""Composing the call of one attempt, once, before the gate: instruction, feedback, masking and cap."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rung.types import Call, Zone
 def compose(
     plan: Plan, rung: Rung, record: Record, cap: int | None, deadline: Deadline
 ) -> tuple[Call, Callable[[str], str] | None]:
-    """The call, and what puts the real values back into an answer where private ones were masked.
+    """The call, and a function that puts the real values back into an answer, where private values were masked.
 
     Args:
         plan: the run.
-        rung: the tier and its settings.
-        record: what was tried so far; the last rejected answer is fed back.
-        cap: larger cap of a retry, in tokens; `None` takes the usual one.
+        rung: the tier with its settings.
+        record: what was tried so far. The last rejected answer is fed back.
+        cap: a larger cap for a retry, in tokens; `None` takes the usual one.
         deadline: of the run, as consent has moved it so far.
     """
     local = rung.tier.zone == Zone.HOST

@@ -1,4 +1,6 @@
-"""What stands before each attempt: a table of steps, each from an offer to an offer or a refusal."""
+"""What an attempt has to pass before it starts: a table of steps, each of which turns an offer into an offer or a
+refusal.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,15 @@ from rung.types import Call, Hop, Quote, Reason, Zone
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An attempt as it would be made, and what the gate has found out and set aside for it so far.
+    """An attempt as it would be made, with what the gate has found out and reserved for it so far.
 
     Args:
-        rung: the tier and its settings.
+        rung: the tier with its settings.
         call: what the tier would be given.
-        restore: puts the real values back into an answer to a masked prompt; `None` where nothing was masked.
-        retries: whether the call asks for more room because less was not enough; then it is never capped for money.
+        restore: puts the real values back into the answer to a masked prompt; `None` where nothing was masked.
+        retries: whether the call asks for more room because less was not enough. Then money never caps it.
         quote: what the call is expected to take.
-        reservation: the money that was set aside.
+        reservation: the money that was reserved.
         consent: who allowed the hop.
         waited: seconds that consent took.
         notes: sentences for the trace.
@@ -44,7 +46,7 @@ class Offer:
 
     @property
     def bound(self) -> Decimal | None:
-        """Most that it can cost, in US dollars; `None` where nobody knows."""
+        """The most that it can cost, in US dollars; `None` where nobody knows."""
         return self.quote.max_cost if self.quote else None
 
     @property
@@ -53,19 +55,19 @@ class Offer:
         return (self.quote.input_tokens if self.quote else None) or 0
 
     def refused(self, reason: Reason, detail: str, *, stops: bool = False) -> Refusal:
-        """The refusal of this offer."""
+        """This offer, refused."""
         return Refusal(self, reason, detail, stops)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The gate stays shut.
+    """An offer that the gate has refused.
 
     Args:
-        offer: as far as it came.
+        offer: the offer, as far as it came.
         reason: as in `Attempt.reason`.
-        detail: the same in a sentence.
-        stops: whether no tier behind this one may be tried either.
+        detail: the reason in a sentence.
+        stops: whether no later tier may be tried either.
     """
 
     offer: Offer
@@ -75,8 +77,8 @@ class Refusal:
 
 
 Step = Callable[[Plan, Record, Offer], Offer | Refusal]
-"""Lets an offer pass, with what it found out, or refuses it. Raises `TierError` where the tier or the purse fails, and
-`Cancelled` where the caller cancels meanwhile."""
+"""Lets an offer pass, with what it found out, or refuses it. Raises `TierError` if the tier or the purse fails, and
+`Cancelled` if the caller cancels meanwhile."""
 
 
 def within_reach(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
@@ -88,14 +90,14 @@ def within_reach(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
 
 
 def quoted(plan: Plan, record: Record, offer: Offer) -> Offer:
-    """The tier says what the call would take, unless no later step would decide anything by it."""
+    """The tier says what the call would take, unless no later step would decide anything by that."""
     if offer.rung.quotes is None or (offer.rung.free_here and plan.budget.tokens is None):
         return offer
     return replace(offer, quote=quote(offer.rung, offer.call))
 
 
 def paid_after_answers(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
-    """Money is spent after local answers failed, not because something broke."""
+    """Money is spent because local answers failed, not because something broke."""
     if not offer.bound or plan.paid_after == "any_failure":
         return offer
     silent = silent_before(plan, record, offer.rung)
@@ -106,13 +108,13 @@ def paid_after_answers(plan: Plan, record: Record, offer: Offer) -> Offer | Refu
 
 
 def silent_before(plan: Plan, record: Record, rung: Rung) -> list[str]:
-    """The tiers of this machine before a rung that gave no answer."""
+    """The tiers of this machine that stand before a rung and gave no answer."""
     before = plan.rungs[: plan.rungs.index(rung)]
     return [r.tier.name for r in before if r.tier.zone == Zone.HOST and not record.answered_or_paid(r.tier.name)]
 
 
 def within_tokens(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
-    """The token budget holds the prompt, and the answer is capped at what is left beside it."""
+    """The token budget holds the prompt, and caps the answer at what is left."""
     left = record.tokens_left(plan.budget)
     if left is None:
         return offer
@@ -125,7 +127,7 @@ def within_tokens(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
 
 
 def within_money(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
-    """The bound is within the request's budget and the tier's, the answer capped where that leaves a useful one."""
+    """The bound is within the request's budget and the tier's. The answer is capped if that leaves a useful one."""
     rung, limits = offer.rung, []
     if plan.budget.usd is not None:
         limits.append((plan.budget.usd - record.spent(), "the request's budget"))
@@ -143,7 +145,7 @@ def within_money(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
 
 
 def consented(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
-    """Somebody allows a hop beyond this machine. The time that takes is not the request's."""
+    """Somebody allows a hop beyond this machine. The time that this takes doesn't count as the request's."""
     rung = offer.rung
     if rung.tier.zone == Zone.HOST:
         return offer
@@ -168,7 +170,7 @@ def consented(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
 
 
 def reserved(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
-    """The purse sets the bound aside, or that of a cheaper answer where it holds less."""
+    """The purse reserves the bound, or the bound of a shorter answer if it holds less."""
     if plan.purse is None or not offer.bound:
         return offer
     try:
@@ -192,8 +194,9 @@ GATE: tuple[Step, ...] = (
     consented,
     reserved,
 )
-"""The steps, in the order in which they are asked: nothing is quoted beyond the reach, and nobody is asked for consent
-to what the budget forbids."""
+"""The steps, in this order so that no tier beyond the reach is asked for a quote, and nobody is asked to consent to
+what the budget forbids.
+"""
 
 
 def admit(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
@@ -206,7 +209,7 @@ def admit(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
 
     Raises:
         TierError: the tier failed while it was asked for a quote, or the purse didn't answer in time.
-        Cancelled: the caller cancelled while somebody was asked for consent, or the purse for money.
+        Cancelled: the caller cancelled while a person was asked for consent, or the purse for money.
     """
     for step in GATE:
         passed = step(plan, record, offer)
@@ -217,19 +220,19 @@ def admit(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
 
 
 def quote(rung: Rung, call: Call) -> Quote | None:
-    """What a tier says that a call would take; `None` where it doesn't quote."""
+    """What a tier says a call would take; `None` if it doesn't quote."""
     if rung.quotes is None:
         return None
     try:
         return rung.quotes.quote(call)
     except RungError:
         raise
-    except Exception as bug:  # somebody's tier has a bug: the host lives, and the cause is kept
+    except Exception as bug:  # a bug in somebody's tier doesn't end the host, and the cause is kept
         raise TierCrashed(f"tier {rung.tier.name!r} raised {type(bug).__name__}", billed="no") from bug
 
 
 def _capped(offer: Offer, limit: Decimal) -> Offer | None:
-    """The offer with its answer capped so that it costs no more than `limit`; `None` where no useful one is left."""
+    """The offer with its answer capped to cost no more than `limit`; `None` if that leaves no useful answer."""
     if offer.retries or offer.quote is None:
         return None
     tokens = money.room(offer.quote, offer.call.max_tokens, offer.call.candidates, limit)
@@ -244,7 +247,9 @@ def _capped(offer: Offer, limit: Decimal) -> Offer | None:
 
 
 def _set_aside(purse: Purse, bound: Decimal, call: Call) -> Reservation:
-    """A reservation. A purse that processes share may have to wait for one of them, but no longer than the request."""
+    """A reservation. A purse that processes share may have to wait for one of them, but only as long as the request
+    may.
+    """
     awaited = True
 
     def reserve() -> Reservation:

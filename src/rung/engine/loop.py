@@ -1,4 +1,4 @@
-"""The loop: one attempt after the other until an answer is accepted or nothing is left to try."""
+"""The loop: one attempt after another, until an answer is accepted or nothing is left to try."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ from rung.types import (
 )
 
 _FAILURES = (TierError, Unsupported, Offline, StoreError, Cancelled)
-"""What a tier may raise instead of an answer. Anything else is a bug of its own, and still only a failed attempt."""
+"""What a tier may raise instead of answering. Any other exception is a bug of the tier, and still only a failed
+attempt.
+"""
 
 
 def run(plan: Plan) -> Generator[Event, None, None]:
@@ -65,7 +67,7 @@ def run(plan: Plan) -> Generator[Event, None, None]:
         Exception: a validator's own bug.
     """
     failed: list[str] = []
-    # The caller's flag may serve many requests, so what ends only this one is set on a flag of its own.
+    # The caller's flag may serve many requests, so whatever ends only this one sets a flag of its own.
     cancel = Cancel()
     forget = plan.cancel.on_set(cancel.set)
     try:
@@ -73,7 +75,7 @@ def run(plan: Plan) -> Generator[Event, None, None]:
             for observer in plan.observers:
                 try:
                     observer(event)
-                except Exception as error:  # noqa: BLE001  whoever watches must not break what is watched
+                except Exception as error:  # noqa: BLE001  an observer must not break what it observes
                     note = _complaint(observer, error)
                     failed += [note] if note not in failed else []
             if isinstance(event, Finished) and failed:
@@ -85,8 +87,8 @@ def run(plan: Plan) -> Generator[Event, None, None]:
 
 
 def _complaint(observer: Observer, error: Exception) -> str:
-    """What to say of an observer that raised. Its message is left out, because nobody knows what it quotes."""
-    if isinstance(error, LedgerError):  # ours: names a file and what is wrong with it, and nothing that it saw
+    """What to say of an observer that raised. Its message is left out, because nobody knows what that quotes."""
+    if isinstance(error, LedgerError):  # ours: it names a file and what is wrong with it, and nothing from a request
         return str(error)
     return f"the observer {getattr(observer, '__name__', type(observer).__name__)} raised {type(error).__name__}"
 
@@ -98,8 +100,8 @@ class _Run:
         self._deadline = plan.deadline
         self._limit = Deadline()
         self._reason: Reason | None = None
-        self._stopped = False  # the rule itself said that nothing more is to be tried
-        self._held: Attempt | None = None  # the last valid answer that only a soft threshold kept back
+        self._stopped = False  # whether the rule itself said that nothing more is to be tried
+        self._held: Attempt | None = None  # the last valid answer that only a soft threshold held back
 
     def events(self) -> Iterator[Event]:
         began = time.monotonic()
@@ -131,12 +133,12 @@ class _Run:
                     return
                 if decision.verdict not in (Verdict.REPAIR, Verdict.RETRY):
                     break
-                # One answer was wrong: before the next is known to be, the model after this one can be loaded.
+                # One answer was wrong. While the next one is made, the model after this one can be loaded.
                 self._plan.residency.expect(rung)
                 cap = decision.max_tokens
 
     def _settle_for_held(self) -> Iterator[Event]:
-        """Accept the answer that a soft threshold held back, where no later tier of this machine gave a valid one."""
+        """Accept the answer that a soft threshold held back, if no later tier of this machine gave a valid one."""
         held, attempts = self._held, self._record.attempts
         if held is None or attempts[-1].verdict is Verdict.ACCEPT:
             return
@@ -162,7 +164,7 @@ class _Run:
         yield AttemptEnded(accepted)
 
     def _try(self, rung: Rung, cap: int | None) -> Generator[Event, None, Decision]:
-        """One pass through the gate and, where it opens, one attempt; what is done next."""
+        """One pass through the gate and, if it opens, one attempt. Returns what is done next."""
         plan, pending = self._plan, PendingAttempt(len(self._record.attempts) + 1, rung)
         plan.residency.make_room(rung)
         refusal = None
@@ -211,27 +213,27 @@ class _Run:
                 came.add(delta)
                 if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
                     yield Provisional(pending.number, tier.name, delta.text)
-                    patience.take(delta)  # what the reader of the stream took its time for is not the tier's
+                    patience.take(delta)  # the time that the stream's reader took isn't the tier's
                 if came.is_over:
                     break
             self._check(self._deadline.passed)
             pending.error = None
         except _FAILURES as failure:
             pending.error = self._told(failure, pending.rung, patience)
-        except Exception as bug:  # noqa: BLE001  somebody's tier has a bug: the host lives, and the cause is kept
+        except Exception as bug:  # noqa: BLE001  a bug in somebody's tier doesn't end the host, and the cause is kept
             pending.error = TierCrashed(f"tier {tier.name!r} raised {type(bug).__name__}")
             pending.error.__cause__ = bug
         finally:
             pending.settle()
             close = getattr(stream, "close", None)  # a tier may return any iterator, not just a generator
             if close is not None:
-                with suppress(Exception):  # what its clean-up trips over doesn't change what came of the attempt
+                with suppress(Exception):  # a failing clean-up doesn't change what came of the attempt
                     close()
         if pending.error is None:
             pending.candidate = came.candidate(offer.restore)
 
     def _watched(self, stream: Iterator[Delta], patience: share.MovingDeadline) -> Iterator[Delta]:
-        """What a tier yields, as long as somebody waits for it and it gets on."""
+        """What a tier yields, as long as somebody waits for it and it makes progress."""
         for delta in stream:
             self._check(patience.used_up)
             patience.take(delta)
@@ -244,7 +246,7 @@ class _Run:
             raise TierTimeout("the deadline passed")
 
     def _told(self, error: RungError, rung: Rung, patience: share.MovingDeadline | None) -> RungError:
-        """What ended an attempt early, as what it is for the request."""
+        """The error that ended an attempt early, in terms of the request."""
         if not isinstance(error, TierTimeout):
             return error
         return share.stalled(error, rung, self._deadline, self._limit, patience)
@@ -268,7 +270,7 @@ class _Run:
             pending.error = error
 
     def _decide(self, pending: PendingAttempt) -> Decision:
-        """The rule's decision on an attempt that is over, as far as deadline and ladder allow it."""
+        """The rule's decision on an attempt that is over, within what deadline and ladder allow."""
         if pending.candidate is not None:
             pending.learnt = learnt(self._plan, pending.rung)
             pending.threshold = threshold(self._plan, pending.rung, pending.learnt.threshold)
@@ -282,7 +284,7 @@ class _Run:
             )
         if self._deadline.passed:
             self._reason = Reason.DEADLINE
-            # an answer that was found right too late is not accepted: whoever asked has stopped waiting
+            # an answer that was found right too late is not accepted, because the caller has stopped waiting
             return Decision(Verdict.STOP, Reason.DEADLINE if accepts else decision.reason)
         if accepts:
             if self._held is not None and pending.threshold is None:

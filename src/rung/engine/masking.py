@@ -1,4 +1,4 @@
-"""A call with what is private in it masked: its messages, and the schema that goes along."""
+"""A call whose private values are masked, in its messages and in the schema that goes along."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ _NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "
 """Keywords whose keys are names, not keywords."""
 _DATA = frozenset({"enum", "const", "default", "examples"})
 _FORMS = frozenset({"pattern", "format", "minLength", "maxLength"})
-"""Keywords that a value fits and its placeholder doesn't."""
+"""Keywords that a value satisfies and its placeholder doesn't."""
 
 
 def mask(
     messages: tuple[Message, ...], shape: Shape | None, redactor: Redactor
 ) -> tuple[tuple[Message, ...], Shape | None, Callable[[str], str]]:
-    """Messages and shape as they may be sent, and what puts the real values back into an answer.
+    """Messages and shape as they may be sent, and a function that puts the real values back into an answer.
 
-    Where something was masked, the schema asks no more for the form of a text (pattern, format, length), because an
-    endpoint that enforced it would make up a value instead of repeating the placeholder. The answer is validated with
-    its real values all the same.
+    Where something was masked, the schema no longer says anything about the form of a text (pattern, format, length),
+    because an endpoint that enforced it would make up a value instead of repeating the placeholder. The answer is still
+    validated in full, with its real values.
 
     Args:
         messages: everything in them would be sent.
         shape: what decoding should enforce.
-        redactor: masks messages; the texts of the schema are put to it as further ones, so that all share one naming.
+        redactor: masks messages. It gets the texts of the schema as further messages, so that all placeholders share
+            one numbering.
     """
     texts = [] if shape is None else [*_texts(shape.schema), *shape.choices]
     extended = (*messages, *(Message("system", text) for text in texts))
@@ -41,7 +42,7 @@ def mask(
 
 
 def _texts(node: Any) -> Iterator[str]:
-    """Every text of a schema but its keys, in the order of `_with`."""
+    """Every text of a schema except its keys, in the order of `_with`."""
     if isinstance(node, str):
         yield node
     for inner in node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ():
@@ -60,7 +61,7 @@ def _with(node: Any, texts: Iterator[str]) -> Any:
 
 
 def _loose(schema: Any) -> Any:
-    """The schema without what it says of the form of a text."""
+    """The schema without its demands on the form of a text."""
     if isinstance(schema, list):
         return [_loose(item) for item in schema]
     if not isinstance(schema, Mapping):

@@ -24,14 +24,13 @@ from rung.types import Attempt, Candidate, Constraint, Delta, Finish, Request, T
 
 
 class Collected:
-    """The first candidate of a stream, as far as it came.
+    """The first candidate of a stream, as far as it has come.
 
     Args:
         contract: what the answer must be.
         request: what was asked.
 
-    `is_over` tells whether the rest is not worth waiting for: the answer goes round in circles, or is longer than is
-    read.
+    `is_over` tells whether the rest isn't worth waiting for: the answer repeats itself, or is longer than rung reads.
     """
 
     def __init__(self, contract: Contract[Any], request: Request) -> None:
@@ -54,11 +53,11 @@ class Collected:
 
     @property
     def usage(self) -> Usage:
-        """The tokens that the tier reported, as far as they can be right."""
+        """The tokens that the tier reported, as far as the counts can be right."""
         return self._usage.credible(answered=bool(self._texts or self._reasoning))
 
     def add(self, delta: Delta) -> None:
-        """Take the next piece in."""
+        """Take in the next piece."""
         self.notes += delta.notes
         self._usage = delta.usage or self._usage
         self.load_seconds += delta.load_seconds
@@ -82,7 +81,7 @@ class Collected:
         """The candidate.
 
         Args:
-            restore: puts the real values back into an answer to a redacted prompt.
+            restore: puts the real values back into the answer to a masked prompt.
         """
         text = "".join(self._texts)
         reasoning = "".join(self._reasoning)
@@ -109,11 +108,11 @@ class PendingAttempt:
 
     Args:
         number: from 1, over the whole request.
-        rung: the tier and its settings.
+        rung: the tier with its settings.
 
-    `offer` is what was put to the gate, `collected` what came once the tier was called, `error` what ended the attempt
-    early, `learnt` what the request's task says of the answer, `threshold` how sure the tier has to be of a valid one,
-    and `note` what else the trace should say.
+    `offer` is what was put to the gate. `collected` is what came once the tier was called, and `error` what ended the
+    attempt early. `learnt` is what the request's task says of the answer, `threshold` how sure the tier has to be of a
+    valid one, and `note` what else the trace should say.
     """
 
     def __init__(self, number: int, rung: Rung) -> None:
@@ -134,13 +133,13 @@ class PendingAttempt:
 
     @property
     def confidence(self) -> float | None:
-        """In [0, 1], uncalibrated; `None` where the tier gives no log-probabilities."""
+        """How sure the model was, in [0, 1], uncalibrated; `None` where the tier gives no log-probabilities."""
         score = self.candidate.score if self.candidate else None
         return None if score is None else math.exp(score.minimum)
 
     @property
     def score(self) -> float | None:
-        """How sure the tier was, as the threshold weighs it; `None` where that isn't known."""
+        """How sure the tier was, weighed as the threshold does; `None` where that isn't known."""
         score = self.candidate.score if self.candidate else None
         return None if score is None or self.threshold is None else self.threshold.weigh(score.features)
 
@@ -157,11 +156,11 @@ class PendingAttempt:
         money.settle(self.offer.reservation, self._cost, failed=self.error is not None)
 
     def stop_clock(self) -> None:
-        """The attempt is over, but for its verdict. Waiting for consent is left out of its seconds."""
+        """The attempt is over, except for its verdict. Its seconds leave out the wait for consent."""
         self._seconds = time.monotonic() - self._began - (self.offer.waited if self.offer else 0.0)
 
     def vouch(self) -> None:
-        """The answer is accepted: where its score reached a threshold, that vouches for the answer too."""
+        """The answer is accepted. If its score reached a threshold, that vouches for the answer too."""
         reached = self.threshold is not None and self.score is not None and self.threshold.accepts(self.score)
         if reached and self.validation is not None:
             self.validation = replace(self.validation, checked_by=(*self.validation.checked_by, "confidence"))
@@ -222,13 +221,13 @@ class PendingAttempt:
 
     @property
     def _repairs(self) -> int:
-        """How often this tier may repair: where a repair costs money, only if somebody said so."""
+        """How often this tier may repair. Where a repair costs money, only as often as somebody said."""
         paid = self.rung.repairs is None and self.offer is not None and self.offer.bound
         return 0 if paid else self.rung.most_repairs
 
     def _larger_cap(self, record: Record, budget: Budget) -> int | None:
         """A larger cap for a retry, in tokens: four times the last, as far as context and token budget allow; `None` if
-        not. Whether the money does is seen when the retry is quoted.
+        they don't. Whether there is enough money shows when the retry is quoted.
         """
         if self.offer is None or self.collected is None:
             return None

@@ -26,24 +26,24 @@ class Plan:
     Args:
         request: what was asked.
         contract: what the answer must be.
-        rungs: the tiers, smallest first.
+        rungs: the tiers with their settings, smallest first.
         reach: how far the prompt may travel.
         budget: what the request may use.
-        deadline: when it must be over; the budget's seconds are in it.
+        deadline: when the request must be over. The budget's seconds are included.
         rule: what to do after an attempt.
         consent: asked before each hop beyond this machine.
-        purse: where money is reserved, beside the request's own budget.
+        purse: reserves money, in addition to the request's own budget.
         observers: told of every event.
         redactor: masks what leaves the machine, where a tier has no redactor of its own.
-        paid_after: whether money may be spent after any failure, or only after the local tiers answered.
+        paid_after: whether money may be spent after any failure, or only after the local tiers have answered.
         cancel: stops the run.
         await_: waits for awaitables of validators and consent.
         provisional: whether to show text that isn't validated.
         residency: looks after the models in memory.
-        task: whose request it is, where it is a task's.
-        prompt: sha256 of the template that the request's messages were made by; empty where they were made by none.
+        task: the task that the request belongs to, if any.
+        prompt: sha256 of the template that made the request's messages; empty where there was no template.
         notes: sentences for the outcome.
-        thresholds: how sure a tier has to be, by its name, where the caller says so: it goes before what was learnt.
+        thresholds: how sure a tier has to be, by its name, where the caller says so. They override what was learnt.
     """
 
     request: Request

@@ -1,4 +1,4 @@
-"""What a request would send beyond this machine, found out without sending it."""
+"""What a request would send beyond this machine. It is found out without sending it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Preview:
     """What would leave this machine.
 
     Args:
-        outgoing: the first request to each tier beyond it, in order.
-        outcome: of the local tiers, which were really asked: what a tier beyond is told depends on them.
+        outgoing: the first request to each tier beyond this machine, in order.
+        outcome: outcome of the local tiers. They were really asked, because what a tier beyond is told depends on them.
     """
 
     outgoing: tuple[Outgoing, ...]
@@ -46,13 +46,13 @@ def preview(plan: Plan) -> Preview:
 
 
 class _Noting:
-    """Stands for a tier, and fails every call after noting what it would have sent."""
+    """Stands in for a tier. It fails every call, after noting what the tier would have sent."""
 
     def __init__(self, rung: Rung, noted: list[Outgoing]) -> None:
         self.name, self.zone = rung.tier.name, rung.tier.zone
         self._shows, self._noted = rung.shows, noted
         if rung.quotes is not None:
-            self.quote = rung.quotes.quote  # and no method of its own: a tier without one must stay one without
+            self.quote = rung.quotes.quote  # only here, so that a tier that doesn't quote has none
 
     def stream(self, call: Call) -> Iterator[Delta]:
         """Note what the call would send."""

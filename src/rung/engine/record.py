@@ -9,8 +9,8 @@ from rung.limits import Budget
 from rung.types import Attempt, Quote, Usage
 
 BROKEN_AFTER = 10.0
-"""Seconds without any progress after which a tier that was given up counts as broken. Below that the deadline was
-short, and nobody can tell whether the tier would have answered."""
+"""Seconds without any progress after which a tier that was given up counts as broken. If it had less time, the deadline
+was short, and nobody can tell whether the tier would have answered."""
 
 
 class Record:
@@ -21,7 +21,7 @@ class Record:
 
     @property
     def rejected(self) -> Attempt | None:
-        """The last attempt whose answer was whole and still didn't do: what the next attempt can learn from."""
+        """The last attempt whose answer was whole and was still rejected. The next attempt can learn from it."""
         return next((a for a in reversed(self.attempts) if a.answered and not a.partial), None)
 
     def spent(self, tier: str | None = None) -> Decimal:
@@ -39,9 +39,10 @@ class Record:
         return max(0, budget.tokens - sum(used(a.quote, a.usage) for a in self.attempts if a.sent))
 
     def answered_or_paid(self, tier: str) -> bool:
-        """Whether a tier gave any answer, or isn't one of those that are free.
+        """Whether a tier gave any answer, or isn't a free one.
 
-        One that was given up because the deadline was short had no time to answer, which is no sign that it is broken.
+        A tier that was given up because the deadline was short had no time to answer. That doesn't show that it is
+        broken.
         """
         return any(a.tier == tier and (a.answered or bool(a.bound) or _was_short_of_time(a)) for a in self.attempts)
 
@@ -51,7 +52,7 @@ def _was_short_of_time(attempt: Attempt) -> bool:
 
 
 def used(quote: Quote | None, usage: Usage) -> int:
-    """Tokens that a call used; where nobody said, as many as its quote bounds."""
+    """Tokens that a call used, or the bound of its quote where nobody said."""
     read = usage.input_tokens if usage.input_tokens is not None else quote.input_tokens if quote else None
     written = usage.output_tokens if usage.output_tokens is not None else quote.max_tokens if quote else None
     return (read or 0) + (written or 0)

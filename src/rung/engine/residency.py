@@ -1,4 +1,4 @@
-"""Which local models stay in memory: the smallest always, a bigger one while it is used."""
+"""Which local models stay in memory: the smallest always, a bigger one while it is in use."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from rung.tier import Resides, Rung
 
 UNLOAD_AFTER = 300.0
-"""Seconds after which a model that no call uses is unloaded, where nobody says otherwise."""
+"""Seconds after which a model that no call uses is unloaded, unless somebody says otherwise: long enough that a person
+who reads an answer before asking again doesn't wait for a load."""
 
 _LOOK = 5.0
-"""Seconds between two looks at what lies idle, if models may stay that long."""
+"""Seconds between two looks at idle models. If models may stay for less than that, the watch looks more often."""
 
 _SHORTEST_LOOK = 0.05
 
 
 @dataclass(slots=True)
 class _Watch:
-    """The thread that looks after one process of the host: after a fork the child gets one of its own."""
+    """The thread that watches over idle models in one process. After a fork the child gets its own."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     running: bool = False
@@ -30,12 +31,12 @@ class _Watch:
 class Residency:
     """Loads a model before it is needed, makes room for it, and unloads it when nobody needs it any more.
 
-    Nothing here waits for a model, and nothing keeps a tier from being collected.
+    Nothing here waits for a model, and nothing here keeps a tier from being collected.
 
     Args:
-        rungs: smallest first. Those whose tier holds no model in memory are left alone.
-        unload_after: seconds after which a model is unloaded that no call uses, the first tier's apart; sooner where
-            memory is short; `None` keeps all models until one needs the room.
+        rungs: smallest first. Tiers that hold no model in memory are left alone.
+        unload_after: seconds after which a model that no call uses is unloaded, sooner where memory is short. The first
+            tier's model stays. `None` keeps every model until another needs the room.
     """
 
     def __init__(self, rungs: Iterable[Rung] = (), unload_after: float | None = UNLOAD_AFTER) -> None:
@@ -45,7 +46,7 @@ class Residency:
         self._watches: dict[int, _Watch] = {}
 
     def make_room(self, rung: Rung) -> None:
-        """Unload what no call uses, the biggest first, until the model of this rung fits into memory."""
+        """Unload models that no call uses, the biggest first, until the model of this rung fits into memory."""
         resident = rung.resides
         if resident is None or resident.loaded:
             return
@@ -57,7 +58,7 @@ class Residency:
         self._watch_over(resident)
 
     def expect(self, rung: Rung) -> None:
-        """Begin to load the model after this rung's, where memory holds it beside what is loaded."""
+        """Begin to load the model after this rung's, if it fits into memory beside what is loaded."""
         resident = rung.resides
         if resident is None or resident is self._residents[-1]:
             return
@@ -77,7 +78,7 @@ class Residency:
                 threading.Thread(target=_look_after, args=arguments, name="rung-residency", daemon=True).start()
 
     def tidy(self) -> bool:
-        """Unload what lay idle too long; whether anything is left to look after."""
+        """Unload what was idle too long. Returns whether anything is left to watch."""
         limit = self._unload_after
         for tier in reversed(self._residents[1:]):
             idle = tier.idle
@@ -93,7 +94,7 @@ def _look_after(residency: weakref.ref[Residency], watch: _Watch, look: float) -
         it = residency()
         if it is None:
             return
-        # Under the lock, so that whoever loads a model meanwhile starts another watch.
+        # Under the lock, so that whoever loads a model meanwhile starts a new watch.
         with watch.lock:
             if not it.tidy():
                 watch.running = False

@@ -1,8 +1,8 @@
-"""How long one tier may keep the others waiting: a deadline that still gets an answer.
+"""How long one tier may keep the others waiting: a deadline within which some tier still answers.
 
-`timeout` is one deadline for all tiers. So where a later tier may still be asked, a tier that shows no progress has
-only its share: what is left, divided by the tiers that may still be asked, itself included. Each sign of progress gives
-it a new share of what is left then. A tier that works is never cut short by a share.
+`timeout` is one deadline for all tiers. So if a later tier may still be asked, a tier that shows no progress has only
+its share: the time that is left, divided by the number of tiers that may still be asked, itself included. Each sign of
+progress gives it a new share of the time that is left then. A share never cuts a working tier short.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from rung.tier import Rung
 from rung.types import Delta
 
 _UNSTREAMED = 2
-"""Shares where an answer will come in one piece: nothing can be seen of it before, so it gets half of what is left."""
+"""Number of shares where an answer will come in one piece. Nothing of it can be seen before, so it gets half of the
+time that is left."""
 
 _LEAST = 0.35
-"""Seconds of the shortest share. A connection and a first token take as long on a busy machine, so where less than two
-of them are left, the tier that was begun has all: the next one would come too late."""
+"""Seconds of the shortest share. On a busy machine a connection and a first token take that long. Where less than twice
+that is left, the tier that has begun gets all of it, because the next one would come too late."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """What moves of an attempt's deadline.
+    """What changes in an attempt's deadline.
 
     Args:
         tiers: how many may still be asked, this one included.
         since: instant of the last progress, on the clock of `time.monotonic`.
-        share: seconds from then on; `None` where nobody waits for the tier, or there is no deadline.
-        seen: how far it was with what comes before the first token.
+        share: seconds from then on; `None` if nobody waits for the tier, or there is no deadline.
+        seen: how much was done of the work before the first token.
     """
 
     tiers: int
@@ -44,7 +45,7 @@ class _Turn:
 
 
 class MovingDeadline(Deadline):
-    """The deadline of one attempt. It moves on as the tier shows that it works.
+    """The deadline of one attempt. It moves on as the tier shows that it is working.
 
     Args:
         whole: the deadline of the request.
@@ -60,11 +61,11 @@ class MovingDeadline(Deadline):
     def __init__(self, whole: Deadline, limit: Deadline, tiers: int) -> None:
         super().__init__(whole.at)
         for name, value in (("_whole", whole), ("_limit", limit), ("_turn", _Turn(tiers))):
-            object.__setattr__(self, name, value)  # a deadline is frozen, and only what it points to moves
+            object.__setattr__(self, name, value)  # a deadline is frozen: only what this one points to changes
         self._renew()
 
     def take(self, delta: Delta) -> None:
-        """Look at what the tier gave: a load or a prefill that gets on, a thought or a token is progress."""
+        """Look at what the tier gave. A load or prefill that moves on is progress, and so is a thought or a token."""
         turn = self._turn
         moved = delta.progress is not None and delta.progress != turn.seen
         if moved:
@@ -80,7 +81,7 @@ class MovingDeadline(Deadline):
         return time.monotonic() - self._turn.since
 
     def remaining(self) -> float | None:
-        """Seconds left as things stand, never below zero; `None` where nothing limits the attempt."""
+        """Seconds left as things stand, never below zero; `None` if nothing limits the attempt."""
         ends = [deadline.at for deadline in (self._whole, self._limit) if deadline.at is not None]
         if self._turn.share is not None:
             ends.append(self._turn.since + self._turn.share)
@@ -93,7 +94,7 @@ class MovingDeadline(Deadline):
 
     @property
     def used_up(self) -> bool:
-        """Whether the tier has used up all that it may, however much it works."""
+        """Whether the tier has used up its own `max_seconds`, even if it is still making progress."""
         return self._whole.passed or self._limit.passed
 
     def _renew(self) -> None:
@@ -104,12 +105,12 @@ class MovingDeadline(Deadline):
 
 
 def waiting(plan: Plan, record: Record, rung: Rung) -> int:
-    """How many tiers behind a rung may still be asked, as far as is known before they are.
+    """How many tiers after a rung may still be asked, as far as that is known beforehand.
 
     Args:
         plan: the run.
         record: what was tried so far.
-        rung: who is asked now.
+        rung: the tier that is asked now.
     """
     broken = plan.paid_after == "local_answers" and bool(gate.silent_before(plan, record, rung))
     behind = plan.rungs[plan.rungs.index(rung) + 1 :]
@@ -119,14 +120,14 @@ def waiting(plan: Plan, record: Record, rung: Rung) -> int:
 def stalled(
     error: TierTimeout, rung: Rung, whole: Deadline, limit: Deadline, patience: MovingDeadline | None
 ) -> TierTimeout:
-    """The time-out of a tier that was given up for the sake of others, as that; any other time-out as it is.
+    """The timeout of a tier that was given up for the sake of others, reported as such. Any other timeout is unchanged.
 
     Args:
         error: what the tier raised.
-        rung: the tier and its settings.
+        rung: the tier with its settings.
         whole: the deadline of the request.
         limit: when the tier has used up its own `max_seconds`.
-        patience: of the attempt; `None` where it didn't get so far.
+        patience: the attempt's deadline; `None` if the attempt didn't get so far.
     """
     if whole.passed or not (limit.passed or (patience is not None and patience.passed)):
         return error

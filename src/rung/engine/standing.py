@@ -24,14 +24,14 @@ class Learnt:
 
 
 def learnt(plan: Plan, rung: Rung) -> Learnt:
-    """What was learnt about a tier for the request's task. Asked after the answer, when its weights are known.
+    """What was learnt about a tier for the request's task. It is asked after the answer, when the weights are known.
 
-    Where that is void, a threshold that no answer reaches sends valid answers up, unless the task accepts them, or no
-    other tier may be asked: then the attempt says that nobody knows how sure the answer is.
+    If that is void, a threshold that no answer reaches sends valid answers up. If the task accepts such answers, or no
+    other tier may be asked, the attempt says instead that nobody knows how sure the answer is.
 
     Args:
         plan: the run.
-        rung: who answered.
+        rung: the tier that answered.
     """
     task = plan.task
     if task is None:

@@ -11,15 +11,15 @@ from rung.types import Threshold
 
 
 def threshold(plan: Plan, rung: Rung, learnt: Threshold | None = None) -> Threshold | None:
-    """How sure a tier has to be of a valid answer; `None` asks for nothing.
+    """How sure a tier has to be of a valid answer; `None` if it doesn't have to be.
 
-    The first of these that there is: the caller's own, what was learnt for the task, the rung's `min_confidence`, the
-    tier's default. A `min_confidence` of 0 asks for nothing and turns the default off. The default holds only where the
-    next tier is one of this machine that costs nothing, and the request is for a shape.
+    The first of these that exists: the caller's threshold, what was learnt for the task, the rung's `min_confidence`,
+    the tier's default. A `min_confidence` of 0 demands nothing, and turns the default off. The default applies only if
+    the request is for a shape and the next tier is on this machine and costs nothing.
 
     Args:
         plan: the run.
-        rung: who answered.
+        rung: the tier that answered.
         learnt: what `engine.standing` has for the request's task.
     """
     given = plan.thresholds.get(rung.tier.name, learnt)
@@ -34,12 +34,12 @@ def threshold(plan: Plan, rung: Rung, learnt: Threshold | None = None) -> Thresh
 
 
 def _configured(least: float) -> Threshold:
-    """`min_confidence` as a threshold on the log-probability of the least sure token; reaching it is enough."""
+    """`min_confidence` as a threshold on the log-probability of the least sure token. Reaching it is enough."""
     return Threshold(math.nextafter(math.log(least), -math.inf), {"minimum": 1.0}, origin="min_confidence")
 
 
 def _may_climb(plan: Plan, rung: Rung) -> bool:
-    """Whether the next tier that the prompt may travel to is one of this machine that costs nothing."""
+    """Whether the next tier within the prompt's reach is on this machine and costs nothing."""
     later = plan.rungs[plan.rungs.index(rung) + 1 :]
     permitted = (r for r in later if r.tier.zone <= plan.reach)
     following = next(permitted, None)

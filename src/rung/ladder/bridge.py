@@ -1,7 +1,7 @@
 """Async twins: the synchronous engine on a thread, its events on the caller's loop.
 
-A thread for each request, because the engine waits on tiers and validators, and because a pool with a size would let
-requests wait for one another.
+There is a thread for each request, because the engine waits for tiers and validators, and in a pool of a fixed size
+requests would wait for one another.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from rung.types import Event
 
 
 async def events(plan: engine.Plan) -> AsyncGenerator[Event]:
-    """The events of a run, which goes on a thread of its own.
+    """The events of a run that goes on in a thread of its own.
 
     Args:
-        plan: what to do. Its flag stops the run; so does abandoning the iteration or cancelling its task.
+        plan: what to do. Its cancel flag stops the run, and so does abandoning the iteration or cancelling its task.
 
     Raises:
         BaseException: whatever the run raises.
@@ -34,14 +34,14 @@ async def events(plan: engine.Plan) -> AsyncGenerator[Event]:
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
 
-    # of this run alone, since the caller's flag may serve many
+    # for this run alone, because the caller's flag may serve many
     own = Cancel()
     forget = plan.cancel.on_set(own.set)
 
     def put(item: Event | BaseException | None) -> None:
         try:
             loop.call_soon_threadsafe(queue.put_nowait, item)
-        except RuntimeError:  # the loop was closed while the run ended: nobody is left to tell
+        except RuntimeError:  # the loop was closed while the run ended, so nobody is left to tell
             own.set()
 
     def work() -> None:

@@ -29,25 +29,25 @@ _CONTRACTS = 256
 
 
 class RequestOptions(TypedDict, total=False):
-    """What `run`, `stream`, their async twins and typed functions take by keyword.
+    """Keyword arguments of `run`, `stream`, their async twins and typed functions.
 
     Args:
         validators: further checks, each taking `(value)` or `(value, context)`.
         system: a system turn to put first.
-        task: name of a task's folder, whose template, contract and calibration are used; where the ladder has no such
-            task, a label under which the ledger keeps the request.
-        context: your own object, handed to validators.
+        task: name of a task's folder, whose template, contract and calibration are used. Where the ladder has no such
+            task, it is only a label in the ledger.
+        context: your own object, which validators get.
         max_tokens: first cap on an answer, in tokens.
         temperature: 0 is greedy.
-        seed: of the sampler's random numbers.
-        sampling: all of how tokens are chosen, instead of `temperature` and `seed`.
+        seed: for the sampler's random numbers.
+        sampling: everything about how tokens are chosen, instead of `temperature` and `seed`.
         timeout: seconds for the whole request.
         reach: tightens the ladder's reach for this request.
         cancel: stops the request from any thread.
         provisional: whether a stream also shows text that isn't validated yet.
-        thresholds: how sure a tier has to be of a valid answer, by the tier's name. Goes before its `min_confidence`.
-        text_checks: whether plain text that repeats itself without end, is the prompt again, or holds a chat template's
-            control tokens is refused; on by default.
+        thresholds: how sure each tier has to be of a valid answer, by the tier's name. It overrides `min_confidence`.
+        text_checks: whether plain text is refused that repeats itself without end, is the prompt again, or holds a chat
+            template's control tokens; on by default.
     """
 
     validators: Sequence[Validator]
@@ -74,19 +74,19 @@ class Ladder:
         reach: how far a prompt may travel.
         budget: what each request may use.
         rule: what to do after an attempt.
-        consent: asked before each hop beyond this machine. By default a reach given here is the consent.
-        purse: where money is reserved, for budgets over many requests.
-        observers: told of every event of every request; one that raises is noted in the outcome.
+        consent: asked before each hop beyond this machine. By default, a reach given here is the consent.
+        purse: reserves money, for budgets over many requests.
+        observers: told of every event of every request. If one raises, the outcome notes it.
         redactor: masks what leaves this machine.
-        paid_after: `local_answers` spends money only after the local tiers' answers failed validation; `any_failure`
-            also after they broke.
-        unload_after: seconds after which a local model is unloaded that no call uses, the first one apart; sooner where
-            memory is short. `None` keeps all of them until one needs the room.
-        tasks: finds the task of a name, and returns `None` where there is none. The ladder asks once for each name.
+        paid_after: `local_answers` spends money only after the local tiers' answers failed validation. `any_failure`
+            spends it also after they broke.
+        unload_after: seconds after which a local model that no call uses is unloaded, sooner where memory is short. The
+            first tier's model stays. `None` keeps every model until another needs the room.
+        tasks: finds the task with a name, and returns `None` where there is none. The ladder asks once for each name.
 
     Raises:
-        ConfigError: there is no tier, two have one name, a setting is out of range, or money is limited and a tier that
-            may be used has no price.
+        ConfigError: there is no tier, two tiers have one name, a setting is out of range, or money is limited and a
+            tier that may be used has no price.
     """
 
     def __init__(
@@ -149,8 +149,8 @@ class Ladder:
         """Answer a prompt.
 
         Args:
-            prompt: one user turn, or a conversation; for a task with a template a text for each of its fields, or one
-                text where it has one field.
+            prompt: one user turn, or a conversation. For a task with a template: a text for each of its fields, or a
+                single text where it has one field.
             output: what the answer must be: a pydantic model or another type, a JSON Schema as a dict, a compiled
                 regular expression, a list of choices, or what `contract` made of one; `None` is plain text.
             settings: see `RequestOptions`.
@@ -169,7 +169,7 @@ class Ladder:
     def stream(
         self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]
     ) -> Generator[Event, None, None]:
-        """Answer a prompt, telling what happens on the way. Takes and raises what `run` does.
+        """Answer a prompt, and tell what happens on the way. Takes and raises what `run` does.
 
         Closing the iterator cancels the request.
         """
@@ -198,7 +198,7 @@ class Ladder:
     def preview(self, prompt: Prompt, output: Any = None, **settings: Unpack[RequestOptions]) -> engine.Preview:
         """What `run` would send beyond this machine, without sending it. Takes and raises what `run` does.
 
-        The local tiers are really asked, because what a tier beyond is told depends on what they answered.
+        The local tiers are really asked, because what a tier beyond this machine is told depends on their answers.
         """
         return engine.preview(self.plan(prompt, output, settings))
 
@@ -213,14 +213,14 @@ class Ladder:
         return Decorator(self)
 
     def warm(self, which: Literal["first", "all"] = "first") -> None:
-        """Load what the first calls would have to load: a model, or for an endpoint the SDK. Sends nothing anywhere.
+        """Load what the first calls would have to load: a model or, for an endpoint, the SDK. Sends nothing.
 
         Args:
-            which: the first tier, or all of them. Models that memory doesn't hold at once are an error.
+            which: the first tier, or all of them. It is an error if memory doesn't hold all models at once.
 
         Raises:
-            ConfigError: `which` is another word.
-            RungError: the first that a tier raised, after all were tried.
+            ConfigError: `which` is something else.
+            RungError: the first error that a tier raised, once all were tried.
         """
         checking.one_of("which", which, ("first", "all"))
         failed: list[RungError] = []
@@ -254,10 +254,10 @@ class Ladder:
         await asyncio.to_thread(self.close)
 
     def contract(self, output: Any, validators: Sequence[Validator] = ()) -> Contract[Any]:
-        """The contract of an output, for `run` and its kin to use again and again without compiling it anew.
+        """The contract of an output, which `run` and its kin can use again and again without compiling it.
 
         Args:
-            output: as `run` takes it. What can be a dictionary key is compiled once anyway.
+            output: as `run` takes it. An output that can be a dictionary key is compiled only once anyway.
             validators: further checks.
 
         Raises:
@@ -274,7 +274,9 @@ class Ladder:
         return self._compiled(output)
 
     def _contract_until(self, deadline: Deadline, output: Any, validators: Sequence[Validator]) -> Contract[Any]:
-        """The contract; where making it takes longer than the request may, one by which no attempt will be made."""
+        """The contract. Where making it takes longer than the request may, a contract for which no attempt will be
+        made.
+        """
         if deadline.at is None or output is None or output is str or isinstance(output, Contract):
             return self.contract(output, validators)
         try:
@@ -284,14 +286,15 @@ class Ladder:
 
     @staticmethod
     def refuse_unknown(options: RequestOptions) -> None:
-        """Raise `TypeError` for an option that there isn't, naming the nearest that there is."""
+        """Raise `TypeError` for an unknown option, and name the nearest known one."""
         unknown = set(options) - RequestOptions.__optional_keys__
         if unknown:
             word = min(unknown)
             raise TypeError(f"there is no setting {word!r}; {nearest(word, RequestOptions.__optional_keys__)}")
 
     def _demand_prices(self) -> None:
-        """A tier whose cost nobody can bound would be refused at every request: better said at once.
+        """Refuse a tier whose cost nobody can bound. It would be refused at every request, so it is better to say so
+        now.
 
         Raises:
             ConfigError: money is limited, and a tier within the reach has no price.
@@ -309,7 +312,7 @@ class Ladder:
             raise ConfigError(f"tier {rung.tier.name!r} has no price, and money is limited", hint=hint)
 
     def plan(self, prompt: Prompt, output: Any, settings: RequestOptions) -> engine.Plan:
-        """What `run` would do, as a value for `rung.engine.run`, which may be changed before.
+        """What `run` would do, as a value for `rung.engine.run`. It may be changed before it is run.
 
         Takes and raises what `run` does, and checks all of it. The deadline begins here, so that compiling the contract
         counts.
@@ -358,10 +361,10 @@ class Ladder:
         )
 
     def task_output(self, name: str | None) -> Any:
-        """What a task's answers must be; `None` where there is no such task, or it doesn't say.
+        """What a task's answers must be; `None` where there is no such task, or the task doesn't say.
 
         Args:
-            name: of the task.
+            name: the task's name.
         """
         return output_of(None, self._tasks.find(name))
 
@@ -375,7 +378,7 @@ class Ladder:
 
 
 def _reach(allowed: Zone, wanted: Zone | None) -> Zone:
-    """How far a request may travel: the environment has the last word, also over tiers that don't ask it."""
+    """How far a request may travel. The environment has the last word, even over tiers that don't ask it."""
     if guard.offline():
         return Zone.HOST
     return allowed if wanted is None else min(allowed, wanted)

@@ -1,4 +1,4 @@
-"""A request of a task: the task found, its prompt made, its contract taken."""
+"""A request that belongs to a task: how the task is found, its prompt made, and its contract taken."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Tasks:
     """The tasks of a ladder. Each is looked for once.
 
     Args:
-        find: the task of a name; `None` where a name is never more than the ledger's label.
+        find: finds the task with a name; `None` where a name is never more than a label in the ledger.
     """
 
     def __init__(self, find: Callable[[str], Task | None] | None) -> None:
@@ -28,10 +28,10 @@ class Tasks:
         self._lock = threading.Lock()
 
     def find(self, name: str | None) -> Task | None:
-        """The task; `None` where there is none of this name.
+        """The task; `None` where there is none with this name.
 
         Args:
-            name: of the task; `None` for a request of no task.
+            name: the task's name; `None` for a request without a task.
 
         Raises:
             ConfigError: the task's folder is wrong.
@@ -45,7 +45,7 @@ class Tasks:
             return self._found[name]
 
     def notes(self, name: str | None) -> tuple[str, ...]:
-        """The first time that a request names a task that there isn't, a sentence that says so."""
+        """A sentence that says that there is no such task, the first time that a request names it."""
         if name is None or self._find is None or self.find(name) is not None:
             return ()
         with self._lock:
@@ -61,7 +61,7 @@ class Asked:
 
     Args:
         messages: the conversation.
-        template: sha256 of the template that they were made by; empty where they were made by none.
+        template: sha256 of the template that made the messages; empty where there was no template.
     """
 
     messages: tuple[Message, ...] = field(repr=False)
@@ -69,15 +69,15 @@ class Asked:
 
 
 def messages_of(prompt: str | Sequence[Message] | Mapping[str, str], system: str | None, task: Task | None) -> Asked:
-    """What is asked, by the task's template where it has one.
+    """What is asked, made with the task's template where it has one.
 
     Args:
         prompt: a text, a conversation, or a text for each field of the template.
-        system: a system turn of the request's own.
-        task: whose request it is.
+        system: a system turn of the request itself.
+        task: the task that the request belongs to.
 
     Raises:
-        ConfigError: the template's fields are not what was given, or there is no template for them.
+        ConfigError: the fields that were given are not those of the template, or there is no template for them.
     """
     fill = None if task is None else task.fill
     if task is None or fill is None or not isinstance(prompt, str | Mapping):
@@ -100,7 +100,7 @@ def messages_of(prompt: str | Sequence[Message] | Mapping[str, str], system: str
     made = tuple(fill(prompt))
     if system and made[0].role == "system":
         raise ConfigError(f"the task {task.name!r} has a system turn of its own", hint="leave out the request's")
-    # another system turn makes another prompt of it than the one that something was learnt about
+    # a different system turn makes a different prompt from the one that was calibrated
     return Asked(conversation(made, system), "" if system else task.prompt)
 
 

@@ -68,7 +68,7 @@ class Typed(_Bound, Generic[P, R]):
 
 
 class AsyncTyped(_Bound, Generic[P, R]):
-    """The same of an `async def` function."""
+    """The same for an `async def` function."""
 
     @overload
     def __get__(self, instance: None, owner: type) -> AsyncTyped[P, R]: ...
@@ -122,7 +122,7 @@ class Decorator:
     def __init__(self, ladder: Ladder) -> None:
         self._ladder = ladder
 
-    # A class is callable too, and a coroutine is a result too: the overlaps are meant, the first match is right.
+    # A class is also callable, and a coroutine is also a result. The overlaps are meant: the first match is right.
     @overload
     def __call__(self, output: type[T], **settings: Unpack[RequestOptions]) -> Wrap[T]: ...  # type: ignore[overload-overlap]
     @overload
@@ -140,11 +140,11 @@ class Decorator:
         return Wrap(self._ladder, output, settings)  # type: ignore[arg-type]  # checked by the overloads
 
     def _annotated(self, function: types.FunctionType) -> Contract[Any]:
-        """The contract of the return annotation, where that is a kind of text."""
+        """The contract of the return annotation, if that is a kind of text."""
         name = function.__qualname__
         if "return" not in function.__annotations__:
             raise ContractError(f"{name} has no return annotation", hint="write -> str, or @ladder.typed(YourType)")
-        # of the parameters nothing is wanted, and their types may be there for type checkers only
+        # only the return annotation is wanted: the types of parameters may exist for type checkers only
         only = types.SimpleNamespace(__annotations__={"return": function.__annotations__["return"]})
         try:
             output = get_type_hints(only, function.__globals__, include_extras=True)["return"]

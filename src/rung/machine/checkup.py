@@ -26,13 +26,13 @@ class Fitting:
     """A model of this machine, and whether it fits into memory now.
 
     Args:
-        name: of the tier, or of the model where no tier has it.
+        name: name of the tier, or of the model if no tier has it.
         tier: whether it is a tier of the ladder in force.
-        context: largest that fits, in tokens; `None` where none does.
+        context: largest context that fits, in tokens; `None` if none does.
         slots: calls that would be decoded together.
-        bytes: that it takes at first.
+        bytes: memory that it takes at first.
         reason: why it doesn't fit or can't be read.
-        hint: what mends that.
+        hint: the command or setting that mends it.
     """
 
     name: str
@@ -50,10 +50,10 @@ class Checkup:
 
     Args:
         machine: findings on what there is to compute with, in the order in which a reader wants them.
-        build: of llama-cpp-python; `None` where it can't be used.
+        build: the build of llama-cpp-python; `None` if it can't be used.
         leaving: what could leave this machine.
-        models: those on this machine, and those that tiers name.
-        trials: what came of the local tiers; empty where none was tried.
+        models: the models on this machine, and those that tiers name.
+        trials: results of trying the local tiers; empty if none was tried.
     """
 
     machine: tuple[Finding, ...]
@@ -70,7 +70,7 @@ class Checkup:
 
     @property
     def runs(self) -> bool:
-        """Whether some local tier can run."""
+        """Whether at least one local tier can run."""
         if self.trials:
             return any(trial.answered for trial in self.trials)
         return self.build is not None and any(m.context for m in self.models if m.tier)
@@ -93,7 +93,7 @@ def check(config: Path | None, *, quick: bool, report: Callable[[str], None], ca
         config: the only file to read; `None` looks where every command looks.
         quick: whether to hash no file and load no model.
         report: told what is being done.
-        cancel: ends it.
+        cancel: ends the checkup.
 
     Raises:
         Cancelled: `cancel` was set.
@@ -155,7 +155,7 @@ def fittings(config: Config | None, memory: FreeMemory) -> Iterator[Fitting]:
         yield _fitting(name, model, wishes, memory)
     for listed in models():
         if listed.file is not None and listed.model.name not in shown:
-            # With a broken configuration the default tiers are what is left to speak of.
+            # If the configuration is broken, only the default tiers are left to look at.
             yield _fitting(listed.model.name, listed.model.name, {}, memory, tier=config is None)
 
 

@@ -1,4 +1,4 @@
-"""Which ladder suits this machine: measured, then looked up. Loads no model and opens no connection."""
+"""Which ladder suits this machine. It measures and looks up; it loads no model and opens no connection."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Hardware:
 
     Args:
         system: operating system and processor.
-        cores: that this process may use.
+        cores: number of cores that this process may use.
         free: memory that can be taken now, in bytes.
         total: memory of the machine, in bytes.
-        limited_by: who holds `free` down.
-        gpus: that the build of llama-cpp-python can use and that have memory of their own.
-        note: what stands in the way of a better answer, as a sentence; empty where nothing does.
+        limited_by: what limits `free`.
+        gpus: GPUs with memory of their own that the build of llama-cpp-python can use.
+        note: what stands in the way of a better answer, as a sentence; empty if nothing does.
     """
 
     system: str
@@ -50,9 +50,9 @@ class LadderChoice:
     """The models of a ladder.
 
     Args:
-        models: the smallest first.
-        reason: why these, as a sentence.
-        better: what else was thought of, as a sentence; empty where nothing was.
+        models: the models, smallest first.
+        reason: why these models, as a sentence.
+        better: what else was considered, as a sentence; empty if nothing was.
     """
 
     models: tuple[Listed, ...]
@@ -61,7 +61,7 @@ class LadderChoice:
 
     @property
     def missing(self) -> tuple[WantedModel, ...]:
-        """Those that are still to be fetched."""
+        """The models that are still to be fetched."""
         return tuple(it.model for it in self.models if it.file is None)
 
 
@@ -98,19 +98,19 @@ def room(machine: Hardware) -> int:
 def choose(
     machine: Hardware, listed: Sequence[Listed], known: Sequence[MachineLadder], *, best: bool = False
 ) -> LadderChoice:
-    """The ladder for a machine. Models that are here win, so that it works without fetching anything.
+    """The ladder for a machine. It prefers models that are here, so that it works without fetching anything.
 
         choice = choose(measure(), models(), ladders(user_store().catalogue))
         print([it.model.name for it in choice.models], choice.reason)
 
     Args:
-        machine: what there is.
+        machine: the hardware.
         listed: the models of the catalogue.
-        known: ladders of the catalogue, the most modest first.
-        best: whether to pass over what is here for what suits the machine best.
+        known: ladders of the catalogue, those that need least first.
+        best: whether to choose what suits the machine best, whatever is here.
 
     Raises:
-        TierUnavailable: not even the most modest ladder fits.
+        TierUnavailable: not even the ladder that needs least fits.
     """
     space = room(machine)
     fitting = [ladder for ladder in known if ladder.bytes <= (SHARE * machine.gpu_free if ladder.gpu else space)]
@@ -131,7 +131,7 @@ def choose(
 
 
 def _here(listed: Sequence[Listed], space: int) -> list[tuple[int, Listed]]:
-    """What each model that is here needs, as far as it fits by itself; the smallest first."""
+    """The memory that each model here needs, smallest first. Models that don't fit by themselves are left out."""
     from rung.store.gguf import read_header
     from rung.tiers.llama.fit import CONTEXT, MOST_SLOTS, Fit
 
@@ -152,7 +152,7 @@ def _here(listed: Sequence[Listed], space: int) -> list[tuple[int, Listed]]:
 
 
 def _of_here(here: list[tuple[int, Listed]], space: int, suited: MachineLadder | None) -> LadderChoice:
-    """The smallest, and the largest that fits beside it."""
+    """The smallest model, and the largest that fits beside it."""
     need, small = here[0]
     beside = [(more, it) for more, it in here[1:] if need + more <= space]
     chosen = [small] if not beside else [small, beside[-1][1]]
@@ -168,7 +168,7 @@ def _of_here(here: list[tuple[int, Listed]], space: int, suited: MachineLadder |
 
 
 def _next(suited: MachineLadder, known: Sequence[MachineLadder]) -> str:
-    """What more free memory would do."""
+    """What would be possible with more free memory."""
     larger = next((it for it in known[known.index(suited) + 1 :] if it.gpu == suited.gpu), None)
     if larger is None:
         return ""

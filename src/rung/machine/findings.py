@@ -1,4 +1,4 @@
-"""What a look at this machine found, one thing at a time."""
+"""What was found on this machine, one thing at a time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Finding:
     """One thing that was looked at.
 
     Args:
-        topic: what, in a word.
-        level: a `problem` keeps something from working, a `note` costs speed or may surprise.
+        topic: what was looked at, in a word.
+        level: a `problem` keeps something from working. A `note` costs speed or may surprise.
         text: what was found, in a clause.
-        hint: the command or setting that mends it; empty where nothing is to be mended.
+        hint: the command or setting that mends it; empty if nothing has to be mended.
     """
 
     topic: str

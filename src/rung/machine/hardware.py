@@ -1,4 +1,4 @@
-"""What this machine has to compute with, and what the build of llama-cpp-python makes of it."""
+"""What this machine has to compute with, and how much of it the build of llama-cpp-python uses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def machine(memory: FreeMemory) -> Iterator[Finding]:
 
 
 def openmp(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Settings of OpenMP that the person made, and that a worker inherits."""
+    """Settings of OpenMP that the person made and a worker inherits."""
     given = {name: environment[name] for name in sorted(environment) if name.startswith(("OMP_", "GOMP_"))}
     if given:
         yield Finding("openmp", "ok", ", ".join(f"{name}={value}" for name, value in given.items()))
@@ -59,7 +59,7 @@ def processor(found: Build, flags: frozenset[str]) -> Iterator[Finding]:
 
     Args:
         found: the build.
-        flags: of the processor, in the kernel's spelling; none where it doesn't tell.
+        flags: instruction sets of the processor, as the kernel spells them; none if it doesn't tell.
     """
     unused = [name for name, flag in (("AVX2", "avx2"), ("FMA", "fma"), ("F16C", "f16c")) if flag in flags]
     unused = [name for name in unused if name not in found.features]
@@ -69,7 +69,7 @@ def processor(found: Build, flags: frozenset[str]) -> Iterator[Finding]:
 
 
 def graphics(found: Build, makers: Sequence[Maker]) -> Iterator[Finding]:
-    """GPUs that the build uses, and those that it can't."""
+    """GPUs that the build uses, and those that it can't use."""
     from rung.tiers.llama.devices import gpus
 
     used = gpus(found.devices)
@@ -83,7 +83,7 @@ def graphics(found: Build, makers: Sequence[Maker]) -> Iterator[Finding]:
 
 
 def flags() -> frozenset[str]:
-    """Those of the processor, in the kernel's spelling; none where it doesn't tell."""
+    """Instruction sets of the processor, as the kernel spells them; none if it doesn't tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:

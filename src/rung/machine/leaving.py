@@ -1,4 +1,4 @@
-"""What could leave this machine under the configuration in force, and whether the guard before it holds."""
+"""What could leave this machine under the configuration in force, and whether the guard holds."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Way:
     """A tier by which a prompt could leave this machine.
 
     Args:
-        tier: its name.
+        tier: the tier's name.
         zone: how far a prompt to it travels.
         destination: host and port; `None` where the tier doesn't tell.
         open: whether a prompt could go there as things stand, even if a person is asked first.
-        why: what opens or shuts it, in a clause.
-        hint: what would shut it; empty where it is shut.
+        why: what opens or blocks it, in a clause.
+        hint: what would block it; empty if it is blocked.
         consent: what the tier's table says: `ask`, `always` or `never`.
-        key: the environment variable that its key is read from; `None` where it has none.
-        key_set: whether that variable holds anything.
-        feedback: what goes along of a rejected answer.
-        redacted: whether what is private is masked.
-        store: `False` where the endpoint is told to keep nothing; `None` where it isn't told.
+        key: the environment variable that holds its key; `None` if it has none.
+        key_set: whether that variable is set.
+        feedback: how much of a rejected answer goes along.
+        redacted: whether private values are masked.
+        store: `False` if the endpoint is told to keep nothing; `None` if it isn't told anything.
     """
 
     tier: str
@@ -63,8 +63,8 @@ class Leaving:
     Args:
         findings: on configuration, reach, policy and guard.
         ways: the tiers by which a prompt could leave, in the ladder's order.
-        config: what is in force; `None` where it can't be read.
-        ladder: of that; `None` where it makes none.
+        config: the configuration in force; `None` if it can't be read.
+        ladder: the ladder of that configuration; `None` if it makes none.
     """
 
     findings: tuple[Finding, ...]
@@ -74,7 +74,7 @@ class Leaving:
 
     @property
     def sealed(self) -> bool:
-        """Whether no prompt could leave this machine. What couldn't be looked at counts as open."""
+        """Whether no prompt could leave this machine. Whatever couldn't be looked at counts as open."""
         return not any(way.open for way in self.ways) and all(f.level != "problem" for f in self.findings)
 
 
@@ -108,17 +108,17 @@ def leaving(path: Path | None = None) -> Leaving:
     except ConfigError as error:
         findings.append(Finding("config", "problem", error.message, error.hint))
     except TierUnavailable:
-        # No tier is configured and no model is here: told with the models, and nothing can leave.
+        # No tier is configured and no model is here. The models' findings say so, and nothing can leave.
         pass
     return Leaving((*findings, guarded()), ways, config, ladder)
 
 
 def limits(config: Config, limit: Setting[Zone]) -> Iterator[Finding]:
-    """How far a prompt may travel, what could widen that, and what the person can't undo.
+    """How far a prompt may travel, what could widen that, and what the person can't override.
 
     Args:
         config: what is in force.
-        limit: how far anything may travel whatever the person wants.
+        limit: how far anything may travel, whatever the person wants.
     """
     reach = config.reach
     text = f"{reach.value} ({reach.origin})"
@@ -137,7 +137,7 @@ def limits(config: Config, limit: Setting[Zone]) -> Iterator[Finding]:
 
 
 def guarded() -> Finding:
-    """Whether this process's guard refuses a connection and a look-up, tried on an address and a name of nobody."""
+    """Whether the guard of this process refuses connections and look-ups. It tries an address and a name of nobody."""
     attempts: Mapping[str, Callable[[], object]] = {
         f"a connection to {_NOBODY}": _connect,
         f"a look-up of {_NO_NAME}": lambda: socket.getaddrinfo(_NO_NAME, 9),
@@ -206,7 +206,9 @@ def _way(rung: Rung, table: TierTable, reach: Setting[Zone]) -> Way:
 
 
 def _store(rung: Rung) -> bool | None:
-    """What the body of a request says on being kept: asked of the body itself, since that is what would be sent."""
+    """What the body of a request says about keeping the prompt. The body itself is asked, because it is what would be
+    sent.
+    """
     if rung.shows is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The local tiers put to the test: each model file hashed, loaded, and asked for one token."""
+"""Testing the local tiers: each model file is hashed, loaded, and asked for one token."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _LONGEST_LOAD = 600.0
 
 @dataclass(frozen=True, slots=True)
 class TierTrial:
-    """What came of one local tier. A step that wasn't reached took `None` seconds.
+    """The result for one local tier. The seconds of a step that wasn't reached are `None`.
 
     Args:
-        tier: its name.
+        tier: the tier's name.
         model: as its table names it.
-        path: of the file; `None` where there is none.
-        bytes: its size.
-        sha256: what its bytes hash to.
-        pinned: whether that is what the catalogue or the hub pinned; a file of one's own is pinned by nobody.
-        hash_seconds: time for hashing.
-        load_seconds: time until the model was loaded, its worker's start included.
-        token_seconds: time from then to the first token.
-        notes: what the tier said beside its answer, as clauses.
+        path: the model file; `None` if there is none.
+        bytes: size of the file.
+        sha256: hash of the file's bytes.
+        pinned: whether that is what the catalogue or the hub pinned. Nobody pins a file of your own.
+        hash_seconds: seconds that hashing took.
+        load_seconds: seconds until the model was loaded, including the start of its worker.
+        token_seconds: seconds from then to the first token.
+        notes: what the tier said besides its answer, as clauses.
         problem: what stood in the way, in a clause.
-        hint: what mends that.
+        hint: the command or setting that mends it.
     """
 
     tier: str
@@ -59,17 +59,17 @@ class TierTrial:
 
 
 def tried(tier: Tier, model: str, *, loads: bool, report: Callable[[str], None], cancel: Cancel) -> TierTrial:
-    """Try a tier, and end its worker afterwards, so that one model at a time takes memory.
+    """Try a tier, and end its worker afterwards, so that only one model at a time takes memory.
 
         trial = tried(rung.llama("smollm2-135m"), "smollm2-135m", loads=True, report=print, cancel=Cancel())
         print(trial.answered, trial.load_seconds, trial.problem)
 
     Args:
-        tier: a local one.
+        tier: a local tier.
         model: as its table names it.
-        loads: whether to load it; otherwise its file is hashed and no more.
+        loads: whether to load the model; otherwise its file is only hashed.
         report: told what is being done.
-        cancel: ends it.
+        cancel: ends the trial.
 
     Raises:
         Cancelled: `cancel` was set.

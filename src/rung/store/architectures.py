@@ -1,7 +1,7 @@
-"""Which kinds of network the runtime knows. The lists are data: what a file's header must name one of.
+"""Which kinds of network the runtime knows. The lists are data: a file's header must name one of these.
 
-They are what llama.cpp at the commit 0c1e570 (llama-cpp-python 0.3.36) loads, asked of the library itself. A tier
-doesn't look here: a newer library may know more, and `model = "PATH"` leaves the judgement to it.
+They are what llama.cpp at the commit 0c1e570 (llama-cpp-python 0.3.36) loads, as the library itself tells. A tier
+doesn't check them: a newer library may know more, and `model = "PATH"` leaves the decision to it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ANSWERING = frozenset(
     talkie xverse
     """.split()  # noqa: SIM905
 )
-"""Those that can answer a prompt."""
+"""Architectures that can answer a prompt."""
 
 OTHER = frozenset(
     """
@@ -36,15 +36,15 @@ OTHER = frozenset(
     neo-bert nomic-bert nomic-bert-moe pockettts qwen3tts t5encoder wavtokenizer-dec
     """.split()  # noqa: SIM905
 )
-"""Those for embeddings, speech, or drafting for another model."""
+"""Architectures for embeddings, speech, or drafting for another model."""
 
 
 def read_usable(path: Path) -> Header:
-    """The header of a file that a tier could answer with.
+    """The header of a file, if a tier could answer with the model.
 
     Raises:
-        MalformedModel: it is not a GGUF file or contradicts itself, the runtime doesn't know its architecture, it is no
-            model that answers, or its chat template is longer than 262,144 characters.
+        MalformedModel: it is not a GGUF file or contradicts itself, the runtime doesn't know its architecture, its
+            model doesn't answer prompts, or its chat template is longer than 262,144 characters.
         StoreError: it can't be read.
     """
     header = read_header(path)

@@ -1,6 +1,6 @@
-"""Where people have GGUF files already: what other programs keep, and folders. Nothing here is written.
+"""Where people already have GGUF files: in the caches of other programs, and in folders. Nothing here is written to.
 
-Laid out as the Hugging Face hub's cache, Ollama, LM Studio and llama.cpp do it in 2026.
+The layouts are those of the Hugging Face hub's cache, Ollama, LM Studio and llama.cpp in 2026.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _OLLAMA = "application/vnd.ollama.image."
 _BESIDE = {
-    "projector": "it is a projector (mmproj), which lets a model see, and no model by itself",
-    "adapter": "it is an adapter (LoRA), which changes a model, and no model by itself",
+    "projector": "it is a projector (mmproj), which lets a model see, and not a model by itself",
+    "adapter": "it is an adapter (LoRA), which changes a model, and not a model by itself",
 }
 _LONGEST_MANIFEST = 1 << 20
 
@@ -33,9 +33,9 @@ class FoundFile:
 
     Args:
         path: absolute.
-        name: what its owner calls it, to make a name of.
-        origin: where it is from, in words.
-        sha256: what its owner says that it hashes to; `None` where nobody does.
+        name: what its owner calls it. A model name is made from this.
+        origin: where it comes from, in words.
+        sha256: the hash that its owner states; `None` if nobody does.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class Passed:
     """Something that was passed over.
 
     Args:
-        path: of the file or folder.
+        path: the file or folder.
         reason: why, in a clause.
     """
 
@@ -60,16 +60,16 @@ class Passed:
 def known_places(
     environment: Mapping[str, str], home: Path, *, shared_ollama: Path = _SHARED_OLLAMA
 ) -> Iterator[FoundFile | Passed]:
-    """What the programs that people run models with keep on this machine.
+    """Model files that other programs keep on this machine.
 
     Args:
-        environment: its variables say where those keep things.
-        home: of the person.
-        shared_ollama: where Ollama keeps models that it runs as a service.
+        environment: its variables say where those programs keep things.
+        home: the person's home folder.
+        shared_ollama: where Ollama keeps its models when it runs as a service.
     """
 
     def chosen(variable: str, *below: str) -> list[Path]:
-        # another program's variable: where it names nobody's home, there is just nothing
+        # Another program's variable: if it names a home folder that doesn't exist, there is simply nothing.
         named = os.path.expanduser(environment.get(variable, ""))  # noqa: PTH111
         return [Path(named, *below)] if named else []
 
@@ -94,11 +94,11 @@ def known_places(
 
 
 def in_folder(folder: Path, origin: str) -> Iterator[FoundFile | Passed]:
-    """Every GGUF file in a folder and those below it. Links to files are followed, links to folders are not.
+    """Every GGUF file in a folder and the folders below it. Links to files are followed, links to folders are not.
 
     Args:
         folder: where to look.
-        origin: what to say of where the files are from.
+        origin: where the files come from, in words.
     """
     refused: list[OSError] = []
     for at, folders, files in os.walk(folder, onerror=refused.append):
@@ -112,12 +112,12 @@ def in_folder(folder: Path, origin: str) -> Iterator[FoundFile | Passed]:
 
 
 def in_file(path: Path, origin: str, *, name: str = "") -> FoundFile | Passed:
-    """A file that may be a model, unless its path says that it is none.
+    """A file that may be a model, unless its path shows that it isn't one.
 
     Args:
         path: absolute.
-        origin: where it is from, in words.
-        name: what its owner calls it; by default what the file is called.
+        origin: where it comes from, in words.
+        name: what its owner calls it; by default the name of the file.
     """
     part = _PART.search(path.name)
     if part and int(part[2]) > 1:
@@ -138,7 +138,7 @@ def _llama(root: Path) -> Iterator[FoundFile | Passed]:
 
 
 def _hugging_face(root: Path) -> Iterator[FoundFile | Passed]:
-    """`models--OWNER--REPO/snapshots/COMMIT/FILE` are links to `blobs/HASH`, or the files where no links can be."""
+    """`models--OWNER--REPO/snapshots/COMMIT/FILE` are links to `blobs/HASH`, or files where links can't be made."""
     for repo in sorted(root.glob("models--*")):
         owner = repo.name.removeprefix("models--").replace("--", "/")
         yield from in_folder(repo / "snapshots", f"Hugging Face cache, {owner}")
@@ -168,7 +168,7 @@ def _ollama(root: Path) -> Iterator[FoundFile | Passed]:
 
 
 def _ollama_name(parts: tuple[str, ...]) -> str:
-    """What Ollama calls a model: `library/MODEL:TAG`, with the host first where it is not Ollama's own."""
+    """Ollama's name of a model: `library/MODEL:TAG`, with the host first if it isn't Ollama's own."""
     *above, tag = parts
     own = above[:1] == ["registry.ollama.ai"]
     return f"{'/'.join(above[1:] if own else above)}:{tag}"

@@ -1,4 +1,4 @@
-"""Running the child process that fetches, so that it ends at once when the pull does."""
+"""Running the child process that fetches, so that it ends as soon as the pull does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ChildEnded:
 
     Args:
         code: its exit status.
-        said: the last line of its stderr, without what a URL may hold of keys.
+        said: the last line of its stderr, without any keys that a URL may hold.
     """
 
     code: int
@@ -43,11 +43,11 @@ def run(
     """Run the child to its end.
 
     Args:
-        arguments: what the child is to do.
-        scratch: a folder for its temporary files.
-        environment: variables beside those of this process.
+        arguments: what the child has to do.
+        scratch: a folder for the child's temporary files.
+        environment: variables in addition to those of this process.
         cancel: kills it.
-        tick: called ten times a second; what it raises kills the child.
+        tick: called ten times a second. If it raises, the child is killed.
 
     Raises:
         Cancelled: `cancel` was set.

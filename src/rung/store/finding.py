@@ -1,4 +1,4 @@
-"""Finding: files that people have already become models, and stay where they are."""
+"""Finding: files that people already have become models, and stay where they are."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from rung.store.naming import alone, give, name_for, names_of
 from rung.store.pulling import PullProgress, Tell
 
 _FIND = "find:"
-"""The lock of the one search that may run; no name has a colon."""
+"""Key of the lock that lets only one search run at a time. No name of a model has a colon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A model that is used where it lies.
+    """A model that is used in the place where it was found.
 
     Args:
-        file: with the name that it has.
-        origin: where it is from, in words.
-        fresh: whether its bytes were hashed just now, because it is new or somebody wrote to it.
+        file: the file, with the model's name.
+        origin: where it comes from, in words.
+        fresh: whether its bytes were hashed just now, because it is new or was written to.
     """
 
     file: ModelFile
@@ -44,19 +44,20 @@ def find(
     cancel: Cancel | None = None,
     store: Store | None = None,
 ) -> Iterator[Found | Passed]:
-    """Look for GGUF files, hash those that are new or were written to, and let the store know where they lie.
+    """Look for GGUF files, hash those that are new or were written to, and tell the store where they are.
 
-    A file with the bytes of a catalogue entry makes that entry present. Another one gets a name of its own, and keeps
-    it. Nothing is copied, and no file is changed.
+    A file with the bytes of a catalogue entry makes that entry present. Any other file gets a name of its own, and
+    keeps it. Nothing is copied, and no file is changed.
 
     Args:
-        folders: or files; where none is named, the caches of the Hugging Face hub, Ollama, LM Studio and llama.cpp.
+        folders: folders or files to look in; by default the caches of the Hugging Face hub, Ollama, LM Studio and
+            llama.cpp.
         progress: called for each mebibyte that is hashed, on the calling thread.
-        cancel: ends it within 200 ms; what was found until then stays known.
-        store: the user's, where none is given.
+        cancel: ends the search within 200 ms. What was found until then stays known.
+        store: the store that is told; by default the user's.
 
     Yields:
-        what was found, and what was passed over and why.
+        What was found, and what was passed over and why.
 
     Raises:
         ModelNotFound: there is no such folder.
@@ -83,7 +84,7 @@ def find(
             except OSError as error:
                 yield Passed(it.path, f"it can't be read: {error.strerror}")
                 continue
-            # One file may have many names; what lies in the store is not a find.
+            # One file may have many names. Files inside the store are not finds.
             if (status.st_dev, status.st_ino) not in seen and not it.path.resolve().is_relative_to(root):
                 seen.add((status.st_dev, status.st_ino))
                 yield search.look(it)
@@ -110,10 +111,10 @@ class _Search:
             return Passed(it.path, error.fault or error.message)
 
     def _take(self, it: FoundFile) -> Found:
-        """Hash a file unless it is known and nobody wrote to it, and see that it has a name."""
+        """Hash a file unless it is known and unchanged, and make sure that it has a name."""
         header = read_usable(it.path)
         with _reading(it.path):
-            # before the bytes are read: who writes meanwhile leaves another time behind
+            # Taken before the bytes are read: whoever writes meanwhile leaves a later time behind.
             place = Place.of(it.path)
             sha256 = self._known(place)
             fresh = sha256 is None
@@ -130,7 +131,7 @@ class _Search:
         return Found(model, it.origin, fresh)
 
     def _known(self, place: Place) -> str | None:
-        """The hash of a file that was found before and is unchanged."""
+        """The hash of a file that was found earlier and is unchanged."""
         return next((sha256 for sha256, other in self.store.places() if other == place), None)
 
     def _hash(self, it: FoundFile, place: Place) -> str:

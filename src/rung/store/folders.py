@@ -1,4 +1,4 @@
-"""Fetching a file from a folder or a mounted share: found by size and sha256, linked or copied."""
+"""Fetching a file from a folder or a mounted share. It is found by size and sha256, and linked or copied."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _CHUNK = 1 << 20
 
 
 def fetch_folder(source: Folder, fetch: Fetch) -> None:
-    """Get the file that a folder has, as a hard link where the file system allows. A copy that was cut off goes on.
+    """Get the file from a folder, as a hard link if the file system allows. A copy that was cut off is continued.
 
     Args:
-        source: where to look. Links to folders are not followed, so that a loop of them ends.
+        source: where to look. Links to folders are not followed, so that a loop of links ends.
         fetch: what to look for.
 
     Raises:
         SourceFailed: the folder can't be read, or holds no such file.
-        StoreError: no space left.
+        StoreError: there is no space left.
         Cancelled: the pull was cancelled.
     """
     if fetch.size is None or fetch.sha256 is None:
         raise SourceFailed("a folder serves only models whose sha256 is known")
     found = _candidates(source.where, fetch)
     if len(found) > 1:
-        # Of a single one the bytes are checked when they are here, which spares a share the second reading.
+        # The bytes of a single candidate are checked once they are here, so that a share isn't read twice.
         found = [path for path in found if _has_the_bytes(path, fetch)]
     if not found:
         raise SourceFailed("it holds no file with these bytes")
@@ -49,7 +49,7 @@ def _candidates(where: Path, fetch: Fetch) -> list[Path]:
 
 
 def _below(folder: Path, fetch: Fetch) -> Iterator[Path]:
-    # By itself os.walk passes over a folder that can't be read.
+    # Left alone, os.walk passes over folders that can't be read.
     os.scandir(folder).close()
     for at, _, files in os.walk(folder):
         if fetch.cancel.is_set():
@@ -73,7 +73,7 @@ def _has_the_bytes(path: Path, fetch: Fetch) -> bool:
 
 def _take(path: Path, size: int, fetch: Fetch) -> None:
     if fetch.part.exists() and fetch.part.stat().st_nlink > 1:
-        # Somebody's file, linked by a pull that was killed then: not to be appended to.
+        # This is a link to somebody's file, left by a pull that was killed. Nothing may be appended to it.
         fetch.part.unlink()
     try:
         fresh = fetch.folder / "link"
@@ -108,7 +108,7 @@ def _read(source: BinaryIO, path: Path) -> bytes:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What the file system says of the source is not the store's fault."""
+    """Report errors of the source as the source's: they aren't the store's fault."""
     try:
         yield
     except OSError as error:

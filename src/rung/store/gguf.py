@@ -1,8 +1,9 @@
-"""The header of a GGUF file: what a model is and how large, without its weights and without trusting the file.
+"""Reading the header of a GGUF file: what the model is and how large, without its weights and without trusting the
+file.
 
-Of the format's specification (ggml, docs/gguf.md) versions 2 and 3, little-endian; nested arrays, which llama.cpp
-refuses too, are refused. Every count and length is held against the file's size and against a bound of ours before
-anything is built from it, so a broken or hostile file costs neither memory nor time.
+It reads versions 2 and 3 of the format (ggml, docs/gguf.md), little-endian. Nested arrays are refused, as by llama.cpp.
+Every count and length is checked against the file's size and a bound of ours before anything is built from it, so that
+a broken or hostile file costs neither memory nor time.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ _LONGEST_NAME = 63
 _LONGEST_KEY = 255
 
 _SPELLED_OUT = frozenset({"gpt2", "llama"})
-"""Kinds of tokenizers whose tokens spell a text out, byte for byte."""
+"""Kinds of tokenizers whose tokens spell out a text, byte for byte."""
 
-_PROJECTOR = "it is a projector (mmproj), which lets a model see, and no model by itself"
-_ADAPTER = "it is an adapter (LoRA), which changes a model, and no model by itself"
+_PROJECTOR = "it is a projector (mmproj), which lets a model see, and not a model by itself"
+_ADAPTER = "it is an adapter (LoRA), which changes a model, and not a model by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,10 @@ class Tensor:
     """One array of weights.
 
     Args:
-        name: as the file has it.
-        type: ggml's name of the element type, or `type N` for one that is newer than this table.
-        shape: elements along each axis, the fastest first.
-        bytes: that it takes in the file; for a type that is newer than this table, up to the next tensor.
+        name: name in the file.
+        type: ggml's name of the element type, or `type N` for a type that is newer than our table.
+        shape: number of elements along each axis, the fastest axis first.
+        bytes: size in the file. For a type that is newer than our table, the distance to the next tensor.
     """
 
     name: str
@@ -53,26 +54,26 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a GGUF file says of itself.
+    """What a GGUF file says about itself.
 
     Args:
         architecture: llama.cpp's name for the kind of network.
-        name: of the model; `None` where the file has none.
-        licence: as the file has it, most often an SPDX identifier.
-        file_size: of the whole file, in bytes.
+        name: name of the model; `None` if the file has none.
+        licence: as the file states it, most often an SPDX identifier.
+        file_size: size of the whole file, in bytes.
         layers: number of blocks.
         embedding_length: width of the residual stream.
-        feed_forward_length: how wide a token's feed-forward layer is, its experts side by side; 0 where the file
+        feed_forward_length: width of the feed-forward layer that a token passes, its experts added up; 0 if the file
             doesn't say.
-        kv_heads: heads of keys and values, layer by layer; 0 for a layer without attention.
+        kv_heads: number of heads of keys and values in each layer; 0 for a layer without attention.
         key_length: elements of one head's key.
         value_length: elements of one head's value.
-        context_length: what the model was trained for, in tokens; `None` where the file doesn't say.
-        sliding_window: tokens that windowed layers look back; `None` where there is none.
+        context_length: context that the model was trained for, in tokens; `None` if the file doesn't say.
+        sliding_window: how many tokens windowed layers look back; `None` if there are no such layers.
         vocabulary: number of tokens.
-        chat_template: Jinja; `None` where the file has none.
-        tensors: in the file's order.
-        longest_token: most bytes of text that one token can stand for; `None` where the file can't tell.
+        chat_template: Jinja template; `None` if the file has none.
+        tensors: tensors in the file's order.
+        longest_token: most bytes of text that one token can stand for; `None` if the file can't tell.
     """
 
     architecture: str
@@ -104,7 +105,7 @@ class Header:
 
     @property
     def quantization(self) -> str:
-        """The element type that most bytes of weights are in."""
+        """The element type that takes most of the weights' bytes."""
         sizes: Counter[str] = Counter()
         for tensor in self.tensors:
             sizes[tensor.type] += tensor.bytes
@@ -119,7 +120,7 @@ def read_header(path: Path) -> Header:
         StoreError: the file can't be read.
     """
     try:
-        # Before it is opened: opening a pipe waits for somebody to write to it.
+        # Checked before the file is opened, because opening a pipe waits for a writer.
         if not stat.S_ISREG(path.stat().st_mode):
             raise StoreError.of_file(path, "is not an ordinary file", hint="name a GGUF file")
         with path.open("rb") as file:
@@ -136,7 +137,7 @@ def read_header(path: Path) -> Header:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The file's own keys and values."""
+    """The keys and values of the file."""
 
     values: dict[str, Value]
     architecture: str
@@ -148,12 +149,12 @@ class _Table:
         raise Fault(f"{key!r} is not a text")
 
     def number(self, name: str, most: int) -> int | None:
-        """A number that the architecture has under a name; the largest where there is one for each layer."""
+        """A number that the architecture has under a name. If there is one per layer, the largest."""
         each = self.each(name, most)
         return None if each is None else max(each, default=0)
 
     def each(self, name: str, most: int) -> tuple[int, ...] | None:
-        """The same, layer by layer; one number for all where the file has no more."""
+        """The same for each layer. If the file has only one number, it holds for all layers."""
         key = f"{self.architecture}.{name}"
         value = self.values.get(key)
         if key not in self.values:
@@ -199,7 +200,7 @@ def _header(reader: HeaderReader) -> Header:
 
 
 def _demand_whole(values: dict[str, Value], architecture: str) -> None:
-    """See that the file is neither a part of a model nor an addition to one."""
+    """Refuse a file that is a part of a model, or an addition to one."""
     kind = values.get("general.type")
     if kind == "adapter" or "adapter.type" in values:
         raise Fault(_ADAPTER)
@@ -231,7 +232,7 @@ def _tensors(reader: HeaderReader, count: int, alignment: int) -> tuple[Tensor, 
         shape = tuple(reader.u64() for _ in range(axes))
         kind, offset = reader.u32(), reader.u64()
         if offset % alignment:
-            raise Fault(f"the tensor {name!r} lies at {offset:,}, no multiple of {alignment}")
+            raise Fault(f"the tensor {name!r} lies at {offset:,}, which is not a multiple of {alignment}")
         found[name] = (kind, shape, offset)
     room = reader.size - -(-reader.at // alignment) * alignment
     sizes = _sizes(found, room)
@@ -242,7 +243,7 @@ def _tensors(reader: HeaderReader, count: int, alignment: int) -> tuple[Tensor, 
 
 
 def _sizes(found: dict[str, tuple[int, tuple[int, ...], int]], room: int) -> dict[str, int]:
-    """The bytes of each tensor, all of which lie in the file and none over another."""
+    """The bytes of each tensor. All tensors must lie within the file, and none may overlap another."""
     sizes = {}
     end = room
     for name, (kind, shape, offset) in sorted(found.items(), key=lambda item: item[1][2], reverse=True):
@@ -251,7 +252,7 @@ def _sizes(found: dict[str, tuple[int, tuple[int, ...], int]], room: int) -> dic
             elements *= axis
         if not elements:
             raise Fault(f"the tensor {name!r} is empty")
-        # Of a type that is newer than this table only the place is known.
+        # For a type that is newer than our table only the position is known.
         _, block, size = TENSOR_TYPES.get(kind, ("", 1, 0))
         if shape[0] % block:
             raise Fault(f"the rows of the tensor {name!r} are not a whole number of blocks")
@@ -298,9 +299,10 @@ def _described(table: _Table, file_size: int, tensors: tuple[Tensor, ...]) -> He
 
 
 def _longest_token(table: _Table) -> int | None:
-    """No token of such a vocabulary stands for more bytes of a text than its own spelling has.
+    """Most bytes of text that one token can stand for. In the vocabularies that count here, that is the length of its
+    own spelling.
 
-    The others drop characters, or have one token for any number of unknown ones.
+    Other vocabularies drop characters, or have one token for any number of unknown characters.
     """
     tokens = table.values.get("tokenizer.ggml.tokens")
     if table.values.get("tokenizer.ggml.model") not in _SPELLED_OUT or not isinstance(tokens, Length):

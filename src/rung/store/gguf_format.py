@@ -1,4 +1,4 @@
-"""The front of a GGUF file: numbers, texts and arrays, each held against the file's size and a bound of ours."""
+"""Reading a GGUF header bit by bit: numbers, texts and arrays, each within the file's size and our bounds."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ TENSOR_TYPES = {
     41: ("q1_0", 128, 18),
     42: ("q2_0", 64, 18),
 }
-"""By ggml's number of the type: its name, elements a block, bytes a block."""
+"""By ggml's number of the type: its name, elements per block, bytes per block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """An array that was passed over.
+    """An array that was skipped.
 
     Args:
-        count: of its items.
-        longest: bytes of its longest string; 0 for numbers.
+        count: number of its items.
+        longest: bytes of its longest string; 0 for an array of numbers.
     """
 
     count: int
@@ -75,15 +75,15 @@ Value = str | int | tuple[int, ...] | Length | None
 
 
 class Fault(Exception):
-    """What is wrong with the file, in a clause. Quotes nothing but numbers and names that are printable."""
+    """What is wrong with the file, in a clause. It quotes only numbers and printable names."""
 
 
 class HeaderReader:
-    """The front of a file, read as far as somebody asks.
+    """Reads the beginning of a file, as far as somebody asks.
 
     Args:
-        file: at its beginning.
-        size: of the whole file, in bytes.
+        file: the file, at its beginning.
+        size: size of the whole file, in bytes.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -102,12 +102,12 @@ class HeaderReader:
         return self._scalar(_U64)
 
     def count(self, what: str, most: int, least_bytes: int) -> int:
-        """How many things follow.
+        """The number of things that follow.
 
         Args:
-            what: they are, for the fault.
-            most: that are allowed.
-            least_bytes: that each of them takes.
+            what: what they are, for the fault.
+            most: largest number that is allowed.
+            least_bytes: bytes that each of them takes at least.
         """
         count = self.u64()
         if count > most:
@@ -117,11 +117,11 @@ class HeaderReader:
         return count
 
     def text(self, what: str, longest: int | None = None) -> str:
-        """A text, its length first.
+        """A text, which follows its length.
 
         Args:
-            what: it is, for the fault.
-            longest: bytes; `None` is what the file has.
+            what: what it is, for the fault.
+            longest: largest allowed length in bytes; by default that of the file.
         """
         length = self.u64()
         if longest is not None and length > longest:
@@ -134,7 +134,7 @@ class HeaderReader:
             raise Fault(f"{what} is not UTF-8") from None
 
     def value(self, key: str) -> Value:
-        """A value, its type first."""
+        """A value, which follows its type."""
         kind = self.u32()
         if kind == _STRING:
             return self.text(f"the value of {key!r}")
@@ -162,7 +162,7 @@ class HeaderReader:
         return tuple(number for (number,) in code.iter_unpack(self._buffer[start : self.at]))
 
     def _skip_strings(self, count: int) -> int:
-        # A vocabulary has some hundred thousand: nothing is built, and no function called for each.
+        # A vocabulary has some hundred thousand strings. Nothing is built for them, and no function is called for each.
         buffer, at, unpack = self._buffer, self.at, _U64.unpack_from
         there, longest = len(buffer), 0
         for _ in range(count):
@@ -188,7 +188,7 @@ class HeaderReader:
         self.at += count
 
     def _fill(self, end: int) -> None:
-        """Have the bytes before `end`."""
+        """Read on until the bytes before `end` are there."""
         if end <= len(self._buffer):
             return
         if end > self.size:

@@ -1,4 +1,4 @@
-"""Importing: a file that somebody has becomes a model of the store."""
+"""Importing: a file that somebody has becomes a model in the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from rung.store.pulling import PullProgress, Tell
 from rung.writing import open_private, private_folder, rename, sync
 
 IMPORT = "import:"
-"""The lock of the one import that may run, and the folder of its copy; no name has a colon."""
+"""Key of the lock that lets only one import run at a time, and name of the folder of its copy. No name of a model has a
+colon."""
 
 _CHUNK = 1 << 20
 
@@ -32,19 +33,19 @@ def import_file(
 ) -> ModelFile:
     """Copy a GGUF file into the store, and give it a name.
 
-    It is a copy and no hard link: whoever writes to the file later doesn't change the model. Its header is read before
-    a byte is copied, and again of the copy.
+    It is a copy, not a hard link, so that nobody who writes to the file later changes the model. The header is read
+    before a byte is copied, and again in the copy.
 
     Args:
-        path: of the file, which stays as it is.
-        name: for the model; by default that of a model with the same bytes, else one made of the file's name.
+        path: the file. It stays as it is.
+        name: name for the model; by default that of a model with the same bytes, else one made from the file's name.
         progress: called for each mebibyte, on the calling thread.
-        cancel: ends it within 200 ms.
-        store: the user's, where none is given.
+        cancel: ends the import within 200 ms.
+        store: the store to import into; by default the user's.
 
     Raises:
         MalformedModel: it is not a GGUF file, contradicts itself, or is not a model that a tier could answer with.
-        StoreError: the file can't be read, the name is none or is taken, no space is left, or the store can't be
+        StoreError: the file can't be read, the name is not valid or is taken, no space is left, or the store can't be
             written.
         Cancelled: `cancel` was set.
     """
@@ -71,13 +72,13 @@ def import_file(
                 rename(folder / "weights.part", store.blob(sha256))
                 give(chosen, sha256, header, f"imported from {path}", store)
         finally:
-            # Also what an import that was killed has left.
+            # This also removes what a killed import has left.
             shutil.rmtree(folder, ignore_errors=True)
     return resolve(chosen, store=store)
 
 
 def _copy(path: Path, part: Path, label: str, progress: Tell, cancel: Cancel, store: Store) -> str:
-    """Copy a file; its hash."""
+    """Copy a file, and return its hash."""
     private_folder(part.parent)
     size = path.stat().st_size
     check_space(store.root, size)

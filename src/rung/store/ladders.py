@@ -1,4 +1,4 @@
-"""The ladders that suit machines of a size, as the catalogue has them."""
+"""The ladders that suit machines of different sizes, from the catalogue."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ GIB = 1 << 30
 
 
 class MachineLadder(SettingsTable):
-    """Models that together suit a machine.
+    """Models that suit a machine as a ladder.
 
     Args:
-        machine: which, as a person would say it.
-        models: names of the catalogue, the smallest first.
-        memory: what they need at once, in GiB.
+        machine: what machine, in a person's words.
+        models: names of the catalogue, smallest first.
+        memory: memory that they need at the same time, in GiB.
         gpu: whether that is memory of a GPU.
     """
 
@@ -31,7 +31,7 @@ class MachineLadder(SettingsTable):
 
     @property
     def bytes(self) -> int:
-        """What they need at once, in bytes."""
+        """Memory that they need at the same time, in bytes."""
         return int(self.memory * GIB)
 
 
@@ -40,11 +40,11 @@ class _File(SettingsTable):
 
 
 def ladders(known: Collection[str], path: Path | None = None) -> tuple[MachineLadder, ...]:
-    """The ladders of the catalogue, the most modest first.
+    """The ladders of the catalogue, those that need least first.
 
     Args:
         known: names of the catalogue.
-        path: the file; the one that comes with this package where none is given.
+        path: the file; by default the one that comes with this package.
 
     Raises:
         ConfigError: the file is malformed, or names a model that the catalogue doesn't have.

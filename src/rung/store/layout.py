@@ -1,4 +1,4 @@
-"""Where things lie on disk, and how a file gets there whole.
+"""Where things are stored on disk, and how a file gets there whole.
 
 blobs/sha256-HEX.gguf       weights, each once whatever they are called
 places/sha256-HEX.json      a file of another program with these bytes, which is used where it lies
@@ -6,8 +6,8 @@ names/NAME.json             which bytes a file of the hub turned out to be, or a
 partial/KEY/SOURCE/         what a pull has fetched so far, per source; what an import has copied
 locks/KEY.lock              one at a time for a name, or for the same bytes
 
-A reader never finds a name without its bytes: these come before the name, and go after it. Who needs the locks of a
-name and of bytes takes them in this order.
+A reader never finds a name without its bytes: the bytes come before the name, and are removed after it. Whoever needs
+both the lock of a name and the lock of bytes takes them in this order.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from rung.writing import write_whole
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK = 1 << 20
 _LONGEST_RECORD = 1 << 20
-"""Bytes; none has more than a few thousand."""
-# Shorter than a hash, so that no name has the lock file of some bytes.
+"""Largest record, in bytes. No record has more than a few thousand."""
+# Shorter than a hash, so that no name can share a lock file with some bytes.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 R = TypeVar("R", bound=SettingsTable)
@@ -47,8 +47,8 @@ class Pulled(SettingsTable):
     """What a file of the hub turned out to be.
 
     Args:
-        sha256: of the file, in hexadecimal.
-        size: of the file, in bytes.
+        sha256: hash of the file, in hexadecimal.
+        size: size of the file, in bytes.
     """
 
     sha256: Sha256
@@ -56,12 +56,12 @@ class Pulled(SettingsTable):
 
 
 class Named(Pulled):
-    """What a name of one's own stands for.
+    """What a name of your own stands for.
 
     Args:
         origin: where the file came from, in words.
-        licence: as the file has it; `None` where it has none.
-        context: what the model was trained for, in tokens; `None` where the file doesn't say.
+        licence: licence that the file states; `None` if it states none.
+        context: context that the model was trained for, in tokens; `None` if the file doesn't say.
     """
 
     origin: str
@@ -70,11 +70,11 @@ class Named(Pulled):
 
 
 class Place(SettingsTable):
-    """A file that is used where it lies, and what told it from others when it was hashed.
+    """A file that is used in its place, and what identified it when it was hashed.
 
     Args:
-        path: absolute.
-        size: in bytes.
+        path: absolute path.
+        size: size in bytes.
         mtime_ns: when it was last written, in nanoseconds.
         inode: its number in the file system.
     """
@@ -89,16 +89,16 @@ class Place(SettingsTable):
         """The place of a file as it is now.
 
         Raises:
-            OSError: it can't be looked at.
+            OSError: the file can't be looked at.
         """
         found = path.stat()
         return cls(path=path, size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
 
     def unchanged(self) -> bool:
-        """Whether the file is there, and nobody wrote it since."""
+        """Whether the file is still there, and nobody has written to it since."""
         try:
             return self == Place.of(self.path)
-        except (OSError, ValueError):  # a record that somebody has edited may hold a path that no system takes
+        except (OSError, ValueError):  # a record that somebody edited may hold a path that no system accepts
             return False
 
 
@@ -107,7 +107,7 @@ class Store:
     """A folder of model files and the catalogue that names them.
 
     Args:
-        root: the folder; made by the first pull.
+        root: the folder. The first pull makes it.
         catalogue: entries by name.
     """
 
@@ -115,7 +115,7 @@ class Store:
     catalogue: Mapping[str, Entry]
 
     def blob(self, sha256: str) -> Path:
-        """Where the weights with this hash lie, if they do."""
+        """Where the weights with this hash are stored, if they are."""
         return self.root / "blobs" / f"sha256-{sha256}.gguf"
 
     def partial(self, key: str) -> Path:
@@ -127,7 +127,7 @@ class Store:
         return self.root / "locks" / f"{quote(key, safe='')}.lock"
 
     def pulled(self, hub: Hub) -> Pulled | None:
-        """What this file of the hub turned out to be; `None` where it was never pulled."""
+        """What this file of the hub turned out to be; `None` if it was never pulled."""
         return _read(Pulled, self.name(hub.spec))
 
     def record(self, hub: Hub, pulled: Pulled) -> None:
@@ -143,15 +143,15 @@ class Store:
                 continue
 
     def named(self, name: str) -> Named | None:
-        """What a name of one's own stands for; `None` where it is none."""
+        """What a name of your own stands for; `None` if there is no such name."""
         return _read(Named, self.name(name)) if is_name(name) else None
 
     def give_name(self, name: str, named: Named) -> None:
-        """Let a name stand for these bytes, which are there."""
+        """Let a name stand for these bytes, which must be there."""
         _write(self.name(name), named)
 
     def own_names(self) -> Iterator[tuple[str, Named]]:
-        """Every name of one's own, and what it stands for."""
+        """Every name of your own, with what it stands for."""
         for path in sorted((self.root / "names").glob("*.json")):
             named = self.named(unquote(path.stem))
             if named is not None:
@@ -162,7 +162,7 @@ class Store:
         return _read(Place, self.place_record(sha256))
 
     def places(self) -> Iterator[tuple[str, Place]]:
-        """Every file of another program: its hash when it was found, and its place."""
+        """Every file of another program that was found: its hash at that time, and its place."""
         for path in sorted((self.root / "places").glob("sha256-*.json")):
             place = _read(Place, path)
             if place is not None:
@@ -182,7 +182,7 @@ class Store:
 
 
 def is_name(text: str) -> bool:
-    """Whether a model of one's own could be called so. What ends in `.gguf` is the path of a file."""
+    """Whether a model of your own may have this name. A text that ends in `.gguf` is the path of a file."""
     return _NAME.fullmatch(text) is not None and not text.endswith(".gguf")
 
 
@@ -194,7 +194,7 @@ def _read(kind: type[R], path: Path) -> R | None:
 
 
 def read_record(path: Path) -> Any:
-    """What a small file of the store says. The store may be a folder that others write to.
+    """The content of a small file of the store. The store may be a folder that others write to.
 
     Raises:
         ConfigError: it can't be read, or is not JSON.
@@ -207,7 +207,7 @@ def _write(path: Path, record: SettingsTable) -> None:
 
 
 def user_store() -> Store:
-    """The store of this user: `RUNG_MODELS_DIR`, else a folder among the user's data.
+    """The store of this user: `RUNG_MODELS_DIR`, or else a folder among the user's data.
 
     Raises:
         ConfigError: an entry of the catalogue is malformed.
@@ -219,11 +219,11 @@ def user_store() -> Store:
 
 @contextmanager
 def writing(root: Path, needed: int | None = None) -> Iterator[None]:
-    """Turn what the file system refuses into a `StoreError` that says what to do.
+    """Turn a refusal of the file system into a `StoreError` that says what to do.
 
     Args:
         root: the store's folder.
-        needed: how much is still to be written, in bytes.
+        needed: bytes that are still to be written.
 
     Raises:
         StoreError: no space, no permission, or any other refusal.
@@ -242,7 +242,7 @@ def writing(root: Path, needed: int | None = None) -> Iterator[None]:
 
 
 def check_space(root: Path, needed: int) -> None:
-    """See that `needed` bytes fit on the disk of `root`.
+    """Check that `needed` bytes fit on the disk of `root`.
 
     Raises:
         StoreError: they don't.
@@ -256,7 +256,7 @@ def no_space(root: Path, needed: int | None) -> StoreError:
 
     Args:
         root: the store's folder.
-        needed: how much is still to be written, in bytes.
+        needed: bytes that are still to be written.
     """
     wanted = "" if needed is None else f": {needed:,} bytes are needed"
     return StoreError(
@@ -270,11 +270,11 @@ def sha256_of(path: Path, *, cancel: Cancel, report: Callable[[int], None]) -> s
 
     Args:
         path: the file.
-        cancel: ends it.
+        cancel: ends the hashing.
         report: called with the number of bytes read so far.
 
     Raises:
-        Cancelled: between two pieces of the file.
+        Cancelled: `cancel` was set between two pieces of the file.
         OSError: the file can't be read.
     """
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Licences that ask for acceptance before a file is fetched. What was accepted is kept in the store."""
+"""Licences that have to be accepted before a file is fetched. What was accepted is kept in the store."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Acceptance(SettingsTable):
 
     Args:
         licence: SPDX identifier.
-        text: where it was to be read.
-        at: when, in UTC.
+        text: address at which the text was to be read.
+        at: time of the acceptance, in UTC.
     """
 
     licence: str
@@ -29,12 +29,12 @@ class Acceptance(SettingsTable):
 
 
 def asks(model: WantedModel, store: Store) -> bool:
-    """Whether the licence of a model is still to be accepted."""
+    """Whether the licence of a model has still to be accepted."""
     return bool(model.licence) and model.licence not in FREE and _recorded(model, store) is None
 
 
 def accept(model: WantedModel, *, store: Store | None = None) -> None:
-    """Remember that the licence of a model was accepted, for every model that has the same one.
+    """Remember that the licence of a model was accepted. It holds for every model with the same licence.
 
     Raises:
         StoreError: the store can't be written.
@@ -47,10 +47,10 @@ def accept(model: WantedModel, *, store: Store | None = None) -> None:
 
 
 def demand(model: WantedModel, store: Store) -> None:
-    """See that nothing is fetched whose licence asks and was not accepted.
+    """Refuse to fetch a model whose licence asks for acceptance and was not accepted.
 
     Raises:
-        LicenceNotAccepted: it wasn't.
+        LicenceNotAccepted: it was not accepted.
     """
     if asks(model, store):
         raise LicenceNotAccepted(
@@ -65,7 +65,7 @@ def _recorded(model: WantedModel, store: Store) -> Acceptance | None:
         found = read(Acceptance, read_record(path), str(path))
     except (ValueError, TypeError, ConfigError):
         return None
-    # Another text is another licence, whatever it is called.
+    # Another text is another licence, whatever its name.
     return found if (found.licence, found.text) == (model.licence, model.licence_text) else None
 
 

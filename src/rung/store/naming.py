@@ -1,4 +1,4 @@
-"""What people call models of their own, and who may call them so."""
+"""Names that people give to models of their own, and which names are allowed."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from rung.store.layout import Named, Store, is_name
 from rung.writing import private_folder
 
 _LONGEST = 54
-"""Of a name that is made of another, in characters: eight of the hash and a dash may follow."""
+"""Characters of a name that is made from another name. A dash and eight characters of the hash may follow."""
 
 
 def slug(text: str) -> str:
-    """A name like those of the catalogue, made of a file's name or of what another program calls a model."""
+    """A name like those of the catalogue, made from a file's name or another program's name for a model."""
     words = re.sub(r"[^a-z0-9._-]+", "-", text.lower().removesuffix(".gguf"))
     short = re.sub(r"^[^a-z0-9]+", "", words)[:_LONGEST].rstrip("-._")
     return short if is_name(short) else f"{short.removesuffix('.gguf')}-model".lstrip("-")
 
 
 def demand_name(name: str, sha256: str | None, store: Store) -> None:
-    """See that a name may be given to these bytes.
+    """Refuse a name that may not be given to these bytes.
 
     Args:
-        name: as the person wrote it.
-        sha256: of the bytes; `None` where they are not known yet.
-        store: which names are taken.
+        name: name as the person wrote it.
+        sha256: hash of the bytes; `None` if it isn't known yet.
+        store: store whose names are taken.
 
     Raises:
-        StoreError: it is not a valid name, or stands for other bytes.
+        StoreError: the name is not valid, or stands for other bytes.
     """
     if not is_name(name):
         raise StoreError(
@@ -49,12 +49,12 @@ def demand_name(name: str, sha256: str | None, store: Store) -> None:
 
 
 def name_for(text: str, sha256: str, store: Store) -> str:
-    """What to call a file that nobody named: as it is called already, else a name of its own.
+    """A name for a file that nobody named: the one that it has already, or else a new one.
 
     Args:
-        text: what the file or another program suggests.
-        sha256: of its bytes.
-        store: which names there are.
+        text: name that the file or another program suggests.
+        sha256: hash of the file's bytes.
+        store: store whose names are taken.
     """
     names = names_of(sha256, store)
     if names:
@@ -64,7 +64,7 @@ def name_for(text: str, sha256: str, store: Store) -> str:
 
 
 def names_of(sha256: str, store: Store) -> tuple[str, ...]:
-    """Every name that these bytes have: of the catalogue, of one's own, of the hub."""
+    """Every name that these bytes have, in the catalogue, of your own, or of the hub."""
     pulled = ((hub.spec, store.pulled(hub)) for hub in store.recorded())
     return (
         *(entry.name for entry in store.catalogue.values() if entry.sha256 == sha256),
@@ -74,14 +74,14 @@ def names_of(sha256: str, store: Store) -> tuple[str, ...]:
 
 
 def give(name: str, sha256: str, header: Header, origin: str, store: Store) -> None:
-    """Let a name stand for bytes that are in the store; one of the catalogue does so by itself.
+    """Let a name stand for bytes that are in the store. A name of the catalogue does so by itself.
 
     Args:
-        name: that may be given to them.
-        sha256: of the bytes.
-        header: of the file.
+        name: a name that may be given to them.
+        sha256: hash of the bytes.
+        header: header of the file.
         origin: where it came from, in words.
-        store: that holds them.
+        store: the store that holds them.
     """
     if name not in store.catalogue:
         store.give_name(
@@ -98,16 +98,16 @@ def give(name: str, sha256: str, header: Header, origin: str, store: Store) -> N
 
 @contextmanager
 def alone(store: Store, *keys: str, cancel: Cancel, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the locks of names and bytes that a change touches, one after the other.
+    """Hold the locks of the names and bytes that a change touches, one after another.
 
     Args:
-        store: that is to be changed.
-        keys: a name first, then the hash of its bytes; everybody takes them in this order.
+        store: the store that is to be changed.
+        keys: a name first, then the hash of its bytes. Everybody takes them in this order.
         cancel: ends the wait.
-        waiting: called where somebody else holds one.
+        waiting: called if somebody else holds one of them.
 
     Raises:
-        Cancelled: while waiting.
+        Cancelled: `cancel` was set while waiting.
         OSError: the store can't be written.
     """
     if not keys:

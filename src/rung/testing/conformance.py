@@ -1,4 +1,4 @@
-"""The conformance suite: what the engine relies on in anyone's tier."""
+"""The conformance suite: what the engine relies on in every tier."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from rung.tier import Quotes, Rung, Tier
 from rung.types import Call, Constraint, Delta, Finish, Message, Quote, Shape, Zone
 
 _GRACE = 2.0
-"""Seconds; ten times what a tier may take, so that a busy machine fails no good tier."""
+"""Seconds within which a tier has to stop: ten times what it may take, so that a busy machine fails no good tier."""
 
 
 def check_tier(make: Callable[[], Tier], *, prompt: str = "Count from one to twenty in words.") -> None:
-    """Hold a tier against the protocol.
+    """Hold a tier to the protocol.
 
     Args:
-        make: makes a fresh tier; called a few times. Each must be able to answer `prompt`.
+        make: makes a fresh tier, and is called a few times. Each tier must be able to answer `prompt`.
         prompt: what it is asked. A longer answer tests more.
 
     Raises:
-        AssertionError: the tier breaks a rule; the message is the rule.
+        AssertionError: the tier breaks a rule. The message states the rule.
     """
     call = Call((Message("user", prompt),), max_tokens=64)
     tier = make()
@@ -49,7 +49,7 @@ def check_tier(make: Callable[[], Tier], *, prompt: str = "Count from one to twe
     try:
         _drain(tier, call)
     except TierUnavailable:
-        pass  # either is right: start again, or say that it's closed
+        pass  # either is right: to start again, or to say that it's closed
     finally:
         tier.close()
 
@@ -104,7 +104,7 @@ def _quotes(tier: Quotes, call: Call) -> None:
 
 
 def _stops(tier: Tier, call: Call) -> None:
-    """Cancel and deadline, before the first delta and after it. A tier may also just come to its end in time."""
+    """Cancel and deadline, before the first delta and after it. A tier may also simply finish in time."""
     cancel = Cancel()
     cancel.set()
     _ends_soon(tier, replace(call, cancel=cancel), "a call that is cancelled already ends at once", Cancelled)
@@ -147,7 +147,7 @@ def _serves_two(tier: Tier, call: Call) -> None:
     def ask() -> None:
         try:
             texts.append("".join(d.text for d in tier.stream(call)))
-        except BaseException as error:  # noqa: BLE001  told on the checking thread
+        except BaseException as error:  # noqa: BLE001  reported on the checking thread
             errors.append(error)
 
     threads = [threading.Thread(target=ask) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""A tier that answers what it was told to."""
+"""Tiers whose answers are written down beforehand."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Reply:
     """One scripted answer.
 
     Args:
-        text: the answer; it is streamed word by word.
+        text: the answer. It is streamed word by word.
         finish: why it ended.
-        logprob: of every token; `None` reports no tokens.
+        logprob: the log-probability of every token; `None` reports no tokens.
         usage: what is reported; `None` reports nothing.
         seconds: how long the tier waits before it answers.
         constraint: who is said to enforce the shape.
@@ -41,11 +41,11 @@ class ScriptedTier:
 
     Args:
         name: the tier's name.
-        script: what it answers, call by call: a text, a `Reply`, an exception to raise, or a function of the call.
-            After the last line the tier is unavailable.
+        script: what it answers, call by call: a text, a `Reply`, an exception to raise, or a function that takes the
+            call and returns one of these. After the last line the tier is unavailable.
         zone: how far a prompt to it counts as travelling.
 
-    `calls` holds every call that it was given, `closed` how often it was closed.
+    `calls` holds every call that it was given, and `closed` counts how often it was closed.
     """
 
     def __init__(self, name: str, *script: Line, zone: Zone = Zone.HOST) -> None:
@@ -86,9 +86,9 @@ class QuotingTier(ScriptedTier):
         script: as for `ScriptedTier`.
         zone: how far a prompt to it counts as travelling.
         price: what it charges; `None` quotes no cost.
-        input_tokens: quoted length of any prompt.
-        context: quoted context, in tokens.
-        max_tokens: cap that the quote assumes where the call has none.
+        input_tokens: length that is quoted for any prompt.
+        context: context that is quoted, in tokens.
+        max_tokens: cap that the quote assumes for a call without one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Between engine and tier: the call, and what comes back of it."""
+"""What passes between engine and tier: the call, and what comes back from it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ Constraint = Literal["enforced", "endpoint", "none"]
 FeedbackPolicy = Literal["none", "issues", "issues+answer"]
 
 _MOST_CANDIDATES = 128
-"""Answers that one call may ask for. No use is known for more, and all of them would go before another caller's."""
+"""Answers that one call may ask for. Nobody is known to use more, and other callers would have to wait for all of
+them."""
 
 _DEEPEST = 160
-"""Levels of a schema's JSON. The parsers that it goes through give up at 200, and a call has some levels of its own."""
+"""Levels of nesting in a schema. The JSON parsers that it goes through give up at 200, and a call adds some levels."""
 
 _MOST_VALUES = 200_000
-"""Values in a schema. The largest in use have some ten thousand; one that repeats its own parts has any number."""
+"""Values in a schema. The largest in use have about ten thousand. A schema that repeats its own parts can have
+millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,14 @@ class Shape:
     """What decoding can enforce of a contract.
 
     Args:
-        kind: which of the fields says it best.
-        schema: a JSON Schema with an object at its root. Always there, so that a tier needs to know no other kind.
+        kind: which of the other fields describes the answer most exactly.
+        schema: a JSON Schema with an object at its root. It is always there, so that a tier needs to know no other
+            kind.
         pattern: for `regex`, a regular expression that the whole answer matches.
         choices: for `choice`, the only answers.
 
     Raises:
-        ConfigError: a field is of another kind.
+        ConfigError: a field has the wrong type.
         ContractError: the schema can't be written as JSON, or is nested too deep.
     """
 
@@ -68,7 +71,9 @@ class Shape:
 
 
 def _check_json(schema: dict[str, Any]) -> None:
-    """Refuse what can't be written as JSON, level by level: what contains itself has no bottom to come back from."""
+    """Refuse what can't be written as JSON. It walks level by level, because recursion into a value that contains
+    itself would never end.
+    """
     level: list[Any] = [schema]
     left = _MOST_VALUES
     for _ in range(_DEEPEST):
@@ -98,7 +103,7 @@ class Issue:
     Args:
         path: where, as in `lines[2].total`; empty for the whole answer.
         message: what, in a sentence that a model can act on. May quote the answer.
-        code: who says so: an `IssueCode`, `check:NAME`, or what a validator gives.
+        code: who found it: an `IssueCode`, `check:NAME`, or a validator's own code.
         quotes: the rejected value, where `message` begins with it. The next model is told "it" in its place, because a
             small model copies whatever wrong value it is shown.
     """
@@ -117,18 +122,18 @@ class Call:
     """Everything that one attempt needs. A tier never sees the ladder or another tier.
 
     Args:
-        messages: the conversation, instructions and feedback already in it.
+        messages: the conversation, with instructions and feedback already in it.
         shape: what decoding should enforce; `None` for free text.
         sampling: how tokens are chosen.
         max_tokens: cap on the answer, in tokens; `None` leaves it to the tier.
         candidates: number of answers wanted.
-        deadline: when the tier must have raised `TierTimeout`, at most 200 ms later.
-        cancel: when set, the tier must raise `Cancelled`, at most 200 ms later.
-        rejected: text of the last rejected answer, which a tier may use to speculate. Never sent anywhere.
-        others: whether another tier may answer where this one can't, so that a tier needn't try again for long.
+        deadline: once it has passed, the tier must raise `TierTimeout` within 200 ms.
+        cancel: once it is set, the tier must raise `Cancelled` within 200 ms.
+        rejected: text of the last rejected answer, which a tier may use to speculate. It is never sent anywhere.
+        others: whether another tier may answer where this one can't. Then a tier needn't retry for long.
 
     Raises:
-        ConfigError: a field is of another kind, or out of range.
+        ConfigError: a field has the wrong type or is out of range.
     """
 
     messages: tuple[Message, ...]
@@ -164,13 +169,13 @@ class Token:
     Args:
         text: what it adds. The texts of a candidate's tokens join to its text.
         logprob: natural logarithm of its probability under the model, before any constraint; `None` if unknown.
-        margin: its `logprob` less that of the likeliest other token; below 0 where the constraint overruled the model.
-        forced: whether the constraint left no choice. Forced tokens say nothing about confidence.
-        allowed_logprob: `logprob` over the tokens alone that the shape allowed here; `None` if unknown, or without a
-            shape. Where `logprob` is above -0.0001, or what was allowed can't be told, it may be `logprob`: the least
-            that it can be.
+        margin: its `logprob` minus that of the likeliest other token; below 0 where the constraint overruled the model.
+        forced: whether the constraint left only this token. Forced tokens say nothing about confidence.
+        allowed_logprob: `logprob` among only the tokens that the shape allowed here; `None` if unknown, or without a
+            shape. Where `logprob` is above -0.0001, or the allowed tokens aren't known, it may be equal to `logprob`,
+            which is its lower bound.
         allowed_margin: `margin` to the likeliest other token that the shape allowed; `None` if unknown, without a
-            shape, or where it allowed no other.
+            shape, or where the shape allowed no other token.
     """
 
     text: str = field(repr=False)
@@ -182,23 +187,23 @@ class Token:
 
 
 MOST_TOKENS = 100_000_000
-"""Most tokens of one call that are believed: the longest context that anybody has announced, ten times the longest that
-is on offer. What lies beyond is a fault of the endpoint's, and money is not counted by it."""
+"""Most tokens of one call that are believed: the longest context that anybody has announced, and ten times the longest
+on offer. A count above it is a fault of the endpoint, and no money is counted by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a call used; `None` where nobody said."""
+    """Tokens that a call used; `None` where the tier didn't report them."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
 
     def credible(self, *, answered: bool) -> Usage:
-        """The counts that can be right, and `None` for those that can't: what isn't a whole number, what no context
-        could hold, 0 for a prompt, and 0 for an answer where there is one.
+        """The counts that can be right, with `None` in place of those that can't: a count that isn't a whole number,
+        one that no context could hold, 0 for a prompt, and 0 for an answer where there is one.
 
         Args:
-            answered: whether any of an answer came.
+            answered: whether any part of an answer came.
         """
         return Usage(_count(self.input_tokens, 1), _count(self.output_tokens, 1 if answered else 0))
 
@@ -224,16 +229,16 @@ class Delta:
         text: what this piece adds to the answer. Never half a character.
         index: which candidate, from 0.
         tokens: the tokens behind `text`.
-        reasoning: thinking that is no part of the answer.
-        constraint: who enforces the call's shape; said once, in any delta.
+        reasoning: thinking that isn't part of the answer.
+        constraint: who enforces the call's shape; reported once, in any delta.
         notes: sentences for the trace, for example why a schema couldn't be enforced.
         finish: on the last delta of a candidate, why it ended.
         usage: on the last delta of the call.
         model: on the last delta, what answered, as the endpoint or the file names it.
-        load_seconds: time spent loading the model before this call could start, which TTFT leaves out.
-        progress: how much of the work before the first token is done, in [0, 1]: of a load, then of a prefill. That it
-            changes shows that the tier works.
-        streams: `False` where the answer will come in one piece, so that nothing can be seen of it before.
+        load_seconds: time spent loading the model before this call could start. TTFT leaves it out.
+        progress: how much of the work before the first token is done, in [0, 1], first of a load and then of a prefill.
+            A change shows that the tier is working.
+        streams: `False` where the answer will come in one piece, so that nothing can be seen of it earlier.
     """
 
     text: str = field(default="", repr=False)
@@ -252,7 +257,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a call would take. Unknown is `None`.
+    """What a call would take: tokens, and money at most. Unknown is `None`.
 
     Args:
         input_tokens: length of the prompt, in tokens; an upper bound where the tokenizer is unknown.

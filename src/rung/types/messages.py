@@ -19,7 +19,7 @@ class Text:
     """A part of a message that is text.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: it is something else than text.
     """
 
     text: str = field(repr=False)
@@ -37,7 +37,7 @@ class Image:
         media_type: for example `image/png`.
 
     Raises:
-        ConfigError: one of them is of another kind.
+        ConfigError: a field has the wrong type.
     """
 
     data: bytes = field(repr=False)
@@ -57,7 +57,7 @@ class ToolCall:
         name: the tool.
         arguments: JSON text, as the model wrote it.
 
-    Raises:
+    ConfigError: a field is not text.
         ConfigError: one of them is not text.
     """
 
@@ -75,12 +75,12 @@ class Message:
     """One turn of a conversation.
 
     Args:
-        role: who speaks. What some endpoints call `developer` is `system` here.
+        role: who speaks. The role that some endpoints call `developer` is `system` here.
         content: text, or parts in order.
         tool_calls: calls that an assistant turn made.
         tool_call_id: the call that a tool turn answers.
-        reusable: whether this turn and all before it come back in other requests, and may rest on disk in the model's
-            own form where a tier was given room for that.
+        reusable: whether this turn and all turns before it come again in other requests. A tier that was given room for
+            it may keep them on disk, in the model's own form.
     """
 
     role: Role
@@ -105,14 +105,14 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The text of the message, its other parts left out."""
+        """The text of the message, without its other parts."""
         if isinstance(self.content, str):
             return self.content
         return "".join(part.text for part in self.content if isinstance(part, Text))
 
     @property
     def size(self) -> int:
-        """Bytes of its texts, in UTF-8, and of its pictures."""
+        """Bytes of its texts (in UTF-8) and its pictures."""
         texts = (self.text, *(call.arguments for call in self.tool_calls))
         pictures = () if isinstance(self.content, str) else (p.data for p in self.content if isinstance(p, Image))
         return sum(len(text.encode("utf-8", "replace")) for text in texts) + sum(map(len, pictures))
@@ -131,7 +131,7 @@ def conversation(prompt: str | Sequence[Message], system: str | None = None) -> 
         system: a system turn to put first.
 
     Raises:
-        ConfigError: it is neither, or something in the sequence is not a message.
+        ConfigError: it is neither of them, or something in the sequence is not a message.
     """
     if isinstance(prompt, str):
         turns: tuple[Message, ...] = (Message("user", prompt),)

@@ -1,4 +1,4 @@
-"""Why things happened, in a word: reasons of verdicts, and codes of issues."""
+"""Why things happened, in one word: the reasons of verdicts and the codes of issues."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why an attempt had its verdict, or a request its end. A rule of your own may give any other string."""
+    """Why an attempt got its verdict, or why a request ended. A rule of your own may give any other string."""
 
     VALID = "valid"
     CHECK = "check"
@@ -27,7 +27,7 @@ class Reason(StrEnum):
 
 
 class IssueCode(StrEnum):
-    """Who says that an answer is wrong. A validator's issues have the code `check:NAME`, or one that it gives."""
+    """Who says that an answer is wrong. A validator's issues have the code `check:NAME`, or one of its own."""
 
     SCHEMA = "schema"
     TYPE = "type"

@@ -11,7 +11,7 @@ from rung.types.messages import Message
 from rung.types.zone import Zone
 
 _SEEDS = (-(2**63), 2**64 - 1)
-"""What a seed may be: anything that fits into 64 bits, with a sign or without."""
+"""Range of a seed: anything that fits into 64 bits, signed or unsigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Sampling:
         temperature: 0 is greedy.
         top_p: share of probability mass that is kept, in (0, 1].
         min_p: least probability, relative to the likeliest token's, in [0, 1).
-        seed: of the sampler's random numbers.
+        seed: for the sampler's random numbers.
         stop: strings that end the answer; they are not part of it.
 
     Raises:
-        ConfigError: a value is of another kind, or out of range.
+        ConfigError: a value has the wrong type or is out of range.
     """
 
     temperature: float = 0.0
@@ -52,19 +52,19 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asked, apart from what the answer must be (that is the contract's).
+    """What somebody asked. What the answer must be is in the contract.
 
     Args:
         messages: the conversation, oldest first.
-        task: name under which ledger and calibration keep it.
-        context: the caller's own object, handed to validators.
+        task: name by which the ledger and calibration file it.
+        context: the caller's own object, which validators get.
         max_tokens: first cap on the answer, in tokens; `None` leaves it to the tier.
         sampling: how tokens are chosen.
-        reach: how far this request may travel; can only tighten the ladder's reach.
-        text_checks: whether plain text that repeats itself, or the prompt, or holds control tokens is refused.
+        reach: how far this request may travel. It can only tighten the ladder's reach.
+        text_checks: whether plain text is refused that repeats itself or the prompt, or holds control tokens.
 
     Raises:
-        ConfigError: the prompt is empty, or a value is of a wrong kind or out of range.
+        ConfigError: the prompt is empty, or a value has the wrong type or is out of range.
     """
 
     messages: tuple[Message, ...]
@@ -91,5 +91,5 @@ class Request:
 
     @property
     def source(self) -> str:
-        """The text of the user's turns: what an extracted value can be looked up in."""
+        """The text of the user's turns. Extracted values can be looked up in it."""
         return "\n".join(m.text for m in self.messages if m.role == "user")

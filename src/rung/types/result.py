@@ -1,4 +1,4 @@
-"""What came of it: candidate, validation, verdict, attempt, outcome, and the events on the way."""
+"""What comes of a request: candidate, validation, verdict, attempt, outcome, and the events on the way."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Candidate:
 
     Args:
         text: the whole answer.
-        finish: why it ended; `None` where the tier didn't say.
-        tokens: its tokens, where the tier reports them.
-        reasoning: thinking that is no part of the answer.
+        finish: why the answer ended; `None` where the tier didn't say.
+        tokens: the answer's tokens, where the tier reports them.
+        reasoning: thinking that isn't part of the answer.
         constraint: who enforced its shape.
-        usage: tokens of the call.
+        usage: tokens that the call used.
         model: what answered.
-        score: over all value tokens; `None` where the tier reports no log-probabilities.
-        fields: the same per JSON path.
+        score: how sure the model was of all value tokens; `None` where the tier reports no log-probabilities.
+        fields: the score of each field, by JSON path.
     """
 
     text: str = field(repr=False)
@@ -47,12 +47,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Whether an answer is right, as far as anything could tell.
+    """Whether an answer is right, as far as the checks can tell.
 
     Args:
         value: the parsed answer, where it could be parsed.
-        issues: what is wrong; none means valid.
-        checked_by: what vouches for it: `schema`, `type`, `check:NAME`.
+        issues: what is wrong with it. A valid answer has none.
+        checked_by: what vouches for the answer: `schema`, `type`, `check:NAME`.
         abandoned: validators that were still running at the deadline.
     """
 
@@ -63,7 +63,7 @@ class Validation:
 
     @property
     def valid(self) -> bool:
-        """Whether nothing is wrong with it."""
+        """Whether there are no issues."""
         return not self.issues
 
 
@@ -81,15 +81,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt, kept whole; also a tier that was skipped, with the reason.
+    """One attempt, with everything that is known of it. A tier that was skipped is an attempt too, with the reason.
 
     Args:
-        number: from 1, over the whole request.
-        tier: its name.
-        zone: how far the prompt would travel, or did.
+        number: its number in the whole request, from 1.
+        tier: the tier's name.
+        zone: how far the prompt travelled, or would have travelled.
         verdict: what was done next.
-        reason: why: a `Reason`, the code of the first issue, the name of the error, or what a rule of your own gave.
-        detail: the same in a sentence, where there is more to say.
+        reason: why: a `Reason`, the code of the first issue, the name of the error, or the word of a rule of your own.
+        detail: the reason as a sentence, where there is more to say.
         candidate: the answer; `None` where there was none.
         validation: what was found wrong.
         error: what the tier raised instead of answering.
@@ -98,15 +98,16 @@ class Attempt:
         ttft: seconds to the first non-empty token, model load left out.
         load_seconds: time that loading the model took.
         usage: tokens; unknown is `None`.
-        cost: US dollars. 0 for a tier on this machine without a price; beyond it, or unreported, unknown is `None`.
+        cost: US dollars. It is 0 for a tier on this machine without a price. Anything else that isn't reported is
+            `None`.
         confidence: in [0, 1], uncalibrated; `None` where the tier gives no log-probabilities.
-        threshold: how sure the tier had to be of a valid answer, and where that comes from; `None` where nothing was
-            asked.
+        threshold: how sure the tier had to be of a valid answer, and where that figure comes from; `None` where the
+            tier didn't have to be sure.
         consent: who allowed the hop beyond the machine.
         sent: whether the prompt was handed to the tier.
         stays_here: whether what the tier was handed is known to stay on this machine; `None` for a loopback endpoint.
-        destination: host and port that the prompt would go to, where the tier names one.
-        prompt_bytes: of the texts and pictures that were handed to the tier; `None` where nothing was.
+        destination: host and port that the prompt would go to, where the tier names them.
+        prompt_bytes: bytes of the texts and pictures that were handed to the tier; `None` where nothing was.
         weights: sha256 of the weights that answered, in hexadecimal, where the tier can tell.
         notes: sentences for the trace.
     """
@@ -163,12 +164,12 @@ class Attempt:
 
     @property
     def constraint(self) -> Constraint | None:
-        """Who held the answer to its shape; `None` where there was none."""
+        """Who held the answer to its shape; `None` where nobody is known to."""
         return None if self.candidate is None else self.candidate.constraint
 
     @property
     def score(self) -> float | None:
-        """How sure the tier was, as its threshold weighs it; `None` without a threshold, or where that isn't known."""
+        """How sure the tier was, weighed as its threshold does; `None` without a threshold, or where it isn't known."""
         if self.threshold is None or self.candidate is None or self.candidate.score is None:
             return None
         return self.threshold.weigh(self.candidate.score.features)
@@ -181,17 +182,17 @@ class Attempt:
 
     @property
     def bound(self) -> Decimal | None:
-        """Most that it could cost, in US dollars; `None` where nobody knows."""
+        """The most that it could cost, in US dollars; `None` where nobody knows."""
         return None if self.quote is None else self.quote.max_cost
 
     @property
     def partial(self) -> bool:
-        """Whether its answer was cut off, empty, refused, or going round in circles."""
+        """Whether the answer was cut off, empty, a refusal, or text that repeats itself."""
         return any(issue.code in _PARTIAL for issue in self.issues)
 
 
 _PARTIAL = (IssueCode.CUT_OFF, IssueCode.EMPTY, IssueCode.LOOPING, IssueCode.REFUSAL)
-"""Codes of what isn't a whole answer, from which a repair could learn nothing."""
+"""Codes of answers that aren't whole. A repair could learn nothing from them."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -199,10 +200,10 @@ class Outcome(Generic[T]):
     """Everything that came of a request: its attempts, and what follows from them.
 
     Args:
-        attempts: everything that was tried, first to last.
+        attempts: everything that was tried, in order.
         reason: why it ended.
         seconds: wall time of the whole request.
-        notes: sentences about what went wrong beside the answer, for example an observer that failed.
+        notes: sentences about what went wrong apart from the answer, for example an observer that failed.
     """
 
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
@@ -237,14 +238,14 @@ class Outcome(Generic[T]):
 
     @property
     def checked_by(self) -> tuple[str, ...]:
-        """What vouches for it: `schema`, `type`, `check:NAME`, `confidence`. A schema that the tier enforced vouches
-        for the shape, not for the truth.
+        """What vouches for the answer: `schema`, `type`, `check:NAME`, `confidence`. A schema that the tier enforced
+        vouches for the shape, not for the truth.
         """
         return () if self._last is None or self._last.validation is None else self._last.validation.checked_by
 
     @property
     def best(self) -> Candidate | None:
-        """Where nothing was accepted, the best rejected candidate: a valid one first, then a whole one, then the one
+        """The best rejected candidate, where nothing was accepted. Valid ones come first, then whole ones, then those
         with the fewest issues, then the latest.
         """
         answered = [a for a in self.attempts if a.answered]
@@ -265,7 +266,9 @@ class Outcome(Generic[T]):
 
     @property
     def left_machine(self) -> bool | None:
-        """Whether the prompt left it; `None` where a loopback endpoint got it and nobody vouches for that."""
+        """Whether the prompt left this machine; `None` where a loopback endpoint got it and nobody vouches for that
+        one.
+        """
         sent = [a for a in self.attempts if a.sent]
         if any(a.zone > Zone.HOST for a in sent):
             return True
@@ -273,13 +276,13 @@ class Outcome(Generic[T]):
 
     @property
     def hint(self) -> str:
-        """The command or setting that would mend what stood in the way, where one is known."""
+        """The command or setting that would remove what stood in the way, where one is known."""
         hints = [a.error.hint for a in self.attempts if a.error is not None and a.error.hint]
         return "" if self.accepted or not hints else hints[0]
 
     @property
     def _last(self) -> Attempt | None:
-        """The attempt whose answer was accepted; after it there is none."""
+        """The attempt whose answer was accepted. It is always the last one."""
         last = self.attempts[-1] if self.attempts else None
         return last if last is not None and last.verdict is Verdict.ACCEPT else None
 
@@ -288,7 +291,7 @@ class Outcome(Generic[T]):
 
         Raises:
             Cancelled: the caller cancelled.
-            Unresolved: there is none for another reason.
+            Unresolved: nothing was accepted, for any other reason.
         """
         if self.reason == Reason.CANCELLED:
             raise Cancelled("the caller cancelled")
@@ -297,7 +300,7 @@ class Outcome(Generic[T]):
         return self.value  # type: ignore[return-value]  # an accepted value is a T, and T may itself be None
 
     def explain(self) -> str:
-        """Why there is no answer, in one line, without a word of the prompt or of any answer."""
+        """Why there is no answer, in one line. It holds no word of the prompt or of any answer."""
         tried = ", ".join(f"{a.tier}: {a.reason}" for a in self.attempts)
         return f"no answer was accepted ({self.reason or 'no tier'}){': ' if tried else ''}{tried}"
 
@@ -316,16 +319,16 @@ class Unresolved(RungError):
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What a validator may want to know beside the value.
+    """What a validator may want to know besides the value.
 
     Args:
         request: what was asked.
-        tier: who answered.
+        tier: the name of the tier that answered.
         text: the answer as the model wrote it.
         attempts: what was tried before.
-        context: the caller's own object, from `context=`.
-        deadline: when the verdict must be there.
-        cancel: set when nobody waits for the verdict any more.
+        context: the caller's own object, given as `context=`.
+        deadline: when the validator must have its verdict.
+        cancel: set once nobody waits for the verdict any more.
         shape: what decoding could enforce of the contract; `None` for free text.
     """
 
@@ -348,10 +351,10 @@ class Hop:
         zone: how far the prompt would travel.
         destination: host and port, where the tier names one.
         max_cost: upper bound in US dollars; `None` where the tier has no price.
-        characters: length of all that would be sent.
-        sends_answer: whether a rejected local answer goes along.
-        reasons: why the tiers before did not do.
-        redacted: whether what is private was masked, as far as the redactor knows it.
+        characters: length of everything that would be sent.
+        sends_answer: whether a rejected local answer is sent along.
+        reasons: why the answers of the tiers before it didn't do.
+        redacted: whether private values were masked, as far as the redactor knows them.
     """
 
     tier: str

@@ -19,31 +19,33 @@ FEATURES = (
     "allowed_margin",
     "choices",
 )
-"""What a `Threshold` can weigh, by the names that `Score.features` and a task's file use."""
+"""What a `Threshold` can weigh, under the names that `Score.features` and a task's file use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the log-probabilities of the tokens that a model chose amount to. Nothing here is calibrated.
+    """How sure a model was of its answer, from the log-probabilities of the tokens that it chose. Nothing here is
+    calibrated.
 
-    Counted are the tokens that carry a value, and those that end it: the closing quote of a string, what follows a
-    number, the end of a text. Forced tokens are not counted.
+    Only tokens that carry a value count, and those that end one: the closing quote of a string, what follows a number,
+    the end of a text. Forced tokens don't count.
 
     Args:
-        sum: sum of log-probabilities.
+        sum: sum of the log-probabilities.
         mean: their mean.
         minimum: the least of them.
         margin: the least margin to the runner-up; `None` where the tier reports none.
-        tokens: how many were counted.
-        quantile10: the log-probability that a tenth of them lie below, between two of them interpolated.
-        allowed_sum: as `sum`, over the tokens alone that the shape allowed; this and the next three are `None` where
-            the tier doesn't report that.
-        allowed_mean: as `mean`, likewise.
-        allowed_minimum: as `minimum`, likewise.
-        allowed_margin: as `margin`, likewise; `None` too where no token had a rival that was allowed.
+        tokens: how many tokens count.
+        quantile10: the log-probability that a tenth of them lie below, interpolated between two of them.
+        allowed_sum: like `sum`, but among only the tokens that the shape allowed. This and the next three are `None`
+            where the tier doesn't report them.
+        allowed_mean: like `mean`, among the allowed tokens.
+        allowed_minimum: like `minimum`, among the allowed tokens.
+        allowed_margin: like `margin`, among the allowed tokens; also `None` where no token had a rival that was
+            allowed.
         choices: sum of the log-probabilities, among what the shape allowed, of the tokens that carry no value: an
-            optional field written or left out, one more element or none; 0 where all of them were forced. `None` for
-            one field of several, and where the tier doesn't report what was allowed.
+            optional field that was written or left out, one more element or none. It is 0 where all of them were
+            forced, and `None` for one field of several, and where the tier doesn't report what was allowed.
     """
 
     sum: float
@@ -60,19 +62,19 @@ class Score:
 
     @property
     def features(self) -> Mapping[str, float]:
-        """What is known of these, by name: what a `Threshold` weighs."""
+        """The known ones of these figures by name, for a `Threshold` to weigh."""
         return {name: float(value) for name in FEATURES if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """How sure a tier must be of a valid answer before that is accepted.
+    """How sure a tier must be of a valid answer for it to be accepted.
 
-    The score is a weighted sum of features: `bias + sum(weights[name] * features[name])`. One feature with the weight 1
-    is that feature itself.
+    The score is a weighted sum of features: `bias + sum(weights[name] * features[name])`. A single feature with the
+    weight 1 is the score itself.
 
     Args:
-        above: an answer is accepted where its score is greater than this.
+        above: an answer is accepted if its score is greater than this.
         weights: the weight of each feature, by its name.
         bias: added to the sum.
         origin: where the figure comes from, in the words that the attempt shows.
@@ -91,23 +93,23 @@ class Threshold:
     curve: tuple[tuple[float, float], ...] = field(default=(), repr=False)
 
     def weigh(self, features: Mapping[str, float]) -> float | None:
-        """The score of an answer; `None` where a feature that it takes isn't known.
+        """The score of an answer; `None` where one of its features isn't known.
 
         Args:
-            features: of the answer, as `Score.features` has them.
+            features: the answer's features, as in `Score.features`.
         """
         if not self.weights.keys() <= features.keys():
             return None
         return self.bias + sum(weight * features[name] for name, weight in self.weights.items())
 
     def accepts(self, score: float | None) -> bool:
-        """Whether an answer with this score is sure enough. An unknown score reaches no threshold but a soft one."""
+        """Whether an answer with this score is sure enough. An unknown score satisfies only a soft threshold."""
         return self.soft if score is None else score > self.above
 
     def probability(self, score: float) -> float | None:
         """The probability that an answer with this score is right, read off the curve; `None` without a curve.
 
-        Between two points of the curve it is interpolated, beyond its ends it is that of the nearest end.
+        Between two points of the curve it is interpolated. Beyond an end it is the probability at that end.
         """
         if not self.curve:
             return None

@@ -12,25 +12,25 @@ from rung.types.request import Sampling
 from rung.types.score import Threshold
 
 OnVoid = Literal["escalate", "accept"]
-"""What becomes of a valid answer where what was learnt about its tier is void: it is sent up, or taken."""
+"""What happens to a valid answer if what was learnt about its tier is void: it is sent up, or accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What an answer depends on beside the question. What was learnt under some conditions holds under no others.
+    """What an answer depends on besides the question. What was learnt under some conditions holds under no others.
 
     Args:
-        tier: its name.
-        weights: sha256 of those that answered; `None` where the tier can't tell.
-        others: the same of the other tiers of the ladder by name, as far as they can tell.
-        prompt: sha256 of the template that the prompt was made by; empty where it was made by none.
+        tier: the tier's name.
+        weights: sha256 of the weights that answered; `None` where the tier can't tell.
+        others: the weights of the ladder's other tiers, by name, as far as they can tell.
+        prompt: sha256 of the template that made the prompt; empty where there was no template.
         contract: sha256 of the contract.
         sampling: how tokens were chosen.
         max_tokens: first cap on the answer, in tokens.
         repairs: how often a rejected answer goes back to the tier.
-        feedback: what it is told then.
-        behaviour: what else makes other answers, as far as the tier tells: its own sampling, its chat template.
-        setup: what makes others now and then: build, backend, how many calls are decoded together.
+        feedback: what the tier is told then.
+        behaviour: what else changes answers, as far as the tier tells: its own sampling, its chat template.
+        setup: what changes answers now and then: build, backend, how many calls are decoded together.
     """
 
     tier: str
@@ -48,11 +48,11 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What holds, under certain conditions, of what was learnt about a tier.
+    """What still holds, under certain conditions, of what was learnt about a tier.
 
     Args:
         threshold: how sure the tier has to be; `None` where nothing was learnt, or nothing holds any more.
-        void: what changed since, so that nothing holds any more: `weights`, `prompt`, ...; empty where all is well.
+        void: what has changed, so that nothing holds any more: `weights`, `prompt`, ...; empty if everything holds.
         notes: sentences about what changed and may matter.
     """
 
@@ -66,14 +66,14 @@ class Task:
     """A kind of request.
 
     Args:
-        name: under which ledger and calibration keep it.
+        name: name by which the ledger and calibration file it.
         output: what its answers must be, as a ladder's `contract` gives it; `None` where the task doesn't say.
-        fields: of its template, in order; empty where it has none.
-        fill: makes the messages of a text for each field; `None` without a template.
+        fields: fields of its template, in order; empty where it has none.
+        fill: makes the messages from a text for each field; `None` without a template.
         prompt: sha256 of the template; empty without one.
         max_tokens: first cap on an answer, in tokens, where the request names none.
-        on_void: what becomes of a valid answer where what was learnt is void.
-        standing: what holds of what was learnt; asked after each answer, when it is known which weights gave it.
+        on_void: what happens to a valid answer if what was learnt is void.
+        standing: tells what still holds of what was learnt. It is asked after each answer, when the weights are known.
     """
 
     name: str

@@ -17,7 +17,7 @@ class Zone(IntEnum):
 
     @classmethod
     def parse(cls, name: str | Zone) -> Zone:
-        """The zone of that name (`host`, `lan`, `internet`).
+        """The zone with that name (`host`, `lan`, `internet`).
 
         Raises:
             ConfigError: there is no such zone.
