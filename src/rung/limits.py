@@ -9,7 +9,9 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from rung import checking
+from rung.allowed import Made, Real, Whole
 from rung.errors import ConfigError
+from rung.hiding import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,9 @@ Money = Decimal | int | float | str
 
 LONGEST = 1e9
 """Seconds of the longest time limit: 30 years, which fits into every clock and every system's wait."""
+
+_SHOWN = 40
+"""Characters of what is not an amount that an error repeats: more than any amount has."""
 
 
 def usd(amount: Money, what: str) -> Decimal:
@@ -31,14 +36,25 @@ def usd(amount: Money, what: str) -> Decimal:
         ConfigError: the amount is NaN, infinite, negative or not a number.
     """
     try:
-        value = Decimal(str(amount))
+        value = Decimal(amount if isinstance(amount, int) else str(amount))
     except InvalidOperation:
         value = Decimal("NaN")
     if isinstance(amount, bool) or not value.is_finite() or value < 0:
         raise ConfigError(
-            f"{what} = {amount!r} is not an amount of money", hint="give a finite number of US dollars, 0 or more"
+            f"{what} = {hide(repr(amount)[:_SHOWN])} is not an amount of money",
+            hint="give a finite number of US dollars, 0 or more",
         )
     return value
+
+
+Usd = Made(lambda what, value: usd(value, what), {"type": "number", "minimum": 0, "unit": "US dollars"})
+"""An amount of money as a setting."""
+
+Seconds = Real(0.0, LONGEST, "seconds")
+"""A time limit as a setting."""
+
+Tokens = Whole(0, unit="tokens")
+"""A limit on prompt and answer as a setting."""
 
 
 class Cancel:
@@ -140,12 +156,9 @@ class Budget:
     money: Money | None = None
 
     def __post_init__(self) -> None:
-        if self.money is not None:
-            object.__setattr__(self, "money", usd(self.money, "budget.money"))
-        if self.seconds is not None:
-            checking.real("budget.seconds", self.seconds, 0.0, LONGEST)
-        if self.tokens is not None:
-            object.__setattr__(self, "tokens", checking.whole("budget.tokens", self.tokens, 0))
+        for name, allowed in (("seconds", Seconds), ("tokens", Tokens), ("money", Usd)):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, allowed.check(f"budget.{name}", value))
 
     @property
     def usd(self) -> Decimal | None:

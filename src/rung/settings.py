@@ -1,13 +1,20 @@
-"""Reading tables of settings. Unknown keys and wrong values become a `ConfigError` that names the nearest right one."""
+"""Tables of settings: unknown keys and wrong values become a `ConfigError` that names the nearest right one.
+
+A tier's settings, the ladder's and those of files are models of the same kind. `given` checks what code gives to a
+constructor, `read` what a file holds, and `rung.config.reference` describes them.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
 
+from rung.allowed import Allowed, Refused
 from rung.errors import ConfigError
 from rung.hiding import hide
 
@@ -20,6 +27,11 @@ class SettingsTable(BaseModel):
     """Base class of every table of settings: frozen, without unknown keys, without NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """The keys that a file may hold."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
 
 
 def shortened(text: str) -> str:
@@ -45,7 +57,7 @@ def nearest(word: str, known: Iterable[str], *, listing: str = "") -> str:
 
 
 def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
-    """The settings in `values`.
+    """The settings that a file holds.
 
     Args:
         model: class with the known settings.
@@ -53,10 +65,33 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
         where: file and table, for the error.
 
     Raises:
-        ConfigError: a key is unknown or missing, or a value has the wrong type. The value itself is not repeated.
+        ConfigError: a key is unknown or missing, or a value is not allowed. What may be an API key is not repeated.
     """
+    return _validated(model, values, where, written=True)
+
+
+def given(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """The settings that code gives to a constructor. They go by the names of the model's fields.
+
+    Args:
+        model: which settings there are.
+        values: as they were given.
+        where: whose settings they are, for the error.
+
+    Raises:
+        ConfigError: a setting is unknown or missing, or a value is not allowed. What may be an API key is not repeated.
+    """
+    return _validated(model, values, where, written=False)
+
+
+def is_written(info: ValidationInfo) -> bool:
+    """Whether a validator looks at what stands in a file, and not at what code gives."""
+    return bool(info.context)
+
+
+def _validated(model: type[M], values: Mapping[str, Any], where: str, *, written: bool) -> M:
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(dict(values), context=written, by_alias=written, by_name=not written)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         # A misspelt required key is both unknown and missing. The first of these helps.
@@ -64,26 +99,63 @@ def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
         # the value may be a key in the wrong place, or a whole file between two quotes
         key = shortened(".".join(hide(str(part)) for part in first["loc"]))
         if first["type"] == "extra_forbidden":
-            keys = _keys(model, first["loc"][:-1])
-            written = str(first["loc"][-1])
+            inner = _table_at(model, first["loc"][:-1])
+            keys = inner.keys() if written else [*inner.model_fields]
+            last = str(first["loc"][-1])
+            noun = "key" if written else "setting"
             raise ConfigError(
-                f"{where}: unknown key {key!r}", hint=nearest(written, keys), unknown_key=hide(written)
+                f"{where}: unknown {noun} {key!r}", hint=nearest(last, keys), unknown_key=hide(last)
             ) from None
         if first["type"] == "missing":
             raise ConfigError(f"{where}: {key!r} is missing", hint=f"add {key} = ...") from None
+        refused = first.get("ctx", {}).get("error")
+        if isinstance(refused, Refused):
+            refused.again(f"{where}: {key}")
         raise ConfigError(f"{where}: {key!r}: {shortened(hide(first['msg']))}") from None
 
 
-def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """The keys of the table at `path` below `model`."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How a value is written as a table in a file, where code gives the value itself. Stands in an annotation.
+
+    Args:
+        table: its keys.
+        make: makes the value of the table.
+        otherwise: what may stand there in place of a table.
+    """
+
+    table: type[SettingsTable]
+    make: Callable[[Any], Any]
+    otherwise: Allowed
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._validate, handler.generate_schema(self.table))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(core), self.otherwise.schema]}
+
+    def _validate(self, value: Any, table: Callable[[Any], Any]) -> Any:
+        if value is None:
+            return None
+        return self.make(table(value)) if isinstance(value, Mapping) else self.otherwise.validate(value)
+
+
+def _table_at(model: type[SettingsTable], path: tuple[int | str, ...]) -> type[SettingsTable]:
+    """The table that lies at `path` below `model`."""
     for part in path:
         field = model.model_fields.get(str(part))
-        inner = getattr(field, "annotation", None)
-        found = next(
-            (t for t in (inner, *getattr(inner, "__args__", ())) if isinstance(t, type) and issubclass(t, BaseModel)),
-            None,
-        )
-        if found is None:
-            continue
-        model = found
-    return [field.alias or name for name, field in model.model_fields.items()]
+        model = model if field is None else (_table(field.annotation, field.metadata) or model)
+    return model
+
+
+def _table(annotation: Any, metadata: Iterable[Any]) -> type[SettingsTable] | None:
+    """The table that a field holds; `None` where it holds none."""
+    for item in metadata:
+        if isinstance(item, Written):
+            return item.table
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, SettingsTable):
+            return kind
+        if inner := getattr(kind, "__metadata__", ()):
+            return _table(None, inner)
+    return None

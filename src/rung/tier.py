@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol, get_args, runtime_checkable
+from typing import Annotated, Protocol, get_args, runtime_checkable
+
+from pydantic import Field
 
 from rung import checking
+from rung.allowed import Real, Whole, Word
 from rung.errors import ConfigError
-from rung.limits import LONGEST, Money, usd
+from rung.limits import LONGEST, Money, Usd, usd
+from rung.settings import SettingsTable, given
 from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Shape, Threshold, Zone
 
 __all__ = [
@@ -21,6 +25,7 @@ __all__ = [
     "Quotes",
     "Resides",
     "Rung",
+    "RungSettings",
     "Shows",
     "Thresholds",
     "Tier",
@@ -197,6 +202,30 @@ _ABILITIES = {
 }
 
 
+class RungSettings(SettingsTable):
+    """How the ladder uses a tier: what `Rung` takes beside the tier, and what every `[[tier]]` may hold.
+
+    Args:
+        repairs: how often a rejected answer goes back to the same tier with what is wrong with it. Left out it is once,
+            and never where the quote has a price, since a repair is then paid for again.
+        max_seconds: how long one request may stay on this tier, model load, repairs and retries included; then it is
+            given up for the next one. Left out, only the request's own limit holds.
+        min_confidence: least confidence that is accepted; uncalibrated. Left out, the tier's own default threshold
+            holds, where there is one, and 0 turns that off. What a task was calibrated to goes before both.
+        feedback: what this tier is told of the answer rejected before. The rejected text is kept back by default: small
+            models tend to say again what stands before them.
+        max_tokens: first cap on the answer where the request names none.
+        max_cost: upper bound of what one request may cost on this tier.
+    """
+
+    repairs: Annotated[int, Whole(0)] | None = None
+    max_seconds: Annotated[float, Real(0.0, LONGEST, "seconds", above=True)] | None = None
+    min_confidence: Annotated[float, Real(0.0, 1.0)] | None = None
+    feedback: Annotated[FeedbackPolicy, Word(get_args(FeedbackPolicy))] = "issues"
+    max_tokens: Annotated[int, Whole(1, unit="tokens")] | None = None
+    max_cost: Annotated[Decimal, Usd] | None = Field(default=None, alias="max_cost_usd")
+
+
 @dataclass(frozen=True, slots=True)
 class Rung:
     """A tier and how the ladder uses it.
@@ -207,15 +236,12 @@ class Rung:
 
     Args:
         tier: the tier that answers.
-        repairs: how often a rejected answer goes back to the same tier with the issues. `None` means once, or never if
-            the quote has a price, since a repair is then paid for again.
-        max_seconds: seconds that one request may spend on this tier, including model load, repairs and retries. Then
-            the tier is given up for the next one. `None` leaves only the request's own limit.
-        min_confidence: least confidence in [0, 1] that is accepted, uncalibrated. `None` leaves it to the tier's own
-            default threshold, if there is one, and 0 turns that off. What a task was calibrated to overrides both.
-        feedback: what this tier is told about the answer rejected before. By default the rejected text is left out,
-            because small models tend to repeat what they are shown (docs/benchmarks.md).
-        max_tokens: first cap on the answer, in tokens, if the request names none.
+        repairs: how often a rejected answer goes back to the same tier with what is wrong with it. `RungSettings` says
+            more about this and the next five.
+        max_seconds: how long one request may stay on this tier.
+        min_confidence: least confidence in [0, 1] that is accepted.
+        feedback: what this tier is told of the answer rejected before.
+        max_tokens: first cap on the answer where the request names none, in tokens.
         max_cost: upper bound of one request on this tier, in US dollars.
         redactor: masks what is sent to this tier, if it is beyond this machine; `None` takes the ladder's.
 
@@ -249,20 +275,11 @@ class Rung:
                 f"a {type(self.tier).__name__} is not a tier: it needs a name and a method stream",
                 hint='give one, for example rung.llama("smollm2-135m")',
             )
-        where = f"tier {name!r}: "
-        if self.repairs is not None:
-            object.__setattr__(self, "repairs", checking.whole(f"{where}repairs", self.repairs, 0))
-        if self.max_seconds is not None:
-            checking.real(f"{where}max_seconds", self.max_seconds, 0.0, LONGEST, above=True)
-        if self.min_confidence is not None:
-            checking.real(f"{where}min_confidence", self.min_confidence, 0.0, 1.0)
-        checking.one_of(f"{where}feedback", self.feedback, get_args(FeedbackPolicy))
-        if self.max_tokens is not None:
-            object.__setattr__(self, "max_tokens", checking.whole(f"{where}max_tokens", self.max_tokens, 1))
         if self.redactor is not None:
-            checking.function(f"{where}redactor", self.redactor)
-        if self.max_cost is not None:
-            object.__setattr__(self, "max_cost", usd(self.max_cost, f"tier {name!r}: max_cost"))
+            checking.function(f"tier {name!r}: redactor", self.redactor)
+        settings = given(RungSettings, {key: getattr(self, key) for key in RungSettings.model_fields}, f"tier {name!r}")
+        for key, value in settings:
+            object.__setattr__(self, key, value)
         for name, kind in _ABILITIES.items():
             object.__setattr__(self, name, self.tier if isinstance(self.tier, kind) else None)
 

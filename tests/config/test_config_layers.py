@@ -82,7 +82,7 @@ def test_the_users_own_file_is_no_project_file(places):
     [
         ("reech = 'host'", "did you mean 'reach'?"),
         ("[budget]\nmony = 1", "did you mean 'money'?"),
-        ("reach = 'moon'", "'host', 'lan' or 'internet'"),
+        ("reach = 'moon'", "reach = 'moon' is not a valid choice; say host, lan or internet"),
         ("[budget]\nmoney = nan", "budget.money"),
         ("[budget]\nseconds = -1", "budget.seconds"),
         ("reach = ", "not valid TOML"),

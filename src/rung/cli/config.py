@@ -185,8 +185,8 @@ def _held(config: Config) -> list[tuple[str, Any, Origin]]:
 
 def _keys(table: TierTable) -> dict[str, Any]:
     """What a tier's table says, the secrets left out."""
-    ours = table.rung.model_dump(mode="json", exclude_unset=True, exclude={"name"})
-    said = {**ours, **table.settings}
+    ours = table.rung.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"name"})
+    said = {"kind": table.rung.kind, **ours, **table.settings}
     return {key: _named(value) or hide_all(_json(value), key) for key, value in said.items()}
 
 

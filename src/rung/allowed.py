@@ -1,0 +1,182 @@
+"""What a setting may be, said once, in the annotation of its field:
+
+    context: Annotated[int, Whole(1, 2**24, "tokens")] | None = None
+
+From it come the check of what code gives, the check of what a file holds, and the setting's row in the reference.
+Importing this doesn't import pydantic, so that values of the ground can use it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from rung import checking
+from rung.errors import ConfigError
+from rung.hiding import hide
+
+_SHOWN = 40
+"""Characters of a word that an error repeats: more than any setting's word has."""
+
+
+class Refused(ValueError):
+    """What pydantic is told of a value that isn't allowed. Only who called pydantic knows the setting's whole name, so
+    the check is made again then, and raises the `ConfigError`."""
+
+    def __init__(self, allowed: Allowed, value: object) -> None:
+        super().__init__("is not allowed")
+        self._allowed = allowed
+        self._value = value
+
+    def again(self, what: str) -> None:
+        """Make the check again, under the setting's whole name.
+
+        Raises:
+            ConfigError: what the check says.
+        """
+        self._allowed.check(what, self._value)
+
+
+class Allowed:
+    """What a setting may be; the base of all in this module."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The same as a JSON Schema, with the `unit` where there is one."""
+        raise NotImplementedError
+
+    def check(self, what: str, value: Any) -> Any:
+        """The value as it is used.
+
+        Args:
+            what: name of the setting, for the error.
+            value: as it was given.
+
+        Raises:
+            ConfigError: it is not allowed.
+        """
+        raise NotImplementedError
+
+    def validate(self, value: Any) -> Any:
+        """The same for pydantic, which knows the name later.
+
+        Raises:
+            Refused: it is not allowed.
+        """
+        try:
+            return self.check("", value)
+        except ConfigError:
+            raise Refused(self, value) from None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return self.schema
+
+
+@dataclass(frozen=True, slots=True)
+class Whole(Allowed):
+    """A whole number.
+
+    Args:
+        least: that it may be.
+        most: that it may be.
+        unit: of the number.
+    """
+
+    least: int
+    most: int = checking.LARGEST
+    unit: str = ""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The range."""
+        most = {} if self.most == checking.LARGEST else {"maximum": self.most}
+        return {"type": "integer", "minimum": self.least, **most, "unit": self.unit}
+
+    def check(self, what: str, value: Any) -> int:
+        """The number, as Python's own kind."""
+        return checking.whole(what, value, self.least, self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Real(Allowed):
+    """A finite number.
+
+    Args:
+        low: least that it may be.
+        high: most that it may be.
+        unit: of the number.
+        above: whether it has to lie above `low`.
+        below: whether it has to lie below `high`.
+    """
+
+    low: float
+    high: float
+    unit: str = ""
+    above: bool = False
+    below: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The range."""
+        least, most = ("exclusiveMinimum" if self.above else "minimum", "exclusiveMaximum" if self.below else "maximum")
+        return {"type": "number", least: self.low, most: self.high, "unit": self.unit}
+
+    def check(self, what: str, value: Any) -> float:
+        """The number, as Python's own kind."""
+        return float(checking.real(what, value, self.low, self.high, above=self.above, below=self.below))
+
+
+@dataclass(frozen=True, slots=True)
+class Word(Allowed):
+    """One of some words.
+
+    Args:
+        words: all of them.
+    """
+
+    words: tuple[str, ...]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The words."""
+        return {"type": "string", "enum": [*self.words]}
+
+    def check(self, what: str, value: Any) -> str:
+        """The word."""
+        word = checking.text(what, value)
+        if word not in self.words:
+            said = f"{', '.join(self.words[:-1])} or {self.words[-1]}"
+            raise ConfigError(f"{what} = {hide(word[:_SHOWN])!r} is not a valid choice", hint=f"say {said}")
+        return word
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made(Allowed):
+    """Whatever a function takes.
+
+    Args:
+        make: from the setting's name and what was given to the value that is used; raises `ConfigError`.
+        written: what may be written, as a JSON Schema.
+    """
+
+    make: Callable[[str, Any], Any]
+    written: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What may be written."""
+        return dict(self.written)
+
+    def check(self, what: str, value: Any) -> Any:
+        """What the function makes of it."""
+        return self.make(what, value)
+
+
+Flag = Annotated[bool, Made(checking.flag, {"type": "boolean"})]
+Name = Annotated[str, Made(checking.text)]
