@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rung.config.reference import VARIABLES, filled, tables
+
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("tiers.md", "validators.md", "rules.md", "streaming.md")
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -42,3 +44,22 @@ def test_the_code_of_a_page_gives_what_its_comments_promise(page):
                 assert str(value) == promised[source], source
                 kept += 1
     assert kept
+
+
+def test_the_reference_holds_what_the_models_of_the_settings_give():
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    assert filled(page) == page, "run scripts/write_configuration_page.py"
+    assert set(re.findall(r"<!-- keys of (.+?) -->", page)) == set(tables())
+
+
+def test_every_key_of_the_reference_is_explained():
+    for name, table in tables().items():
+        rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+        assert rows, name
+        assert all(len(row[-1]) > 10 for row in rows), name
+
+
+def test_every_variable_that_is_read_stands_in_the_reference():
+    source = DOCS.parent / "src"
+    read = {name for path in source.rglob("*.py") for name in re.findall(r'"(RUNG_[A-Z_]+)"', path.read_text("utf-8"))}
+    assert read == set(VARIABLES)

@@ -29,7 +29,7 @@ class SettingsTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     @classmethod
-    def keys(cls) -> list[str]:
+    def all_keys(cls) -> list[str]:
         """The keys that a file may hold."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
@@ -100,7 +100,7 @@ def _validated(model: type[M], values: Mapping[str, Any], where: str, *, written
         key = shortened(".".join(hide(str(part)) for part in first["loc"]))
         if first["type"] == "extra_forbidden":
             inner = _table_at(model, first["loc"][:-1])
-            keys = inner.keys() if written else [*inner.model_fields]
+            keys = inner.all_keys() if written else [*inner.model_fields]
             last = str(first["loc"][-1])
             noun = "key" if written else "setting"
             raise ConfigError(
@@ -120,24 +120,22 @@ class Written:
 
     Args:
         table: its keys.
-        make: makes the value of the table.
-        otherwise: what may stand there in place of a table.
+        value: what may be given, a table that was read included, and what is made of it.
     """
 
     table: type[SettingsTable]
-    make: Callable[[Any], Any]
-    otherwise: Allowed
+    value: Allowed
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_wrap_validator_function(self._validate, handler.generate_schema(self.table))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [handler(core), self.otherwise.schema]}
+        return {"anyOf": [handler(core), self.value.schema]}
 
     def _validate(self, value: Any, table: Callable[[Any], Any]) -> Any:
         if value is None:
             return None
-        return self.make(table(value)) if isinstance(value, Mapping) else self.otherwise.validate(value)
+        return self.value.validate(table(value) if isinstance(value, Mapping) else value)
 
 
 def _table_at(model: type[SettingsTable], path: tuple[int | str, ...]) -> type[SettingsTable]:

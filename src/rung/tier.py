@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Protocol, get_args, runtime_checkable
+from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, runtime_checkable
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from rung import checking
 from rung.allowed import Real, Whole, Word
 from rung.errors import ConfigError
 from rung.limits import LONGEST, Money, Usd, usd
-from rung.settings import SettingsTable, given
+from rung.settings import SettingsTable, given, read
 from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Shape, Threshold, Zone
 
 __all__ = [
@@ -26,12 +26,18 @@ __all__ = [
     "Resides",
     "Rung",
     "RungSettings",
+    "SettingsTable",
     "Shows",
     "Thresholds",
     "Tier",
+    "TierKind",
     "Travels",
     "Warms",
+    "tier_kind",
 ]
+
+M = TypeVar("M", bound=SettingsTable)
+T = TypeVar("T", bound="Tier")
 
 
 class Tier(Protocol):
@@ -200,6 +206,43 @@ _ABILITIES = {
     "shows": Shows,
     "thresholds": Thresholds,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class TierKind(Generic[M, T]):
+    """What an entry point in the group `rung.tiers` names: a kind of tier that declares its settings.
+
+    A plain function that takes a name and a mapping will do, too; it checks its settings itself then, and the reference
+    knows nothing of them.
+
+    Args:
+        settings: the keys of its table.
+        make: makes a tier of its name and settings.
+    """
+
+    settings: type[M]
+    make: Callable[[str, M], T]
+
+    def __call__(self, name: str, table: Mapping[str, Any]) -> T:
+        """The tier of a table.
+
+        Args:
+            name: of the tier.
+            table: its keys as they were written, without those that every `[[tier]]` may hold.
+
+        Raises:
+            ConfigError: a key is unknown or missing, or a value is not allowed.
+        """
+        return self.make(name, read(self.settings, table, f"tier {name!r}"))
+
+
+def tier_kind(settings: type[M]) -> Callable[[Callable[[str, M], T]], TierKind[M, T]]:
+    """Makes a `TierKind` of a function that takes a tier's name and its settings.
+
+    Args:
+        settings: the keys of its table.
+    """
+    return lambda make: TierKind(settings, make)
 
 
 class RungSettings(SettingsTable):

@@ -10,11 +10,13 @@ import inspect
 import pytest
 
 import rung
-from rung import Budget, Ladder, Price, Rung, RungError
+from rung import Budget, ConfigError, Ladder, Price, Rung, RungError
 from rung.limits import Deadline
 from rung.testing import ScriptedTier
 from rung.tiers.llama import LlamaTier
+from rung.tiers.llama.host.settings import LlamaSettings
 from rung.tiers.openai import OpenAITier
+from rung.tiers.openai.settings import OpenAISettings
 
 STRANGE = (5, -1, 1.5, float("nan"), "x", "", True, None, [], {}, object(), b"x", "\ud800", "\0", 10**400, print)
 MADE = {
@@ -48,11 +50,21 @@ OPTIONS = (
 )
 
 
+SETTINGS = {
+    LlamaTier: LlamaSettings,
+    OpenAITier: OpenAISettings,
+    rung.llama: LlamaSettings,
+    rung.openai: OpenAISettings,
+}
+"""Whose settings come as `**settings`."""
+
+
 def parameters():
     for made, given in MADE.items():
-        for name, parameter in inspect.signature(made).parameters.items():
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                yield pytest.param(made, given, name, id=f"{made.__qualname__}-{name}")
+        named = inspect.signature(made).parameters.values()
+        names = [it.name for it in named if it.kind in (it.POSITIONAL_OR_KEYWORD, it.KEYWORD_ONLY)]
+        for name in dict.fromkeys([*names, *(SETTINGS[made].model_fields if made in SETTINGS else ())]):
+            yield pytest.param(made, given, name, id=f"{made.__qualname__}-{name}")
 
 
 def complaint(call):
@@ -79,6 +91,14 @@ def test_a_request_says_what_belongs_where_something_else_stands(option, strange
     ladder = Ladder(ScriptedTier("small", *["yes"] * 3))
     said = complaint(lambda: ladder.run(**{"prompt": "Well?", option: strange}))
     assert not said or 10 < len(said) < 400, said
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong", "right"), [(rung.llama, "contxt", "context"), (rung.openai, "prize", "price")]
+)
+def test_a_setting_of_a_tier_that_there_is_not_names_the_nearest(make, wrong, right):
+    with pytest.raises(ConfigError, match=f"unknown setting '{wrong}'; did you mean '{right}'"):
+        make("m", **{wrong: 1})
 
 
 def test_an_option_that_there_is_not_names_the_nearest():

@@ -35,7 +35,7 @@ class BudgetTable(SettingsTable):
         tokens: prompt and answer tokens of all attempts together.
         money: US dollars of all paid attempts together.
         money_per_day: US dollars of all requests of all processes in a day of UTC.
-        money_per_month: the same for a calendar month.
+        money_per_month: US dollars of all requests of all processes in a calendar month of UTC.
     """
 
     seconds: Annotated[float, Seconds] | None = None
@@ -49,10 +49,10 @@ class LedgerTable(SettingsTable):
     """`[ledger]`: what is written down of requests.
 
     Args:
-        record: whether anything is.
-        content: whether prompts and answers are kept too.
-        retention_days: how long they are.
-        path: the file, absolute or beginning with `~`.
+        record: whether anything is written down.
+        content: whether prompts and answers are kept, too.
+        retention_days: how long prompts and answers are kept.
+        path: the ledger's file, absolute or beginning with `~`. Left out it lies among the user's data.
     """
 
     record: Flag = True
@@ -65,7 +65,7 @@ class ModelsTable(SettingsTable):
     """`[models]`: where model files may come from.
 
     Args:
-        places: `from`, folders and web servers that are tried before what the catalogue names.
+        from: folders and web servers that are tried before what the catalogue names.
         packages: whether package wheels may be used, which are third-party uploads.
     """
 
@@ -87,10 +87,11 @@ class FileTable(SettingsTable):
     """A whole `rung.toml`.
 
     Args:
-        reach: how far a prompt may travel.
-        paid_after: whether money may be spent after any failure, or only after the local tiers answered.
+        reach: how far a prompt may travel: this machine, its network, or anywhere.
+        paid_after: whether money is spent only after the local tiers' answers failed validation, or also after the
+            tiers themselves failed.
         redact: whether what is private is masked before it leaves the machine (`rung.redact`).
-        unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
+        unload_after: after which a local model is unloaded that no call uses, the first tier's apart.
         budget: what one request may use, and what all of them together may spend.
         ledger: what is written down.
         models: where model files may come from.
@@ -139,7 +140,7 @@ class PolicyTable(SettingsTable):
     Args:
         reach: the farthest that a prompt may travel.
         hosts: the only hosts beyond this machine that a tier may name; `*.example.com` names all below a domain.
-        kinds: the only kinds of tier.
+        kinds: the only kinds of tier that may be used.
         ledger: the most that the ledger may hold.
         models: the only sources of model files: `hub`, `packages`, and places as in `models.from`.
     """
@@ -186,7 +187,7 @@ class TierTable:
         """
         name = table.get("name")
         where = f"{where}: tier {shortened(hide(name))!r}" if isinstance(name, str) else where
-        ours = RungTable.keys()
+        ours = RungTable.all_keys()
         rung = read(RungTable, {key: value for key, value in table.items() if key in ours}, where)
         return cls(rung, {key: value for key, value in table.items() if key not in ours}, where)
 

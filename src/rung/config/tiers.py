@@ -12,8 +12,8 @@ from rung.errors import ConfigError, RungError
 from rung.hiding import hide
 from rung.hosts import canonical, covers, zone_of
 from rung.redaction import redact
-from rung.settings import nearest, shortened
-from rung.tier import Rung, Tier
+from rung.settings import SettingsTable, nearest, shortened
+from rung.tier import Rung, Tier, TierKind
 from rung.types import Zone
 
 GROUP = "rung.tiers"
@@ -44,6 +44,16 @@ def is_ours(kind: str) -> bool:
     """Whether a kind is one that comes with rung, so that it is known what its settings can do."""
     entry = kinds().get(kind)
     return entry is not None and entry.module.startswith("rung.tiers.")
+
+
+def declared(kind: str) -> type[SettingsTable] | None:
+    """The settings that a kind declares; `None` where it declares none. Imports the package of the kind.
+
+    Raises:
+        ConfigError: there is no such kind, or its package can't be imported.
+    """
+    factory = _load(kind, "")
+    return factory.settings if isinstance(factory, TierKind) else None
 
 
 def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: bool) -> Rung:
@@ -94,29 +104,41 @@ def _foreign(rung: Rung, allowed: frozenset[str]) -> str:
 
 
 def _make(table: TierTable) -> Tier:
-    name, kind = table.rung.name, table.rung.kind
-    known = kinds()
-    if kind not in known:
-        raise ConfigError(f"{table.where}: there is no tier kind {hide(kind)!r}", hint=nearest(kind, known))
+    name = table.rung.name
+    factory = _load(table.rung.kind, f"{table.where}: ")
     try:
-        factory = cast("Factory", known[kind].load())
         return factory(name, table.settings)
     except RungError as error:
         place = table.where.removesuffix(f": tier {shortened(hide(name))!r}")
         # somebody's package may repeat a value, and a value may be a key in the wrong place
         raise ConfigError(f"{place}: {hide(error.message)}", hint=_own_key(error) or hide(error.hint)) from error
     except Exception as error:  # somebody's package; whatever it raises, the table is what the person can mend
-        raise ConfigError(
-            f"{table.where}: the kind {kind!r} of {_package(known[kind])} raised {type(error).__name__}",
-            hint="see what that package asks for, or set RUNG_DEBUG=1 for its traceback",
-        ) from error
+        raise _broken(table.rung.kind, f"{table.where}: ", error) from error
+
+
+def _load(kind: str, place: str) -> Factory:
+    """What makes the tiers of a kind; `place` stands before what is said where there is none."""
+    known = kinds()
+    if kind not in known:
+        raise ConfigError(f"{place}there is no tier kind {hide(kind)!r}", hint=nearest(kind, known))
+    try:
+        return cast("Factory", known[kind].load())
+    except Exception as error:
+        raise _broken(kind, place, error) from error
+
+
+def _broken(kind: str, place: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{place}the kind {kind!r} of {_package(kinds()[kind])} raised {type(error).__name__}",
+        hint="see what that package asks for, or set RUNG_DEBUG=1 for its traceback",
+    )
 
 
 def _own_key(error: RungError) -> str:
     """Where a tier met a key that it doesn't know, and the key is nearly one of the ladder's: which."""
     if not isinstance(error, ConfigError) or not error.unknown_key:
         return ""
-    close = difflib.get_close_matches(error.unknown_key, RungTable.keys(), n=1, cutoff=_ALIKE)
+    close = difflib.get_close_matches(error.unknown_key, RungTable.all_keys(), n=1, cutoff=_ALIKE)
     return f"did you mean {close[0]!r}?" if close else ""
 
 

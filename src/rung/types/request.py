@@ -6,9 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rung import checking
+from rung.allowed import Real
 from rung.errors import ConfigError
 from rung.types.messages import Message
 from rung.types.zone import Zone
+
+TopP = Real(0.0, 1.0, above=True)
+"""Share of probability mass that is kept, as a setting."""
+
+MinP = Real(0.0, 1.0, below=True)
+"""Least probability, relative to the likeliest token's, as a setting."""
 
 _SEEDS = (-(2**63), 2**64 - 1)
 """Range of a seed: anything that fits into 64 bits, signed or unsigned."""
@@ -38,9 +45,9 @@ class Sampling:
     def __post_init__(self) -> None:
         kept: dict[str, object] = {"temperature": checking.real("temperature", self.temperature, 0.0, 10.0)}
         if self.top_p is not None:
-            kept["top_p"] = checking.real("top_p", self.top_p, 0.0, 1.0, above=True)
+            kept["top_p"] = TopP.check("top_p", self.top_p)
         if self.min_p is not None:
-            kept["min_p"] = checking.real("min_p", self.min_p, 0.0, 1.0, below=True)
+            kept["min_p"] = MinP.check("min_p", self.min_p)
         if self.seed is not None:
             kept["seed"] = checking.whole("seed", self.seed, *_SEEDS)
         stop = kept["stop"] = checking.several("stop", self.stop, str, "texts")

@@ -5,17 +5,27 @@ import json
 import os
 from pathlib import Path
 
+from pydantic import Field
+
 from rung.errors import TierUnavailable
-from rung.settings import SettingsTable, read
+from rung.settings import read
 from rung.testing import QuotingTier, Reply, ScriptedTier
+from rung.tier import SettingsTable, tier_kind
 from rung.types import Price, Usage, Zone
 
 
 class Table(SettingsTable):
+    """What a scripted tier answers.
+
+    Args:
+        script: its answers, one for each call.
+        seconds: how long each takes.
+    """
+
     script: list[str] = []
     zone: str = "host"
     price: float | None = None
-    seconds: float = 0.0
+    seconds: float = Field(default=0.0, ge=0)
     constraint: str = "none"
     destination: str | None = None
     stays_here: bool | None = None
@@ -23,8 +33,8 @@ class Table(SettingsTable):
     record: str | None = None
 
 
-def from_config(name, settings):
-    table = read(Table, settings, f"tier {name!r}")
+@tier_kind(Table)
+def from_config(name, table):
     zone = Zone.parse(table.zone)
     script = [_line(text, table) for text in table.script]
     if table.absent:

@@ -1,7 +1,6 @@
 """The tier for OpenAI-compatible endpoints. Importing it doesn't import the SDK."""
 
-from rung.tiers.openai.config import from_config
 from rung.tiers.openai.secret import Env
-from rung.tiers.openai.tier import OpenAITier
+from rung.tiers.openai.tier import OpenAITier, from_config
 
 __all__ = ["Env", "OpenAITier", "from_config"]

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -120,33 +120,34 @@ class Dialect:
         return min(limits)
 
 
-def extra_fields(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A copy of `extra_body`.
+def extra_fields(what: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the setting `extra_body`, which an error calls `what`.
 
     Raises:
         ConfigError: it sets what the tier sets itself, or is no JSON.
     """
     ours = sorted(_OURS & extra.keys())
     if ours:
-        raise ConfigError(f"{where}: extra_body sets {ours[0]!r}", hint=f"leave {ours[0]} to the tier's own settings")
+        raise ConfigError(f"{what} sets {ours[0]!r}", hint=f"leave {ours[0]} to the tier's own settings")
     try:
         copy: dict[str, Any] = json.loads(json.dumps(dict(extra), allow_nan=False))
     except (TypeError, ValueError):
-        raise ConfigError(f"{where}: extra_body is no JSON", hint="use text, numbers, lists and tables") from None
+        raise ConfigError(f"{what} is no JSON", hint="use text, numbers, lists and tables") from None
     return copy
 
 
-def left_out(fields: Collection[str], where: str) -> frozenset[str]:
-    """The fields that the settings leave out.
+def left_out(what: str, fields: object) -> tuple[str, ...]:
+    """The fields that the setting `leave_out` names, which an error calls `what`.
 
     Raises:
         ConfigError: one of them is another field, or no text.
     """
-    for name in checking.several(f"{where}: leave_out", fields, str, "names of fields"):
+    names = checking.several(what, fields, str, "names of fields")
+    for name in names:
         if name not in DROPPABLE:
-            said = f"{where}: leave_out names {hide(name[:40])!r}, which can't be left out"
+            said = f"{what} names {hide(name[:40])!r}, which can't be left out"
             raise ConfigError(said, hint=nearest(name, DROPPABLE))
-    return frozenset(fields)
+    return names
 
 
 def compose(call: Call, dialect: Dialect, form: Form) -> bytes:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
 
 Listed = Literal["genai-prices"]
+LISTED: Listed = "genai-prices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,6 @@ def tariff(price: Price | Listed | None, model: str, url: str, where: str) -> Ta
         ConfigError: the package isn't installed, or lists no such price.
     """
     if isinstance(price, str):
-        if price != "genai-prices":
-            raise ConfigError(f"{where}: price = {price!r} is unknown", hint='say "genai-prices", or give the price')
         return _listed(model, url, where)
     return None if price is None else Tariff(((0, price),))
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from rung import checking
 from rung.errors import (
@@ -22,20 +21,20 @@ from rung.errors import (
     TierUnavailable,
     Unsupported,
 )
-from rung.files import full
 from rung.guard import offline
 from rung.hiding import hide
-from rung.limits import LONGEST
-from rung.tier import Outgoing
-from rung.tiers.openai.body import ConstraintSetting, Dialect, TokenLimit, compose, extra_fields, left_out
+from rung.settings import given
+from rung.tier import Outgoing, tier_kind
+from rung.tiers.openai.body import Dialect, compose
 from rung.tiers.openai.breaker import breaker_of
 from rung.tiers.openai.endpoint import Endpoint, runs_elsewhere
 from rung.tiers.openai.exchange import Exchange
 from rung.tiers.openai.memory import memory_of
-from rung.tiers.openai.prices import Listed, tariff
-from rung.tiers.openai.secret import Env, Secret
+from rung.tiers.openai.prices import tariff
+from rung.tiers.openai.secret import Secret
 from rung.tiers.openai.session import EndpointSession, Job, Route
-from rung.types import Call, Delta, Image, Price, Quote, Zone
+from rung.tiers.openai.settings import OpenAISettings
+from rung.types import Call, Delta, Image, Quote, Zone
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -60,37 +59,7 @@ class OpenAITier:
     Args:
         model: as the endpoint names it.
         name: of the tier; the model's by default.
-        base_url: where `/chat/completions` lies. A host name other than `localhost` is never looked up before a call,
-            so it counts as `INTERNET`; give a LAN server by its address.
-        api_key: the key, or the variable that holds it. A variable is read when a call needs it.
-        price: what it charges, or `"genai-prices"`: what the installed package of that name lists for the model at this
-            base URL, dearest hour and no discounts. With a price, every call is sent with a cap on the answer.
-        zone: how far a prompt travels, where that is further than the URL says. Can't lower it.
-        leads_to: for a host name, the zone of the addresses that it may lead to; the internet by default. Nothing is
-            sent to an address elsewhere. It doesn't change how far the prompt counts as travelling. With a proxy it is
-            about the proxy's name, since the proxy is what is connected to.
-        store: `False` tells the endpoint not to keep the request; only said unasked to api.openai.com, since others may
-            not know the field.
-        stays_here: for a loopback endpoint, whether you vouch that it hands no prompt on.
-        constraint: how the endpoint is told the shape of an answer: `response_format` with a schema, vLLM's
-            `structured_outputs`, any JSON object, or nothing.
-        extra_body: further fields of the request.
-        leave_out: fields that the endpoint doesn't take, out of `temperature`, `top_p`, `seed`, `stream`,
-            `stream_options`, `store` and `logprobs`. What an endpoint refuses is left out anyway, and remembered as
-            long as the process lives; this saves the request by which that is found out.
-        merge_system: whether a system turn goes into the user's, for an endpoint that takes none. Found out in the same
-            way.
-        token_limit: the field that caps the answer; by default the new one at api.openai.com, the old one elsewhere.
-        max_tokens: cap on an answer where the call names none, in tokens; 2,048 for a tier with a price.
-        context: what prompt and answer may take together, in tokens.
-        logprobs: whether to ask for log-probabilities.
-        proxy: base URL of an HTTP proxy. Its zone counts too. One that speaks TLS itself is given by its address.
-        ca_bundle: file of certificates to trust instead of the system's.
-        retries: how often a request is sent again that failed for the moment. A tier with a price repeats only what
-            can't have been billed.
-        connect_seconds: longest wait for a connection.
-        stall_seconds: longest wait between two pieces of a response, the first one included.
-        max_answer_bytes: longest response that is read, in bytes as sent, so with all of its framing.
+        settings: as `OpenAISettings` has them, for example `base_url="http://127.0.0.1:8080/v1"`.
         seed: of the jitter in the waits between retries.
 
     Raises:
@@ -102,124 +71,62 @@ class OpenAITier:
         model: str,
         *,
         name: str | None = None,
-        base_url: str = "https://api.openai.com/v1",
-        api_key: str | Env | None = None,
-        price: Price | Listed | None = None,
-        zone: Zone | None = None,
-        leads_to: Zone | None = None,
-        store: Literal[False] | None = None,
-        stays_here: bool = False,
-        constraint: ConstraintSetting = "json_schema",
-        extra_body: Mapping[str, Any] | None = None,
-        leave_out: Collection[str] = (),
-        merge_system: bool = False,
-        token_limit: TokenLimit | None = None,
-        max_tokens: int | None = None,
-        context: int | None = None,
-        logprobs: bool = False,
-        proxy: str | None = None,
-        ca_bundle: str | Path | None = None,
-        retries: int = 2,
-        connect_seconds: float = 10.0,
-        stall_seconds: float = 120.0,
-        max_answer_bytes: int = 32 * 1024 * 1024,
         seed: int | None = None,
+        **settings: Any,
     ) -> None:
-        if not checking.text("model", model):
-            raise ConfigError("model is empty", hint="name the model as the endpoint calls it")
         self.name = model if name is None else checking.text("a tier's name", name) or model
-        where = f"tier {hide(self.name)!r}"
-        for setting, given in (("base_url", base_url), ("proxy", proxy)):
-            if given is not None or setting == "base_url":
-                checking.text(f"{where}: {setting}", given)
-        for setting, said, kinds, kind in (
-            ("price", price, (Price, str), "a rung.Price"),
-            ("extra_body", extra_body, Mapping, "a mapping"),
-            ("api_key", api_key, (str, Env), "a text or the name of a variable"),
-            ("ca_bundle", ca_bundle, (str, Path), "the path of a file"),
-        ):
-            if said is not None:
-                checking.instance(f"{where}: {setting}", said, kinds, kind)
-        zone, leads_to = (None if given is None else Zone.parse(given) for given in (zone, leads_to))
-        for setting, flag in (
-            ("stays_here", stays_here),
-            ("logprobs", logprobs),
-            ("merge_system", merge_system),
-        ):
-            checking.flag(f"{where}: {setting}", flag)
-        self._endpoint = Endpoint.parse(base_url, f"{where}: base_url")
-        self._proxy = None if proxy is None else Endpoint.parse(proxy, f"{where}: proxy")
-        for setting, said, words in (
-            ("constraint", constraint, get_args(ConstraintSetting)),
-            ("token_limit", token_limit, (None, *get_args(TokenLimit))),
-        ):
-            if said not in words:
-                known = ", ".join(word for word in words if word)
-                raise ConfigError(
-                    f"{where}: {setting} = {hide(str(said)[:40])!r} is unknown", hint=f"say one of {known}"
-                )
-        charges = tariff(price, model, self._endpoint.url, where)
-        if store not in (None, False):
-            raise ConfigError(
-                f"{where}: store = {hide(str(store)[:40])} lets the endpoint keep prompts", hint="say false"
-            )
+        where = f"tier {hide(checking.text('model', self.name))!r}"
+        said = given(OpenAISettings, {"model": model, **settings}, where)
+        if seed is not None:
+            checking.whole(f"{where}: seed", seed, 0)
+        self._endpoint = Endpoint.parse(said.base_url, f"{where}: base_url")
+        self._proxy = None if said.proxy is None else Endpoint.parse(said.proxy, f"{where}: proxy")
+        charges = tariff(said.price, model, self._endpoint.url, where)
         if self._proxy is not None and self._proxy.scheme == "https" and not self._proxy.addresses:
             raise ConfigError(f"{where}: proxy is an https URL with a host name", hint="give its address, or use http")
-        if leads_to is not None and (self._proxy or self._endpoint).addresses:
+        if said.leads_to is not None and (self._proxy or self._endpoint).addresses:
             raise ConfigError(f"{where}: leads_to is for a host name", hint="leave out leads_to")
         at_openai = self._endpoint.host == _OPENAI or self._endpoint.host.endswith(f".{_OPENAI}")
         self._dialect = Dialect(
             model=model,
-            constraint=constraint,
-            token_limit=token_limit or ("max_completion_tokens" if at_openai else "max_tokens"),
-            max_tokens=max_tokens or (_PAID_CAP if charges is not None else None),
-            logprobs=logprobs,
-            store=at_openai or store is False,
+            constraint=said.constraint,
+            token_limit=said.token_limit or ("max_completion_tokens" if at_openai else "max_tokens"),
+            max_tokens=said.max_tokens or (_PAID_CAP if charges is not None else None),
+            logprobs=said.logprobs,
+            store=at_openai or said.store is False,
             hints_only=at_openai,
-            extra_body=extra_fields(extra_body or {}, where),
-            dropped=left_out(leave_out, where),
-            merges_system=merge_system,
+            extra_body=said.extra_body or {},
+            dropped=frozenset(said.leave_out),
+            merges_system=said.merge_system,
         )
         closest = self._nearest_zone()
-        self.zone = closest if zone is None else zone
+        self.zone = closest if said.zone is None else said.zone
         if self.zone < closest:
-            raise ConfigError(f"{where}: zone = {zone} is nearer than {closest}, where it is", hint="leave out zone")
-        if stays_here and self.zone > Zone.HOST:
+            raise ConfigError(
+                f"{where}: zone = {said.zone} is nearer than {closest}, where it is", hint="leave out zone"
+            )
+        if said.stays_here and self.zone > Zone.HOST:
             raise ConfigError(f"{where}: stays_here, but its zone is {self.zone}", hint="leave out stays_here")
-        self.stays_here: bool | None = (stays_here or None) if self.zone == Zone.HOST else False
+        self.stays_here: bool | None = (said.stays_here or None) if self.zone == Zone.HOST else False
         self.destination = f"{self._endpoint} through {self._proxy}" if self._proxy else str(self._endpoint)
         self.hosts = frozenset(e.host for e in (self._endpoint, self._proxy) if e)
-        bundle = None if ca_bundle is None else str(full(ca_bundle, f"{where}: ca_bundle"))
-        if bundle is not None and not Path(bundle).is_file():
-            raise ConfigError(f"{where}: ca_bundle is no file", hint="give the path of a PEM file")
-        for setting, count, least in (
-            ("max_tokens", max_tokens, 1),
-            ("context", context, 1),
-            ("retries", retries, 0),
-            ("max_answer_bytes", max_answer_bytes, 1),
-            ("seed", seed, 0),
-        ):
-            if count is not None:
-                checking.whole(f"{where}: {setting}", count, least)
-        for setting, seconds in (("connect_seconds", connect_seconds), ("stall_seconds", stall_seconds)):
-            checking.real(f"{where}: {setting}", seconds, 0.001, LONGEST)
-        self._key = Secret("api_key", api_key)
+        self._key = Secret("api_key", said.api_key)
         self._tariff = charges
         self.priced = charges is not None
         self._paid = charges is not None and not charges.free
-        self._context = context
-        self._retries = retries
+        self._context = said.context
+        self._retries = said.retries
         self._questions = _QUESTIONS
         self._dice = random.Random(seed)
         self._session = EndpointSession(
             Route(
                 self._endpoint,
-                Zone.INTERNET if leads_to is None else leads_to,
+                Zone.INTERNET if said.leads_to is None else said.leads_to,
                 self._proxy,
-                bundle,
-                connect_seconds,
-                stall_seconds,
-                max_answer_bytes,
+                None if said.ca_bundle is None else str(said.ca_bundle),
+                said.connect_seconds,
+                said.stall_seconds,
+                said.max_answer_bytes,
             )
         )
         place = " ".join(e.url for e in (self._endpoint, self._proxy) if e)
@@ -392,3 +299,14 @@ class OpenAITier:
         """How far a prompt travels by what the settings themselves say."""
         zones = [self._endpoint.zone, *([self._proxy.zone] if self._proxy else [])]
         return Zone.INTERNET if runs_elsewhere(self._dialect.model) else max(zones)
+
+
+@tier_kind(OpenAISettings)
+def from_config(name: str, settings: OpenAISettings) -> OpenAITier:
+    """The tier of a configuration table; the entry point of the kind `openai`.
+
+    Args:
+        name: of the tier.
+        settings: the other keys of its table.
+    """
+    return OpenAITier(name=name, **dict(settings))

@@ -2,36 +2,100 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Annotated
 
-from rung import files, threads
+from rung import checking, files, threads
+from rung.allowed import Flag, Made, Whole
 from rung.errors import ConfigError, TierTimeout, TierUnavailable
 from rung.limits import Cancel, Deadline
 from rung.settings import SettingsTable
+from rung.types.request import MinP, TopP
 
-MOST_SLOTS = 64
-MOST_LAYERS = 1025
+_MOST_CONTEXT = 2**24
+"""Tokens of a context: sixteen times the longest that any model was trained for."""
+
+_MOST_THREADS = 1024
+"""Threads: more than any machine has cores that could decode together."""
+
+_MOST_SLOTS = 64
+"""Calls decoded together. A worker's memory is divided among them, and a CPU gains nothing beyond a few."""
+
+_MOST_LAYERS = 1025
+"""Layers on a GPU: one more than the most that a GGUF file may have, for the output layer."""
+
+_MOST_PREFIX_MIB = 2**20
+"""Room for prompt beginnings: a tebibyte, which fits into every count of bytes."""
 
 _LONGEST_TEMPLATE = 1 << 20
 """Bytes of a file with a chat template. Those of models have up to ten thousand."""
 
 
+def model_setting(what: str, value: object) -> str | Path:
+    """The name of a model, or the path of its file.
+
+    Args:
+        what: name of the setting, for the error.
+        value: as it was given.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise ConfigError(f"{what} has to be the name of a model or the path of a file")
+    return value
+
+
+def unicode_text(what: str, value: object) -> str:
+    """A text that can be written as UTF-8.
+
+    Args:
+        what: name of the setting, for the error.
+        value: as it was given.
+
+    Raises:
+        ConfigError: it is of another kind, or can't be written so.
+    """
+    text = checking.text(what, value)
+    if not is_unicode(text):
+        raise ConfigError(f"{what} is not valid Unicode")
+    return text
+
+
 class LlamaSettings(SettingsTable):
-    """The keys of a `[[tier]]` table of the kind `llama`.
+    """The settings of a local tier: what `rung.llama` takes, and the keys of a `[[tier]]` of the kind `llama`.
 
     The worker's interpreter is none of them: a file that nobody trusts must not name a program.
+
+    Args:
+        model: a catalogue name, the path of a GGUF file, or `hf:owner/repo/file.gguf@revision`.
+        context: what prompt and answer may take together; rounded up to a multiple of 256, and never more than the
+            model was trained for. Left out it begins with 4,096 and grows with what a call needs, as far as the model
+            and free memory allow.
+        threads: how many threads decode. Left out it is one per physical core that no other program keeps busy, looked
+            at again twice a second.
+        top_p: share of probability mass that is kept, where the call names none.
+        min_p: least probability, relative to the likeliest token's, where the call names none.
+        chat_template: Jinja, or the path of a file that holds it, in place of the GGUF file's own.
+        slots: how many calls are decoded together. Left out it follows from memory, up to 8.
+        gpu_layers: how many of the model's layers go to a GPU; 0 keeps the model on the CPU. Left out it is as many as
+            fit, where the build of llama-cpp-python has a GPU.
+        thinking: whether a model that can be told not to think aloud shall do so all the same. A thought is no part of
+            the answer, and no schema holds for it.
+        prefix_mib: room on disk for the memory of prompt beginnings that messages mark as reusable, in the user's cache
+            folder; 0 keeps none.
     """
 
-    model: str
-    context: int | None = Field(None, ge=1)
-    threads: int | None = Field(None, ge=1)
-    top_p: float | None = Field(None, gt=0, le=1)
-    min_p: float | None = Field(None, ge=0, lt=1)
-    chat_template: str | None = None
-    slots: int | None = Field(None, ge=1, le=MOST_SLOTS)
-    gpu_layers: int | None = Field(None, ge=0, le=MOST_LAYERS)
-    thinking: bool = False
-    prefix_mib: int = Field(0, ge=0, le=2**20)
+    model: Annotated[str | Path, Made(model_setting)]
+    context: Annotated[int, Whole(1, _MOST_CONTEXT, "tokens")] | None = None
+    threads: Annotated[int, Whole(1, _MOST_THREADS)] | None = None
+    top_p: Annotated[float, TopP] | None = None
+    min_p: Annotated[float, MinP] | None = None
+    chat_template: Annotated[str, Made(unicode_text)] | None = None
+    slots: Annotated[int, Whole(1, _MOST_SLOTS)] | None = None
+    gpu_layers: Annotated[int, Whole(0, _MOST_LAYERS)] | None = None
+    thinking: Flag = False
+    prefix_mib: Annotated[int, Whole(0, _MOST_PREFIX_MIB, "MiB")] = 0
 
 
 def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rung import checking
-from rung.errors import ConfigError, PromptTooLong, StoreError, TierUnavailable, Unsupported
+from rung.errors import PromptTooLong, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.paths import user_cache
-from rung.settings import read
+from rung.settings import given
+from rung.tier import tier_kind
 from rung.tiers.llama import frames
 from rung.tiers.llama.host import describing
 from rung.tiers.llama.host.defaults import default_threshold
 from rung.tiers.llama.host.line import WorkerRequest
 from rung.tiers.llama.host.process import LoadGetsOn, Mailbox, Process
-from rung.tiers.llama.host.settings import MOST_LAYERS, MOST_SLOTS, LlamaSettings, is_unicode, read_template
+from rung.tiers.llama.host.settings import LlamaSettings, is_unicode, model_setting, read_template, unicode_text
 from rung.types import Call, Delta, Image, Message, Quote, Sampling, Shape, Threshold, Zone
 
 if TYPE_CHECKING:
@@ -58,22 +59,8 @@ class LlamaTier:
     Args:
         model: path of a GGUF file, or whatever `rung.store.resolve` knows: a catalogue name, `hf:owner/repo/file.gguf`.
         name: of the tier; `None` is the model's.
-        context: what prompt and answer may take together, in tokens; rounded up to a multiple of 256, and never more
-            than the model was trained for. `None` begins with 4,096 and grows with what a call needs, as far as the
-            model and free memory allow.
-        threads: for decoding; `None` is one per physical core that no other program keeps busy, looked at again twice
-            a second.
-        top_p: where the call names none: share of probability mass that is kept, in (0, 1].
-        min_p: where the call names none: least probability, relative to the likeliest token's, in [0, 1).
-        chat_template: Jinja, or the path of a file that holds it, in place of the GGUF file's own.
-        slots: how many calls are decoded together; `None` follows from memory, up to 8.
-        gpu_layers: how many of the model's layers go to a GPU; `None` is as many as fit where the build of
-            llama-cpp-python has one, 0 keeps the model on the CPU.
-        thinking: whether a model that can be told not to think aloud shall do so all the same. A thought is no part of
-            the answer, and no schema holds for it.
-        prefix_mib: room on disk for the memory of prompt beginnings that messages mark as reusable, in MiB, in the
-            user's cache directory; 0 keeps none.
         python: interpreter of the worker; `None` is this one.
+        settings: as `LlamaSettings` has them, for example `context=8192`.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -91,44 +78,15 @@ class LlamaTier:
         model: str | Path,
         *,
         name: str | None = None,
-        context: int | None = None,
-        threads: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        chat_template: str | None = None,
-        slots: int | None = None,
-        gpu_layers: int | None = None,
-        thinking: bool = False,
-        prefix_mib: int = 0,
         python: str | None = None,
+        **settings: Any,
     ) -> None:
-        if not isinstance(model, (str, Path)) or not str(model):
-            raise ConfigError("model has to be the name of a model or the path of a file")
-        self.name = checking.text("a tier's name", name or describing.short_name(str(model)))
-        where = f"tier {self.name!r}: "
-        for what, value, least, most in (
-            ("context", context, 1, 2**24),
-            ("threads", threads, 1, 1024),
-            ("slots", slots, 1, MOST_SLOTS),
-            ("gpu_layers", gpu_layers, 0, MOST_LAYERS),
-            ("prefix_mib", prefix_mib, 0, 2**20),
-        ):
-            if value is not None:
-                checking.whole(f"{where}{what}", value, least, most)
-        for what, given in (("chat_template", chat_template), ("python", python)):
-            if given is not None and not is_unicode(checking.text(f"{where}{what}", given)):
-                raise ConfigError(f"{where}{what} is not valid Unicode")
-        checking.flag(f"{where}thinking", thinking)
-        self._model = model
-        self._context = context
-        self._threads = threads
-        self._defaults = Sampling(top_p=top_p, min_p=min_p)
-        self._chat_template = chat_template
-        self._slots = slots
-        self._gpu_layers = gpu_layers
-        self._thinking = thinking
-        self._prefix_mib = prefix_mib
-        self._python = python
+        usual = describing.short_name(str(model_setting("model", model)))
+        self.name = checking.text("a tier's name", name or usual)
+        where = f"tier {self.name!r}"
+        self._settings = given(LlamaSettings, {"model": model, **settings}, where)
+        self._python = None if python is None else unicode_text(f"{where}: python", python)
+        self._defaults = Sampling(top_p=self._settings.top_p, min_p=self._settings.min_p)
         self._answered_by: frames.Loaded | None = None
         self._owners: dict[int, _Owner] = {}
         self._end = weakref.finalize(self, _close, self._owners)
@@ -136,12 +94,12 @@ class LlamaTier:
     @property
     def behaviour(self) -> dict[str, str]:
         """What makes other answers of the same weights."""
-        return describing.behaviour(self._defaults, self._chat_template, thinking=self._thinking)
+        return describing.behaviour(self._defaults, self._settings.chat_template, thinking=self._settings.thinking)
 
     @property
     def setup(self) -> dict[str, str]:
         """What makes others now and then."""
-        return describing.setup(self._gpu_layers, self._slots)
+        return describing.setup(self._settings.gpu_layers, self._settings.slots)
 
     def __repr__(self) -> str:
         return f"LlamaTier({self.name!r})"
@@ -245,13 +203,13 @@ class LlamaTier:
         from rung.tiers.llama.devices import present
         from rung.tiers.llama.residents import would_fit
 
-        if self.loaded or (self._gpu_layers != 0 and present()):
+        if self.loaded or (self._settings.gpu_layers != 0 and present()):
             return True
         try:
             path = self._file().path
         except TierUnavailable:
             return True
-        return would_fit(path, context=self._context, slots=self._slots)
+        return would_fit(path, context=self._settings.context, slots=self._settings.slots)
 
     def strained(self) -> bool:
         """Whether less than 512 MiB of memory is free."""
@@ -319,28 +277,28 @@ class LlamaTier:
                     yield owner.process
                     return
             # Files are read outside the lock: whoever waits for it has a deadline, too.
-            template = None if self._chat_template is None else read_template(self._chat_template, deadline, cancel)
-            load = self._load(template)
+            template = self._settings.chat_template
+            load = self._load(None if template is None else read_template(template, deadline, cancel))
 
     def _load(self, template: str | None) -> frames.LoadModel:
         file = self._file()
         return frames.LoadModel(
             path=str(file.path),
-            context=self._context,
-            slots=self._slots,
-            threads=self._threads,
+            context=self._settings.context,
+            slots=self._settings.slots,
+            threads=self._settings.threads,
             chat_template=template,
-            gpu_layers=self._gpu_layers,
-            thinking=self._thinking,
-            snapshots=str(user_cache() / "prefixes") if self._prefix_mib else None,
-            snapshot_bytes=self._prefix_mib * 2**20,
+            gpu_layers=self._settings.gpu_layers,
+            thinking=self._settings.thinking,
+            snapshots=str(user_cache() / "prefixes") if self._settings.prefix_mib else None,
+            snapshot_bytes=self._settings.prefix_mib * 2**20,
             sha256=file.sha256,
         )
 
     def _file(self) -> ModelFile:
         from rung.store import resolve
 
-        model = self._model
+        model = self._settings.model
         try:
             file = resolve(str(model.absolute()) if isinstance(model, Path) else model)
             str(file.path).encode()
@@ -383,14 +341,12 @@ def _close(owners: dict[int, _Owner]) -> None:
         process.close()
 
 
-def from_config(name: str, settings: Mapping[str, Any]) -> LlamaTier:
+@tier_kind(LlamaSettings)
+def from_config(name: str, settings: LlamaSettings) -> LlamaTier:
     """The tier of a configuration table; the entry point of the kind `llama`.
 
     Args:
         name: of the tier.
         settings: the other keys of its table.
-
-    Raises:
-        ConfigError: a key is unknown, missing, or out of range.
     """
-    return LlamaTier(name=name, **read(LlamaSettings, settings, f"tier {name!r}").model_dump())
+    return LlamaTier(name=name, **dict(settings))
