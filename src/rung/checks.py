@@ -18,6 +18,7 @@ from rung.contract.extraction import only_block
 from rung.contract.quoting import Source
 from rung.errors import Cancelled, ConfigError, ContractError
 from rung.limits import LONGEST, Deadline
+from rung.schemas import property_names
 from rung.settings import nearest
 from rung.types import CheckContext, Issue
 
@@ -128,7 +129,7 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
                 text.
         """
         source = context.request.source if self._source is None else self._source
-        known = _properties(context.shape.schema) if context.shape else None
+        known = property_names(context.shape.schema) if context.shape else None
         within = Source(source, context)
         issues = []
         for path in [f.split(".") for f in self._fields] or [[]]:
@@ -316,18 +317,3 @@ def _fields_of(value: Any) -> list[tuple[tuple[str, ...], Any]] | None:
 def _names(name: str, field: Any) -> tuple[str, ...]:
     aliases = (field.serialization_alias, field.alias, field.validation_alias, name)
     return tuple(dict.fromkeys(alias for alias in aliases if isinstance(alias, str)))
-
-
-def _properties(schema: Any) -> frozenset[str]:
-    """The names of all properties in a JSON Schema, at any depth."""
-    names: set[str] = set()
-    waiting = [schema]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif isinstance(node, Mapping):
-            own = node.get("properties")
-            names.update(own if isinstance(own, Mapping) else ())
-            waiting += node.values()
-    return frozenset(names)

@@ -7,18 +7,17 @@ because its time may double with every reference, and it can't be interrupted; a
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from rung.contract.drafts import ASSERTIONS, SILENT, draft_of, schemas_in
 from rung.contract.nodes import Compiled, Node, count, refuse_circles, shorten
 from rung.contract.parsing import cut
 from rung.contract.patterns import Search
 from rung.contract.plain import below, shown_place
 from rung.errors import ContractError
+from rung.schemas import ASSERTIONS, SILENT, Path, draft_of, pointed, rebuilt, schemas_in, walk
 
 MOST_SCHEMAS = 15_000
 """Schemas in a schema. A page of 2,000 lines has some hundreds; each takes 0.1 ms to be made ready, this many 1.5 s."""
@@ -52,7 +51,7 @@ class _Compiler:
         self._anchors: dict[str, Any] = {}
         self._below: set[int] = set()
         self._nodes: dict[int, Node] = {}
-        self._waiting: list[tuple[Node, Mapping[str, Any]]] = []
+        self._waiting: list[tuple[Node, dict[str, Any]]] = []
         self._searches: dict[str, Search] = {}
         self._tracks = False
         self._end = time.monotonic() + LONGEST_COMPILE
@@ -80,37 +79,44 @@ class _Compiler:
             raise ContractError(f"the schema takes more than {LONGEST_COMPILE:g} s to be made ready")
 
     def _adopt(self, schema: Any, place: str) -> None:
-        """Hold a schema and those in it against the meta-schema, and make nodes of them."""
-        self._survey(schema, place)
+        """Hold a schema and those in it against the meta-schema, and make nodes of them.
+
+        What only a `$ref` leads to is adopted when one is met: the walk must not take it for a schema before.
+        """
+        found = self._survey(schema, place)
         self._check(schema, place)
-        for place_, inner in list(self._walk(schema, place)):
-            self._node(inner, place_)
+        for inner in found:
+            self._node(inner, self._places[id(inner)])
 
-    def _walk(self, schema: Any, place: str) -> Iterator[tuple[str, Any]]:
-        """A schema and all the schemas in it."""
-        waiting = [(place, schema)]
-        while waiting:
-            at, found = waiting.pop()
-            yield at, found
-            if isinstance(found, dict):
-                waiting += [(below(at, *path), inner) for path, inner in schemas_in(found, self._draft)]
+    def _walk(self, schema: Any) -> Iterator[tuple[Path, Any]]:
+        """The schemas in one by the keywords of the root's draft alone."""
+        return walk(schema, self._draft, references=False)
 
-    def _survey(self, schema: Any, place: str) -> None:
-        """Note where the schemas stand and what they are called."""
+    def _survey(self, schema: Any, place: str) -> list[dict[str, Any]]:
+        """The schemas in a schema that are objects. Notes where each stands and what it is called."""
         own = {"$id", "id"} & self._draft.keywords if self._draft.name == "Draft4" else {"$id"}
-        for at, found in self._walk(schema, place):
-            self._places[id(found)] = at
+        places: dict[Path, str] = {}
+        surveyed = []
+        for path, found in self._walk(schema):
+            if path:
+                outer = path[:-1] if path[:-1] in places else path[:-2]
+                place = below(places[outer], *path[len(outer) :])
+            places[path] = self._places[id(found)] = place
             if len(self._places) > MOST_SCHEMAS:
                 raise ContractError(f"the schema holds more than {MOST_SCHEMAS:,} schemas")
             if not isinstance(found, dict):
                 continue
+            surveyed.append(found)
+            if not isinstance(found.get("$schema", ""), str):
+                at = shown_place(below(place, "$schema"))
+                raise ContractError(f"this is not a JSON Schema: {at} is not a text")
             for key in ("$anchor", "$dynamicAnchor", *own):
                 name = found.get(key)
                 if key in own:
                     if not isinstance(name, str) or not name.startswith("#"):
                         # what lies below one resource is below already, whatever other resources are in it
                         if isinstance(name, str) and found is not self._root and id(found) not in self._below:
-                            self._below |= {id(inner) for _, inner in self._walk(found, at)}
+                            self._below |= {id(inner) for _, inner in self._walk(found)}
                         continue
                     name = name[1:]
                 if id(found) in self._below:
@@ -119,12 +125,13 @@ class _Compiler:
                     if name in self._anchors and self._anchors[name] is not found:
                         raise ContractError(f"the schema has two anchors {cut(name, 60)!r}")
                     self._anchors[name] = found
+        return surveyed
 
     def _check(self, schema: Any, place: str) -> None:
         import jsonschema_rs
 
         try:
-            jsonschema_rs.meta.validate(self._tame(schema, place))
+            jsonschema_rs.meta.validate(self._tame(schema))
         except jsonschema_rs.ValidationError as error:
             where = "/".join(str(p) for p in error.instance_path)
             whole = "/".join(p for p in (place.strip("/"), where) if p)
@@ -134,43 +141,13 @@ class _Compiler:
         except ValueError as error:
             raise ContractError(f"this is not a JSON Schema: {cut(str(error), 200)}") from None
 
-    def _tame(self, schema: Any, place: str) -> Any:
+    def _tame(self, schema: Any) -> Any:
         """A schema for the meta-schema to look at, without patterns, which would be compiled, and foreign names."""
-        top: dict[str, Any] = {}
-        stack: list[tuple[Any, dict[str, Any], str]] = [(schema, top, place)]
         if not isinstance(schema, dict):
             return schema
-        schemas = {id(inner) for _, inner in self._walk(schema, place)}
-
-        def tamed(value: Any, at: str) -> Any:
-            if isinstance(value, dict) and id(value) in schemas:
-                inner: dict[str, Any] = {}
-                stack.append((value, inner, at))
-                return inner
-            return value
-
-        while stack:
-            source, target, at = stack.pop()
-            for key, value in source.items():
-                here = below(at, key)
-                if key in ("$schema", "$id", "id", "$vocabulary"):
-                    if key == "$schema" and not isinstance(value, str):
-                        raise ContractError(f"this is not a JSON Schema: {shown_place(here)} is not a text")
-                    if key == "$id" and not isinstance(value, str):
-                        target[key] = value
-                elif key == "pattern" and isinstance(value, str):
-                    target[key] = ""
-                elif key == "patternProperties" and isinstance(value, dict):
-                    names = {name: f"p{number}" for number, name in enumerate(value)}
-                    target[key] = {names[name]: tamed(inner, below(here, name)) for name, inner in value.items()}
-                elif isinstance(value, list):
-                    target[key] = [tamed(inner, below(here, number)) for number, inner in enumerate(value)]
-                elif isinstance(value, dict) and id(value) not in schemas:
-                    target[key] = {name: tamed(inner, below(here, name)) for name, inner in value.items()}
-                else:
-                    target[key] = tamed(value, here)
-        top["$schema"] = self._draft.uri + ("#" if self._draft.uri.startswith("http:") else "")
-        return top
+        tame = rebuilt(schema, _tamed, self._draft, references=False)
+        tame["$schema"] = self._draft.uri + ("#" if self._draft.uri.startswith("http:") else "")
+        return tame
 
     def _node(self, schema: Any, place: str) -> Node:
         known = self._nodes.get(id(schema)) if isinstance(schema, dict) else None
@@ -182,7 +159,7 @@ class _Compiler:
         self._waiting.append((node, schema))
         return node
 
-    def _fill(self, node: Node, schema: Mapping[str, Any]) -> None:
+    def _fill(self, node: Node, schema: dict[str, Any]) -> None:
         draft = self._draft
         for key in draft.unknown & set(schema):
             raise ContractError(
@@ -276,7 +253,7 @@ class _Compiler:
             )
         try:
             name = unquote(ref[1:], errors="strict")
-            found = self._pointed(name) if not name or name.startswith("/") else self._anchors[name]
+            found = self._anchors[name] if name and not name.startswith("/") else pointed(self._root, name)[1]
         except (LookupError, ValueError):
             raise ContractError(f"the schema refers to {cut(ref, 100)!r}, which isn't in it") from None
         if not isinstance(found, dict | bool):
@@ -285,15 +262,16 @@ class _Compiler:
             self._adopt(found, name)
         return self._node(found, name)
 
-    def _pointed(self, pointer: str) -> Any:
-        """What a JSON pointer (RFC 6901) points at."""
-        found: Any = self._root
-        for part in pointer.split("/")[1:]:
-            part = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and not re.fullmatch("0|[1-9][0-9]{0,8}", part):
-                raise LookupError(part)
-            found = found[int(part)] if isinstance(found, list) else found[part] if isinstance(found, dict) else None
-        return found
+
+def _tamed(schema: dict[str, Any]) -> dict[str, Any]:
+    tame = {key: value for key, value in schema.items() if key not in ("$schema", "id", "$vocabulary")}
+    if isinstance(tame.get("$id"), str):
+        del tame["$id"]
+    if isinstance(tame.get("pattern"), str):
+        tame["pattern"] = ""
+    if isinstance(tame.get("patternProperties"), dict):
+        tame["patternProperties"] = {f"p{n}": inner for n, inner in enumerate(tame["patternProperties"].values())}
+    return tame
 
 
 def _whole(number: float | None) -> int | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rung.contract.bounds import Watch
 from rung.contract.spans import show
+from rung.schemas import followed
 
 _DEEPEST = 30
 """Levels down to which an answer is looked through for a schema: more than people write."""
 _MOST_NAMED = 5
-_LOCAL = re.compile(r"#/(\$defs|definitions)/([^/~%]+)")
 
 _Path = tuple[str | int, ...]
 
@@ -28,11 +27,12 @@ def echoes(schema: Mapping[str, Any], value: Any, watch: Watch) -> Iterator[tupl
         value: the answer, as JSON.
         watch: ends the work.
     """
+    # a walk of its own: over the values, and beside each the one schema that names it, not over the schemas
     waiting: list[tuple[Any, Any, _Path]] = [(schema, value, ())]
     while waiting:
         watch.step()
         node, part, path = waiting.pop()
-        node = _resolved(schema, node)
+        node = followed(schema, node)
         if not isinstance(node, Mapping) or len(path) > _DEEPEST:
             continue
         if isinstance(part, list):
@@ -49,19 +49,6 @@ def echoes(schema: Mapping[str, Any], value: Any, watch: Watch) -> Iterator[tupl
         else:
             smaller, larger = (known, part) if len(known) <= len(part) else (part, known)
             waiting += [(known[name], part[name], (*path, name)) for name in smaller if name in larger]
-
-
-def _resolved(schema: Mapping[str, Any], node: Any) -> Any:
-    for _ in range(_DEEPEST):
-        match = (
-            re.fullmatch(r"#/(\$defs|definitions)/([^/~%]+)", str(node.get("$ref")))
-            if isinstance(node, Mapping)
-            else None
-        )
-        if match is None:
-            break
-        node = schema.get(match[1], {}).get(match[2])
-    return node
 
 
 def left_open(schema: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from rung.contract.drafts import SchemaDraft
 from rung.contract.patterns import Search
 from rung.contract.plain import shown_place
 from rung.errors import ContractError
+from rung.schemas import SchemaDraft
 
 
 @dataclass(slots=True)

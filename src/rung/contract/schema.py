@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rung.contract.validators import name_of
 from rung.errors import ContractError
+from rung.schemas import property_names, rebuilt, walk
 from rung.types import Shape
 
 VALUE = "value"
@@ -64,18 +65,18 @@ def is_truth(schema: Mapping[str, Any]) -> bool:
 
 def names_in(schema: Mapping[str, Any]) -> frozenset[str] | None:
     """The names of all properties that a schema knows, at whatever depth; `None` where it lets in others, too."""
-    names: set[str] = set()
-    is_open = False
+    if schema in ({}, {"title": schema.get("title")}) or any(_is_open(node) for _, node in walk(schema)):
+        return None
+    return property_names(schema)
 
-    def look(node: dict[str, Any]) -> dict[str, Any]:
-        nonlocal is_open
-        names.update(node["properties"] if isinstance(node.get("properties"), Mapping) else ())
-        is_open |= node.get("additionalProperties", False) is not False or "patternProperties" in node
-        is_open |= node.get("type") == "object" and "properties" not in node
-        return node
 
-    _map(schema, look)
-    return None if is_open or schema in ({}, {"title": schema.get("title")}) else frozenset(names)
+def _is_open(node: Any) -> bool:
+    """Whether a schema lets in properties that it doesn't name."""
+    return isinstance(node, Mapping) and (
+        node.get("additionalProperties", False) is not False
+        or "patternProperties" in node
+        or (node.get("type") == "object" and "properties" not in node)
+    )
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,12 +87,12 @@ def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
             return {"additionalProperties": False, **node}
         return node
 
-    return _map(schema, close)
+    return rebuilt(schema, close)
 
 
 def compact(schema: Mapping[str, Any]) -> str:
     """A schema as a model is told it: without titles, defaults and white space."""
-    return json.dumps(_map(schema, _quiet), separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(rebuilt(schema, _quiet), separators=(",", ":"), ensure_ascii=False)
 
 
 def undescribable(what: Any, error: Exception) -> ContractError:
@@ -127,9 +128,6 @@ def validators_in(core_schema: Any) -> tuple[str, ...]:
 
 def _object(inner: dict[str, Any]) -> dict[str, Any]:
     """`inner` as the only property of an object, its references still pointing at what they did."""
-    inner = dict(inner)
-    inner.pop("$id", None)  # references are to resolve in the wrapping object
-    shared: dict[str, Any] = {key: inner.pop(key) for key in ("$schema", "$defs", "definitions") if key in inner}
     moved = f"#/properties/{VALUE}"
 
     def repoint(node: dict[str, Any]) -> dict[str, Any]:
@@ -138,14 +136,16 @@ def _object(inner: dict[str, Any]) -> dict[str, Any]:
             return {**node, "$ref": moved + ref[1:]}
         return node
 
-    wrapped: dict[str, Any] = {
+    inner = rebuilt(inner, repoint)
+    inner.pop("$id", None)  # references are to resolve in the wrapping object
+    shared: dict[str, Any] = {key: inner.pop(key) for key in ("$schema", "$defs", "definitions") if key in inner}
+    return {
         **shared,
         "type": "object",
         "properties": {VALUE: inner},
         "required": [VALUE],
         "additionalProperties": False,
     }
-    return _map(wrapped, repoint)
 
 
 def _inline_root(schema: dict[str, Any]) -> dict[str, Any]:
@@ -164,32 +164,8 @@ def _exclusive(schema: dict[str, Any]) -> dict[str, Any]:
             return {**{k: v for k, v in node.items() if k not in ("oneOf", "discriminator")}, "anyOf": node["oneOf"]}
         return node
 
-    return _map(schema, relax)
+    return rebuilt(schema, relax)
 
 
 def _quiet(node: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in node.items() if k not in _NOISE}
-
-
-_NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
-_VERBATIM = frozenset({"const", "enum", "default", "examples"})
-
-
-def _map(schema: Mapping[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """`change` applied to a schema and every schema in it; names of properties and literal values are left alone."""
-
-    def each(key: str, value: Any) -> Any:
-        if key in _VERBATIM:
-            return value
-        if key in _NAMED and isinstance(value, Mapping):
-            return {name: go(inner) for name, inner in value.items()}
-        return go(value)
-
-    def go(node: Any) -> Any:
-        if isinstance(node, Mapping):
-            return {key: each(key, value) for key, value in change(dict(node)).items()}
-        if isinstance(node, list):
-            return [go(value) for value in node]
-        return node
-
-    return go(schema)  # type: ignore[no-any-return]  # a mapping goes to a dict

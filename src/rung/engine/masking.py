@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from rung.schemas import rebuilt
 from rung.types import Message, Redactor, Shape
 
-_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-"""Keywords whose keys are names, not keywords."""
-_DATA = frozenset({"enum", "const", "default", "examples"})
 _FORMS = frozenset({"pattern", "format", "minLength", "maxLength"})
 """Keywords that a value satisfies and its placeholder doesn't."""
 
@@ -35,14 +33,14 @@ def mask(
     count = len(messages)
     if shape is not None and masked != extended:
         said = iter([message.text for message in masked[count:]])
-        schema = _loose(_with(shape.schema, said))
+        schema = rebuilt(_with(shape.schema, said), _loose)
         kind = "json" if shape.kind == "regex" else shape.kind
         shape = Shape(kind, schema, choices=tuple(said))
     return masked[:count], shape, restore
 
 
 def _texts(node: Any) -> Iterator[str]:
-    """Every text of a schema except its keys, in the order of `_with`."""
+    """Every text of a schema but its keys, in the order of `_with`. This walks data too: it may be private."""
     if isinstance(node, str):
         yield node
     for inner in node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ():
@@ -60,16 +58,6 @@ def _with(node: Any, texts: Iterator[str]) -> Any:
     return node
 
 
-def _loose(schema: Any) -> Any:
-    """The schema without its demands on the form of a text."""
-    if isinstance(schema, list):
-        return [_loose(item) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    loose: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _NAMES and isinstance(value, Mapping):
-            loose[key] = {name: _loose(inner) for name, inner in value.items()}
-        elif key not in _FORMS:
-            loose[key] = value if key in _DATA else _loose(value)
-    return loose
+def _loose(node: dict[str, Any]) -> dict[str, Any]:
+    """A schema without what it says of the form of a text."""
+    return {key: value for key, value in node.items() if key not in _FORMS}

@@ -9,28 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_REFUSED = frozenset(
-    {
-        "allOf",
-        "oneOf",
-        "not",
-        "if",
-        "then",
-        "else",
-        "dependentRequired",
-        "dependentSchemas",
-        "patternProperties",
-        "propertyNames",
-        "contains",
-        "unevaluatedProperties",
-        "unevaluatedItems",
-        "minProperties",
-        "maxProperties",
-        "uniqueItems",
-        "prefixItems",
-    }
-)
-_TABLES = ("properties", "$defs", "definitions")
+from rung.errors import ContractError
+from rung.schemas import HOLDERS, rebuilt, schemas_in
+
+_HELD = frozenset({"$defs", "additionalProperties", "anyOf", "contentSchema", "definitions", "items", "properties"})
+_REFUSED = (HOLDERS.keys() - _HELD) | {"dependentRequired", "maxProperties", "minProperties", "uniqueItems"}
+"""Keywords that strict mode doesn't know: of those that hold schemas all but the few that it does."""
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -44,33 +28,26 @@ def closed(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     if "anyOf" in schema:
         return None
     try:
-        result: dict[str, Any] = _close(schema)
-    except _NotStrict:
+        return rebuilt(schema, _close)
+    except (_NotStrict, ContractError):
         return None
-    return result
 
 
 class _NotStrict(Exception):
     pass
 
 
-def _close(schema: Any) -> Any:
-    if not isinstance(schema, Mapping):
-        raise _NotStrict
+def _close(schema: dict[str, Any]) -> dict[str, Any]:
     if _REFUSED & schema.keys() or ("$ref" in schema and len(schema) > 1):
         raise _NotStrict
+    # true and false are no schemas for strict mode, but for the one place that has to be false
+    if not all(isinstance(it, Mapping) for at, it in schemas_in(schema) if at != ("additionalProperties",)):
+        raise _NotStrict
     # A default is a remark in JSON Schema, and strict mode refuses it.
-    result = {key: value for key, value in schema.items() if key != "default"}
-    for key in _TABLES:
-        if key in result:
-            result[key] = {name: _close(value) for name, value in result[key].items()}
-    if "items" in result:
-        result["items"] = _close(result["items"])
-    if "anyOf" in result:
-        result["anyOf"] = [_close(option) for option in result["anyOf"]]
-    if result.get("type") == "object" or "properties" in result:
-        _close_object(result)
-    return result
+    schema.pop("default", None)
+    if schema.get("type") == "object" or "properties" in schema:
+        _close_object(schema)
+    return schema
 
 
 def _close_object(schema: dict[str, Any]) -> None:

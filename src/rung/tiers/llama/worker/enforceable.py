@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from rung.schemas import IN_PLACE, followed, rebuilt, walk
 
 MOST_TRIES = 400
 """Compilations that finding out what a schema's fault is may take. Each takes a fifth of a millisecond or so."""
@@ -21,12 +23,11 @@ LONGEST_SEARCH = 2.0
 _MOST_NAMES = 500
 """Names of keys that are written out as properties."""
 
-_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-_DATA = frozenset({"const", "enum", "default", "examples", "required", "x-guidance"})
 _SILENT = frozenset({"x-guidance", "$dynamicAnchor", "deprecated", "discriminator", "nullable"})
 """Keywords that say nothing of an answer, or would let a schema decide how it is enforced."""
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "if", "then", "else", "not", "$ref", "dependentSchemas"})
+_IN_PLACE = IN_PLACE | {"$ref"}
+"""Keywords by which properties may have been looked at that the schema itself doesn't name."""
 
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"{_BYTE}(\.{_BYTE}){{3}}"
@@ -125,26 +126,15 @@ class _Said:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._root = schema
         self.left_out: list[str] = []
-        self.schema: dict[str, Any] = self._of(schema)
+        self.schema = rebuilt(schema, self._of)
 
-    def _of(self, schema: Any) -> Any:
-        if isinstance(schema, list | tuple):
-            return [self._of(item) for item in schema]
-        if not isinstance(schema, Mapping):
-            return schema
-        said = {key: self._part(key, value) for key, value in schema.items() if key not in _SILENT}
+    def _of(self, schema: dict[str, Any]) -> dict[str, Any]:
+        said = {key: value for key, value in schema.items() if key not in _SILENT}
         self._assertions(said)
         self._names(said)
-        if said.get("oneOf") and not self._exclusive(schema["oneOf"]):
+        if said.get("oneOf") and not self._exclusive(said["oneOf"]):
             self.left_out.append("oneOf (held as anyOf)")
         return said
-
-    def _part(self, key: str, value: Any) -> Any:
-        if key in _DATA:
-            return value
-        if key in _NAMED and isinstance(value, Mapping):
-            return {name: self._of(inner) for name, inner in value.items()}
-        return self._of(value)
 
     def _assertions(self, said: dict[str, Any]) -> None:
         """Leave out what says nothing, and say what can be said otherwise."""
@@ -207,10 +197,8 @@ class _Said:
             said["additionalProperties"] = False
 
     def _resolved(self, names: Any) -> Any:
-        """The schema of the keys, its reference into `$defs` followed."""
-        if isinstance(names, Mapping) and isinstance(names.get("$ref"), str):
-            match = re.fullmatch(r"#/\$defs/([^/~%]+)", names["$ref"])
-            names = self._root.get("$defs", {}).get(match[1]) if match else names
+        """The schema of the keys, its references followed."""
+        names = followed(self._root, names)
         return names if isinstance(names, Mapping) or names is True else None
 
     def _exclusive(self, branches: Any) -> bool:
@@ -291,19 +279,22 @@ class _Search:
             ValueError: it doesn't, whatever is taken out.
         """
         self._end = time.monotonic() + LONGEST_SEARCH
-        for node in list(_nodes(self.said.schema)):
+        for node in self._nodes():
             self._patterns(node)
             self._range(node)
         fault = self.fault(self.said.schema)
         if not fault:
             return
-        for node in reversed(list(_nodes(self.said.schema))):
+        for node in reversed(self._nodes()):
             if node is not self.said.schema and self._fails(node):
                 self._reduce(node)
         if self.fault(self.said.schema):
             self._reduce(self.said.schema)
         if self.fault(self.said.schema):
             raise ValueError(fault)
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [node for _, node in walk(self.said.schema) if isinstance(node, dict)]
 
     @property
     def _spent(self) -> bool:
@@ -377,19 +368,3 @@ class _Search:
                 if key in node:
                     del node[key]
                     self.said.left_out.append(key)
-
-
-def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every schema in a schema, the outer before the inner."""
-    waiting = [schema]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif isinstance(node, dict):
-            yield node
-            for key, value in node.items():
-                if key in _NAMED and isinstance(value, dict):
-                    waiting += value.values()
-                elif key not in _DATA:
-                    waiting.append(value)

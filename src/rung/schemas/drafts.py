@@ -1,25 +1,39 @@
-"""JSON Schema's drafts: which keywords each has, and where they hold schemas."""
+"""JSON Schema's drafts: which keywords each has, and where they hold schemas.
+
+The one table of that in the project. A test holds it against the drafts' own meta-schemas.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+_LISTS = (list, tuple)
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ONE = _words(
-    "additionalItems additionalProperties contains else if items not propertyNames then unevaluatedItems "
-    "unevaluatedProperties contentSchema"
-)
-"""Keywords whose value is a schema; `items` may also be a list of them."""
-SEVERAL = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
-"""Keywords whose value is a list of schemas."""
-NAMED = frozenset({"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"})
-"""Keywords whose value is an object of schemas; in `dependencies` some are lists of names."""
+Form = Literal["one", "several", "named"]
+"""What a keyword's value is: a schema, a list of schemas, or an object of schemas."""
+
+_HELD: Mapping[Form, frozenset[str]] = {
+    "one": _words(
+        "additionalItems additionalProperties contains contentSchema else if items not propertyNames then "
+        "unevaluatedItems unevaluatedProperties"
+    ),
+    "several": _words("allOf anyOf oneOf prefixItems"),
+    "named": _words("$defs definitions dependencies dependentSchemas patternProperties properties"),
+}
+"""Where schemas hold further ones. A list in the place of one, as `items` may be before 2020-12, is several; a list in
+the place of a named one, as in `dependencies`, holds names."""
+
+HOLDERS: Mapping[str, Form] = {key: form for form, keys in _HELD.items() for key in keys}
+"""Keywords that hold schemas, and how."""
+IN_PLACE = _words("allOf anyOf dependencies dependentSchemas else if not oneOf then")
+"""Those of them that apply what they hold to the value itself, not to a part of it."""
 
 SILENT = _words("$comment $defs $schema default definitions deprecated description examples title")
 """Keywords that say nothing of a value."""
@@ -94,14 +108,16 @@ def draft_of(uri: str) -> SchemaDraft:
     return _BY_URI.get(uri.removesuffix("#"), LATEST)
 
 
-def schemas_in(schema: Mapping[str, Any], draft: SchemaDraft) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """The schemas directly in a schema, each with its place in it."""
+def schemas_in(schema: dict[str, Any], draft: SchemaDraft = LATEST) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The schemas directly in a schema, each with the steps to it."""
     for key, value in schema.items():
-        if key not in draft.keywords:
+        form = HOLDERS.get(key)
+        if form is None or key not in draft.keywords:
             continue
-        if key in NAMED and isinstance(value, Mapping):
-            yield from (((key, name), inner) for name, inner in value.items() if not isinstance(inner, list))
-        elif key in SEVERAL and isinstance(value, list):
+        if form == "named":
+            if isinstance(value, dict):
+                yield from (((key, name), inner) for name, inner in value.items() if not isinstance(inner, _LISTS))
+        elif isinstance(value, _LISTS) and (form == "several" or key == "items"):
             yield from (((key, number), inner) for number, inner in enumerate(value))
-        elif key in ONE:
+        elif form == "one":
             yield (key,), value
