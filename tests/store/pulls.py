@@ -32,7 +32,7 @@ def start_pull(store, *more: str, **options) -> subprocess.Popen:
 
 
 def kill_after(process: subprocess.Popen, standin: StandIn, count: int) -> None:
-    """Kills a pull once it was sent so many more bytes. A slow start doesn't move the moment, and an end does no harm."""
+    """Kills a pull once it was sent so many more bytes. A slow start doesn't move the moment; an end does no harm."""
     until = standin.sent + count
     while standin.sent < until and process.poll() is None:
         time.sleep(0.005)
