@@ -191,7 +191,7 @@ class OpenAITier:
         self.hosts = frozenset(e.host for e in (self._endpoint, self._proxy) if e)
         bundle = None if ca_bundle is None else str(full(ca_bundle, f"{where}: ca_bundle"))
         if bundle is not None and not Path(bundle).is_file():
-            raise ConfigError(f"{where}: ca_bundle is no file", hint="give the path of a PEM file")
+            raise ConfigError(f"{where}: ca_bundle is not a file", hint="give the path of a PEM file")
         for setting, count, least in (
             ("max_tokens", max_tokens, 1),
             ("context", context, 1),
@@ -301,7 +301,7 @@ class OpenAITier:
         """
         self._key.read()
         self._breaker.check()
-        # Without the room that the endpoint counted for another prompt: what it leaves this one is no bound.
+        # Without the room that the endpoint counted for another prompt, since that doesn't bound this one.
         dialect = replace(self._memory.dialect(self._dialect), room=None)
         body = compose(call, dialect, self._memory.form(self._dialect, call.shape))
         tokens: int | None = len(body) + _TEMPLATE_TOKENS + _MESSAGE_TOKENS * len(call.messages)
