@@ -117,6 +117,9 @@ def __dir__() -> list[str]:
 def llama(model: str, **settings: Any) -> LlamaTier:
     """A local model as a tier. Nothing is loaded before its first call.
 
+        tier = rung.llama("smollm2-135m", context=4096, threads=2)
+        tier.name  # smollm2-135m
+
     Args:
         model: a catalogue name, a path to a GGUF file, or `hf:owner/repo/file.gguf@revision`.
         settings: keyword arguments of `rung.tiers.llama.LlamaTier`.
@@ -129,6 +132,9 @@ def llama(model: str, **settings: Any) -> LlamaTier:
 def openai(model: str, **settings: Any) -> OpenAITier:
     """An OpenAI-compatible endpoint as a tier: a paid API, a server on the LAN, or one on this machine.
 
+        tier = rung.openai("qwen2.5-coder:1.5b", base_url="http://127.0.0.1:11434/v1", stays_here=True)
+        tier.zone  # host
+
     Args:
         model: the endpoint's name for the model.
         settings: keyword arguments of `rung.tiers.openai.OpenAITier`.
@@ -140,6 +146,9 @@ def openai(model: str, **settings: Any) -> OpenAITier:
 
 def load(path: str | os.PathLike[str] | None = None) -> Ladder:
     """The ladder that a `rung.toml` describes.
+
+        with rung.load("rung.toml") as ladder:
+            outcome = ladder.run("Is water wet?", ["yes", "no"], timeout=20)
 
     Args:
         path: the file. Naming it means trusting it. `None` looks where `rung ask` looks.
@@ -157,6 +166,9 @@ def load(path: str | os.PathLike[str] | None = None) -> Ladder:
 
 def ask() -> Consent:
     """Consent of the person at the terminal, who is told which tier and host, what is sent and what it costs at most.
+
+        ladder = rung.Ladder(small, paid, reach=rung.Zone.INTERNET, consent=rung.ask())
+        ladder.run("Is water wet?").left_machine  # False
 
     Each call returns a consent that remembers "always in this session" for as long as it is kept. Hand it to
     `Ladder(consent=rung.ask())`. Without a terminal it refuses.

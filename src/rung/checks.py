@@ -42,6 +42,10 @@ _MOST_ISSUES = 50
 class that(Generic[T]):  # noqa: N801  reads as a word: AfterValidator(that(is_upper))
     """A predicate as a validator, for `validators=` and for pydantic's `AfterValidator` alike.
 
+        capitals = that(str.isupper, "write it in capitals")
+        Capitals = Annotated[str, AfterValidator(capitals)]
+        capitals("DUNE")  # DUNE
+
     Args:
         predicate: returns whether a value is right.
         message: what a model is told if it isn't; by default this names the predicate.
@@ -151,6 +155,9 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
 
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]
     """Any program as a validator. It gets the answer on stdin. Exit code 0 accepts, otherwise its output is the issue.
+
+        is_json = command("python -m json.tool")
+        ladder.run("Is water wet?", list[str], validators=[is_json])
 
     If the answer is a text with one fenced block, the program gets the code in it. It gets other text as it is, and
     anything else as the JSON that the model wrote. For a program that needs a file, write `{file}` or `{file.py}` in

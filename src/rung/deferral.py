@@ -70,6 +70,10 @@ class Situation:
 class Decision:
     """What to do, and why, in a word.
 
+        def code_goes_up(situation):
+            if any(issue.code == "check:runs" for issue in situation.issues):
+                return Decision(rung.Verdict.ESCALATE, "broken_code")
+
     Args:
         verdict: what to do.
         reason: why, as in `Attempt.reason`. A rule of your own may give any string.
@@ -162,7 +166,15 @@ STANDARD: tuple[Rule, ...] = (
 
 
 def first_of(*rules: Rule) -> Rule:
-    """One rule that asks several rules in turn, until one decides."""
+    """One rule that asks several rules in turn, until one decides.
+
+        def gives_up(situation):
+            return Decision(rung.Verdict.STOP, "broken") if situation.error else None
+
+        ladder = rung.Ladder(rung.llama("smollm2-135m"), rule=first_of(gives_up, standard))
+
+    It returns `None` if none of them decides.
+    """
 
     def ask(s: Situation) -> Decision | None:
         for rule in rules:

@@ -58,7 +58,14 @@ Tokens = Whole(0, unit="tokens")
 
 
 class Cancel:
-    """A flag that stops a request from any thread. Setting it again changes nothing."""
+    """A flag that stops a request from any thread.
+
+        flag = rung.Cancel()  # any thread may set it
+        flag.set()
+        ladder.run("Is water wet?", cancel=flag).reason  # cancelled
+
+    Setting it again changes nothing.
+    """
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -106,6 +113,10 @@ class Cancel:
 class Deadline:
     """An instant after which nothing more is done.
 
+        deadline = rung.Deadline.after(seconds=2)
+        deadline.passed  # False
+        rung.Deadline().remaining()  # None
+
     Args:
         at: the instant in seconds, on the clock of `time.monotonic`; `None` is never.
     """
@@ -141,6 +152,10 @@ class Deadline:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What one request may use.
+
+        budget = rung.Budget(seconds=20, tokens=4000, money="0.05")
+        ladder = rung.Ladder(rung.llama("smollm2-135m"), budget=budget)
+        ladder.run("Is water wet?").accepted  # True
 
     Args:
         seconds: wall time of the whole request, all tiers together.

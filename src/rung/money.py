@@ -41,6 +41,10 @@ class Purse(Protocol):
 class MemoryPurse:
     """A purse for one process.
 
+        purse = rung.MemoryPurse("2.00")  # for all requests of this process together
+        ladder = rung.Ladder(rung.llama("smollm2-135m"), purse=purse)
+        ladder.run("Is water wet?").cost  # 0
+
     Args:
         limit: US dollars in all.
     """

@@ -56,6 +56,10 @@ _LEAST_BITS = 4.4
 def redact(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], Callable[[str], str]]:
     """Mask e-mail addresses, card numbers, IBANs and what looks like an API key. The answer gets the real values back.
 
+        masked, restore = rung.redact((rung.Message("user", "Write to jo@example.org"),))
+        masked[0].text  # Write to [EMAIL_1]
+        restore("I wrote to [EMAIL_1].")  # I wrote to jo@example.org.
+
     Each value becomes a placeholder like `[EMAIL_1]`, the same one everywhere in a request. If the messages contain
     such a text already, the placeholders are named so that nothing in the messages can be mistaken for one.
 

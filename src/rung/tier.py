@@ -273,6 +273,10 @@ class RungSettings(SettingsTable):
 class Rung:
     """A tier and how the ladder uses it.
 
+        small = rung.Rung(rung.llama("smollm2-135m"), repairs=0, max_seconds=5)
+        ladder = rung.Ladder(small, rung.llama("qwen2.5-coder-1.5b"))
+        ladder.run("Is water wet?").tier  # smollm2-135m
+
     The tier's optional abilities are looked up once, when the rung is made: `quotes`, `prices`, `warms`, `resides`,
     `travels`, `connects`, `pinned`, `describes`, `shows`, `thresholds`. Each is the tier itself, or `None` if the tier
     lacks the ability.

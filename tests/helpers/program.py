@@ -76,6 +76,7 @@ class Program:
         stderr: int = PIPE,
         session: bool = False,
         announced: bool = False,
+        prelude: str = "",
         **env: str,
     ) -> Forked | subprocess.Popen[bytes]:
         """Start a command.
@@ -85,11 +86,12 @@ class Program:
             stdin: `PIPE`, `DEVNULL` or a descriptor, as `stdout` and `stderr`.
             session: whether it begins a session of its own, with the terminal that is on stdout then.
             announced: whether it writes `>` to stderr when it begins.
+            prelude: Python that runs before an announced command.
             env: variables beside those of the person.
         """
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         if self.warm is None:
-            command = [sys.executable, "-c", ANNOUNCED] if announced else self.command
+            command = [sys.executable, "-c", prelude + ANNOUNCED] if announced else self.command
             return subprocess.Popen(
                 [*command, *arguments],
                 bufsize=0,
@@ -99,7 +101,7 @@ class Program:
                 preexec_fn=take_terminal if session else None,
                 **streams,
             )
-        how = {"code": ANNOUNCED} if announced else {"module": "rung"}
+        how = {"code": prelude + ANNOUNCED} if announced else {"module": "rung"}
         line = [str(SOURCE / "rung" / "__main__.py"), *arguments]
         return self.warm.start(line, folder=self.work, env={**self.env, **env}, session=session, **how, **streams)
 

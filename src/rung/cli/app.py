@@ -128,7 +128,7 @@ def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
         return Exit.UNEXPECTED
     except SystemExit as error:  # of a check or a type that the person's own module defines
         return error.code if isinstance(error.code, int) else Exit.UNEXPECTED
-    except Exception as error:  # noqa: BLE001  a traceback is no answer; RUNG_DEBUG=1 shows it
+    except Exception as error:  # noqa: BLE001  a traceback isn't an answer; RUNG_DEBUG=1 shows it
         return _report(error, output, words)
 
 

@@ -17,12 +17,26 @@ attribute `origin` (a text, or a function of the hop) names who answers for it. 
 
 
 def always(hop: Hop) -> bool:
-    """Consent to every hop within the reach. This is what a reach given in code amounts to."""
+    """Consent to every hop within the reach.
+
+        paid = QuotingTier("paid", "yes", zone=rung.Zone.INTERNET)
+        ladder = rung.Ladder(paid, reach=rung.Zone.INTERNET, consent=rung.always)
+        ladder.run("Is water wet?").left_machine  # True
+
+    This is what a reach given in code amounts to.
+    """
     return True
 
 
 def never(hop: Hop) -> bool:
-    """Consent to no hop beyond this machine."""
+    """Consent to no hop beyond this machine.
+
+        paid = QuotingTier("paid", "yes", zone=rung.Zone.INTERNET)
+        ladder = rung.Ladder(paid, reach=rung.Zone.INTERNET, consent=rung.never)
+        ladder.run("Is water wet?").left_machine  # False
+
+    The tiers of this machine answer, or none does.
+    """
     return False
 
 

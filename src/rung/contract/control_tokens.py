@@ -25,7 +25,7 @@ _ROLE = re.compile(r"\s*(?:system|user|assistant|model|tool)\b")
 
 
 def leaked(text: str, prompt: str) -> str | None:
-    """The first control token that is no part of what an answer says.
+    """The first control token that isn't part of what an answer says.
 
     Args:
         text: the answer.

@@ -35,7 +35,7 @@ class Several(ValueError):
 
 
 def trimmed(text: str) -> str:
-    """A text without what is no part of it at its ends: white space, a byte order mark, a model's end tokens."""
+    """A text without what isn't part of it at its ends: white space, a byte order mark, a model's end tokens."""
     text = text.strip().strip(_MARKS).strip()
     for _ in range(_MOST_END_TOKENS):
         found = _END_TOKEN.search(text, max(0, len(text) - 100))

@@ -36,7 +36,7 @@ def _some(parts: list[str]) -> str:
 
 _DURATION = f"-?P(?:[0-9]{{1,4}}W|{_some(_CALENDAR)}(?:T{_some(_CLOCK)})?|T{_some(_CLOCK)})"
 _KEYS = {"int": r"^(?:0|-?[1-9][0-9]*)$", "bool": "^(?:true|false)$"}
-"""Keys of a dict that are no texts, as JSON has to write them."""
+"""Patterns for keys of a dict that aren't texts, as JSON has to write them."""
 
 
 def told(adapter: TypeAdapter[Any]) -> dict[str, Any]:

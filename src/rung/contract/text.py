@@ -50,7 +50,7 @@ def text_issues(text: str, prompt: str, *, instructed: bool = False) -> tuple[Is
 def loops(text: str, at_least: int = _LOOP_AT_LEAST, times: int = _LOOP_TIMES) -> bool:
     """Whether the end of a text is one unit over and over.
 
-    A unit without a letter or digit (a ruler, a table's frame) is no loop.
+    A unit without a letter or digit (a ruler, a table's frame) isn't a loop.
 
     Args:
         text: an answer, or its beginning.

@@ -69,6 +69,11 @@ class RequestOptions(TypedDict, total=False):
 class Ladder:
     """Tiers, smallest first. Safe to use from any thread, and as a context manager.
 
+        with rung.Ladder(rung.llama("smollm2-135m"), rung.llama("qwen2.5-coder-1.5b")) as ladder:
+            outcome = ladder.run("Is water wet?", ["yes", "no"])
+
+        outcome.value  # yes
+
     Args:
         tiers: the tiers, or `Rung`s where a tier needs settings of its own.
         reach: how far a prompt may travel.

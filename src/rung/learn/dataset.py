@@ -107,7 +107,7 @@ class Dataset:
             asked, labelled = len(chosen), sum(known for _, _, known, _ in chosen)
             schemas = sum(own for *_, own in chosen)
         if asked <= _MOST_GROUPED and size * asked // rows <= _MOST_HELD:
-            # rows that ask nearly the same are no independent evidence, so they are one group for every interval
+            # rows that ask nearly the same aren't independent evidence, so they are one group for every interval
             self._groups = {row.number: row.group for row in grouped(self())}
         return RowCounts(asked, labelled, schemas, rows - asked, tuple(bad), self._sha256())
 

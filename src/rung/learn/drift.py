@@ -172,7 +172,7 @@ def score_delay(seen: int, higher: float, after: int = 0) -> int | None:
 
     Args:
         seen: scores that the certificate was made with.
-        higher: probability that a new score lies above an old one; 0.5 is no change.
+        higher: probability that a new score lies above an old one; 0.5 means no change.
         after: rows before the change.
 
     Returns:

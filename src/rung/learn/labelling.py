@@ -133,7 +133,7 @@ class Labelling:
             judgement: of its two answers.
 
         Raises:
-            ConfigError: the row is no disagreement.
+            ConfigError: the row isn't a disagreement.
         """
         pair = (question.row, question.tier)
         if pair not in self._known:

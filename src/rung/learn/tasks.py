@@ -124,7 +124,7 @@ class TaskFolder:
     def files(self) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         """The files that the task consists of, and each reference to a module that isn't in its folder.
 
-        Whatever else lies in the folder, such as data, is no part of the task.
+        Anything else in the folder, such as data, isn't part of the task.
         """
         wanted = [self.path / FILE, *((self.schema_file,) if self.schema_file else ()), self.path / LEARNED]
         missing = []

@@ -61,6 +61,11 @@ class Spending:
 def spending(connection: sqlite3.Connection, budgets: Budgets, now: float) -> tuple[Spending, Spending]:
     """What the running day and the running month have seen.
 
+        with file.snapshot() as connection:
+            day, month = spending(connection, Budgets(per_day=Decimal("1.00")), time.time())
+
+        day.left  # 1.00
+
     Args:
         connection: within a transaction.
         budgets: in force.

@@ -13,7 +13,13 @@ from rung.ledger.records import AttemptRecord, RequestRecord
 
 
 def as_object(record: RequestRecord) -> dict[str, Any]:
-    """A request as JSON has it; prompt and answers where they were kept."""
+    """A request as JSON has it.
+
+        [it] = requests(file)
+        as_object(it)["task"]  # weather
+
+    Prompt and answers are in it if they were kept.
+    """
     whole = _plain(record, {"attempts", "messages", "at"})
     at = datetime.fromtimestamp(record.at / 1000, UTC)
     found = {"id": whole.pop("id"), "at": at.isoformat(timespec="milliseconds"), **whole}
@@ -25,6 +31,9 @@ def as_object(record: RequestRecord) -> dict[str, Any]:
 
 def chats(records: Iterable[RequestRecord]) -> Iterator[dict[str, Any]]:
     """Conversations to fine-tune with: what a tier was asked in vain, with the accepted answer of a higher one.
+
+        for chat in chats(requests(file)):
+            print(json.dumps(chat))
 
     The conversation is the caller's. What the ladder adds to say what the answer must be, and feedback, are left out; a
     request without content, or with a picture, too.

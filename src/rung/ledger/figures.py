@@ -126,6 +126,10 @@ _FREE = """
 def statistics(file: LedgerFile, since: int = 0) -> Statistics:
     """Add a ledger up.
 
+        found = statistics(file)
+        found.requests  # 1
+        [(it.tier, it.acceptance_rate) for it in found.tiers]  # [('small', 1.0)]
+
     Args:
         file: the ledger's.
         since: only what began then or later, in milliseconds since 1970.

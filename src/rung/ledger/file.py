@@ -39,6 +39,9 @@ _REFUSALS = {
 def user_ledger() -> Path:
     """The file that `RUNG_LEDGER` names, else one among the user's data.
 
+        file = LedgerFile(user_ledger())
+        [it.task for it in requests(file)]  # ['weather']
+
     Raises:
         ConfigError: what it names can't be a file.
     """
@@ -50,6 +53,11 @@ def user_ledger() -> Path:
 
 class LedgerFile:
     """A ledger's file. It is opened, and made where there is none, when it is first used.
+
+        with closing(LedgerFile(user_ledger())) as file:
+            found = requests(file, limit=10)
+
+        found[0].task  # weather
 
     The threads of a process take turns with one connection. Around a fork it is closed, because SQLite's must not be
     carried over. Whoever is done with it closes it: SQLite tidies its log away with the last connection.

@@ -38,6 +38,11 @@ _LOOK_EVERY = 3600.0
 class Ledger:
     """Records every request in a file that several processes share, and keeps their budgets. Making one does no I/O.
 
+        with closing(rung.Ledger("requests.sqlite3", per_day="1.00")) as ledger:
+            rung.Ladder(rung.llama("smollm2-135m"), observers=[ledger], purse=ledger).run("Is water wet?")
+
+        ledger.path.name  # requests.sqlite3
+
     As an observer (`Ladder(observers=[ledger])`) it costs the caller far less than a millisecond: a thread writes. A
     request whose record can't be written goes on, and says so in its outcome's notes. A process that is killed loses at
     most the records of its last moments.

@@ -39,6 +39,8 @@ def expire(connection: sqlite3.Connection, now: float) -> int:
 def purge(file: LedgerFile, now: float, *, older_than_days: float = 0, content_only: bool = False) -> Purged:
     """Forget requests. Reservations of the running month stay, because budgets count them; they name no request.
 
+        purge(file, time.time(), older_than_days=90).requests  # 0
+
     Args:
         file: the ledger's.
         now: seconds since 1970.
@@ -66,6 +68,8 @@ def purge(file: LedgerFile, now: float, *, older_than_days: float = 0, content_o
 
 def content_held(file: LedgerFile) -> int:
     """Of how many requests prompt and answers are held.
+
+        content_held(file)  # 1
 
     Raises:
         LedgerError: the file can't be read.

@@ -51,6 +51,8 @@ def requests(
 ) -> list[RequestRecord]:
     """Requests, the latest first.
 
+        [it.tier for it in requests(file, task="weather", limit=10)]  # ['small']
+
     Args:
         file: the ledger's.
         limit: most that are wanted; `None` is all.
@@ -78,6 +80,9 @@ def requests(
 
 def find(file: LedgerFile, prefix: str, limit: int = 5) -> list[RequestRecord]:
     """The requests whose name begins with `prefix`.
+
+        [it] = requests(file)
+        [it.tier for it in find(file, it.id[:8])]  # ['small']
 
     Args:
         file: the ledger's.

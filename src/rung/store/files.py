@@ -150,6 +150,9 @@ def is_path(model: str) -> bool:
 def resolve(model: str, *, store: Store | None = None) -> ModelFile:
     """The file of a model. Nothing is fetched or hashed.
 
+        file = resolve("mine")
+        file.path.suffix  # .gguf
+
     Args:
         model: a catalogue name, a name of your own, the path of a file, or `hf:owner/repo/file.gguf@commit`.
         store: the store to look in; by default the user's.
@@ -206,7 +209,12 @@ def _not_here(it: WantedModel, store: Store) -> StoreError:
 
 
 def models(*, store: Store | None = None) -> tuple[Listed, ...]:
-    """The catalogue, then models with a name of your own or of the hub, each with its file if there is one."""
+    """The catalogue, then models with a name of your own or of the hub.
+
+        [it.model.name for it in models() if it.file is not None]  # ['mine']
+
+    Each comes with its file, if there is one.
+    """
     store = store or user_store()
     own = (name for name, _ in store.own_names())
     names = [*store.catalogue, *own, *(hub.spec for hub in store.recorded())]
@@ -222,6 +230,8 @@ def verify(
     store: Store | None = None,
 ) -> ModelFile:
     """Hash the file of a model again, in the store or in the place where it was found.
+
+        verify("mine", report=lambda read: None, cancel=rung.Cancel()).name  # mine
 
     Args:
         model: a catalogue name, a name of your own, or `hf:owner/repo/file.gguf@commit`.
@@ -275,6 +285,8 @@ def _replacement(it: WantedModel, found: ModelFile, store: Store) -> str:
 
 def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:
     """Put a file that is already on this machine into the store, as a hard link where the file system allows.
+
+        adopt("tiny", Path("downloads/tiny.gguf"), store=store).name  # tiny
 
     Args:
         name: a name of the catalogue.

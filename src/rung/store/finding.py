@@ -46,6 +46,9 @@ def find(
 ) -> Iterator[Found | Passed]:
     """Look for GGUF files, hash those that are new or were written to, and tell the store where they are.
 
+        for it in find([Path("downloads")]):
+            print(it.file.path if isinstance(it, Found) else f"{it.path}: {it.reason}")
+
     A file with the bytes of a catalogue entry makes that entry present. Any other file gets a name of its own, and
     keeps it. Nothing is copied, and no file is changed.
 

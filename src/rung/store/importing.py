@@ -33,6 +33,8 @@ def import_file(
 ) -> ModelFile:
     """Copy a GGUF file into the store, and give it a name.
 
+        import_file(Path("downloads/other.gguf"), name="other").name  # other
+
     It is a copy, not a hard link, so that nobody who writes to the file later changes the model. The header is read
     before a byte is copied, and again in the copy.
 

@@ -106,6 +106,9 @@ class Place(SettingsTable):
 class Store:
     """A folder of model files and the catalogue that names them.
 
+        shared = Store(Path("shared"), user_store().catalogue)
+        [it for it in models(store=shared) if it.file is not None]  # []
+
     Args:
         root: the folder. The first pull makes it.
         catalogue: entries by name.
@@ -208,6 +211,8 @@ def _write(path: Path, record: SettingsTable) -> None:
 
 def user_store() -> Store:
     """The store of this user: `RUNG_MODELS_DIR`, or else a folder among the user's data.
+
+        "smollm2-135m" in user_store().catalogue  # True
 
     Raises:
         ConfigError: an entry of the catalogue is malformed.

@@ -36,6 +36,9 @@ def asks(model: WantedModel, store: Store) -> bool:
 def accept(model: WantedModel, *, store: Store | None = None) -> None:
     """Remember that the licence of a model was accepted. It holds for every model with the same licence.
 
+        [gemma] = [it.model for it in models() if it.model.name == "gemma-3-1b"]
+        accept(gemma)
+
     Raises:
         StoreError: the store can't be written.
     """

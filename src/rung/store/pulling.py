@@ -60,6 +60,8 @@ def pull(
 ) -> ModelFile:
     """Make sure that the file of a model is on this machine with the right bytes, and fetch it if it isn't.
 
+        pull("tiny", store=store).name  # tiny
+
     Sources are tried in order, and the first whose bytes have the right sha256 wins. A pull that was cut off continues
     where it stopped. A file that is there is hashed again, and replaced if it is damaged.
 

@@ -33,6 +33,9 @@ class Removed:
 def remove(name: str, *, cancel: Cancel | None = None, store: Store | None = None) -> Removed:
     """Take a model out of the store, together with what an unfinished pull of it has fetched.
 
+        removed = remove("mine")
+        removed.freed > 0  # True
+
     An entry of the catalogue stays known and can be pulled again. A file of another program is only forgotten. The name
     goes before the bytes, so that a kill in between leaves no name without bytes.
 

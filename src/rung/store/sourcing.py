@@ -20,6 +20,9 @@ _FOLDER = "name a folder that has the file: --from FOLDER"
 class Sourcing:
     """Where a model may come from, according to the person and the system. `RUNG_OFFLINE` holds in any case.
 
+        stick = Sourcing(places=("/media/usb",))
+        pull("tiny", sourcing=stick, store=store).name  # tiny
+
     Args:
         places: folders and web servers that are tried before the catalogue's sources. A server is asked for
             `ADDRESS/sha256-HEX.gguf`, the name that a file has in the folder `blobs` of a store.

@@ -21,6 +21,8 @@ _GRACE = 2.0
 def check_tier(make: Callable[[], Tier], *, prompt: str = "Count from one to twenty in words.") -> None:
     """Hold a tier to the protocol.
 
+        check_tier(lambda: rung.llama("smollm2-135m"))
+
     Args:
         make: makes a fresh tier, and is called a few times. Each tier must be able to answer `prompt`.
         prompt: what it is asked. A longer answer tests more.

@@ -14,6 +14,9 @@ from rung.types import Call, Constraint, Delta, Finish, Price, Quote, Token, Usa
 class Reply:
     """One scripted answer.
 
+        sure = ScriptedTier("small", Reply("yes", logprob=-0.01))
+        round(rung.Ladder(sure).run("Is water wet?", ["yes", "no"]).attempts[0].confidence, 2)  # 0.99
+
     Args:
         text: the answer. It is streamed word by word.
         finish: why it ended.
@@ -38,6 +41,9 @@ Line = str | Reply | BaseException | Callable[[Call], "str | Reply | BaseExcepti
 
 class ScriptedTier:
     """A tier whose answers are written down beforehand.
+
+        ladder = rung.Ladder(ScriptedTier("small", "It rains."), ScriptedTier("mid", "yes"))
+        ladder.run("Is water wet?", ["yes", "no"]).tier  # mid
 
     Args:
         name: the tier's name.
@@ -80,6 +86,10 @@ class ScriptedTier:
 
 class QuotingTier(ScriptedTier):
     """A scripted tier that quotes.
+
+        paid = QuotingTier("paid", "yes", zone=rung.Zone.INTERNET, price=rung.Price(1.0, 4.0))
+        ladder = rung.Ladder(paid, reach=rung.Zone.INTERNET)
+        ladder.run("Is water wet?").attempts[0].quote.price.output  # 4.0
 
     Args:
         name: the tier's name.

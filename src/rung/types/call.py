@@ -100,6 +100,11 @@ def _check_json(schema: dict[str, Any]) -> None:
 class Issue:
     """One thing that is wrong with an answer.
 
+        def is_polite(answer):
+            return None if "please" in answer else rung.Issue("", "say please", "manners")
+
+        is_polite("Sit down.").message  # say please
+
     Args:
         path: where, as in `lines[2].total`; empty for the whole answer.
         message: what, in a sentence that a model can act on. May quote the answer.
@@ -120,6 +125,9 @@ class Issue:
 @dataclass(frozen=True, slots=True)
 class Call:
     """Everything that one attempt needs. A tier never sees the ladder or another tier.
+
+        call = rung.Call(messages=(rung.Message("user", "Is water wet?"),), max_tokens=20)
+        "".join(delta.text for delta in tier.stream(call))  # It is.
 
     Args:
         messages: the conversation, with instructions and feedback already in it.
@@ -166,6 +174,9 @@ class Call:
 class Token:
     """One token of an answer.
 
+        delta = rung.Delta("yes", tokens=(rung.Token("yes", logprob=-0.02, margin=3.1),))
+        delta.tokens[0].forced  # False
+
     Args:
         text: what it adds. The texts of a candidate's tokens join to its text.
         logprob: natural logarithm of its probability under the model, before any constraint; `None` if unknown.
@@ -193,7 +204,13 @@ on offer. A count above it is a fault of the endpoint, and no money is counted b
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a call used; `None` where the tier didn't report them."""
+    """Tokens that a call used.
+
+        delta = rung.Delta(finish="stop", usage=rung.Usage(input_tokens=12, output_tokens=1))
+        delta.usage.output_tokens  # 1
+
+    A count is `None` if the tier didn't report it.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -224,6 +241,9 @@ def _sum(a: int | None, b: int | None) -> int | None:
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of an answer. Every field but `text` may be left out.
+
+        answer = [rung.Delta("It"), rung.Delta(" is.", finish="stop")]
+        "".join(delta.text for delta in answer)  # It is.
 
     Args:
         text: what this piece adds to the answer. Never half a character.
@@ -258,6 +278,10 @@ class Delta:
 @dataclass(frozen=True, slots=True)
 class Quote:
     """What a call would take: tokens, and money at most. Unknown is `None`.
+
+        price = rung.Price(input=1.0, output=4.0)
+        quote = rung.Quote(input_tokens=2000, max_tokens=500, max_cost=price.cost(2000, 500), price=price)
+        quote.max_cost  # 0.004
 
     Args:
         input_tokens: length of the prompt, in tokens; an upper bound where the tokenizer is unknown.

@@ -18,6 +18,9 @@ _ROLES = ("system", "user", "assistant", "tool")
 class Text:
     """A part of a message that is text.
 
+        message = rung.Message("user", (rung.Text("What is this?"), rung.Image(photo, "image/png")))
+        message.text  # What is this?
+
     Raises:
         ConfigError: it is something else than text.
     """
@@ -31,6 +34,9 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Image:
     """A part of a message that is a picture.
+
+        message = rung.Message("user", (rung.Text("What is this?"), rung.Image(photo, "image/png")))
+        message.content[1].media_type  # image/png
 
     Args:
         data: the encoded file.
@@ -51,6 +57,10 @@ class Image:
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A tool call that a model made in an earlier turn.
+
+        call = rung.ToolCall(id="1", name="weather", arguments='{"city": "Bonn"}')
+        turns = [rung.Message("assistant", "", tool_calls=(call,)), rung.Message("tool", "It rains.", tool_call_id="1")]
+        turns[0].tool_calls[0].name  # weather
 
     Args:
         id: what the tool's answer refers to.
@@ -73,6 +83,9 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation.
+
+        talk = [rung.Message("system", "Answer with one word."), rung.Message("user", "Is water wet?")]
+        ladder.run(talk).accepted  # True
 
     Args:
         role: who speaks. The role that some endpoints call `developer` is `system` here.

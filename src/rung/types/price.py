@@ -14,6 +14,9 @@ _MILLION = Decimal(1_000_000)
 class Price:
     """What an endpoint charges.
 
+        price = rung.Price(input=1.0, output=4.0)
+        price.cost(input_tokens=2000, output_tokens=500)  # 0.004
+
     Args:
         input: US dollars per million prompt tokens.
         output: US dollars per million answer tokens, reasoning included.

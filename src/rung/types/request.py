@@ -25,6 +25,9 @@ _SEEDS = (-(2**63), 2**64 - 1)
 class Sampling:
     """How tokens are chosen. `None` leaves the choice to the tier.
 
+        sampling = rung.Sampling(temperature=0.7, top_p=0.9, seed=1)
+        ladder.run("Is water wet?", sampling=sampling).accepted  # True
+
     Args:
         temperature: 0 is greedy.
         top_p: share of probability mass that is kept, in (0, 1].

@@ -199,6 +199,10 @@ _PARTIAL = (IssueCode.CUT_OFF, IssueCode.EMPTY, IssueCode.LOOPING, IssueCode.REF
 class Outcome(Generic[T]):
     """Everything that came of a request: its attempts, and what follows from them.
 
+        outcome = ladder.run("Is water wet?", ["yes", "no"])
+        outcome.tier  # small
+        outcome.unwrap()  # yes
+
     Args:
         attempts: everything that was tried, in order.
         reason: why it ended.

@@ -70,6 +70,10 @@ class Score:
 class Threshold:
     """How sure a tier must be of a valid answer for it to be accepted.
 
+        sure = rung.Threshold(above=-0.1, weights={"minimum": 1.0}, origin="my own rows")
+        sure.accepts(sure.weigh({"minimum": -0.02}))  # True
+        ladder.run("Is water wet?", ["yes", "no"], thresholds={"small": sure}).checked_by  # ('schema', 'confidence')
+
     The score is a weighted sum of features: `bias + sum(weights[name] * features[name])`. A single feature with the
     weight 1 is the score itself.
 

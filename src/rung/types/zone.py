@@ -9,7 +9,13 @@ from rung.hiding import hide
 
 
 class Zone(IntEnum):
-    """How far a prompt travels."""
+    """How far a prompt travels.
+
+        rung.Zone.parse("lan") < rung.Zone.INTERNET  # True
+        ladder = rung.Ladder(rung.llama("smollm2-135m"), reach=rung.Zone.LAN)
+
+    Zones are ordered: the farther one is greater.
+    """
 
     HOST = 0
     LAN = 1

@@ -1,5 +1,20 @@
 """The local tier: GGUF models, each in a worker process of its own, decoded by our own loop over llama.cpp."""
 
-from rung.tiers.llama.host.tier import LlamaTier, from_config
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rung.tiers.llama.host.tier import LlamaTier, from_config
 
 __all__ = ["LlamaTier", "from_config"]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import the host's side when it is asked for: a worker, and the probe of a build, start without it."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from rung.tiers.llama.host import tier
+
+        return getattr(tier, name)

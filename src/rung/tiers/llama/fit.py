@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rung.errors import TierUnavailable
 from rung.sizes import readable
-from rung.store.gguf import Header
 from rung.tiers.llama.headroom import SHARE, FreeMemory
+
+if TYPE_CHECKING:
+    # importing the store takes a third of a second, and the probe of a build needs none of it
+    from rung.store.gguf import Header
 
 GRAIN = 256
 """A context that isn't a multiple of this breaks at its edge."""

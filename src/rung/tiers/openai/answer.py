@@ -66,7 +66,7 @@ class StreamReader:
         """
         if not isinstance(data, Mapping):
             if data is not None:
-                self.remark("the endpoint sent events that are no chunks of an answer; they were left out")
+                self.remark("the endpoint sent events that aren't chunks of an answer; they were left out")
             return
         if self.started and data.get("error"):
             raise TierCrashed("the endpoint ended its answer with an error")

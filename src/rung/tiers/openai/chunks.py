@@ -30,7 +30,7 @@ class ChoicePiece:
         index: which candidate.
         text: of the answer.
         refusal: the model's words where it refuses.
-        reasoning: thinking that is no part of the answer.
+        reasoning: thinking that isn't part of the answer.
         calls_tool: whether there is a tool call.
         finish: the reason why the answer ended, as the endpoint says it; `None` where it says none.
         tokens: behind `text`.
@@ -151,11 +151,11 @@ def _read_part(part: Mapping[str, Any], said: _Said, remark: Remark, depth: int)
     elif "text" in part or "value" in part:
         _read(part.get("text", part.get("value")), said, remark, depth)
     else:
-        remark("the endpoint sent parts that are no text; they were left out")
+        remark("the endpoint sent parts that aren't text; they were left out")
 
 
 def _thought(content: object, depth: int = 0) -> str:
-    """Whatever of a thought can be read: it is no part of the answer, so nothing hangs on it."""
+    """As much of a thought as can be read. It isn't part of the answer, so nothing depends on it."""
     if isinstance(content, str):
         return content
     if depth >= _DEEPEST:

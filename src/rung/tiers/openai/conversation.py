@@ -192,7 +192,7 @@ class Conversation:
             how = {"lax": "in strict mode", "object": "as a schema", "none": "at all"}[self._form]
             notes.append(f"the endpoint didn't take the shape {how}; the answer is validated all the same")
         if self.call.sampling.min_p is not None:
-            notes.append("min_p is no field of this API and was left out; extra_body can name it")
+            notes.append("min_p isn't a field of this API and was left out; extra_body can name it")
         return tuple(notes)
 
 

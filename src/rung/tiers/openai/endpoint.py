@@ -40,7 +40,7 @@ class Endpoint:
             setting: its name, for the error.
 
         Raises:
-            ConfigError: the URL is no plain http(s) URL. It is not repeated, since it may hold a password.
+            ConfigError: the URL is not a plain http(s) URL. It is not repeated, since it may hold a password.
         """
         try:
             parts = urlsplit(url)

@@ -35,7 +35,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,39}", re.ASCII)
 
 
 def ending(word: object) -> Ending | None:
-    """What a finish reason means; `None` for one that nobody knows, or that is no text.
+    """What a finish reason means; `None` for one that nobody knows, or that isn't text.
 
     Args:
         word: as the endpoint says it.
@@ -61,4 +61,4 @@ def shown(word: object) -> str:
     """
     if isinstance(word, str) and _WORD.fullmatch(word) and not looks_like_key(word):
         return repr(word)
-    return "one that is no single word" if isinstance(word, str) else "one that is no text"
+    return "one that isn't a single word" if isinstance(word, str) else "one that isn't text"

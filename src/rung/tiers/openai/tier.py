@@ -208,7 +208,7 @@ class OpenAITier:
         """
         self._key.read()
         self._breaker.check()
-        # Without the room that the endpoint counted for another prompt: what it leaves this one is no bound.
+        # Without the room that the endpoint counted for another prompt, since that doesn't bound this one.
         dialect = replace(self._memory.dialect(self._dialect), room=None)
         body = compose(call, dialect, self._memory.form(self._dialect, call.shape))
         tokens: int | None = len(body) + _TEMPLATE_TOKENS + _MESSAGE_TOKENS * len(call.messages)

@@ -27,7 +27,7 @@ class Assembler:
     stop string is held back until that is decided.
 
     Args:
-        stop: strings that end the answer and are no part of it.
+        stop: strings that end the answer and aren't part of it.
     """
 
     def __init__(self, stop: tuple[str, ...] = ()) -> None:
