@@ -141,10 +141,11 @@ class Judge:
         """Judge until enough is known; the exit code."""
         while self.question():
             self.answer()
-        out, err = self.process.communicate()
+        with self.process:
+            out, err = self.process.communicate()
         self.out, self.said = out.decode(), self.said + err.decode()
         return self.process.returncode or 0
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        with self.process:
+            self.process.kill()

@@ -83,6 +83,7 @@ class CalibrationReport:
             "kept": found.kept,
             "unanswered": found.unanswered,
             "least_sent_up": found.least_sent_up,
+            "hardly_pays": found.hardly_pays,
             "tiers": tiers,
             "sentences": list(self.sentences),
         }
