@@ -179,12 +179,18 @@ def test_a_killed_evaluation_goes_on_where_it_was_and_asks_nothing_twice(person:
     running.wait()
     before = calls(person)
     assert 6 <= len(before) < 40
-    done = ask(person, *RECORDING[1:])
+    done = ask(person, *RECORDING[1:], "--json")
     assert not done.returncode, done.stderr
     after = calls(person)
     # the two calls that were under way when it was killed had not been answered
     assert len(after) <= 40 + 2
     assert set(after) == {f"{tier} {n}" for tier in ("small", "big") for n in range(1, 21)}
+    whole = ask(person, "data.jsonl", "--json")
+    came, whole_came = (
+        [(r["row"], r["tier"], r["right"], r["answered_by"], r["features"]) for r in as_json(d)["results"]["results"]]
+        for d in (done, whole)
+    )
+    assert came == whole_came
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")

@@ -7,7 +7,8 @@ import pytest
 
 from rung.errors import ConfigError
 from rung.learn.certificates import certify
-from rung.learn.labelling import Judgement, Labelling, Pair
+from rung.learn.labelling import REST, Judgement, Labelling, Pair
+from rung.learn.outcomes import lost_first
 
 from .from_scripts import script
 
@@ -118,3 +119,37 @@ def test_a_row_without_a_disagreement_cannot_be_judged():
         Labelling([1.0, 2.0], [True], ["a", "b"], limit=LIMIT, delta=DELTA)
     with pytest.raises(ConfigError):
         Labelling([1.0, 2.0], [True, True], ["a"], limit=LIMIT, delta=DELTA)
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_rows_that_are_lost_in_any_case_are_shown_first_and_count_until_they_are_judged(average):
+    generator = np.random.default_rng(5)
+    found = GOOD.draw(generator, 300)
+    base = np.zeros(300, dtype=bool)
+    base[:5] = True
+    scores = np.where(base, -np.inf, found.scores)
+    differs = found.differs & ~base
+    keys = [str(row) for row in range(300)]
+    more = {"limit": LIMIT, "delta": DELTA, "average": average}
+    labelling = Labelling(scores, differs, keys, base=base, **more)
+    worst = certify(*(column[:, 0] for column in lost_first(scores[:, None], differs[:, None], base)), **more)
+    assert labelling.certificate() == worst
+    shown = []
+    while question := labelling.next():
+        shown.append(question)
+        lost = question.row == 0 or (question.tier != REST and bool(found.worse[question.row]))
+        labelling.judge(question, answer(question, not lost, lost))
+    assert [question.tier for question in shown[:5]] == [REST] * 5
+    assert all(question.tier == 0 for question in shown[5:])
+    base[1:] = False
+    columns = lost_first(scores[:, None], (differs & found.worse)[:, None], base)
+    assert labelling.certificate() == certify(*(column[:, 0] for column in columns), **more)
+    assert labelling.certificate().kept > worst.kept
+
+
+def test_what_is_known_anew_takes_the_place_of_what_was():
+    labelling, *_, shown = labelled(300, 1)
+    judged = labelling.judged
+    labelling.restore({(q.row, q.tier): False for q in shown[:-1]})
+    assert labelling.judged == judged - 1
+    assert labelling.next() == shown[-1]

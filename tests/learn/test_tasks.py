@@ -195,7 +195,8 @@ def test_another_build_is_a_note_that_asks_for_a_check_and_a_seed_is_nothing(fol
     found = task.learned.standing(conditions(task, setup={"build": "2", "batch": "8"}, sampling=Sampling(seed=7)))
     assert found.threshold is not None
     assert found.notes == (
-        "build was 1 when the task was calibrated, and is 2: `rung calibrate` on fresh rows tells whether that matters",
+        "build was 1 when the task was calibrated, and is 2: `rung calibrate --check` on fresh rows tells whether that "
+        "matters",
     )
     unknown = task.learned.standing(conditions(task, weights=None, others={}, setup={}))
     assert (unknown.void, unknown.notes) == ((), ())

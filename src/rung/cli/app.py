@@ -66,6 +66,7 @@ _COMMANDS = {
     "ledger": "See what was asked, what answered and what it cost.",
     "eval": "See what each tier is worth on your own data.",
     "calibrate": "Find out when to believe the small tiers of a task.",
+    "label": "Judge answers of a calibration that differ.",
     "task": "Make and show tasks: a prompt, its contract, what was learnt.",
     "bundle": "Carry rung to a machine without a network.",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,16 +18,18 @@ Examples:
   rung calibrate mails.csv --task intent --record intent.calls
   rung calibrate mails.csv --task intent --within 0.05 --replay intent.calls
   rung calibrate labelled.jsonl --task intent --risk 0.05
+  rung calibrate fresh.csv --task intent --check
 
 \b
 DATA is JSON Lines or CSV: prompts, or the fields of the task's template. No row
 needs an expected answer: then the small tiers are held against the last local
 one. Rows that were looked at before give an estimate and not a certificate.
-docs/know.md says the rest.
+What `rung label` was told counts, once that is enough. docs/know.md says the
+rest.
 
 \b
-Exit codes: 0 calibrated, 2 usage or too few rows, 4 a tier is unavailable,
-130 interrupted.
+Exit codes: 0 calibrated, or not contradicted by --check; 1 contradicted by it;
+2 usage or too few rows; 4 a tier is unavailable; 130 interrupted.
 """
 
 
@@ -40,17 +42,28 @@ def calibrate(
         typer.Option("--within", metavar="SHARE", help="Most answers that may differ from the last tier's (0.03)."),
     ] = None,
     delta: Annotated[
-        float, typer.Option("--delta", metavar="SHARE", help="Share of samples in which the promise may fail.")
-    ] = 0.1,
+        float | None,
+        typer.Option("--delta", metavar="SHARE", help="Share of samples in which the promise may fail (0.1)."),
+    ] = None,
     risk: Annotated[
         float | None,
         typer.Option("--risk", metavar="SHARE", help="Promise instead: so many accepted answers are wrong at most."),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Hold fresh rows against the certificate; exit 1 if they contradict it."),
+    ] = False,
     on_average: Annotated[
         bool, typer.Option("--on-average", help="Promise it on average over samples: weaker, and keeps more.")
     ] = False,
     feature: Annotated[
         str | None, typer.Option("--feature", metavar="NAME", help="The feature that answers are put in order by.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", metavar="FILE", help="What `rung label --labels FILE` kept; the task's own by default."
+        ),
     ] = None,
     tier: Annotated[
         list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")
@@ -67,27 +80,55 @@ def calibrate(
         Path | None,
         typer.Option("--config", metavar="FILE", help="Use this configuration and no other. Naming it trusts it."),
     ] = None,
-) -> None:
+) -> int:
     """Find out when to believe the small tiers of a task, and say what can be promised of the whole ladder."""
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
     from rung.cli import calibration, evaluation
+    from rung.cli.codes import Exit
     from rung.errors import ConfigError
 
     output: Output = context.obj.output
     if risk is not None and within is not None:
         raise ConfigError("--risk and --within can't go together", hint="give one of them")
     wishes = evaluation.Wishes(
-        data=data, task=task, tiers=tuple(tier or ()), record=record, replay=replay, config=config
+        data=data,
+        task=task,
+        tiers=tuple(tier or ()),
+        record=record,
+        replay=replay,
+        config=config,
+        recorder=calibration.RECORDER,
     )
+    if check:
+        from rung.cli import recheck
+
+        if on_average or any(given is not None for given in (within, delta, risk, feature)):
+            raise ConfigError(
+                "--check takes the promise as it stands", hint="leave out --within, --delta, --risk and the like"
+            )
+        with evaluation.prepared(wishes, output, cancel) as ready:
+            checked = recheck.rechecked(ready, task, labels, config, output)
+        _tell(checked.as_object(), (checked.sentence,), checked.notes, output)
+        return Exit.UNEXPECTED if checked.found.verdict == "contradicted" else Exit.OK
     limit = 0.03 if within is None else within
     with evaluation.prepared(wishes, output, cancel) as ready:
         asked = calibration.question(
-            ready, limit=limit if risk is None else risk, delta=delta, risk=risk is not None, average=on_average
+            ready,
+            limit=limit if risk is None else risk,
+            delta=0.1 if delta is None else delta,
+            risk=risk is not None,
+            average=on_average,
+            feature=feature,
         )
-        told = calibration.calibrated(ready, task, calibration.with_feature(asked, feature), config, output)
+        told = calibration.calibrated(ready, task, asked, labels, config, output)
+    _tell(told.as_object(), told.sentences, told.notes, output)
+    return Exit.OK
+
+
+def _tell(found: dict[str, Any], sentences: tuple[str, ...], notes: tuple[str, ...], output: Output) -> None:
     if output.json:
-        output.object({"status": "ok", **told.as_object()})
+        output.object({"status": "ok", **found})
     else:
-        output.answer("\n".join(told.sentences))
-    for note in told.notes:
+        output.answer("\n".join(sentences))
+    for note in notes:
         output.say(f"note: {note}")

@@ -16,11 +16,19 @@ from rung.config import load
 from rung.errors import ConfigError
 from rung.learn import saying
 from rung.learn.calibrating import Calibration, Provenance, calibrate, learnt
+from rung.learn.choosing import choose
 from rung.learn.climbing import Climbed, climb
+from rung.learn.data import wording
+from rung.learn.disagreements import Disagreements
+from rung.learn.judgements import NAME as JUDGEMENTS
+from rung.learn.judgements import Judgements
 from rung.learn.looks import LookKind, note_look
 from rung.learn.questions import Question, demand_rows
-from rung.learn.splits import split
+from rung.learn.rows import Row
 from rung.learn.tasks import TaskFolder
+
+RECORDER = "rung calibrate DATA --task NAME --record FILE"
+"""The command that records what a replay lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,7 @@ class CalibrationReport:
                 "good": tier.agrees,
                 "kept": tier.kept,
                 "auroc": None if tier.auroc is None else tier.auroc.value,
+                "tells": tier.tells,
                 "seconds": None if tier.pay is None else tier.pay.seconds,
                 "next_seconds": None if tier.pay is None else tier.pay.next_seconds,
                 "pays": None if tier.pay is None else tier.pay.pays,
@@ -67,30 +76,29 @@ class CalibrationReport:
             "fit_rows": found.fit_rows,
             "certify_rows": found.certify_rows,
             "groups": found.groups,
+            "judged": found.judged,
             "method": found.certificate.method,
             "losses": found.losses,
             "unavoidable": found.unavoidable,
             "kept": found.kept,
             "unanswered": found.unanswered,
             "least_sent_up": found.least_sent_up,
+            "hardly_pays": found.hardly_pays,
             "tiers": tiers,
             "sentences": list(self.sentences),
         }
 
 
-def question(ready: PreparedEvaluation, *, limit: float, delta: float, risk: bool, average: bool) -> Question:
+def question(
+    ready: PreparedEvaluation, *, limit: float, delta: float, risk: bool, average: bool, feature: str | None
+) -> Question:
     """What is to be promised: with labels on all rows more is kept, and without them nothing but agreement is known."""
     labelled = ready.rows.labelled == ready.rows.rows
-    return Question(limit, delta, "wrong" if risk else "worse" if labelled else "differs", average)
-
-
-def with_feature(asked: Question, feature: str | None) -> Question:
-    """The same with the feature that a person named."""
-    return replace(asked, feature=feature)
+    return Question(limit, delta, "wrong" if risk else "worse" if labelled else "differs", average, feature)
 
 
 def calibrated(
-    ready: PreparedEvaluation, name: str, asked: Question, config: Path | None, output: Output
+    ready: PreparedEvaluation, name: str, asked: Question, labels: Path | None, config: Path | None, output: Output
 ) -> CalibrationReport:
     """Ask the tiers, calibrate them, and write what was learnt beside the task.
 
@@ -98,6 +106,7 @@ def calibrated(
         ready: the data, the ladder and its recorders.
         name: of the task.
         asked: what is to be promised.
+        labels: the file of judgements, where that isn't the task's own.
         config: the only configuration to read.
         output: where progress is told.
 
@@ -106,8 +115,33 @@ def calibrated(
         RungError: what asking the tiers raises.
     """
     task = load(config).tasks.demand(name)
+    rows = usable_rows(ready, name, asked)
+    demand_rows(rows, asked)
+    with Judgements(judgements_of(task, labels)) as judgements:
+        climbed = climbed_rows(ready, len(rows), output)
+        asked, notes = _with_judgements(asked, climbed, judgements)
+        found = calibrate(climbed.climbs, asked, judgements)
+        today = datetime.now(UTC).date().isoformat()
+        look = _look(ready, task, found, climbed, judgements, today)
+    says = saying.promise(found, look)
+    origin = Provenance(ready.rows.sha256, today, __version__, look != "later", says)
+    written = _written(task, found, climbed, origin)
+    return CalibrationReport(found, look, (says, *saying.findings(found)), (*judgements.notes, *notes, *written))
+
+
+def usable_rows(ready: PreparedEvaluation, name: str, asked: Question) -> list[Row]:
+    """The rows, where the question can be asked of them at all.
+
+    Args:
+        ready: the data.
+        name: of the task.
+        asked: what is to be promised.
+
+    Raises:
+        ConfigError: free text knows no equality, or rows have contracts of their own.
+    """
     rows = list(ready.work.rows())
-    if asked.kind == "differs" and ready.work.same is None:
+    if asked.kind in ("differs", "judged") and ready.work.same is None:
         raise ConfigError(
             f"the task {name!r} answers in free text, and nobody knows when two texts say the same: nothing can be "
             "certified",
@@ -115,25 +149,11 @@ def calibrated(
         )
     if any(row.schema is not None for row in rows):
         raise ConfigError("rows have schemas of their own, and a task has one contract", hint="leave schema out")
-    demand_rows(rows, asked)
-    climbed = _climbed(ready, len(rows), output)
-    found = calibrate(climbed.climbs, asked)
-    certify = split(rows).certify
-    today = datetime.now(UTC).date().isoformat()
-    look = note_look(
-        task.path,
-        data=ready.rows.sha256,
-        keys=[row.key for row in certify],
-        question=_identity(found, climbed),
-        date=today,
-    )
-    says = saying.promise(found, look)
-    origin = Provenance(ready.rows.sha256, today, __version__, look != "later", says)
-    notes = _written(task, found, climbed, origin)
-    return CalibrationReport(found, look, (says, *saying.findings(found)), notes)
+    return rows
 
 
-def _climbed(ready: PreparedEvaluation, rows: int, output: Output) -> Climbed:
+def climbed_rows(ready: PreparedEvaluation, rows: int, output: Output) -> Climbed:
+    """Ask every tier every row, and say how far it is."""
     with EvalLine(output, rows) as line:
         for event in climb(ready.work):
             if isinstance(event, Climbed):
@@ -142,18 +162,59 @@ def _climbed(ready: PreparedEvaluation, rows: int, output: Output) -> Climbed:
     raise AssertionError("a climb ends with all rows")
 
 
-def _identity(found: Calibration, climbed: Climbed) -> dict[str, Any]:
-    """What a look depends on: the promise, the scores, the conditions, and what each row came to."""
-    return {
-        "question": asdict(found.question),
-        "answered": found.answered.tolist(),
-        "lost": found.lost.tolist(),
-        "scores": [[dict(tier.fitted.weights), tier.fitted.bias, str(tier.above)] for tier in found.tiers],
-        "conditions": {
-            tier: [now.weights, now.prompt, now.contract, str(now.sampling), now.max_tokens, now.repairs, now.feedback]
-            for tier, now in climbed.conditions.items()
-        },
-    }
+def judgements_of(task: TaskFolder, named: Path | None) -> Path | None:
+    """Where a person's judgements are read: the file that was named, or the task's own; `None` where there is none."""
+    own = task.path / JUDGEMENTS
+    return named or (own if own.exists() else None)
+
+
+def _with_judgements(asked: Question, climbed: Climbed, judgements: Judgements) -> tuple[Question, tuple[str, ...]]:
+    """The question that a person's judgements allow, and what is to be said of them."""
+    chosen = choose(climbed.climbs, asked) if judgements.last is not None else None
+    if chosen is None or not judgements.of(chosen.certifying):
+        return asked, ()
+    if asked.kind != "differs":
+        return asked, (f"the judgements in {judgements.path} don't count: every row has an expected answer",)
+    disagreements = Disagreements(chosen, judgements)
+    if disagreements.decided:
+        return replace(asked, kind="judged"), ()
+    if not disagreements.judged:
+        return asked, ()
+    more = f"{disagreements.judged:,} disagreements are judged, and that isn't enough yet, so they don't count"
+    return asked, (f"{more}: `rung label` goes on with them",)
+
+
+def _look(
+    ready: PreparedEvaluation,
+    task: TaskFolder,
+    found: Calibration,
+    climbed: Climbed,
+    judgements: Judgements,
+    today: str,
+) -> LookKind:
+    """Note the look at the certify rows.
+
+    A certificate by judgements is no second choice after the one without: its thresholds only go lower, and both
+    promise that the ladder is not much less accurate. Nor is one after a check of the same promise.
+    """
+    asked, chosen = found.question, found.chosen
+    before = [checked_question(asked.limit, asked.delta)]
+    if asked.kind == "judged":
+        before.append(chosen.asking(replace(asked, kind="differs")).identity(climbed.conditions))
+    return note_look(
+        task.path,
+        data=ready.rows.sha256,
+        rows=[c.row.key for c in chosen.certifying],
+        question=chosen.identity(climbed.conditions, judgements),
+        date=today,
+        seen=[wording(c.row.messages) for c in climbed.climbs],
+        after=before,
+    )
+
+
+def checked_question(limit: float, delta: float) -> dict[str, Any]:
+    """What a check asks of fresh rows, for the record of looks."""
+    return {"check": [limit, delta]}
 
 
 def _written(task: TaskFolder, found: Calibration, climbed: Climbed, origin: Provenance) -> tuple[str, ...]:

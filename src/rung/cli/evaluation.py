@@ -60,6 +60,7 @@ class Wishes:
         reach: how far prompts may travel.
         max_cost: US dollars of the whole evaluation.
         config: the only configuration to read.
+        recorder: the command that records what a replay lacks.
     """
 
     data: str
@@ -77,6 +78,7 @@ class Wishes:
     reach: str | None = None
     max_cost: str | None = None
     config: Path | None = None
+    recorder: str = "rung eval DATA --record FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ def _prepare(
         asks=asks,
         together=wishes.together or _together(config),
         cancel=cancel,
+        recorder=wishes.recorder,
     )
     return PreparedEvaluation(work, rows, cassette, identities, asked.check)
 

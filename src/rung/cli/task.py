@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from rung.cli.options import Json
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
+    from rung.config import Config
     from rung.learn.tasks import TaskFolder
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What the task is called.")]
@@ -140,7 +141,8 @@ def show(
 
     guard.install(Zone.HOST)
     output: Output = context.obj.output
-    task = load(config).tasks.demand(name)
+    found = load(config)
+    task = found.tasks.demand(name)
     seen = None if data is None else survey(data, task.template)
     if output.json:
         values = {"status": "ok", "task": _object(task)}
@@ -148,6 +150,7 @@ def show(
         return
     values = {key: value for key, value in _object(task).items() if key not in ("learned", "void")}
     lines = [f"{key}: {_said(value)}" for key, value in values.items() if value not in (None, "", [], {})]
+    setups = _setups(found) if task.learned.tiers else {}
     for tier, learnt in task.learned.tiers.items():
         evidence = learnt.evidence
         lines.append(f"tier {tier}: calibrated {evidence.date} on {evidence.rows:,} rows, rung {evidence.rung}")
@@ -155,9 +158,24 @@ def show(
             lines.append(f"  {learnt.says}")
         if void := task.void().get(tier):
             lines.append(f"  void: {' and '.join(void)} changed since")
+        for check in evidence.checked:
+            setup = ", ".join(f"{key} = {value}" for key, value in check.setup.items())
+            lines.append(f"  checked {check.date} on {check.rows:,} fresh rows with {setup}")
+        lines += [f"  {note}" for note in evidence.notes(setups.get(tier, {}))]
     output.answer("\n".join(lines))
     for sentence in () if seen is None else seen.sentences():
         output.say(sentence)
+
+
+def _setups(config: Config) -> dict[str, Mapping[str, str]]:
+    """How each tier is set up now, by name; none where they can't even be made. No model is loaded for that."""
+    from rung.errors import RungError
+
+    try:
+        with config.ladder() as ladder:
+            return {rung.tier.name: rung.describes.setup for rung in ladder.rungs if rung.describes is not None}
+    except RungError:
+        return {}
 
 
 def _object(task: TaskFolder) -> dict[str, Any]:

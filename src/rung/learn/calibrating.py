@@ -12,25 +12,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rung.errors import ConfigError
-from rung.learn.arrays import Bools, Floats, Ints
+from rung.learn.arrays import Floats, Ints
 from rung.learn.certificates import Certificate, along_path, certify, certify_accepted
+from rung.learn.choosing import Chosen, choose
 from rung.learn.climbing import Climb
 from rung.learn.costs import Pay
-from rung.learn.fitting import Fitted, fit
+from rung.learn.fitting import Fitted
 from rung.learn.intervals import Estimate, bootstrap
+from rung.learn.judgements import Judgements
 from rung.learn.learned import Evidence, Learned, LearnedTier, Promise
 from rung.learn.metrics import auroc
-from rung.learn.outcomes import Outcomes, column_of, is_good
-from rung.learn.paths import Path, common
-from rung.learn.questions import Question, bound_of, demand_rows, groups_of
+from rung.learn.outcomes import Outcomes, lost_first
+from rung.learn.paths import Path
+from rung.learn.questions import Question, bound_of, demand_rows
 from rung.learn.results import TierResult
-from rung.learn.splits import split
 from rung.types import Conditions
-
-DEFAULTS = ("allowed_minimum", "minimum")
-"""The feature that answers are put in order by where nobody names another: the first of these that there is. No feature
-wins everywhere; the least sure token does well on every kind of contract, and a long answer doesn't spoil it."""
 
 _MANY = 0.5
 """Share sent up from which it is said unasked that no threshold does better."""
@@ -69,6 +65,11 @@ class CalibratedTier:
         """Whether its score tells good answers from bad ones, as far as the rows show."""
         return self.auroc is not None and self.auroc.low is not None and self.auroc.low > 0.5
 
+    @property
+    def useful(self) -> bool:
+        """Whether it is worth asking: it saves time, or where nobody measured that, its score tells something."""
+        return self.pay.pays if self.pay is not None else self.auroc is None or self.tells
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -82,6 +83,7 @@ class Calibration:
         fit_rows: on how many of them scores were chosen.
         certify_rows: on how many the threshold was.
         groups: how many independent groups those are.
+        judged: how many disagreements a person judged.
         promised: whether anything is.
         certificate: how it was computed.
         losses: certify rows that are lost at the thresholds.
@@ -90,9 +92,8 @@ class Calibration:
         kept: certify rows that a tier before the last one answers.
         unanswered: certify rows that no tier answers.
         least_sent_up: share of all rows that the best threshold in hindsight sends up; `None` where none keeps the
-            limit even so.
-        answered: the place of the tier that answers each certify row, for the record of the look; -1 where none does.
-        lost: whether each of them is lost.
+            limit even so, and where only a part of the disagreements was judged.
+        chosen: before the certify rows were looked at.
     """
 
     question: Question
@@ -102,6 +103,7 @@ class Calibration:
     fit_rows: int
     certify_rows: int
     groups: int
+    judged: int
     promised: bool
     certificate: Certificate
     losses: int
@@ -109,84 +111,52 @@ class Calibration:
     kept: int
     unanswered: int
     least_sent_up: float | None
-    answered: Ints = field(repr=False)
-    lost: Bools = field(repr=False)
+    chosen: Chosen = field(repr=False)
 
     @property
     def hardly_pays(self) -> bool:
-        """Whether even the best threshold sends up more than half."""
-        return self.least_sent_up is None or self.least_sent_up > _MANY
+        """Whether even the best threshold sends up more than half, as far as that is known."""
+        known = self.question.kind != "judged"
+        return known and (self.least_sent_up is None or self.least_sent_up > _MANY)
 
 
-def calibrate(climbs: Sequence[Climb], question: Question) -> Calibration:
+def calibrate(climbs: Sequence[Climb], question: Question, judgements: Judgements | None = None) -> Calibration:
     """Thresholds for a ladder, and what can be promised of them.
 
     Args:
         climbs: what every tier made of each row.
         question: what is to be promised.
+        judgements: of a person, where the question asks for them.
 
     Raises:
         ConfigError: there are too few rows, no answer has the feature, or the extra `eval` is missing.
     """
     demand_rows([climb.row for climb in climbs], question)
-    there = split(climb.row for climb in climbs)
-    fits = {row.number for row in there.fit}
-    fitting = [climb for climb in climbs if climb.row.number in fits]
-    certifying = [climb for climb in climbs if climb.row.number not in fits]
-    places = range(len(climbs[0].steps) - (question.kind != "wrong"))
-    scores = [_fitted(fitting, climbs, place, question) for place in places]
-    fit_rows, rows = (Outcomes.of(part, scores, question.kind) if part else None for part in (fitting, certifying))
-    assert rows is not None, "there is always a row that certifies"
-    path = _path(fit_rows, len(scores))
-    certificate, promised = _certified(rows, fit_rows, path, question)
-    above = _thresholds(rows, path, certificate.threshold if promised else None)
+    chosen = choose(climbs, question)
+    rows = chosen.outcomes(chosen.certifying, judgements)
+    fit_rows = chosen.outcomes(chosen.fitting) if chosen.fitting else None
+    certificate, promised = _certified(rows, fit_rows, chosen.path, question)
+    above = _thresholds(rows, chosen.path, certificate.threshold if promised else None)
     answered, lost = rows.under(above)
-    every = Outcomes.of(climbs, scores, question.kind)
+    every = chosen.outcomes(chosen.climbs, judgements)
     return Calibration(
         question,
         climbs[0].alone.tier,
-        tuple(_tier(climbs, every, answered, place, scores[place], above) for place in places),
+        tuple(_tier(climbs, every, answered, place, score, above) for place, score in enumerate(chosen.scores)),
         rows=len(climbs),
-        fit_rows=len(fitting),
-        certify_rows=len(certifying),
+        fit_rows=len(chosen.fitting),
+        certify_rows=len(chosen.certifying),
         groups=int(rows.units.max()) + 1,
+        judged=0 if judgements is None or question.kind != "judged" else len(judgements.of(chosen.certifying)),
         promised=promised,
         certificate=certificate,
         losses=int(lost.sum()),
         unavoidable=int(rows.base.sum()),
         kept=int(((answered >= 0) & (answered < len(climbs[0].steps) - 1)).sum()),
         unanswered=int((answered < 0).sum()),
-        least_sent_up=_least_sent_up(every, path, question),
-        answered=answered,
-        lost=lost,
+        least_sent_up=None if question.kind == "judged" else _least_sent_up(every, chosen.path, question),
+        chosen=chosen,
     )
-
-
-def _fitted(fitting: Sequence[Climb], climbs: Sequence[Climb], place: int, question: Question) -> Fitted:
-    """The score of a tier: chosen on the fit rows; the default feature as it is where there are none."""
-    known = sorted({name for climb in climbs for name in climb.steps[place].features})
-    wanted = question.feature
-    if wanted is not None and wanted not in known:
-        tier = climbs[0].steps[place].tier
-        raise ConfigError(
-            f"no answer of tier {tier!r} has the feature {wanted!r}", hint=f"known: {', '.join(known) or 'none'}"
-        )
-    default = wanted or next((name for name in DEFAULTS if name in known), None)
-    if default is None:  # it reports no log-probabilities: all of its answers are accepted, or none
-        return Fitted({}, 0.0, (), None, 0, 0)
-    if not fitting:
-        return Fitted({default: 1.0}, 0.0, (), None, 0, 0)
-    steps = [climb.steps[place] for climb in fitting]
-    names = [default] if wanted is not None else known
-    good = [is_good(step, question.kind) for step in steps]
-    groups = groups_of([climb.row for climb in fitting])
-    return fit({name: column_of(steps, name) for name in names}, good, default=default, groups=groups)
-
-
-def _path(fit_rows: Outcomes | None, tiers: int) -> Path:
-    if fit_rows is None or tiers == 1:
-        return Path((1.0,) * tiers, (0.0,) * tiers)
-    return common(fit_rows.scores, fit_rows.good)
 
 
 def _certified(rows: Outcomes, fit_rows: Outcomes | None, path: Path, question: Question) -> tuple[Certificate, bool]:
@@ -206,17 +176,9 @@ def _certified(rows: Outcomes, fit_rows: Outcomes | None, path: Path, question: 
             groups=groups,
         )
         return found, found.threshold is not None
-    columns, losses = placed.copy(), rows.losses.copy()
-    # a row that is lost wherever the threshold lies is the first that is lost on the way down
-    columns[rows.base, 0] = _top(placed)
-    losses[rows.base, 0] = True
+    columns, losses = lost_first(placed, rows.losses, rows.base)
     found = certify(columns, losses, limit=limit, delta=delta, groups=groups, average=question.average)
     return found, bound_of(rows.units, question).certifies(rows.base.astype(np.float64))
-
-
-def _top(placed: Floats) -> float:
-    there = placed[np.isfinite(placed)]
-    return float(there.max()) + 1.0 if len(there) else 1.0
 
 
 def _thresholds(rows: Outcomes, path: Path, position: float | None) -> tuple[float, ...]:

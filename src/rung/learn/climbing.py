@@ -143,6 +143,7 @@ class _Climbing(Evaluation):
             features=features_of(last.candidate.score) if valid and last.candidate is not None else {},
             seconds=seconds,
             value_hash=value_hash(value) if valid else None,
+            value=value,
         )
         return Made(self._graded_by(row, result, value), value)
 

@@ -251,7 +251,7 @@ def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
         labelled=own["expected"] is not None,
         expected=own["expected"],
         schema=own["schema"],
-        group=_normal(messages) if own["group"] in (None, "") else str(own["group"]),
+        group=wording(messages) if own["group"] in (None, "") else str(own["group"]),
         metadata={**others, **(own["metadata"] or {})},
     )
 
@@ -315,8 +315,8 @@ def normal(text: str) -> str:
     return _BETWEEN_WORDS.sub(" ", plain).strip()
 
 
-def _normal(messages: tuple[Message, ...]) -> str:
-    """The group of a row that names none: rows that ask the same up to case, white space and punctuation share it.
+def wording(messages: tuple[Message, ...]) -> str:
+    """A hash of what is asked up to case, white space and punctuation. It is the group of a row that names none.
 
     `rung.learn.duplicates.grouped` joins the groups of rows that are nearly the same, which takes all rows together.
     """

@@ -62,6 +62,7 @@ class Work:
         asks: whether the real tiers may be asked for what isn't recorded.
         together: most calls under way at once.
         cancel: ends it; what is recorded by then is kept.
+        recorder: the command that records what a replay lacks.
     """
 
     ladder: Ladder
@@ -76,6 +77,7 @@ class Work:
     asks: bool = True
     together: int = TOGETHER
     cancel: Cancel = field(default_factory=Cancel)
+    recorder: str = "rung eval DATA --record FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ class Evaluation:
         if missing is not None and not self._work.asks:
             raise ConfigError(
                 f"row {row.number}: {missing.message}",
-                hint="record it with `rung eval DATA --record FILE`, with the same prompt, settings and models",
+                hint=f"record it with `{self._work.recorder}`, with the same prompt, settings and models",
             )
         if missing is not None:
             # only now, because what is recorded needs no consent and no money

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +45,20 @@ class SamplingTable(SettingsTable):
         return cls(temperature=sampling.temperature, top_p=sampling.top_p, min_p=sampling.min_p, stop=sampling.stop)
 
 
+class Checked(SettingsTable):
+    """A check on fresh rows that confirmed what was promised, under another setup.
+
+    Args:
+        setup: as in `Evidence`, as it was then.
+        rows: how many there were.
+        date: as in 2026-11-26.
+    """
+
+    setup: dict[str, str]
+    rows: int = Field(ge=1)
+    date: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
+
+
 class Evidence(SettingsTable):
     """What a threshold hangs on, and what it was learnt from.
 
@@ -64,6 +79,7 @@ class Evidence(SettingsTable):
         rows: how many rows it was learnt from.
         date: of the calibration, as in 2026-11-26.
         rung: the version that made it.
+        checked: since then, under other setups.
     """
 
     weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -81,6 +97,7 @@ class Evidence(SettingsTable):
     rows: int = Field(ge=1)
     date: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
     rung: str
+    checked: tuple[Checked, ...] = ()
 
     @classmethod
     def of(cls, now: Conditions, *, against: str | None, data: str, rows: int, date: str, rung: str) -> Evidence:
@@ -132,14 +149,24 @@ class Evidence(SettingsTable):
         others = [f"the tier's {key}" for key, old in self.behaviour.items() if now.behaviour.get(key, old) != old]
         return (*(what for what, is_so in changed.items() if is_so), *others)
 
-    def notes(self, now: Conditions) -> tuple[str, ...]:
-        """What else changed and may matter: a sentence for each, with what tells whether it does."""
+    def notes(self, setup: Mapping[str, str]) -> tuple[str, ...]:
+        """What else changed and may matter: a sentence for each, with what tells whether it does. Nothing, where a
+        check has told.
+
+        Args:
+            setup: as it is now. What the tier can't tell is taken for the same.
+        """
+        if any(not _changed(check.setup, setup) for check in self.checked):
+            return ()
         return tuple(
-            f"{key} was {old} when the task was calibrated, and is {now.setup[key]}: `rung calibrate` on fresh rows "
-            "tells whether that matters"
-            for key, old in self.setup.items()
-            if key in now.setup and now.setup[key] != old
+            f"{key} was {self.setup[key]} when the task was calibrated, and is {setup[key]}: "
+            "`rung calibrate --check` on fresh rows tells whether that matters"
+            for key in _changed(self.setup, setup)
         )
+
+
+def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(key for key, old in then.items() if now.get(key, old) != old)
 
 
 _BOUNDS: dict[str, float] = {"every answer": -math.inf, "no answer": math.inf}
@@ -186,7 +213,7 @@ class LearnedTier(SettingsTable):
     def standing(self, now: Conditions) -> Standing:
         """What holds of it under the present conditions."""
         void = self.evidence.void(now)
-        return Standing(None if void else self.threshold, void, self.evidence.notes(now))
+        return Standing(None if void else self.threshold, void, self.evidence.notes(now.setup))
 
 
 class Promise(SettingsTable):
@@ -194,8 +221,8 @@ class Promise(SettingsTable):
 
     Args:
         kind: `differs`: at most `limit` of all answers differ from what the last tier alone would say. `worse`: at most
-            `limit` of them are wrong where that tier alone is right. `wrong`: at most `limit` of the accepted answers
-            are wrong.
+            `limit` of them are wrong where that tier alone is right. `judged`: the same, as a person judged who saw
+            the answers that differ. `wrong`: at most `limit` of the accepted answers are wrong.
         limit: of that share.
         delta: share of samples in which this may not be so.
         average: whether it holds on average over samples only.
@@ -204,7 +231,7 @@ class Promise(SettingsTable):
         rows: how many certified it.
     """
 
-    kind: Literal["differs", "worse", "wrong"]
+    kind: Literal["differs", "judged", "worse", "wrong"]
     limit: float = Field(gt=0, lt=1)
     delta: float = Field(gt=0, lt=1)
     average: bool = False
@@ -230,6 +257,23 @@ class Learned(SettingsTable):
         """What holds about a tier; nothing where nothing was learnt about it."""
         found = self.tiers.get(now.tier)
         return Standing() if found is None else found.standing(now)
+
+    def checked(self, setups: Mapping[str, Mapping[str, str]], *, rows: int, date: str) -> Learned:
+        """The same where a check on fresh rows confirmed the promise: another setup then needs no other one.
+
+        Args:
+            setups: under which the tiers answered, by name.
+            rows: how many there were.
+            date: of today.
+        """
+        tiers = {}
+        for name, tier in self.tiers.items():
+            setup, evidence = dict(setups.get(name, {})), tier.evidence
+            if evidence.notes(setup):
+                now = Checked(setup=setup, rows=rows, date=date)
+                evidence = evidence.model_copy(update={"checked": (*evidence.checked, now)})
+            tiers[name] = tier.model_copy(update={"evidence": evidence})
+        return self.model_copy(update={"tiers": tiers})
 
     def write(self, folder: Path) -> None:
         """Put it into a task's folder, whole or not at all.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from rung.writing import write_whole
 
 NAME = "looks.json"
 _MOST = 256 << 20
-"""Bytes of the file: a thousand looks at ten thousand rows each take 200 MB."""
+"""Bytes of the file: five hundred calibrations on fifteen thousand rows each take 250 MB."""
 _DIGITS = 16
 """Hexadecimal digits that are kept of a row's hash: among a million rows two are alike once in 37 million files."""
 
@@ -36,12 +36,16 @@ class Look(SettingsTable):
         rows: hashes of what the certify rows ask.
         question: hash of what was asked of them, and of the answers and losses that it was asked of.
         date: as in 2026-11-26.
+        seen: hashes of what all rows of that calibration ask, case, white space and punctuation left out.
+        check: whether it was a check of what had been promised before. Rows of a check stay fresh for other checks.
     """
 
     data: str
     rows: tuple[str, ...]
     question: str
     date: str
+    seen: tuple[str, ...] = ()
+    check: bool = False
 
 
 class Looks(SettingsTable):
@@ -69,32 +73,76 @@ def read_looks(folder: Path) -> Looks:
     return read(Looks, values, str(path))
 
 
-def note_look(folder: Path, *, data: str, keys: Sequence[str], question: Any, date: str) -> LookKind:
+def note_look(
+    folder: Path,
+    *,
+    data: str,
+    rows: Sequence[str],
+    question: Any,
+    date: str,
+    seen: Iterable[str] = (),
+    after: Sequence[Any] = (),
+) -> LookKind:
     """Note a look at some rows before anybody sees what comes of it, and say which kind it is.
 
     Args:
         folder: of the task.
         data: sha256 of the data's file. Another prompt makes other rows of it, which aren't fresh for that.
-        keys: identities of the certify rows.
+        rows: identities of the certify rows.
         question: everything that the result depends on, as JSON has it.
+        date: of today.
+        seen: what all rows of the calibration ask, as `rung.learn.data.wording` has it.
+        after: questions of earlier looks after which this one is no choice of what suits.
+
+    Raises:
+        ConfigError: the record can't be read or written.
+    """
+    before = read_looks(folder)
+    now = Look(data=data, rows=_short(rows), question=_hash(question), date=date, seen=tuple(sorted(set(seen))))
+    allowed = {_hash(other) for other in after}
+    touched = [look for look in before.looks if _touches(look, now) and look.question not in allowed]
+    alike = [(look.rows, look.question) == (now.rows, now.question) for look in touched]
+    if not any(alike):
+        _write(folder, Looks(looks=(*before.looks, now)))
+    if not touched:
+        return "first"
+    return "same" if alike[0] else "later"
+
+
+def note_check(folder: Path, *, data: str, rows: Sequence[str], question: Any, date: str) -> None:
+    """Note that a check has looked at some rows.
+
+    Args:
+        folder: of the task.
+        data: sha256 of the data's file.
+        rows: identities of the rows.
+        question: what was checked, as JSON has it.
         date: of today.
 
     Raises:
         ConfigError: the record can't be read or written.
     """
     before = read_looks(folder)
-    rows = tuple(sorted({key[:_DIGITS] for key in keys}))
-    asked = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
-    now = Look(data=data, rows=rows, question=asked, date=date)
-    touched = [look for look in before.looks if look.data == data or not set(look.rows).isdisjoint(rows)]
-    alike = [(look.rows, look.question) == (rows, asked) for look in touched]
-    if not any(alike):
-        after = Looks(looks=(*before.looks, now))
-        try:
-            write_whole(folder / NAME, json.dumps(after.model_dump(mode="json")).encode() + b"\n")
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise ConfigError(f"{folder / NAME} can't be written: {why}") from None
-    if not touched:
-        return "first"
-    return "same" if alike[0] else "later"
+    now = Look(data=data, rows=_short(rows), question=_hash(question), date=date, check=True)
+    if not any((look.rows, look.question) == (now.rows, now.question) for look in before.looks):
+        _write(folder, Looks(looks=(*before.looks, now)))
+
+
+def _hash(question: Any) -> str:
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+
+
+def _short(rows: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({row[:_DIGITS] for row in rows}))
+
+
+def _touches(look: Look, now: Look) -> bool:
+    return look.data == now.data or not set(look.rows).isdisjoint(now.rows)
+
+
+def _write(folder: Path, looks: Looks) -> None:
+    try:
+        write_whole(folder / NAME, json.dumps(looks.model_dump(mode="json")).encode() + b"\n")
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{folder / NAME} can't be written: {why}") from None

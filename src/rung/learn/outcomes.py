@@ -11,6 +11,7 @@ import numpy as np
 from rung.learn.arrays import Bools, Floats, Ints, units_of
 from rung.learn.climbing import Climb
 from rung.learn.fitting import Fitted
+from rung.learn.judgements import Judgements
 from rung.learn.questions import Kind, groups_of
 from rung.learn.results import TierResult
 
@@ -36,20 +37,23 @@ class Outcomes:
     rest: Ints
 
     @classmethod
-    def of(cls, climbs: Sequence[Climb], fitted: Sequence[Fitted], kind: Kind) -> Outcomes:
+    def of(
+        cls, climbs: Sequence[Climb], fitted: Sequence[Fitted], kind: Kind, judgements: Judgements | None = None
+    ) -> Outcomes:
         """The arrays of some rows.
 
         Args:
             climbs: of the rows.
             fitted: the score of each tier that gets a threshold.
             kind: of loss.
+            judgements: of a person, for the kind `judged`. A disagreement that nobody judged is lost.
         """
         steps = [[climb.steps[place] for climb in climbs] for place in range(len(fitted))]
         scores = [scored(one, each) for one, each in zip(fitted, steps, strict=True)]
-        losses = [[_loses(step, climb.alone, kind) for step, climb in zip(each, climbs, strict=True)] for each in steps]
+        losses = [[_loses(climb, place, kind, judgements) for climb in climbs] for place in range(len(fitted))]
         last = len(climbs[0].steps) - 1
         thresholded = len(fitted) > last
-        base = [not thresholded and _loses(climb.steps[-1], climb.alone, kind) for climb in climbs]
+        base = [not thresholded and _loses(climb, last, kind, judgements) for climb in climbs]
         rest = [last if not thresholded and climb.steps[-1].valid else -1 for climb in climbs]
         good = [[is_good(step, kind) for step in each] for each in steps]
         return cls(
@@ -84,13 +88,38 @@ def column_of(steps: Sequence[TierResult], name: str) -> Floats:
     return np.array([step.features.get(name, math.nan) if step.valid else math.nan for step in steps])
 
 
-def _loses(step: TierResult, alone: TierResult, kind: Kind) -> bool:
-    """Whether this answer loses the row. What nobody could compare or grade counts as lost."""
+def lost_first(scores: Floats, losses: Bools, base: Bools) -> tuple[Floats, Bools]:
+    """The same columns where rows that are lost wherever the threshold lies are the first ones on the way down.
+
+    Args:
+        scores: positions of each row on the path: (rows, tiers).
+        losses: whether accepting that answer loses the row, in the same shape.
+        base: whether the row is lost in any case.
+    """
+    columns, lost = scores.copy(), losses.copy()
+    there = scores[np.isfinite(scores)]
+    columns[base, 0] = float(there.max()) + 1.0 if len(there) else 1.0
+    lost[base, 0] = True
+    return columns, lost
+
+
+def differs(climb: Climb, place: int) -> bool:
+    """Whether a tier's answer isn't what the last tier says by itself. What nobody could compare counts so."""
+    return climb.steps[place].agrees is not True
+
+
+def _loses(climb: Climb, place: int, kind: Kind, judgements: Judgements | None) -> bool:
+    """Whether this answer loses the row. What nobody could compare, grade or judge counts as lost."""
+    step, alone = climb.steps[place], climb.alone
     if kind == "differs":
-        return step.agrees is not True
+        return differs(climb, place)
+    if kind == "judged":
+        # what the last tier can't answer it can't answer better
+        known = None if judgements is None else judgements.loses(climb, place)
+        return differs(climb, place) and alone.valid and known is not False
     return step.right is not True and (kind == "wrong" or alone.right is not False)
 
 
 def is_good(step: TierResult, kind: Kind) -> bool:
     """What the score should tell: whether the answer agrees with the last tier, or is right."""
-    return (step.agrees if kind == "differs" else step.right) is True
+    return (step.agrees if kind in ("differs", "judged") else step.right) is True

@@ -16,7 +16,7 @@ from rung.learn.certificates import rows_needed
 from rung.learn.rows import Row
 from rung.learn.splits import FEWEST_TO_FIT, split
 
-Kind = Literal["differs", "worse", "wrong"]
+Kind = Literal["differs", "judged", "worse", "wrong"]
 """What is bounded, as `learned.Promise` has it."""
 
 
@@ -53,7 +53,7 @@ def demand_rows(rows: Sequence[Row], question: Question) -> None:
     there = split(rows)
     units = units_of(groups_of(there.certify), len(there.certify))
     what = f"at most {percent(question.limit)}, in {percent(1 - question.delta)} of samples"
-    if question.kind != "differs":
+    if question.kind in ("worse", "wrong"):
         missing = sum(not row.labelled for row in rows)
         if missing:
             raise ConfigError(

@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterator
 
 from rung.learn.calibrating import CalibratedTier, Calibration
+from rung.learn.intervals import Estimate
+from rung.learn.learned import Promise
 from rung.learn.looks import LookKind
 from rung.learn.questions import percent
+from rung.learn.rechecks import Recheck
 
 
 def promise(found: Calibration, look: LookKind) -> str:
@@ -37,6 +40,11 @@ def promise(found: Calibration, look: LookKind) -> str:
     if found.groups < found.certify_rows:
         drawn += f" (by drawing one of their groups first, of which {found.groups:,} certify)"
     said = f"On {drawn}, at most {in_hundred(asked.limit)} {lost}."
+    if asked.kind == "judged":
+        said = (
+            f"On {drawn}, at most {in_hundred(asked.limit)} {lost}, as far as the judgements of {found.judged:,} "
+            f"{_many(found.judged, 'disagreement')} are right."
+        )
     if asked.kind != "wrong":
         better = ", however good " + mid + " is" if asked.kind == "differs" else ""
         said += f" So the ladder is at most {points(asked.limit)} less accurate than {mid}{better}."
@@ -47,10 +55,41 @@ def promise(found: Calibration, look: LookKind) -> str:
     return f"{said} The method is right in {percent(1 - asked.delta)} of samples."
 
 
+def rechecked(found: Recheck, promised: Promise) -> str:
+    """What fresh rows say of what was promised.
+
+    Args:
+        found: by the check.
+        promised: of the task.
+    """
+    lost = _lost(promised.kind, promised.against)
+    what = "certificate" if promised.certified else "estimate"
+    bound = f"at most {in_hundred(promised.limit)} {lost}"
+    rows = f"{found.rows:,} fresh {'accepted answers' if promised.kind == 'wrong' else 'rows'}"
+    seen = f"{found.losses:,.0f} of {rows} are lost"
+    if found.groups < found.rows:
+        seen += f", in {found.groups:,} groups"
+    if found.unknown:
+        seen += f", and of {found.unknown:,} nobody knows"
+    p = f"p = {found.p:.2g}"
+    if found.verdict == "contradicted":
+        return f"The {what} is contradicted ({bound}): {seen} ({p}). Calibrate anew."
+    if found.verdict == "confirmed":
+        return f"The {what} is confirmed ({bound}): {seen}. These rows alone would promise as much."
+    said = f"Too few rows to tell whether the {what} holds ({bound}): {seen} ({p})."
+    if found.unknown:
+        said += " Expected answers, or judgements of these rows by `rung label`, would tell more."
+    return said
+
+
+def _many(count: int, what: str) -> str:
+    return what if count == 1 else f"{what}s"
+
+
 def _lost(kind: str, mid: str) -> str:
     if kind == "differs":
         return f"answers differ from what {mid} alone would say"
-    return f"answers are wrong where {mid} alone is right" if kind == "worse" else "accepted answers are wrong"
+    return "accepted answers are wrong" if kind == "wrong" else f"answers are wrong where {mid} alone is right"
 
 
 def findings(found: Calibration) -> Iterator[str]:
@@ -84,34 +123,38 @@ def _hindsight(found: Calibration) -> str:
 
 
 def _tier(tier: CalibratedTier, found: Calibration) -> Iterator[str]:
-    good = "agrees with " + found.against if found.question.kind == "differs" else "is right"
+    good = "is right" if found.question.kind in ("worse", "wrong") else "agrees with " + found.against
     share = _share(tier.agrees, found.rows)
     yield f"By itself {tier.tier} {good} on {tier.agrees:,} of {found.rows:,} prompts ({share})."
     if tier.auroc is None:
         yield f"{tier.tier} reports nothing that tells how sure it is: all of its answers are accepted, or none."
+    elif tier.auroc.value is None:
+        yield f"What the score of {tier.tier} is worth can't be seen: of its answers all are good, or none is."
     else:
         names = " and ".join(sorted(tier.fitted.weights))
-        said = f"The score of {tier.tier} ({names}) has an AUROC of {_interval(tier)}, where 0.5 is chance"
-        yield f"{said}." if tier.tells else f"{said}: it doesn't tell good answers from bad ones."
+        said = f"The score of {tier.tier} ({names}) has an AUROC of {_interval(tier.auroc)}, where 0.5 is chance"
+        yield f"{said}." if tier.tells else f"{said}: no usable signal. It doesn't tell good answers from bad ones."
     pay = tier.pay
-    if pay is None or pay.pays:
-        return
-    yield (
-        f"{tier.tier} doesn't pay: it answers {_share(pay.kept, 1)} of what it is asked, and takes "
-        f"{_share(pay.needed, 1)} of the next tier's time ({pay.seconds:.2f} s and {pay.next_seconds:.2f} s). "
-        f"A prompt takes {pay.mean_seconds:.2f} s with it, and {pay.next_seconds:.2f} s without."
-    )
-    yield (
-        f"Skip it: take the tier {tier.tier} out of rung.toml. Or let it always escalate: min_confidence = 1 in its "
-        "table, and learned.json moved away. Or keep it as it is, where its answers are worth the time."
+    if pay is not None and not pay.pays:
+        yield (
+            f"{tier.tier} doesn't pay: it answers {_share(pay.kept, 1)} of what it is asked, and takes "
+            f"{_share(pay.needed, 1)} of the next tier's time ({pay.seconds:.2f} s and {pay.next_seconds:.2f} s). "
+            f"A prompt takes {pay.mean_seconds:.2f} s with it, and {pay.next_seconds:.2f} s without."
+        )
+    if not tier.useful:
+        yield _offers(tier.tier)
+
+
+def _offers(tier: str) -> str:
+    """What can be done about a tier that isn't worth asking."""
+    return (
+        f"Skip it: take the tier {tier} out of rung.toml. Or let it always escalate: min_confidence = 1 in its table, "
+        "and learned.json moved away. Or keep it and watch it in the shadow ([shadow] share = 0.05 in rung.toml): some "
+        "of what it answers goes to the next tier as well, and `rung calibrate --from-ledger` learns from that."
     )
 
 
-def _interval(tier: CalibratedTier) -> str:
-    auroc = tier.auroc
-    assert auroc is not None, "only asked where there is one"
-    if auroc.value is None:
-        return "no value, because all answers are alike"
+def _interval(auroc: Estimate) -> str:
     return f"{auroc.value:.2f}" + ("" if auroc.low is None else f" ({auroc.low:.2f} to {auroc.high:.2f})")
 
 

@@ -3,6 +3,7 @@ tests run from a checkout that nobody installed."""
 
 import json
 import os
+import re
 from pathlib import Path
 
 from pydantic import Field
@@ -65,20 +66,36 @@ def broken(name, settings):
 class DoublingTable(SettingsTable):
     model: str = "doubler"
     right: list[int] = []
+    logprobs: dict[str, float] = {}
+    rejected: list[int] = []
+    swayed: list[int] = []
+    build: str | None = None
     seconds: float = 0.0
     counts: str
 
 
 def doubling(name, settings):
-    """A tier that is asked to `double N`: it is sure and right where N is in `right`, and notes each call in a file."""
+    """A tier that is asked to `double N`, and notes each call in a file.
+
+    It is right where N is in `right`, and then sure, unless `logprobs` says how sure it is. Where N is in `rejected` it
+    writes what is not a number, and where N is in `swayed` it says something else behind a rejected answer.
+    """
     table = read(DoublingTable, settings, f"tier {name!r}")
+    right, rejected, swayed = set(table.right), set(table.rejected), set(table.swayed)
 
     def answer(call):
-        number = int(call.messages[-1].text.split()[1])
+        number = int(re.search(r"double (\d+)", "\n".join(m.text for m in call.messages)).group(1))
         with Path(table.counts).open("a", encoding="utf-8") as file:
             file.write(f"{name} {number}\n")
-        good = number in table.right
-        text, logprob = (str(2 * number), -0.01) if good else ("0", -1.0)
+        text, logprob = (str(2 * number), -0.01) if number in right else ("0", -1.0)
+        if number in rejected:
+            text = "none"
+        elif number in swayed and len(call.messages) > 1:
+            text = "1"
+        logprob = table.logprobs.get(str(number), logprob)
         return Reply(text, seconds=table.seconds, logprob=logprob, usage=Usage(10, 5))
 
-    return ScriptedTier(name, *[answer] * 1000)
+    tier = ScriptedTier(name, *[answer] * 2000)
+    if table.build is not None:
+        tier.behaviour, tier.setup = {}, {"build": table.build}
+    return tier

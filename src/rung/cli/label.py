@@ -1,0 +1,84 @@
+"""`rung label`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rung.cli.options import Json
+
+if TYPE_CHECKING:
+    from rung.cli.output import Output
+    from rung.limits import Cancel
+
+EXAMPLES = """\b
+Examples:
+  rung calibrate mails.csv --task intent --record intent.calls
+  rung label mails.csv --task intent --replay intent.calls
+  rung calibrate mails.csv --task intent --replay intent.calls
+
+\b
+Shown are answers of the ladder that differ from the last tier's, the surest
+first, and not whose they are. One key each; in a pipe one letter a line:
+  a, b  only this one is right     t  the two of them     n  neither
+  c     can't tell                 u  undo                q  stop
+
+\b
+It ends by itself when enough is known, and goes on where it stopped. Give it the
+--within, --delta, --on-average and --feature that `rung calibrate` gets.
+
+\b
+Exit codes: 0 done or stopped, 2 usage or too few rows, 130 interrupted.
+"""
+
+
+def label(
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="The file of rows that was calibrated.")],
+    task: Annotated[str, typer.Option("--task", metavar="NAME", help="The task that was calibrated.")],
+    replay: Annotated[
+        Path, typer.Option("--replay", metavar="FILE", help="The answers, as `rung calibrate --record FILE` kept them.")
+    ],
+    within: Annotated[
+        float, typer.Option("--within", metavar="SHARE", help="Most answers that may be worse than the last tier's.")
+    ] = 0.03,
+    delta: Annotated[
+        float, typer.Option("--delta", metavar="SHARE", help="Share of samples in which the promise may fail.")
+    ] = 0.1,
+    on_average: Annotated[
+        bool, typer.Option("--on-average", help="Promise it on average over samples: weaker, and keeps more.")
+    ] = False,
+    feature: Annotated[
+        str | None, typer.Option("--feature", metavar="NAME", help="The feature that answers are put in order by.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="Keep the judgements in FILE and not in the task's folder."),
+    ] = None,
+    tier: Annotated[
+        list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")
+    ] = None,
+    json: Json = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Use this configuration and no other. Naming it trusts it."),
+    ] = None,
+) -> None:
+    """Judge the answers of a calibration that differ, so that it keeps more on the small tiers."""
+    cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
+    from rung.cli import calibration, evaluation, judging
+    from rung.learn.questions import Question
+
+    output: Output = context.obj.output
+    asked = Question(within, delta, "differs", on_average, feature)
+    wishes = evaluation.Wishes(
+        data=data, task=task, tiers=tuple(tier or ()), replay=replay, config=config, recorder=calibration.RECORDER
+    )
+    with evaluation.prepared(wishes, output, cancel) as ready:
+        told = judging.labelled(ready, task, asked, labels, config, output, cancel)
+    if output.json:
+        output.object({"status": "ok", **told.as_object()})
+    else:
+        output.answer(told.sentence)
