@@ -75,6 +75,7 @@ def load(
         paid_after=paid_after,
         redact=layers.pick("redact", lambda t: t.redact, False, looser=lambda new, old: old and not new),
         unload_after=layers.pick("unload_after", lambda t: t.unload_after, UNLOAD_AFTER),
+        drafts=layers.pick("drafts", lambda t: t.drafts, True),
         seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds, None),
         tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens, None),
         money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, None, looser=_more_money),

@@ -85,6 +85,7 @@ class FileTable(SettingsTable):
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
         redact: whether what is private is masked before it leaves the machine (`rung.redact`).
         unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
+        drafts: whether `rung ask` on a terminal shows what a tier writes before it is checked.
         budget: what one request may use, and what all of them together may spend.
         ledger: what is written down.
         models: where model files may come from.
@@ -95,6 +96,7 @@ class FileTable(SettingsTable):
     paid_after: Literal["local_answers", "any_failure"] | None = None
     redact: bool | None = None
     unload_after: float | None = Field(default=None, ge=0)
+    drafts: bool | None = None
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
     models: ModelsTable = ModelsTable()
