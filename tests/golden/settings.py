@@ -18,6 +18,7 @@ reach = "lan"
 paid_after = "any_failure"
 redact = true
 unload_after = 90.5
+drafts = false
 
 [budget]
 seconds = 20.5

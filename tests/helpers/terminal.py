@@ -25,20 +25,47 @@ class Starts(Protocol):
 
 
 class Session:
-    """A command on a terminal of its own: `screen` is all that it wrote there."""
+    """A command on a terminal of its own: `screen` is all that it wrote there.
 
-    def __init__(self, program: Starts, *arguments: str, stdin: int | None = None) -> None:
+    Args:
+        program: what is started.
+        arguments: of the command.
+        stdin: where it is not the terminal.
+        stderr: where it is not the terminal.
+        columns: of the terminal.
+        lines: of the terminal.
+        env: variables beside those of the person.
+    """
+
+    def __init__(
+        self,
+        program: Starts,
+        *arguments: str,
+        stdin: int | None = None,
+        stderr: int | None = None,
+        columns: int = 80,
+        lines: int = 24,
+        **env: str,
+    ) -> None:
+        import termios
+
         self._master, slave = os.openpty()
+        termios.tcsetwinsize(slave, (lines, columns))
         self.screen = b""
         self._process = program.start(
             *arguments,
             stdin=slave if stdin is None else stdin,
             stdout=slave,
-            stderr=slave,
+            stderr=slave if stderr is None else stderr,
             session=True,
-            TERM="xterm",
+            **{"TERM": "xterm", **env},
         )
         os.close(slave)
+
+    @property
+    def pid(self) -> int:
+        """The command's process."""
+        return self._process.pid
 
     def until(self, text: bytes) -> None:
         """Read on until `text` has appeared, anew."""
@@ -65,6 +92,10 @@ class Session:
             pass
         os.close(self._master)
         return self._process.wait(timeout=PATIENCE)
+
+    def kill(self) -> None:
+        """End it where it still runs."""
+        self._process.kill()
 
     def _read(self) -> bool:
         assert select.select([self._master], [], [], PATIENCE)[0], self.screen

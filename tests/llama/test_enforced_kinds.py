@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Annotated
 
 import numpy as np
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 
 from llama.enforced_kinds import KINDS, v
 from rung.contract import compile_output
@@ -167,3 +169,38 @@ def test_decoder_and_validator_agree_on_what_a_pattern_means(pattern, text):
     written = text.encode()
     held = matcher.try_consume_tokens(list(written)) == len(written) and matcher.is_accepting()
     assert held == (re.fullmatch(pattern, text) is not None)
+
+
+class Named(BaseModel):
+    name: str = Field(pattern=r"^\w+$")
+    other: str = Field(default="a", pattern=r"^\W\D$")
+
+
+class NamedByPython(Named):
+    model_config = ConfigDict(regex_engine="python-re")
+
+
+NAMED = [Named, NamedByPython, dict[Annotated[str, Field(pattern=r"^\w+$")], int]]
+
+
+def agree(kind, value):
+    """Fails where the decoder lets through what the validator refuses, or the other way round."""
+    contract = compile_output(kind)
+    written = json.dumps(value, ensure_ascii=False)
+    matcher = GRAMMARS.constrain(contract.shape)._matcher
+    held = matcher.try_consume_tokens(list(written.encode())) == len(written.encode()) and matcher.is_accepting()
+    context = CheckContext(Request(conversation("Who?")), "small", written)
+    assert held == contract.judge(Candidate(written, finish="stop"), context).valid
+
+
+@pytest.mark.parametrize("kind", NAMED, ids=["Rust", "Python", "keys"])
+@pytest.mark.parametrize("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "²", "٣", "-", "a\u200db", "\u200d"])
+def test_decoder_and_validator_agree_on_what_a_pattern_of_a_type_means(kind, text):
+    """Each engine counts other characters among the letters, and a JSON Schema's own are ASCII's."""
+    agree(kind, {text: 1} if kind is NAMED[2] else {"name": text})
+
+
+@pytest.mark.parametrize("text", ["é-", "-a", "--", "-٣", "a-"])
+@pytest.mark.parametrize("kind", NAMED[:2], ids=["Rust", "Python"])
+def test_decoder_and_validator_agree_on_what_a_pattern_of_a_type_leaves_out(kind, text):
+    agree(kind, {"name": "a", "other": text})

@@ -71,7 +71,7 @@ _COMMANDS = {
     "bundle": "Carry rung to a machine without a network.",
 }
 """Each is the module of its name in this room: `commands()` gives it where it has commands of its own, otherwise the
-function of the same name is it, with `EXAMPLES` below its help."""
+function of the same name is it, with `EXAMPLES` below its help and of the class `COMMAND`, where it has one."""
 
 _MODULES = {"eval": "evaluate"}
 """The module of a command whose own name is Python's."""
@@ -85,7 +85,8 @@ def _load(root: typer.Typer, name: str, does: str, following: str | None) -> Non
         root.add_typer(module.commands(), name=name)
     else:
         function = getattr(module, _MODULES.get(name, name))
-        root.command(name, short_help=does, epilog=module.EXAMPLES)(function)
+        kind = getattr(module, "COMMAND", None)
+        root.command(name, cls=kind, short_help=does, epilog=module.EXAMPLES)(function)
 
 
 def _listed() -> None:

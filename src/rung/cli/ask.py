@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rung.cli.codes import Exit
+from rung.cli.continuing import AskCommand
 
 if TYPE_CHECKING:
+    from rung.cli.interrupt import Interrupts
     from rung.cli.output import Output
     from rung.cli.reading import TimeUp
     from rung.contract import Validator
     from rung.ladder import Ladder
     from rung.ledger import Ledger
     from rung.limits import Cancel
-    from rung.types import Outcome
+    from rung.types import Message, Outcome
+
+    _Asked = str | dict[str, str] | tuple[Message, ...]
 
 EXAMPLES = """\b
 Examples:
@@ -28,6 +33,7 @@ Examples:
   rung ask "Summarise." --file mail.txt --reach internet --show-outgoing
   rung ask --task invoice --file mail.txt
   rung ask --task reply --field tone=friendly < mail.txt
+  rung ask --continue "And why is it red in the evening?"
 
 \b
 A prompt with --file, or with something piped in, is the instruction; what is
@@ -38,6 +44,8 @@ A prompt that begins with a dash stands behind --: rung ask -- "-5 + 3"
 Exit codes: 0 accepted, 2 usage, 3 no answer was accepted, 4 no tier is
 available, 130 interrupted.
 """
+
+COMMAND = AskCommand
 
 _Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="What to ask.", show_default=False)]
 _File = Annotated[
@@ -119,12 +127,31 @@ _FieldFile = Annotated[
     list[str] | None,
     typer.Option("--field-file", metavar="NAME=FILE", help="The same, read from a file. Repeatable."),
 ]
+_Continue = Annotated[
+    str | None,
+    typer.Option(
+        "--continue",
+        metavar="[ID]",
+        help="Go on from the last answer in the ledger, or from the one named, where the ledger keeps prompts and "
+        "answers. All of that conversation is sent again.",
+        show_default=False,
+    ),
+]
 _Show = Annotated[
     bool,
     typer.Option(
         "--show-outgoing",
         help="Print, byte for byte, what would be sent to each tier beyond this machine, and send nothing. The local "
         "tiers are really asked, because what goes out depends on them.",
+    ),
+]
+_Drafts = Annotated[
+    bool | None,
+    typer.Option(
+        "--drafts/--no-drafts",
+        help="Whether a terminal shows what a tier writes before it is checked. On, unless rung.toml says "
+        "drafts = false.",
+        show_default=False,
     ),
 ]
 _Trace = Annotated[bool, typer.Option("--trace", help="Show every attempt, on stderr.")]
@@ -155,7 +182,9 @@ def ask(
     task: _Task = None,
     field: _Field = None,
     field_file: _FieldFile = None,
+    continue_: _Continue = None,
     show_outgoing: _Show = False,
+    drafts: _Drafts = None,
     trace: _Trace = False,
     json: _Json = False,
     config: _Config = None,
@@ -163,7 +192,7 @@ def ask(
     """Answer a prompt on the smallest tier whose answer passes every check."""
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
     from rung import guard
-    from rung.cli import inputs, outgoing
+    from rung.cli import continuing, inputs, outgoing
     from rung.cli.reading import Patience, TimeUp
     from rung.config import load
     from rung.consent.person import terminal
@@ -176,7 +205,7 @@ def ask(
     # from here on the time counts: rung's own modules are loaded, and what follows is the person's
     patience = Patience(max_seconds, output, cancel)
 
-    def prepare() -> tuple[str | dict[str, str], Any, list[Validator], Ledger | None, Ladder]:
+    def prepare() -> _Prepared:
         patience.doing("reading the configuration")
         found = load(
             config,
@@ -191,6 +220,10 @@ def ask(
         guard.install(Zone.HOST if show_outgoing else found.reach.value)
         given = inputs.fields(field or (), field_file or (), patience)
         text = inputs.asked(prompt, file or (), given, inputs.fields_of(found, task), patience)
+        messages: _Asked = text
+        continues = None
+        if continue_ is not None:
+            continues, messages = continuing.goes_on(found.ledger, continue_, text, system)
         shape = inputs.output(schema, type_, choices, regex, patience)
         patience.doing("making the checks ready")
         validators = inputs.validators(check or (), quoted or ())
@@ -201,32 +234,47 @@ def ask(
         ladder.task_output(task)  # may import anybody's package, too
         if found.reach.value > Zone.HOST:
             guard.install(found.reach.value, hosts=found.hosts(ladder))
-        return text, shape, validators, ledger, ladder
+        shown = found.drafts.value if drafts is None else drafts
+        return _Prepared(messages, continues, shape, validators, ledger, ladder, shown)
 
     try:
-        text, shape, validators, ledger, ladder = patience.run(prepare)
+        ready = patience.run(prepare)
     except TimeUp as error:
         return _never_asked(error, patience.spent, output)
     settings: Any = {
-        "validators": validators,
+        "validators": ready.validators,
         "system": system,
         "task": task,
         "max_tokens": max_tokens,
         "text_checks": text_checks,
         "timeout": patience.deadline.remaining(),
         "cancel": cancel,
+        "continues": ready.continues,
     }
-    with ladder:
+    with ready.ladder:
         if show_outgoing:
-            outgoing.show(ladder.preview(text, shape, **settings), output)
+            outgoing.show(ready.ladder.preview(ready.prompt, ready.shape, **settings), output)
             return 0
-        outcome = _climb(ladder, text, shape, output, settings)
+        outcome = _climb(ready, settings, output, context.obj.interrupts)
     try:
-        return _tell(outcome, output, trace=trace)
+        return _tell(outcome, output, trace=trace, continued=ready.continues is not None)
     finally:
         # last, so that an answer doesn't wait for the disk
-        if ledger is not None:
-            _flush(ledger, outcome, output)
+        if ready.ledger is not None:
+            _flush(ready.ledger, outcome, output)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is asked, and of whom."""
+
+    prompt: _Asked
+    continues: str | None
+    shape: Any
+    validators: list[Validator]
+    ledger: Ledger | None
+    ladder: Ladder
+    drafts: bool
 
 
 def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
@@ -240,12 +288,16 @@ def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
     return Exit.UNRESOLVED
 
 
-def _climb(ladder: Ladder, prompt: str | dict[str, str], shape: Any, output: Output, settings: Any) -> Outcome[Any]:
+def _climb(ready: _Prepared, settings: Any, output: Output, interrupts: Interrupts) -> Outcome[Any]:
+    from rung.cli.drafts import Drafts, can_be_shown
     from rung.cli.progress import ClimbProgress
     from rung.types import Finished
 
-    with ClimbProgress(output.talks) as progress:
-        for event in ladder.stream(prompt, shape, **settings):
+    drafts = Drafts(output) if ready.drafts and can_be_shown(output) else None
+    if drafts is not None:
+        interrupts.on(drafts.close)
+    with drafts or ClimbProgress(output.talks) as progress:
+        for event in ready.ladder.stream(ready.prompt, ready.shape, **settings, provisional=drafts is not None):
             progress.show(event)
             if isinstance(event, Finished):
                 return event.outcome
@@ -263,7 +315,7 @@ def _flush(ledger: Ledger, outcome: Outcome[Any], output: Output) -> None:
             output.say(f"note: {error}")
 
 
-def _tell(outcome: Outcome[Any], output: Output, *, trace: bool) -> int:
+def _tell(outcome: Outcome[Any], output: Output, *, trace: bool, continued: bool) -> int:
     from pydantic_core import to_jsonable_python
 
     from rung.cli import report
@@ -286,5 +338,5 @@ def _tell(outcome: Outcome[Any], output: Output, *, trace: bool) -> int:
         if advice and not output.json:
             output.say(advice)
         return 0
-    output.say(report.unresolved(outcome, trace=trace))
+    output.say(report.unresolved(outcome, trace=trace, continued=continued))
     return report.exit_code(outcome)

@@ -86,7 +86,7 @@ def show(
     from rung.ledger import as_object
 
     with _opened(config) as (_, file):
-        record = _one(file, name)
+        record = one(file, name)
     output: Output = context.obj.output
     if output.json:
         output.object({"status": "ok", "why_it_left": receipts.why_it_left(record), "request": as_object(record)})
@@ -222,14 +222,24 @@ def _since(days: float | None) -> int | None:
     return None if days is None else int((time.time() - days * _DAY) * 1000)
 
 
-def _one(file: LedgerFile | None, name: str) -> RequestRecord:
-    """The request of that name, or whose name begins so; the latest where none is given."""
+def one(file: LedgerFile | None, name: str, *, answered: bool = False) -> RequestRecord:
+    """The request of that name, or whose name begins so; the latest where none is given.
+
+    Args:
+        file: the ledger's; `None` where there is none yet.
+        name: as the person typed it.
+        answered: whether the latest is the latest with an accepted answer.
+
+    Raises:
+        ConfigError: there is none, or several have a name that begins so.
+    """
     from rung.errors import ConfigError
     from rung.ledger import find, requests
 
-    found = [] if file is None else find(file, name) if name else requests(file, limit=1)
+    found = [] if file is None else find(file, name) if name else requests(file, limit=1, answered=answered)
     if not found:
-        said = f"no recorded request's ID begins with {name!r}" if name else "no request is recorded"
+        what = "no answered request is recorded" if answered else "no request is recorded"
+        said = f"no recorded request's ID begins with {name!r}" if name else what
         raise ConfigError(said, hint="see `rung ledger list`")
     if len(found) > 1:
         raise ConfigError(f"several IDs begin with {name!r}: {', '.join(r.id for r in found)}", hint="give more of it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
+from rung.cli import screen
 from rung.console import write
 from rung.types import AttemptEnded, AttemptStarted, Event
 from rung.visible import line
@@ -38,10 +39,11 @@ class ClimbProgress:
     def draw(self, text: str) -> None:
         """Put another text on the line; an empty one clears it."""
         if self._shown:
-            shown = line(text)
-            # overwritten with blanks and not erased by a control sequence, which not every console knows
-            write(f"\r{' ' * self._width}\r{shown}")
-            self._width = len(shown)
+            shown = screen.fitted(line(text), screen.size().columns - 1)
+            # Overwritten with blanks and not erased by a control sequence, which not every console knows. The cursor
+            # goes back to the beginning, where it still is when the terminal breaks the line anew for another width.
+            write(f"\r{' ' * self._width}\r{shown}\r" if shown else f"\r{' ' * self._width}\r")
+            self._width = screen.cells(shown)
 
     def __enter__(self) -> Self:
         return self

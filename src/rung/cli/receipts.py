@@ -43,6 +43,7 @@ def receipt(record: RequestRecord) -> str:
     answered = f"accepted: {record.tier}{vouched}" if record.accepted else f"accepted: none ({record.reason})"
     above = [
         f"{record.id}, began {_when(record)} UTC{task}",
+        *([f"goes on from {record.continues}"] if record.continues else []),
         answered,
         f"in all: {record.seconds:.2f} s, cost {money(record.cost)}",
         f"left this machine: {_LEFT[record.left_machine]}",

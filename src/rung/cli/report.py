@@ -9,11 +9,13 @@ from pydantic_core import to_jsonable_python
 
 from rung import guard
 from rung.cli.codes import Exit
-from rung.errors import Offline, StoreError, TierUnavailable
+from rung.errors import Offline, PromptTooLong, StoreError, TierUnavailable
 from rung.types import Attempt, Outcome, Usage, Verdict, Zone
 from rung.visible import line
 
 _ABSENT = (TierUnavailable, StoreError, Offline)
+_LONGEST_SAID = 200
+"""Characters of an issue that are shown where a draft was: what is wrong, and not all of what it quotes."""
 
 
 def as_json(outcome: Outcome[Any]) -> dict[str, Any]:
@@ -89,17 +91,31 @@ def exit_code(outcome: Outcome[Any]) -> int:
     return Exit.UNAVAILABLE if absent else Exit.UNRESOLVED
 
 
-def unresolved(outcome: Outcome[Any], *, trace: bool) -> str:
+def withdrawn(attempt: Attempt) -> str:
+    """Why what a person saw as a draft is gone, in one sentence. It may quote the draft, which they have just read."""
+    if attempt.error is not None:
+        return f"{attempt.tier}'s draft was withdrawn: {attempt.error.message}"
+    if attempt.issues:
+        first, *more = map(str, attempt.issues)
+        said = first if len(first) <= _LONGEST_SAID else f"{first[: _LONGEST_SAID - 1]}…"
+        return f"{attempt.tier}'s draft was rejected: {said}{f' (and {len(more)} more)' if more else ''}"
+    return f"{attempt.tier}'s draft was put aside: {_detail(attempt)}"
+
+
+def unresolved(outcome: Outcome[Any], *, trace: bool, continued: bool) -> str:
     """Why no answer was accepted, tier by tier, and what would mend it.
 
     Args:
         outcome: without an accepted answer.
         trace: whether the trace, with every issue, was shown already.
+        continued: whether earlier turns were sent along.
     """
     lines = ["rung: no answer was accepted"]
     lines += [line(f"  {a.tier}: {_why(a)}") for a in outcome.attempts]
     if outcome.reason == "deadline":
         lines.append("  the time was up; give more with --max-seconds")
+    if continued and any(isinstance(a.error, PromptTooLong) for a in outcome.attempts):
+        lines.append("  all earlier turns were sent along; ask without --continue, and say again what matters of them")
     if outcome.best is not None:
         also = "" if trace else ", --trace shows what was wrong with them"
         lines.append(f"  --json shows the rejected answers{also}")
@@ -124,8 +140,11 @@ def _why(a: Attempt) -> str:
     }
     if a.reason == "over_budget" and a.zone > Zone.HOST and a.bound is None:
         hint["over_budget"] = "; price in the tier's table tells it"
-    detail = a.detail or {"low_confidence": "the model wasn't sure enough"}.get(a.reason, a.reason)
-    return f"{detail}{hint.get(a.reason, '')}"
+    return f"{_detail(a)}{hint.get(a.reason, '')}"
+
+
+def _detail(a: Attempt) -> str:
+    return a.detail or {"low_confidence": "the model wasn't sure enough"}.get(a.reason, a.reason)
 
 
 def _below(a: Attempt) -> str:

@@ -39,6 +39,7 @@ class Config:
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
         redact: whether what is private is masked before it leaves the machine.
         unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
+        drafts: whether `rung ask` on a terminal shows what a tier writes before it is checked.
         seconds: wall time of one request; `None` sets no limit.
         tokens: of one request; `None` sets no limit.
         money: US dollars of one request; `None` sets no limit.
@@ -58,6 +59,7 @@ class Config:
     paid_after: Setting[PaidAfter]
     redact: Setting[bool]
     unload_after: Setting[float]
+    drafts: Setting[bool]
     seconds: Setting[float | None]
     tokens: Setting[int | None]
     money: Setting[Decimal | None]

@@ -74,6 +74,7 @@ def load(
         paid_after=paid_after,
         redact=layers.pick("redact", lambda t: t.redact, looser=lambda new, old: old and not new),
         unload_after=layers.pick("unload_after", lambda t: t.unload_after),
+        drafts=layers.pick("drafts", lambda t: t.drafts),
         seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds),
         tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens),
         money=_given(amount) or layers.pick("budget.money", lambda t: t.budget.money, looser=_more_money),

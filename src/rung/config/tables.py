@@ -92,6 +92,7 @@ class FileTable(SettingsTable):
             tiers themselves failed.
         redact: whether what is private is masked before it leaves the machine (`rung.redact`).
         unload_after: after which a local model is unloaded that no call uses, the first tier's apart.
+        drafts: whether `rung ask` on a terminal shows what a tier writes before it is checked.
         budget: what one request may use, and what all of them together may spend.
         ledger: what is written down.
         models: where model files may come from.
@@ -102,6 +103,7 @@ class FileTable(SettingsTable):
     paid_after: Annotated[PaidAfter, Word(get_args(PaidAfter))] = "local_answers"
     redact: Flag = False
     unload_after: Annotated[float, Seconds] = UNLOAD_AFTER
+    drafts: Flag = True
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
     models: ModelsTable = ModelsTable()

@@ -45,6 +45,11 @@ _INSIDE += f"(?:(?<=[{_WORD}])(?=[{_WORD}])|(?<![{_WORD}])(?![{_WORD}]))"
 _PYTHON = {"\\s": f"[{_SPACE}]", "\\S": f"[^{_SPACE}]", "\\w": f"[{_WORD}]", "\\W": f"[^{_WORD}]"}
 """What `re` means where `regex` means something else: it has no marks in words, and has control characters in space."""
 
+_HELD_BY_PYTHON = {"\\w": _PYTHON["\\w"], "\\W": _PYTHON["\\W"], "\\D": r"\P{Nd}", "\\Z": "$"}
+_RUST_WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d"
+_HELD_BY_RUST = {"\\w": f"[{_RUST_WORD}]", "\\W": f"[^{_RUST_WORD}]", "\\D": r"\P{Nd}"}
+"""The classes of Python's `re` and of Rust's `regex` in words that JSON Schema's patterns have, too."""
+
 _ECMA_SPACE = r"\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _ECMA = {
     "\\d": "[0-9]",
@@ -231,6 +236,18 @@ def for_decoder(pattern: str) -> str:
     Rust counts vowel signs among the letters of words, and `re` doesn't: what is held to the one fails by the other.
     """
     return _translated(pattern, {**_PYTHON, "\\Z": "$"})
+
+
+def for_schema(pattern: str, *, python: bool) -> str:
+    r"""A pattern of a pydantic type in words that mean the same in a JSON Schema, whose own `\w` and `\d` are ASCII's.
+
+    `\d` stays: digits of other scripts are right, too, and nobody needs to write them.
+
+    Args:
+        pattern: as the type has it.
+        python: whether Python's `re` reads it, and not Rust's engine, which counts vowel signs among the letters.
+    """
+    return _translated(pattern, _HELD_BY_PYTHON if python else _HELD_BY_RUST)
 
 
 def _python(pattern: str) -> str:

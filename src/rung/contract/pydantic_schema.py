@@ -6,12 +6,15 @@ Pydantic's own says less than pydantic checks, or something else: `date-time` in
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
+
+from rung.contract.patterns import for_schema
 
 _MOST_DIGITS = 40
 """Digits of a decimal whose patterns are written out, one for each number of places."""
@@ -100,6 +103,15 @@ class _Held(_Told):
             return number  # no pattern knows its bounds
         # the digits of a number can't be counted by its value alone
         return {"anyOf": [number, text]} if digits is None or places is not None else text
+
+    def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
+        """A text whose pattern means here what it means to pydantic."""
+        found = super().str_schema(schema)
+        if isinstance(found.get("pattern"), str):
+            engine = schema.get("regex_engine") or self._config.regex_engine
+            python = engine == "python-re" or isinstance(schema.get("pattern"), re.Pattern)
+            found["pattern"] = for_schema(found["pattern"], python=python)
+        return found
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
         """With a time zone, without, or either, as pydantic asks; never with digits that it would cut off."""

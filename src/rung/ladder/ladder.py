@@ -48,6 +48,7 @@ class RequestOptions(TypedDict, total=False):
         thresholds: how sure each tier has to be of a valid answer, by the tier's name. It overrides `min_confidence`.
         text_checks: whether plain text is refused that repeats itself without end, is the prompt again, or holds a chat
             template's control tokens; on by default.
+        continues: the name in the ledger of the request whose conversation the prompt goes on with, for the record.
     """
 
     validators: Sequence[Validator]
@@ -64,6 +65,7 @@ class RequestOptions(TypedDict, total=False):
     provisional: bool
     thresholds: Mapping[str, Threshold] | None
     text_checks: bool
+    continues: str | None
 
 
 class Ladder:
@@ -340,6 +342,7 @@ class Ladder:
             sampling=settings.get("sampling") or Sampling(settings.get("temperature", 0.0), seed=settings.get("seed")),
             reach=None if reach is None else Zone.parse(reach),
             text_checks=checking.flag("text_checks", settings.get("text_checks", True)),
+            continues=settings.get("continues"),
         )
         seconds = [s for s in (timeout, self.budget.seconds) if s is not None]
         deadline = Deadline.after(min(seconds, default=None))

@@ -6,6 +6,7 @@ to six decimals per million is a whole number of them, so that sums in SQL are e
 """
 
 from rung.ledger.budgets import Spending, spending
+from rung.ledger.conversations import conversation
 from rung.ledger.exporting import as_object, chats
 from rung.ledger.figures import Savings, Statistics, TierStatistics, statistics
 from rung.ledger.file import LedgerFile, user_ledger
@@ -26,6 +27,7 @@ __all__ = [
     "as_object",
     "chats",
     "content_held",
+    "conversation",
     "find",
     "purge",
     "requests",

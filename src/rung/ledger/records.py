@@ -99,6 +99,7 @@ class RequestRecord:
         cost: US dollars of all attempts.
         seconds: wall time.
         left_machine: whether the prompt left it; `None` where that isn't known.
+        continues: the request whose answer it goes on from.
         attempts: first to last.
         messages: the conversation as JSON, where content is kept.
     """
@@ -115,6 +116,7 @@ class RequestRecord:
     cost: Decimal | None
     seconds: float
     left_machine: bool | None
+    continues: str | None = None
     attempts: tuple[AttemptRecord, ...] = ()
     messages: str | None = field(default=None, repr=False)
 
@@ -142,6 +144,7 @@ def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
         cost=outcome.cost,
         seconds=outcome.seconds,
         left_machine=outcome.left_machine,
+        continues=_text(request.continues),
         attempts=tuple(_attempt(a, content) for a in outcome.attempts),
         messages=_text(_conversation(request.messages)) if content else None,
     )

@@ -48,6 +48,7 @@ def requests(
     task: str | None = None,
     since: int | None = None,
     left_machine: bool = False,
+    answered: bool = False,
 ) -> list[RequestRecord]:
     """Requests, the latest first.
 
@@ -59,6 +60,7 @@ def requests(
         task: only this task's.
         since: only what began then or later, in milliseconds since 1970.
         left_machine: only those that left this machine, or may have.
+        answered: only those with an accepted answer.
 
     Raises:
         LedgerError: the file can't be read.
@@ -73,6 +75,8 @@ def requests(
         values.append(since)
     if left_machine:
         where.append("left_machine IS NOT 0")
+    if answered:
+        where.append("accepted")
     sql = f"SELECT * FROM requests WHERE {' AND '.join(where)} ORDER BY at DESC, id DESC LIMIT ?"
     with file.snapshot() as connection:
         return read(connection, connection.execute(sql, (*values, -1 if limit is None else limit)).fetchall())

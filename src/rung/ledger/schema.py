@@ -98,6 +98,7 @@ STEPS: tuple[Step, ...] = (
         "ALTER TABLE attempts ADD COLUMN threshold REAL",
         "ALTER TABLE attempts ADD COLUMN threshold_origin TEXT",
     ),
+    ("ALTER TABLE requests ADD COLUMN continues TEXT",),
 )
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

@@ -72,6 +72,7 @@ class Request:
         sampling: how tokens are chosen.
         reach: how far this request may travel. It can only tighten the ladder's reach.
         text_checks: whether plain text is refused that repeats itself or the prompt, or holds control tokens.
+        continues: name in the ledger of the request that this one goes on from, whose turns are in `messages`.
 
     Raises:
         ConfigError: the prompt is empty, or a value has the wrong type or is out of range.
@@ -84,6 +85,7 @@ class Request:
     sampling: Sampling = Sampling()
     reach: Zone | None = None
     text_checks: bool = True
+    continues: str | None = None
 
     def __post_init__(self) -> None:
         turns = checking.several("messages", self.messages, Message, "messages")
@@ -92,6 +94,8 @@ class Request:
             raise ConfigError("the prompt is empty", hint="give it some text")
         if self.task is not None:
             checking.text("task", self.task)
+        if self.continues is not None:
+            checking.text("continues", self.continues)
         if self.max_tokens is not None:
             object.__setattr__(self, "max_tokens", checking.whole("max_tokens", self.max_tokens, 1))
         checking.instance("sampling", self.sampling, Sampling, "a Sampling")

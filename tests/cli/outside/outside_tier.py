@@ -4,15 +4,16 @@ tests run from a checkout that nobody installed."""
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 
-from rung.errors import TierUnavailable
+from rung.errors import Cancelled, PromptTooLong, TierError, TierTimeout, TierUnavailable
 from rung.settings import read
 from rung.testing import QuotingTier, Reply, ScriptedTier
 from rung.tier import SettingsTable, tier_kind
-from rung.types import Price, Usage, Zone
+from rung.types import Delta, Price, Usage, Zone
 
 
 class Table(SettingsTable):
@@ -32,6 +33,35 @@ class Table(SettingsTable):
     stays_here: bool | None = None
     absent: str = ""
     record: str | None = None
+    gate: str | None = None
+    context: int | None = None
+
+
+PAUSE, BREAKS = "‖", "✂"
+"""Where a tier with a `gate` stops in the middle of its answer until the test opens the gate once more, and where its
+connection breaks."""
+
+
+class GatedTier(ScriptedTier):
+    """A tier that stops at each `PAUSE` in its script: at the first until the file `GATE.1` exists, and so on."""
+
+    gate = ""
+
+    def stream(self, call):
+        passed = 0
+        for delta in super().stream(call):
+            first, *rest = delta.text.split(PAUSE)
+            yield replace(delta, text=first)
+            for text in rest:
+                passed += 1
+                while not Path(f"{self.gate}.{passed}").exists():
+                    if call.cancel.wait(0.005):
+                        raise Cancelled("the caller cancelled")
+                    if call.deadline.passed:
+                        raise TierTimeout("the deadline passed")
+                if text.startswith(BREAKS):
+                    raise TierError("the connection broke")
+                yield Delta(text)
 
 
 @tier_kind(Table)
@@ -40,7 +70,10 @@ def from_config(name, table):
     script = [_line(text, table) for text in table.script]
     if table.absent:
         script = [TierUnavailable(f"{name} is not there", hint=table.absent)]
-    if table.price is None:
+    if table.gate is not None:
+        tier = GatedTier(name, *script, zone=zone)
+        tier.gate = table.gate
+    elif table.price is None:
         tier = ScriptedTier(name, *script, zone=zone)
     else:
         tier = QuotingTier(name, *script, zone=zone, price=Price(table.price, table.price))
@@ -51,6 +84,8 @@ def from_config(name, table):
 
 def _line(text, table):
     def answer(call):
+        if table.context is not None and (size := sum(m.size for m in call.messages)) > table.context:
+            return PromptTooLong(size, table.context)
         if table.record:
             messages = [[m.role, m.text] for m in call.messages]
             Path(table.record).write_text(json.dumps({"messages": messages, "pid": os.getpid()}), encoding="utf-8")

@@ -1,0 +1,48 @@
+"""A recorded conversation as messages again, to go on from."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rung.errors import ConfigError
+from rung.ledger.records import RequestRecord
+from rung.types import Message, Text, ToolCall
+
+
+def conversation(record: RequestRecord) -> tuple[Message, ...]:
+    """What was asked, turn by turn, and the answer that was accepted, as the model wrote it.
+
+    Args:
+        record: of the request.
+
+    Raises:
+        ConfigError: no answer was accepted, prompt and answer are not in the ledger, or one of its turns can't be made
+            of what is.
+    """
+    last = next((a for a in record.attempts if a.verdict == "accept"), None)
+    if last is None:
+        raise ConfigError(
+            f"the request {record.id} has no accepted answer to go on from",
+            hint="name another one of `rung ledger list`",
+        )
+    if record.messages is None or last.text is None:
+        raise ConfigError(
+            f"prompt and answer of the request {record.id} are not in the ledger",
+            hint="set content = true under [ledger] in rung.toml; from then on they are kept",
+        )
+    turns = tuple(_turn(message, record.id) for message in json.loads(record.messages))
+    return (*turns, Message("assistant", last.text))
+
+
+def _turn(message: dict[str, Any], request: str) -> Message:
+    content = message["content"]
+    if not isinstance(content, str):
+        if any(part["type"] != "text" for part in content):
+            raise ConfigError(f"the request {request} has a picture, which the ledger doesn't keep", hint="ask anew")
+        content = tuple(Text(part["text"]) for part in content)
+    calls = tuple(
+        ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
+        for call in message.get("tool_calls", ())
+    )
+    return Message(message["role"], content, tool_calls=calls, tool_call_id=message.get("tool_call_id"))
