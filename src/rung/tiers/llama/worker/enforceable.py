@@ -218,9 +218,10 @@ class _Said:
 
     def _exclusive(self, branches: Any) -> bool:
         """Whether it is at once seen that no two branches take the same value, so that `anyOf` means the same."""
-        self._pairs -= len(branches) * (len(branches) - 1) // 2
-        if self._pairs < 0:
+        pairs = len(branches) * (len(branches) - 1) // 2
+        if pairs > self._pairs:
             return False
+        self._pairs -= pairs
         resolved = [self._resolved(branch) for branch in branches]
         if not all(isinstance(branch, Mapping) for branch in resolved):
             return False
