@@ -14,10 +14,11 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from llama.enforced_kinds import KINDS, v
+from rung import schemas
 from rung.contract import compile_output
 from rung.limits import Cancel, Deadline
 from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
-from rung.tiers.llama.worker.enforceable import without_look_around
+from rung.tiers.llama.worker.enforceable import enforceable, without_look_around
 from rung.types import Candidate, CheckContext, Request, Shape, conversation
 
 llguidance = pytest.importorskip("llguidance")
@@ -159,6 +160,35 @@ def test_what_is_wrong_with_a_large_schema_is_found_in_bounded_time():
     constraint = GRAMMARS.constrain(Shape("json", schema))
     assert "look-around in pattern" in constraint.notes[0]
     assert bytes(constraint.forced()).startswith(b'{"p0": "a')
+
+
+def names_of_names(levels):
+    rest: dict = {"type": "string"}
+    for _ in range(levels):
+        rest = {"propertyNames": {"enum": [f"k{i}" for i in range(100)]}, "additionalProperties": rest}
+    return {"type": "object", **rest}
+
+
+def test_names_of_keys_are_not_written_out_until_a_small_schema_is_a_large_one():
+    few, many = (enforceable(names_of_names(levels), lambda schema: "").schema for levels in (2, 6))
+    assert list(few["properties"]["k7"]["properties"]) == [f"k{i}" for i in range(100)]
+    assert len(json.dumps(many)) < 2_000_000
+    assert "propertyNames" in json.dumps(many)
+
+
+def test_branches_are_only_compared_as_long_as_they_are_few():
+    def tagged(count):
+        kinds = [{"properties": {"k": {"const": n}}, "required": ["k"]} for n in range(count)]
+        return enforceable({"type": "object", "oneOf": kinds}, lambda schema: "").left_out
+
+    assert tagged(150) == ()
+    assert tagged(10_000) == ("oneOf (held as anyOf)",)
+
+
+@pytest.mark.parametrize("make", [list, tuple])
+def test_a_schema_of_more_parts_than_are_looked_at_is_not_enforced_and_says_so(make):
+    with pytest.raises(Unenforceable, match="more than"):
+        GRAMMARS.constrain(Shape("json", {"type": "object", "anyOf": make([{}] * (schemas.MOST_SCHEMAS + 1))}))
 
 
 @pytest.mark.parametrize("pattern", [r"\w+", r"[\w-]+", r"\W", r"[^\W\d]+", r"\s", r"\S+\Z", r"[\[a]+"])

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError, SchemaValidator
 
 from rung.contract.bounds import Watch, unrolled
 from rung.contract.patterns import Beginning
+from rung.contract.pydantic_parts import FIELDS, parts
 from rung.errors import ContractError
 
 MOST_STEPS = 200_000
@@ -25,11 +26,8 @@ _MOST_PARTS = 20_000
 WATCH: ContextVar[Watch] = ContextVar("WATCH")
 """Ends the patterns of the validation that is running."""
 
-_SAID = frozenset({"metadata", "serialization", "config"})
-"""Keys of a core schema that don't hold parts to validate with."""
 _INNER = ("schema", "lax_schema", "strict_schema", "json_schema", "python_schema")
 _LISTS = frozenset({"list", "set", "frozenset", "generator"})
-_FIELDS = frozenset({"model-fields", "typed-dict", "dataclass-args"})
 
 
 class Costly(Exception):
@@ -53,21 +51,6 @@ def refuse_unfolding(output: Any) -> None:
         waiting += get_args(part)
 
 
-def has_kind(core_schema: Any, kind: str) -> bool:
-    """Whether a type has a part of a kind of core schema; a `union` is one whose members are tried in turn."""
-    return any(node.get("type") == kind for node in _nodes(core_schema))
-
-
-def field_names(core_schema: Any) -> frozenset[str]:
-    """The names of all fields of a type, as Python calls them."""
-    names: set[str] = set()
-    for node in _nodes(core_schema):
-        if node.get("type") in _FIELDS:
-            fields = node["fields"]
-            names.update(fields if isinstance(fields, dict) else (field["name"] for field in fields))
-    return frozenset(names)
-
-
 def refuse_costly(core_schema: Any, value: Any, values: int) -> None:
     """Count what pydantic would look at, without doing it: each part of the type meets each value once here.
 
@@ -84,7 +67,7 @@ def refuse_costly(core_schema: Any, value: Any, values: int) -> None:
 
 class _Count:
     def __init__(self, core_schema: Any, limit: int) -> None:
-        self._named = {node["ref"]: node for node in _nodes(core_schema) if isinstance(node.get("ref"), str)}
+        self._named = {node["ref"]: node for node in parts(core_schema) if isinstance(node.get("ref"), str)}
         self._root, self._limit = core_schema, limit
         self._known: dict[tuple[int, int], int] = {}
 
@@ -130,7 +113,7 @@ class _Count:
         elif kind == "dict":
             if isinstance(value, dict) and "values_schema" in schema:
                 yield from ((schema["values_schema"], inner) for inner in value.values())
-        elif kind in _FIELDS:
+        elif kind in FIELDS:
             yield from _of_fields(schema, value)
         else:
             yield from ((schema[key], value) for key in _INNER if isinstance(schema.get(key), dict))
@@ -151,22 +134,6 @@ def _of_fields(schema: Any, value: Any) -> Iterator[tuple[Any, Any]]:
         yield from ((schema["extras_schema"], inner) for inner in value.values())
 
 
-def _nodes(core_schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Every part of a core schema, once."""
-    met: set[int] = set()
-    waiting = [core_schema]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in met or not isinstance(node, dict | list | tuple):
-            continue
-        met.add(id(node))
-        if isinstance(node, dict):
-            yield node
-            waiting += [inner for key, inner in node.items() if key not in _SAID]
-        else:
-            waiting += node
-
-
 def stoppable(adapter: TypeAdapter[Any]) -> Callable[..., Any]:
     """Validation of JSON whose patterns can be stopped: those that pydantic would leave to Python's `re`.
 
@@ -178,9 +145,9 @@ def stoppable(adapter: TypeAdapter[Any]) -> Callable[..., Any]:
     """
     core: Any = adapter.core_schema
     engines = [
-        node for node in _nodes(core) if node.get("type") == "str" and isinstance(node.get("pattern"), str | re.Pattern)
+        node for node in parts(core) if node.get("type") == "str" and isinstance(node.get("pattern"), str | re.Pattern)
     ]
-    configs = [node["config"] for node in _nodes(core) if isinstance(node.get("config"), dict)]
+    configs = [node["config"] for node in parts(core) if isinstance(node.get("config"), dict)]
     by_default = any(config.get("regex_engine") == "python-re" for config in configs)
     if not any(_is_python(node, by_default=by_default) for node in engines):
         return adapter.validator.validate_json

@@ -23,15 +23,8 @@ from rung.contract.options import meant, truth_of
 from rung.contract.parsing import Rejected, cut, parse
 from rung.contract.patterns import Whole
 from rung.contract.plain import DEEPEST_SCHEMA, plain
-from rung.contract.pydantic_cost import (
-    WATCH,
-    Costly,
-    field_names,
-    has_kind,
-    refuse_costly,
-    refuse_unfolding,
-    stoppable,
-)
+from rung.contract.pydantic_cost import WATCH, Costly, refuse_costly, refuse_unfolding, stoppable
+from rung.contract.pydantic_parts import field_names, has_kind, validators_in
 from rung.contract.pydantic_values import is_infinite, misused
 from rung.contract.spans import show
 from rung.contract.text import text_issues
@@ -188,7 +181,7 @@ class PydanticType(AnswerReader):
             self._adapter: TypeAdapter[Any] = TypeAdapter(output)
             schema = schemas.closed(pydantic_schema.told(self._adapter))
             held = schemas.closed(pydantic_schema.held(self._adapter))
-            self._functions = schemas.validators_in(self._adapter.core_schema)
+            self._functions = validators_in(self._adapter.core_schema)
         except Exception as error:  # pydantic's errors here share no base, and a user's own hooks may raise anything
             raise schemas.undescribable(output, error) from error
         if is_deeper(schema, DEEPEST_SCHEMA):

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rung.contract.validators import name_of
 from rung.errors import ContractError
 from rung.schemas import property_names, rebuilt, walk
 from rung.types import Shape
@@ -102,28 +101,6 @@ def undescribable(what: Any, error: Exception) -> ContractError:
         f"{str(getattr(what, '__name__', what))[:80]!r} can't be an output: {reason}",
         hint="use a pydantic model, a type that pydantic's TypeAdapter takes, or a JSON Schema",
     )
-
-
-def validators_in(core_schema: Any) -> tuple[str, ...]:
-    """Names of the functions that a pydantic core schema calls: what it checks beyond its JSON Schema."""
-    found: dict[str, None] = {}
-    met: set[int] = set()  # the same part may stand at many places
-    waiting: list[Any] = [core_schema]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in met or not isinstance(node, dict | list | tuple):
-            continue
-        met.add(id(node))
-        if not isinstance(node, dict):
-            waiting += reversed(node)
-            continue
-        if str(node.get("type", "")).startswith("function-"):
-            function: Any = (node.get("function") or {}).get("function")
-            # pydantic's own helpers (for Path, Fraction, ...) check what the JSON Schema says already
-            if not str(getattr(function, "__module__", "")).startswith("pydantic"):
-                found[name_of(function)] = None
-        waiting += [node[key] for key in reversed(node) if key not in ("metadata", "serialization")]
-    return tuple(found)
 
 
 def _object(inner: dict[str, Any]) -> dict[str, Any]:

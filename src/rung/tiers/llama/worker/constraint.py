@@ -18,6 +18,7 @@ import llama_cpp as llama
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
+from rung.errors import ContractError
 from rung.tiers.llama.worker.enforceable import enforceable, without_look_around
 from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.sampling import Logits, Mask, Sampler
@@ -80,7 +81,7 @@ class Grammars:
         try:
             grammar, left_out = _grammar(shape)
             matcher = LLMatcher(self.tokenizer, grammar, log_level=0)
-        except ValueError as error:
+        except (ValueError, ContractError) as error:
             raise Unenforceable(_reason(str(error))) from None
         if matcher.is_error():
             raise Unenforceable(_reason(matcher.get_error()))

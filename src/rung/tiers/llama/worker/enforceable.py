@@ -22,6 +22,12 @@ LONGEST_SEARCH = 2.0
 """Seconds of the same: what isn't found by then is left unenforced, and the answer begins."""
 _MOST_NAMES = 500
 """Names of keys that are written out as properties."""
+_MOST_WRITTEN = 1_000_000
+"""Characters that a schema may grow by such properties: each has a copy of what holds for all, and that may again be an
+object of many names. Beyond that the names are left to llguidance, which says that it doesn't hold them."""
+_MOST_PAIRS = 20_000
+"""Pairs of `oneOf`'s branches that are compared, in all: 200 branches, and a third of a second. Beyond that it isn't
+known whether they exclude each other."""
 
 _SILENT = frozenset({"x-guidance", "$dynamicAnchor", "deprecated", "discriminator", "nullable"})
 """Keywords that say nothing of an answer, or would let a schema decide how it is enforced."""
@@ -126,6 +132,7 @@ class _Said:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._root = schema
         self.left_out: list[str] = []
+        self._room, self._pairs = _MOST_WRITTEN, _MOST_PAIRS
         self.schema = rebuilt(schema, self._of)
 
     def _of(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +194,7 @@ class _Said:
         if isinstance(options, list) and len(options) <= _MOST_NAMES:
             # a property that may not be called so may not be there
             known = {n: s for n, s in said.get("properties", {}).items() if n in options}
-            if "patternProperties" not in said:
+            if "patternProperties" not in said and self._has_room(len(options), rest):
                 del said["propertyNames"]
                 said["properties"] = {**{n: rest for n in options if isinstance(n, str)}, **known}
                 said["additionalProperties"] = False
@@ -196,6 +203,14 @@ class _Said:
             said["patternProperties"] = {pattern: rest}
             said["additionalProperties"] = False
 
+    def _has_room(self, copies: int, schema: Any) -> bool:
+        """Whether a schema may be written so often, and the room that it takes."""
+        taken = copies * len(json.dumps(schema))
+        if taken > self._room:
+            return False
+        self._room -= taken
+        return True
+
     def _resolved(self, names: Any) -> Any:
         """The schema of the keys, its references followed."""
         names = followed(self._root, names)
@@ -203,6 +218,10 @@ class _Said:
 
     def _exclusive(self, branches: Any) -> bool:
         """Whether it is at once seen that no two branches take the same value, so that `anyOf` means the same."""
+        pairs = len(branches) * (len(branches) - 1) // 2
+        if pairs > self._pairs:
+            return False
+        self._pairs -= pairs
         resolved = [self._resolved(branch) for branch in branches]
         if not all(isinstance(branch, Mapping) for branch in resolved):
             return False
