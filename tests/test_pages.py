@@ -8,10 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from openai_tier.server import Server, chat, status
 from rung.config.reference import VARIABLES, filled, tables
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("tiers.md", "validators.md", "rules.md", "streaming.md")
+PAGES = ("tiers.md", "validators.md", "rules.md", "streaming.md", "endpoints.md")
+ENDPOINT = "http://127.0.0.1:8080/v1"
+"""Where the pages have a server on this machine; the test puts a scripted one there."""
+ANSWERS = {
+    "endpoints.md": (
+        chat("yes"),
+        chat("Frank Herbert."),
+        chat("Frank Herbert."),
+        status(400, error={"message": "seed is not supported", "param": "seed"}),
+        chat("Yes."),
+        chat("Yes."),
+    )
+}
+"""What it answers to the requests of a page, one after the other."""
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -28,8 +42,15 @@ def promises(code):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_code_of_a_page_gives_what_its_comments_promise(page):
+    with Server(*ANSWERS.get(page, ())) as server:
+        run(page, server)
+        assert not server.script
+
+
+def run(page, server):
     namespace, kept = {"__name__": "page"}, 0
     for code in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
+        code = code.replace(ENDPOINT, server.url)
         if code.startswith("# pyproject"):
             continue
         promised = dict(promises(code))

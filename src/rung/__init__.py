@@ -118,7 +118,8 @@ def llama(model: str, **settings: Any) -> LlamaTier:
 
     Args:
         model: a catalogue name, a path to a GGUF file, or `hf:owner/repo/file.gguf@revision`.
-        settings: as `rung.tiers.llama.LlamaTier` takes them.
+        settings: the keys of a `[[tier]]` of the kind `llama` (docs/configuration.md), for example `context=8192`; the
+            tier's `name`, and `python`, the interpreter of its worker.
     """
     from rung.tiers.llama import LlamaTier
 
@@ -130,7 +131,8 @@ def openai(model: str, **settings: Any) -> OpenAITier:
 
     Args:
         model: as the endpoint calls it.
-        settings: as `rung.tiers.openai.OpenAITier` takes them.
+        settings: the keys of a `[[tier]]` of the kind `openai` (docs/configuration.md), for example `price`; the
+            tier's `name`, and the `seed` of the jitter between retries.
     """
     from rung.tiers.openai import OpenAITier
 
