@@ -110,7 +110,10 @@ def _validated(model: type[M], values: Mapping[str, Any], where: str, *, written
             raise ConfigError(f"{where}: {key!r} is missing", hint=f"add {key} = ...") from None
         refused = first.get("ctx", {}).get("error")
         if isinstance(refused, Refused):
-            refused.again(f"{where}: {key}")
+            try:
+                refused.again(f"{where}: {key}")
+            except ConfigError as told:
+                raise told from None
         raise ConfigError(f"{where}: {key!r}: {shortened(hide(first['msg']))}") from None
 
 
