@@ -8,18 +8,35 @@ from pathlib import Path
 import pytest
 
 from helpers.promises import keep
+from openai_tier.server import Server, chat, status
 from rung.config.reference import VARIABLES, filled, tables
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("tiers.md", "validators.md", "rules.md", "streaming.md")
+PAGES = ("tiers.md", "validators.md", "rules.md", "streaming.md", "endpoints.md")
+ENDPOINT = "http://127.0.0.1:8080/v1"
+"""Where the pages have a server on this machine; the test puts a scripted one there."""
+ANSWERS = {
+    "endpoints.md": (
+        chat("yes"),
+        chat("Frank Herbert."),
+        chat("Frank Herbert."),
+        status(400, error={"message": "seed is not supported", "param": "seed"}),
+        chat("Yes."),
+        chat("Yes."),
+    )
+}
+"""What it answers to the requests of a page, one after the other."""
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_code_of_a_page_gives_what_its_comments_promise(page):
-    namespace = {"__name__": "page"}
-    blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
-    assert sum(keep(code, page, namespace) for code in blocks if not code.startswith("# pyproject"))
+    with Server(*ANSWERS.get(page, ())) as server:
+        namespace = {"__name__": "page"}
+        blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
+        code = [block.replace(ENDPOINT, server.url) for block in blocks if not block.startswith("# pyproject")]
+        assert sum(keep(block, page, namespace) for block in code)
+        assert not server.script
 
 
 def test_the_reference_holds_what_the_models_of_the_settings_give():

@@ -122,7 +122,8 @@ def llama(model: str, **settings: Any) -> LlamaTier:
 
     Args:
         model: a catalogue name, a path to a GGUF file, or `hf:owner/repo/file.gguf@revision`.
-        settings: keyword arguments of `rung.tiers.llama.LlamaTier`.
+        settings: the keys of a `[[tier]]` of the kind `llama` (docs/configuration.md), for example `context=8192`; the
+            tier's `name`, and `python`, the interpreter of its worker.
     """
     from rung.tiers.llama import LlamaTier
 
@@ -137,7 +138,8 @@ def openai(model: str, **settings: Any) -> OpenAITier:
 
     Args:
         model: the endpoint's name for the model.
-        settings: keyword arguments of `rung.tiers.openai.OpenAITier`.
+        settings: the keys of a `[[tier]]` of the kind `openai` (docs/configuration.md), for example `price`; the
+            tier's `name`, and the `seed` of the jitter between retries.
     """
     from rung.tiers.openai import OpenAITier
 

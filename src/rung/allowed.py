@@ -1,6 +1,6 @@
 """What a setting may be, said once, in the annotation of its field:
 
-    context: Annotated[int, Whole(1, 2**24, "tokens")] | None = None
+    context: Annotated[int, Integer(1, 2**24, "tokens")] | None = None
 
 From it come the check of what code gives, the check of what a file holds, and the setting's row in the reference.
 Importing this doesn't import pydantic, so that values of the ground can use it, too.
@@ -20,7 +20,7 @@ _SHOWN = 40
 """Characters of a word that an error repeats: more than any setting's word has."""
 
 
-class Refused(ValueError):
+class Disallowed(ValueError):
     """What pydantic is told of a value that isn't allowed. Only who called pydantic knows the setting's whole name, so
     the check is made again then, and raises the `ConfigError`."""
 
@@ -62,12 +62,12 @@ class Allowed:
         """The same for pydantic, which knows the name later.
 
         Raises:
-            Refused: it is not allowed.
+            Disallowed: it is not allowed.
         """
         try:
             return self.check("", value)
         except ConfigError:
-            raise Refused(self, value) from None
+            raise Disallowed(self, value) from None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
@@ -79,7 +79,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole(Allowed):
+class Integer(Allowed):
     """A whole number.
 
     Args:

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from rung import checking
-from rung.allowed import Made, Real, Whole
+from rung.allowed import Integer, Made, Real
 from rung.errors import ConfigError
 from rung.hiding import hide
 
@@ -53,7 +53,7 @@ Usd = Made(lambda what, value: usd(value, what), {"type": "number", "minimum": 0
 Seconds = Real(0.0, LONGEST, "seconds")
 """A time limit as a setting."""
 
-Tokens = Whole(0, unit="tokens")
+Tokens = Integer(0, unit="tokens")
 """A limit on prompt and answer as a setting."""
 
 

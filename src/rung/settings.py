@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from rung.allowed import Allowed, Refused
+from rung.allowed import Allowed, Disallowed
 from rung.errors import ConfigError
 from rung.hiding import hide
 
@@ -109,8 +109,11 @@ def _validated(model: type[M], values: Mapping[str, Any], where: str, *, written
         if first["type"] == "missing":
             raise ConfigError(f"{where}: {key!r} is missing", hint=f"add {key} = ...") from None
         refused = first.get("ctx", {}).get("error")
-        if isinstance(refused, Refused):
-            refused.again(f"{where}: {key}")
+        if isinstance(refused, Disallowed):
+            try:
+                refused.again(f"{where}: {key}")
+            except ConfigError as told:
+                raise told from None
         raise ConfigError(f"{where}: {key!r}: {shortened(hide(first['msg']))}") from None
 
 

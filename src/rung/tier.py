@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, runtime
 from pydantic import Field
 
 from rung import checking
-from rung.allowed import Real, Whole, Word
+from rung.allowed import Integer, Real, Word
 from rung.errors import ConfigError
 from rung.limits import LONGEST, Money, Usd, usd
 from rung.settings import SettingsTable, given, read
@@ -261,11 +261,11 @@ class RungSettings(SettingsTable):
         max_cost: upper bound of what one request may cost on this tier.
     """
 
-    repairs: Annotated[int, Whole(0)] | None = None
+    repairs: Annotated[int, Integer(0)] | None = None
     max_seconds: Annotated[float, Real(0.0, LONGEST, "seconds", above=True)] | None = None
     min_confidence: Annotated[float, Real(0.0, 1.0)] | None = None
     feedback: Annotated[FeedbackPolicy, Word(get_args(FeedbackPolicy))] = "issues"
-    max_tokens: Annotated[int, Whole(1, unit="tokens")] | None = None
+    max_tokens: Annotated[int, Integer(1, unit="tokens")] | None = None
     max_cost: Annotated[Decimal, Usd] | None = Field(default=None, alias="max_cost_usd")
 
 

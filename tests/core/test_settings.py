@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rung import ConfigError, Rung
-from rung.allowed import Real, Whole, Word
+from rung.allowed import Integer, Real, Word
 from rung.settings import given, read
 from rung.testing import ScriptedTier
 from rung.tier import RungSettings, SettingsTable, TierKind, tier_kind
@@ -57,7 +57,7 @@ def test_numbers_of_other_libraries_become_pythons():
 
 
 class Settings(SettingsTable):
-    size: Annotated[int, Whole(1, 8)]
+    size: Annotated[int, Integer(1, 8)]
     share: Annotated[float, Real(0.0, 1.0, above=True)] = 1.0
     mode: Annotated[str, Word(("plain", "fancy"))] = "plain"
 

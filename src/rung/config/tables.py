@@ -91,7 +91,7 @@ class FileTable(SettingsTable):
         paid_after: whether money is spent only after the local tiers' answers failed validation, or also after the
             tiers themselves failed.
         redact: whether what is private is masked before it leaves the machine (`rung.redact`).
-        unload_after: after which a local model is unloaded that no call uses, the first tier's apart.
+        unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
         drafts: whether `rung ask` on a terminal shows what a tier writes before it is checked.
         budget: what one request may use, and what all of them together may spend.
         ledger: what is written down.

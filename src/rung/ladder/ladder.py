@@ -14,7 +14,7 @@ from rung.errors import ConfigError, RungError
 from rung.ladder import bridge
 from rung.ladder.tasks import Tasks, messages_of, output_of
 from rung.ladder.typed import Decorator
-from rung.limits import LONGEST, Budget, Cancel, Deadline
+from rung.limits import Budget, Cancel, Deadline, Seconds
 from rung.money import PaidAfter, Purse
 from rung.settings import nearest
 from rung.tier import Rung, Tier
@@ -119,7 +119,7 @@ class Ladder:
                 raise ConfigError(f"two tiers are called {name!r}", hint="give one of them another name=")
         checking.one_of("paid_after", paid_after, get_args(PaidAfter))
         if unload_after is not None:
-            checking.real("unload_after", unload_after, 0.0, LONGEST)
+            Seconds.check("unload_after", unload_after)
         if purse is not None:
             checking.function("purse.reserve", getattr(purse, "reserve", None))
         checking.function("rule", rule)
@@ -327,7 +327,7 @@ class Ladder:
         self.refuse_unknown(settings)
         reach, timeout = settings.get("reach"), settings.get("timeout")
         if timeout is not None:
-            checking.real("timeout", timeout, 0.0, LONGEST)
+            Seconds.check("timeout", timeout)
         cancel = settings.get("cancel") or Cancel()
         checking.instance("cancel", cancel, Cancel, "a rung.Cancel")
         name = settings.get("task")

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
-from rung.allowed import Whole
+from rung.allowed import Integer
 from rung.errors import LedgerError
 from rung.files import full
 from rung.ledger import rows
@@ -25,7 +25,7 @@ from rung.ledger.records import record
 from rung.limits import Money, usd
 from rung.types import AttemptStarted, Event, Finished
 
-RETENTION = Whole(0, 36_500, "days")
+RETENTION = Integer(0, 36_500, "days")
 """How long content may be kept: a hundred years at most, which every date in the file can hold."""
 
 RETENTION_DAYS = 30

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import Field, ValidationInfo, field_validator
 
 from rung import checking
-from rung.allowed import Flag, Made, Name, Real, Refused, Whole, Word
+from rung.allowed import Disallowed, Flag, Integer, Made, Name, Real, Word
 from rung.errors import ConfigError
 from rung.files import full
 from rung.hiding import hide
@@ -174,19 +174,19 @@ class OpenAISettings(SettingsTable):
     leave_out: Annotated[tuple[str, ...], Made(left_out, _FIELDS)] = ()
     merge_system: Flag = False
     token_limit: Annotated[TokenLimit, Word(get_args(TokenLimit))] | None = None
-    max_tokens: Annotated[int, Whole(1, unit="tokens")] | None = None
-    context: Annotated[int, Whole(1, unit="tokens")] | None = None
+    max_tokens: Annotated[int, Integer(1, unit="tokens")] | None = None
+    context: Annotated[int, Integer(1, unit="tokens")] | None = None
     logprobs: Flag = False
     proxy: Annotated[str, _URL] | None = None
     ca_bundle: Annotated[str | Path, Made(_file)] | None = None
-    retries: Annotated[int, Whole(0)] = 2
+    retries: Annotated[int, Integer(0)] = 2
     connect_seconds: Annotated[float, _WAIT] = 10.0
     stall_seconds: Annotated[float, _WAIT] = 120.0
-    max_answer_bytes: Annotated[int, Whole(1, unit="bytes")] = 32 * 1024 * 1024
+    max_answer_bytes: Annotated[int, Integer(1, unit="bytes")] = 32 * 1024 * 1024
 
     @field_validator("api_key", mode="before")
     @classmethod
     def _is_not_in_a_file(cls, value: Any, info: ValidationInfo) -> Any:
         if is_written(info) and not isinstance(value, Mapping):
-            raise Refused(Made(_literal), None)
+            raise Disallowed(Made(_literal), None)
         return value

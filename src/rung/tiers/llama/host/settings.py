@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from rung import checking, files, threads
-from rung.allowed import Flag, Made, Whole
+from rung.allowed import Flag, Integer, Made
 from rung.errors import ConfigError, TierTimeout, TierUnavailable
 from rung.limits import Cancel, Deadline
 from rung.settings import SettingsTable
@@ -87,15 +87,15 @@ class LlamaSettings(SettingsTable):
     """
 
     model: Annotated[str | Path, Made(model_setting)]
-    context: Annotated[int, Whole(1, _MOST_CONTEXT, "tokens")] | None = None
-    threads: Annotated[int, Whole(1, _MOST_THREADS)] | None = None
+    context: Annotated[int, Integer(1, _MOST_CONTEXT, "tokens")] | None = None
+    threads: Annotated[int, Integer(1, _MOST_THREADS)] | None = None
     top_p: Annotated[float, TopP] | None = None
     min_p: Annotated[float, MinP] | None = None
     chat_template: Annotated[str, Made(unicode_text)] | None = None
-    slots: Annotated[int, Whole(1, _MOST_SLOTS)] | None = None
-    gpu_layers: Annotated[int, Whole(0, _MOST_LAYERS)] | None = None
+    slots: Annotated[int, Integer(1, _MOST_SLOTS)] | None = None
+    gpu_layers: Annotated[int, Integer(0, _MOST_LAYERS)] | None = None
     thinking: Flag = False
-    prefix_mib: Annotated[int, Whole(0, _MOST_PREFIX_MIB, "MiB")] = 0
+    prefix_mib: Annotated[int, Integer(0, _MOST_PREFIX_MIB, "MiB")] = 0
 
 
 def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:
