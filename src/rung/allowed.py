@@ -157,7 +157,7 @@ class Word(Allowed):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Made(Allowed):
+class Converted(Allowed):
     """Whatever a function takes.
 
     Args:
@@ -178,5 +178,5 @@ class Made(Allowed):
         return self.make(what, value)
 
 
-Flag = Annotated[bool, Made(checking.flag, {"type": "boolean"})]
-Name = Annotated[str, Made(checking.text)]
+Flag = Annotated[bool, Converted(checking.flag, {"type": "boolean"})]
+Name = Annotated[str, Converted(checking.text)]

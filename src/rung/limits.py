@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from rung import checking
-from rung.allowed import Integer, Made, Real
+from rung.allowed import Converted, Integer, Real
 from rung.errors import ConfigError
 from rung.hiding import hide
 
@@ -47,7 +47,7 @@ def usd(amount: Money, what: str) -> Decimal:
     return value
 
 
-Usd = Made(lambda what, value: usd(value, what), {"type": "number", "minimum": 0, "unit": "US dollars"})
+Usd = Converted(lambda what, value: usd(value, what), {"type": "number", "minimum": 0, "unit": "US dollars"})
 """An amount of money as a setting."""
 
 Seconds = Real(0.0, LONGEST, "seconds")

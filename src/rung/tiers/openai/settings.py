@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import Field, ValidationInfo, field_validator
 
 from rung import checking
-from rung.allowed import Disallowed, Flag, Integer, Made, Name, Real, Word
+from rung.allowed import Converted, Disallowed, Flag, Integer, Name, Real, Word
 from rung.errors import ConfigError
 from rung.files import full
 from rung.hiding import hide
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _SHORTEST = 0.001
 """Seconds of the shortest wait: what a clock can tell apart from none."""
 
-_MILLION = Made(
+_MILLION = Converted(
     lambda what, value: usd(value, what), {"type": "number", "minimum": 0, "unit": "US dollars per million tokens"}
 )
 
@@ -114,10 +114,10 @@ def _file(what: str, value: Any) -> str:
     return str(path)
 
 
-_ZONE = Made(
+_ZONE = Converted(
     lambda what, value: _named(what, Zone.parse, value), {"type": "string", "enum": [str(zone) for zone in Zone]}
 )
-_URL = Made(_url)
+_URL = Converted(_url)
 _WAIT = Real(_SHORTEST, LONGEST, "seconds")
 _FIELDS = {"type": "array", "items": {"type": "string", "enum": sorted(DROPPABLE)}}
 
@@ -159,26 +159,28 @@ class OpenAISettings(SettingsTable):
         max_answer_bytes: longest response that is read, in bytes as sent, so with all of its framing.
     """
 
-    model: Annotated[str, Made(_model)]
+    model: Annotated[str, Converted(_model)]
     base_url: Annotated[str, _URL] = "https://api.openai.com/v1"
-    api_key: Annotated[str | Env | None, Written(KeyTable, Made(_key, {}))] = Field(default=None, repr=False)
-    price: Annotated[Price | Listed | None, Written(PriceTable, Made(_price, {"type": "string", "enum": [LISTED]}))] = (
-        None
-    )
+    api_key: Annotated[str | Env | None, Written(KeyTable, Converted(_key, {}))] = Field(default=None, repr=False)
+    price: Annotated[
+        Price | Listed | None, Written(PriceTable, Converted(_price, {"type": "string", "enum": [LISTED]}))
+    ] = None
     zone: Annotated[Zone, _ZONE] | None = None
     leads_to: Annotated[Zone, _ZONE] | None = None
-    store: Annotated[Literal[False], Made(_store, {"type": "boolean", "enum": [False]})] | None = None
+    store: Annotated[Literal[False], Converted(_store, {"type": "boolean", "enum": [False]})] | None = None
     stays_here: Flag = False
     constraint: Annotated[ConstraintSetting, Word(get_args(ConstraintSetting))] = "json_schema"
-    extra_body: Annotated[dict[str, Any], Made(_fields, {"type": "object"})] | None = Field(default=None, repr=False)
-    leave_out: Annotated[tuple[str, ...], Made(left_out, _FIELDS)] = ()
+    extra_body: Annotated[dict[str, Any], Converted(_fields, {"type": "object"})] | None = Field(
+        default=None, repr=False
+    )
+    leave_out: Annotated[tuple[str, ...], Converted(left_out, _FIELDS)] = ()
     merge_system: Flag = False
     token_limit: Annotated[TokenLimit, Word(get_args(TokenLimit))] | None = None
     max_tokens: Annotated[int, Integer(1, unit="tokens")] | None = None
     context: Annotated[int, Integer(1, unit="tokens")] | None = None
     logprobs: Flag = False
     proxy: Annotated[str, _URL] | None = None
-    ca_bundle: Annotated[str | Path, Made(_file)] | None = None
+    ca_bundle: Annotated[str | Path, Converted(_file)] | None = None
     retries: Annotated[int, Integer(0)] = 2
     connect_seconds: Annotated[float, _WAIT] = 10.0
     stall_seconds: Annotated[float, _WAIT] = 120.0
@@ -188,5 +190,5 @@ class OpenAISettings(SettingsTable):
     @classmethod
     def _is_not_in_a_file(cls, value: Any, info: ValidationInfo) -> Any:
         if is_written(info) and not isinstance(value, Mapping):
-            raise Disallowed(Made(_literal), None)
+            raise Disallowed(Converted(_literal), None)
         return value

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from rung import checking, files, threads
-from rung.allowed import Flag, Integer, Made
+from rung.allowed import Converted, Flag, Integer
 from rung.errors import ConfigError, TierTimeout, TierUnavailable
 from rung.limits import Cancel, Deadline
 from rung.settings import SettingsTable
@@ -86,12 +86,12 @@ class LlamaSettings(SettingsTable):
             folder; 0 keeps none.
     """
 
-    model: Annotated[str | Path, Made(model_setting)]
+    model: Annotated[str | Path, Converted(model_setting)]
     context: Annotated[int, Integer(1, _MOST_CONTEXT, "tokens")] | None = None
     threads: Annotated[int, Integer(1, _MOST_THREADS)] | None = None
     top_p: Annotated[float, TopP] | None = None
     min_p: Annotated[float, MinP] | None = None
-    chat_template: Annotated[str, Made(unicode_text)] | None = None
+    chat_template: Annotated[str, Converted(unicode_text)] | None = None
     slots: Annotated[int, Integer(1, _MOST_SLOTS)] | None = None
     gpu_layers: Annotated[int, Integer(0, _MOST_LAYERS)] | None = None
     thinking: Flag = False
