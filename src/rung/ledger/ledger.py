@@ -25,7 +25,7 @@ from rung.limits import Money, usd
 from rung.types import AttemptStarted, Event, Finished
 
 _LOOK_EVERY = 3600.0
-"""Seconds between two looks for content whose time is over."""
+"""Seconds between two looks for expired content."""
 
 
 class Ledger:
