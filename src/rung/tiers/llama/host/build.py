@@ -23,11 +23,11 @@ _PATIENCE = 30.0
 class Build:
     """One build.
 
-    version: version of llama-cpp-python.
+    Args:
+        version: version of llama-cpp-python.
         commit: commit of the llama.cpp inside, if the build knows it.
         features: what it was compiled with and uses, for example `AVX2` and `OPENMP`.
         devices: devices that it can compute on.
-        devices: what it can compute on.
     """
 
     version: str
