@@ -112,7 +112,7 @@ class Judge:
             case APIConnectionError() | httpx2.HTTPError() | OSError():
                 return self._connection(error, sent, heard, billed)
             case _:
-                return Failure(TierError(f"{self.endpoint} sent something that is no JSON event", billed=billed))
+                return Failure(TierError(f"{self.endpoint} sent something that is not a JSON event", billed=billed))
 
     def _connection(self, error: Exception, sent: bool, heard: bool, billed: Billed) -> Failure:
         causes = list(_causes(error))

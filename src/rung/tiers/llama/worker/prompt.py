@@ -129,7 +129,7 @@ class ChatTemplate:
             names = jinja2.meta.find_undeclared_variables(environment.parse(source))
         except (jinja2.TemplateError, RecursionError) as error:
             raise TierUnavailable(
-                f"the chat template of {model} is no Jinja: {error}", hint="name another with chat_template"
+                f"the chat template of {model} is not valid Jinja: {error}", hint="name another with chat_template"
             ) from None
         self.switches_thinking = not _SWITCHES.isdisjoint(names)
 
