@@ -25,10 +25,10 @@ def whole(what: str, value: object, least: int, most: int = LARGEST) -> int:
     """A whole number in a range. Numbers of other libraries, such as numpy's, become Python's.
 
     Args:
+        what: name of the setting, for the error.
         value: value as it was given.
         least: smallest valid value.
         most: largest valid value.
-        most: that it may be.
 
     Raises:
         ConfigError: it has the wrong type or is out of range.

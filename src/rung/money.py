@@ -73,8 +73,8 @@ class BothPurses:
     """Two limits at once: money is reserved in both, or in neither.
 
     Args:
+        first: asked first.
         second: asked if the first has enough.
-        second: asked where the first has enough.
     """
 
     first: Purse

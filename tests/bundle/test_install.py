@@ -181,40 +181,40 @@ def test_the_next_kit_can_take_the_weights_from_the_folder_of_its_base(kit, next
     assert len(list((target / "models" / "blobs").iterdir())) == 2
 
 
-def test_rolling_back_puts_the_version_before_in_force(kit, next_kit, target):
-    refused_before = run_installer(kit, "--target", target, "--rollback")
-    assert refused_before.returncode == 1
+def test_rolling_back_puts_the_version_before_in_force_and_uninstalling_leaves_only_what_was_not_installed(
+    kit, next_kit, target
+):
+    """Two installations take a second each, so one pair of them serves both."""
+    target.mkdir()
+    (target / "mine.txt").write_text("mine")
+    assert run_installer(kit, "--target", target, "--rollback").returncode == 1
     run_installer(kit, "--target", target)
+    (target / "models" / "blobs" / "sha256-mine.gguf").write_text("mine")
     run_installer(next_kit, "--target", target)
     assert run_installer(next_kit, "--target", target, "--rollback").returncode == 0
     assert launch(target) == "rung 1.0"
     assert run_installer(kit, "--target", target, "--rollback").returncode == 1
     assert launch(target) == "rung 1.0"
-
-
-def test_uninstalling_removes_what_was_written_and_nothing_else(kit, next_kit, target):
-    target.mkdir()
-    (target / "mine.txt").write_text("mine")
-    run_installer(kit, "--target", target)
-    (target / "models" / "blobs" / "sha256-mine.gguf").write_text("mine")
     run_installer(next_kit, "--target", target)
-    launch(target)
+    assert launch(target) == "rung 2.0"
     assert run_installer(kit, "--target", target, "--uninstall").returncode == 0
     assert tree(target) == {"mine.txt": b"mine", "models/blobs/sha256-mine.gguf": b"mine"}
     assert run_installer(kit, "--target", target, "--uninstall").returncode == 1
 
 
-def test_weights_that_were_there_before_stay_after_uninstalling(kit, target):
+def test_weights_that_were_there_before_stay_after_uninstalling(kit, installed_once, target):
     blob = next(file for file in read_manifest(kit).files if file.kind == "weights")
-    run_installer(kit, "--target", target)
-    content = (target / blob.path).read_bytes()
-    run_installer(kit, "--target", target, "--uninstall")
-    assert not target.exists()
+    content = (installed_once / blob.path).read_bytes()
     (target / blob.path).parent.mkdir(parents=True)
     (target / blob.path).write_bytes(content)
     run_installer(kit, "--target", target)
     run_installer(kit, "--target", target, "--uninstall")
     assert tree(target) == {blob.path: content}
+
+
+def test_uninstalling_removes_a_target_that_holds_nothing_else(kit, installed):
+    run_installer(kit, "--target", installed, "--uninstall")
+    assert not installed.exists()
 
 
 def test_a_rung_that_does_not_start_is_not_put_in_force(site, kit, target):

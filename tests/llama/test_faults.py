@@ -154,7 +154,7 @@ def test_a_mended_file_works_at_the_next_call(tmp_path, weights):
 
 @pytest.mark.weights
 def test_a_chat_template_that_can_not_be_used_is_told(make, tmp_path):
-    assert "no Jinja" in refusal(make(chat_template="{% for %}")).message
+    assert "not valid Jinja" in refusal(make(chat_template="{% for %}")).message
     assert "can't be read" in refusal(make(chat_template=str(tmp_path / "none.jinja"))).message
 
 

@@ -83,7 +83,7 @@ LEAST_UNPACKED = 1 << 20
 """Bytes that any wheel may unpack to, however small it is."""
 MOST_BYTES = {"file": 64 << 20, "name": 64 << 10}
 """Largest member in bytes, by kind. The largest file is the bill of materials, and a name of weights is a short
-record.xxxxxxxxx"""
+record."""
 LONGEST_NAME = 1000
 """Characters of a path. A file system takes 4,096 bytes, which include the path of the target."""
 MOST_FILES = 5000

@@ -1,4 +1,4 @@
-"""The commands, and what becomes of their errors."""
+"""The commands, and how their errors are reported."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _load(root: typer.Typer, name: str, does: str, following: str | None) -> Non
 
 
 def _listed() -> None:
-    """Stands for a command that isn't the chosen one."""
+    """Stands in for a command that isn't the chosen one."""
 
 
 def _version(wanted: bool) -> None:
@@ -108,14 +108,14 @@ def _rung(
 
 
 def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
-    """Run a command; its exit code. Every error becomes a sentence.
+    """Run a command. Returns its exit code. Every error becomes a sentence.
 
     Args:
         arguments: of the command line, the program's name left out.
         interrupts: tells of Ctrl-C.
     """
     words = list(arguments) or ["--help"]
-    # Looked for before typer parses, because a parsing error is to be said in JSON too.
+    # Looked for before typer parses, because a parsing error has to be reported in JSON too.
     output = Output("--json" in (words[: words.index("--")] if "--" in words else words))
     try:
         chosen, following, *_ = [*(word for word in words if not word.startswith("-")), None, None]
@@ -189,19 +189,19 @@ def _dashed(error: typer.TyperException, words: Sequence[str]) -> tuple[str, str
     if getattr(error, "possibilities", None) or " Did you mean " in error.format_message():
         return None
     message, hint = _usage(error)
-    # without what is behind an equals sign, which may be anything, a key too
+    # without what follows an equals sign, which may be anything, even a key
     return message, f"{hint}; a text that begins with a dash stands behind --: {behind}{_quoted(option)}"
 
 
 def _quoted(word: str) -> str:
-    """A word as it is typed in a shell; a long one is left for the person to fill in."""
+    """A word as it is typed in a shell. A long one is left for the person to fill in."""
     if len(word) > _SHOWN or not word.isprintable():
         return '"…"'
     return f'"{word}"' if not set('"$`\\!') & set(word) else shlex.quote(word)
 
 
 def _usage(error: typer.TyperException) -> tuple[str, str]:
-    """Message and hint of what typer could not parse; typer's own message has both, in a form of its own."""
+    """Message and hint about what typer could not parse. Typer's own message has both, in another form."""
     from rung.settings import nearest
 
     message, _, suggestion = error.format_message().partition(" Did you mean ")
@@ -218,7 +218,7 @@ def _usage(error: typer.TyperException) -> tuple[str, str]:
 
 
 def _place(error: Exception) -> str:
-    """Where it was raised. Its message is left out: nobody knows what it quotes."""
+    """Where it was raised. Its message is left out, because nobody knows what that quotes."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

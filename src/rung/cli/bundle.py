@@ -28,19 +28,17 @@ def commands() -> typer.Typer:
         epilog="Example: rung bundle create /media/stick/kit --platform manylinux_2_28_x86_64 --python 3.12",
     )(create)
     group.command("verify", short_help="Check a kit.", epilog="Example: rung bundle verify kit")(verify)
-    group.command("diff", short_help="Say what changed between kits.", epilog="Example: rung bundle diff kit-1 kit-2")(
-        diff
-    )
+    group.command("diff", short_help="Compare two kits.", epilog="Example: rung bundle diff kit-1 kit-2")(diff)
     return group
 
 
 def _bundle() -> None:
-    """Carry rung, its packages and its models to a machine without a network; docs/airgap.md leads through it."""
+    """Carry rung, its packages and its models to a machine without a network; docs/airgap.md shows how."""
 
 
 def create(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that isn't there yet.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The kit's folder, which must not exist yet.")],
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Pack this configuration and no other.")
     ] = None,
@@ -61,7 +59,7 @@ def create(
         str | None, typer.Option(metavar="FLAGS", help="Instruction sets to build for, like avx2,fma,f16c.")
     ] = None,
     native: Annotated[
-        bool, typer.Option("--native", help="Pack llama-cpp-python as it is installed here: for alike processors.")
+        bool, typer.Option("--native", help="Pack llama-cpp-python as it is built here, for processors like this one.")
     ] = False,
     base: Annotated[
         Path | None, typer.Option(metavar="OLD", help="Leave out weights that this kit has already.")
@@ -106,7 +104,7 @@ def create(
 
 
 def verify(context: typer.Context, kit: _Folder, json: Json = False) -> int:
-    """Hash everything in a kit and compare with its manifest. Exit code 1 where something is wrong."""
+    """Hash everything in a kit and compare it with its manifest. Exit code 1 if something is wrong."""
     from rung import guard
     from rung.bundle import verify as check
     from rung.types import Zone
@@ -130,7 +128,7 @@ def diff(
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The folder of the next one.")],
     json: Json = False,
 ) -> None:
-    """Say which packages, weights, settings and demands changed from one kit to the next."""
+    """Show which packages, weights, settings and requirements changed from one kit to the next."""
     from rung import guard
     from rung.bundle import diff as compare
     from rung.types import Zone

@@ -9,11 +9,11 @@ class Exit(IntEnum):
     """How a command ends."""
 
     OK = 0
-    """Done; of `rung ask`, an answer was accepted."""
+    """Done. For `rung ask`: an answer was accepted."""
     UNEXPECTED = 1
     """Something else went wrong, or a check found something."""
     USAGE = 2
-    """The command line or a file says what can't be done."""
+    """The command line or a file asks for something impossible."""
     UNRESOLVED = 3
     """No answer was accepted."""
     UNAVAILABLE = 4

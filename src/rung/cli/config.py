@@ -127,7 +127,7 @@ def _trust_task(path: Path, places: Places, output: Output) -> None:
 
 
 def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
-    """Key, value and origin of everything, with no key of an API in it, whatever it is called."""
+    """Key, value and origin of everything, with all API keys hidden, whatever they are called."""
     tiers = [
         (f"tier.{hide(table.rung.name)}.{hide(key)}", value, config.tiers.origin)
         for table in config.tiers.value or config.default_tiers()
@@ -141,7 +141,7 @@ def _hidden(rows: list[tuple[str, Any, Origin]]) -> list[tuple[str, Any, Origin]
 
 
 def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
-    """What the files, the environment and the options say, the tiers left out."""
+    """What the files, the environment and the options say, apart from the tiers."""
     rows: list[tuple[str, Any, Origin]] = [
         ("reach", str(config.reach.value), config.reach.origin),
         ("paid_after", config.paid_after.value, config.paid_after.origin),
@@ -167,7 +167,7 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
 
 
 def _held(config: Config) -> list[tuple[str, Any, Origin]]:
-    """What the system's policy says, and where the models lie."""
+    """What the system's policy says, and where the models are stored."""
     from rung.config import Origin
     from rung.store import user_store
 
@@ -185,14 +185,14 @@ def _held(config: Config) -> list[tuple[str, Any, Origin]]:
 
 
 def _keys(table: TierTable) -> dict[str, Any]:
-    """What a tier's table says, the secrets left out."""
+    """What a tier's table says, without its secrets."""
     ours = table.rung.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"name"})
     said = {"kind": table.rung.kind, **ours, **table.settings}
     return {key: _named(value) or hide_all(_json(value), key) for key, value in said.items()}
 
 
 def _json(value: Any) -> Any:
-    """A value of TOML as one of JSON, which has no dates, times, infinities and NaN: they become text."""
+    """A value of TOML as a value of JSON. Dates, times, infinities and NaN, which JSON lacks, become text."""
     if isinstance(value, Mapping):
         return {str(key): _json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -202,7 +202,7 @@ def _json(value: Any) -> Any:
 
 
 def _named(value: Any) -> str | None:
-    """A variable that a setting is read from, and whether it holds anything; `None` for any other value."""
+    """A variable that a setting is read from, and whether it is set; `None` for any other value."""
     if not isinstance(value, Mapping) or set(value) != {"env"}:
         return None
     name = variable(value["env"])

@@ -162,7 +162,7 @@ def _finding(found: Finding) -> _Row:
 
 
 def _way(way: Way) -> _Row:
-    where = f"{way.tier}, {way.destination or 'a place that it does not tell'} ({way.zone})"
+    where = f"{way.tier}, {way.destination or 'an unknown place'} ({way.zone})"
     if way.zone == "host":
         return "!", "outside", f"{where}: {way.why}", way.hint
     rejected = {"none": "nothing", "issues": "what was wrong", "issues+answer": "what was wrong and the answer"}

@@ -75,7 +75,7 @@ _Tokens = Annotated[
 ]
 _Tier = Annotated[list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")]
 _Rows = Annotated[
-    int | None, typer.Option("--rows", metavar="N", min=1, help="Ask so many rows, chosen by hash, and not all.")
+    int | None, typer.Option("--rows", metavar="N", min=1, help="Ask only N of the rows, chosen by hash.")
 ]
 _Together = Annotated[
     int | None, typer.Option("--together", metavar="N", min=1, max=256, help="Calls at once (8 by default).")
@@ -187,7 +187,7 @@ def comparing() -> typer.Typer:
     """The group whose one command is `compare`. A data file of that name is written `./compare`."""
     group = typer.Typer(rich_markup_mode=None)
     group.callback()(_eval)
-    group.command("compare", short_help="Hold two evaluations against each other.", epilog=COMPARE_EXAMPLE)(compare)
+    group.command("compare", short_help="Compare two evaluations.", epilog=COMPARE_EXAMPLE)(compare)
     return group
 
 

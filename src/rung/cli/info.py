@@ -21,7 +21,7 @@ def info(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of `rung models list`, or the path of a file.")],
     tokens: Annotated[
-        int | None, typer.Option("--context", metavar="N", min=1, help="Reckon memory with a context of N tokens.")
+        int | None, typer.Option("--context", metavar="N", min=1, help="Work out the memory for a context of N tokens.")
     ] = None,
     json: Json = False,
 ) -> None:

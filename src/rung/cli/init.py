@@ -23,7 +23,7 @@ def init(
     context: typer.Context,
     path: Annotated[Path, typer.Option("--output", metavar="FILE", help="Write this file.")] = Path("rung.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
-    best: Annotated[bool, typer.Option("--best", help="Pass over models that are here for what suits best.")] = False,
+    best: Annotated[bool, typer.Option("--best", help="Choose what suits best, whether or not it is here.")] = False,
     json: Json = False,
 ) -> None:
     """Measure this machine and write a rung.toml with a ladder that fits it. Fetches nothing.
@@ -74,7 +74,7 @@ def _chosen(choice: LadderChoice) -> list[str]:
     said = [f"Chosen: {names}. {choice.reason}", *filter(None, [choice.better])]
     untested = [it.model.name for it in choice.models if not it.model.tested]
     if untested:
-        said.append(f"Never loaded by the project (tested = false): {', '.join(untested)}. Memory is a desk figure.")
+        said.append(f"Never loaded by the project (tested = false): {', '.join(untested)}. Memory is estimated.")
     return said
 
 

@@ -201,5 +201,5 @@ def _schema(path: Path, patience: Patience) -> dict[str, Any]:
     except ConfigError as error:
         raise ContractError(error.message, hint=error.hint) from None
     if not isinstance(schema, dict):
-        raise ContractError(f"{path} is no JSON Schema: it holds no object at its top")
+        raise ContractError(f"{path} is not a JSON Schema: it holds no object at its top")
     return schema

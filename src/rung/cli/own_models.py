@@ -18,7 +18,7 @@ def find(
     context: typer.Context,
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FOLDER", help="Where to look; what other programs keep where none is named."),
+        typer.Argument(metavar="FOLDER", help="Where to look; by default in the caches of other programs."),
     ] = None,
     json: Json = False,
 ) -> None:

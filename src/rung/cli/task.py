@@ -28,7 +28,7 @@ def commands() -> typer.Typer:
     for function, name, says, example in (
         (new, "new", "Make a task.", 'rung task new mood --prompt "Is this friendly? {text}" --choices yes,no'),
         (list_, "list", "List tasks.", "rung task list"),
-        (show, "show", "Tell everything about a task.", "rung task show invoice --data invoices.jsonl"),
+        (show, "show", "Show everything about a task.", "rung task show invoice --data invoices.jsonl"),
     ):
         command: Callable[..., None] = function
         group.command(name, short_help=says, epilog=f"Example: {example}")(command)

@@ -15,7 +15,7 @@ _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def meant(forms: Sequence[str], options: Sequence[str]) -> str | None:
-    """The one option that an answer is, exactly or as people write it; `None` where it is none, or may be several.
+    """The one option that an answer is, exactly or as people write it; `None` if it isn't one, or may be several.
 
     Args:
         forms: the answer as it stands, and without what may be around it.

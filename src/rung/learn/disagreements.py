@@ -7,7 +7,7 @@ from typing import Any
 
 from rung.learn.choosing import Chosen
 from rung.learn.climbing import Climb
-from rung.learn.judgements import Disagreement, Judgements, Said
+from rung.learn.judgements import AnswerPair, Judgements, Said
 from rung.learn.labelling import REST, Judgement, Labelling, Pair
 from rung.learn.questions import groups_of
 
@@ -104,8 +104,8 @@ class Disagreements:
         self._restore()
         return True
 
-    def _difference(self, pair: Pair) -> Disagreement:
-        return Disagreement.of(self._climbs[pair.row], _place(pair, self._climbs[pair.row]))
+    def _difference(self, pair: Pair) -> AnswerPair:
+        return AnswerPair.of(self._climbs[pair.row], _place(pair, self._climbs[pair.row]))
 
     def _restore(self) -> None:
         """Two rows that ask the same and got the same are judged together, so all are looked up."""

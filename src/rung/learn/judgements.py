@@ -32,7 +32,7 @@ Said = Literal["ladder", "last", "both", "neither", "unsure"]
 
 
 @dataclass(frozen=True, slots=True)
-class Disagreement:
+class AnswerPair:
     """Two answers to one prompt. Another answer of either tier is another difference.
 
     Args:
@@ -48,7 +48,7 @@ class Disagreement:
     other: str | None
 
     @classmethod
-    def of(cls, climb: Climb, place: int) -> Disagreement:
+    def of(cls, climb: Climb, place: int) -> AnswerPair:
         """That of a row and a tier.
 
         Args:
@@ -76,8 +76,8 @@ class Judgements:
     def __init__(self, path: Path | None, *, writes: bool = False) -> None:
         self.path = path
         self.notes: tuple[str, ...] = ()
-        self._made: list[tuple[Disagreement, Said]] = []
-        self._known: dict[Disagreement, Said] = {}
+        self._made: list[tuple[AnswerPair, Said]] = []
+        self._known: dict[AnswerPair, Said] = {}
         self._fd: int | None = None
         self._closing = ExitStack()
         if path is None:
@@ -89,11 +89,11 @@ class Judgements:
             self._closing = stack.pop_all()
 
     @property
-    def last(self) -> Disagreement | None:
+    def last(self) -> AnswerPair | None:
         """What was judged last and not taken back; `None` where nothing was."""
         return self._made[-1][0] if self._made else None
 
-    def get(self, difference: Disagreement) -> Said | None:
+    def get(self, difference: AnswerPair) -> Said | None:
         """What was said of two answers; `None` where nobody judged them."""
         return self._known.get(difference)
 
@@ -104,7 +104,7 @@ class Judgements:
             climb: a row.
             place: of the tier that answers it.
         """
-        said = self.get(Disagreement.of(climb, place))
+        said = self.get(AnswerPair.of(climb, place))
         return None if said is None else said in ("last", "unsure")
 
     def of(self, climbs: Sequence[Climb]) -> list[list[str | None]]:
@@ -113,11 +113,11 @@ class Judgements:
         Args:
             climbs: the rows.
         """
-        every = {Disagreement.of(climb, place) for climb in climbs for place in range(len(climb.steps))}
+        every = {AnswerPair.of(climb, place) for climb in climbs for place in range(len(climb.steps))}
         told = ([d.row, d.tier, d.answer, d.other, self._known[d]] for d in every if d in self._known)
         return sorted(told, key=lambda entry: [part or "" for part in entry])
 
-    def add(self, difference: Disagreement, said: Said) -> None:
+    def add(self, difference: AnswerPair, said: Said) -> None:
         """Keep a judgement. It is on the disk when this returns.
 
         Args:
@@ -181,14 +181,14 @@ class Judgements:
                 self._take_back()
                 return
             said = record.pop("says")
-            difference = Disagreement(**record)
+            difference = AnswerPair(**record)
             if said not in get_args(Said) or not isinstance(difference.row, str):
                 raise ValueError
             self._note(difference, said)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
             raise ConfigError(f"{where}: this is not a judgement", hint="something else has changed the file") from None
 
-    def _note(self, difference: Disagreement, said: Said) -> None:
+    def _note(self, difference: AnswerPair, said: Said) -> None:
         self._made.append((difference, said))
         self._known[difference] = said
 

@@ -1,8 +1,8 @@
 """The ledger: what happened and what it cost, in one SQLite file that several processes share.
 
 A `Ledger` is an observer, which records every request, and a `Purse`, which keeps budgets per day and month. Prompts
-and answers are in it only where `content` is turned on. Money is held in whole pico-dollars: a token of a price with up
-to six decimals per million is a whole number of them, so that sums in SQL are exact.
+and answers are in it only if `content` is turned on. Money is kept in whole pico-dollars. If a price has up to six
+decimals per million tokens, a token costs a whole number of them, so that sums in SQL are exact.
 """
 
 from rung.ledger.budgets import Spending, spending

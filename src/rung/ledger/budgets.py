@@ -1,8 +1,8 @@
 """Budgets per day and month across processes.
 
-A day and a month begin at midnight UTC, so that all processes agree and no change of clocks gives an hour twice. What
-is reserved counts from its reservation on, on the day of the reservation, until it is settled or given back. What died
-in between stays counted.
+A day and a month begin at midnight UTC, so that all processes agree and no change of clocks repeats an hour. A
+reservation counts from the moment it is made, on the day that it is made, until it is settled or released. If a process
+dies in between, its reservation stays counted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rung.ledger.schema import MOST, new_id, pico, sums, whole
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """Most that all processes together may spend, in US dollars. `None` sets no limit.
+    """The most that all processes together may spend, in US dollars. `None` sets no limit.
 
     Args:
         per_day: from midnight to midnight, UTC.
@@ -36,14 +36,14 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What went through reservations in a span of time, in US dollars.
+    """What went through reservations in a day or month, in US dollars.
 
     Args:
         span: `day` or `month`.
-        spent: what calls are known to have cost, or at most cost where the endpoint didn't say.
+        spent: cost of calls that have ended, or their bound if the endpoint didn't say.
         reserved: bounds of calls that have not ended, or never will because their process died.
-        open: how many those are.
-        limit: the budget; `None` where there is none.
+        open: number of those calls.
+        limit: the budget; `None` if there is none.
     """
 
     span: str
@@ -54,7 +54,7 @@ class Spending:
 
     @property
     def left(self) -> Decimal | None:
-        """What may still be reserved; `None` without a limit."""
+        """What can still be reserved; `None` without a limit."""
         return None if self.limit is None else max(Decimal(0), self.limit - self.spent - self.reserved)
 
 
@@ -68,7 +68,7 @@ def spending(connection: sqlite3.Connection, budgets: Budgets, now: float) -> tu
 
     Args:
         connection: within a transaction.
-        budgets: in force.
+        budgets: budgets in force.
         now: seconds since 1970.
     """
     day, month = _begins(now)
@@ -76,13 +76,13 @@ def spending(connection: sqlite3.Connection, budgets: Budgets, now: float) -> tu
 
 
 class Reservations:
-    """The purse in the ledger.
+    """The purse that is kept in the ledger.
 
     Args:
-        file: the ledger's.
-        recorder: writes a settlement later that could not be written at once.
-        budgets: in force.
-        clock: seconds since 1970.
+        file: the ledger's file.
+        recorder: writes a settlement later if it can't be written at once.
+        budgets: budgets in force.
+        clock: returns seconds since 1970.
     """
 
     def __init__(self, file: LedgerFile, recorder: Recorder, budgets: Budgets, clock: Callable[[], float]) -> None:
@@ -92,7 +92,7 @@ class Reservations:
         self._clock = clock
 
     def reserve(self, bound: Decimal) -> LedgerReservation:
-        """Set `bound` US dollars aside, atomically among all processes. Waits for others at most 5 s.
+        """Reserve `bound` US dollars, atomically among all processes. Waits for others at most 5 s.
 
         Raises:
             BudgetExceeded: there is not enough left, or the ledger can't be written.
@@ -113,12 +113,12 @@ class Reservations:
         return LedgerReservation(self, name)
 
     def close(self, settlement: Settlement) -> None:
-        """End a reservation, now or else with the next entry. Until then its bound is counted."""
+        """End a reservation, now or with the next entry. Until then its bound counts."""
         try:
             with self._file.transaction() as connection:
                 settlement(connection)
         except LedgerError:
-            # the money is spent, and the answer must not be lost over it
+            # the money is spent, and the answer must not be lost because of it
             with suppress(LedgerError):
                 self._recorder.put(settlement)
 
@@ -128,20 +128,20 @@ class LedgerReservation:
     """A reservation in the ledger.
 
     Args:
-        purse: that made it.
-        name: of the reservation.
+        purse: the purse that made it.
+        name: name of the reservation.
     """
 
     purse: Reservations
     name: str
 
     def settle(self, cost: Decimal | None) -> None:
-        """Replace the reserved bound by what it cost; `None` (unknown) keeps the bound counted."""
+        """Replace the reserved bound by the cost. If that is unknown (`None`), the bound stays counted."""
         settled = Settlement(self.name, "unknown") if cost is None else Settlement(self.name, "settled", pico(cost))
         self.purse.close(settled)
 
     def release(self) -> None:
-        """Give the whole reservation back: certainly nothing was billed."""
+        """Give the whole reservation back, because certainly nothing was billed."""
         self.purse.close(Settlement(self.name, "released", 0))
 
 
@@ -150,9 +150,9 @@ class Settlement:
     """The end of a reservation.
 
     Args:
-        name: of the reservation.
-        state: what became of it.
-        counted: pico-dollars that count from now on; `None` leaves the bound.
+        name: name of the reservation.
+        state: what happened to it.
+        counted: pico-dollars that count from now on; `None` keeps the bound.
     """
 
     name: str
@@ -160,7 +160,7 @@ class Settlement:
     counted: int | None = None
 
     def __call__(self, connection: sqlite3.Connection) -> None:
-        """Write it; the second end of one reservation changes nothing."""
+        """Write it. A second end of the same reservation changes nothing."""
         connection.execute(
             "UPDATE reservations SET state = ?, counted = coalesce(?, counted) WHERE id = ? AND state = 'open'",
             (self.state, self.counted, self.name),

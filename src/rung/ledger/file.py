@@ -1,4 +1,4 @@
-"""The ledger's file, and what becomes of SQLite's refusals."""
+"""The ledger's file, and how SQLite's refusals become errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rung.writing import private_folder
 
 VARIABLE = "RUNG_LEDGER"
 OFF = "off"
-"""What `VARIABLE` says where nothing shall be written down."""
+"""Value of `VARIABLE` if nothing is to be recorded."""
 WAIT = 5.0
 """Seconds to wait for another process that writes."""
 

@@ -32,7 +32,7 @@ RETENTION_DAYS = 30
 """How long content is kept where nobody says otherwise."""
 
 _LOOK_EVERY = 3600.0
-"""Seconds between two looks for content whose time is over."""
+"""Seconds between two looks for expired content."""
 
 
 class Ledger:

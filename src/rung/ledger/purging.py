@@ -15,11 +15,11 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What was forgotten.
+    """What was deleted.
 
     Args:
-        requests: how many, with their attempts; 0 where only content was purged.
-        contents: of how many requests prompt and answers were deleted.
+        requests: number of requests, which are deleted with their attempts; 0 if only content was purged.
+        contents: number of requests whose prompt and answers were deleted.
     """
 
     requests: int
@@ -27,7 +27,7 @@ class Purged:
 
 
 def expire(connection: sqlite3.Connection, now: float) -> int:
-    """Delete the prompts and answers whose time is over; of how many requests.
+    """Delete the prompts and answers that have expired. Returns the number of their requests.
 
     Args:
         connection: within a transaction.

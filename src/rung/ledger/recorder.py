@@ -16,15 +16,15 @@ Entry = Callable[[sqlite3.Connection], object]
 
 _BATCH = 256
 _MOST = 1000
-"""Entries that wait for a file that can't be written; what comes after them is not recorded."""
+"""Entries that may wait for a file that can't be written. Further ones are not recorded."""
 _IDLE = 5.0
 """Seconds without an entry after which the thread ends and the file is closed."""
 _UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError, ArithmeticError)
-"""What is wrong with one entry and not with the file."""
+"""Errors that are about one entry and not about the file."""
 
 
 class Recorder:
-    """Writes entries in order, several in one transaction. What the file refuses waits, and is tried again.
+    """Writes entries in order, several in one transaction. Entries that the file refuses wait, and are tried again.
 
     Args:
         file: where they go.
@@ -35,7 +35,7 @@ class Recorder:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew with nothing to write: in a forked child, since what waits is the parent's to write."""
+        """Start again with nothing to write, in a forked child: entries that wait are the parent's to write."""
         self._pending: deque[Entry] = deque()
         self._news = threading.Condition()
         self._writing = threading.Lock()
@@ -48,7 +48,7 @@ class Recorder:
         """Have an entry written soon.
 
         Raises:
-            LedgerError: the file refused what came before; this entry waits with that, unless too many do.
+            LedgerError: the file refused earlier entries. This one waits with them, unless too many do.
         """
         with self._news:
             if len(self._pending) >= _MOST:
@@ -63,7 +63,7 @@ class Recorder:
         self._complain()
 
     def flush(self) -> None:
-        """Write what waits, now.
+        """Write the entries that wait, now.
 
         Raises:
             LedgerError: the file can't be written, or an entry didn't fit.
@@ -96,7 +96,7 @@ class Recorder:
             self._failure = None
 
     def _complain(self) -> None:
-        """Raise what is wrong with the file; once what was wrong with entries that are lost."""
+        """Raise what is wrong with the file, or once what was wrong with entries that are lost."""
         unfit, self._unfit = self._unfit, 0
         if self._failure is not None:
             raise self._failure

@@ -67,8 +67,8 @@ class ToolCall:
         name: the tool.
         arguments: JSON text, as the model wrote it.
 
-    ConfigError: a field is not text.
-        ConfigError: one of them is not text.
+    Raises:
+        ConfigError: a field is not text.
     """
 
     id: str

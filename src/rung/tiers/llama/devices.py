@@ -1,6 +1,6 @@
 """Which GPU the build of llama.cpp can use, and how many of a model's layers go there.
 
-Written from llama.cpp's headers and tried on recorded lists of devices only: `docs/install.md` says on what.
+It is written from llama.cpp's headers and was only tried on recorded lists of devices. `docs/install.md` says on what.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _KINDS: tuple[Kind, ...] = ("cpu", "gpu", "igpu", "accelerator")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a build of llama.cpp can compute on.
+    """A device that a build of llama.cpp can compute on.
 
     Args:
-        name: as llama.cpp calls it, for example `CUDA0`.
-        description: as its maker calls it.
+        name: llama.cpp's name, for example `CUDA0`.
+        description: its maker's name.
         kind: an `igpu` shares the machine's memory.
-        free: bytes.
-        total: bytes.
+        free: free memory in bytes.
+        total: all memory in bytes.
     """
 
     name: str
@@ -46,9 +46,10 @@ class Offload:
     """How much of a model goes to the GPU.
 
     Args:
-        layers: 0 keeps everything on the CPU; the number of blocks and one more puts everything there.
-        cells: tokens of context for which the GPU has room; `None` where it is not asked.
-        note: what the person should know, as a clause; empty where everything is as one would expect.
+        layers: number of layers on the GPU. 0 keeps everything on the CPU; one more than the number of blocks puts
+            everything there.
+        cells: tokens of context for which the GPU has room; `None` if the GPU isn't used.
+        note: what the person should know, as a clause; empty if everything is as expected.
     """
 
     layers: int = 0
@@ -57,7 +58,7 @@ class Offload:
 
 
 def devices() -> tuple[Device, ...]:
-    """What this build can compute on. Loads llama.cpp; none where the library can't be asked."""
+    """The devices that this build can compute on. Loads llama.cpp; none if the library can't be asked."""
     import llama_cpp
     from llama_cpp import _ggml
 
@@ -85,14 +86,14 @@ def _device(ggml: Any, pointer: Any) -> Device:
     kind: Kind = _KINDS[number] if 0 <= number < len(_KINDS) else "other"
     name = ggml.ggml_backend_dev_name(pointer).decode("utf-8", "replace")
     if kind == "gpu" and name.startswith(("Metal", "MTL")):
-        # llama.cpp calls it a GPU of its own, but its memory is the machine's.
+        # llama.cpp calls it a GPU with memory of its own, but its memory is the machine's.
         kind = "igpu"
     description = ggml.ggml_backend_dev_description(pointer).decode("utf-8", "replace")
     return Device(name, description, kind, free.value, total.value)
 
 
 def gpus(found: Sequence[Device]) -> tuple[Device, ...]:
-    """Those that llama.cpp spreads layers over: the GPUs with memory of their own, or else one that shares it."""
+    """The GPUs over which llama.cpp spreads layers: those with memory of their own, or else one that shares it."""
     own = tuple(d for d in found if d.kind == "gpu")
     return own or tuple(d for d in found if d.kind == "igpu")[:1]
 
@@ -102,8 +103,8 @@ class Maker:
     """A GPU that the machine seems to have.
 
     Args:
-        name: whose it is.
-        backends: how llama.cpp's names for such a device begin.
+        name: name of the maker.
+        backends: prefixes of llama.cpp's names for such a device.
         build: the setting of llama-cpp-python's build that makes use of it.
     """
 
@@ -121,13 +122,13 @@ _OTHER = Maker("some maker's", ("Vulkan", "SYCL", "CUDA", "ROCm"), "-DGGML_VULKA
 def present(
     *, root: Path = Path("/"), system: str = sys.platform, machine: str | None = None, path: str | None = None
 ) -> tuple[Maker, ...]:
-    """The GPUs that this machine seems to have, whatever the build of llama.cpp can use.
+    """The GPUs that this machine seems to have, whether or not the build of llama.cpp can use them.
 
     Args:
-        root: of the file system, where device files are looked for.
+        root: root of the file system in which device files are looked for.
         system: as in `sys.platform`.
         machine: as in `platform.machine()`.
-        path: folders of programs; `None` is the environment's.
+        path: folders of programs; `None` takes those of the environment.
     """
     found = []
     if system == "darwin" and (machine or platform.machine()) == "arm64":
@@ -151,10 +152,10 @@ def offload(fit: Fit, cells: int, found: Sequence[Device], wanted: int | None) -
     """How many layers go to the GPU.
 
     Args:
-        fit: of the model.
+        fit: the model's memory.
         cells: tokens of context at first.
         found: what the build can compute on.
-        wanted: layers that the person asked for; `None` is as many as fit.
+        wanted: number of layers that the person asked for; `None` means as many as fit.
     """
     usable = gpus(found)
     if wanted == 0 or not usable:

@@ -1,9 +1,9 @@
-"""How much memory a model takes, before it is loaded, and which context and how many slots fit.
+"""How much memory a model takes, worked out before it is loaded, and which context and how many slots fit.
 
-The formulas are llama.cpp's own sums, checked in the tests against what it reports: over three models, contexts from
-256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%, and buffers at most 5% too small or, with
-room for drafted tokens that llama.cpp only takes when they come, half and 4 MiB too large. For architectures with
-experts they are an estimate, and the fixed-size memory of recurrent layers (a few MiB a slot) is not counted.
+The formulas are llama.cpp's own sums, and the tests check them against what it reports. Over three models, contexts
+from 256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%. Buffers are at most 5% too small or,
+with room for drafted tokens that llama.cpp takes only when they come, half and 4 MiB too large. For architectures with
+experts they are an estimate, and the fixed-size memory of recurrent layers (a few MiB per slot) is not counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rung.store.gguf import Header
 
 GRAIN = 256
-"""A context that isn't a multiple of this breaks at its edge."""
+"""Contexts are multiples of this number of tokens. Others break at their edge."""
 
 BATCH = 256
 """Most tokens in one step: large enough for a prefill at full speed, small enough for the compute buffers."""
@@ -30,25 +30,25 @@ DRAFTED = 15
 """Most proposed tokens in one step."""
 
 ASIDE = 2048
-"""Most tokens of earlier answers that are put aside, all of them together, and no more than half a context has."""
+"""Most tokens of earlier answers that are put aside, all of them together. It is never more than half a context."""
 
 CONTEXT = 4096
-"""Tokens that a context has room for at first, where nobody says otherwise; it grows by doubling."""
+"""Tokens that a context has room for at first, unless somebody says otherwise. It grows by doubling."""
 
 MOST_SLOTS = 8
-"""Calls that are decoded together where nobody says otherwise and memory allows."""
+"""Calls that are decoded together, unless somebody says otherwise or memory doesn't allow it."""
 
 _ANSWER = 1024
-"""Tokens that an answer without a cap has room for, or more."""
+"""Least tokens of room for an answer without a cap."""
 
 _LEAST_CONTEXT = 512
 _SLOT_CELLS = 1024
 _WORKER = 160 << 20
-"""Python, the libraries, and a vocabulary of 150,000 tokens with its tree for constraints. Measured."""
+"""Bytes of Python, the libraries, and a vocabulary of 150,000 tokens with its tree for constraints. Measured."""
 
 _KV_BYTES = 2
 _REPACKED = frozenset({"q2_K", "q4_0", "q4_K", "iq4_nl"})
-"""What llama.cpp lays out anew for the vector units of x86-64; on ARM there are more. An estimate for messages only."""
+"""Types that llama.cpp lays out anew for the vector units of x86-64. ARM has more. Only for estimates in messages."""
 
 
 def outputs(slots: int) -> int:

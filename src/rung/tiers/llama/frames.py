@@ -15,22 +15,23 @@ from pydantic import Field, TypeAdapter, ValidationError
 from rung.types import Delta, Message, Sampling, Shape
 
 PROTOCOL = 5
-"""Raised whenever a frame changes its meaning: an app may pack a worker of another version than its host."""
+"""Version of the frames, raised whenever one changes its meaning: an app may pack a worker of another version than its
+host."""
 
 LIMIT = 64 * 1024 * 1024
-"""Longest frame, in bytes: room for the words of the largest context there is, and no more than any machine holds."""
+"""Longest frame in bytes: room for the text of the largest context there is, and no more than any machine has."""
 
 BEAT = 1.0
-"""Seconds between two signs of life of a worker: few enough to notice soon, and no load on an idle machine."""
+"""Seconds between two signs of life of a worker: a failure is noticed soon, and an idle machine has no load."""
 
 WORKER = "rung.tiers.llama.worker"
-"""The module that a Python runs to be one. A frozen app is one by itself, and is given only what follows."""
+"""The module that Python runs as a worker. A frozen app runs itself, and gets only the arguments that follow."""
 
 FLAG = "--rung-llama-worker"
-"""Makes a process a worker; its host's process id follows."""
+"""Makes a process a worker. The process id of its host follows."""
 
 CAUSE = "rung: "
-"""Begins the line on standard error in which a worker says why it ends. Holds no part of any prompt."""
+"""Begins the line on standard error in which a worker says why it ends. The line holds no part of any prompt."""
 
 _PREFIX = 4
 _ID = re.compile(rb'\s*\{\s*"id"\s*:\s*(\d{1,15})\s*[,}]')
@@ -41,7 +42,7 @@ class BrokenFrame(Exception):
 
 
 class WrongFrame(BrokenFrame):
-    """A frame that ends where it should, and whose request is known, but whose values make no sense.
+    """A complete frame whose request is known, but whose values make no sense.
 
     Args:
         message: what is wrong, without any of the frame.
@@ -54,10 +55,10 @@ class WrongFrame(BrokenFrame):
 
 
 class TooLong(ValueError):
-    """A frame that no side would read.
+    """A frame that is too long for either side to read.
 
     Args:
-        size: its bytes, or the least that they can be.
+        size: its size in bytes, or a lower bound of it.
     """
 
     def __init__(self, size: int) -> None:
@@ -67,11 +68,11 @@ class TooLong(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Worker: the first frame of all.
+    """Worker: the very first frame.
 
     Args:
-        protocol: the `PROTOCOL` that it speaks.
-        pid: of the worker.
+        protocol: the worker's `PROTOCOL`.
+        pid: process id of the worker.
     """
 
     protocol: int
@@ -84,16 +85,16 @@ class LoadModel:
     """Host: the first frame in this direction.
 
     Args:
-        path: of the GGUF file.
-        context: what prompt and answer may take together, in tokens; `None` grows with the calls.
+        path: path of the GGUF file.
+        context: tokens that prompt and answer may take together; `None` grows with the calls.
         slots: how many calls may be decoded at once; `None` follows from memory.
         threads: for decoding; `None` is one per core that is free.
-        chat_template: Jinja source that stands for the file's own.
+        chat_template: Jinja source that replaces the file's own.
         thinking: whether a model that can think aloud, and can be told not to, shall think.
-        snapshots: directory of prefixes on disk; `None` keeps none.
-        snapshot_bytes: most that the directory may hold.
-        sha256: of the file, where it is known.
-        gpu_layers: how many layers go to a GPU; `None` is as many as fit.
+        snapshots: folder of prefixes on disk; `None` keeps none.
+        snapshot_bytes: the most that the folder may hold.
+        sha256: hash of the file, if it is known.
+        gpu_layers: number of layers that go to a GPU; `None` means as many as fit.
         repack: whether weights may be laid out anew for the processor, which makes answers faster.
     """
 
@@ -116,11 +117,11 @@ class Loaded:
     """Worker: calls can be served from now on.
 
     Args:
-        model: as the file names itself.
-        context: what prompt and answer may take together, in tokens, as it came out.
-        longest_token: most bytes of text that one token can stand for; `None` where nobody can say.
-        architecture: llama.cpp's name for the kind of network; empty where nobody said.
-        parameters: number of weights; 0 where nobody said.
+        model: the model's name in its file.
+        context: resulting number of tokens that prompt and answer may take together.
+        longest_token: most bytes of text that one token can stand for; `None` if nobody can say.
+        architecture: llama.cpp's name for the kind of network; empty if nobody said.
+        parameters: number of weights; 0 if nobody said.
     """
 
     model: str
@@ -133,10 +134,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Worker: a sign of life, every `BEAT` seconds from the greeting on.
+    """Worker: a sign of life, sent every `BEAT` seconds from the first frame on.
 
     Args:
-        stuck: for how many seconds it has been at something that it was told to leave.
+        stuck: seconds for which it has been busy with something that it was told to leave.
     """
 
     stuck: float = 0.0
@@ -148,13 +149,13 @@ class Ask:
     """Host: answer this. `AnswerDelta` frames follow, the last of each candidate with a finish reason, or one `Failed`.
 
     Args:
-        id: of this request; never used again in this worker.
+        id: id of this request, never used again in this worker.
         messages: their content is plain text.
         sampling: temperature, filters and stop strings, the tier's own settings filled in.
         max_tokens: cap on the answer; `None` goes on to the end of the context.
-        shape: what decoding must hold to.
+        shape: what the answer is held to while it is decoded.
         candidates: number of answers.
-        draft: a rejected answer, which the new one may resemble.
+        draft: a rejected answer that the new one may resemble.
     """
 
     id: int
@@ -189,7 +190,7 @@ class Counted:
     """Worker: the answer to `Count` and `Ready`.
 
     Args:
-        id: of the request.
+        id: id of the request.
         input_tokens: length of the rendered prompt.
         context: what prompt and answer may take together, in tokens.
     """
@@ -219,13 +220,13 @@ class AnswerDelta:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Worker: this request, or the loading of the model, came to nothing.
+    """Worker: this request, or the loading of the model, failed.
 
     Args:
         error: which exception the host raises.
         message: what happened, without any of the prompt.
-        hint: what mends it.
-        id: of the request; `None` for the model.
+        hint: the command or setting that helps.
+        id: id of the request; `None` for the model.
         input_tokens: for `too_long`.
         context: for `too_long`.
         at_least: for `too_long`, whether nobody counted and the prompt may take more tokens.
@@ -254,14 +255,14 @@ def write(stream: IO[bytes], frame: Frame) -> None:
 
     Raises:
         ValueError: a text in it is not Unicode, for example half of a surrogate pair, or it is too long.
-        OSError: nobody reads.
+        OSError: nobody is reading.
     """
     stream.write(encode(frame))
     stream.flush()
 
 
 def encode(frame: Frame) -> bytes:
-    """The frame as bytes, its length first.
+    """The frame as bytes, which begin with its length.
 
     Raises:
         TooLong: it would be longer than `LIMIT`.
@@ -274,11 +275,11 @@ def encode(frame: Frame) -> bytes:
 
 
 def read(stream: IO[bytes]) -> Frame | None:
-    """The next frame; `None` where the other side is gone.
+    """The next frame; `None` if the other side is gone.
 
     Raises:
-        WrongFrame: one request's frame makes no sense; the next one can be read.
-        BrokenFrame: what came is not a frame, and nobody can tell where the next one begins.
+        WrongFrame: the frame of one request makes no sense. The next frame can be read.
+        BrokenFrame: the bytes are not a frame, and nobody can tell where the next one begins.
     """
     prefix = stream.read(_PREFIX)
     if len(prefix) < _PREFIX:

@@ -13,10 +13,11 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 SHARE = 0.9
-"""Of free memory, the machine's or a GPU's. The rest stays for what other programs, the driver and the screen take."""
+"""Share of the free memory of the machine or a GPU that may be used. The rest is for other programs, the driver and the
+screen."""
 
 _STRAINED = 512 << 20
-"""Bytes of free memory below which a model that nobody uses should make room, before the system begins to swap."""
+"""Bytes of free memory below which an idle model should be unloaded, before the system begins to swap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,9 @@ class FreeMemory:
     """Memory at one moment, in bytes.
 
     Args:
-        available: what can be taken without swapping; caches of files count as free.
-        limited_by: who holds `available` down: `this machine`, or a limit.
-        address_space: what the limit on address space leaves, mapped files included; `None` where there is none.
+        available: memory that can be taken without swapping. Caches of files count as free.
+        limited_by: what limits `available`: `this machine`, or a limit.
+        address_space: what the limit on address space leaves, mapped files included; `None` if there is no limit.
     """
 
     available: int
@@ -51,12 +52,12 @@ def free_memory(*, groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> Fr
 
 
 def strained() -> bool:
-    """Whether memory is so short that a model which nobody uses should make room."""
+    """Whether memory is so short that an idle model should be unloaded."""
     return free_memory().available < _STRAINED
 
 
 def _group_limits(groups: Path, membership: Path) -> Iterator[int]:
-    """What each control group leaves, from this process's own up to the root; versions 1 and 2."""
+    """What each control group leaves, from this process's own up to the root, in versions 1 and 2."""
     try:
         lines = membership.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -71,7 +72,7 @@ def _group_limits(groups: Path, membership: Path) -> Iterator[int]:
 
 
 def _up(root: Path, path: str, limit: str, used: str, prefix: str) -> Iterator[int]:
-    # In a container the path may be the host's, of which only the mount's root is to be seen.
+    # In a container the path may be the host's. Then only the root of the mount can be seen.
     inside = [part for part in path.split("/") if part not in ("", "..")]
     for depth in range(len(inside), -1, -1):
         folder = root.joinpath(*inside[:depth])
@@ -81,7 +82,7 @@ def _up(root: Path, path: str, limit: str, used: str, prefix: str) -> Iterator[i
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; `None` where there is no such file, or no number, as in `max`."""
+    """The number in a file; `None` if there is no such file, or no number, as in `max`."""
     try:
         return int(path.read_text("ascii"))
     except (OSError, ValueError):
@@ -89,7 +90,7 @@ def _number(path: Path) -> int | None:
 
 
 def _cache(path: Path, prefix: str) -> int:
-    """Bytes of cached files that a group can give back."""
+    """Bytes of cached files that a group can release."""
     try:
         rows = [line.split() for line in path.read_text("ascii").splitlines()]
         return sum(int(row[1]) for row in rows if row[0] in (f"{prefix}inactive_file", f"{prefix}active_file"))

@@ -1,7 +1,7 @@
-"""What this user's workers have claimed of memory, so that two models that don't fit together are never both loaded.
+"""Memory that this user's workers have claimed, so that two models that don't fit together are never both loaded.
 
-The system counts the pages of a mapped file as free, and a buffer that nobody wrote to as well: a second model would
-be let in on memory that the first is about to use. So each worker leaves a claim in a file that bears its process id.
+The system counts the pages of a mapped file as free, and also a buffer that nobody has written to. A second model would
+be admitted to memory that the first is about to use. So each worker leaves a claim in a file named by its process id.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from rung.tiers.llama.headroom import FreeMemory, free_memory
 from rung.writing import private_folder, write_whole
 
 _PATIENCE = 10.0
-"""Seconds: a process that was stopped while it held the lock must not stop all the others."""
+"""Seconds to wait for the lock: a process that was stopped while it held the lock must not stop all the others."""
 
 
 class Residents:
     """The claims of all workers of this user.
 
-    A folder that can't be written holds no claims: then a worker reckons with the system's own figure alone.
+    If the folder can't be written, there are no claims, and a worker relies on the system's own figure.
 
     Args:
-        folder: where the claims lie; `None` is one in the user's cache.
+        folder: folder of the claims; `None` takes one in the user's cache.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or user_cache() / "workers"
 
     def memory(self) -> FreeMemory:
-        """What is free beside what other workers have claimed and not yet taken."""
+        """Free memory, less what other workers have claimed and not yet taken."""
         found = free_memory()
         claimed = sum(self._outstanding())
         if not claimed:
@@ -46,7 +46,7 @@ class Residents:
 
     @contextmanager
     def planning(self) -> Iterator[None]:
-        """One worker at a time reads what is free and claims its share."""
+        """Let one worker at a time read how much is free and claim its share."""
         with ExitStack() as held:
             with suppress(OSError):
                 private_folder(self._folder)
@@ -54,7 +54,7 @@ class Residents:
             yield
 
     def claim(self, total: int) -> None:
-        """Say what this process will hold when its model is loaded, in bytes. The claim ends with the process."""
+        """State how many bytes this process will hold once its model is loaded. The claim ends with the process."""
         import psutil
 
         claim = {"total": total, "started": psutil.Process().create_time()}
@@ -62,7 +62,7 @@ class Residents:
             write_whole(self._folder / f"{os.getpid()}.json", json.dumps(claim).encode())
 
     def _outstanding(self) -> Iterator[int]:
-        """What each other live worker has claimed and not yet taken; the claims of dead ones are swept away."""
+        """What each other live worker has claimed and not yet taken. Claims of dead ones are removed."""
         import psutil
 
         for path in self._folder.glob("*.json"):
@@ -81,18 +81,18 @@ class Residents:
 
 
 def _private(held: Any) -> int:
-    """What a process has taken and shares with no file: the system knows of that by itself."""
+    """What a process has taken and shares with no file. The system already counts this."""
     shared = getattr(held, "shared", None)
     return int(getattr(held, "private", held.rss) if shared is None else held.rss - shared)
 
 
 def would_fit(path: Path, *, context: int | None, slots: int | None) -> bool:
-    """Whether memory would hold a model beside what this user's workers hold now. `True` where the file can't be read.
+    """Whether a model would fit into memory beside what this user's workers hold now. `True` if its file can't be read.
 
     Args:
-        path: of the model.
-        context: that is wished for, in tokens.
-        slots: calls that are to be decoded together.
+        path: path of the model.
+        context: requested context, in tokens.
+        slots: number of calls that are to be decoded together.
     """
     from rung.errors import StoreError, TierUnavailable
     from rung.store.gguf import read_header

@@ -1,7 +1,7 @@
-"""How many threads decode: as many as there are cores that no other program keeps busy, looked at again and again.
+"""How many threads decode: one for each core that no other program keeps busy, checked again and again.
 
-A step waits for its slowest thread. On a core that is shared with another program that one gets half the time or less,
-so one thread fewer is faster than one too many.
+A step waits for its slowest thread. On a core that is shared with another program, a thread gets half the time or less.
+So one thread too few is faster than one too many.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 EVERY = 0.5
-"""Seconds between two looks: long enough for the kernel's clock ticks of 10 ms to say something."""
+"""Seconds between two checks: long enough for the kernel's clock ticks of 10 ms to mean something."""
 
 _BUSY = 0.4
-"""Of a core: what others take of it before it no longer counts as free."""
+"""Share of a core that others may use before it no longer counts as free."""
 
 
 class Threads(Protocol):
     """Says how many threads the next step should have."""
 
     def now(self) -> int:
-        """At least 1. Asked before each step, so it had better be quick."""
+        """The number, at least 1. It is asked for before each step, so it must be quick."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """Always as many as the person said.
+    """Always the number that the person named.
 
     Args:
         count: at least 1.
@@ -47,8 +47,8 @@ class ProcessorLoad:
     """Processor time since some moment in the past, in seconds of one core.
 
     Args:
-        all: what every process got on the cores that this one may use.
-        own: what this process got.
+        all: time that every process got on the cores that this one may use.
+        own: time that this process got.
     """
 
     all: float
@@ -56,15 +56,15 @@ class ProcessorLoad:
 
 
 class Free:
-    """One for each core that is free of other programs' work.
+    """One thread for each core that other programs leave free.
 
-    Made before llama.cpp is loaded: under `OMP_PROC_BIND` that ties the loading thread to a single core, and the
-    question which cores this process may use then has the wrong answer.
+    Make it before llama.cpp is loaded. Under `OMP_PROC_BIND` llama.cpp ties the loading thread to a single core, and
+    then the question which cores this process may use has the wrong answer.
 
     Args:
-        most: on a quiet machine.
-        load: asks for the processor time so far.
-        clock: seconds.
+        most: number on a quiet machine.
+        load: returns the processor time so far.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Free:
         self._seen = self._load()
 
     def now(self) -> int:
-        """The last answer, or a new one where that is older than half a second."""
+        """The last answer, or a new one if that is older than half a second."""
         at = self._clock()
         if at - self._at >= EVERY:
             seen = self._load()
@@ -91,7 +91,7 @@ class Free:
 def free_cores() -> int:
     """Physical cores that this process may run on.
 
-    To be asked before llama.cpp is loaded: under `OMP_PROC_BIND` that ties the loading thread to a single core.
+    Ask before llama.cpp is loaded: under `OMP_PROC_BIND` it ties the loading thread to a single core.
     """
     import psutil
 
@@ -100,10 +100,10 @@ def free_cores() -> int:
 
 
 def sample(most: int, seconds: float = EVERY) -> int:
-    """How many cores are free, after a look that takes as long as it says.
+    """How many cores are free, measured for `seconds`.
 
     Args:
-        most: on a quiet machine.
+        most: number on a quiet machine.
         seconds: at least `EVERY`.
     """
     threads = Free(most)
@@ -112,7 +112,7 @@ def sample(most: int, seconds: float = EVERY) -> int:
 
 
 def meter() -> Callable[[], ProcessorLoad]:
-    """A function that says how much processor time the cores of this process have given, and how much it got itself."""
+    """A function that tells how much time the cores of this process have given, and how much of it was its own."""
     import psutil
 
     cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else None
@@ -120,7 +120,7 @@ def meter() -> Callable[[], ProcessorLoad]:
     def read() -> ProcessorLoad:
         each = psutil.cpu_times(percpu=True)
         mine = each if cores is None else [each[core] for core in cores if core < len(each)]
-        # `guest` is part of `user` already; `steal` is another machine's, and fewer threads would not give it back.
+        # `guest` is part of `user` already. `steal` is another machine's, and fewer threads would not give it back.
         return ProcessorLoad(sum(t.user + t.system + getattr(t, "nice", 0.0) for t in mine), time.process_time())
 
     return read

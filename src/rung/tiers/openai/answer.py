@@ -1,4 +1,4 @@
-"""From the values of a response to deltas."""
+"""Turning the values of a response into deltas."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rung.tiers.openai.finish import Ending, ending, is_usual, shown
 from rung.types import Constraint, Delta, Finish, Token, Usage
 
 _NO_WORD = (None, "", "null", "None")
-"""What stands in the place of a finish reason while the answer goes on."""
+"""What endpoints send as the finish reason while the answer goes on."""
 
 
 class StreamReader:
-    """Reads the values of one response, and knows at its end whether the answer is whole.
+    """Reads the values of one response, and knows at its end whether the answer is complete.
 
     Args:
-        constraint: who enforces the shape; `None` where none was asked for.
+        constraint: who enforces the shape; `None` if no shape was requested.
         notes: sentences for the trace, known before the first value.
-        candidates: how many answers were asked for.
-        logprobs: whether log-probabilities were.
-        cap: on each answer, in tokens; `None` where none was sent.
+        candidates: number of answers that were requested.
+        logprobs: whether log-probabilities were requested.
+        cap: cap on each answer, in tokens; `None` if none was sent.
 
-    `started` tells whether anything of a chat completion came.
+    `started` tells whether any part of a chat completion came.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class StreamReader:
 
         Raises:
             TierError: a part of the answer can't be read.
-            Complained: the endpoint says that something is wrong, before it began to answer.
+            Complained: the endpoint says that something is wrong, before it has begun to answer.
         """
         if not isinstance(data, Mapping):
             if data is not None:
@@ -94,7 +94,7 @@ class StreamReader:
         self._count(piece.usage)
         said = piece.text + piece.refusal
         if piece.whole and index in self._texts:
-            said = ""  # after the pieces some servers send all of them once more
+            said = ""  # after the pieces some servers send all of them again
         elif said:
             self._texts.add(index)
         text, reasoning = self._whole(index, said), piece.reasoning
@@ -113,7 +113,7 @@ class StreamReader:
         """The last delta of each candidate.
 
         Args:
-            done: whether the endpoint has said that the stream is over, or sent a whole answer at once.
+            done: whether the endpoint has said that the stream is over, or has sent a whole answer at once.
 
         Raises:
             TierCrashed: an answer has no end.
@@ -141,7 +141,7 @@ class StreamReader:
             yield piece
 
     def remark(self, sentence: str) -> None:
-        """Note for the trace what was met, once."""
+        """Add a sentence to the trace, once."""
         self._remarks[sentence] = None
 
     @property
@@ -149,7 +149,7 @@ class StreamReader:
         return self._usage.credible(answered=self._wrote)
 
     def _ending(self, index: int, done: bool) -> Finish:
-        """Why a candidate ended."""
+        """Why a candidate's answer ended."""
         found, word = self._finish[index], self._words.get(index)
         if found == "broken":
             raise TierCrashed(f"the endpoint gave its answer up; it ended for the reason {shown(word)}")
@@ -188,7 +188,7 @@ class StreamReader:
         return notes
 
     def _count(self, usage: object) -> None:
-        """Take the counts of a chunk. An endpoint may report them again and again: the last report holds."""
+        """Take the counts of a chunk. An endpoint may report them repeatedly; the last report counts."""
         if usage is None:
             return
         told = usage if isinstance(usage, dict) else {}
@@ -205,7 +205,7 @@ class StreamReader:
             self._thought_tokens = self._thought_tokens if thought is None else thought
 
     def _whole(self, index: int, text: str) -> str:
-        """The text with half a character at its end kept back until its other half comes."""
+        """The text, with half a character at its end kept back until its other half comes."""
         text = self._halves.pop(index, "") + text
         if text and "\ud800" <= text[-1] <= "\udbff":
             self._halves[index] = text[-1]
@@ -218,14 +218,14 @@ def _chat(data: Mapping[str, object]) -> bool:
 
 
 def _mended(text: str) -> str:
-    """The text with pairs of JSON's escaped surrogates joined, and U+FFFD for lone ones."""
+    """The text with JSON's escaped surrogate pairs joined, and U+FFFD for lone surrogates."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _tokens(text: str, weighed: tuple[Token, ...]) -> tuple[Token, ...]:
-    """The tokens behind a text. Where their texts don't join to it, one token of unknown probability stands for all."""
+    """The tokens behind a text. If their texts don't join to it, one token of unknown probability stands for all."""
     if "".join(token.text for token in weighed) != text:
         return (Token(text),)
     return weighed

@@ -124,7 +124,7 @@ def extra_fields(what: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of the setting `extra_body`, which an error calls `what`.
 
     Raises:
-        ConfigError: it sets what the tier sets itself, or is no JSON.
+        ConfigError: it sets what the tier sets itself, or is not JSON.
     """
     ours = sorted(_OURS & extra.keys())
     if ours:
@@ -132,7 +132,7 @@ def extra_fields(what: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     try:
         copy: dict[str, Any] = json.loads(json.dumps(dict(extra), allow_nan=False))
     except (TypeError, ValueError):
-        raise ConfigError(f"{what} is no JSON", hint="use text, numbers, lists and tables") from None
+        raise ConfigError(f"{what} is not JSON", hint="use text, numbers, lists and tables") from None
     return copy
 
 

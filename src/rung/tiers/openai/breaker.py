@@ -1,4 +1,4 @@
-"""A breaker for each endpoint: while one is dead, a call fails at once instead of waiting for it once more."""
+"""A breaker for each endpoint: while an endpoint is dead, calls fail at once instead of waiting for it again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 from rung.errors import TierUnavailable
 
 Health = Literal["alive", "ill", "dead"]
-"""What a call says of its endpoint: it answered, if only to refuse; it failed quickly; it let the caller wait."""
+"""What a call shows about its endpoint: it answered, if only to refuse; it failed quickly; it let the caller wait."""
 
 _STRIKES = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
@@ -21,16 +21,16 @@ _ENDPOINTS = 1024
 
 
 class Breaker:
-    """What this process knows of an endpoint's health. Safe from any thread.
+    """What this process knows about an endpoint's health. Safe from any thread.
 
-    It opens after one call that waited in vain, or after three in a row that failed quickly; a 4xx is the request's
-    fault and proves that somebody is there. After a pause one call is let through to try. If that fails too, the next
-    pause is twice as long, up to a minute. The jitter lets no two processes come back together.
+    It opens after one call that waited in vain, or after three in a row that failed quickly. A 4xx is the request's
+    fault, and proves that somebody is there. After a pause, one call is let through to try. If that fails too, the next
+    pause is twice as long, up to a minute. Because of the jitter, no two processes come back together.
 
     Args:
         where: the endpoint, for messages.
-        clock: seconds, as `time.monotonic` counts them.
-        dice: the jitter.
+        clock: returns seconds, like `time.monotonic`.
+        dice: source of the jitter.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Breaker:
         self._recover()
 
     def check(self) -> None:
-        """Raises `TierUnavailable` while a call would be refused."""
+        """Raise `TierUnavailable` while a call would be refused."""
         with self._lock:
             self._refuse_while_open()
 
@@ -101,7 +101,7 @@ class BreakerTrial:
     """One call that was let through.
 
     Args:
-        breaker: that let it through.
+        breaker: the breaker that let it through.
         tries: whether it is the one call that tries a troubled endpoint.
     """
 
@@ -109,10 +109,10 @@ class BreakerTrial:
     tries: bool
 
     def end(self, health: Health | None, wait: float | None = None) -> None:
-        """Say what the call met, once.
+        """Report what the call met, once.
 
         Args:
-            health: `None` where it says nothing of the endpoint, for example because the caller cancelled.
+            health: `None` if the call shows nothing about the endpoint, for example because the caller cancelled.
             wait: seconds that the endpoint asked to be left alone.
         """
         self.breaker._leave(self, health, wait)
@@ -123,8 +123,8 @@ def breaker_of(endpoint: str, where: str) -> Breaker:
     """The breaker that all tiers of one endpoint share, for as long as the process lives.
 
     Args:
-        endpoint: its base URL, and its proxy's.
-        where: the same for messages.
+        endpoint: its base URL, with that of its proxy.
+        where: the endpoint, for messages.
     """
     return Breaker(where)
 

@@ -1,7 +1,7 @@
-"""From one JSON value of a response to what it adds to the answer.
+"""Reading one JSON value of a response: what it adds to the answer.
 
-Strict about the text, and about nothing else: endpoints leave fields out, send null for them, or a value of another
-type, and the answer is there all the same. What can't be read is left out, and said in a note.
+Only the text is read strictly. Endpoints leave fields out, send null for them, or a value of another type, and the
+answer is there all the same. What can't be read is left out, and a note says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rung.types import Token
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _DEEPEST = 4
-"""Levels of parts within parts that are looked into: Mistral's thoughts have two."""
+"""Levels of parts within parts that are read. Mistral's thoughts have two."""
 
 Remark = Callable[[str], None]
 """Takes a sentence for the trace."""
@@ -28,14 +28,14 @@ class ChoicePiece:
 
     Args:
         index: which candidate.
-        text: of the answer.
-        refusal: the model's words where it refuses.
+        text: text of the answer.
+        refusal: the model's words if it refuses.
         reasoning: thinking that isn't part of the answer.
         calls_tool: whether there is a tool call.
-        finish: the reason why the answer ended, as the endpoint says it; `None` where it says none.
-        tokens: behind `text`.
-        whole: whether this is not a piece but the whole answer.
-        usage: the tokens of the call, where the choice has them.
+        finish: the endpoint's reason why the answer ended; `None` if it gives none.
+        tokens: tokens of `text`.
+        whole: whether this is the whole answer and not a piece of it.
+        usage: token counts of the call, if the choice has them.
     """
 
     index: int
@@ -62,14 +62,14 @@ def pieces(chunk: Mapping[str, Any], remark: Remark) -> Iterator[ChoicePiece]:
     """What each choice of a chunk adds.
 
     Args:
-        chunk: of a stream, or a whole completion.
-        remark: is told what was left out.
+        chunk: chunk of a stream, or a whole completion.
+        remark: called with a sentence about what was left out.
 
     Raises:
-        TierError: a text is of another type, so that the answer would miss it.
+        TierError: a text has another type, so the answer would lack it.
     """
     choices = chunk.get("choices")
-    if isinstance(choices, Mapping):  # one choice without its list
+    if isinstance(choices, Mapping):  # a single choice that isn't in a list
         choices = [choices]
     if not isinstance(choices, list):
         if choices:
@@ -128,7 +128,7 @@ def _index(index: object, position: int) -> int:
 
 
 def _read(content: object, said: _Said, remark: Remark, depth: int = 0) -> None:
-    """Add a content to what was said: a text, or parts of several kinds."""
+    """Add content to what was said: a text, or parts of several kinds."""
     if content is None:
         return
     if isinstance(content, str):
@@ -169,7 +169,7 @@ def _thought(content: object, depth: int = 0) -> str:
 
 
 def _tokens(logprobs: object) -> tuple[Token, ...]:
-    """The tokens of a choice; none where they can't be read."""
+    """The tokens of a choice; none if they can't be read."""
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if not isinstance(content, list):
         return ()
@@ -190,7 +190,7 @@ def _tokens(logprobs: object) -> tuple[Token, ...]:
 
 
 def _logprob(entry: Mapping[str, Any]) -> float | None:
-    """The logarithm of a probability, as far as it can be one."""
+    """The logarithm of a probability, if it can be one."""
     said = entry.get("logprob")
     if isinstance(said, bool) or not isinstance(said, (int, float)) or not math.isfinite(said):
         return None
@@ -198,4 +198,4 @@ def _logprob(entry: Mapping[str, Any]) -> float | None:
 
 
 _ROUNDING = 1e-6
-"""How far above 0 a certain token's logarithm may lie by rounding."""
+"""How far above 0 the logarithm of a certain token may be because of rounding."""

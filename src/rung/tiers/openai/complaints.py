@@ -1,7 +1,8 @@
 """What an endpoint says is wrong, in whatever form its error has.
 
-Nothing of its text gets into a message, since it may repeat the prompt or the key: only error codes out of a known set,
-names of fields that were sent, and numbers. Its own words are kept apart, for whoever asks for them.
+Nothing of its text gets into a message, since it may repeat the prompt or the key. A message has only error codes from
+a known set, names of fields that were sent, and numbers. The endpoint's own words are kept separately, for whoever asks
+for them.
 """
 
 from __future__ import annotations
@@ -77,14 +78,14 @@ _STATUS = {
     "unauthenticated": 401,
     "unavailable": 503,
 }
-"""The status of an error that names none, by its code."""
+"""The status that an error without one stands for, by its code."""
 
 _TEXTS = ("message", "msg", "error", "detail", "details", "errors", "description", "reason", "title", "raw", "metadata")
 _NAMES = ("param", "parameter", "field", "loc", "path")
 _DEEPEST = 5
-"""Levels of an error that are looked into. FastAPI's, wrapped by a proxy, have four."""
+"""Levels of an error that are read. FastAPI's errors, wrapped by a proxy, have four."""
 _MOST = 40
-"""Parts of an error that are looked at."""
+"""Parts of an error that are read. Real ones have a handful."""
 _LONGEST = 4000
 """Characters of an error's text that are read. A person is shown fewer."""
 _AGAIN = re.compile(
@@ -94,10 +95,10 @@ _UNITS = {"ms": 0.001, "m": 60.0, "s": 1.0}
 
 
 class Complained(Exception):
-    """A response of HTTP 200 that holds an error and no answer.
+    """A response with HTTP 200 that contains an error instead of an answer.
 
     Args:
-        body: of the response, as parsed JSON.
+        body: body of the response, as parsed JSON.
     """
 
     def __init__(self, body: object) -> None:
@@ -110,12 +111,12 @@ class Complaint:
     """An error of an endpoint.
 
     Args:
-        status: the HTTP status that it names; `None` where it names none.
-        codes: out of `CODES`.
-        names: of fields that it says are wrong, as paths with dots.
-        text: its own words.
+        status: the HTTP status in the error; `None` if there is none.
+        codes: its codes that are in `CODES`.
+        names: names of fields that it calls wrong, as paths with dots.
+        text: the endpoint's own words.
         wait: seconds after which it wants to be asked again.
-        tokens: of the prompt and of the context, where it counts them in fields of their own.
+        tokens: tokens of the prompt and of the context, if it has fields for these counts.
     """
 
     status: int | None = None
@@ -179,7 +180,7 @@ def _texts(body: object, depth: int = 0) -> Iterator[str]:
 
 
 def _name(said: object) -> Iterator[str]:
-    """A field as a path: `body.stream_options` of FastAPI, `messages[0].role` of OpenAI."""
+    """A field as a path: `body.stream_options` from FastAPI, `messages[0].role` from OpenAI."""
     parts = said if isinstance(said, Sequence) and not isinstance(said, str) else [said]
     if not all(isinstance(part, (str, int)) and not isinstance(part, bool) for part in parts):
         return
@@ -210,7 +211,7 @@ def _wait(table: Mapping[str, Any]) -> float | None:
 
 
 def _asked(text: str) -> float | None:
-    """What a sentence asks to wait: "Please try again in 20s"."""
+    """Seconds that a sentence asks to wait, such as "Please try again in 20s"."""
     found = _AGAIN.search(text.lower())
     if found is None:
         return None
@@ -219,7 +220,7 @@ def _asked(text: str) -> float | None:
 
 
 def _counted(table: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The two counts of llama.cpp's server."""
+    """The two counts that llama.cpp's server reports."""
     length, context = table.get("n_prompt_tokens"), table.get("n_ctx")
     if isinstance(length, int) and isinstance(context, int) and length > 0 and context > 0:
         return length, context

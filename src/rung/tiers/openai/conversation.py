@@ -24,10 +24,10 @@ from rung.tiers.openai.refusals import Lesser, less
 from rung.types import Call, Delta
 
 _LAST_SECONDS = 0.1
-"""Longest wait for the end of a body whose stream is over: it lets the connection be used again."""
+"""Longest wait for the end of a body whose stream is over. After its end the connection can be used again."""
 
 _MOST_REFUSALS = 8
-"""How often one call is put in another form: each time at least one field fewer is sent, and there are as many."""
+"""How often the form of a call is changed. Each time at least one field fewer is sent, and there are as many fields."""
 
 
 @dataclass(slots=True)
@@ -35,14 +35,14 @@ class Conversation:
     """Gets one call answered, on the event loop's thread.
 
     Args:
-        call: what is asked.
-        configured: how the settings say that the endpoint wants to be asked.
-        memory: what it has refused before; takes what it refuses now.
+        call: the call.
+        configured: how the endpoint wants to be asked, according to the settings.
+        memory: what it has refused before. What it refuses now is added.
         judge: says what a failure means.
         exchange: shared with the thread that waits.
         retries: how often a failed request is sent again.
-        dice: jitter of the waits.
-        emit: takes the deltas.
+        dice: source of the jitter in the waits.
+        emit: receives the deltas.
     """
 
     call: Call
@@ -66,7 +66,7 @@ class Conversation:
 
         Raises:
             TierError: the last failure.
-            Unsupported: the call can't be said in this format.
+            Unsupported: the call can't be expressed in this format.
         """
         EXCHANGE.set(self.exchange)
         if self.memory.unstreamed:
@@ -82,7 +82,7 @@ class Conversation:
             if failure.filtered and not started:
                 self.emit(Delta(notes=("the endpoint's content filter refused the prompt",), finish="refusal"))
                 return
-            # A 5xx may have nothing to do with the form: another form is then one of the retries.
+            # A 5xx may have nothing to do with the form. Then a changed form counts as one of the retries.
             broke = failure.status >= 500
             most = self._most_retries(failure)
             if not started and failure.form and refusals < _MOST_REFUSALS and (not broke or retry < most):
@@ -101,7 +101,7 @@ class Conversation:
             retry += 1
 
     def _most_retries(self, failure: Failure) -> int:
-        """How often to ask again: once where the endpoint is broken and another tier is there."""
+        """How often to ask again: only once if the endpoint is broken and there is another tier."""
         return min(1, self.retries) if self.call.others and not failure.busy else self.retries
 
     def _take(self, looser: Lesser, *, sure: bool) -> None:
@@ -110,7 +110,7 @@ class Conversation:
         self._dialect, self._form = looser.dialect, looser.form
 
     def _learn(self) -> None:
-        """The last form was answered: what was left out of it need not be tried again."""
+        """The last form was answered, so what it left out need not be tried again."""
         if self._dialect != self.configured:
             self.memory.learn(self._dialect)
         if self._looser is not None and self.call.shape is not None:
@@ -118,7 +118,7 @@ class Conversation:
             self.memory.learn_form(self.configured, self.call.shape, self._form, always=looser.always, sure=sure)
 
     async def _ask(self, client: AsyncOpenAI) -> tuple[Failure | None, bool]:
-        """Send the request once; the failure that came of it, and whether some of an answer came first."""
+        """Send the request once. Returns the failure, if there was one, and whether some of an answer came first."""
         reader = StreamReader(
             None if self.call.shape is None else self._dialect.enforced(self._form),
             self._notes(),
@@ -133,8 +133,8 @@ class Conversation:
             stream = await client.post(
                 "/chat/completions",
                 content=body,
-                # The SDK sends and judges the status. What comes is read here: its own reader takes only streams
-                # that keep to the format.
+                # The SDK sends the request and judges the status. What comes is read here, because the SDK's own reader
+                # accepts only streams that keep to the format.
                 cast_to=object,
                 stream=True,
                 stream_cls=AsyncStream[object],
@@ -154,7 +154,7 @@ class Conversation:
         return failure, reader.started
 
     async def _read(self, response: httpx2.Response, reader: StreamReader) -> None:
-        """Emit the answer that a response holds."""
+        """Emit the answer in a response."""
         body = BodyReader()
         parts = response.aiter_bytes()
         async for part in parts:
@@ -175,7 +175,7 @@ class Conversation:
                 self.emit(delta)
 
     def _notes(self) -> tuple[str, ...]:
-        """What the request says less than the settings ask for."""
+        """What the request leaves out of the settings."""
         dialect, shape = self._dialect, self.call.shape
         notes = [
             f"the endpoint doesn't take {name}; it was left out (leave_out = [{name!r}] saves asking)"
@@ -197,7 +197,7 @@ class Conversation:
 
 
 async def _drained(parts: AsyncIterator[bytes]) -> None:
-    """Read a body to its end, as far as that comes soon. Whatever goes wrong doesn't change the answer."""
+    """Read a body to its end, if that comes soon. Errors don't change the answer."""
     with suppress(TimeoutError, httpx2.HTTPError, httpx2.StreamError, TierError):
         async with asyncio.timeout(_LAST_SECONDS):
             async for _ in parts:

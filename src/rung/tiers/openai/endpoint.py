@@ -21,9 +21,9 @@ class Endpoint:
 
     Args:
         scheme: `http` or `https`.
-        host: in its canonical form (`rung.hosts`).
-        port: always there.
-        path: without a slash at its end.
+        host: host in its canonical form (`rung.hosts`).
+        port: the port, which is always given.
+        path: path without a slash at its end.
     """
 
     scheme: str
@@ -36,8 +36,8 @@ class Endpoint:
         """The endpoint that a URL names.
 
         Args:
-            url: read strictly, since two readers of a lenient URL may see two hosts in it.
-            setting: its name, for the error.
+            url: the URL. It is read strictly, since two readers of a lenient URL may see two hosts in it.
+            setting: name of the setting, for the error.
 
         Raises:
             ConfigError: the URL is not a plain http(s) URL. It is not repeated, since it may hold a password.
@@ -48,7 +48,7 @@ class Endpoint:
             raise ConfigError(f"{setting} is not a URL", hint=_EXAMPLE) from None
         if "@" in parts.netloc:
             raise ConfigError(f"{setting} holds a user name or password", hint="give the key as api_key")
-        # `urlsplit` leaves out white space and control characters without a word
+        # `urlsplit` silently drops white space and control characters
         clean = url.isascii() and url.isprintable() and not set(url) & {" ", "\\"}
         if not clean or parts.scheme not in _PORTS or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
             raise ConfigError(f"{setting} is not a plain http or https URL", hint=_EXAMPLE)
@@ -69,14 +69,14 @@ class Endpoint:
     def zone(self) -> Zone:
         """How far a prompt travels to this host.
 
-        A name other than `localhost` is `INTERNET`: where it leads is known only after somebody was asked.
+        A name other than `localhost` is `INTERNET`, because only a look-up would tell where it leads.
         """
         zone = zone_of(self.host)
         return Zone.INTERNET if zone is None else zone
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The addresses of the host where no look-up is needed; empty where one is."""
+        """The addresses of the host, if no look-up is needed; empty if one is."""
         return addresses(self.host)
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Endpoint:
 
 
 def redirect_target(location: str) -> str | None:
-    """The host that a redirect points at; `None` where it names none that could be printed."""
+    """The host that a redirect points to; `None` if it has no host that could be printed."""
     try:
         return canonical(urlsplit(location).hostname or "")
     except ValueError:
@@ -92,5 +92,5 @@ def redirect_target(location: str) -> str | None:
 
 
 def runs_elsewhere(model: str) -> bool:
-    """Whether the name alone tells that a local server hands this model on: Ollama's cloud models, by their tag."""
+    """Whether the name alone shows that a local server passes this model on: the tag of Ollama's cloud models."""
     return model.lower().endswith((":cloud", "-cloud"))

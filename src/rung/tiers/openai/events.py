@@ -1,4 +1,4 @@
-"""From the bytes of a response to the JSON values in it: server-sent events, or JSON where a stream was asked for."""
+"""Reading the bytes of a response as JSON values: from server-sent events, or from JSON instead of a stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 class EventDecoder:
-    """Finds the data of each server-sent event, however the bytes are cut.
+    """Finds the data of each server-sent event, however the bytes are cut into parts.
 
     Lines end in CR, LF or both. Comments, other fields and events without data are left out
     (https://html.spec.whatwg.org/multipage/server-sent-events.html, "Interpreting an event stream").
@@ -31,14 +31,14 @@ class EventDecoder:
         if not part:
             return
         if self._after_cr:
-            # CR and LF are one line end, also where they come in two parts
+            # CR and LF are one line end, even if they come in two parts
             part = part.removeprefix(b"\n")
         self._after_cr = part.endswith(b"\r")
         *lines, rest = _LINE_END.split(part)
         for line in lines:
             yield from self._take(b"".join([*self._line, line]))
             self._line = []
-        # in parts: joined only when the line is whole, so that a long line takes linear time
+        # kept in parts and joined only when the line is complete, so that a long line takes linear time
         self._line.append(rest)
 
     def finish(self) -> Iterator[tuple[bytes, bytes]]:
@@ -63,8 +63,8 @@ class EventDecoder:
 class BodyReader:
     """Reads a response as what it is: a stream of events, one JSON value, or JSON values line by line.
 
-    `streams` is whether it is a stream of events; `None` before its first byte. `done` is whether the stream has said
-    that it ends, or the one value is whole.
+    `streams` tells whether it is a stream of events; it is `None` before the first byte. `done` tells whether the
+    stream has said that it ends, or the one value is complete.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class BodyReader:
             start = self._begin.removeprefix(codecs.BOM_UTF8).lstrip()
             if not start or codecs.BOM_UTF8.startswith(self._begin):
                 return
-            # no line of an event stream that means anything begins with a bracket
+            # no meaningful line of an event stream begins with a bracket
             self.streams = start[:1] not in b"{["
             part = start
         if not self.streams:
@@ -95,7 +95,7 @@ class BodyReader:
             yield from self._values(name, data)
 
     def finish(self) -> Iterator[object]:
-        """The values of what is left when the body has ended.
+        """The values of the remaining bytes, once the body has ended.
 
         Raises:
             ValueError: the body is not JSON.
@@ -105,7 +105,7 @@ class BodyReader:
                 try:
                     values = list(self._values(name, data))
                 except ValueError:
-                    return  # cut off in the middle: the answer has no end then
+                    return  # cut off in the middle, so the answer has no end
                 yield from values
         elif self._json:
             text = b"".join(self._json)

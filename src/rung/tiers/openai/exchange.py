@@ -1,4 +1,4 @@
-"""What the thread that waits and the task that sends know of one request together."""
+"""What the waiting thread and the sending task both know about one request."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from rung.tiers.openai.breaker import Health
 from rung.types import Zone
 
 _CONNECTS_WITHIN, _ANSWERS_WITHIN = 1.0, 10.0
-"""Seconds after which silence, of a connection and of a request, is held against the endpoint itself. Who gives up
-sooner was short of time: that says nothing of an endpoint that answers in two seconds."""
+"""Seconds after which silence, of a connection and of a request, counts against the endpoint. If a caller gives up
+sooner, the time was short, which shows nothing about an endpoint that answers in two seconds."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One call on its way.
+    """One call under way.
 
     Args:
-        key: what goes into the `Authorization` header; `None` sends none.
-        began: when the request that is under way was begun, in seconds of `time.monotonic`; `None` before.
-        zone: the farthest that whoever takes the connection may be away.
-        connected: whether an address took the connection.
-        sent: whether a request has left and nothing has said yet that it wasn't billed.
-        handed: whether any byte of the call has left, in whichever request.
-        heard: whether the endpoint has begun to respond to it.
-        health: what the call has shown of the endpoint, once it is over.
+        key: value for the `Authorization` header; `None` sends none.
+        began: when the current request was begun, in seconds of `time.monotonic`; `None` before.
+        zone: how far away the peer that accepts the connection may be.
+        connected: whether an address accepted the connection.
+        sent: whether a request has left, and nothing has shown yet that it wasn't billed.
+        handed: whether any byte of the call has left, in any request.
+        heard: whether the endpoint has begun to respond to the request.
+        health: what the call has shown about the endpoint, once it is over.
         wait: seconds that the endpoint asked to be left alone.
     """
 
@@ -48,28 +48,28 @@ class Exchange:
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def begin(self) -> None:
-        """Another request is begun."""
+        """A new request is begun."""
         self.began, self.sent, self.heard, self.health = time.monotonic(), False, False, None
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Called by the HTTP client at each of its steps.
 
         Raises:
-            TierUnavailable: somebody took the connection who is farther away than the address that was asked for.
-            CancelledError: nobody waits for the answer any more, and nothing of the call has left yet.
+            TierUnavailable: the peer that accepted the connection is farther away than the address that was asked for.
+            CancelledError: nobody waits for the answer any more, and no part of the call has left yet.
         """
         if event == "connection.connect_tcp.complete":
             await self._judge(info["return_value"])
             self.connected = True
         elif event.endswith("send_request_headers.started"):
-            # CONNECT is for the proxy, and holds nothing of the call.
+            # CONNECT is for the proxy, and contains nothing of the call.
             if info["request"].method != b"CONNECT":
                 self._hand_over()
         elif event.endswith("receive_response_headers.complete"):
             self.heard = self.sent
 
     def leave(self) -> bool:
-        """Nobody waits any more; whether any byte of the call has left. If not, none will."""
+        """Nobody waits any more. Returns whether any byte of the call has left. If not, none will."""
         with self._turn:
             self._left = True
             return self.handed
@@ -81,7 +81,7 @@ class Exchange:
             self.sent = self.handed = True
 
     async def _judge(self, stream: Any) -> None:
-        """See that the peer is where the tier says that its prompts go, before a byte is sent, TLS's own included."""
+        """Check that the peer is where the tier says its prompts go, before any byte is sent, including TLS's own."""
         peer = stream.get_extra_info("server_addr")
         zone = zone_of(str(peer[0])) if isinstance(peer, tuple) and peer else None
         if self.zone == Zone.INTERNET or (zone is not None and zone <= self.zone):
@@ -94,7 +94,7 @@ class Exchange:
         )
 
     def given_up(self) -> Health | None:
-        """What it says of the endpoint that the deadline passed now: a short deadline is the caller's own."""
+        """What a deadline that passes now shows about the endpoint. If it was short, the caller is the cause."""
         if self.began is None or self.heard:
             return None
         waited = time.monotonic() - self.began
@@ -104,4 +104,4 @@ class Exchange:
 
 
 EXCHANGE: ContextVar[Exchange] = ContextVar("rung_openai_exchange")
-"""The exchange of the running task: the SDK has no argument to hand it through to the transport."""
+"""The exchange of the running task. The SDK has no argument by which it could be passed to the transport."""

@@ -1,7 +1,7 @@
-"""What went wrong, from the SDK's errors to ours, and whether trying again could help.
+"""Turning the SDK's errors into ours, and deciding whether trying again could help.
 
-An endpoint may repeat the prompt or the key in an error. So nothing of its text gets into a message: only its status,
-error codes out of a known set, and numbers. Its own words stand in `TierError.said`.
+An endpoint may repeat the prompt or the key in an error. So nothing of its text gets into a message, except its status,
+error codes from a known set, and numbers. Its own words are in `TierError.said`.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _FIELD_STATUSES = frozenset({400, 403, 404, 405, 406, 415, 422, 501})
-"""Statuses with which endpoints were seen to refuse a field that they don't take, rather than the call."""
+"""Statuses with which endpoints are known to refuse a field rather than the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that came to nothing.
+    """A request that failed.
 
     Args:
-        error: what to raise for it.
-        again: whether the same request may succeed later and nothing can have been billed for this one.
+        error: the error to raise.
+        again: whether the same request may succeed later, and nothing can have been billed for this one.
         wait: seconds that the endpoint asked to wait.
-        busy: whether the endpoint is there and asks for another try, rather than being broken.
+        busy: whether the endpoint is there and asks for another try, and isn't broken.
         form: whether the request may be sent in another form.
-        status: of the response; 0 where there was none.
+        status: status of the response; 0 if there was none.
         complaint: what the endpoint said.
-        health: what it says of the endpoint.
+        health: what the failure shows about the endpoint.
         filtered: whether a content filter refused the prompt, which is an answer of a kind.
     """
 
@@ -71,11 +71,11 @@ class Judge:
     """Turns an exception into a failure.
 
     Args:
-        endpoint: who was asked.
-        proxy: through whom; `None` where the endpoint is connected to itself.
-        model: as the endpoint names it.
-        mend_key: what to do where the key is refused.
-        paid: whether the endpoint charges, so that nothing is sent twice that may have been billed.
+        endpoint: the endpoint that was asked.
+        proxy: the proxy on the way; `None` if there is none.
+        model: the endpoint's name for the model.
+        mend_key: what to do if the key is refused.
+        paid: whether the endpoint charges. Then nothing that may have been billed is sent twice.
     """
 
     endpoint: Endpoint
@@ -93,7 +93,7 @@ class Judge:
             error: what the SDK or the reader raised.
             sent: whether the request had gone out.
             heard: whether a response had begun.
-            headers: of the response, where it was taken for an answer.
+            headers: headers of the response, if it was taken for an answer.
         """
         billed: Billed = "maybe" if sent and self.paid else "no"
         match error:
@@ -112,7 +112,7 @@ class Judge:
             case APIConnectionError() | httpx2.HTTPError() | OSError():
                 return self._connection(error, sent, heard, billed)
             case _:
-                return Failure(TierError(f"{self.endpoint} sent something that is no JSON event", billed=billed))
+                return Failure(TierError(f"{self.endpoint} sent something that is not a JSON event", billed=billed))
 
     def _connection(self, error: Exception, sent: bool, heard: bool, billed: Billed) -> Failure:
         causes = list(_causes(error))
@@ -144,12 +144,12 @@ class Judge:
             return Failure(nameless, again=True, health="ill")
         hint = f"start the server, or correct {setting} = {hide(peer.url)}"
         silent = any(isinstance(cause, httpx2.TimeoutException) for cause in causes)
-        # a wait for a connection is long, and whoever didn't take it won't a moment later
+        # the wait for a connection is long, and an address that didn't accept it won't a moment later
         nobody = TierUnavailable(f"nobody answers at {peer}", hint=hint)
         return Failure(nobody, again=not silent, health="dead" if silent else "ill")
 
     def _told(self, status: int, complaint: Complaint, headers: Mapping[str, str]) -> Failure:
-        """The failure that an endpoint tells, and its own words beside it."""
+        """The failure that an endpoint reports, together with its own words."""
         failure = self._status(status, complaint, headers)
         if isinstance(failure.error, TierError) and complaint.text:
             failure.error.said = Said(complaint.text)
@@ -198,7 +198,7 @@ class Judge:
                 )
             case _ if status >= 500:
                 unavailable = TierUnavailable(said, billed="maybe" if self.paid else "no")
-                # Some local servers fail over a field that they don't know, instead of refusing it.
+                # Some local servers fail because of a field that they don't know, instead of refusing it.
                 form = form or not self.paid
                 return Failure(unavailable, not self.paid, wait, form=form, health=_health(wait))
             case _:
@@ -206,7 +206,7 @@ class Judge:
 
 
 def _health(wait: float | None) -> Health:
-    """Of an endpoint that answered 5xx: one that asks for a pause gets it."""
+    """The health of an endpoint that answered 5xx. If it asks for a pause, it gets one."""
     return "ill" if wait is None else "dead"
 
 

@@ -1,4 +1,4 @@
-"""Why an answer ended, from the endpoint's word to ours."""
+"""Why an answer ended: translating the endpoint's word into ours."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from rung.hiding import looks_like_key
 from rung.types import Finish
 
 Ending = Finish | Literal["broken"]
-"""`broken` is an answer that the endpoint itself gave up."""
+"""`broken` means that the endpoint itself gave the answer up."""
 
 _EXACT: dict[str, Finish] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence", "tool_calls", "function_call"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
     **dict.fromkeys(("content_filter", "refusal"), "refusal"),
 }
-# The parts of words that endpoints were seen to use, in the order in which they decide: `ERROR_TOXIC` is a refusal,
-# `ERROR_LIMIT` a limit, `incomplete` no completion.
+# Parts of words that endpoints are known to use, in the order in which they decide: `ERROR_TOXIC` is a refusal,
+# `ERROR_LIMIT` a limit, and `incomplete` isn't a completion.
 _PARTS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
     (
         "refusal",
@@ -38,7 +38,7 @@ def ending(word: object) -> Ending | None:
     """What a finish reason means; `None` for one that nobody knows, or that isn't text.
 
     Args:
-        word: as the endpoint says it.
+        word: the endpoint's word.
     """
     if not isinstance(word, str):
         return None
@@ -51,7 +51,7 @@ def ending(word: object) -> Ending | None:
 
 
 def is_usual(word: object) -> bool:
-    """Whether the word is one that needs no remark."""
+    """Whether the word needs no remark."""
     return isinstance(word, str) and word in _EXACT
 
 

@@ -1,4 +1,4 @@
-"""What this process has found out of an endpoint: what it refused once, it isn't sent again."""
+"""What this process has found out about an endpoint. What an endpoint refused once isn't sent to it again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rung.types import Shape
 
 _ENDPOINTS = 1024
 _SHAPES = 256
-"""Shapes of one model whose refused forms are kept: more than an app has outputs."""
+"""Shapes of one model whose refused forms are kept. An app has fewer outputs."""
 
 
 class Memory:
-    """What was found out of one model at one endpoint. Safe from any thread.
+    """What was found out about one model at one endpoint. Safe from any thread.
 
-    `unstreamed` is whether it answered in one piece where a stream was asked for.
+    `unstreamed` tells whether it answered in one piece although a stream was requested.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Memory:
         )
 
     def form(self, configured: Dialect, shape: Shape | None) -> Form:
-        """How to put a shape: the best way that it hasn't refused."""
+        """How to send a shape: in the best form that it hasn't refused."""
         best = configured.forms(shape)[0]
         if shape is None:
             return best
@@ -52,11 +52,11 @@ class Memory:
             return self._forms.get(_key(configured, shape), self._forms.get(_key(configured, None), best))
 
     def learn(self, dialect: Dialect) -> None:
-        """An answer came when the endpoint was asked like this."""
+        """The endpoint answered when it was asked like this."""
         with self._lock:
             found = self._found
             if found is not None:
-                # a call that began before another found something out doesn't undo it
+                # a call that began before another found something out doesn't undo that
                 dialect = replace(
                     dialect,
                     dropped=dialect.dropped | found.dropped,
@@ -69,15 +69,15 @@ class Memory:
             self._found = dialect
 
     def learn_form(self, dialect: Dialect, shape: Shape, form: Form, *, always: bool, sure: bool) -> None:
-        """An answer came only when a shape was put like this.
+        """The endpoint answered only when a shape was sent in this form.
 
         Args:
-            dialect: how else it was asked.
-            shape: of the answer.
-            form: how it was put.
-            always: whether the endpoint refused the field itself, and not this one shape.
-            sure: whether it said that it refused the shape. Where it only failed, that may have been by chance, and
-                counts from the second time on.
+            dialect: how it was asked otherwise.
+            shape: shape of the answer.
+            form: form in which it was sent.
+            always: whether the endpoint refused the field itself, and not only this shape.
+            sure: whether it said that it refused the shape. If it only failed, that may have been chance, and counts
+                from the second time on.
         """
         key = _key(dialect, None if always else shape)
         with self._lock:
@@ -101,7 +101,7 @@ def memory_of(endpoint: str, model: str) -> Memory:
     """What all tiers of one model at one endpoint have found out, for as long as the process lives.
 
     Args:
-        endpoint: its base URL, and its proxy's.
-        model: as the endpoint names it.
+        endpoint: its base URL, with that of its proxy.
+        model: the endpoint's name for the model.
     """
     return Memory()

@@ -1,7 +1,7 @@
-"""Whether a loopback endpoint hands a model on, by its own word: Ollama's cloud models, whatever they are called.
+"""Whether a loopback endpoint passes a model on, according to itself: Ollama's cloud models, under any name.
 
-Ollama lists with each of its models whether another machine runs it (https://docs.ollama.com/api/tags, /api/show:
-`remote_host`, `remote_model`). A copy of a cloud model (`ollama cp`) has any name that its owner likes.
+For each of its models Ollama says whether another machine runs it (https://docs.ollama.com/api/tags, /api/show:
+`remote_host`, `remote_model`). A copy of a cloud model (`ollama cp`) can have any name.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from rung.tiers.openai.endpoint import Endpoint
 from rung.tiers.openai.exchange import EXCHANGE, Exchange
 
 Told = Literal["here", "elsewhere", "nothing"]
-"""Where the endpoint says that the model runs; `nothing` where it didn't answer at all."""
+"""Where the model runs, according to the endpoint; `nothing` if it didn't answer at all."""
 
 _PATIENCE = 1.0
-"""Most seconds for the endpoint's word, which it has at hand: it bounds what an endpoint that hangs costs a call."""
+"""Most seconds for the endpoint's answer, which it has at hand. This bounds what a hanging endpoint costs a call."""
 _LONGEST = 4 * 1024 * 1024
-"""Longest list of models that is read, in bytes: some ten thousand of them."""
+"""Longest list of models that is read, in bytes: some ten thousand models."""
 
 
 async def ask(client: AsyncOpenAI, endpoint: Endpoint, model: str, seconds: float) -> Told:
     """Ask an endpoint where it runs a model. Sends neither prompt nor key.
 
     Args:
-        client: goes to the endpoint and nowhere else.
-        endpoint: on this machine.
-        model: as the endpoint names it.
-        seconds: most that this may take.
+        client: connects to the endpoint and to nothing else.
+        endpoint: an endpoint on this machine.
+        model: the endpoint's name for the model.
+        seconds: the most that this may take.
     """
     root = endpoint.url.removesuffix("/v1")
-    # an exchange of its own: nothing of the call is on its way
+    # an exchange of its own, because nothing of the call is on its way
     token = EXCHANGE.set(Exchange(None))
     try:
         async with asyncio.timeout(min(seconds, _PATIENCE)):
@@ -53,7 +53,7 @@ async def ask(client: AsyncOpenAI, endpoint: Endpoint, model: str, seconds: floa
 
 
 async def _json(client: AsyncOpenAI, url: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-    """The object that the endpoint answers with; empty where it answers with anything else."""
+    """The object that the endpoint answers with; empty if it answers with anything else."""
     try:
         if body is None:
             response = await client.get(url, cast_to=httpx2.Response)
@@ -71,6 +71,6 @@ def _names(entry: dict[str, Any], model: str) -> bool:
 
 
 def _whole(name: str) -> str:
-    """A name with what Ollama fills in where it is left out."""
+    """A name completed as Ollama completes it."""
     name = name.lower().removeprefix("registry.ollama.ai/").removeprefix("library/")
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

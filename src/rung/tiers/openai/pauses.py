@@ -12,28 +12,28 @@ _FIRST = 0.25
 _LONGEST = 8.0
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 PATIENCE = 60.0
-"""Longest wait that an endpoint may ask for, in seconds, before the caller is told instead."""
+"""Longest wait in seconds that an endpoint may ask for. If it asks for a longer one, the caller is told instead."""
 
 
 def backoff(retry: int, wait: float | None, dice: random.Random) -> float:
-    """Seconds to wait: what the endpoint asked for, else exponential with jitter.
+    """Seconds to wait: what the endpoint asked for, or else exponential with jitter.
 
-    The jitter takes away up to half, so that clients that failed together don't come back together.
+    The jitter shortens the wait by up to half, so that clients that failed together don't come back together.
 
     Args:
-        retry: from 0.
-        wait: what the endpoint asked for.
-        dice: where the jitter comes from.
+        retry: number of the retry, from 0.
+        wait: seconds that the endpoint asked for.
+        dice: source of the jitter.
     """
     return wait if wait is not None else min(_LONGEST, _FIRST * 2**retry) * dice.uniform(0.5, 1.0)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that an endpoint asks to wait (RFC 9110, section 10.2.3), `None` where it doesn't say.
+    """Seconds that an endpoint asks to wait (RFC 9110, section 10.2.3); `None` if it doesn't say.
 
     Args:
-        headers: of the response, read without regard to case. A date counts from their own `Date`, where there is one,
-            since the two clocks may differ.
+        headers: headers of the response, read without regard to case. A date is compared with their own `Date`, if
+            there is one, since the two clocks may differ.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:

@@ -1,7 +1,7 @@
-"""From what an endpoint refused to a request that leaves it out.
+"""Turning a refused request into one that leaves out what was refused.
 
-The endpoint says it in a field of its error, or in a sentence that names one of our fields, with whatever status. What
-would change the answer, or unbind its cost, is never left out.
+The endpoint says what it refuses in a field of its error, or in a sentence that names one of our fields, with any
+status. A field that would change the answer, or unbind its cost, is never left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rung.types import Call
 _LIMITS: tuple[TokenLimit, ...] = ("max_tokens", "max_completion_tokens")
 _SHAPES = ("response_format", "structured_outputs", "json_schema", "guided_json", "json_object", "grammar")
 _BLANK = frozenset({400, 422, 500})
-"""Statuses of servers that refuse a field without a word on which."""
+"""Statuses of servers that refuse a field without saying which."""
 _REFUSES = re.compile(
     r"un(?:known|recogni[sz]ed|supported|expected)|invalid|extra (?:fields?|inputs?)"
     r"|(?:not|n't|never|no longer) (?:be )?"
@@ -30,14 +30,15 @@ _UNKNOWN = re.compile(
     r"|extra (?:fields?|inputs?)|deprecated|instead",
     re.IGNORECASE,
 )
-"""What says that a name isn't known, rather than that a value is wrong: a cap must not go out under a name that an
-endpoint may ignore."""
+"""Words which say that a name isn't known, rather than that a value is wrong. A cap must not be sent under a name that
+an endpoint may ignore.
+"""
 
 _SIZE = re.compile(
     r"too (?:large|big|high|many|long|small|low)|exceed|less than|greater than|at least|range|(?:max|min)imum",
     re.IGNORECASE,
 )
-"""What says that a number is wrong, rather than its name."""
+"""Words which say that a number is wrong, rather than its name."""
 
 _SCHEMATIC = re.compile(
     r"invalid (?:json )?schema|additionalproperties|strict|\$ref|keyword|grammar"
@@ -86,12 +87,12 @@ _CONTEXTS, _PROMPTS, _WHOLES, _ANSWERS = map(_pattern, (_CONTEXT, _PROMPT, _WHOL
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Counts of tokens in an error; what it doesn't count is `None`.
+    """Counts of tokens in an error; `None` for those that it doesn't give.
 
     Args:
-        context: what prompt and answer may take together.
-        prompt: what the prompt takes.
-        whole: what prompt and cap take together.
+        context: tokens that prompt and answer may take together.
+        prompt: tokens of the prompt.
+        whole: tokens of prompt and cap together.
         answer: the largest cap.
     """
 
@@ -114,7 +115,7 @@ def lengths(complaint: Complaint) -> Lengths:
 
 
 def too_long(complaint: Complaint) -> PromptTooLong | None:
-    """The error for a prompt that is too long whatever the cap, where the endpoint says both counts."""
+    """The error for a prompt that is too long whatever the cap, if the endpoint gives both counts."""
     found = lengths(complaint)
     length = found.prompt or found.whole
     return PromptTooLong(length, found.context) if length and found.context else None
@@ -126,8 +127,8 @@ class Lesser:
 
     Args:
         dialect: how to ask.
-        form: how to put the shape.
-        always: whether the form is for every shape, since the field itself was refused.
+        form: how to send the shape.
+        always: whether this form is for every shape, because the field itself was refused.
     """
 
     dialect: Dialect
@@ -136,14 +137,14 @@ class Lesser:
 
 
 def less(complaint: Complaint, status: int, call: Call, dialect: Dialect, form: Form) -> Lesser | None:
-    """How to ask without what was refused; `None` where nothing can be left out.
+    """How to ask without what was refused; `None` if nothing can be left out.
 
     Args:
-        complaint: the endpoint's.
-        status: of its error.
-        call: what was asked.
+        complaint: the endpoint's complaint.
+        status: status of the response.
+        call: the call.
         dialect: how it was asked.
-        form: how the shape was put.
+        form: how the shape was sent.
     """
     roots = {name.split(".")[0] for name in complaint.names}
     text, changed = complaint.text, dialect
@@ -151,12 +152,12 @@ def less(complaint: Complaint, status: int, call: Call, dialect: Dialect, form: 
     cap = dialect.cap(call)
     lowered = None if cap is None else _lowered(complaint, call, dialect, cap)
     if lowered is not None or lengths(complaint).context is not None:
-        # where it is about the context, nothing but a smaller cap can help
+        # if it is about the context, only a smaller cap can help
         return None if lowered is None else Lesser(lowered, form)
     limit_named = dialect.token_limit in roots or (dialect.token_limit in text and _UNKNOWN.search(text))
     if cap is not None and limit_named and not dialect.renamed and not _SIZE.search(text):
         changed = replace(changed, token_limit=other, renamed=True)
-    # what `extra_body` says is a person's own word, and stays
+    # fields of `extra_body` are a person's own choice, and stay
     sent = (DROPPABLE & request(call, dialect, form).keys()) - dialect.extra_body.keys()
     named = {"logprobs" if root == "top_logprobs" else root for root in roots}
     named |= {name for name in sent | {"top_logprobs"} if _refuses(text, name)}
@@ -176,7 +177,7 @@ def less(complaint: Complaint, status: int, call: Call, dialect: Dialect, form: 
 
 
 def _lowered(complaint: Complaint, call: Call, dialect: Dialect, cap: int) -> Dialect | None:
-    """The dialect with a smaller cap, where the cap is what was too much."""
+    """The dialect with a smaller cap, if the cap was too large."""
     found = lengths(complaint)
     prompt = found.prompt
     if prompt is None and found.whole is not None and found.whole > cap:
@@ -196,7 +197,7 @@ def _lowered(complaint: Complaint, call: Call, dialect: Dialect, cap: int) -> Di
 def _looser(
     complaint: Complaint, roots: set[str], status: int, dialect: Dialect, call: Call, form: Form
 ) -> Lesser | None:
-    """How to put the shape so that it asks for less; `None` where it isn't the shape, or there is no other way."""
+    """A form of the shape that asks for less; `None` if the shape isn't to blame, or there is no other form."""
     forms = dialect.forms(call.shape)
     later = forms[forms.index(form) + 1 :] if form in forms else ("none",)
     if not later:
@@ -213,7 +214,7 @@ def _looser(
 
 
 def _refuses(text: str, name: str) -> bool:
-    """Whether a sentence says that it doesn't take a field, rather than use an ordinary word of that name."""
+    """Whether a sentence says that it doesn't take a field, and doesn't only use an ordinary word of that name."""
     if re.search(rf"""(['"`]){re.escape(name)}\1""", text):
         return True
     if name in _ORDINARY:
@@ -223,7 +224,7 @@ def _refuses(text: str, name: str) -> bool:
 
 
 def _refused_near(text: str, word: re.Pattern[str]) -> bool:
-    """Whether a word stands in the same sentence as one that refuses something, or nearly."""
+    """Whether a word stands in or near a sentence with a word that refuses something."""
     around = (text[max(0, found.start() - _NEAR) : found.end() + _NEAR] for found in word.finditer(text))
     return any(_REFUSES.search(part) for part in around)
 
@@ -232,7 +233,7 @@ _NEAR = 80
 """Characters that a sentence of an error spans around the field that it is about."""
 
 _ORDINARY = frozenset({"store"})
-"""Names that a sentence may hold as an ordinary word, and whose loss would matter: they count where they are quoted."""
+"""Field names that are ordinary words, and whose loss would matter. They count only if they are quoted."""
 
 
 def _first(patterns: tuple[re.Pattern[str], ...], text: str) -> int | None:

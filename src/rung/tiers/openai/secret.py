@@ -15,11 +15,11 @@ class Env:
     """The name of an environment variable that holds a secret. It is read when a call needs it.
 
     Args:
-        name: of the variable.
+        name: name of the variable.
 
     Raises:
-        ConfigError: it is not such a name, or looks like a key. It is not repeated, since it may be the key itself, put
-            in the wrong place.
+        ConfigError: it is not such a name, or looks like a key. It is not repeated, since it may be the key itself, in
+            the wrong place.
     """
 
     name: str
@@ -36,8 +36,8 @@ class Secret:
     """A setting that nobody may see.
 
     Args:
-        setting: its name, for errors.
-        source: the secret itself, or the variable that holds it; `None` where there is none.
+        setting: name of the setting, for errors.
+        source: the secret itself, or the variable that holds it; `None` if there is none.
     """
 
     setting: str
@@ -45,16 +45,16 @@ class Secret:
 
     @property
     def hint(self) -> str:
-        """What to do when an endpoint doesn't take it."""
+        """What to do if an endpoint doesn't accept it."""
         if isinstance(self.source, Env):
             return f"check the key in the environment variable {self.source.name}"
         return f"check {self.setting}" if self.source else f"set {self.setting}"
 
     def read(self) -> str | None:
-        """The secret, or `None` where none is set.
+        """The secret, or `None` if none is set.
 
         Raises:
-            TierUnavailable: the variable is not set, or what it holds can't stand in a header.
+            TierUnavailable: the variable is not set, or its value can't be in a header.
         """
         if self.source is None:
             return None

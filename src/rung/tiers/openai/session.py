@@ -1,4 +1,4 @@
-"""The SDK's client and the event loop that it lives on: one thread, started by the first call, ended by `close`."""
+"""The SDK's client and its event loop, on one thread that the first call starts and `close` ends."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Route:
     """How the client reaches its endpoint.
 
     Args:
-        endpoint: who is asked.
+        endpoint: the endpoint.
         leads_to: the zone of the addresses that the endpoint's name may lead to.
-        proxy: through whom; `None` goes straight there.
+        proxy: the proxy on the way; `None` goes straight there.
         ca_bundle: file of certificates to trust; `None` trusts the system's.
         connect_seconds: longest wait for a connection.
         stall_seconds: longest wait between two pieces of a response.
@@ -44,7 +44,7 @@ class Route:
     max_answer_bytes: int
 
     def client(self) -> AsyncOpenAI:
-        """The SDK's client, with everything given that it would look for in the environment.
+        """The SDK's client. Everything that it would look for in the environment is given.
 
         Raises:
             TierUnavailable: the SDK is not installed, or the bundle can't be read or holds no certificates.
@@ -79,18 +79,18 @@ class EndpointSession:
     A session may be used from any thread. After `close`, and in a forked child, the next job starts a new loop.
 
     Args:
-        line: where the client connects to.
+        line: how the client reaches its endpoint.
     """
 
     def __init__(self, line: Route) -> None:
         self._line = line
         self._lock = threading.Lock()
         self._current: _Loop | None = None
-        # A forked child shares the file descriptors of its parent's loop: closing it here would disturb it there.
+        # A forked child shares the file descriptors of its parent's loop. Closing them here would disturb the parent.
         self._inherited: list[_Loop] = []
 
     def start(self, job: Job) -> Future[None]:
-        """Run a job; cancelling the result cancels the job, from any thread and at once."""
+        """Run a job. Cancelling the result cancels the job, from any thread and at once."""
         with self._lock:
             if self._current is not None and self._current.pid != os.getpid():
                 self._inherited.append(self._current)
@@ -125,13 +125,14 @@ class _Loop:
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        # The finalizer of a forgotten tier may run on any thread, the loop's own included.
+        # The finalizer of a forgotten tier may run on any thread, even on the loop's own.
         if threading.current_thread() is not self._thread:
             self._thread.join(_LONGEST_END)
 
     async def _work(self, job: Job) -> None:
         if self._client is None:
-            # Here and not on a caller's thread: importing the SDK takes a second, and a deadline holds meanwhile.
+            # Here and not on a caller's thread, because importing the SDK takes a second, and deadlines must hold
+            # meanwhile.
             self._client = self._line.client()
         await job(self._client)
 

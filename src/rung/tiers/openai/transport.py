@@ -1,6 +1,6 @@
 """The one way out: every request of the tier passes here, and nothing goes anywhere but to its own endpoint.
 
-The environment has no say: not on proxies, certificates, headers or credentials.
+The environment has no influence, neither on proxies, certificates, headers nor credentials.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from rung.tiers.openai.unpacking import UNPACKED, Unpacked
 from rung.types import Zone
 
 _LONGEST_BUNDLE = 16 << 20
-"""Bytes of a file of certificates. Those of every public authority together take a quarter of a mebibyte."""
+"""Largest file of certificates in bytes. Those of all public authorities together take a quarter of a mebibyte."""
 _MOST_CODINGS = 2
-"""Layers of compression that are taken off. A proxy may add one of its own."""
+"""Layers of compression that are removed. A proxy may add one of its own."""
 _HEADERS = ("host", "content-type", "content-length", "accept", "user-agent")
 
 
@@ -36,9 +36,9 @@ class Transport(httpx2.AsyncBaseTransport):
     """Sends a request to the endpoint's own address, with our headers and no others.
 
     Args:
-        endpoint: the only place that anything is sent to.
-        leads_to: the zone of the addresses that its name may lead to, or the proxy's name where there is a proxy.
-        proxy: through whom; it then resolves the endpoint's name.
+        endpoint: the only place to which anything is sent.
+        leads_to: the zone of the addresses that its name may lead to, or that of the proxy if there is one.
+        proxy: the proxy on the way, which then resolves the endpoint's name.
         ca_bundle: file with the certificates to trust; `None` trusts the system's.
         max_answer_bytes: longest response that is read, in bytes.
 
@@ -70,10 +70,10 @@ class Transport(httpx2.AsyncBaseTransport):
         self._inner: dict[str | None, httpx2.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request to the endpoint's or the proxy's addresses in turn, until one takes the connection.
+        """Send the request to the endpoint's or the proxy's addresses in turn, until one accepts the connection.
 
         Raises:
-            TierError: the response is coded in a way that nobody asked for.
+            TierError: the response is encoded in a way that nobody asked for.
             TierUnavailable: the name of the endpoint or the proxy leads to another zone.
         """
         exchange = EXCHANGE.get()
@@ -82,7 +82,7 @@ class Transport(httpx2.AsyncBaseTransport):
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
         headers["accept-encoding"] = "identity"
         if exchange.key is not None:
-            # Put on here and not by the SDK, so that no request or exception object of the SDK holds it.
+            # Added here and not by the SDK, so that no request or exception object of the SDK holds it.
             headers["authorization"] = f"Bearer {exchange.key}"
         extensions = {**request.extensions, "trace": exchange.trace, "sni_hostname": self._endpoint.host}
         addresses = await self._addresses()
@@ -91,7 +91,7 @@ class Transport(httpx2.AsyncBaseTransport):
         until = None if wait is None else time.monotonic() + wait
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             if until is not None:
-                # all addresses share one wait, so that a dead endpoint costs one and not one each
+                # all addresses share one wait, so that a dead endpoint costs only one
                 extensions["timeout"] = {**waits, "connect": max(0.001, until - time.monotonic()) / left}
             zone = zone_of(address)
             exchange.zone = Zone.INTERNET if zone is None else zone
@@ -120,7 +120,8 @@ class Transport(httpx2.AsyncBaseTransport):
             raise TierError(f"{self._endpoint} sent a compressed answer that nobody asked for")
         for _ in codings:
             stream = Unpacked(stream, self._max_answer_bytes, self._endpoint, whole=response.is_success)
-        # Without the endpoint's own reason phrase, which the HTTP client would log, and without what is undone here.
+        # Without the endpoint's own reason phrase, which the HTTP client would log, and without encodings that are
+        # undone here.
         undone = ("content-encoding", "content-length") if codings else ()
         return httpx2.Response(
             response.status_code,
@@ -135,18 +136,18 @@ class Transport(httpx2.AsyncBaseTransport):
             await inner.aclose()
 
     def _route(self, url: httpx2.URL, address: str) -> tuple[httpx2.AsyncHTTPTransport, httpx2.URL]:
-        """What takes a request to `address`, and the URL that it is given."""
-        # by address, or the HTTP client would look the name up again, and go wherever that leads by then
+        """What sends a request to `address`, and the URL that it is given."""
+        # by address, because the HTTP client would look the name up again, and go wherever it leads by then
         proxy = None if self._proxy is None else replace(self._proxy, host=address).url
         if proxy not in self._inner:
             self._inner[proxy] = self._make(proxy=proxy)
         return self._inner[proxy], url.copy_with(host=address) if proxy is None else url
 
     async def _addresses(self) -> list[str]:
-        """Where to connect, in turn.
+        """Addresses to connect to, in turn.
 
-        A name is judged by the very addresses that are then connected to: whoever can change what it leads to can't
-        have a prompt sent to another machine than the person named.
+        A name is judged by the addresses that are then connected to. So whoever can change where it leads can't have a
+        prompt sent to another machine than the person named.
         """
         peer = self._proxy or self._endpoint
         if peer.addresses:
@@ -163,14 +164,14 @@ class Transport(httpx2.AsyncBaseTransport):
 
 
 class _Limited(httpx2.AsyncByteStream):
-    """A response body that ends in an error where it grows too long.
+    """A response body that ends in an error if it grows too long.
 
     Args:
         inner: the body.
-        limit: bytes that are read of it.
-        endpoint: who sends it, for the error.
-        whole: whether it has to be. The body of a refusal needn't: the status says what happened, and the body only
-            adds to it. So one that breaks off or is never finished counts as ended there.
+        limit: most bytes of it that are read.
+        endpoint: its sender, for the error.
+        whole: whether it has to be complete. The body of a refusal needn't be: the status says what happened, and the
+            body only adds details. If it breaks off or never ends, it counts as ended there.
     """
 
     def __init__(self, inner: httpx2.AsyncByteStream, limit: int, endpoint: Endpoint, *, whole: bool) -> None:
@@ -195,35 +196,35 @@ class _Limited(httpx2.AsyncByteStream):
 
 
 def _codings(headers: httpx2.Headers) -> list[str]:
-    """What was done to the body, in the order in which it was."""
+    """How the body was encoded, in the order in which that was done."""
     said = headers.get("content-encoding", "").lower().split(",")
     return [coding for coding in map(str.strip, said) if coding not in ("", "identity")][:_MOST_CODINGS]
 
 
 def _quotes_nobody(record: logging.LogRecord) -> bool:
-    """Keeps what an endpoint sent out of the HTTP client's debug log: it may repeat prompt or key in a header."""
+    """Keep what an endpoint sent out of the HTTP client's debug log: a header may repeat the prompt or the key."""
     return EXCHANGE.get(None) is None or not str(record.msg).startswith("receive_response")
 
 
 def _trust(ca_bundle: str | None, *, encrypted: bool) -> ssl.SSLContext | bool:
-    """What a connection trusts, as `verify` of httpx2."""
+    """What a connection trusts, in the form of httpx2's `verify`."""
     if ca_bundle:
         return _trusting(ca_bundle)
-    # Every public authority takes 40 ms to load. Where nothing is encrypted, none is trusted.
+    # Loading every public authority takes 40 ms. If nothing is encrypted, none is trusted.
     return True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _trusting(ca_bundle: str) -> ssl.SSLContext:
     pem = read_bounded(ca_bundle, _LONGEST_BUNDLE, "ca_bundle")
-    # Not `create_default_context`, which writes session keys to the file that SSLKEYLOGFILE names.
+    # Not `create_default_context`, which writes session keys to the file named by SSLKEYLOGFILE.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # OpenSSL wants ASCII; what else there is stands in comments between the certificates
+    # OpenSSL wants ASCII; anything else is in comments between the certificates
     context.load_verify_locations(cadata=pem.decode("latin-1").encode("ascii", "replace").decode("ascii"))
     return context
 
 
 async def _resolve(peer: Endpoint) -> list[str]:
-    """The addresses of the name of an endpoint or a proxy.
+    """The addresses for the name of an endpoint or a proxy.
 
     The look-up runs on a daemon thread, so that neither a cancelled call nor the end of the program waits for it.
 

@@ -1,4 +1,4 @@
-"""Bodies that an endpoint compresses though it was asked not to."""
+"""Bodies that an endpoint compresses although it was asked not to."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from rung.errors import TierError
 from rung.tiers.openai.endpoint import Endpoint
 
 UNPACKED = frozenset({"gzip", "x-gzip", "deflate"})
-"""What can be undone with the standard library."""
+"""Encodings that the standard library can undo."""
 
 _STEP = 65_536
-"""Bytes that are unpacked at once: a thousandth of it may be all that was sent."""
+"""Bytes that are unpacked at once. They may come from as little as a thousandth of that."""
 _ANY = zlib.MAX_WBITS | 32
-"""Tells zlib to find out itself whether the header is gzip's or its own."""
+"""Makes zlib find out whether the header is gzip's or its own."""
 
 
 class Unpacked(httpx2.AsyncByteStream):
-    """A body as it was before it was compressed, as far as it has come.
+    """A body without its compression, as far as it has come.
 
     Args:
         inner: the compressed body.
-        limit: bytes that are unpacked of it.
-        endpoint: who sends it, for errors.
-        whole: whether it has to be. That of a refusal needn't.
+        limit: most bytes that are unpacked of it.
+        endpoint: its sender, for errors.
+        whole: whether it has to be complete. The body of a refusal needn't be.
     """
 
     def __init__(self, inner: httpx2.AsyncByteStream, limit: int, endpoint: Endpoint, *, whole: bool) -> None:

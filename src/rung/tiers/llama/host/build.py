@@ -1,4 +1,4 @@
-"""What the installed llama-cpp-python was built with, asked in a process of its own: a bad build may crash."""
+"""How the installed llama-cpp-python was built. A separate process is asked, because a bad build may crash."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Build:
     """One build.
 
     Args:
-        version: of llama-cpp-python.
-        commit: of the llama.cpp inside, as far as the build knows it.
-        features: what it was compiled for and switched on, for example `AVX2` and `OPENMP`.
-        devices: what it can compute on.
+        version: version of llama-cpp-python.
+        commit: commit of the llama.cpp inside, if the build knows it.
+        features: what it was compiled with and uses, for example `AVX2` and `OPENMP`.
+        devices: devices that it can compute on.
     """
 
     version: str
@@ -37,14 +37,14 @@ class Build:
 
 
 class NoBuild(Exception):
-    """The library can't be used; the message says why, in a clause."""
+    """The library can't be used. The message says why, in a clause."""
 
 
 def build(python: str | None = None) -> Build:
     """The build that a worker would use.
 
     Args:
-        python: its interpreter; `None` is the one that workers have.
+        python: the worker's interpreter; `None` takes the one that workers have.
 
     Raises:
         NoBuild: it can't be loaded.
@@ -72,7 +72,7 @@ def _here() -> Build:
     import llama_cpp
     from llama_cpp import _ggml
 
-    # What it says while loading must not mix with the answer.
+    # What the library prints while loading must not mix with the answer.
     hush = llama_cpp.llama_log_callback(lambda level, text, data: None)
     llama_cpp.llama_log_set(hush, ctypes.c_void_p(0))
     ggml: Any = _ggml.libggml

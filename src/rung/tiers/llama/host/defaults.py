@@ -22,19 +22,19 @@ ORIGIN = "default threshold (public data, not yours)"
 
 
 FEATURES: Mapping[Kind, str] = {"choice": "allowed_minimum", "object": "allowed_minimum", "scalar": "allowed_minimum"}
-"""What is looked at: the least sure token among what the shape allowed. It is free of the answer's length, and of what
-the model would rather have written."""
+"""The feature that is compared with the threshold: the least sure token among what the shape allowed. It depends
+neither on the answer's length nor on what the model would rather have written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Models that go by one measurement.
+    """Models that share one measurement.
 
     Args:
-        architecture: llama.cpp's name for the kind of network; `None` is any.
-        least: number of weights of the smallest.
+        architecture: llama.cpp's name for the kind of network; `None` means any.
+        least: smallest number of weights.
         below: number of weights that all of them stay below.
-        probability: per kind of contract, how probable the least sure token has to be; 1 believes no answer.
+        probability: by kind of contract, the least probability of the least sure token; 1 believes no answer.
     """
 
     architecture: str | None
@@ -44,13 +44,13 @@ class Family:
 
 
 FAMILIES: tuple[Family, ...] = (
-    # SmolLM2-135M. Of its answers above the threshold none was the 1.5B's: no model of that size is believed.
+    # SmolLM2-135M. None of its answers above a threshold agreed with the 1.5B's, so no model of that size is believed.
     Family(None, 0, 300_000_000, {"choice": 1.0, "object": 1.0, "scalar": 1.0}),
-    # Qwen2.5-Coder-0.5B, whose file holds 630 million: the embedding stands in it twice.
+    # Qwen2.5-Coder-0.5B. Its file holds 630 million weights, because it has the embedding twice.
     Family("qwen2", 300_000_000, 1_000_000_000, {"choice": 0.8, "object": 0.8, "scalar": 0.8}),
 )
 UNMEASURED: Mapping[Kind, float] = {"choice": 0.9, "object": 0.9, "scalar": 0.9}
-"""For models that were never measured: stricter than any that are believed at all."""
+"""For models that were never measured. This is stricter than for any that were measured and are believed at all."""
 
 
 def default_threshold(architecture: str, parameters: int, shape: Shape) -> Threshold:
@@ -59,7 +59,7 @@ def default_threshold(architecture: str, parameters: int, shape: Shape) -> Thres
     Args:
         architecture: llama.cpp's name for the kind of network.
         parameters: its number of weights.
-        shape: of the answer.
+        shape: shape of the answer.
     """
     return threshold_of(architecture, parameters, kind_of(shape))
 
@@ -70,7 +70,7 @@ def threshold_of(architecture: str, parameters: int, kind: Kind) -> Threshold:
     Args:
         architecture: llama.cpp's name for the kind of network.
         parameters: its number of weights.
-        kind: of contract.
+        kind: kind of contract.
     """
     alike = (f for f in FAMILIES if f.architecture in (None, architecture) and f.least <= parameters < f.below)
     family = next(alike, None)

@@ -1,4 +1,4 @@
-"""What a local tier is called, and what its answers depend on beside its weights and the call."""
+"""The name of a local tier, and what its answers depend on besides its weights and the call."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rung.types import Sampling
 
 
 def behaviour(sampling: Sampling, template: str | None, *, thinking: bool) -> dict[str, str]:
-    """What makes other answers of the same weights.
+    """What changes answers of the same weights.
 
     Args:
-        sampling: the tier's own, for calls that name none.
+        sampling: the tier's own sampling, for calls that name none.
         template: the chat template; `None` is the model's.
         thinking: whether the model may think aloud.
     """
@@ -26,11 +26,11 @@ def behaviour(sampling: Sampling, template: str | None, *, thinking: bool) -> di
 
 
 def setup(gpu_layers: int | None, slots: int | None) -> dict[str, str]:
-    """What makes others now and then, because sums are rounded in another order.
+    """What changes answers now and then, because sums are rounded in another order.
 
     Args:
-        gpu_layers: how many layers go to a GPU; `None` is as many as fit.
-        slots: how many calls are decoded together; `None` follows from memory.
+        gpu_layers: number of layers that go to a GPU; `None` means as many as fit.
+        slots: number of calls that are decoded together; `None` follows from memory.
     """
     return {
         "build": f"llama-cpp-python {_version()}",
@@ -48,6 +48,6 @@ def _version() -> str:
 
 
 def short_name(model: str) -> str:
-    """A name for a tier: that of the file, without what says where it lies."""
+    """A name for a tier: that of the file, without its location."""
     file = model.replace("\\", "/").rpartition("/")[2].partition("@")[0]
     return file.removesuffix(".gguf") or model

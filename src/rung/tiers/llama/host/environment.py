@@ -1,4 +1,4 @@
-"""The environment variables of a worker: those that it needs, and no key of anybody's."""
+"""The environment variables of a worker: those that it needs, and nobody's keys."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ALLUSERSPROFILE PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 COMMONPROGRAMFILES
 NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE PROCESSOR_IDENTIFIER
 RUNG_OFFLINE HF_HUB_OFFLINE
 """
-"""Folders, language and time, libraries that compute, what Windows can't start a program without, and the switches that
-keep the network off."""
+"""Folders, language and time, libraries that compute, what Windows needs to start a program, and the switches that keep
+the network off."""
 
 _NAMES = frozenset(_NEEDED.split())
 
@@ -31,10 +31,10 @@ _PREFIXES = (
     *("GGML_", "LLAMA_", "CUDA_", "CUBLAS_", "ROCR_", "ROCM_", "ROCBLAS_", "HIP_", "HSA_", "AMD_", "VK_", "MESA_"),
     *("ZE_", "ONEAPI_", "SYCL_", "MTL_", "METAL_"),
 )
-"""Python and the loader, then what llama.cpp computes with."""
+"""Python and the loader, then the libraries that llama.cpp computes with."""
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|PRIVATE|COOKIE", re.IGNORECASE)
-"""What a variable that holds a secret is called, whatever it begins with. `KEY` is part of no name in the lists."""
+"""Names of variables that hold a secret, whatever they begin with. No name in the lists contains `KEY`."""
 
 
 def environment() -> dict[str, str]:
@@ -55,10 +55,10 @@ def environment() -> dict[str, str]:
 
 
 def allowed(variables: Mapping[str, str]) -> dict[str, str]:
-    """Those variables that a worker may have.
+    """The variables that a worker may have.
 
     Args:
-        variables: of the host.
+        variables: the host's variables.
     """
     return {name: value for name, value in variables.items() if _allowed(name.upper())}
 

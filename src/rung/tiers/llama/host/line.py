@@ -1,4 +1,4 @@
-"""A call's line to the worker: waits for its frames, and no longer than somebody wants them."""
+"""A call's line to the worker. It waits for the call's frames, and only as long as somebody wants them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rung.tiers.llama.host.process import LoadGetsOn, Mailbox, Process, Wake, Wo
 
 
 class WorkerRequest:
-    """One request, from its frame to the last answer. A context manager: leaving it early drops the request.
+    """One request, from its frame to the last answer. It is a context manager: leaving it early drops the request.
 
-    A worker that is given up without having heard the request is not the request's fault, so it is asked once more.
+    If a worker is given up before it heard the request, that isn't the request's fault, so it is asked once more.
 
     Args:
-        tier: its name, for errors.
+        tier: name of the tier, for errors.
         connect: opens a request with the worker, which it starts if need be.
-        request: makes the request's frame out of its id.
+        request: makes the request's frame from its id.
         deadline: when to stop waiting.
         cancel: ends the wait at once.
     """
@@ -68,22 +68,22 @@ class WorkerRequest:
 
     @property
     def load_seconds(self) -> float:
-        """How long this request had to wait for the model to be loaded."""
+        """Seconds that this request had to wait for the model to be loaded."""
         return self._process.loading(self._opened)
 
     def finish(self) -> None:
-        """The last frame has come: nothing is left to drop."""
+        """The last frame has come, so nothing is left to drop."""
         self._over = True
 
     def receive(self) -> frames.Frame | LoadGetsOn:
-        """The next frame, or while the model is loaded, how far that is.
+        """The next frame or, while the model is loaded, how far that is.
 
         Raises:
             Cancelled: the flag was set.
             TierTimeout: the deadline passed.
             TierCrashed: the worker died.
             TierUnavailable: the model can't be loaded, or the tier was closed.
-            TierError: the worker failed at this request, and lives.
+            TierError: the worker failed at this request, and is still alive.
             PromptTooLong: no room is left for an answer.
             Unsupported: the model's chat template doesn't take the conversation.
         """
@@ -106,7 +106,7 @@ class WorkerRequest:
                     self._process.forget(self._id)
                     self._ask()
                     continue
-                # One instance serves every caller, and a raised one carries a traceback.
+                # One instance serves every caller, and a raised exception carries a traceback.
                 raise type(mail.error)(mail.error.message, hint=mail.error.hint)
             if isinstance(mail, frames.Failed):
                 self._over = True

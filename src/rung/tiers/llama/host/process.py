@@ -1,9 +1,9 @@
-"""The host's side of a worker process: start it, talk to it, and know why it died.
+"""The host's side of a worker process: it starts the process, talks to it, and finds out why it died.
 
-Four threads belong to a worker. The keeper starts the process, hands its frames to whoever waits for them, and reaps
-it; it lives as long as the process, since Linux kills a child that asked to die with its parent when the *thread* that
-started it ends. One writes, so that a stopped worker holds up no caller. One keeps the tail of standard error. One
-looks for signs of life.
+Four threads belong to a worker. The keeper starts the process, passes its frames to whoever waits for them, and reaps
+it. It lives as long as the process, since Linux kills a child that asked to die with its parent when the *thread* that
+started it ends. One thread writes, so that a stopped worker holds up no caller. One keeps the tail of standard error.
+One looks for signs of life.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATIENCE = 1.0
 """Seconds that a process gets to end by itself."""
 
 _LAST_PATIENCE = 10.0
-"""Seconds that a killed one gets."""
+"""Seconds that a killed process gets to end."""
 
 _TAIL = 8192
 _CAUSES = ("GGML_ASSERT", "GGML_ABORT", "ggml_abort", "what():", "Fatal Python error", CAUSE)
@@ -43,9 +43,9 @@ class WorkerEnded:
     """No more frames come.
 
     Args:
-        error: what a call that still waits raises.
-        anew: calls that were opened later than this, in seconds of `time.monotonic`, and that no frame came for, can be
-            asked of the next worker: this one never heard them.
+        error: the error that a waiting call raises.
+        anew: calls that were opened after this time (on the clock of `time.monotonic`), and that got no frame, can be
+            asked of the next worker, because this one never heard them.
     """
 
     error: TierError
@@ -54,15 +54,15 @@ class WorkerEnded:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Nothing came; look at the flag and the clock."""
+    """Nothing came: look at the flag and the clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadGetsOn:
-    """The model is being loaded.
+    """The model is being loaded, and the load makes progress.
 
     Args:
-        done: how far that is, in [0, 1).
+        done: how much of the load is done, in [0, 1).
     """
 
     done: float
@@ -74,16 +74,16 @@ Mailbox = SimpleQueue[Mail]
 
 
 class Process:
-    """One worker process, from its start to its end; a new `Process` takes its place.
+    """One worker process, from its start to its end. Afterwards a new `Process` takes its place.
 
-    There is one exception: where llama.cpp crashes at its first step, before any call was handed over, it is started
-    a second time, without the layouts of weights that it has for some processors. Those of AMX crash in builds of older
-    compilers.
+    There is one exception. If llama.cpp crashes in its first step, before any call was handed over, the process is
+    started a second time, without the layouts of weights that llama.cpp has for some processors. Those for AMX crash in
+    builds of older compilers.
 
     Args:
         tier: name of the tier, for errors.
-        load: what it shall load.
-        python: interpreter to run it; `None` is that of the host, or the app itself where it is frozen.
+        load: what it has to load.
+        python: the interpreter to run it; `None` takes the host's, or the app itself if it is frozen.
     """
 
     def __init__(self, tier: str, load: frames.LoadModel, python: str | None) -> None:
@@ -108,12 +108,12 @@ class Process:
 
     @property
     def model(self) -> frames.Loaded | None:
-        """What the worker said of its model; `None` until it is loaded."""
+        """What the worker said about its model; `None` until it is loaded."""
         return self._loaded
 
     @property
     def alive(self) -> bool:
-        """Whether a call has a chance."""
+        """Whether a call has a chance of an answer."""
         with self._lock:
             return self._ended is None and self._failure is None
 
@@ -123,7 +123,7 @@ class Process:
         return None if self._child is None else self._child.pid
 
     def open(self) -> tuple[int, Mailbox]:
-        """A new request's id, and where its frames will arrive."""
+        """The id of a new request, and the mailbox for its frames."""
         mailbox: Mailbox = SimpleQueue()
         with self._lock:
             request = next(self._ids)
@@ -141,20 +141,20 @@ class Process:
 
     @property
     def idle(self) -> float | None:
-        """Seconds since the last call ended, or since the start where there was none; `None` while one is under way."""
+        """Seconds since the last call ended, or since the start if there was none; `None` while a call is under way."""
         with self._lock:
             return None if self._mailboxes else time.monotonic() - self._idle_since
 
     def send(self, frame: Request) -> None:
-        """Hand a frame over, once the model is loaded; never waits. What can't be sent is answered with `Failed`."""
+        """Hand a frame over once the model is loaded. It never waits. What can't be sent is answered with `Failed`."""
         self._outgoing.put(frame)
 
     def loading(self, since: float) -> float:
-        """Seconds after `since`, on the clock of `time.monotonic`, until the model was loaded."""
+        """Seconds from `since` (on the clock of `time.monotonic`) until the model was loaded."""
         return 0.0 if self._loaded_at is None else max(0.0, self._loaded_at - since)
 
     def close(self) -> None:
-        """End the process, kill it if it doesn't listen, and reap it. Calls under way fail."""
+        """End the process, kill it if it doesn't react, and reap it. Calls under way fail."""
         with self._lock:
             self._failure = self._failure or TierUnavailable(f"{self._name} was closed")
             self._settled.set()
@@ -162,14 +162,14 @@ class Process:
         self._keeper.join(_PATIENCE)
         if self._keeper.is_alive() and self._child is not None:
             self._child.kill()
-            # A process that waits for a disk that doesn't answer can't even be killed.
+            # A process that waits for a disk which doesn't answer can't even be killed.
             self._keeper.join(_LAST_PATIENCE)
 
     def _keep(self) -> None:
         self._finish(self._live())
 
     def _live(self) -> TierError:
-        """From the first start to the last end; returns what it died of."""
+        """From the first start to the last end. Returns what it died of."""
         error, code = self._run(self._load)
         if self.alive and self._loaded_at is None and code is not None and system.broke(code):
             self._greeted, self._tail = False, b""
@@ -177,7 +177,7 @@ class Process:
         return error
 
     def _run(self, load: frames.LoadModel) -> tuple[TierError, int | None]:
-        """The life of one process: what it died of, and its exit code where it was started at all."""
+        """The life of one process. Returns what it died of, and its exit code if it was started at all."""
         with self._lock:
             settled = self._settled = threading.Event()
             if self._failure is not None:
@@ -227,7 +227,7 @@ class Process:
         )
 
     def _give_up(self, child: subprocess.Popen[bytes], what: str, anew: float) -> None:
-        """End a worker that shows no sign of life, and let its calls go before it is gone."""
+        """End a worker that shows no sign of life, and release its calls before it is gone."""
         error = TierCrashed(f"{self._name} {what}", hint="try again: a new one is started")
         self._fail(error)
         self._finish(error, anew)
@@ -281,7 +281,7 @@ class Process:
         try:
             with pipe:
                 frames.write(pipe, load)
-                # What a worker was told that crashes while it loads would be lost.
+                # If a worker crashes while it loads, whatever it was told would be lost.
                 settled.wait()
                 while self._loaded is not None and (frame := self._outgoing.get()) is not None:
                     if data := self._packed(frame, self._loaded):
@@ -292,11 +292,11 @@ class Process:
             return
 
     def _packed(self, frame: Request, loaded: frames.Loaded) -> bytes:
-        """The frame's bytes; none where nobody wants it any more, or where its caller has to be told why it isn't sent.
+        """The frame's bytes; none if nobody wants it any more, or if its caller has to be told why it isn't sent.
 
         Args:
-            frame: to be sent.
-            loaded: what the worker said of its model.
+            frame: frame to be sent.
+            loaded: what the worker said about its model.
         """
         if not isinstance(frame, frames.Drop):
             with self._lock:
@@ -318,7 +318,7 @@ class Process:
                 "decode it with errors='replace'",
                 frame.id,
             )
-        except Exception as error:  # noqa: BLE001  a thread that is missing would leave all other calls waiting
+        except Exception as error:  # noqa: BLE001  if this thread ended, all other calls would wait for ever
             failed = frames.Failed("failed", f"the call can't be written down: {type(error).__name__}", id=frame.id)
         self._answer(failed)
         return b""
@@ -345,7 +345,7 @@ class Process:
     def _autopsy(self, code: int) -> TierError:
         lines = [line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip()]
         if not self._greeted:
-            # Before it greets it has been told nothing, so whatever it says is safe to repeat.
+            # Before its greeting it has been told nothing, so whatever it says is safe to repeat.
             last = f": {lines[-1][:_LONGEST_CAUSE]}" if lines else ""
             return TierUnavailable(
                 f"{self._name} {system.death(code)} before it could start{last}",
@@ -362,24 +362,24 @@ def _command(python: str | None) -> list[str]:
     host = str(os.getpid())
     if chosen is None:
         return [sys.executable, FLAG, host]
-    # -P: a file in the working directory must not pass for a module.
+    # -P: a file in the working directory must not be taken for a module.
     return [chosen, "-P", "-m", WORKER, FLAG, host]
 
 
 def interpreter(python: str | None = None) -> str | None:
-    """The Python that runs workers; `None` where the app itself does, because it is frozen.
+    """The Python that runs workers; `None` if the app runs them itself, because it is frozen.
 
     Args:
-        python: what the tier's setting says.
+        python: the tier's setting.
     """
     chosen = python or os.environ.get(PYTHON)
     return chosen or (None if getattr(sys, "frozen", False) else sys.executable)
 
 
 def _check_size(frame: frames.Ask | frames.Count, loaded: frames.Loaded) -> None:
-    """Refuse what is certainly too long before it goes to the worker, where reading it would take time from others.
+    """Refuse what is certainly too long before it goes to the worker, where reading it would delay others.
 
-    Whatever the template does, each message is in the prompt as it is, apart from white space at its edges.
+    Whatever the template does, each message is in the prompt unchanged, apart from white space at its edges.
     """
     if loaded.longest_token is not None:
         texts = sum(len(message.text.strip().encode("utf-8", "replace")) for message in frame.messages)

@@ -1,4 +1,4 @@
-"""Whether a worker still lives: it gives a sign each second, from a thread that native code doesn't hold up."""
+"""Whether a worker is still alive. It gives a sign each second, from a thread that native code doesn't hold up."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ _LOOK = 0.5
 """Seconds between two looks."""
 
 _LOOK_AT_LOAD = 0.2
-"""The same while it loads: a caller with a short deadline has to see that the load gets on."""
+"""Seconds between two looks while it loads. A caller with a short deadline has to see that the load makes progress."""
 
 _STOPPED = 4.0
-"""Seconds without a sign after which a worker is given up that the system shows as stopped (SIGSTOP)."""
+"""Seconds without a sign after which a worker is given up if the system shows it as stopped (SIGSTOP)."""
 
 _SILENCE = 30.0
-"""Seconds without a sign after which any worker is given up: ten times what the longest call takes that lets no other
-thread of it have a turn (making a grammar of a large vocabulary on a busy machine)."""
+"""Seconds without a sign after which any worker is given up: ten times as long as the longest call that lets no other
+of its threads run (making a grammar for a large vocabulary on a busy machine)."""
 
 _LOADING = 300.0
-"""The same while it starts, when libraries come from a slow disk."""
+"""Seconds without a sign that are allowed at the start, when libraries may come from a slow disk."""
 
 _STUCK = 60.0
-"""Seconds that it may go on with what it was told to leave: a step ends after the operation that it is at."""
+"""Seconds that it may go on with what it was told to leave. A step only ends after its current operation."""
 
 _MISSED = 1.5 * frames.BEAT
-"""Seconds after a sign by which another would have come."""
+"""Seconds after a sign by which the next one should have come."""
 
 
 class Pulse:
     """Watches one worker process.
 
-    Silence is counted in looks, not on the clock. A host that was stopped itself, or a machine that slept, finds all
+    Silence is counted in looks, not on the clock. A host that was itself stopped, or a machine that slept, finds all
     clocks far ahead, and the signs of life unread.
 
     Args:
-        pid: of the worker.
-        lost: is told when the worker is to be given up: what it did, as a clause that goes after its name, and from
-            which instant of `time.monotonic` on it can't have heard any call.
-        loads: is told how far the load is, in [0, 1), whenever it has got on.
+        pid: process id of the worker.
+        lost: called when the worker is to be given up, with what it did (a clause that follows its name) and the time
+            (on the clock of `time.monotonic`) from which on it can't have heard any call.
+        loads: called whenever the load has made progress, with how much of it is done, in [0, 1).
     """
 
     def __init__(self, pid: int, lost: Callable[[str, float], None], loads: Callable[[float], None]) -> None:
@@ -64,7 +64,7 @@ class Pulse:
             self._loaded = True
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._over.set()
 
     def watch(self) -> None:
@@ -82,7 +82,7 @@ class Pulse:
                 continue
             silent += look
             if silent >= _STOPPED and self._is_stopped():
-                # No call does that to a worker, so none of them can be blamed, and all can be asked again.
+                # No call can do that to a worker, so none of them is to blame, and all can be asked again.
                 self._lost("was stopped and gave no sign of life", float("-inf"))
                 return
             most = _SILENCE if self._loaded else _LOADING
@@ -91,9 +91,9 @@ class Pulse:
                 return
 
     def _load_done(self) -> float:
-        """How far the load is, by the memory and the time of a processor that the worker has taken so far.
+        """How much of the load is done, estimated from the memory and processor time that the worker has taken so far.
 
-        It grows towards 1. Where the end is nobody can tell: starting Python and importing libraries is a part of it,
+        It grows towards 1. Nobody can tell where the end is: starting Python and importing libraries is a part of it,
         and llama.cpp calls a file loaded that it has only mapped.
         """
         import psutil

@@ -1,4 +1,4 @@
-"""What differs by operating system about a child process: how it is started, and what its exit code says."""
+"""What depends on the operating system about a child process: how it is started, and what its exit code means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import TypedDict
 
 _BROKE = (0xC0000005, 0xC000001D) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGILL)
-"""A wrong address, and an instruction that the processor doesn't know."""
+"""Exit codes for a wrong address, and for an instruction that the processor doesn't know."""
 
 
 class Group(TypedDict, total=False):
@@ -19,17 +19,17 @@ class Group(TypedDict, total=False):
 
 
 def own_group() -> Group:
-    """A Ctrl-C in the terminal goes to the whole foreground group; the host alone decides what it means."""
+    """Ctrl-C in the terminal goes to the whole foreground group. Only the host is to decide what it means."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"process_group": 0}
 
 
 def death(code: int) -> str:
-    """How a process ended, in a clause that goes after its name.
+    """How a process ended, in a clause that follows its name.
 
     Args:
-        code: as `subprocess` reports it, negative for a signal.
+        code: exit code as `subprocess` reports it, negative for a signal.
     """
     if code >= 0:
         return f"ended with code {code}"
@@ -40,9 +40,9 @@ def death(code: int) -> str:
 
 
 def broke(code: int) -> bool:
-    """Whether a process ended so because its own code is unfit for this machine, or wrong.
+    """Whether a process ended because its code doesn't suit this machine, or is wrong.
 
     Args:
-        code: as `subprocess` reports it.
+        code: exit code as `subprocess` reports it.
     """
     return code in _BROKE

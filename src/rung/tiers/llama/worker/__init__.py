@@ -1,6 +1,6 @@
 """The worker's side of the local tier: what runs in a process of its own, beside llama.cpp.
 
-A host sees of it the command line and the frames; both lie beside this room, in `frames`.
+The host sees only the command line and the frames. Both are in `frames`, beside this room.
 """
 
 from rung.tiers.llama.worker.program import main

@@ -19,26 +19,26 @@ from rung.types import Delta, Finish, Token, Usage
 
 @dataclass(frozen=True, slots=True)
 class DecodeOrder:
-    """What is to be decoded.
+    """What has to be decoded.
 
     Args:
-        id: of the request.
-        prompt: its tokens, at least one.
-        limit: most tokens of the answer, the rest of the context taken into account; at least one.
+        id: id of the request.
+        prompt: the prompt's tokens, at least one.
+        limit: most tokens of the answer, at least one. What is left of the context is taken into account.
         sampler: chooses among the model's tokens.
-        constraint: holds the answer to its shape; `None` lets it run free.
-        assembler: makes text of tokens.
+        constraint: holds the answer to its shape; `None` for an answer without one.
+        assembler: makes text from tokens.
         index: which of the request's answers this is.
         shaped: whether the call asked for a shape.
-        notes: why the shape isn't held, where it isn't, and what else a person should know.
+        notes: why the shape isn't enforced, if it isn't, and what else a person should know.
         cells: tokens that the context must have room for before this begins.
-        thinking: whether the model may open a thought with its first token, or the prompt has opened one. Thoughts are
-            no part of the answer, and its shape begins after them.
+        thinking: whether the model may open a thought with its first token, or the prompt has opened one. Thoughts
+            aren't part of the answer, and its shape begins after them.
         draft: what the answer may turn out to be.
-        alone: whether nothing that is kept of other answers may lie beside it. Where cells lie changes the last bits of
-            the logits, and random numbers with a seed turn those into other words.
-        saved: what was found on disk of the prompt's beginning.
-        unsaved: how many tokens of the prompt may rest on disk, and don't yet.
+        alone: whether nothing that is kept of other answers may be in the context. The position of cells changes the
+            last bits of the logits, and random numbers with a seed turn that into other words.
+        saved: the beginning of the prompt, if it was found on disk.
+        unsaved: how many tokens of the prompt may be kept on disk, and aren't yet.
     """
 
     id: int
@@ -59,7 +59,7 @@ class DecodeOrder:
 
 
 THINK, THOUGHT = "<think>", "</think>"
-"""What opens and what closes a thought."""
+"""Tags that open and close a thought."""
 
 _NOTHING = TextPiece()
 
@@ -67,16 +67,16 @@ _NOTHING = TextPiece()
 class Answer:
     """The state of one answer.
 
-    `tokens` are prompt and answer together. The first `evaluated` of them are in the memory of `held`; the others are
-    pending. That is all a scheduler needs to know: a prefill, a decode step, forced tokens and a new start after an
-    abort differ in the number of pending tokens only. `unsent` is what nobody was told yet, `sent_at` when
-    somebody last was, in seconds of `time.perf_counter`, and `turn` tells whose token is due first; these are the
-    scheduler's.
+    `tokens` are prompt and answer together. The first `evaluated` of them are in the memory of `held`, and the others
+    are pending. A scheduler needs to know nothing else: a prefill, a decode step, forced tokens and a new start after
+    an abort differ only in the number of pending tokens. Three fields are the scheduler's own: `unsent` is what nobody
+    was told yet, `sent_at` the time when somebody last was (in seconds of `time.perf_counter`), and `turn` tells whose
+    token is due first.
 
     Args:
         order: what is to be decoded.
-        vocabulary: of the model.
-        model: as the file names itself.
+        vocabulary: the model's vocabulary.
+        model: the model's name in its file.
     """
 
     def __init__(self, order: DecodeOrder, vocabulary: Vocabulary, model: str) -> None:
@@ -117,7 +117,7 @@ class Answer:
     def begin(self) -> Delta:
         """Take in the tokens that the shape forces before anything is chosen.
 
-        Their text goes out with the first chosen token, or the time to the first token would be that of no prefill.
+        Their text goes out with the first chosen token. Otherwise the time to the first token would measure no prefill.
         """
         if self._undecided or self._thought:
             return Delta(index=self._order.index)
@@ -129,14 +129,14 @@ class Answer:
 
     @property
     def drafts(self) -> bool:
-        """Whether something is there to propose tokens from."""
+        """Whether there is a draft to propose tokens from."""
         return self._order.draft is not None and not self._undecided and self._thought is None
 
     def propose(self, most: int, price: Callable[[int], float]) -> Sequence[int]:
-        """What may come next and is worth checking along with the pending tokens.
+        """Tokens that may come next, and are worth checking together with the pending ones.
 
         Args:
-            most: how many tokens it may be.
+            most: most tokens to propose.
             price: how many tokens could be chosen in the time that so many more take in a step.
         """
         if self._order.draft is None or not self.drafts:
@@ -144,10 +144,10 @@ class Answer:
         return self._order.draft.propose(min(most, self._room - 1), price)
 
     def advance(self, logits: Logits) -> Delta:
-        """Choose the next token. The answer is over where the delta has a finish reason.
+        """Choose the next token. If the delta has a finish reason, the answer is over.
 
         Args:
-            logits: after the last of `tokens`.
+            logits: logits after the last of `tokens`.
         """
         if self._undecided:
             self._undecided = False
@@ -162,7 +162,7 @@ class Answer:
         token, facts = self._choose(logits)
         early, self._early = self._early, _NOTHING
         if token in self._vocabulary.ends:
-            # How sure the model was that here is the end. No text belongs to it.
+            # How sure the model was that the answer ends here. No text belongs to it.
             return self._finish(early + self._order.assembler.push(b"", facts), "stop")
         if self._order.draft is not None:
             self._order.draft.chosen(token)
@@ -209,7 +209,7 @@ class Answer:
             return []
 
     def _choose(self, logits: Logits) -> tuple[int, Token]:
-        """The next token, and what the model thought of it. The logits are used up."""
+        """The next token, and how sure the model was of it. The logits are used up."""
         constraint = self._constraint
         if constraint is not None:
             try:
@@ -263,7 +263,7 @@ def _facts(thought: Confidence) -> Token:
 
 
 def joined(pieces: Sequence[Delta]) -> Delta:
-    """Pieces of one answer, at least one, as a single one."""
+    """One or more pieces of an answer, joined into one."""
     if len(pieces) == 1:
         return pieces[0]
     return replace(

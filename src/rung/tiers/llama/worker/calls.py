@@ -1,4 +1,4 @@
-"""Who still waits, known to all threads of a worker."""
+"""Which requests somebody still waits for, known to all threads of a worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 class Calls:
     """Which requests somebody still waits for; shared by the threads of a worker.
 
-    `abort` stops the running step. It is set once the model is loaded; before that there is no step.
+    `abort` stops the running step. It is set once the model is loaded. Before that there are no steps.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Calls:
                 del self._live[request]
 
     def drop(self, request: int) -> None:
-        """Nobody waits any more. A step that now works for nobody at all is stopped; others just end."""
+        """Nobody waits any more. A step that now works for nobody is stopped. Other steps just end."""
         with self._lock:
             self._live.pop(request, None)
             if self.abort is not None and self._running and self._running.isdisjoint(self._live):
@@ -42,7 +42,7 @@ class Calls:
                     self._aborted_at = time.monotonic()
 
     def stuck(self) -> float:
-        """For how many seconds a step has gone on that was told to stop; 0 where there is none."""
+        """Seconds for which a step has gone on after it was told to stop; 0 if there is no such step."""
         with self._lock:
             return 0.0 if self._aborted_at is None else time.monotonic() - self._aborted_at
 
@@ -51,11 +51,11 @@ class Calls:
             return request in self._live
 
     def start(self, requests: Sequence[int], resume: Callable[[], None]) -> bool:
-        """A step begins for these requests; `False` where nobody waits for any of them.
+        """A step begins for these requests; `False` if nobody waits for any of them.
 
         Args:
-            requests: whose tokens are in the step.
-            resume: takes an earlier abort back, before anybody can ask for the next.
+            requests: requests whose tokens are in the step.
+            resume: takes back an earlier abort, before anybody can ask for the next one.
         """
         with self._lock:
             resume()

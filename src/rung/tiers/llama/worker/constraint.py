@@ -1,9 +1,9 @@
 """Holding an answer to its shape while it is decoded, with llguidance.
 
-Rejection-first: the model chooses, the matcher is asked about that one token, and only a no makes it work out the mask
-over the whole vocabulary. Wherever the shape leaves a choice this picks what full masking would; with a temperature,
-from the same distribution. Where bytes are inevitable that end in the middle of a token, llguidance's mask holds only
-its own cut of them into tokens, and the model may cut them otherwise: the text is the same.
+Rejection comes first: the model chooses, the matcher is asked about that one token, and only if it says no does it work
+out the mask over the whole vocabulary. Wherever the shape leaves a choice, this picks what full masking would, and with
+a temperature, from the same distribution. Where inevitable bytes end in the middle of a token, llguidance's mask
+contains only its own way of cutting them into tokens. The model may cut them otherwise; the text is the same.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ _OPTIONS = {
     "coerce_one_of": True,
     "lenient": True,
 }
-"""One spelling of white space, so that more of an answer is forced. `oneOf` is held as `anyOf` here, and what it lacks
-llguidance leaves out and names; validation afterwards is exact."""
+"""One spelling of white space, so that more of an answer is forced. `oneOf` is held as `anyOf` here. llguidance leaves
+out and names what it lacks, and validation afterwards is exact."""
 
 _UNKNOWN = re.compile(r"Unimplemented keys: (\[.*\])|Unknown format: (.*)", re.DOTALL)
 _CLASSES = re.compile(r"\\[wWsSZ]|\[[^\]]*\[")
-"""What Python's patterns and Rust's mean differently."""
+"""What Python's patterns and Rust's interpret differently."""
 _MOST_NAMED = 12
-"""Keywords that are named in a note. Who has more of them knows."""
+"""Keywords that a note names. A schema with more of them needs no list to make that clear."""
 _LONGEST_REASON = 200
 
 
 class Unenforceable(Exception):
-    """llguidance can't hold an answer to this shape; the message says why, in one line."""
+    """llguidance can't hold an answer to this shape. The message says why, in one line."""
 
 
 class Grammars:
     """Makes constraints for one vocabulary.
 
     Args:
-        vocabulary: of the model.
+        vocabulary: the model's vocabulary.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -58,7 +58,7 @@ class Grammars:
 
     @functools.cached_property
     def tokenizer(self) -> LLTokenizer:
-        """The vocabulary as llguidance wants it. Takes about a second."""
+        """The vocabulary in llguidance's form. Making it takes about a second."""
         words = []
         for token in range(self._vocabulary.size):
             word = self._vocabulary.piece(token, special=True)
@@ -93,9 +93,9 @@ class Constraint:
     """Follows one answer, token by token.
 
     Args:
-        matcher: at the beginning of its grammar.
-        size: of the vocabulary.
-        notes: what of the shape isn't held, as sentences for the trace.
+        matcher: a matcher at the beginning of its grammar.
+        size: size of the vocabulary.
+        notes: what of the shape isn't enforced, as sentences for the trace.
     """
 
     def __init__(self, matcher: LLMatcher, size: int, notes: tuple[str, ...] = ()) -> None:
@@ -110,7 +110,7 @@ class Constraint:
         return bool(self._matcher.is_stopped())
 
     def forced(self) -> list[int]:
-        """The tokens that must come next, already taken; often none."""
+        """The tokens that must come next, already taken. Often there are none."""
         tokens: list[int] = self._matcher.compute_ff_tokens()
         if tokens and not self._matcher.consume_tokens(tokens):
             raise Unenforceable(_reason(self._matcher.get_error()))
@@ -134,7 +134,7 @@ class Constraint:
         raise Unenforceable(_reason(self._matcher.get_error() or "no token can follow"))
 
     def allowed(self, piece: bytes) -> Mask | None:
-        """Which tokens the shape allowed where one was chosen and not taken yet; `None` where that can't be told.
+        """Which tokens the shape allowed when one was chosen and not taken yet; `None` if nobody can tell.
 
         Args:
             piece: the bytes of the chosen token.
@@ -142,14 +142,14 @@ class Constraint:
         inevitable = bytes(self._matcher.compute_ff_bytes())
         if inevitable:
             # However the model cuts them into tokens, nothing else could have been said. Beyond them the mask doesn't
-            # tell: it holds llguidance's own cut alone.
+            # tell, because it has only llguidance's own cut.
             return np.zeros(-(-self._size // 8), np.uint8) if inevitable.startswith(piece) else None
         if self._mask is None:
             self._mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         return self._mask
 
     def take(self, token: int) -> None:
-        """Go on by the chosen token.
+        """Go on with the chosen token.
 
         Raises:
             Unenforceable: the matcher gave up on the way.
@@ -159,7 +159,7 @@ class Constraint:
 
 
 def _grammar(shape: Shape) -> tuple[str, tuple[str, ...]]:
-    """A grammar for llguidance, and what of the shape it leaves out."""
+    """A grammar for llguidance, and what it leaves out of the shape."""
     if shape.kind == "regex" and shape.pattern is not None:
         return _pattern(shape.pattern)
     if shape.kind == "choice":
@@ -174,7 +174,7 @@ def _json(schema: dict[str, Any]) -> str:
 
 def _pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
     if _CLASSES.search(pattern):
-        # only here, because few shapes need it and it loads pydantic
+        # imported only here, because few shapes need it and it loads pydantic
         from rung.contract.patterns import for_decoder
 
         translated = for_decoder(pattern)
@@ -188,7 +188,7 @@ def _pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _named(warning: str) -> list[str]:
-    """What a warning of llguidance is about."""
+    """The names in a warning of llguidance."""
     found = _UNKNOWN.fullmatch(warning)
     if found is None:
         return [_reason(warning)]
@@ -204,7 +204,7 @@ def _notes(lacking: list[str]) -> tuple[str, ...]:
 
 
 def _literally(text: str) -> str:
-    """A pattern for just this text. Python's own escapes are not all known to llguidance."""
+    """A pattern for exactly this text. llguidance doesn't know all of Python's escapes."""
     return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):x}}}" for c in text)
 
 

@@ -1,7 +1,7 @@
-"""A rejected answer as a draft: what was written before is proposed to the model that answers now, which checks many
-tokens in the time of a few. The answer stays that model's own.
+"""A rejected answer as a draft: its text is proposed to the model that answers now, which checks many tokens in the
+time of a few. The answer is still that model's own.
 
-After "prompt lookup decoding" (A. Saxena, 2023), with the rejected answer in the place of the prompt.
+This is "prompt lookup decoding" (A. Saxena, 2023), with the rejected answer in the place of the prompt.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ from rung.tiers.llama.fit import DRAFTED
 _LENGTHS = (3, 7, DRAFTED)
 
 _WORTH = 1.15
-"""So many times its price must a proposal be expected to bring: the expectation is no more than that."""
+"""How many times its price a proposal must be expected to gain. The margin is there because the gain is only
+expected."""
 
 _GRAM = 3
 _FIRST = 0.85
 _WEIGHT = 0.12
 
 _STAKE, _STAKE_EACH = 1.0, 0.02
-"""What may be lost on wrong proposals, in tokens: at once, and with each token of the answer."""
+"""Tokens that wrong proposals may lose: at once, and additionally per token of the answer."""
 
 
 class Draft:
     """Proposes what comes next, and learns from what came.
 
-    Whether a proposal would have been right is seen at every token, proposed or not. So drafting stops as soon as it
-    doesn't pay, and takes up again without a trial. It also keeps accounts, so that a whole answer loses next to
-    nothing by proposals that are wrong.
+    At every token it sees whether a proposal would have been right, whether it was proposed or not. So drafting stops
+    as soon as it doesn't pay, and resumes without a trial. It also keeps accounts, so that wrong proposals cost an
+    answer next to nothing.
 
     Args:
-        tokens: of the rejected answer, in the vocabulary of the model that answers now.
+        tokens: tokens of the rejected answer, in the vocabulary of the model that answers now.
     """
 
     def __init__(self, tokens: Sequence[int]) -> None:
@@ -45,10 +46,10 @@ class Draft:
         self._balance = _STAKE
 
     def propose(self, most: int, price: Callable[[int], float]) -> list[int]:
-        """The tokens to check in the next step; none where it wouldn't pay.
+        """The tokens to check in the next step; none if that wouldn't pay.
 
         Args:
-            most: how many there may be.
+            most: most tokens to propose.
             price: how many tokens could be chosen in the time that so many proposed ones take.
         """
         self._proposed, self._price = 0, 0.0
@@ -65,7 +66,7 @@ class Draft:
 
     def chosen(self, token: int) -> None:
         """The model chose this token."""
-        # Paid once the step was taken: one that is put off or aborted proposes again.
+        # Paid once the step was taken. A step that is postponed or aborted proposes again.
         self._balance += _STAKE_EACH - self._price
         self._price = 0.0
         if self._at is not None and self._at < len(self._tokens):
@@ -86,16 +87,18 @@ class Draft:
         self._reached = self._at or self._reached
 
     def _find(self) -> int | None:
-        """Where the draft goes on after the last tokens of the answer: further on if it can be, or else anywhere."""
+        """Where the draft goes on after the last tokens of the answer: later in the draft if possible, or else
+        anywhere.
+        """
         found = [at + _GRAM for at in range(len(self._tokens) - _GRAM) if self._tokens[at : at + _GRAM] == self._tail]
         return next((at for at in found if at > self._reached), next(iter(found), None))
 
 
 def _expected(hits: float, length: int) -> float:
-    """How many of so many proposed tokens will be right, up to the first that is wrong.
+    """How many of the proposed tokens are expected to be right, up to the first wrong one.
 
     Args:
-        hits: chance of each, given that those before it were right.
-        length: of the proposal.
+        hits: probability of each, given that those before it were right.
+        length: length of the proposal.
     """
     return length * 1.0 if hits >= 1 else float(hits * (1 - hits**length) / (1 - hits))

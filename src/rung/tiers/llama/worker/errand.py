@@ -1,4 +1,4 @@
-"""The preparation of one call, which another thread can end: that of a template that computes for ever, too."""
+"""The preparation of one call, which another thread can end, even if a template computes for ever."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _AGAIN = 0.2
-"""Seconds after which code that still runs is cut again."""
+"""Seconds after which code that is still running is cut again."""
 
 
 class Dropped(Exception):
@@ -28,7 +28,7 @@ class _Cut(BaseException):
 class Errand:
     """What is done for one call, on one thread, before it can be decoded.
 
-    Python code can be ended at any of its steps, native code at none. So whoever tokenizes long texts looks with
+    Python code can be ended at any of its steps, native code can't be ended. So code that tokenizes long texts calls
     `check` between two of them.
     """
 
@@ -45,7 +45,7 @@ class Errand:
             self._cut(self._runs)
 
     def check(self) -> None:
-        """Go on only where somebody waits.
+        """Go on only if somebody waits.
 
         Raises:
             Dropped: nobody does.
@@ -66,7 +66,8 @@ class Errand:
         """
         self._runs += 1
         over = threading.Event()
-        # Started before anything can be cut, and told after: a cut in the middle of Python's own locks breaks them.
+        # Started before anything can be cut, and told afterwards: a cut in the middle of Python's own locks breaks
+        # them.
         threading.Thread(target=self._ring, args=(self._runs, most, over), name="rung-alarm", daemon=True).start()
         try:
             return self._run(work)
@@ -87,7 +88,7 @@ class Errand:
         raise Dropped if self._dropped else Overdue
 
     def _ring(self, run: int, most: float, over: threading.Event) -> None:
-        # One that hits a finalizer is swallowed there, so it is said until it is heard.
+        # A cut that hits a finalizer is swallowed there, so it is repeated until it is noticed.
         while not over.wait(most):
             with self._lock:
                 if not over.is_set():
@@ -100,7 +101,7 @@ class Errand:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._running), ctypes.py_object(_Cut))
 
     def _settle(self) -> None:
-        """From here on nothing is raised, not even what was sent a moment ago and hasn't come yet."""
+        """From here on nothing is raised, not even a cut that was sent a moment ago and hasn't arrived."""
         with self._lock:
             self._running = None
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), None)

@@ -1,5 +1,5 @@
-"""Where a worker prepares calls: template, tokens, grammar. A long one never holds up a short one, and one that nobody
-wants any more holds up nobody.
+"""Where a worker prepares calls: template, tokens, grammar. A long call never holds up a short one, and a call that
+nobody wants any more holds up nobody.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from rung.tiers.llama.worker.errand import Errand
 Task = frames.Ask | frames.Count | frames.Ready
 
 LONG = 64 * 1024
-"""Characters from which a prompt is a long one: some tenths of a second for a tokenizer, more on a busy machine."""
+"""Characters from which a prompt counts as long: a tokenizer takes some tenths of a second, and more on a busy
+machine."""
 
 _MOST_LEFT_BEHIND = 2
-"""Threads that may go on with calls that nobody wants, since a tokenizer can't be stopped. More would take the cores
-that decode."""
+"""Threads that may go on with calls that nobody wants, since a tokenizer can't be stopped. More of them would take the
+cores that decode."""
 
 
 class Lane:
@@ -29,8 +30,8 @@ class Lane:
     Args:
         name: of the thread.
         calls: which requests are alive.
-        prepare: does the work for one call; raises nothing.
-        spawn: starts a thread of that name.
+        prepare: does the work for one call. It raises nothing.
+        spawn: starts a thread with that name.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Lane:
         """Nobody waits for this call any more. If it is being prepared, another thread takes over the calls behind it.
 
         Args:
-            request: which is no longer among the calls that are alive, so that it isn't begun either.
+            request: the request. It is no longer among those that are alive, so it won't be begun either.
         """
         with self._lock:
             if self._current is None or self._current[0] != request:
@@ -74,7 +75,7 @@ class Lane:
                 self._stuck_since = time.monotonic()
 
     def stuck(self) -> float:
-        """For how many seconds it has been held up by a call that nobody wants; 0 where it isn't."""
+        """Seconds for which a call that nobody wants has held it up; 0 if none does."""
         with self._lock:
             return 0.0 if self._stuck_since is None else time.monotonic() - self._stuck_since
 
@@ -99,7 +100,7 @@ class Lane:
 
 
 def is_long(task: Task) -> bool:
-    """Whether preparing it may take long, by the length of its texts."""
+    """Whether preparing a task may take long, judging by the length of its texts."""
     if isinstance(task, frames.Ready):
         return False
     return sum(len(m.text) + sum(len(call.arguments) for call in m.tool_calls) for m in task.messages) >= LONG

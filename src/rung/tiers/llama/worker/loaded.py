@@ -36,14 +36,14 @@ class LoadedModel:
 
     Args:
         load: what to load, and how.
-        threads: says how many are to decode.
+        threads: says how many threads decode.
 
     Raises:
         TierUnavailable: the file can't be loaded, doesn't fit into memory, or has no chat template.
     """
 
     def __init__(self, load: LoadModel, threads: Threads) -> None:
-        # Held as long as the model: llama.cpp goes on calling it.
+        # Kept as long as the model, because llama.cpp goes on calling it.
         self._log = Log()
         path = Path(load.path)
         placed = place(load, threads=threads, log=self._log)
@@ -82,7 +82,7 @@ class LoadedModel:
         return ChatTemplate(source, model=self.name, bos=bos, eos=eos, thinking=load.thinking)
 
     def warm(self) -> float:
-        """Build what the first constrained call would have to wait for; the seconds that it took."""
+        """Build what the first constrained call would have to wait for. Returns the seconds that it took."""
         started = time.perf_counter()
         with self._warming:
             _ = self._grammars.tokenizer
@@ -93,7 +93,7 @@ class LoadedModel:
 
         Args:
             messages: the conversation.
-            errand: whose part this is.
+            errand: the errand that this is part of.
 
         Raises:
             PromptTooLong: so many bytes can't be few enough tokens.
@@ -112,17 +112,17 @@ class LoadedModel:
         for segment in segments:
             errand.check()
             tokens += vocabulary.tokenize(segment.text, special=segment.trusted)
-        # Most templates write the token themselves, and twice is worse than never.
+        # Most templates write the token themselves, and writing it twice is worse than leaving it out.
         if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
             tokens.insert(0, vocabulary.bos)
         return tokens
 
     def answers(self, ask: Ask, errand: Errand) -> tuple[list[Answer], float]:
-        """A request's answers, ready for the loop, and the seconds of it that only the first request takes.
+        """A request's answers, ready for the loop, and the seconds that only the first request takes.
 
         Args:
             ask: the request.
-            errand: whose part this is.
+            errand: the errand that this is part of.
 
         Raises:
             PromptTooLong: no room is left for an answer.
@@ -163,11 +163,13 @@ class LoadedModel:
         return answers, seconds
 
     def _reusable(self, messages: Sequence[Message], prompt: Sequence[int], errand: Errand) -> int:
-        """How many tokens of a prompt belong to what its caller marked as reusable, with all that stands before it."""
+        """How many tokens of a prompt belong to what its caller marked as reusable, together with everything before
+        that.
+        """
         marked = max((i for i, message in enumerate(messages, 1) if message.reusable), default=0)
         if self.snapshots is None or not marked:
             return 0
-        # Other words in the place of what follows: what is the same in both prompts is the marked part.
+        # Replace what follows by other words: the part that both prompts share is the marked one.
         others = [Message(m.role, _OTHER) for m in messages[marked:]]
         return min(common_prefix(self.prompt([*messages[:marked], *others], errand), prompt), len(prompt) - 1)
 

@@ -1,9 +1,9 @@
-"""The decode loop: every step packs prefill chunks, one token of each active answer and what is drafted behind it into
-one `llama_decode`. Where smaller steps are faster, the answers take turns, at least half of them in each.
+"""The decode loop: every step packs prefill chunks, one token of each active answer, and drafted tokens behind it, into
+one `llama_decode`. If smaller steps are faster, the answers take turns, with at least half of them in each step.
 
-All answers share the cells of one context. When they outgrow it, what is kept of earlier answers goes first; then the
-youngest gives its cells back and starts over from its tokens once there is room. The oldest always goes on, so every
-answer ends.
+All answers share the cells of one context. When they outgrow it, what is kept of earlier answers is evicted first. Then
+the youngest answer gives up its cells, and starts over from its tokens once there is room. The oldest always goes on,
+so every answer ends.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from rung.tiers.llama.worker.pace import Pace
 from rung.types import Delta
 
 _STALL = 0.1
-"""Longest that a prefill may hold up the tokens of other answers, in seconds a step: so much more than without it."""
+"""Most seconds per step by which a prefill may delay the tokens of other answers."""
 
 _LEAST_TOKEN_SECONDS = 0.0001
-"""A measurement by which a token of a prefill takes less is noise."""
+"""A measurement by which a token of a prefill takes less than this is noise."""
 
 _LEAST_CHUNK = 8
 _HEADROOM = 32
 _WORTH_A_WAIT = 8
-"""So many tokens that another answer is evaluating just now are waited for."""
+"""An answer waits for a shared beginning if another is just evaluating at least this many tokens of it."""
 
 _TOGETHER = 0.05
-"""Seconds between two pieces of an answer: nobody reads faster, and each wakes the host on a core that computes."""
+"""Seconds between two pieces of an answer. Nobody reads faster, and each piece wakes the host on a core that
+computes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    """What one answer has in a step.
+    """One answer's part of a step.
 
     Args:
-        answer: whose tokens.
-        run: they, and the drafted ones behind them.
-        drafted: how many of the run are only proposed.
+        answer: the answer whose tokens these are.
+        run: its tokens, with drafted ones behind them.
+        drafted: how many tokens of the run are only proposed.
     """
 
     answer: Answer
@@ -58,12 +59,12 @@ class Loop:
     """Decodes answers until the process ends.
 
     Args:
-        context: what to decode with.
+        context: the context to decode with.
         calls: which requests are alive.
         send: hands a piece of an answer on.
-        save: takes the memory of a prompt's beginning that may rest on disk, once it is evaluated.
-        fail: hears what went wrong with one answer, while the others go on; without it, it is raised.
-        cells: room of the context at first, in tokens.
+        save: gets the memory of a prompt's beginning that may be kept on disk, once it is evaluated.
+        fail: is told what went wrong with one answer, while the others go on. Without it, the error is raised.
+        cells: initial room of the context, in tokens.
         slots: most answers at once.
         batch: most tokens in one step.
     """
@@ -97,20 +98,20 @@ class Loop:
         self._turns = itertools.count(1)
 
     def submit(self, answer: Answer) -> None:
-        """Decode this one too; from any thread."""
+        """Decode this answer too. Callable from any thread."""
         self._incoming.put(answer)
 
     def run(self) -> NoReturn:
         """Go on for ever.
 
         Raises:
-            DecodeError: the context is in an unknown state; the process had better end.
+            DecodeError: the context is in an unknown state. The process should end.
         """
         while True:
             self.step()
 
     def step(self) -> None:
-        """Admit who waits, decode once, hand on what came of it. Blocks while there is nothing to do."""
+        """Admit waiting answers, decode once, and hand on the results. Blocks while there is nothing to do."""
         self._receive()
         for answer in [a for a in self._active if a.id not in self._calls]:
             self._end(answer)
@@ -136,7 +137,7 @@ class Loop:
             if len(self._active) == self._slots:
                 return
             if answer.cells > self._cells:
-                # Whoever is being decoded would have to start over.
+                # The answers that are being decoded would have to start over.
                 if self._active:
                     return
                 self._resize(answer.cells)
@@ -192,7 +193,7 @@ class Loop:
             self._waiting.appendleft(youngest)
 
     def _share(self) -> list[_Share]:
-        """Who gets how much of the next step: decoding answers their one token, the oldest prefill what is left."""
+        """Who gets how much of the next step: decoding answers get one token each, the oldest prefill gets the rest."""
         decoding = sorted((a for a in self._active if a.pending == 1), key=lambda a: a.turn)
         decoding = decoding[: self._pace.most(len(decoding))]
         for answer in decoding:
@@ -214,17 +215,17 @@ class Loop:
 
     def _certain(self, answer: Answer, count: int) -> _Share:
         end = answer.evaluated + count
-        # the last token that is pending is the one whose logits choose the next
+        # the logits of the last pending token choose the next one
         ready = int(end == len(answer.tokens))
         run = Run(_held(answer).sequence, answer.evaluated, answer.tokens[answer.evaluated : end], ready)
         return _Share(answer, run)
 
     def _with_drafts(self, plan: list[_Share], left: int) -> list[_Share]:
-        """The plan, with tokens that drafts propose behind those of answers that have some.
+        """The plan, with drafted tokens added behind those of answers that have drafts.
 
         Args:
             plan: who gets how much.
-            left: how many tokens the step has room for beside it.
+            left: how many more tokens the step has room for.
         """
         if not self._memory.cuttable or not any(share.run.outputs and share.answer.drafts for share in plan):
             return plan
@@ -270,7 +271,7 @@ class Loop:
         if not beside:
             self._pace.record(wanted, seconds)
         elif beside >= _LEAST_CHUNK:
-            # A step reads all the weights whatever is in it, and that has to be borne for the others anyway.
+            # A step reads all the weights whatever it contains, and the others have to bear that anyway.
             self._token_seconds = max(_LEAST_TOKEN_SECONDS, (seconds - self._pace.seconds(wanted)) / beside)
         return True
 
@@ -285,7 +286,7 @@ class Loop:
                 if share.run.outputs:
                     self._advance(share, at + certain - 1)
                 else:
-                    # nothing is to be said yet, but that the prefill gets on
+                    # there is nothing to report yet, except that the prefill makes progress
                     answer = share.answer
                     self._send(answer.id, Delta(progress=answer.evaluated / len(answer.tokens)))
             except BaseException as error:  # noqa: BLE001  a panic of the grammar's library is not even an Exception
@@ -321,7 +322,7 @@ class Loop:
             self._hand_on(answer)
 
     def _hand_on(self, answer: Answer) -> None:
-        """Send what of an answer nobody was told yet."""
+        """Send what nobody was told yet of an answer."""
         if not answer.unsent:
             return
         delta = joined(answer.unsent)
@@ -331,7 +332,7 @@ class Loop:
             answer.sent_at = time.perf_counter()
 
     def _break(self, answer: Answer, error: BaseException) -> None:
-        """Something of one answer's own went wrong: it ends, and the others go on."""
+        """Something went wrong with one answer alone. It ends, and the others go on."""
         if self._fail is None or isinstance(error, DecodeError) or answer.held is None:
             raise error
         self._fail(answer.id, error)

@@ -1,6 +1,6 @@
-"""The context's memory: which sequence holds which tokens, and what is kept of answers that are over.
+"""The context's memory: which sequence holds which tokens, and what is kept of finished answers.
 
-A prefix that two sequences have in common lies in the same cells, and is counted once.
+A prefix that two sequences share is in the same cells, and counts once.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from typing import Protocol
 from rung.tiers.llama.fit import ASIDE
 
 _ALIGNED, _TAIL = 32, 8
-"""A shared beginning ends at a multiple of the first, and leaves at least the second to evaluate: llama.cpp multiplies
-tokens in tiles and a single token by another kernel, so what follows has other last bits anywhere else."""
+"""A shared beginning ends at a multiple of the first number, and leaves at least the second number of tokens to
+evaluate. llama.cpp multiplies tokens in tiles and a single token with another kernel, so that anywhere else the last
+bits of what follows differ."""
 
 _LONG, _TILE = 512, 64
-"""Prompts from the first on leave at least the second. From so many tokens in a step on attention works in tiles, too:
-with other last bits, by which logits differ by up to 0.9, and several times as fast where much lies before them. Behind
-832 tokens 41 took the 0.5B 690 ms, and 104 took 560. Shorter prompts are sooner through with fewer tokens."""
+"""Prompts of at least the first number of tokens leave at least the second to evaluate. From that many tokens in a step
+on, attention works in tiles too. Its last bits differ, by which logits differ by up to 0.9, and it is several times as
+fast if much comes before. Behind 832 tokens, 41 took the 0.5B 690 ms, and 104 took 560 ms. Shorter prompts are done
+sooner with fewer tokens."""
 
 
 def sequences(slots: int) -> int:
-    """How many sequences a context needs for so many answers at once: theirs, the one that is kept, and scratch."""
+    """How many sequences a context needs for `slots` answers at once: theirs, the one that is kept, and scratch."""
     return slots + 2
 
 
@@ -33,25 +35,25 @@ class Sequences(Protocol):
     cuttable: bool
 
     def forget(self, sequence: int, start: int = 0) -> bool:
-        """Free the cells of a sequence from a position on; `False` where they can't be cut there."""
+        """Free the cells of a sequence from a position on; `False` if it can't be cut there."""
 
     def share(self, source: int, target: int, end: int) -> None:
-        """Let an empty sequence hold the first `end` cells of another one, too."""
+        """Let an empty sequence also hold the first `end` cells of another one."""
 
     def save(self, sequence: int) -> bytes:
         """The cells of a sequence, as bytes."""
 
     def restore(self, sequence: int, data: bytes) -> bool:
-        """Fill an empty sequence from such bytes; `False` where they don't fit."""
+        """Fill an empty sequence from such bytes; `False` if they don't fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The memory of some tokens, outside of the context.
+    """The memory of some tokens, outside the context.
 
     Args:
-        tokens: from position 0 on.
-        data: as the context gave it.
+        tokens: the tokens, from position 0 on.
+        data: bytes as the context returned them.
     """
 
     tokens: tuple[int, ...] = field(repr=False)
@@ -64,8 +66,8 @@ class HeldCells:
 
     Args:
         sequence: its number in the context.
-        tokens: those that are evaluated, from position 0 on.
-        cells: numbers of the cells that they lie in.
+        tokens: the evaluated tokens, from position 0 on.
+        cells: numbers of the cells that hold them.
     """
 
     sequence: int
@@ -74,16 +76,16 @@ class HeldCells:
 
 
 class ContextMemory:
-    """Hands out sequences, keeps the books of their cells, and finds prefixes again.
+    """Hands out sequences, keeps track of their cells, and finds prefixes again.
 
-    What the last answer held stays in its cells, for the repair that may follow. Attention passes over such cells in
-    every step of every other answer: free text of the 135M lost a fifth of its speed to some function calls. So what is
-    older is put aside, as a copy outside of the context: 400 tokens come back in 1 to 3 ms, where evaluating them takes
-    from 360 ms (135M) to 2,700 (1.5B).
+    What the last answer held stays in its cells, for the repair that may follow. In every step of every other answer,
+    attention passes over such cells: free text of the 135M lost a fifth of its speed to some function calls. So older
+    answers are put aside, as copies outside the context. 400 tokens come back in 1 to 3 ms, whereas evaluating them
+    takes from 360 ms (135M) to 2,700 ms (1.5B).
 
     Args:
-        context: whose memory it is.
-        cells: room for tokens, all sequences together.
+        context: the context whose memory it is.
+        cells: room for tokens of all sequences together.
         slots: most answers at once.
     """
 
@@ -100,28 +102,28 @@ class ContextMemory:
 
     @property
     def cuttable(self) -> bool:
-        """Whether a sequence can be cut at any position; a recurrent model's can't."""
+        """Whether a sequence can be cut at any position. A recurrent model's can't."""
         return self._context.cuttable
 
     @property
     def free(self) -> int:
-        """How many cells are empty."""
+        """Number of empty cells."""
         return self._cells - len(self._holders)
 
     def shared(self, tokens: Sequence[int]) -> int:
-        """How many tokens at the beginning needn't be evaluated."""
+        """How many tokens at the beginning need not be evaluated."""
         return max(self._longest(tokens)[1], self._longest_aside(tokens)[1])
 
     def begin(self, tokens: Sequence[int], slack: int, *, must: bool, alone: bool = False) -> HeldCells | None:
-        """A sequence that holds as much of the beginning of `tokens` as is known; `None` where there is no room.
+        """A sequence that holds as much of the beginning of `tokens` as is known; `None` if there is no room.
 
         The last tokens are left to evaluate, since their logits are wanted.
 
         Args:
-            tokens: that will be evaluated.
-            slack: further cells that should be free.
-            must: give a sequence even if there is less room.
-            alone: give an empty one, with nothing that is kept of other answers beside it.
+            tokens: tokens that will be evaluated.
+            slack: number of further cells that should be free.
+            must: whether to give a sequence even if there is less room.
+            alone: whether to give an empty one, with nothing that is kept of other answers beside it.
         """
         source, common = self._longest(tokens)
         saved, usable = self._longest_aside(tokens)
@@ -164,7 +166,7 @@ class ContextMemory:
             self._holders[cell] += 1
 
     def extend(self, held: HeldCells, tokens: Iterable[int]) -> None:
-        """These were evaluated behind what the sequence holds."""
+        """These tokens were evaluated behind what the sequence holds."""
         for token in tokens:
             cell = next(self._numbers)
             self._holders[cell] = 1
@@ -172,7 +174,7 @@ class ContextMemory:
             held.cells.append(cell)
 
     def cut(self, held: HeldCells, start: int) -> int:
-        """Forget what a sequence holds from a position on, or all where it can't be cut; how many tokens are left."""
+        """Forget what a sequence holds from a position on, or all if it can't be cut. Returns the tokens left."""
         if not self._context.forget(held.sequence, start):
             self._context.forget(held.sequence)
             start = 0
@@ -184,7 +186,7 @@ class ContextMemory:
         return start
 
     def keep(self, held: HeldCells) -> None:
-        """The answer is over; what it held stays until the next one begins that doesn't begin like it."""
+        """The answer is over. What it held stays until the next answer begins differently."""
         self._put_kept_aside()
         self._active.remove(held)
         if held.tokens:
@@ -193,12 +195,12 @@ class ContextMemory:
             self._close(held)
 
     def drop(self, held: HeldCells) -> None:
-        """Free all that an active sequence holds."""
+        """Free everything that an active sequence holds."""
         self._active.remove(held)
         self._close(held)
 
     def make_room(self, cells: int) -> bool:
-        """Put aside what is kept where fewer than so many cells are free; whether they are now."""
+        """Put aside what is kept if fewer than `cells` cells are free. Returns whether they are free now."""
         if self.free < cells:
             self._put_kept_aside()
         return self.free >= cells
@@ -211,7 +213,7 @@ class ContextMemory:
         return Saved(tuple(held.tokens[:end]), data)
 
     def restore(self, held: HeldCells, saved: Saved) -> None:
-        """Let an active sequence hold just what was saved; nothing where that can't be done."""
+        """Let an active sequence hold exactly what was saved, or nothing if that is impossible."""
         self.cut(held, 0)
         if self.free >= len(saved.tokens) and self._context.restore(held.sequence, saved.data):
             self.extend(held, saved.tokens)
@@ -219,8 +221,8 @@ class ContextMemory:
             self._context.forget(held.sequence)
 
     def _longest(self, tokens: Sequence[int]) -> tuple[HeldCells | None, int]:
-        """Which sequence begins most like `tokens`, and how far. Of equals the one that can be taken over."""
-        # A recurrent state can't be had as of an earlier token, and an active one goes on.
+        """The sequence that begins most like `tokens`, and how far. Among equals, one that can be taken over."""
+        # A recurrent state can't be rewound to an earlier token, and an active sequence goes on.
         known = [*([self._kept] if self._kept else []), *(self._active if self.cuttable else [])]
         best = max(known, key=lambda held: self._usable(held.tokens, tokens), default=None)
         length = 0 if best is None else self._usable(best.tokens, tokens)
@@ -232,7 +234,7 @@ class ContextMemory:
         return best, 0 if best is None else self._usable(best.tokens, wanted)
 
     def _usable(self, known: Sequence[int], tokens: Sequence[int]) -> int:
-        """How many of `tokens` needn't be evaluated where the memory of `known` is there."""
+        """How many of `tokens` need not be evaluated if the memory of `known` is there."""
         common = min(common_prefix(known, tokens), len(tokens) - 1)
         if self.cuttable:
             tail = _TILE if len(tokens) >= _LONG else _TAIL
@@ -246,12 +248,12 @@ class ContextMemory:
             self._close(kept)
 
     def _copy_aside(self, held: HeldCells) -> None:
-        """Copy what a sequence holds, and forget the oldest copies that there is no room for any more."""
+        """Copy what a sequence holds, and forget the oldest copies if there is no room for them."""
         tokens = tuple(held.tokens)
         room = min(ASIDE, self._cells // 2) - len(tokens)
         if room < 0:
             return
-        # What is whole in the new copy needs none of its own.
+        # An older copy that is a part of the new one is not needed.
         others = [saved for saved in self._aside if saved.tokens != tokens[: len(saved.tokens)]]
         while sum(len(saved.tokens) for saved in others) > room:
             del others[0]
@@ -272,7 +274,7 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2
-        # Comparing slices runs in C; what is known to be equal is not compared again.
+        # Comparing slices runs in C. What is known to be equal is not compared again.
         if a[low:middle] == b[low:middle]:
             low = middle
         else:

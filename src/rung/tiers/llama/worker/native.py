@@ -1,6 +1,6 @@
 """The few functions of llama.cpp that the loop needs, made safe to call.
 
-Everything here belongs to the loop's thread but `Vocabulary`, which only reads, and `Context.abort`.
+Everything here belongs to the loop's thread, except `Vocabulary`, which only reads, and `Context.abort`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WARN, _ERROR, _CONTINUES = 3, 4, 5
 
 
 class LoadError(Exception):
-    """llama.cpp would not load a file; the message says why, as far as it said so itself."""
+    """llama.cpp would not load a file. The message says why, as far as llama.cpp did."""
 
 
 class DecodeError(Exception):
@@ -32,16 +32,16 @@ class DecodeError(Exception):
 
 
 class Log:
-    """What llama.cpp said last, instead of its habit of writing to standard error.
+    """The last messages of llama.cpp, which would otherwise write them to standard error.
 
     Args:
-        lines: how many lines are kept.
+        lines: number of lines that are kept.
     """
 
     def __init__(self, lines: int = 12) -> None:
         self._lines: deque[str] = deque(maxlen=lines)
         self._keep = False
-        # ctypes frees a callback that nobody holds, and llama.cpp would call into nothing.
+        # ctypes frees a callback that nobody holds, and llama.cpp would then call into nothing.
         self._callback = llama.llama_log_callback(self._hear)
         llama.llama_log_set(self._callback, ctypes.c_void_p(0))
 
@@ -53,7 +53,7 @@ class Log:
             self._lines.append(line)
 
     def cause(self) -> str:
-        """The first error since the last time somebody asked: what follows it is only its echo."""
+        """The first error since this was last called. Later errors are only its consequences."""
         lines = list(self._lines)
         self._lines.clear()
         return lines[0].rpartition("error loading model: ")[2] if lines else ""
@@ -65,7 +65,7 @@ class Vocabulary:
     `ends` are the tokens that end an answer.
 
     Args:
-        pointer: of llama.cpp.
+        pointer: llama.cpp's pointer to it.
     """
 
     def __init__(self, pointer: Any) -> None:
@@ -81,7 +81,7 @@ class Vocabulary:
         """The tokens of a text, with no beginning-of-text token added.
 
         Args:
-            text: may hold anything.
+            text: any text.
             special: whether the spelling of a control token means that token.
         """
         data = text.encode()
@@ -111,7 +111,7 @@ class Vocabulary:
             room = -length
 
     def is_control(self, token: int) -> bool:
-        """Whether it is a token that no text should be able to spell."""
+        """Whether a token is one that no text should be able to spell."""
         return bool(llama.llama_vocab_is_control(self.pointer, token))
 
 
@@ -119,9 +119,9 @@ class Model:
     """A loaded file.
 
     Args:
-        path: of the GGUF file.
-        log: where llama.cpp says why it refuses.
-        gpu_layers: how many of its layers go to a GPU, where the build has one.
+        path: path of the GGUF file.
+        log: receives llama.cpp's reasons for refusing.
+        gpu_layers: how many of its layers go to a GPU, if the build has one.
         repack: whether weights may be laid out anew for the processor.
 
     Raises:
@@ -138,11 +138,11 @@ class Model:
             raise LoadError(log.cause() or "llama.cpp gave no reason")
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(self.pointer))
         self.trained_context: int = llama.llama_model_n_ctx_train(self.pointer)
-        # A recurrent state can't be taken back to an earlier token.
+        # A recurrent state can't be rewound to an earlier token.
         self.cuttable = not (llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer))
 
     def metadata(self, key: str) -> str | None:
-        """A value of the file's own table; `None` where it has none."""
+        """A value from the file's own table; `None` if it has none."""
         room = 256
         while True:
             buffer = ctypes.create_string_buffer(room)
@@ -156,13 +156,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Tokens of one sequence that go into one step, one after another.
+    """Consecutive tokens of one sequence that go into one step.
 
     Args:
-        sequence: which one, below the number of slots.
+        sequence: number of the sequence, below the number of slots.
         start: position of the first token.
         tokens: at least one.
-        outputs: after how many of the last tokens the logits are wanted.
+        outputs: number of last tokens after which the logits are wanted.
     """
 
     sequence: int
@@ -172,16 +172,16 @@ class Run:
 
 
 class Context:
-    """Memory for some sequences over a model, all of which share its cells.
+    """Memory for sequences over a model. All of them share its cells.
 
     Args:
-        model: that it decodes with.
-        cells: room for tokens, all sequences together; a multiple of `fit.GRAIN`.
-        sequences: how many there may be.
+        model: the model to decode with.
+        cells: room for tokens of all sequences together; a multiple of `fit.GRAIN`.
+        sequences: most sequences.
         outputs: most tokens in one step whose logits are wanted.
-        threads: says before each step how many are to decode.
+        threads: says before each step how many threads decode.
         batch: most tokens in one step.
-        log: where llama.cpp says why it refuses.
+        log: receives llama.cpp's reasons for refusing.
 
     Raises:
         LoadError: memory is short.
@@ -199,7 +199,7 @@ class Context:
         params.n_batch = params.n_ubatch = batch
         params.n_seq_max = sequences
         params.kv_unified = True
-        # Without this the buffer for logits has a row for every token of a step: hundreds of MiB.
+        # Without this, the buffer for logits has a row for every token of a step, which is hundreds of MiB.
         params.n_outputs_max = outputs
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
@@ -213,7 +213,7 @@ class Context:
             cells: a multiple of `fit.GRAIN`.
 
         Raises:
-            LoadError: memory is short; the context can't be used any more.
+            LoadError: memory is short. The context can't be used any more.
         """
         llama.llama_free(self.pointer)
         self._make(cells)
@@ -231,10 +231,10 @@ class Context:
         llama.llama_set_abort_callback(self.pointer, self._callback, ctypes.cast(self._flag, ctypes.c_void_p))
 
     def decode(self, runs: Sequence[Run]) -> bool:
-        """Evaluate the runs in one step; whether it was done. After an abort any part may have been.
+        """Evaluate the runs in one step. Returns whether it was done. After an abort, any part may have been.
 
         Raises:
-            DecodeError: anything else than an abort went wrong.
+            DecodeError: something other than an abort went wrong.
         """
         count = self._threads.now()
         if count != self._thread_count:
@@ -246,9 +246,9 @@ class Context:
         raise DecodeError(f"llama_decode returned {code}")
 
     def rehearse(self) -> None:
-        """Take one step of two tokens, which reads all the weights: a build that crashes here had better do so at once.
+        """Take one step of two tokens, which reads all the weights. If a build crashes here, it should do so at once.
 
-        A single token goes through other kernels than several, and those for several are where builds are found broken.
+        A single token uses other kernels than several do, and in broken builds it is those for several that crash.
 
         Raises:
             DecodeError: the step failed.
@@ -257,7 +257,7 @@ class Context:
         self.forget(0)
 
     def abort(self) -> None:
-        """Stop the step that is running, or the next one; from any thread."""
+        """Stop the step that is running, or the next one. Callable from any thread."""
         self._flag[0] = b"\1"
 
     def resume(self) -> None:
@@ -265,10 +265,10 @@ class Context:
         self._flag[0] = b"\0"
 
     def logits(self, index: int) -> Logits:
-        """A view of the logits after a token of the last step; it holds until the next one.
+        """A view of the logits after a token of the last step. It is valid until the next step.
 
         Args:
-            index: of the token in the step.
+            index: index of the token in the step.
         """
         pointer = llama.llama_get_logits_ith(self.pointer, index)
         if not pointer:
@@ -281,11 +281,11 @@ class Context:
         return view
 
     def forget(self, sequence: int, start: int = 0) -> bool:
-        """Free the cells of a sequence from position `start` on; `False` where its memory can't be cut there."""
+        """Free the cells of a sequence from position `start` on; `False` if its memory can't be cut there."""
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, -1))
 
     def share(self, source: int, target: int, end: int) -> None:
-        """Let an empty sequence hold the first `end` cells of another one, too. Takes no room."""
+        """Let an empty sequence also hold the first `end` cells of another one. This takes no room."""
         llama.llama_memory_seq_cp(self._memory, source, target, 0, end)
 
     def save(self, sequence: int) -> bytes:
@@ -296,7 +296,7 @@ class Context:
         return bytes(memoryview(buffer)[:written])
 
     def restore(self, sequence: int, data: bytes) -> bool:
-        """Fill an empty sequence from what `save` gave; `False` where it doesn't fit."""
+        """Fill an empty sequence from what `save` returned; `False` if it doesn't fit."""
         buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
         return bool(llama.llama_state_seq_set_data(self.pointer, buffer, len(data), sequence))
 
@@ -311,7 +311,7 @@ class _Batch:
         self._positions = view(self._struct.pos, (room,))
         self._wanted = view(self._struct.logits, (room,))
         view(self._struct.n_seq_id, (room,))[:] = 1
-        # One array for the ids of all tokens, in place of an allocation for each: the pointers lead into it.
+        # One array for the ids of all tokens, instead of an allocation for each. The pointers lead into it.
         self._sequences = np.zeros(room, np.int32)
         kind = ctypes.POINTER(llama.llama_seq_id)
         for i in range(room):
@@ -321,7 +321,7 @@ class _Batch:
         at = 0
         for run in runs:
             count = len(run.tokens)
-            # Decoding adds one token at a time, for which an index is faster than a slice.
+            # Decoding adds one token at a time. For that an index is faster than a slice.
             where = at if count == 1 else slice(at, at + count)
             self._tokens[where] = run.tokens[0] if count == 1 else run.tokens
             self._positions[where] = run.start if count == 1 else range(run.start, run.start + count)

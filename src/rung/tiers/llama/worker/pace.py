@@ -1,30 +1,30 @@
-"""How long steps of each size take, learned from the steps themselves, and how many answers one is best shared by.
+"""How long steps of each size take, learned from the steps themselves, and how many answers should share one.
 
-More in one step is not always faster: llama.cpp changes its kernels with the number of tokens, and a model whose step
+A larger step isn't always faster per token. llama.cpp changes its kernels with the number of tokens: a model whose step
 of seven takes 156 ms takes 236 ms for eight.
 """
 
 from __future__ import annotations
 
 _FORGET = 512
-"""Steps after which everything is measured anew: the machine may be busier, or quieter, than it was."""
+"""Steps after which everything is measured again. The machine may have become busier or quieter."""
 
 _NEW = 0.2
-"""Weight of a new measurement against those before it."""
+"""Weight of a new measurement against the earlier ones."""
 
 _BETTER = 0.95
-"""So much of the time a token takes in a whole step must a smaller step need to be preferred."""
+"""A smaller step is chosen only if it takes less than this share of the full step's time per token."""
 
 
 class Pace:
-    """Seconds that steps of each size took. The size is the number of tokens, all of whose logits are wanted."""
+    """Seconds that steps of each size took. The size is the number of tokens. The logits of all of them are wanted."""
 
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
         self._steps = 0
 
     def record(self, count: int, seconds: float) -> None:
-        """A step of so many tokens took so long."""
+        """A step of `count` tokens took `seconds`."""
         self._steps += 1
         if self._steps % _FORGET == 0:
             self._seconds.clear()
@@ -32,11 +32,11 @@ class Pace:
         self._seconds[count] = before + _NEW * (seconds - before)
 
     def seconds(self, count: int, *, each: float = 0.0) -> float:
-        """What a step takes: between sizes that were seen in proportion.
+        """How long a step takes. Between two sizes that were seen, it is interpolated.
 
         Args:
-            count: of its tokens.
-            each: what a token takes beyond the largest size that was seen.
+            count: number of its tokens.
+            each: seconds that a token takes beyond the largest size that was seen.
         """
         below = max((size for size in self._seconds if size <= count), default=0)
         above = min((size for size in self._seconds if size >= count), default=0)

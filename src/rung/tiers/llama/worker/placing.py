@@ -1,4 +1,4 @@
-"""Loading a model where it fits: plan, load, and go back to the CPU where the GPU won't take it."""
+"""Loading a model where it fits: plan, load, and go back to the CPU if the GPU won't take it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Placed:
     """A model in memory.
 
     Args:
-        model: the file.
+        model: the loaded file.
         context: room for its calls.
-        plan: how both were sized.
+        plan: how model and context were sized.
         notes: what a person should know about that, as clauses.
     """
 
@@ -43,9 +43,9 @@ def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
     """Load a model if it fits.
 
     Args:
-        load: what, and how.
-        threads: says how many are to decode.
-        log: where llama.cpp says why it refuses.
+        load: what to load, and how.
+        threads: says how many threads decode.
+        log: receives llama.cpp's reasons for refusing.
 
     Raises:
         TierUnavailable: the file is not a model, doesn't fit, or is refused by llama.cpp.

@@ -1,9 +1,10 @@
-"""The worker: a program of its own that holds one model and is killed, or crashes, without harm to its host.
+"""The worker: a separate program that holds one model, and can crash or be killed without harm to its host.
 
-`python -m rung.tiers.llama.worker --rung-llama-worker PID` is what a host starts. Standard input and output carry
-frames. These threads share the work: one reads frames, so that a cancel or the end of the host is seen at any moment;
-two prepare calls (template, tokens, grammar), short ones and long ones; the main thread loads the model and decodes;
-one gives a sign of life each second. Whatever goes wrong with one call is that call's failure, and the others go on.
+`python -m rung.tiers.llama.worker --rung-llama-worker PID` is what a host starts. Frames go through standard input and
+output. These threads share the work. One reads frames, so that a cancel or the end of the host is noticed at any
+moment. Two prepare calls (template, tokens, grammar), one short calls and one long calls. The main thread loads the
+model and decodes. One gives a sign of life each second. Whatever goes wrong with one call is that call's failure, and
+the others go on.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _BROKEN = 70
 
 
 def main() -> None:
-    """Be a worker where the command line says so; otherwise return at once.
+    """Be a worker if the command line says so. Otherwise return at once.
 
     A frozen app, whose executable is the app itself, calls this first thing.
     """
@@ -67,10 +68,10 @@ def _pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _or_end(work: Callable[[], None]) -> None:
-    """Run a thread's work; whatever goes wrong in it ends the process, with the cause on standard error."""
+    """Run a thread's work. Any error in it ends the process, with the cause on standard error."""
     try:
         work()
-    except BaseException as error:  # noqa: BLE001  any thread that is missing would leave its callers waiting
+    except BaseException as error:  # noqa: BLE001  if one thread ended, its callers would wait for ever
         os.write(2, f"{CAUSE}{_cause(error)}\n".encode("utf-8", "replace"))
         os._exit(_BROKEN)
 
@@ -86,10 +87,10 @@ def _cause(error: BaseException) -> str:
 
 
 class Wire:
-    """Where frames go out, from any thread.
+    """Sends frames, from any thread.
 
     Args:
-        sink: of bytes.
+        sink: receives the bytes.
     """
 
     def __init__(self, sink: BinaryIO) -> None:
@@ -97,7 +98,7 @@ class Wire:
         self._lock = threading.Lock()
 
     def send(self, frame: frames.Frame) -> None:
-        """Send a frame. Without a reader there is nothing left to live for."""
+        """Send a frame. If nobody reads it, the worker ends."""
         try:
             with self._lock:
                 frames.write(self._sink, frame)
@@ -109,8 +110,8 @@ class Worker:
     """One model, and the threads around it.
 
     Args:
-        source: where frames come in.
-        wire: where they go out.
+        source: stream of incoming frames.
+        wire: sends outgoing frames.
     """
 
     def __init__(self, source: BinaryIO, wire: Wire) -> None:
@@ -129,12 +130,12 @@ class Worker:
             os._exit(0)
         if not isinstance(load, frames.LoadModel):
             raise frames.BrokenFrame(f"{load.kind} before load")
-        # Loading llama.cpp ties this thread to one core, and whatever it starts from then on.
+        # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
         threads = Fixed(load.threads) if load.threads else Free(free_cores())
         self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
         self._spawn(self._read, "rung-read")
         model = self._load(load, threads)
-        # The loop's module needs the native libraries, whose absence `_load` tells in words.
+        # The loop's module needs the native libraries. If they are missing, `_load` says so in words.
         from rung.tiers.llama.fit import BATCH
         from rung.tiers.llama.worker.loop import Loop
 
@@ -160,7 +161,7 @@ class Worker:
         threading.Thread(target=_or_end, args=(work,), name=name, daemon=True).start()
 
     def _saver(self, snapshots: Snapshots | None) -> Callable[[Saved], None] | None:
-        """Hands what shall rest on disk to a thread of its own, since writing would hold up the answers."""
+        """Hands what is to be kept on disk to a separate thread, since writing would hold up the answers."""
         if snapshots is None:
             return None
         waiting: SimpleQueue[Saved] = SimpleQueue()
@@ -217,7 +218,7 @@ class Worker:
     def _prepare(self, task: Task, errand: Errand) -> None:
         self._serving.wait()
         try:
-            # While the model was being loaded, its caller may have gone.
+            # Its caller may have gone while the model was being loaded.
             if task.id in self._calls:
                 self._begin(task, errand, *self._served)
         except Dropped:
@@ -249,7 +250,7 @@ class Worker:
         self._wire.send(frames.Counted(task.id, tokens, model.context))
 
     def _broke(self, request: int, error: BaseException) -> None:
-        """Something went wrong that nobody thought of; it is the failure of this request alone."""
+        """Something unforeseen went wrong. It is the failure of this request alone."""
         self._fail(frames.Failed("failed", f"the worker failed at this call: {_cause(error)}", id=request))
 
     def _fail(self, failure: frames.Failed) -> None:

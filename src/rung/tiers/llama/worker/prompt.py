@@ -1,8 +1,8 @@
-"""From messages to tokens: the chat template is the model's word, the messages never are.
+"""Turning messages into tokens: the chat template is the model's word, the messages never are.
 
-A template is rendered with one private character in the place of each text that isn't its own. What a template does to
-content (trim, join, loop over it, look for something in it) leaves a single character whole, so the rendered text
-falls apart into the template's part, where the spelling of a control token means that token, and contents, where
+A template is rendered with one private character in the place of each text that isn't its own. Whatever a template does
+to content (trim, join, loop over it, look for something in it), it leaves a single character whole. So the rendered
+text can be split into the template's part, where the spelling of a control token means that token, and contents, where
 it is plain text.
 """
 
@@ -33,19 +33,19 @@ LONGEST_RENDER = 2.0
 """Seconds that a template may take. Those of models take milliseconds, whatever the length of the messages."""
 
 _LONGEST_VALUE = 64 << 20
-"""Characters or items that a template may make of one value, and of a prompt: more than any context has room for."""
+"""Characters or items in one value that a template makes, and in a prompt: more than any context has room for."""
 
 _LONGEST_NUMBER = 4096
-"""Bits of a template's numbers: nothing that is computed on them holds the other threads up."""
+"""Bits of a template's numbers. Computing with numbers up to this size doesn't hold up the other threads."""
 
 _WIDE = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\d{5}|\*)")
-"""What in a format makes a text as wide as a number says."""
+"""Parts of a format that make a text as wide as a number says."""
 
 _WIDENING = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
 """Methods that make a text as wide as a number says. No template needs them."""
 
 _SWITCHES = frozenset({"enable_thinking", "thinking"})
-"""Names by which templates know whether the model shall think aloud."""
+"""Names of the variables by which templates decide whether the model thinks aloud."""
 
 _PRIVATE = range(0xF0000, 0xFFFFE)
 
@@ -71,7 +71,7 @@ class _Lost(Exception):
     """The template left out the content of a turn.
 
     Args:
-        role: whose turn.
+        role: role of the turn.
     """
 
     def __init__(self, role: str) -> None:
@@ -89,21 +89,21 @@ _TEMPLATE_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What a template can raise: it is a program, and not ours."""
+"""What a template can raise. It is a program, and not one of ours."""
 
 
 class ChatTemplate:
     """A model's chat template. `switches_thinking` tells whether it lets thinking be turned on and off.
 
     Args:
-        source: Jinja.
+        source: the template, in Jinja.
         model: name of the model, for errors.
         bos: text of its beginning-of-text token.
         eos: text of its end-of-text token.
-        thinking: whether the model shall think aloud, where the template has a switch for it.
+        thinking: whether the model is to think aloud, if the template has a switch for it.
 
     Raises:
-        TierUnavailable: it is too long, or no Jinja.
+        TierUnavailable: it is too long, or not valid Jinja.
     """
 
     def __init__(self, source: str, *, model: str, bos: str = "", eos: str = "", thinking: bool = False) -> None:
@@ -129,17 +129,17 @@ class ChatTemplate:
             names = jinja2.meta.find_undeclared_variables(environment.parse(source))
         except (jinja2.TemplateError, RecursionError) as error:
             raise TierUnavailable(
-                f"the chat template of {model} is no Jinja: {error}", hint="name another with chat_template"
+                f"the chat template of {model} is not valid Jinja: {error}", hint="name another with chat_template"
             ) from None
         self.switches_thinking = not _SWITCHES.isdisjoint(names)
 
     def render(self, messages: Sequence[Message], errand: Errand | None = None) -> list[Segment]:
-        """The prompt, up to where the answer begins. A system turn that the template doesn't take is merged into the
+        """The prompt, up to where the answer begins. A system turn that the template doesn't accept is merged into the
         user's turn that follows.
 
         Args:
             messages: the conversation.
-            errand: whose part this is; ending it ends the template, whatever it is at.
+            errand: the errand that this is part of. Ending it ends the template, whatever that is doing.
 
         Raises:
             Unsupported: the template refuses the conversation, leaves a part of it out, or takes too long.
@@ -151,7 +151,7 @@ class ChatTemplate:
         except _TEMPLATE_ERRORS as error:
             refused = error
         merged = _merged(messages) if any(m.role == "system" for m in messages) else None
-        # some templates take no system turn, some take content in parts only, and a few both
+        # some templates accept no system turn, some accept content in parts only, and a few do both
         for turns, in_parts in ((merged, False), (messages, True), (merged, True)):
             if turns is None:
                 continue
@@ -205,7 +205,7 @@ class ChatTemplate:
 
 
 class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """A sandbox in which a template can't make a value that takes all memory, or all time, at one go."""
+    """A sandbox in which a template can't make a value that takes all memory, or all time, in one step."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
@@ -247,11 +247,11 @@ def _format(text: str, *args: Any, **named: Any) -> str:
 
 
 class _StandIns:
-    """Private characters, each for one text.
+    """Private characters, each of which stands for one text.
 
     Args:
-        template: the template's source, whose own characters are not taken.
-        messages: likewise.
+        template: the template's source. Its own characters are not used.
+        messages: the messages. Their characters are not used either.
     """
 
     def __init__(self, template: str, messages: Sequence[Message]) -> None:
@@ -273,7 +273,7 @@ class _StandIns:
         return text[:before] + character + text[before + len(core) :]
 
     def put_all(self, value: Any) -> Any:
-        """The same for every string in a JSON value, keys left alone unless they are put too."""
+        """The same for every string in a JSON value. Keys are left alone unless they are put too."""
         if isinstance(value, str):
             return self.put(value)
         if isinstance(value, list):
@@ -298,7 +298,7 @@ class _StandIns:
         return "".join(out)
 
     def split(self, rendered: str) -> list[Segment]:
-        """The rendered prompt, texts in the place of their characters."""
+        """The rendered prompt, with the texts in the place of their characters."""
         segments: list[Segment] = []
         start = 0
         for at, character in enumerate(rendered):
@@ -307,7 +307,7 @@ class _StandIns:
             text = self._texts[character]
             core = text.strip()
             lead, _, trail = text.partition(core)
-            # White space that the template let be is tokenized with the text that it belongs to.
+            # White space that the template left alone is tokenized with the text that it belongs to.
             before = rendered[start:at]
             kept = lead if before.endswith(lead) else ""
             _append(segments, before.removesuffix(kept), trusted=True)
@@ -330,7 +330,7 @@ def _every_text(message: Message) -> str:
 
 
 def _turn(message: Message, stand_ins: _StandIns) -> dict[str, Any]:
-    """A message as templates know it."""
+    """A message in the form that templates know."""
     turn: dict[str, Any] = {"role": message.role, "content": stand_ins.put(message.text)}
     if message.tool_calls:
         turn["tool_calls"] = [
@@ -377,8 +377,8 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Like the filter that templates are written for: no HTML escapes, and Unicode as it is, whatever they ask: the
-    private characters must stay whole.
+    """Like the filter that templates are written for. It never writes HTML escapes and always keeps Unicode, whatever
+    they ask for, because the private characters must stay whole.
     """
     stand_ins: _StandIns = context["stand_ins"]
     written = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys)
@@ -390,7 +390,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 class _Generation(jinja2.ext.Extension):
-    """`{% generation %}` marks what a trainer learns from; here it is only its content."""
+    """`{% generation %}` marks what a trainer learns from. Here it is only its content."""
 
     tags = {"generation"}
 

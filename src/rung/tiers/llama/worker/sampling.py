@@ -1,4 +1,4 @@
-"""Choosing a token from logits, and what the model thought of the choice."""
+"""Choosing a token from logits, and telling how sure the model was of it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Logits = NDArray[np.float32]
 """One float per token of the vocabulary: unnormalised log-probabilities."""
 
 Mask = NDArray[np.uint8]
-"""One bit per token of the vocabulary, the lowest first: whether it is allowed."""
+"""One bit per token of the vocabulary, the lowest first, which says whether the token is allowed."""
 
 _HEAD = 256
 _SURE = -1e-4
-"""Log-probability from which on a token's place among the allowed ones isn't worked out. It could be off by no more
-than this, and most tokens of an answer are as sure."""
+"""Log-probability from which on a token's place among the allowed ones isn't worked out. The figure can be off by no
+more than this, and most tokens of an answer are as sure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """What the model, at temperature 1, thought of one token.
+    """How sure the model was of one token, at temperature 1.
 
     Args:
         logprob: natural logarithm of its probability, unconstrained.
-        margin: `logprob` less that of the likeliest other token.
-        allowed_logprob: the same over the tokens alone that were allowed; `None` where nobody said which.
-        allowed_margin: the same to the likeliest other token that was allowed; `None` where none was, or nobody said.
+        margin: `logprob` minus that of the likeliest other token.
+        allowed_logprob: `logprob` among only the allowed tokens; `None` if nobody said which they are.
+        allowed_margin: margin to the likeliest other allowed token; `None` if there was none, or nobody said.
     """
 
     logprob: float
@@ -41,14 +41,15 @@ class Confidence:
 
 
 def confidence(logits: Logits, token: int, allowed: Callable[[], Mask | None] | None = None) -> Confidence:
-    """What the model thought of `token`. The logits are used up: a copy of a whole vocabulary would cost as much again.
+    """How sure the model was of `token`. The logits are used up, since copying a whole vocabulary would cost as much
+    again.
 
     Args:
-        logits: as the model gave them; meaningless afterwards.
-        token: that was chosen.
-        allowed: tells what else was allowed, `None` where it can't; asked only where the answer could matter. Where the
-            model was sure of the token, and where nobody can tell, the unconstrained probability is given: that among
-            the allowed tokens lies between it and 1.
+        logits: the model's logits. They are meaningless afterwards.
+        token: the chosen token.
+        allowed: tells what else was allowed, or `None` if it can't. It is asked only if the answer could matter. If the
+            model was sure of the token, or nobody can tell, the unconstrained probability is given. The probability
+            among the allowed tokens lies between that and 1.
     """
     own = float(logits[token])
     logits[token] = -np.inf
@@ -56,7 +57,7 @@ def confidence(logits: Logits, token: int, allowed: Callable[[], Mask | None] | 
     top = max(own, other)
     logits -= np.float32(top)
     np.exp(logits, out=logits)
-    # numpy adds in pairs: a vocabulary of single floats is summed to six digits.
+    # numpy adds in pairs, so a vocabulary of single floats is summed to six digits.
     weight = math.exp(own - top)
     logprob, margin = own - top - math.log(weight + float(logits.sum())), own - other
     if allowed is None:
@@ -70,20 +71,20 @@ def confidence(logits: Logits, token: int, allowed: Callable[[], Mask | None] | 
 
 
 def _among(weights: NDArray[np.float32], own: float, mask: Mask) -> tuple[float, float | None]:
-    """Log-probability and margin of a token among those that are allowed.
+    """Log-probability and margin of a token among the allowed ones.
 
-    What single precision can't hold beside the likeliest token of all, 45 orders of magnitude below it, counts as
+    What single precision can't hold beside the likeliest token of all (45 orders of magnitude below it) counts as
     nothing.
 
     Args:
-        weights: probabilities of the other tokens up to a factor; used up.
-        own: natural logarithm of the token's own, with the same factor.
+        weights: probabilities of the other tokens, up to a factor. They are used up.
+        own: natural logarithm of the token's own probability, with the same factor.
         mask: which tokens are allowed.
     """
     dense = int(np.bitwise_count(mask).sum()) * 2 > len(weights)
-    # Few bits are gone through faster than many: those of the allowed tokens, or those of all others.
+    # Going through few bits is faster than through many: those of the allowed tokens, or those of all others.
     bits = np.unpackbits(~mask if dense else mask, bitorder="little", count=len(weights))
-    few = np.flatnonzero(bits.view(np.bool_))  # of bytes it would take ten times as long
+    few = np.flatnonzero(bits.view(np.bool_))  # with bytes it would take ten times as long
     if dense:
         weights[few] = 0
     left = weights if dense else weights[few]
@@ -96,22 +97,22 @@ def _among(weights: NDArray[np.float32], own: float, mask: Mask) -> tuple[float,
 class Sampler:
     """Chooses the tokens of one answer.
 
-    Temperature 0 takes the likeliest token. Otherwise logits are divided by the temperature, and of the resulting
-    distribution `min_p` and then `top_p` keep the head.
+    Temperature 0 takes the likeliest token. Otherwise logits are divided by the temperature, and `min_p` and then
+    `top_p` keep the head of the resulting distribution.
 
     Args:
         settings: temperature, filters and seed.
-        index: which of a call's candidates it chooses for; each has random numbers of its own.
+        index: number of the call's candidate that it chooses for. Each has random numbers of its own.
     """
 
     def __init__(self, settings: Sampling, index: int = 0) -> None:
         self._settings = settings
-        # numpy takes no negative seed; other samplers do.
+        # numpy accepts no negative seed, but other samplers do.
         seed = None if settings.seed is None else (settings.seed + index) % 2**64
         self._random = np.random.default_rng(seed)
 
     def choose(self, logits: Logits) -> int:
-        """The index of the chosen token; `-inf` is never chosen while anything else is there."""
+        """The index of the chosen token. `-inf` is never chosen while there is anything else."""
         if not self._settings.temperature:
             return int(logits.argmax())
         weights = logits.astype(np.float64)
@@ -135,7 +136,7 @@ class Sampler:
             return kept
         mass = weights[kept].sum() * top_p
         if len(kept) > _HEAD:
-            # Sorting a whole vocabulary takes milliseconds, and the head nearly always holds the mass.
+            # Sorting a whole vocabulary takes milliseconds, and the head nearly always has enough mass.
             head = kept[np.argpartition(weights[kept], -_HEAD)[-_HEAD:]]
             kept = head if weights[head].sum() >= mass else kept
         kept = kept[np.argsort(-weights[kept], kind="stable")]

@@ -1,6 +1,7 @@
-"""Prefixes on disk: the memory of a prompt's beginning that its caller marked as reusable, for the next start.
+"""Prefixes on disk: the memory of a prompt's beginning that its caller marked as reusable, kept for the next start.
 
-Files are bytes of llama.cpp behind a digest, named by everything they depend on. Deleting them is always safe.
+The files hold bytes of llama.cpp behind a digest, and are named by everything that they depend on. Deleting them is
+always safe.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _DIGEST = 32
 
 
 class Snapshots:
-    """A bounded directory of prefixes of one model. Failing to read or write one costs time and nothing else.
+    """A bounded folder of prefixes of one model. If one can't be read or written, that costs only time.
 
     Args:
-        directory: made where it is missing, for this user alone.
-        limit: most bytes that it may hold, the least recently used go first.
-        key: everything beside the tokens that the bytes depend on: model, library, settings of the context.
+        directory: the folder. It is made if it is missing, for this user alone.
+        limit: most bytes that it may hold. The least recently used prefixes are deleted first.
+        key: everything that the bytes depend on besides the tokens: model, library, settings of the context.
     """
 
     def __init__(self, directory: Path, limit: int, key: str) -> None:
@@ -35,7 +36,7 @@ class Snapshots:
         self._key = key.encode()
 
     def find(self, tokens: Sequence[int]) -> Saved | None:
-        """What was put for just these tokens; `None` where there is nothing, or nothing whole."""
+        """The prefix that was put for exactly these tokens; `None` if there is none, or it is damaged."""
         path = self._path(tokens)
         try:
             content = path.read_bytes()
@@ -50,12 +51,12 @@ class Snapshots:
         return Saved(tuple(tokens), data)
 
     def put(self, saved: Saved) -> None:
-        """Keep this one, and forget older ones where the directory would outgrow its limit."""
+        """Keep this prefix, and delete older ones if the folder would outgrow its limit."""
         if _DIGEST + len(saved.data) > self._limit:
             return
         with suppress(OSError):
             private_folder(self._directory)
-            # Only its owner may read it: a prefix is as good as its text.
+            # Only its owner may read it, because a prefix is as good as its text.
             handle, name = tempfile.mkstemp(dir=self._directory, suffix=_SUFFIX)
             part = Path(name)
             try:

@@ -1,4 +1,4 @@
-"""What differs by operating system about the process that a worker is."""
+"""What depends on the operating system about a worker's own process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ignore_interrupts() -> None:
 
 
 def no_core_dump() -> None:
-    """A core dump would put prompts on disk."""
+    """Prevent core dumps, which would put prompts on disk."""
     if sys.platform != "win32":
         import resource
 
@@ -32,10 +32,10 @@ def no_core_dump() -> None:
 
 
 def let_go(path: str) -> None:
-    """Take a mapped file out of what this process holds. What is read again comes back from the system's cache.
+    """Release the memory of a mapped file. What is read again comes back from the system's cache.
 
-    llama.cpp maps a model whole and reads all of it once. What it has laid out anew, and the rows of words that no
-    prompt holds, is never read again. Only Linux tells where a file is mapped.
+    llama.cpp maps a model whole, and reads all of it once. What it has laid out anew, and the rows of words that no
+    prompt contains, is never read again. Only Linux tells where a file is mapped.
     """
     if sys.platform != "linux":
         return
@@ -45,16 +45,16 @@ def let_go(path: str) -> None:
         edges, *_, name = line.split(maxsplit=5)
         if name == real:
             start, end = (int(edge, 16) for edge in edges.split(b"-"))
-            # Advice: where the kernel doesn't take it, nothing is lost.
+            # This is advice: if the kernel doesn't take it, nothing is lost.
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
 def die_with(parent: int, *, every: float = 1.0) -> None:
     """End this process soon after `parent` is gone, whatever its other threads do.
 
-    The kernel's own signal, on Linux, needs no thread of ours to get a turn; it fires when the *thread* that started
-    this process ends, so the host starts workers from a thread that lives as long as they do. The look at the parent's
-    id serves the other systems.
+    On Linux, the kernel's own signal doesn't depend on any thread of ours getting a turn. It is sent when the *thread*
+    that started this process ends, so the host starts workers from a thread that lives as long as they do. Looking at
+    the parent's id serves the other systems.
 
     Args:
         parent: process id of the host.
@@ -80,7 +80,8 @@ if sys.platform == "win32":
     def _watch(parent: int) -> Callable[[], bool]:
         import psutil
 
-        # Windows gives an orphan no new parent and may give its id to another process; psutil tells them apart.
+        # Windows gives an orphan no new parent, and may give the parent's id to another process. psutil tells them
+        # apart.
         return psutil.Process(parent).is_running
 
 else:
@@ -92,7 +93,7 @@ else:
 def abort_callback(kind: Any) -> Any:
     """A callback for llama.cpp that never takes the GIL: libc's `strlen`, whose data is a buffer of two bytes.
 
-    The length of an empty string is 0, go on; one byte written makes it 1, abort.
+    The length of an empty string is 0, which means "go on". One byte written makes it 1, which means "abort".
 
     Args:
         kind: the ctypes function type that llama.cpp wants.

@@ -1,4 +1,4 @@
-"""From token bytes to text: whole characters only, and no part of a stop string."""
+"""Turning the bytes of tokens into text: whole characters only, and nothing of a stop string."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rung.types import Token
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """Text that is certain, and the tokens behind it, whose texts join to it."""
+    """Text that is certain, with the tokens behind it, whose texts join to it."""
 
     text: str = ""
     tokens: tuple[Token, ...] = ()
@@ -42,7 +42,7 @@ class Assembler:
 
         Args:
             piece: the token's bytes.
-            token: its other facts; its text is not looked at.
+            token: everything else about the token. Its text isn't looked at.
         """
         text = self._decoder.decode(piece)
         if not self._stop:
@@ -56,11 +56,11 @@ class Assembler:
         return self._release(len(self._text) - self._possible())
 
     def finish(self) -> TextPiece:
-        """What was held back, at the end of the answer. Half a character is dropped."""
+        """The text that was held back, at the end of the answer. Half a character is dropped."""
         return self._release(len(self._text))
 
     def _possible(self) -> int:
-        """Length of the longest end of the text that a stop string could begin with."""
+        """Length of the longest end of the text with which a stop string could begin."""
         longest = max((len(s) for s in self._stop), default=1) - 1
         for length in range(min(longest, len(self._text)), 0, -1):
             end = self._text[-length:]
@@ -69,7 +69,7 @@ class Assembler:
         return 0
 
     def _release(self, certain: int) -> TextPiece:
-        """The tokens that lie whole within the first `certain` characters."""
+        """The tokens that lie completely within the first `certain` characters."""
         out, length = [], 0
         while self._held and length + len(self._held[0].text) <= certain:
             token = self._held.popleft()
@@ -79,7 +79,7 @@ class Assembler:
         return TextPiece(text, tuple(out))
 
     def _cut(self, end: int) -> TextPiece:
-        """The first `end` characters; the token that crosses the edge keeps what lies before it."""
+        """The first `end` characters. A token that crosses the edge keeps what comes before it."""
         piece = self._release(end)
         rest = self._text[: end - len(piece.text)]
         edge = (replace(self._held[0], text=rest),) if rest else ()
