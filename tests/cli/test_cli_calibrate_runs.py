@@ -83,13 +83,11 @@ def test_rows_of_a_group_count_together(person: Doubler) -> None:
 
 
 def test_near_duplicates_stand_on_one_side_of_the_split_and_count_once(person: Doubler) -> None:
-    rows = [text.format(n) for n in range(1, 201) for text in ("double {}", "Double   {} !")]
-    person.ladder({"right": RIGHT}, {"right": EVERY})
+    rows = [text.format(n) for n in range(1, 151) for text in ("double {}", "Double   {} !")]
     (person.program.work / "twice.jsonl").write_text("".join(f"{json.dumps({'prompt': row})}\n" for row in rows))
     (person.program.home / "tasks" / "double" / "task.toml").write_text('regex = "[0-9]+"\n')
-    person("calibrate", "twice.jsonl", "--record", "calls")
-    found = person("calibrate", "twice.jsonl", "--replay", "calls", "--json").object
-    assert found["fit_rows"] + found["certify_rows"] == 400
+    found = person("calibrate", "twice.jsonl", "--within", "0.05", "--json").object
+    assert found["fit_rows"] + found["certify_rows"] == 300
     assert found["fit_rows"] % 2 == 0
     assert found["groups"] == found["certify_rows"] / 2
 
@@ -127,8 +125,8 @@ def test_constant_scores_certify_nothing_and_the_tier_does_not_pay(person: Doubl
 def test_scores_that_know_nothing_certify_no_more_than_chance(person: Doubler) -> None:
     draw = random.Random(1)
     person.ladder({"right": RIGHT, "logprobs": {n: -draw.random() for n in EVERY}}, {"right": EVERY})
-    found = person("calibrate", person.data(range(1, 401)), "--json").object
-    allowed = 5  # losses of some 270 rows; each comes after three other answers on average
+    found = person("calibrate", person.data(range(1, 301)), "--json").object
+    allowed = 3  # losses of some 200 rows; each comes with three other answers on average
     assert found["kept"] <= 3 * 4 * allowed
     assert found["hardly_pays"]
     assert "no usable signal" in " ".join(found["sentences"])
