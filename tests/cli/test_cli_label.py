@@ -56,7 +56,7 @@ def test_few_judgements_of_blinded_disagreements_make_a_certificate_that_keeps_m
     assert session.heads == [(done, 12 - done) for done in range(7)]
     firsts = {a == str(2 * n) for n, a, _ in session.shown[:6]}
     assert firsts == {True, False}, "neither side is always the ladder's"
-    assert "7 disagreements are judged, and enough is known" in session.out
+    assert "Enough is known (7 judged)" in session.out
     assert "small" not in session.said
     assert "mid" not in session.said
     found = person("calibrate", *REPLAYED, "--json").object
@@ -109,7 +109,7 @@ def test_judgements_that_are_not_enough_are_told_and_do_not_count(person: Double
     assert (done.object["judged"], done.object["left"], done.object["enough"]) == (1, 11, False)
     done = person("calibrate", *REPLAYED, "--json")
     assert (done.object["question"]["kind"], done.object["look"]) == ("differs", "same")
-    assert "1 disagreements are judged, and that isn't enough yet" in done.err
+    assert "aren't enough yet (1 judged, at most 11 left), so they don't count" in done.err
 
 
 def test_judging_anew_after_the_certificate_makes_an_estimate_that_replaces_nothing(person: Doubler) -> None:
