@@ -75,6 +75,7 @@ def test_rows_that_took_part_are_not_fresh_whatever_their_file_or_case(person: D
     assert "50 rows took part in a calibration, so they aren't fresh and are left out" in done.err
 
 
+@pytest.mark.slow
 def test_another_build_asks_for_a_check_and_a_passed_one_answers_it(
     program: Program, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

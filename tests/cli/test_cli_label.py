@@ -79,6 +79,7 @@ def test_few_judgements_of_blinded_disagreements_make_a_certificate_that_keeps_m
         assert (person.folder / "judgements.jsonl").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_a_killed_session_keeps_each_judgement_and_undo_takes_the_last_one_back(person: Doubler) -> None:
     person("calibrate", *RECORDED)
     first = judge(person)
@@ -112,6 +113,7 @@ def test_judgements_that_are_not_enough_are_told_and_do_not_count(person: Double
     assert "aren't enough yet (1 judged, at most 11 left), so they don't count" in done.err
 
 
+@pytest.mark.slow
 def test_judging_anew_after_the_certificate_makes_an_estimate_that_replaces_nothing(person: Doubler) -> None:
     person("calibrate", *RECORDED)
     assert judge(person).all() == 0
@@ -164,6 +166,7 @@ def test_what_can_not_be_judged_is_said(person: Doubler) -> None:
     assert "every row has an expected answer" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals of this kind")
 def test_on_a_terminal_one_key_is_enough_and_ctrl_c_keeps_what_was_judged(person: Doubler) -> None:
     person("calibrate", *RECORDED)
