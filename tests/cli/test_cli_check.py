@@ -58,6 +58,8 @@ def test_a_check_is_recorded_and_replayed(person: Doubler) -> None:
     asked = person.calls()
     assert person("calibrate", data, "--check", "--replay", "calls", "--json").object == first
     assert person.calls() == asked
+    lacking = person("calibrate", person.data(range(400, 480), "other.csv"), "--check", "--replay", "calls")
+    assert "record it with `rung calibrate DATA --task NAME --check --record FILE`" in lacking.err
 
 
 def test_rows_that_took_part_are_not_fresh_whatever_their_file_or_case(person: Doubler) -> None:
@@ -73,6 +75,7 @@ def test_rows_that_took_part_are_not_fresh_whatever_their_file_or_case(person: D
     assert "50 rows took part in a calibration, so they aren't fresh and are left out" in done.err
 
 
+@pytest.mark.slow
 def test_another_build_asks_for_a_check_and_a_passed_one_answers_it(
     program: Program, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

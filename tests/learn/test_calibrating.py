@@ -78,9 +78,13 @@ def test_a_promise_holds_on_fresh_rows_about_as_often_as_it_says() -> None:
 
 
 def test_a_score_without_a_signal_certifies_nothing_and_is_told() -> None:
-    found = calibrate(climbs(300, seed=1, signal=0.0, wrong=0.4), Question())
-    assert found.kept <= 0.1 * found.certify_rows
-    assert "it doesn't tell good answers from bad ones" in " ".join(findings(found))
+    every = [calibrate(climbs(300, seed=seed, signal=0.0, wrong=0.4), Question()) for seed in range(10)]
+    # two losses are allowed, and at such an error rate seven answers have three
+    assert sum(found.kept for found in every) <= 10 * 10
+    # an interval of 95% lies above chance once in forty times, and more often with the few draws of this test
+    assert sum(found.tiers[0].tells for found in every) <= 2
+    found = next(found for found in every if not found.tiers[0].tells)
+    assert "where 0.5 is chance: no usable signal." in " ".join(findings(found))
     assert found.hardly_pays
     assert "Even the best threshold, chosen in hindsight, sends up" in " ".join(findings(found))
 

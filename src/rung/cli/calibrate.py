@@ -83,7 +83,7 @@ def calibrate(
 ) -> int:
     """Find out when to believe the small tiers of a task, and say what can be promised of the whole ladder."""
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
-    from rung.cli import calibration, evaluation
+    from rung.cli import calibration, evaluation, recheck
     from rung.cli.codes import Exit
     from rung.errors import ConfigError
 
@@ -97,11 +97,10 @@ def calibrate(
         record=record,
         replay=replay,
         config=config,
-        recorder=calibration.RECORDER,
+        # a calibration would look at rows that a check leaves fresh
+        recorder=recheck.RECORDER if check else calibration.RECORDER,
     )
     if check:
-        from rung.cli import recheck
-
         if on_average or any(given is not None for given in (within, delta, risk, feature)):
             raise ConfigError(
                 "--check takes the promise as it stands", hint="leave out --within, --delta, --risk and the like"

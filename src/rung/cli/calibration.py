@@ -180,8 +180,8 @@ def _with_judgements(asked: Question, climbed: Climbed, judgements: Judgements) 
         return replace(asked, kind="judged"), ()
     if not disagreements.judged:
         return asked, ()
-    more = f"{disagreements.judged:,} disagreements are judged, and that isn't enough yet, so they don't count"
-    return asked, (f"{more}: `rung label` goes on with them",)
+    known = f"{disagreements.judged:,} judged, at most {disagreements.left:,} left"
+    return asked, (f"the judgements in {judgements.path} aren't enough yet ({known}), so they don't count",)
 
 
 def _look(

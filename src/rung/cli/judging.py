@@ -57,8 +57,8 @@ class LabelReport:
         if self.enough and not self.judged:
             return "Nothing has to be judged: so few answers differ that no judgement could change the promise."
         if self.enough:
-            return f"{self.judged:,} disagreements are judged, and enough is known: `rung calibrate` uses them now."
-        return f"{self.judged:,} disagreements are judged, and at most {self.left:,} are left: `rung label` goes on."
+            return f"Enough is known ({self.judged:,} judged): `rung calibrate` uses the judgements now."
+        return f"{self.judged:,} judged, at most {self.left:,} left: the same command goes on from there."
 
     def as_object(self) -> dict[str, Any]:
         """The same for `--json`."""

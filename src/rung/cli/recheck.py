@@ -23,6 +23,9 @@ from rung.learn.rechecks import Recheck, recheck
 from rung.learn.rows import Row
 from rung.learn.tasks import TaskFolder
 
+RECORDER = "rung calibrate DATA --task NAME --check --record FILE"
+"""The command that records what a replay of a check lacks."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:

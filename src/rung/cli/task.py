@@ -144,13 +144,14 @@ def show(
     found = load(config)
     task = found.tasks.demand(name)
     seen = None if data is None else survey(data, task.template)
+    setups = _setups(found) if task.learned.tiers else {}
+    asks = {tier: learnt.evidence.notes(setups.get(tier, {})) for tier, learnt in task.learned.tiers.items()}
     if output.json:
-        values = {"status": "ok", "task": _object(task)}
+        values = {"status": "ok", "task": {**_object(task), "notes": {tier: list(said) for tier, said in asks.items()}}}
         output.object(values if seen is None else {**values, "data": seen.as_object()})
         return
     values = {key: value for key, value in _object(task).items() if key not in ("learned", "void")}
     lines = [f"{key}: {_said(value)}" for key, value in values.items() if value not in (None, "", [], {})]
-    setups = _setups(found) if task.learned.tiers else {}
     for tier, learnt in task.learned.tiers.items():
         evidence = learnt.evidence
         lines.append(f"tier {tier}: calibrated {evidence.date} on {evidence.rows:,} rows, rung {evidence.rung}")
@@ -161,7 +162,7 @@ def show(
         for check in evidence.checked:
             setup = ", ".join(f"{key} = {value}" for key, value in check.setup.items())
             lines.append(f"  checked {check.date} on {check.rows:,} fresh rows with {setup}")
-        lines += [f"  {note}" for note in evidence.notes(setups.get(tier, {}))]
+        lines += [f"  {note}" for note in asks[tier]]
     output.answer("\n".join(lines))
     for sentence in () if seen is None else seen.sentences():
         output.say(sentence)

@@ -46,7 +46,8 @@ class CalibratedTier:
         valid: how many of all rows it answers validly.
         agrees: how many of all rows it answers without loss: as the last tier does, or rightly.
         kept: how many of the certify rows it answers.
-        auroc: of its score, on all rows; `None` where no answer has the feature.
+        auroc: of its score, on the certify rows, which took no part in choosing it; `None` where no answer has the
+            feature.
         pay: whether asking it first saves time; `None` where nobody measured seconds.
     """
 
@@ -142,7 +143,7 @@ def calibrate(climbs: Sequence[Climb], question: Question, judgements: Judgement
     return Calibration(
         question,
         climbs[0].alone.tier,
-        tuple(_tier(climbs, every, answered, place, score, above) for place, score in enumerate(chosen.scores)),
+        tuple(_tier(climbs, every, rows, answered, place, score, above) for place, score in enumerate(chosen.scores)),
         rows=len(climbs),
         fit_rows=len(chosen.fitting),
         certify_rows=len(chosen.certifying),
@@ -220,9 +221,15 @@ def _least_bound(every: Outcomes, placed: Floats, limit: float) -> float | None:
 
 
 def _tier(
-    climbs: Sequence[Climb], every: Outcomes, answered: Ints, place: int, fitted: Fitted, above: Sequence[float]
+    climbs: Sequence[Climb],
+    every: Outcomes,
+    certifying: Outcomes,
+    answered: Ints,
+    place: int,
+    fitted: Fitted,
+    above: Sequence[float],
 ) -> CalibratedTier:
-    valid = np.isfinite(every.scores[:, place])
+    valid = np.isfinite(certifying.scores[:, place])
     places, _ = every.under(above)
     reach = np.array([not 0 <= at < place for at in places])
     kept = float((places[reach] == place).mean()) if reach.any() else 0.0
@@ -239,9 +246,9 @@ def _tier(
         kept=int((answered == place).sum()),
         auroc=bootstrap(
             auroc,
-            every.scores[valid, place],
-            every.good[valid, place],
-            groups=every.units[valid].tolist(),
+            certifying.scores[valid, place],
+            certifying.good[valid, place],
+            groups=certifying.units[valid].tolist(),
             resamples=_DRAWS,
         )
         if tells

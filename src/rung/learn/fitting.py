@@ -28,6 +28,9 @@ _GAIN = 0.01
 and one feature is easier to explain, and holds better where prompts change.
 """
 
+_CHANCE = 0.5
+"""AUROC of a score that tells nothing. To be better than a feature that tells less than nothing is no gain."""
+
 _ALIKE = 0.98
 """Correlation from which two features count as one."""
 
@@ -125,7 +128,7 @@ def fit(
     if form == "one" or default not in usable or len(good) < FEWEST_ROWS or _room(good) < 2:
         return single
     crossed = _crossed(usable, good, units, default)
-    if crossed is None or (form is None and crossed < (alone or 0.0) + _GAIN):
+    if crossed is None or (form is None and crossed < max(alone or 0.0, _CHANCE) + _GAIN):
         return single
     weights, bias = _ridge(usable, good, default)
     score = sum((weight * usable[name] for name, weight in weights.items()), np.full(len(good), bias))

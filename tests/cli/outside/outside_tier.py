@@ -119,13 +119,14 @@ def doubling(name, settings):
     right, rejected, swayed = set(table.right), set(table.rejected), set(table.swayed)
 
     def answer(call):
-        number = int(re.search(r"double (\d+)", "\n".join(m.text for m in call.messages)).group(1))
+        asked = call.messages[-1].text
+        number = int(re.search(r"[Dd]ouble\s+(\d+)", asked).group(1))
         with Path(table.counts).open("a", encoding="utf-8") as file:
             file.write(f"{name} {number}\n")
         text, logprob = (str(2 * number), -0.01) if number in right else ("0", -1.0)
         if number in rejected:
             text = "none"
-        elif number in swayed and len(call.messages) > 1:
+        elif number in swayed and "was rejected" in asked:
             text = "1"
         logprob = table.logprobs.get(str(number), logprob)
         return Reply(text, seconds=table.seconds, logprob=logprob, usage=Usage(10, 5))
