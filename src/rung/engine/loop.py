@@ -10,7 +10,7 @@ from dataclasses import replace
 from rung import thoughts
 from rung.deferral import Decision
 from rung.engine import gate, share
-from rung.engine.compose import compose
+from rung.engine.compose import compose, whose
 from rung.engine.pending import Collected, PendingAttempt
 from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
@@ -21,6 +21,7 @@ from rung.errors import (
     ContractError,
     LedgerError,
     Offline,
+    PromptTooLong,
     RungError,
     StoreError,
     TierCrashed,
@@ -245,6 +246,8 @@ class _Run:
 
     def _told(self, error: RungError, rung: Rung, patience: share.MovingDeadline | None) -> RungError:
         """What ended an attempt early, as what it is for the request."""
+        if isinstance(error, PromptTooLong):
+            return whose(error, self._plan)
         if not isinstance(error, TierTimeout):
             return error
         return share.stalled(error, rung, self._deadline, self._limit, patience)
