@@ -111,6 +111,15 @@ def test_a_rejected_draft_is_withdrawn_with_its_reason_and_the_next_tier_writes(
     assert session.rows == ["$ rung ask Who?", reason, "All is good."]
 
 
+def test_a_reason_is_broken_between_words(program, on, ladder, gate):
+    (program.work / "mine.py").write_text(CHECK.replace("it is not good", "it is neither good nor what was asked for"))
+    session = on("--check", "mine:check", "--config", ladder(small=[f"It is{PAUSE} bad."]), columns=40)
+    session.see("It is")
+    gate(1)
+    assert session.end() == 3
+    assert session.rows[1:3] == ["small's draft was rejected: it is", "neither good nor what was asked for"]
+
+
 def test_a_draft_whose_tier_breaks_is_withdrawn(on, ladder, gate):
     session = on("--config", ladder(small=[f"It is{PAUSE}{BREAKS}"]))
     session.see("It is")
