@@ -219,11 +219,15 @@ class PromptTooLong(TierError):
         context: the tier's context, in tokens.
         at_least: whether the tokens were not counted, because so many bytes can't be fewer tokens.
         hint: the setting that would make the prompt fit.
+        whose: a clause that says what most of the tokens are for, if that isn't what the caller wrote.
     """
 
-    def __init__(self, input_tokens: int, context: int, *, at_least: bool = False, hint: str = "") -> None:
+    def __init__(
+        self, input_tokens: int, context: int, *, at_least: bool = False, hint: str = "", whose: str = ""
+    ) -> None:
         tokens = f"{'at least ' if at_least else ''}{input_tokens:,} tokens"
-        super().__init__(f"the prompt takes {tokens} and the context holds {context:,}, the answer included", hint=hint)
+        takes = f"the prompt takes {tokens} and the context holds {context:,}, the answer included"
+        super().__init__(f"{takes}; {whose}" if whose else takes, hint=hint)
         self.input_tokens = input_tokens
         self.context = context
         self.at_least = at_least

@@ -169,3 +169,20 @@ def test_the_question_for_consent_counts_the_earlier_turns(program, rung, ladder
     session.type(b"n\n")
     assert session.end() == 3
     assert sent("cloud") is None
+
+
+def test_what_was_purged_can_not_be_gone_on_from(rung, ladder):
+    config = ladder(("I am small.",))
+    rung(ASK, HERE, "--config", config)
+    rung("ledger", "purge", "--all", "--content", "--yes", "--config", config)
+    said = rung(ASK, GO_ON, "Who am I?", "--config", ladder(("Ann.",)), code=2)[1]
+    assert "are not in the ledger" in said
+    assert "Ann" not in said
+
+
+def test_a_template_writes_no_follow_up(rung, ladder):
+    rung(ASK, HERE, "--config", ladder(("I am small.",)))
+    config = ladder(("Ann.",))
+    rung("task", "new", "reply", "--prompt", "Answer {text}", "--config", config)
+    said = rung(ASK, GO_ON, "Who am I?", "--task", "reply", "--config", config, code=2)[1]
+    assert "the task has a template; leave out --task" in said

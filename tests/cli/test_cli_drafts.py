@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rung.cli import drafts
+from rung.cli.drafts import Drafts
+from rung.cli.output import Output
 from rung.cli.screen import cells, fitted, last_rows, wrapped
+from rung.types import Attempt, AttemptEnded, AttemptStarted, Provisional, Verdict, Zone
 
 if sys.platform == "win32":
     pytest.skip("has no pseudo-terminals of this kind", allow_module_level=True)
@@ -109,6 +113,15 @@ def test_a_rejected_draft_is_withdrawn_with_its_reason_and_the_next_tier_writes(
     gate(1, "mid")
     assert session.end() == 0
     assert session.rows == ["$ rung ask Who?", reason, "All is good."]
+
+
+def test_a_reason_is_broken_between_words(program, on, ladder, gate):
+    (program.work / "mine.py").write_text(CHECK.replace("it is not good", "it is neither good nor what was asked for"))
+    session = on("--check", "mine:check", "--config", ladder(small=[f"It is{PAUSE} bad."]), columns=40)
+    session.see("It is")
+    gate(1)
+    assert session.end() == 3
+    assert session.rows[1:3] == ["small's draft was rejected: it is", "neither good nor what was asked for"]
 
 
 def test_a_draft_whose_tier_breaks_is_withdrawn(on, ladder, gate):
@@ -289,10 +302,16 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(on, ladder, how):
     assert session.screen.count(b"\x1b[?7l") == session.screen.count(b"\x1b[?7h")
 
 
-def test_an_answer_that_is_there_at_once_has_no_draft(on, ladder):
-    session = on("--config", ladder(small=["It is good."]))
-    assert session.end() == 0
-    assert b"\x1b" not in session.screen
+def test_an_answer_that_is_there_at_once_has_no_draft(monkeypatch):
+    written = []
+    monkeypatch.setattr(drafts, "write", written.append)
+    monkeypatch.setattr(drafts, "_FLASH", 1000.0)
+    with Drafts(Output(json=False)) as shown:
+        shown.show(AttemptStarted(1, "small", Zone.HOST))
+        shown.show(Provisional(1, "small", "It is good."))
+        shown._over.wait(3 * drafts._EVERY)
+        shown.show(AttemptEnded(Attempt(1, "small", Zone.HOST, verdict=Verdict.ACCEPT)))
+    assert written == []
 
 
 JOINING = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400))))

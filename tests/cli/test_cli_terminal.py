@@ -48,7 +48,7 @@ def test_a_person_is_asked_before_a_prompt_leaves_and_told_what_goes_where(progr
     session.until(b"[a]lways in this session: ")  # the repair is another hop
     session.type(b"y\n")
     assert session.end() == 0
-    assert session.screen.splitlines()[-1] == b"good"
+    assert session.screen.splitlines()[-1].endswith(b"good")
 
 
 def test_always_holds_for_the_session(program, cloud):
@@ -90,7 +90,7 @@ def test_ctrl_c_at_the_question_ends_the_command(program, cloud):
 
 def test_control_sequences_in_an_answer_never_reach_a_terminal(program):
     script = '[[tier]]\nname = "small"\nkind = "scripted"\nscript = ["a\\u001b]0;title\\u0007\\u009b31m\\rb\\tc\\nd"]\n'
-    session = Session(program, "ask", "Who?", "--config", program.config(script))
+    session = Session(program, "ask", "Who?", "--no-drafts", "--config", program.config(script))
     assert session.end() == 0
     assert b"a\\x1b]0;title\\x07\\x9b31m\\x0db\tc\r\nd" in session.screen
     assert b"\x1b" not in session.screen
@@ -101,7 +101,7 @@ def test_control_sequences_in_a_trace_or_a_name_never_reach_a_terminal(program):
     script = '[[tier]]\nname = "sm\\u001b[31mall"\nkind = "scripted"\nscript = ["\\u001b[31mred", "\\u001b[31mred"]\n'
     (program.work / "mine.py").write_text("def check(value):\n    raise ValueError(value)\n")
     config = program.config(script)
-    session = Session(program, "ask", "Who?", "--trace", "--check", "mine:check", "--config", config)
+    session = Session(program, "ask", "Who?", "--no-drafts", "--trace", "--check", "mine:check", "--config", config)
     assert session.end() == 3
     assert b"\\x1b[31mred" in session.screen
     assert b"\x1b" not in session.screen
@@ -109,7 +109,7 @@ def test_control_sequences_in_a_trace_or_a_name_never_reach_a_terminal(program):
 
 def test_progress_says_which_tier_is_at_work_and_is_gone_afterwards(program):
     script = '[[tier]]\nname = "small"\nkind = "scripted"\nscript = ["fine"]\nseconds = 0.3\n'
-    session = Session(program, "ask", "Who?", "--config", program.config(script))
+    session = Session(program, "ask", "Who?", "--no-drafts", "--config", program.config(script))
     assert session.end() == 0
     assert b"small is answering" in session.screen
     assert session.shown(b"small is answering") == "fine"

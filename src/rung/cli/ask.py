@@ -256,12 +256,13 @@ def ask(
             outgoing.show(ready.ladder.preview(ready.prompt, ready.shape, **settings), output)
             return 0
         outcome = _climb(ready, settings, output, context.obj.interrupts)
-    try:
-        return _tell(outcome, output, trace=trace, continued=ready.continues is not None)
-    finally:
-        # last, so that an answer doesn't wait for the disk
-        if ready.ledger is not None:
-            _flush(ready.ledger, outcome, output)
+        try:
+            # before the ladder is closed, so that an answer doesn't wait for a worker's end
+            return _tell(outcome, output, trace=trace, continued=ready.continues is not None)
+        finally:
+            # last, so that an answer doesn't wait for the disk
+            if ready.ledger is not None:
+                _flush(ready.ledger, outcome, output)
 
 
 @dataclass(frozen=True, slots=True)

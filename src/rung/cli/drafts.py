@@ -81,7 +81,8 @@ class Drafts:
                 attempt, seen = event.attempt, bool(self._text.strip())
                 self._erase()
                 if seen and attempt.verdict is not Verdict.ACCEPT and attempt.reason != Reason.CANCELLED:
-                    self._output.say(line(withdrawn(attempt)))
+                    rows = screen.wrapped(line(withdrawn(attempt)), screen.size().columns - 1)
+                    self._output.say("\n".join(rows))
 
     def close(self) -> None:
         """Take away what is on the screen, and put nothing there any more."""

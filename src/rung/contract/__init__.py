@@ -123,6 +123,11 @@ class Contract(Generic[T]):
         """
         return Contract(self._reader, (*self._validators, *validators))
 
+    @property
+    def told(self) -> str:
+        """What a model is told of it; empty for free text."""
+        return self._reader.instructions
+
     def instruct(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """The conversation with what the answer must look like, in its system turn."""
         if not self._reader.instructions:

@@ -9,6 +9,7 @@ from rung.engine import share
 from rung.engine.masking import mask
 from rung.engine.plan import Plan
 from rung.engine.record import Record
+from rung.errors import PromptTooLong
 from rung.limits import Deadline
 from rung.tier import Rung
 from rung.types import Call, Zone
@@ -46,3 +47,24 @@ def compose(
         others=share.waiting(plan, record, rung) > 0,
     )
     return call, restore
+
+
+def whose(error: PromptTooLong, plan: Plan) -> PromptTooLong:
+    """The same error, with what most of the tokens are for where the caller didn't write them.
+
+    Args:
+        error: of a tier.
+        plan: the run.
+    """
+    told, asked = len(plan.contract.told.encode("utf-8", "replace")), sum(m.size for m in plan.request.messages)
+    if told <= asked:
+        return error
+    choices = plan.contract.shape.choices if plan.contract.shape is not None else ()
+    what, less = (f"list the {len(choices):,} choices", "offer fewer choices") if choices else ("are the schema", "")
+    return PromptTooLong(
+        error.input_tokens,
+        error.context,
+        at_least=error.at_least,
+        hint=" or ".join(filter(None, (less, error.hint))),
+        whose=f"about {100 * told // (told + asked)}% of them {what}",
+    )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from rung import thoughts
 from rung.deferral import Decision
 from rung.engine import gate, share
-from rung.engine.compose import compose
+from rung.engine.compose import compose, whose
 from rung.engine.pending import Collected, PendingAttempt
 from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
@@ -21,6 +21,7 @@ from rung.errors import (
     ContractError,
     LedgerError,
     Offline,
+    PromptTooLong,
     RungError,
     StoreError,
     TierCrashed,
@@ -247,6 +248,8 @@ class _Run:
 
     def _told(self, error: RungError, rung: Rung, patience: share.MovingDeadline | None) -> RungError:
         """The error that ended an attempt early, in terms of the request."""
+        if isinstance(error, PromptTooLong):
+            return whose(error, self._plan)
         if not isinstance(error, TierTimeout):
             return error
         return share.stalled(error, rung, self._deadline, self._limit, patience)

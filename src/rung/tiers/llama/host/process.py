@@ -379,9 +379,11 @@ def interpreter(python: str | None = None) -> str | None:
 def _check_size(frame: frames.Ask | frames.Count, loaded: frames.Loaded) -> None:
     """Refuse what is certainly too long before it goes to the worker, where reading it would delay others.
 
-    Whatever the template does, each message is in the prompt unchanged, apart from white space at its edges.
+    Whatever the template does, each message is in the prompt unchanged, apart from white space at its edges. The worker
+    lists as many of the choices as fit.
     """
-    if loaded.longest_token is not None:
+    cuts = isinstance(frame, frames.Ask) and frame.shape is not None and frame.shape.kind == "choice"
+    if loaded.longest_token is not None and not cuts:
         texts = sum(len(message.text.strip().encode("utf-8", "replace")) for message in frame.messages)
         least = texts // loaded.longest_token
         if least > loaded.context:

@@ -12,6 +12,7 @@ from pathlib import Path
 import llama_cpp
 
 from rung.errors import PromptTooLong, TierUnavailable
+from rung.tiers.llama.fit import Room
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
@@ -19,6 +20,7 @@ from rung.tiers.llama.worker.answer import THINK, Answer, DecodeOrder
 from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
 from rung.tiers.llama.worker.draft import Draft
 from rung.tiers.llama.worker.errand import Errand
+from rung.tiers.llama.worker.listing import Listing
 from rung.tiers.llama.worker.memory import common_prefix
 from rung.tiers.llama.worker.native import Log
 from rung.tiers.llama.worker.placing import place
@@ -29,6 +31,8 @@ from rung.tiers.llama.worker.text import Assembler
 from rung.types import Message, Shape
 
 _OTHER = "\N{SYMBOL FOR NULL}"
+_LISTED = 0.75
+"""Share of a context that is aimed at where a list of choices is cut: the rest is for the answer."""
 
 
 class LoadedModel:
@@ -129,14 +133,21 @@ class LoadedModel:
             Unsupported: the chat template doesn't take the conversation.
             Dropped: nobody waits for it any more.
         """
-        segments = self._template.render(ask.messages, errand)
-        prompt = self._tokens(segments, errand)
-        room = self.plan.room(len(prompt), ask.max_tokens, held=self.native.cells, free=Residents().memory)
-        if room is None:
-            raise PromptTooLong(len(prompt), self.context)
+        listing = Listing(ask.messages, ask.shape)
+        messages: Sequence[Message] = ask.messages
+        listed: tuple[str, ...] = ()
+        while True:
+            try:
+                segments, prompt, room = self._fitted(messages, ask, errand)
+                break
+            except PromptTooLong as error:
+                shorter = listing.cut(_LISTED * self.context / error.input_tokens)
+                if shorter is None:
+                    raise
+                messages, listed = shorter, (listing.note,)
         seconds = 0.0 if ask.shape is None else self.warm()
         begun = segments[-1].trusted and segments[-1].text.rstrip().endswith(THINK)
-        reusable = self._reusable(ask.messages, prompt, errand)
+        reusable = self._reusable(messages, prompt, errand)
         saved = self.snapshots.find(prompt[:reusable]) if self.snapshots and reusable else None
         answers = []
         for index in range(ask.candidates):
@@ -152,7 +163,7 @@ class LoadedModel:
                 assembler=Assembler(ask.sampling.stop),
                 index=index,
                 shaped=ask.shape is not None,
-                notes=(*self._notes, *notes),
+                notes=(*self._notes, *listed, *notes),
                 thinking="begun" if begun else "possible" if self._may_think else "no",
                 draft=Draft(self._model.vocabulary.tokenize(ask.draft, special=False)) if ask.draft else None,
                 alone=ask.sampling.temperature > 0 and ask.sampling.seed is not None,
@@ -161,6 +172,21 @@ class LoadedModel:
             )
             answers.append(Answer(order, self._model.vocabulary, self.name))
         return answers, seconds
+
+    def _fitted(
+        self, messages: Sequence[Message], ask: Ask, errand: Errand
+    ) -> tuple[Sequence[Segment], list[int], Room]:
+        """A conversation rendered and in tokens, and the room that it leaves.
+
+        Raises:
+            PromptTooLong: it leaves none.
+        """
+        segments = self._template.render(messages, errand)
+        prompt = self._tokens(segments, errand)
+        room = self.plan.room(len(prompt), ask.max_tokens, held=self.native.cells, free=Residents().memory)
+        if room is None:
+            raise PromptTooLong(len(prompt), self.context)
+        return segments, prompt, room
 
     def _reusable(self, messages: Sequence[Message], prompt: Sequence[int], errand: Errand) -> int:
         """How many tokens of a prompt belong to what its caller marked as reusable, together with everything before
