@@ -162,6 +162,7 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
         rows.append((f"ledger.{name}", str(value) if name == "path" else value, setting.origin))
     rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
     rows.append(("models.packages", config.packages.value, config.packages.origin))
+    rows.append(("shadow.share", config.shadow.value, config.shadow.origin))
     return rows
 
 

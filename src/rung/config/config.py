@@ -45,6 +45,7 @@ class Config:
         ledger: what is written down, and what all requests together may spend.
         models_from: folders and web servers that model files are looked for in first.
         packages: whether model files may come from package wheels.
+        shadow: share of requests whose accepted answer is also asked of the next tier.
         tiers: as the files have them; empty where none has any.
         policy: what the system allows.
         policy_file: where that stands, if it does.
@@ -64,6 +65,7 @@ class Config:
     ledger: LedgerConfig
     models_from: Setting[tuple[str, ...]] = field(repr=False)
     packages: Setting[bool]
+    shadow: Setting[float]
     tiers: Setting[tuple[TierTable, ...]]
     policy: PolicyTable
     policy_file: Path
@@ -111,6 +113,7 @@ class Config:
             purse=ledger if ledger is not None and ledger.keeps_budgets else None,
             observers=() if ledger is None else (ledger,),
             tasks=self.tasks.task,
+            shadow=self.shadow.value,
         )
 
     def sourcing(self) -> Sourcing:

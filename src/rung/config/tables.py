@@ -55,6 +55,16 @@ class LedgerTable(SettingsTable):
     path: str | None = Field(default=None, pattern=r"^(~|/|[A-Za-z]:[\\/])")
 
 
+class ShadowTable(SettingsTable):
+    """`[shadow]`: accepted answers that are also asked of the next tier.
+
+    Args:
+        share: probability with which a request gets a shadow.
+    """
+
+    share: float | None = Field(default=None, ge=0, le=1)
+
+
 class ModelsTable(SettingsTable):
     """`[models]`: where model files may come from.
 
@@ -88,6 +98,7 @@ class FileTable(SettingsTable):
         budget: what one request may use, and what all of them together may spend.
         ledger: what is written down.
         models: where model files may come from.
+        shadow: which accepted answers are also asked of the next tier.
         tier: the tiers, smallest first.
     """
 
@@ -98,6 +109,7 @@ class FileTable(SettingsTable):
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
     models: ModelsTable = ModelsTable()
+    shadow: ShadowTable = ShadowTable()
     tier: tuple[dict[str, Any], ...] = Field(default=(), repr=False)
 
 

@@ -83,6 +83,8 @@ class Ladder:
         unload_after: seconds after which a local model is unloaded that no call uses, the first one apart; sooner where
             memory is short. `None` keeps all of them until one needs the room.
         tasks: finds the task of a name, and returns `None` where there is none. The ladder asks once for each name.
+        shadow: share of requests whose accepted answer is also asked of the next local tier when the machine is idle,
+            to learn how often the two agree; a `Shadow` says more. The observers are told; no answer waits for it.
 
     Raises:
         ConfigError: there is no tier, two have one name, a setting is out of range, or money is limited and a tier that
@@ -102,6 +104,7 @@ class Ladder:
         paid_after: PaidAfter = "local_answers",
         unload_after: float | None = engine.UNLOAD_AFTER,
         tasks: Callable[[str], Task | None] | None = None,
+        shadow: float | engine.Shadow = 0.0,
     ) -> None:
         self.rungs = tuple(t if isinstance(t, Rung) else Rung(t) for t in tiers)
         names = [r.tier.name for r in self.rungs]
@@ -131,6 +134,8 @@ class Ladder:
         self._paid_after: PaidAfter = paid_after
         self._residency = engine.Residency(self.rungs, unload_after)
         self._tasks = Tasks(tasks)
+        wanted = shadow if isinstance(shadow, engine.Shadow) else engine.Shadow(shadow)
+        self._shadows = engine.Shadows(wanted) if wanted.share else None
         self._demand_prices()
         self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
@@ -234,7 +239,12 @@ class Ladder:
             raise failed[0]
 
     def close(self) -> None:
-        """Close every tier, whatever one of them raises. A later call starts them again."""
+        """Close every tier, whatever one of them raises. A later call starts them again.
+
+        Shadows that wait are dropped.
+        """
+        if self._shadows is not None:
+            self._shadows.close()
         with ExitStack() as stack:
             for rung in self.rungs:
                 stack.callback(rung.tier.close)
@@ -355,6 +365,8 @@ class Ladder:
             prompt=asked.template,
             notes=self._tasks.notes(name),
             thresholds=self._thresholds(settings.get("thresholds")),
+            same=task.same if task is not None and (output is None or output is task.output) else None,
+            shadows=self._shadows,
         )
 
     def task_output(self, name: str | None) -> Any:

@@ -14,12 +14,20 @@ from rung.ledger.records import AttemptRecord, RequestRecord
 
 def as_object(record: RequestRecord) -> dict[str, Any]:
     """A request as JSON has it; prompt and answers where they were kept."""
-    whole = _plain(record, {"attempts", "messages", "at"})
+    whole = _plain(record, {"attempts", "messages", "at", "toss", "shadow"})
     at = datetime.fromtimestamp(record.at / 1000, UTC)
     found = {"id": whole.pop("id"), "at": at.isoformat(timespec="milliseconds"), **whole}
     if record.messages is not None:
         found["messages"] = json.loads(record.messages)
     found["attempts"] = [_attempt(a) for a in record.attempts]
+    shadow = record.shadow
+    if shadow is not None:
+        found["shadow"] = {
+            "against": shadow.against,
+            "agrees": shadow.agrees,
+            "reason": shadow.reason,
+            "attempts": [_attempt(a) for a in shadow.attempts],
+        }
     return found
 
 
@@ -40,7 +48,8 @@ def chats(records: Iterable[RequestRecord]) -> Iterator[dict[str, Any]]:
 
 
 def _attempt(a: AttemptRecord) -> dict[str, Any]:
-    found = _plain(a, {"issues", "text"})
+    found = _plain(a, {"issues", "text", "features", "weighing"})
+    found["features"] = None if a.features is None else json.loads(a.features)
     found["issues"] = [{"code": code, "path": path} for code, path in a.issues]
     if a.text is not None:
         found["text"] = a.text

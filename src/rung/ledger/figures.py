@@ -109,13 +109,13 @@ _TIERS = f"""
            count(DISTINCT CASE WHEN a."constraint" IS NULL THEN a.request END) AS failed,
            sum(a.seconds) AS seconds, count(*) - count(a.cost) AS cost_unknown, {sums("a.cost")}
     FROM attempts a JOIN requests r ON r.id = a.request
-    WHERE r.at >= ? AND (a.sent OR a.verdict = 'fallback')
+    WHERE r.at >= ? AND NOT a.shadow AND (a.sent OR a.verdict = 'fallback')
     GROUP BY r.task, a.tier ORDER BY r.task, min(a.number), a.tier
 """
 _PAID = """
     SELECT r.task, p.messages, a.cost
     FROM attempts a JOIN requests r ON r.id = a.request LEFT JOIN prompts p ON p.request = r.id
-    WHERE r.at >= ? AND a.verdict = 'accept' AND a.cost > 0
+    WHERE r.at >= ? AND NOT a.shadow AND a.verdict = 'accept' AND a.cost > 0
 """
 _FREE = """
     SELECT r.task, p.messages FROM requests r LEFT JOIN prompts p ON p.request = r.id

@@ -108,6 +108,8 @@ class Attempt:
         destination: host and port that the prompt would go to, where the tier names one.
         prompt_bytes: of the texts and pictures that were handed to the tier; `None` where nothing was.
         weights: sha256 of the weights that answered, in hexadecimal, where the tier can tell.
+        conditions: sha256 of what its answers depend on beside the request: weights, repairs, feedback, its own
+            settings; empty where it gave no answer.
         notes: sentences for the trace.
     """
 
@@ -134,6 +136,7 @@ class Attempt:
     destination: str | None = None
     prompt_bytes: int | None = None
     weights: str | None = None
+    conditions: str = field(default="", repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -352,6 +355,8 @@ class Hop:
         sends_answer: whether a rejected local answer goes along.
         reasons: why the tiers before did not do.
         redacted: whether what is private was masked, as far as the redactor knows it.
+        shadow: whether the answer would only be compared with one that was given already. Nobody is there then who
+            could be asked.
     """
 
     tier: str
@@ -362,3 +367,4 @@ class Hop:
     sends_answer: bool
     reasons: tuple[str, ...]
     redacted: bool = False
+    shadow: bool = False
