@@ -10,6 +10,8 @@ import typer
 from rung.cli.options import Json
 
 if TYPE_CHECKING:
+    from rung.cli.calibration import CalibrationReport
+    from rung.cli.calibration_from_use import UseReport
     from rung.cli.output import Output
     from rung.limits import Cancel
 
@@ -18,6 +20,7 @@ Examples:
   rung calibrate mails.csv --task intent --record intent.calls
   rung calibrate mails.csv --task intent --within 0.05 --replay intent.calls
   rung calibrate labelled.jsonl --task intent --risk 0.05
+  rung calibrate --task intent --from-ledger
 
 \b
 DATA is JSON Lines or CSV: prompts, or the fields of the task's template. No row
@@ -33,8 +36,14 @@ Exit codes: 0 calibrated, 2 usage or too few rows, 4 a tier is unavailable,
 
 def calibrate(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.")],
     task: Annotated[str, typer.Option("--task", metavar="NAME", help="The task whose tiers get thresholds.")],
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.", show_default=False)
+    ] = None,
+    from_ledger: Annotated[
+        bool,
+        typer.Option("--from-ledger", help="Take the requests of the ledger whose coin fell, and no file ([shadow])."),
+    ] = False,
     within: Annotated[
         float | None,
         typer.Option("--within", metavar="SHARE", help="Most answers that may differ from the last tier's (0.03)."),
@@ -76,15 +85,38 @@ def calibrate(
     output: Output = context.obj.output
     if risk is not None and within is not None:
         raise ConfigError("--risk and --within can't go together", hint="give one of them")
+    limit = 0.03 if within is None else within
+    if from_ledger:
+        from rung.cli.calibration_from_use import calibrated_from_use
+        from rung.learn.questions import Question
+
+        others = {
+            "DATA": data is not None,
+            "--risk": risk is not None,
+            "--on-average": on_average,
+            "--feature": feature is not None,
+            "--tier": bool(tier),
+            "--record": record is not None,
+            "--replay": replay is not None,
+        }
+        if given := [option for option, is_given in others.items() if is_given]:
+            raise ConfigError(f"--from-ledger and {given[0]} can't go together", hint="give one of them")
+        _tell(calibrated_from_use(task, Question(limit, delta), config), output)
+        return
+    if data is None:
+        raise ConfigError("there is no data to calibrate by", hint="name a file, or give --from-ledger")
     wishes = evaluation.Wishes(
         data=data, task=task, tiers=tuple(tier or ()), record=record, replay=replay, config=config
     )
-    limit = 0.03 if within is None else within
     with evaluation.prepared(wishes, output, cancel) as ready:
         asked = calibration.question(
             ready, limit=limit if risk is None else risk, delta=delta, risk=risk is not None, average=on_average
         )
         told = calibration.calibrated(ready, task, calibration.with_feature(asked, feature), config, output)
+    _tell(told, output)
+
+
+def _tell(told: CalibrationReport | UseReport, output: Output) -> None:
     if output.json:
         output.object({"status": "ok", **told.as_object()})
     else:

@@ -5,6 +5,7 @@ from rung.engine.plan import Observer, Plan
 from rung.engine.previewing import Preview, preview
 from rung.engine.residency import UNLOAD_AFTER, Residency
 from rung.engine.shadows import Shadow, Shadows
+from rung.engine.standing import conditions, form
 
 __all__ = [
     "NO_EQUALITY",
@@ -15,6 +16,8 @@ __all__ = [
     "Residency",
     "Shadow",
     "Shadows",
+    "conditions",
+    "form",
     "preview",
     "run",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rung.learn.calibrating import CalibratedTier, Calibration
 from rung.learn.looks import LookKind
-from rung.learn.questions import percent
+from rung.learn.questions import Question, percent
 
 
 def promise(found: Calibration, look: LookKind) -> str:
@@ -36,7 +36,18 @@ def promise(found: Calibration, look: LookKind) -> str:
     drawn = f"prompts drawn like these {found.rows:,}"
     if found.groups < found.certify_rows:
         drawn += f" (by drawing one of their groups first, of which {found.groups:,} certify)"
-    said = f"On {drawn}, at most {in_hundred(asked.limit)} {lost}."
+    return promised(drawn, asked, mid)
+
+
+def promised(drawn: str, asked: Question, mid: str) -> str:
+    """The promise itself.
+
+    Args:
+        drawn: of which prompts it holds.
+        asked: what is promised.
+        mid: the last tier.
+    """
+    said = f"On {drawn}, at most {in_hundred(asked.limit)} {_lost(asked.kind, mid)}."
     if asked.kind != "wrong":
         better = ", however good " + mid + " is" if asked.kind == "differs" else ""
         said += f" So the ladder is at most {points(asked.limit)} less accurate than {mid}{better}."
