@@ -216,9 +216,8 @@ def test_of_uses_without_a_drift_at_most_5_percent_are_suspected_over_10000_rows
     for draw in range(12):
         clock = map(float, count(1_700_000_000))
         with Ledger(tmp_path / f"{draw}.sqlite3", clock=lambda clock=clock: next(clock)) as ledger:
-            _, late = drifting(ledger, generator, 0, 10_000, 0)
-            fill(ledger, (generator.random() < 0.05 for _ in range(0)))
-            alarms += late.void
+            fill(ledger, (generator.random() < 0.05 for _ in range(10_000)), threshold=CALIBRATED)
+            alarms += watch(used(ledger), promise()).void
     assert alarms <= binom.ppf(0.999, 12, 0.05)
 
 

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from rung.cli.output import Output
     from rung.cli.reading import TimeUp
     from rung.contract import Validator
+    from rung.engine import Plan
     from rung.ladder import Ladder
     from rung.ledger import Ledger
     from rung.limits import Cancel
-    from rung.types import Outcome
+    from rung.types import Finished, Outcome
 
 EXAMPLES = """\b
 Examples:
@@ -220,13 +221,34 @@ def ask(
         if show_outgoing:
             outgoing.show(ladder.preview(text, shape, **settings), output)
             return 0
-        outcome = _climb(ladder, text, shape, output, settings)
+        plan = _tossing(ladder.plan(text, shape, settings))
+        finished = _climb(plan, output)
+    outcome = finished.outcome
     try:
         return _tell(outcome, output, trace=trace)
     finally:
         # last, so that an answer doesn't wait for the disk
         if ledger is not None:
             _flush(ledger, outcome, output)
+        if plan.shadows is not None:
+            given: dict[str, Any] = {
+                "prompt": text,
+                "schema": schema,
+                "type": type_,
+                "choices": choices,
+                "regex": regex,
+                "check": check or [],
+                "quoted": quoted or [],
+                "text_checks": text_checks,
+                "reach": reach,
+                "tier": tier or [],
+                "max_cost": max_cost,
+                "max_tokens": max_tokens,
+                "system": system,
+                "task": task,
+                "config": config,
+            }
+            _follow(plan, finished, given, output, trace=trace)
 
 
 def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
@@ -240,16 +262,36 @@ def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
     return Exit.UNRESOLVED
 
 
-def _climb(ladder: Ladder, prompt: str | dict[str, str], shape: Any, output: Output, settings: Any) -> Outcome[Any]:
+def _tossing(plan: Plan) -> Plan:
+    """The plan with a coin alone: this process ends with its answer, and another one asks the shadow."""
+    from dataclasses import replace
+
+    return plan if plan.shadows is None else replace(plan, shadows=plan.shadows.tossing())
+
+
+def _climb(plan: Plan, output: Output) -> Finished:
+    from rung import engine
     from rung.cli.progress import ClimbProgress
     from rung.types import Finished
 
     with ClimbProgress(output.talks) as progress:
-        for event in ladder.stream(prompt, shape, **settings):
+        for event in engine.run(plan):
             progress.show(event)
             if isinstance(event, Finished):
-                return event.outcome
+                return event
     raise AssertionError("a run ends with Finished")
+
+
+def _follow(plan: Plan, finished: Finished, words: dict[str, Any], output: Output, *, trace: bool) -> None:
+    """Leave the shadow to a process of its own, where there is to be one."""
+    from rung.cli.shadowing import hand_over
+    from rung.engine import NO_EQUALITY, shadowing
+
+    if not plan.observers:
+        return  # nothing is recorded, so nothing could be learnt
+    hand_over(plan, finished, words)
+    if trace and finished.toss is None and shadowing.equality(plan) is None:
+        output.say(f"note: {NO_EQUALITY}")
 
 
 def _flush(ledger: Ledger, outcome: Outcome[Any], output: Output) -> None:

@@ -163,6 +163,7 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
     rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
     rows.append(("models.packages", config.packages.value, config.packages.origin))
     rows.append(("shadow.share", config.shadow.value, config.shadow.origin))
+    rows.append(("shadow.busy", config.shadow_busy.value, config.shadow_busy.origin))
     return rows
 
 

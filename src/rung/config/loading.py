@@ -19,6 +19,7 @@ from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.tasks import task_places
 from rung.config.trusting import recorded
 from rung.engine import UNLOAD_AFTER
+from rung.engine.idle import BUSY
 from rung.errors import ConfigError
 from rung.files import full
 from rung.hiding import hide
@@ -84,6 +85,7 @@ def load(
         or layers.pick("models.packages", lambda t: t.models.packages, False, looser=lambda new, old: new and not old),
         # more work for this machine, and more questions where the reach is wide
         shadow=layers.pick("shadow.share", lambda t: t.shadow.share, 0.0, looser=lambda new, old: new > old),
+        shadow_busy=layers.pick("shadow.busy", lambda t: t.shadow.busy, BUSY, looser=lambda new, old: new > old),
         tiers=_tiers(files),
         policy=policy,
         policy_file=places.policy,

@@ -60,9 +60,11 @@ class ShadowTable(SettingsTable):
 
     Args:
         share: probability with which a request gets a shadow.
+        busy: share of the processors' time from which the machine is too busy for it; 1 asks at any time.
     """
 
     share: float | None = Field(default=None, ge=0, le=1)
+    busy: float | None = Field(default=None, gt=0, le=1)
 
 
 class ModelsTable(SettingsTable):

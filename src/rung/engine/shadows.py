@@ -119,6 +119,10 @@ class Shadows:
         self._said = False
         self._processes: dict[int, _Process] = {}
 
+    def tossing(self) -> Shadows:
+        """The same without a thread: it only tosses coins, and somebody else asks."""
+        return Shadows(self.settings, asks=False)
+
     def toss(self) -> Toss:
         """A coin for a request. It is tossed before the request is answered, so that it can't depend on the answer."""
         return Toss(self.settings.share, _COIN.random() < self.settings.share, os.urandom(8).hex())
