@@ -29,6 +29,10 @@ one. Rows that were looked at before give an estimate and not a certificate.
 docs/know.md says the rest.
 
 \b
+--from-ledger takes the requests in use whose answers were compared ([shadow] in
+rung.toml), and asks no model: docs/use.md.
+
+\b
 Exit codes: 0 calibrated, 2 usage or too few rows, 4 a tier is unavailable,
 130 interrupted.
 """

@@ -99,9 +99,9 @@ def run(plan: Plan) -> Generator[Event, None, None]:
 
 
 def _toss(plan: Plan, notes: list[str]) -> Toss | None:
-    """The request's coin; `None` where nothing could be compared, which is said once."""
+    """The coin; `None` where nobody would hear of a shadow, or nothing could be compared, which is said once."""
     shadows = plan.shadows
-    if shadows is None or len(shadowing.steps(plan)) < 2:
+    if shadows is None or not plan.observers or len(shadowing.steps(plan)) < 2:
         return None
     if shadowing.equality(plan) is not None:
         return shadows.toss()
