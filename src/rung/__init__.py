@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         TierUnavailable,
         Unsupported,
     )
-    from rung.ladder import Ladder
+    from rung.ladder import Ladder, Shadow
     from rung.ledger import Ledger
     from rung.limits import Budget, Cancel, Deadline
     from rung.money import MemoryPurse, Purse, Reservation
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         Request,
         Sampling,
         Score,
+        Shadowed,
         Shape,
         Text,
         Threshold,
@@ -227,6 +228,8 @@ __all__ = [
     "RungError",
     "Sampling",
     "Score",
+    "Shadow",
+    "Shadowed",
     "Shape",
     "StoreError",
     "Text",

@@ -186,6 +186,9 @@ def first_of(*rules: Rule) -> Rule:
     return ask
 
 
+WHOLE = first_of(*(rule for rule in STANDARD if rule is not low_confidence))
+"""The table without thresholds: by itself a tier has nobody to send an answer up to that it isn't sure of."""
+
 standard = first_of(*STANDARD)
 """The deferral table of the design."""
 

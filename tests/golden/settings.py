@@ -36,6 +36,10 @@ path = "{home}/settings.sqlite3"
 [models]
 from = ["{home}/files"]
 packages = true
+
+[shadow]
+share = 0.25
+busy = 0.75
 """
 
 TIERS = """

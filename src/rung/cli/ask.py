@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from rung.cli.output import Output
     from rung.cli.reading import TimeUp
     from rung.contract import Validator
+    from rung.engine import Plan
     from rung.ladder import Ladder
     from rung.ledger import Ledger
     from rung.limits import Cancel
-    from rung.types import Message, Outcome
+    from rung.types import Finished, Message, Outcome
 
     _Asked = str | dict[str, str] | tuple[Message, ...]
 
@@ -193,6 +194,7 @@ def ask(
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
     from rung import guard
     from rung.cli import continuing, inputs, outgoing
+    from rung.cli.drafts import can_be_shown
     from rung.cli.reading import Patience, TimeUp
     from rung.config import load
     from rung.consent.person import terminal
@@ -255,7 +257,10 @@ def ask(
         if show_outgoing:
             outgoing.show(ready.ladder.preview(ready.prompt, ready.shape, **settings), output)
             return 0
-        outcome = _climb(ready, settings, output, context.obj.interrupts)
+        settings["provisional"] = ready.drafts and can_be_shown(output)
+        plan = _tossing(ready.ladder.plan(ready.prompt, ready.shape, settings))
+        finished = _climb(plan, output, context.obj.interrupts)
+        outcome = finished.outcome
         try:
             # before the ladder is closed, so that an answer doesn't wait for a worker's end
             return _tell(outcome, output, trace=trace, continued=ready.continues is not None)
@@ -263,6 +268,25 @@ def ask(
             # last, so that an answer doesn't wait for the disk
             if ready.ledger is not None:
                 _flush(ready.ledger, outcome, output)
+            if plan.shadows is not None:
+                given: dict[str, Any] = {
+                    "prompt": ready.prompt,
+                    "schema": schema,
+                    "type": type_,
+                    "choices": choices,
+                    "regex": regex,
+                    "check": check or [],
+                    "quoted": quoted or [],
+                    "text_checks": text_checks,
+                    "reach": reach,
+                    "tier": tier or [],
+                    "max_cost": max_cost,
+                    "max_tokens": max_tokens,
+                    "system": system,
+                    "task": task,
+                    "config": config,
+                }
+                _follow(plan, finished, given, output, trace=trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,20 +313,45 @@ def _never_asked(error: TimeUp, seconds: float, output: Output) -> int:
     return Exit.UNRESOLVED
 
 
-def _climb(ready: _Prepared, settings: Any, output: Output, interrupts: Interrupts) -> Outcome[Any]:
-    from rung.cli.drafts import Drafts, can_be_shown
+def _tossing(plan: Plan) -> Plan:
+    """The plan with a coin alone: this process ends with its answer, and another one asks the shadow.
+
+    No coin is tossed for a conversation that goes on: what another process is given is what a person typed.
+    """
+    from dataclasses import replace
+
+    if plan.shadows is None:
+        return plan
+    return replace(plan, shadows=None if plan.request.continues is not None else plan.shadows.tossing())
+
+
+def _climb(plan: Plan, output: Output, interrupts: Interrupts) -> Finished:
+    from rung import engine
+    from rung.cli.drafts import Drafts
     from rung.cli.progress import ClimbProgress
     from rung.types import Finished
 
-    drafts = Drafts(output) if ready.drafts and can_be_shown(output) else None
+    drafts = Drafts(output) if plan.provisional else None
     if drafts is not None:
         interrupts.on(drafts.close)
     with drafts or ClimbProgress(output.talks) as progress:
-        for event in ready.ladder.stream(ready.prompt, ready.shape, **settings, provisional=drafts is not None):
+        for event in engine.run(plan):
             progress.show(event)
             if isinstance(event, Finished):
-                return event.outcome
+                return event
     raise AssertionError("a run ends with Finished")
+
+
+def _follow(plan: Plan, finished: Finished, words: dict[str, Any], output: Output, *, trace: bool) -> None:
+    """Leave the shadow to a process of its own, where there is to be one."""
+    from rung.cli.shadowing import hand_over
+    from rung.engine import NO_EQUALITY, shadowing
+
+    if not plan.observers:
+        return  # nothing is recorded, so nothing could be learnt
+    hand_over(plan, finished, words)
+    if trace and finished.toss is None and shadowing.equality(plan) is None:
+        output.say(f"note: {NO_EQUALITY}")
 
 
 def _flush(ledger: Ledger, outcome: Outcome[Any], output: Output) -> None:

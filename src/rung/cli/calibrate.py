@@ -19,6 +19,7 @@ Examples:
   rung calibrate mails.csv --task intent --within 0.05 --replay intent.calls
   rung calibrate labelled.jsonl --task intent --risk 0.05
   rung calibrate fresh.csv --task intent --check
+  rung calibrate --task intent --from-ledger
 
 \b
 DATA is JSON Lines or CSV: prompts, or the fields of the task's template. No row
@@ -28,6 +29,10 @@ What `rung label` was told counts, once that is enough. docs/know.md says the
 rest.
 
 \b
+--from-ledger takes the requests in use whose answers were compared ([shadow] in
+rung.toml), and asks no model: docs/use.md.
+
+\b
 Exit codes: 0 calibrated, or not contradicted by --check; 1 contradicted by it;
 2 usage or too few rows; 4 a tier is unavailable; 130 interrupted.
 """
@@ -35,8 +40,14 @@ Exit codes: 0 calibrated, or not contradicted by --check; 1 contradicted by it;
 
 def calibrate(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.")],
     task: Annotated[str, typer.Option("--task", metavar="NAME", help="The task whose tiers get thresholds.")],
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.", show_default=False)
+    ] = None,
+    from_ledger: Annotated[
+        bool,
+        typer.Option("--from-ledger", help="Take the requests of the ledger whose coin fell, and no file ([shadow])."),
+    ] = False,
     within: Annotated[
         float | None,
         typer.Option("--within", metavar="SHARE", help="Most answers that may differ from the last tier's (0.03)."),
@@ -90,6 +101,29 @@ def calibrate(
     output: Output = context.obj.output
     if risk is not None and within is not None:
         raise ConfigError("--risk and --within can't go together", hint="give one of them")
+    limit = 0.03 if within is None else within
+    if from_ledger:
+        from rung.cli.calibration_from_use import calibrated_from_use
+        from rung.learn.questions import Question
+
+        others = {
+            "DATA": data is not None,
+            "--check": check,
+            "--labels": labels is not None,
+            "--risk": risk is not None,
+            "--on-average": on_average,
+            "--feature": feature is not None,
+            "--tier": bool(tier),
+            "--record": record is not None,
+            "--replay": replay is not None,
+        }
+        if given := [option for option, is_given in others.items() if is_given]:
+            raise ConfigError(f"--from-ledger and {given[0]} can't go together", hint="give one of them")
+        used = calibrated_from_use(task, Question(limit, 0.1 if delta is None else delta), config)
+        _tell(used.as_object(), used.sentences, used.notes, output)
+        return Exit.OK
+    if data is None:
+        raise ConfigError("there is no data to calibrate by", hint="name a file, or give --from-ledger")
     wishes = evaluation.Wishes(
         data=data,
         task=task,
@@ -109,7 +143,6 @@ def calibrate(
             checked = recheck.rechecked(ready, task, labels, config, output)
         _tell(checked.as_object(), (checked.sentence,), checked.notes, output)
         return Exit.UNEXPECTED if checked.found.verdict == "contradicted" else Exit.OK
-    limit = 0.03 if within is None else within
     with evaluation.prepared(wishes, output, cancel) as ready:
         asked = calibration.question(
             ready,

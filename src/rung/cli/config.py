@@ -161,6 +161,8 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
         setting = getattr(config.ledger, name)
         value = setting.value
         rows.append((f"ledger.{name}", str(value) if name == "path" else value, setting.origin))
+    rows.append(("shadow.share", config.shadow.value, config.shadow.origin))
+    rows.append(("shadow.busy", config.shadow_busy.value, config.shadow_busy.origin))
     rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
     rows.append(("models.packages", config.packages.value, config.packages.origin))
     return rows

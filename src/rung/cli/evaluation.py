@@ -16,12 +16,13 @@ from rung.cli.progress import EvalLine
 from rung.cli.reading import Patience
 from rung.config import Config, load
 from rung.contract import Contract, compile_output
+from rung.contract.sameness import Same
 from rung.errors import ConfigError
 from rung.ladder import Ladder, RequestOptions
 from rung.learn.cassette import Cassette
 from rung.learn.dataset import Dataset, RowCounts
 from rung.learn.evaluating import TOGETHER, Grader, Work, evaluate, recorders
-from rung.learn.grading import Grade, Same, grade, grader, same_for
+from rung.learn.grading import Grade, grade, grader, same_for
 from rung.learn.identity import Identity, identify
 from rung.learn.recording import about, recorded_rungs
 from rung.learn.results import Results, TierFacts, TierResult

@@ -58,7 +58,15 @@ def render(machine: Hardware, choice: LadderChoice) -> str:
     lines += ["", 'reach = "host"   # prompts stay on this machine']
     for name, it in zip(_NAMES, choice.models, strict=False):
         lines += ["", "[[tier]]", f'name = "{name}"', 'kind = "llama"', f'model = "{it.model.name}"   # {_told(it)}']
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_SHADOW]) + "\n"
+
+
+_SHADOW = (
+    "# Off by default. Of this share of requests the accepted answer is also asked of the next tier on this machine,",
+    "# when it is idle and the answer is out: so rung learns how often the two agree (docs/use.md).",
+    "# [shadow]",
+    "# share = 0.05",
+)
 
 
 def _found(machine: Hardware) -> list[str]:

@@ -16,6 +16,7 @@ from rung.cli.options import Json
 if TYPE_CHECKING:
     from rung.cli.output import Output
     from rung.config.ledger import LedgerConfig
+    from rung.learn.watching import Watched
     from rung.ledger import LedgerFile, RequestRecord
 
 _DAY = 86_400
@@ -112,10 +113,34 @@ def stats(context: typer.Context, days: _Days = None, json: Json = False, config
         with file.snapshot() as connection:
             spans = spending(connection, budgets, time.time())
         found = statistics(file, _since(days) or 0)
+        use = _watched(file, config)
     if output.json:
-        output.object({"status": "ok", **sums.as_object(found, spans)})
+        output.object({"status": "ok", **sums.as_object(found, spans, use)})
     else:
-        output.answer(sums.told(found, spans))
+        output.answer(sums.told(found, spans, use))
+
+
+def _watched(file: LedgerFile, config: Path | None) -> list[Watched]:
+    """The tasks of which coins were tossed, each with what its use says of what was promised."""
+    from rung.config import load
+    from rung.errors import ConfigError
+    from rung.learn.learned import CALIBRATED
+    from rung.learn.use import read_use, tasks_in_use
+    from rung.learn.watching import watch
+
+    tasks = load(config).tasks
+    watched = []
+    for name in tasks_in_use(file):
+        use = read_use(file, name, time.time())
+        if use is None:
+            continue
+        promise = None
+        with suppress(ConfigError):  # a task that can't be read makes no promise
+            folder = tasks.find(name)
+            in_force = use.threshold is not None and use.threshold.origin.startswith(CALIBRATED)
+            promise = folder.learned.promise if folder is not None and in_force else None
+        watched.append(watch(use, promise))
+    return watched
 
 
 def export(

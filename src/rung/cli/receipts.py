@@ -52,12 +52,26 @@ def receipt(record: RequestRecord) -> str:
     ]
     details = [said for a in record.attempts for said in _details(a)]
     # each on its line: a name with a line break in it would forge one, such as "left this machine: no"
-    return "\n".join([*map(line, above), _attempts(record), *map(line, details)])
+    return "\n".join([*map(line, above), _attempts(record), *map(line, details), *map(line, _shadow(record))])
+
+
+def _shadow(record: RequestRecord) -> Iterator[str]:
+    """What came of the request's shadow."""
+    shadow = record.shadow
+    if record.fell and shadow is None:
+        yield "shadow: its coin fell, and nothing came of it yet, or ever"
+    if shadow is None:
+        return
+    verdict = {True: "says the same", False: "says something else", None: "gave nothing to compare"}[shadow.agrees]
+    yield f"shadow: {shadow.against} {verdict}" + (f" ({shadow.reason})" if shadow.reason else "")
+    for a in shadow.attempts:
+        yield f"  {a.tier}: {a.reason}, {a.seconds:.2f} s, cost {money(a.cost)}, in no sum of the request"
 
 
 def why_it_left(record: RequestRecord) -> list[str]:
     """Why a request left this machine, in sentences; none where it stayed."""
-    hops = [a for a in record.attempts if a.sent and a.stays_here is not True]
+    beside = record.shadow.attempts if record.shadow is not None else ()
+    hops = [a for a in (*record.attempts, *beside) if a.sent and a.stays_here is not True]
     return [sentence for hop in hops for sentence in _hop(hop, record.attempts)]
 
 

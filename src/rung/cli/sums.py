@@ -6,14 +6,18 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rung.cli.tables import UNKNOWN, aligned, money
+from rung.learn.watching import said
 from rung.ledger.figures import METHOD
 
 if TYPE_CHECKING:
+    from rung.learn.watching import Watched
     from rung.ledger import Savings, Spending, Statistics, TierStatistics
+    from rung.ledger.figures import ShadowStatistics
 
 
-def as_object(found: Statistics, spans: Iterable[Spending]) -> dict[str, Any]:
+def as_object(found: Statistics, spans: Iterable[Spending], use: Iterable[Watched] = ()) -> dict[str, Any]:
     """The object of `--json`."""
+    shadows = found.shadows
     savings = found.savings
     return {
         "statistics": {
@@ -28,7 +32,16 @@ def as_object(found: Statistics, spans: Iterable[Spending]) -> dict[str, Any]:
                 "imputed": {"usd": float(savings.imputed), "requests": savings.imputed_requests, "method": METHOD},
                 "unknown": {"requests": savings.unknown_requests},
             },
+            "shadows": {
+                "told": shadows.told,
+                "dropped": shadows.dropped,
+                "attempts": shadows.asked,
+                "seconds": shadows.seconds,
+                "cost_usd": float(shadows.cost),
+                "cost_unknown": shadows.cost_unknown,
+            },
         },
+        "use": [_used(w) for w in use],
         "budgets": [
             {
                 "span": s.span,
@@ -42,7 +55,7 @@ def as_object(found: Statistics, spans: Iterable[Spending]) -> dict[str, Any]:
     }
 
 
-def told(found: Statistics, spans: Iterable[Spending]) -> str:
+def told(found: Statistics, spans: Iterable[Spending], use: Iterable[Watched] = ()) -> str:
     """The same for a person."""
     unknown = f" and that of {found.cost_unknown:,} unknown" if found.cost_unknown else ""
     head = (
@@ -51,7 +64,34 @@ def told(found: Statistics, spans: Iterable[Spending]) -> str:
     )
     lines = [head, "", *([_tiers(found.tiers), ""] if found.tiers else []), *_savings(found.savings)]
     budgets = [_budget(s) for s in spans if s.limit is not None or s.spent or s.reserved]
-    return "\n".join([*lines, *budgets])
+    return "\n".join([*lines, *budgets, *_shadows(found.shadows), *(line for w in use for line in said(w))])
+
+
+def _shadows(s: ShadowStatistics) -> Iterator[str]:
+    if s.told:
+        unknown = f" + {s.cost_unknown:,} unknown" if s.cost_unknown else ""
+        yield (
+            f"shadows: {s.told:,}, of which {s.dropped:,} were dropped; {s.asked:,} attempts, {s.seconds:.1f} s, "
+            f"{money(s.cost)}{unknown}, in no request's sum"
+        )
+
+
+def _used(w: Watched) -> dict[str, Any]:
+    return {
+        "task": w.use.task,
+        "requests": len(w.use.rows),
+        "tossed": len(w.use.tossed),
+        "dropped": w.use.dropped,
+        "needed": w.needed,
+        "enough": w.enough,
+        "limit": None if w.promise is None else w.promise.limit,
+        "evidence": w.losses,
+        "void": w.void,
+        "delay": w.delay,
+        "score_evidence": w.scores,
+        "score_delay": w.score_delay,
+        "sentences": list(said(w)),
+    }
 
 
 def _tier(t: TierStatistics) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,9 +15,10 @@ from rung.config.tables import PolicyTable, RungTable, TierTable
 from rung.config.tasks import TaskPlaces
 from rung.config.tiers import build, hosts, is_ours
 from rung.consent import ConfiguredConsent, Consent
+from rung.engine.idle import machine_is_idle
 from rung.errors import ConfigError, TierUnavailable
 from rung.hiding import hide, variable
-from rung.ladder import Ladder
+from rung.ladder import Ladder, Shadow
 from rung.limits import Budget
 from rung.money import PaidAfter
 from rung.settings import nearest
@@ -46,6 +48,8 @@ class Config:
         ledger: what is written down, and what all requests together may spend.
         models_from: folders and web servers that model files are looked for in first.
         packages: whether model files may come from package wheels.
+        shadow: share of requests whose accepted answer is also asked of the next tier.
+        shadow_busy: share of the processors' time from which the machine is too busy for that.
         tiers: as the files have them; empty where none has any.
         policy: what the system allows.
         policy_file: where that stands, if it does.
@@ -66,6 +70,8 @@ class Config:
     ledger: LedgerConfig
     models_from: Setting[tuple[str, ...]] = field(repr=False)
     packages: Setting[bool]
+    shadow: Setting[float]
+    shadow_busy: Setting[float]
     tiers: Setting[tuple[TierTable, ...]]
     policy: PolicyTable
     policy_file: Path
@@ -113,6 +119,7 @@ class Config:
             purse=ledger if ledger is not None and ledger.keeps_budgets else None,
             observers=() if ledger is None else (ledger,),
             tasks=self.tasks.task,
+            shadow=Shadow(self.shadow.value, functools.partial(machine_is_idle, self.shadow_busy.value)),
         )
 
     def sourcing(self) -> Sourcing:

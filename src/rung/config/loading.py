@@ -82,6 +82,9 @@ def load(
         models_from=_models_from(layers, models_from),
         packages=_given(packages or None)
         or layers.pick("models.packages", lambda t: t.models.packages, looser=lambda new, old: new and not old),
+        # more work for this machine, and more questions where the reach is wide
+        shadow=layers.pick("shadow.share", lambda t: t.shadow.share, looser=lambda new, old: new > old),
+        shadow_busy=layers.pick("shadow.busy", lambda t: t.shadow.busy, looser=lambda new, old: new > old),
         tiers=_tiers(files),
         policy=policy,
         policy_file=places.policy,

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from rung.allowed import Flag, Word
+from rung.allowed import Flag, Real, Word
 from rung.engine import UNLOAD_AFTER
+from rung.engine.idle import BUSY
 from rung.errors import ConfigError
 from rung.hiding import hide
 from rung.hosts import pattern
@@ -61,6 +62,18 @@ class LedgerTable(SettingsTable):
     path: str | None = Field(default=None, pattern=r"^(~|/|[A-Za-z]:[\\/])")
 
 
+class ShadowTable(SettingsTable):
+    """`[shadow]`: accepted answers that are also asked of the next tier.
+
+    Args:
+        share: probability with which a request gets a shadow.
+        busy: share of the processors' time from which the machine is too busy for it; 1 asks at any time.
+    """
+
+    share: Annotated[float, Real(0.0, 1.0)] = 0.0
+    busy: Annotated[float, Real(0.0, 1.0, above=True)] = BUSY
+
+
 class ModelsTable(SettingsTable):
     """`[models]`: where model files may come from.
 
@@ -96,6 +109,7 @@ class FileTable(SettingsTable):
         budget: what one request may use, and what all of them together may spend.
         ledger: what is written down.
         models: where model files may come from.
+        shadow: which accepted answers are also asked of the next tier.
         tier: the tiers, smallest first.
     """
 
@@ -107,6 +121,7 @@ class FileTable(SettingsTable):
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
     models: ModelsTable = ModelsTable()
+    shadow: ShadowTable = ShadowTable()
     tier: tuple[dict[str, Any], ...] = Field(default=(), repr=False)
 
     def says(self, key: str) -> bool:

@@ -84,7 +84,7 @@ class ConfiguredConsent:
             return False
         if self.given or hop.tier in self.always:
             return True
-        return self.person(hop) if self.person is not None else False
+        return self.person(hop) if self.person is not None and not hop.shadow else False
 
     def origin(self, hop: Hop) -> str:
         """Who answers for this hop, in the words that the attempt shows."""

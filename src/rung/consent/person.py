@@ -33,9 +33,11 @@ class Terminal:
         self._always: set[str] = set()
 
     def __call__(self, hop: Hop) -> bool:
-        """Whether the person lets the prompt go. The end of input counts as a no."""
+        """Whether the person lets the prompt go. The end of input counts as a no, and nobody is asked for a shadow."""
         if hop.tier in self._always:
             return True
+        if hop.shadow:
+            return False
         ask(_question(hop))
         with self._keyboard() as keyboard:
             for _ in range(_TRIES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -21,6 +22,7 @@ from rung.contract.bounds import (
 )
 from rung.contract.parsing import Rejected
 from rung.contract.readers import AnswerReader, Choice, JsonSchema, Pattern, PlainText, PydanticType
+from rung.contract.sameness import Same, same_under
 from rung.contract.spans import scores
 from rung.contract.text import Tail, circles, stuck, unfinished_value
 from rung.contract.validators import Check, Validator, checks
@@ -107,6 +109,11 @@ class Contract(Generic[T]):
         return (*self._reader.vouches, *(f"check:{c.name}" for c in self._checks))
 
     @property
+    def same(self) -> Same | None:
+        """Whether two answers say the same; `None` for free text."""
+        return same_under(self.shape)
+
+    @functools.cached_property
     def sha256(self) -> str:
         """Of what the contract asks of an answer: its shape, its instructions, the names of its checks."""
         shape = self.shape

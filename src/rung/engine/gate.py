@@ -133,6 +133,8 @@ def within_money(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
         limits.append((plan.budget.usd - record.spent(), "the request's budget"))
     if rung.usd is not None:
         limits.append((rung.usd - record.spent(rung.tier.name), "this tier's max_cost"))
+    if plan.is_shadow and offer.bound and not limits and plan.purse is None:
+        return offer.refused(Reason.OVER_BUDGET, "a shadow costs money only where a budget limits it")
     if offer.bound is None:
         if rung.tier.zone > Zone.HOST and (limits or plan.purse is not None):
             return offer.refused(Reason.OVER_BUDGET, "what it costs is unknown, and there is a budget")
@@ -158,6 +160,7 @@ def consented(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
         sends_answer=rung.feedback == "issues+answer" and record.rejected is not None,
         reasons=tuple(f"{a.tier}: {a.reason}" for a in record.attempts),
         redacted=offer.restore is not None,
+        shadow=plan.is_shadow,
     )
     began = time.monotonic()
     allowed = consent.ask(plan.consent, hop, plan.await_, plan.cancel)

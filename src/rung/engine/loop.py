@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 from rung import thoughts
 from rung.deferral import Decision
-from rung.engine import gate, share
+from rung.engine import gate, shadowing, share
 from rung.engine.compose import compose, whose
 from rung.engine.pending import Collected, PendingAttempt
 from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
-from rung.engine.standing import learnt
+from rung.engine.standing import conditions, form, learnt
 from rung.engine.thresholds import threshold
 from rung.errors import (
     Cancelled,
@@ -43,6 +43,7 @@ from rung.types import (
     Outcome,
     Provisional,
     Reason,
+    Toss,
     Usage,
     Verdict,
     Withdrawn,
@@ -52,6 +53,13 @@ _FAILURES = (TierError, Unsupported, Offline, StoreError, Cancelled)
 """What a tier may raise instead of answering. Any other exception is a bug of the tier, and still only a failed
 attempt.
 """
+
+
+NO_EQUALITY = (
+    "free text gets no shadow, because nobody knows when two texts say the same: "
+    "same = ... in the task.toml of a task says it"
+)
+"""What is said where a shadow is wanted and nothing could be compared."""
 
 
 def run(plan: Plan) -> Generator[Event, None, None]:
@@ -68,23 +76,47 @@ def run(plan: Plan) -> Generator[Event, None, None]:
         Exception: a validator's own bug.
     """
     failed: list[str] = []
+    toss = _toss(plan, failed)
     # The caller's flag may serve many requests, so whatever ends only this one sets a flag of its own.
     cancel = Cancel()
     forget = plan.cancel.on_set(cancel.set)
     try:
-        for event in _Run(replace(plan, cancel=cancel)).events():
+        for event in _attended(plan, cancel):
+            if isinstance(event, Finished):
+                event = replace(event, form=form(plan), toss=toss)
             for observer in plan.observers:
                 try:
                     observer(event)
                 except Exception as error:  # noqa: BLE001  an observer must not break what it observes
                     note = _complaint(observer, error)
                     failed += [note] if note not in failed else []
-            if isinstance(event, Finished) and failed:
-                event = replace(event, outcome=replace(event.outcome, notes=(*event.outcome.notes, *failed)))
+            if isinstance(event, Finished):
+                if toss is not None and toss.fell:
+                    shadowing.follow(plan, toss, event.outcome, run)
+                if failed:
+                    event = replace(event, outcome=replace(event.outcome, notes=(*event.outcome.notes, *failed)))
             yield event
     finally:
         forget()
         cancel.set()
+
+
+def _toss(plan: Plan, notes: list[str]) -> Toss | None:
+    """The coin; `None` where nobody would hear of a shadow, or nothing could be compared, which is said once."""
+    shadows = plan.shadows
+    if shadows is None or not plan.observers or len(shadowing.steps(plan)) < 2:
+        return None
+    if shadowing.equality(plan) is not None:
+        return shadows.toss()
+    if shadows.asks and shadows.once():
+        notes.append(NO_EQUALITY)
+    return None
+
+
+def _attended(plan: Plan, cancel: Cancel) -> Iterator[Event]:
+    """The events of the run, while shadows make room for it."""
+    with plan.shadows.request() if plan.shadows is not None else nullcontext():
+        yield from _Run(replace(plan, cancel=cancel)).events()
 
 
 def _complaint(observer: Observer, error: Exception) -> str:
@@ -275,6 +307,7 @@ class _Run:
     def _decide(self, pending: PendingAttempt) -> Decision:
         """The rule's decision on an attempt that is over, within what deadline and ladder allow."""
         if pending.candidate is not None:
+            pending.conditions = conditions(self._plan, pending.rung).sha256
             pending.learnt = learnt(self._plan, pending.rung)
             pending.threshold = threshold(self._plan, pending.rung, pending.learnt.threshold)
         decision = self._plan.rule(pending.situation(self._record, self._plan.budget))

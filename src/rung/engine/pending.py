@@ -111,8 +111,8 @@ class PendingAttempt:
         rung: the tier with its settings.
 
     `offer` is what was put to the gate. `collected` is what came once the tier was called, and `error` what ended the
-    attempt early. `learnt` is what the request's task says of the answer, `threshold` how sure the tier has to be of a
-    valid one, and `note` what else the trace should say.
+    attempt early. `learnt` is what the request's task says of the answer, `conditions` a hash of those that it was
+    given under, `threshold` how sure the tier has to be of a valid one, and `note` what else the trace should say.
     """
 
     def __init__(self, number: int, rung: Rung) -> None:
@@ -124,6 +124,7 @@ class PendingAttempt:
         self.candidate: Candidate | None = None
         self.validation: Validation | None = None
         self.learnt = Learnt()
+        self.conditions = ""
         self.threshold: Threshold | None = None
         self.detail = ""
         self.note = ""
@@ -212,6 +213,7 @@ class PendingAttempt:
             destination=travels.destination if travels else None,
             prompt_bytes=sum(m.size for m in offer.call.messages) if offer and sent else None,
             weights=self.rung.pinned.weights if self.rung.pinned and sent else None,
+            conditions=self.conditions,
             notes=self._notes(offer, came) if offer and came else (),
         )
 

@@ -9,7 +9,9 @@ from typing import Any
 from rung import deferral
 from rung.consent import Consent, always
 from rung.contract import Contract
+from rung.contract.sameness import Same
 from rung.engine.residency import Residency
+from rung.engine.shadows import Shadows
 from rung.limits import Budget, Cancel, Deadline
 from rung.money import PaidAfter, Purse
 from rung.threads import Awaiter, refuse_to_await
@@ -44,6 +46,9 @@ class Plan:
         prompt: sha256 of the template that made the request's messages; empty where there was no template.
         notes: sentences for the outcome.
         thresholds: how sure a tier has to be, by its name, where the caller says so. They override what was learnt.
+        same: finds out how two answers are compared, if the request's task says so.
+        shadows: asks some accepted answers of the next tier as well; `None` asks none.
+        is_shadow: whether this run is such a question itself.
     """
 
     request: Request
@@ -66,3 +71,6 @@ class Plan:
     prompt: str = ""
     notes: tuple[str, ...] = ()
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    same: Callable[[], Same | None] | None = None
+    shadows: Shadows | None = None
+    is_shadow: bool = False

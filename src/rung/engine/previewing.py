@@ -38,7 +38,7 @@ def preview(plan: Plan) -> Preview:
     rungs = tuple(
         replace(rung, tier=_Noting(rung, noted)) if rung.tier.zone > Zone.HOST else rung for rung in plan.rungs
     )
-    harmless = replace(plan, rungs=rungs, consent=always, purse=None, observers=())
+    harmless = replace(plan, rungs=rungs, consent=always, purse=None, observers=(), shadows=None)
     for event in run(harmless):
         if isinstance(event, Finished):
             return Preview(tuple(noted), event.outcome)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
 
@@ -36,7 +38,7 @@ def learnt(plan: Plan, rung: Rung) -> Learnt:
     task = plan.task
     if task is None:
         return Learnt()
-    found = task.standing(_conditions(plan, rung))
+    found = task.standing(conditions(plan, rung))
     if not found.void:
         return Learnt(found.threshold, found.notes)
     changed = f"{' and '.join(found.void)} changed since"
@@ -46,7 +48,13 @@ def learnt(plan: Plan, rung: Rung) -> Learnt:
     return Learnt(None, (f"{said}. Nobody knows how sure this answer is", *found.notes))
 
 
-def _conditions(plan: Plan, rung: Rung) -> Conditions:
+def conditions(plan: Plan, rung: Rung) -> Conditions:
+    """Under which a tier answers this request, as far as it can tell.
+
+    Args:
+        plan: the run.
+        rung: who answers.
+    """
     weights = {r.tier.name: r.pinned.weights for r in plan.rungs if r.pinned is not None}
     return Conditions(
         tier=rung.tier.name,
@@ -61,6 +69,19 @@ def _conditions(plan: Plan, rung: Rung) -> Conditions:
         behaviour=rung.describes.behaviour if rung.describes is not None else {},
         setup=rung.describes.setup if rung.describes is not None else {},
     )
+
+
+def form(plan: Plan) -> str:
+    """sha256 of the kind of request that a plan is of: contract, template, sampling and cap.
+
+    Nothing of the prompt is in it: whoever has such a hash could find out by guessing what was asked. Of a template,
+    which stands in a task's file, its hash is.
+    """
+    request = plan.request
+    sampling = request.sampling
+    chosen = [sampling.temperature, sampling.top_p, sampling.min_p, sampling.stop]
+    whole = json.dumps([plan.contract.sha256, plan.prompt, chosen, request.max_tokens])
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _is_last(plan: Plan, rung: Rung) -> bool:

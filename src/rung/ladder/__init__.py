@@ -1,6 +1,7 @@
 """The ladder: what an app holds on to."""
 
+from rung.engine import Shadow
 from rung.ladder.ladder import Ladder, RequestOptions
 from rung.ladder.typed import AsyncTyped, Typed
 
-__all__ = ["AsyncTyped", "Ladder", "RequestOptions", "Typed"]
+__all__ = ["AsyncTyped", "Ladder", "RequestOptions", "Shadow", "Typed"]

@@ -90,6 +90,8 @@ class Ladder:
         unload_after: seconds after which a local model that no call uses is unloaded, sooner where memory is short. The
             first tier's model stays. `None` keeps every model until another needs the room.
         tasks: finds the task with a name, and returns `None` where there is none. The ladder asks once for each name.
+        shadow: share of requests whose accepted answer is also asked of the next local tier when the machine is idle,
+            to learn how often the two agree; a `Shadow` says more. The observers are told; no answer waits for it.
 
     Raises:
         ConfigError: there is no tier, two tiers have one name, a setting is out of range, or money is limited and a
@@ -109,6 +111,7 @@ class Ladder:
         paid_after: PaidAfter = "local_answers",
         unload_after: float | None = engine.UNLOAD_AFTER,
         tasks: Callable[[str], Task | None] | None = None,
+        shadow: float | engine.Shadow = 0.0,
     ) -> None:
         self.rungs = tuple(t if isinstance(t, Rung) else Rung(t) for t in tiers)
         names = [r.tier.name for r in self.rungs]
@@ -138,6 +141,8 @@ class Ladder:
         self._paid_after: PaidAfter = paid_after
         self._residency = engine.Residency(self.rungs, unload_after)
         self._tasks = Tasks(tasks)
+        wanted = shadow if isinstance(shadow, engine.Shadow) else engine.Shadow(shadow)
+        self._shadows = engine.Shadows(wanted) if wanted.share else None
         self._demand_prices()
         self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
@@ -241,7 +246,12 @@ class Ladder:
             raise failed[0]
 
     def close(self) -> None:
-        """Close every tier, whatever one of them raises. A later call starts them again."""
+        """Close every tier, whatever one of them raises. A later call starts them again.
+
+        Shadows that wait are dropped.
+        """
+        if self._shadows is not None:
+            self._shadows.close()
         with ExitStack() as stack:
             for rung in self.rungs:
                 stack.callback(rung.tier.close)
@@ -366,6 +376,8 @@ class Ladder:
             prompt=asked.template,
             notes=self._tasks.notes(name),
             thresholds=self._thresholds(settings.get("thresholds")),
+            same=task.same if task is not None and (output is None or output is task.output) else None,
+            shadows=self._shadows,
         )
 
     def task_output(self, name: str | None) -> Any:

@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 from rung import deferral, engine
 from rung.deferral import Decision, Rule, Situation
 from rung.errors import ConfigError
-from rung.learn.evaluating import WHOLE, EvalProgress, Evaluation, Made, Work
+from rung.learn.evaluating import EvalProgress, Evaluation, Made, Work
 from rung.learn.grading import grade
 from rung.learn.recording import Heard
 from rung.learn.results import LADDER, TierResult, features_of, value_hash
@@ -107,7 +107,7 @@ class _Climbing(Evaluation):
 
     def _ruled(self, plan: engine.Plan, name: str) -> engine.Plan:
         task = None if plan.task is None else replace(plan.task, standing=self._standing)
-        rule = _sending_up(self._rungs[-1].tier.name) if name == LADDER else WHOLE
+        rule = _sending_up(self._rungs[-1].tier.name) if name == LADDER else deferral.WHOLE
         return replace(plan, task=task, rule=rule)
 
     def _standing(self, now: Conditions) -> Standing:

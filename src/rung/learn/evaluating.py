@@ -15,10 +15,11 @@ from pydantic_core import to_jsonable_python
 from rung import deferral, engine
 from rung.consent import always
 from rung.contract import Contract, Validator
+from rung.contract.sameness import Same
 from rung.errors import Cancelled, ConfigError, Offline, RateLimited, RungError, StoreError, TierUnavailable
 from rung.ladder import Ladder, RequestOptions
 from rung.learn.cassette import Cassette, NotRecorded
-from rung.learn.grading import Grade, Same
+from rung.learn.grading import Grade
 from rung.learn.grading import grade as graded
 from rung.learn.recording import Heard, TierRecorder
 from rung.learn.results import LADDER, TierResult, features_of, value_hash
@@ -31,9 +32,6 @@ from rung.types import Finished, Outcome, Usage, Zone
 TOGETHER = 8
 """Calls that are under way at once where nobody says otherwise: as many as a local engine decodes together at most. It
 takes as many as its memory has room for, and the others wait their turn."""
-
-WHOLE = deferral.first_of(*(rule for rule in deferral.STANDARD if rule is not deferral.low_confidence))
-"""The deferral table without thresholds: by itself a tier has nobody to send an answer up to that it isn't sure of."""
 
 _STOPPING = (TierUnavailable, StoreError, Offline, RateLimited)
 """What would be so for every further row. It says nothing of the tier's answers, so nothing is counted as one."""
@@ -236,7 +234,7 @@ class Evaluation:
         recorders = work.recorders
         tiers = tuple(replace(r, tier=recorders[r.tier.name].tier(heard, asks=asks)) for r in rungs)
         # A limit on time would measure how many calls are under way at once, and a recording has no time to run out of.
-        plan = replace(plan, rungs=tiers, observers=(), residency=engine.Residency(), deadline=Deadline())
+        plan = replace(plan, rungs=tiers, observers=(), residency=engine.Residency(), deadline=Deadline(), shadows=None)
         if plan.task is not None:
             # the rows were made by its template
             plan = replace(plan, prompt=plan.task.prompt)
@@ -252,7 +250,7 @@ class Evaluation:
 
     def _ruled(self, plan: engine.Plan, name: str) -> engine.Plan:
         """The plan with the rule of a pass."""
-        return plan if name == LADDER else replace(plan, rule=WHOLE)
+        return plan if name == LADDER else replace(plan, rule=deferral.WHOLE)
 
     def _contract(self, row: Row) -> Contract[Any]:
         key = "" if row.schema is None else json.dumps(row.schema)

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -33,6 +32,7 @@ from pydantic_core import to_jsonable_python
 
 from rung.contract.bounds import CheckOverdue, Watch
 from rung.contract.patterns import Whole
+from rung.contract.sameness import NotComparable, Same, equal, same_option, same_text, squeezed
 from rung.errors import ConfigError, ContractError, RungError
 from rung.learn.references import imported, is_reference
 from rung.limits import Cancel, Deadline
@@ -41,21 +41,17 @@ from rung.threads import Abandoned
 
 Grader = Callable[[Any, Any], bool]
 """Takes an answer and what is expected."""
-Same = Callable[[Any, Any], bool]
-"""Takes two answers."""
 CheckTable = str | Mapping[str, Any]
 """A check as it stands in a task's file."""
 
 LONGEST_REGEX = 5.0
 """Seconds that a regular expression may take for one answer. One that isn't hopeless takes some microseconds."""
-_LOOSE = re.compile(r"[ ,./\-_*^]")
 _NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
-_AROUND = " \t\r\n\"'`*.,:;!?()[]{}<>"
 _DEEPEST = 100
 """Levels of an answer that are compared, as deep as a contract's schema goes."""
 
 
-class NotGradable(Exception):
+class NotGradable(NotComparable):
     """A check can't tell, with the reason in a clause that repeats nothing of the answer."""
 
 
@@ -77,9 +73,8 @@ class _Exact(SettingsTable):
 
     def right(self, value: Any, expected: Any) -> bool:
         if isinstance(value, str) and isinstance(expected, str):
-            a, b = (unicodedata.normalize("NFC", text).strip() for text in (value, expected))
-            return a == b if self.case else a.casefold() == b.casefold()
-        return _equal(value, _as_json(expected, value), loose=False)
+            return same_text(*((value, expected) if self.case else (value.casefold(), expected.casefold())))
+        return equal(value, _as_json(expected, value), loose=False)
 
 
 class _Number(SettingsTable):
@@ -96,7 +91,7 @@ class _Choice(SettingsTable):
     def right(self, value: Any, expected: Any) -> bool:
         if not isinstance(expected, str):
             raise NotGradable("what is expected is not a text")
-        return isinstance(value, str) and _option(value) == _option(expected)
+        return same_option(value, expected)
 
 
 class _Json(SettingsTable):
@@ -116,7 +111,7 @@ class _Json(SettingsTable):
             if not isinstance(expected, dict):
                 raise NotGradable("what is expected is not an object with a list of allowed values for each field")
             return isinstance(value, dict) and _allowed_fields(value, expected, self.loose)
-        return _equal(value, expected, loose=self.loose, subset=self.how == "subset")
+        return equal(value, expected, loose=self.loose, subset=self.how == "subset")
 
 
 class _Regex(SettingsTable):
@@ -137,7 +132,7 @@ class _Contains(SettingsTable):
         wanted = expected if isinstance(expected, list) else [expected]
         if not wanted or not all(isinstance(text, str) and text.strip() for text in wanted):
             raise NotGradable("what is expected is neither a text nor a list of texts")
-        return isinstance(value, str) and all(_squeezed(text) in _squeezed(value) for text in wanted)
+        return isinstance(value, str) and all(squeezed(text) in squeezed(value) for text in wanted)
 
 
 _CHECKS: dict[str, type[_Exact | _Number | _Choice | _Json | _Regex | _Contains]] = {
@@ -224,7 +219,7 @@ def grade(check: Grader, value: Any, expected: Any) -> Grade:
     """
     try:
         return Grade(check(value, expected))
-    except NotGradable as error:
+    except NotComparable as error:
         return Grade(None, str(error))
     except RungError as error:
         return Grade(None, error.message)
@@ -284,38 +279,6 @@ def _number(value: Any) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def _option(text: str) -> str:
-    return _squeezed(text.strip(_AROUND)) or _squeezed(text)
-
-
-def _squeezed(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
-
-
-def _loosened(text: str) -> str:
-    return _LOOSE.sub("", text).lower().replace("'", '"')
-
-
-def _equal(a: Any, b: Any, *, loose: bool, subset: bool = False, depth: int = 0) -> bool:
-    if depth > _DEEPEST:
-        raise NotGradable(f"it is nested more than {_DEEPEST} levels deep")
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, int | float) and isinstance(b, int | float):
-        return a == b
-    if isinstance(a, str) and isinstance(b, str):
-        return _loosened(a) == _loosened(b) if loose else a == b
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(
-            _equal(x, y, loose=loose, subset=subset, depth=depth + 1) for x, y in zip(a, b, strict=True)
-        )
-    if isinstance(a, dict) and isinstance(b, dict):
-        return (subset or a.keys() == b.keys()) and all(
-            key in a and _equal(a[key], inner, loose=loose, subset=subset, depth=depth + 1) for key, inner in b.items()
-        )
-    return a is None and b is None
-
-
 def _allowed_fields(value: dict[str, Any], allowed: dict[str, Any], loose: bool, depth: int = 0) -> bool:
     """Whether each field has one of the values that are allowed for it; an object among them has such lists, too."""
     if depth > _DEEPEST:
@@ -343,4 +306,4 @@ def _allowed(value: Any, option: Any, loose: bool, depth: int) -> bool:
         )
     if isinstance(value, dict) and isinstance(option, dict):
         return _allowed_fields(value, option, loose, depth + 1)
-    return _equal(value, option, loose=loose, depth=depth)
+    return equal(value, option, loose=loose, depth=depth)

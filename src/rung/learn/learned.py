@@ -21,6 +21,8 @@ NAME = "learned.json"
 _VERSION: Literal[1] = 1
 _MOST = 16 << 20
 """Bytes of the file. A ladder of ten tiers, each with a curve of a thousand points, takes half a megabyte."""
+CALIBRATED = "calibrated "
+"""How the origin of a threshold begins that a calibration made."""
 _Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -206,7 +208,7 @@ class LearnedTier(SettingsTable):
             _BOUNDS[self.above] if isinstance(self.above, str) else self.above,
             self.weights,
             self.bias,
-            origin=f"calibrated {evidence.date} on {evidence.rows:,} rows",
+            origin=f"{CALIBRATED}{evidence.date} on {evidence.rows:,} rows",
             curve=self.curve,
         )
 

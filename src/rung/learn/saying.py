@@ -9,7 +9,7 @@ from rung.learn.calibrating import CalibratedTier, Calibration
 from rung.learn.intervals import Estimate
 from rung.learn.learned import Promise
 from rung.learn.looks import LookKind
-from rung.learn.questions import percent
+from rung.learn.questions import Question, percent
 from rung.learn.rechecks import Recheck
 
 
@@ -39,12 +39,22 @@ def promise(found: Calibration, look: LookKind) -> str:
     drawn = f"prompts drawn like these {found.rows:,}"
     if found.groups < found.certify_rows:
         drawn += f" (by drawing one of their groups first, of which {found.groups:,} certify)"
-    said = f"On {drawn}, at most {in_hundred(asked.limit)} {lost}."
+    return promised(drawn, asked, mid, judged=found.judged)
+
+
+def promised(drawn: str, asked: Question, mid: str, *, judged: int = 0) -> str:
+    """The promise itself.
+
+    Args:
+        drawn: of which prompts it holds.
+        asked: what is promised.
+        mid: the last tier.
+        judged: disagreements that a person judged, where the promise rests on those.
+    """
+    said = f"On {drawn}, at most {in_hundred(asked.limit)} {_lost(asked.kind, mid)}"
     if asked.kind == "judged":
-        said = (
-            f"On {drawn}, at most {in_hundred(asked.limit)} {lost}, as far as the judgements of {found.judged:,} "
-            f"{_many(found.judged, 'disagreement')} are right."
-        )
+        said += f", as far as the judgements of {judged:,} {_many(judged, 'disagreement')} are right"
+    said += "."
     if asked.kind != "wrong":
         better = ", however good " + mid + " is" if asked.kind == "differs" else ""
         said += f" So the ladder is at most {points(asked.limit)} less accurate than {mid}{better}."

@@ -7,6 +7,7 @@ check = "json"
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -18,9 +19,10 @@ from pydantic import Field, field_validator
 
 from rung import checks
 from rung.contract import Contract, Validator, compile_output
+from rung.contract.sameness import Same
 from rung.errors import ConfigError, ContractError, RungError
 from rung.files import named, read_bounded
-from rung.learn.grading import CheckTable, Grader, Same, grader, same_for
+from rung.learn.grading import CheckTable, Grader, grader, same_for
 from rung.learn.learned import NAME as LEARNED
 from rung.learn.learned import Learned, read_learned
 from rung.learn.references import imported, is_reference
@@ -231,6 +233,7 @@ class TaskFolder:
             max_tokens=self.table.max_tokens,
             on_void=self.table.on_void,
             standing=self.learned.standing,
+            same=functools.cache(self.same),
         )
 
     @property

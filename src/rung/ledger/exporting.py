@@ -20,12 +20,20 @@ def as_object(record: RequestRecord) -> dict[str, Any]:
 
     Prompt and answers are in it if they were kept.
     """
-    whole = _plain(record, {"attempts", "messages", "at"})
+    whole = _plain(record, {"attempts", "messages", "at", "toss", "shadow"})
     at = datetime.fromtimestamp(record.at / 1000, UTC)
     found = {"id": whole.pop("id"), "at": at.isoformat(timespec="milliseconds"), **whole}
     if record.messages is not None:
         found["messages"] = json.loads(record.messages)
     found["attempts"] = [_attempt(a) for a in record.attempts]
+    shadow = record.shadow
+    if shadow is not None:
+        found["shadow"] = {
+            "against": shadow.against,
+            "agrees": shadow.agrees,
+            "reason": shadow.reason,
+            "attempts": [_attempt(a) for a in shadow.attempts],
+        }
     return found
 
 
@@ -49,7 +57,8 @@ def chats(records: Iterable[RequestRecord]) -> Iterator[dict[str, Any]]:
 
 
 def _attempt(a: AttemptRecord) -> dict[str, Any]:
-    found = _plain(a, {"issues", "text"})
+    found = _plain(a, {"issues", "text", "features", "weighing"})
+    found["features"] = None if a.features is None else json.loads(a.features)
     found["issues"] = [{"code": code, "path": path} for code, path in a.issues]
     if a.text is not None:
         found["text"] = a.text

@@ -76,6 +76,27 @@ class Savings:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowStatistics:
+    """What shadows took. No request paid for it, and none waited.
+
+    Args:
+        told: of how many something came, if only that they were dropped.
+        dropped: of them.
+        asked: attempts that they took.
+        seconds: of those attempts.
+        cost: US dollars, as far as known.
+        cost_unknown: attempts of unknown cost.
+    """
+
+    told: int
+    dropped: int
+    asked: int
+    seconds: float
+    cost: Decimal
+    cost_unknown: int
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """What a ledger adds up to.
 
@@ -87,6 +108,7 @@ class Statistics:
         cost_unknown: requests of unknown cost.
         tiers: per task and tier.
         savings: of answers that cost nothing.
+        shadows: what was asked beside the requests.
     """
 
     requests: int
@@ -96,6 +118,7 @@ class Statistics:
     cost_unknown: int
     tiers: tuple[TierStatistics, ...]
     savings: Savings
+    shadows: ShadowStatistics
 
 
 _TOTALS = f"""
@@ -109,13 +132,20 @@ _TIERS = f"""
            count(DISTINCT CASE WHEN a."constraint" IS NULL THEN a.request END) AS failed,
            sum(a.seconds) AS seconds, count(*) - count(a.cost) AS cost_unknown, {sums("a.cost")}
     FROM attempts a JOIN requests r ON r.id = a.request
-    WHERE r.at >= ? AND (a.sent OR a.verdict = 'fallback')
+    WHERE r.at >= ? AND NOT a.shadow AND (a.sent OR a.verdict = 'fallback')
     GROUP BY r.task, a.tier ORDER BY r.task, min(a.number), a.tier
+"""
+_SHADOWS = """
+    SELECT count(*), count(*) - count(s.agrees) FROM shadows s JOIN requests r ON r.id = s.request WHERE r.at >= ?
+"""
+_SHADOWED = f"""
+    SELECT count(*), coalesce(sum(a.seconds), 0), count(*) - count(a.cost), {sums("a.cost")}
+    FROM attempts a JOIN requests r ON r.id = a.request WHERE r.at >= ? AND a.shadow AND a.sent
 """
 _PAID = """
     SELECT r.task, p.messages, a.cost
     FROM attempts a JOIN requests r ON r.id = a.request LEFT JOIN prompts p ON p.request = r.id
-    WHERE r.at >= ? AND a.verdict = 'accept' AND a.cost > 0
+    WHERE r.at >= ? AND NOT a.shadow AND a.verdict = 'accept' AND a.cost > 0
 """
 _FREE = """
     SELECT r.task, p.messages FROM requests r LEFT JOIN prompts p ON p.request = r.id
@@ -144,7 +174,14 @@ def statistics(file: LedgerFile, since: int = 0) -> Statistics:
             for row in connection.execute(_TIERS, (since,))
         )
         savings = _savings(connection, since)
-    return Statistics(requests, accepted, left, whole(high, low), unknown, tiers, savings)
+        shadows = _shadows(connection, since)
+    return Statistics(requests, accepted, left, whole(high, low), unknown, tiers, savings, shadows)
+
+
+def _shadows(connection: sqlite3.Connection, since: int) -> ShadowStatistics:
+    told, dropped = connection.execute(_SHADOWS, (since,)).fetchone()
+    asked, seconds, unknown, high, low = connection.execute(_SHADOWED, (since,)).fetchone()
+    return ShadowStatistics(told, dropped, asked, seconds, whole(high, low), unknown)
 
 
 def _savings(connection: sqlite3.Connection, since: int) -> Savings:

@@ -23,7 +23,7 @@ from rung.ledger.purging import expire
 from rung.ledger.recorder import Recorder
 from rung.ledger.records import record
 from rung.limits import Money, usd
-from rung.types import AttemptStarted, Event, Finished
+from rung.types import AttemptStarted, Event, Finished, Shadowed
 
 RETENTION = Integer(0, 36_500, "days")
 """How long content may be kept: a hundred years at most, which every date in the file can hold."""
@@ -106,18 +106,18 @@ class Ledger:
         return self._file.path
 
     def __call__(self, event: Event) -> None:
-        """Record a request when it is over. The file is opened, by the thread, when one begins.
+        """Record a request when it is over, and its shadow later. The file is opened, by the thread, when one begins.
 
         Raises:
             LedgerError: the file can't be written. The record waits, and is tried again with the next.
         """
-        if not self._records or not isinstance(event, AttemptStarted | Finished):
+        if not self._records or not isinstance(event, AttemptStarted | Finished | Shadowed):
             return
         self._record(event)
         # the thread finds out, too, but only after this request has been answered
         self._file.see()
 
-    def _record(self, event: AttemptStarted | Finished) -> None:
+    def _record(self, event: AttemptStarted | Finished | Shadowed) -> None:
         now = self._clock()
         if self._looked is None or abs(now - self._looked) > _LOOK_EVERY:
             self._looked = now
@@ -126,6 +126,8 @@ class Ledger:
         if isinstance(event, Finished):
             kept = record(event, now, content=self._content)
             self._recorder.put(functools.partial(rows.write, record=kept, retention_days=self._retention_days))
+        elif isinstance(event, Shadowed):
+            self._recorder.put(functools.partial(rows.write_shadow, event=event, now=now))
 
     def reserve(self, bound: Decimal) -> LedgerReservation:
         """Set `bound` US dollars aside, atomically among all processes. Waits for others at most 5 s.

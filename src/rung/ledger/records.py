@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from rung.ledger.schema import new_id
-from rung.types import Attempt, Finished, Image, Issue, Message
+from rung.types import Attempt, Finished, Image, Issue, Message, Shadowed, Threshold
 
 _NAME = re.compile(r"[^\W\d][\w-]{0,63}|\d{1,9}")
 _MOST_TOKENS = 2**53
@@ -47,6 +47,9 @@ class AttemptRecord:
         probability: that the answer is right, calibrated.
         threshold: what the score had to be above.
         threshold_origin: where that comes from.
+        features: figures of the answer's log-probabilities by name, as JSON.
+        weighing: how the threshold weighs them, as JSON: `weights` and `bias`.
+        conditions: sha256 of what the tier's answers depend on beside the request.
         bound: most that it could cost, in US dollars.
         cost: what it cost, in US dollars.
         text: the answer, where content is kept.
@@ -77,9 +80,31 @@ class AttemptRecord:
     probability: float | None
     threshold: float | None
     threshold_origin: str | None
+    features: str | None
+    weighing: str | None
+    conditions: str | None
     bound: Decimal | None
     cost: Decimal | None
     text: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowRecord:
+    """What came of a shadow.
+
+    Args:
+        at: when, in milliseconds since 1970.
+        against: the tier that the ladder's answer was held against.
+        agrees: whether that tier said the same; `None` where the shadow was dropped.
+        reason: why it was, or why nobody had to be asked.
+        attempts: of that tier, numbered on from the request's own. The request's sums don't count them.
+    """
+
+    at: int
+    against: str
+    agrees: bool | None
+    reason: str
+    attempts: tuple[AttemptRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +123,15 @@ class RequestRecord:
         output_tokens: of all attempts.
         cost: US dollars of all attempts.
         seconds: wall time.
-        left_machine: whether the prompt left it; `None` where that isn't known.
+        left_machine: whether the prompt left it, with the request or its shadow; `None` where that isn't known.
         continues: the request whose answer it goes on from.
+        form: sha256 of what kind of request it was.
+        toss: names its coin; `None` where none was tossed.
+        chance: probability with which the coin falls.
+        fell: whether it did.
         attempts: first to last.
         messages: the conversation as JSON, where content is kept.
+        shadow: what came of its shadow; `None` where there was none, or nobody lived to tell.
     """
 
     id: str
@@ -117,8 +147,13 @@ class RequestRecord:
     seconds: float
     left_machine: bool | None
     continues: str | None = None
+    form: str | None = None
+    toss: str | None = None
+    chance: float | None = None
+    fell: bool | None = None
     attempts: tuple[AttemptRecord, ...] = ()
     messages: str | None = field(default=None, repr=False)
+    shadow: ShadowRecord | None = None
 
 
 def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
@@ -145,9 +180,26 @@ def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
         seconds=outcome.seconds,
         left_machine=outcome.left_machine,
         continues=_text(request.continues),
+        form=event.form or None,
+        toss=event.toss.key if event.toss else None,
+        chance=event.toss.chance if event.toss else None,
+        fell=event.toss.fell if event.toss else None,
         attempts=tuple(_attempt(a, content) for a in outcome.attempts),
         messages=_text(_conversation(request.messages)) if content else None,
     )
+
+
+def shadow_record(event: Shadowed, now: float, after: int) -> ShadowRecord:
+    """What is kept of a shadow. Its answer is not: whether it agrees is all that is wanted of it.
+
+    Args:
+        event: that tells of it.
+        now: seconds since 1970.
+        after: number of the request's last attempt.
+    """
+    attempts = (replace(_attempt(a, content=False), number=after + n) for n, a in enumerate(event.attempts, 1))
+    reason = str(_text(event.reason))
+    return ShadowRecord(int(now * 1000), str(_text(event.against)), event.agrees, reason, tuple(attempts))
 
 
 def _attempt(a: Attempt, content: bool) -> AttemptRecord:
@@ -177,10 +229,22 @@ def _attempt(a: Attempt, content: bool) -> AttemptRecord:
         probability=a.probability,
         threshold=None if a.threshold is None else a.threshold.above,
         threshold_origin=None if a.threshold is None else _text(a.threshold.origin),
+        features=_features(a),
+        weighing=None if a.threshold is None else _weighing(a.threshold),
+        conditions=a.conditions or None,
         bound=a.bound,
         cost=a.cost,
         text=_text(a.text) if content else None,
     )
+
+
+def _features(a: Attempt) -> str | None:
+    score = None if a.candidate is None else a.candidate.score
+    return None if score is None else json.dumps(dict(score.features))
+
+
+def _weighing(threshold: Threshold) -> str:
+    return json.dumps({"weights": dict(threshold.weights), "bias": threshold.bias}, sort_keys=True)
 
 
 def _issue(issue: Issue) -> tuple[str, str]:

@@ -10,12 +10,14 @@ from decimal import Decimal
 from typing import Any
 
 from rung.ledger.file import LedgerFile
-from rung.ledger.records import AttemptRecord, RequestRecord
+from rung.ledger.records import AttemptRecord, RequestRecord, ShadowRecord, shadow_record
 from rung.ledger.schema import known, pico
+from rung.types import Outcome, Shadowed
 
 _DAY = 86_400_000
 _ATTEMPT = tuple(f.name for f in fields(AttemptRecord) if f.name != "text")
-_REQUEST = tuple(f.name for f in fields(RequestRecord) if f.name not in ("attempts", "messages"))
+_REQUEST = tuple(f.name for f in fields(RequestRecord) if f.name not in ("attempts", "messages", "shadow"))
+_SHADOW = tuple(f.name for f in fields(ShadowRecord) if f.name != "attempts")
 
 
 def write(connection: sqlite3.Connection, record: RequestRecord, retention_days: int) -> None:
@@ -34,6 +36,28 @@ def write(connection: sqlite3.Connection, record: RequestRecord, retention_days:
         _insert(connection, "prompts", ("request", "expires", "messages"), [prompt])
         answers = [(record.id, a.number, a.text) for a in record.attempts if a.text is not None]
         _insert(connection, "answers", ("request", "number", "text"), answers)
+
+
+def write_shadow(connection: sqlite3.Connection, event: Shadowed, now: float) -> None:
+    """Put what came of a shadow beside its request. Where that is gone, there is nothing to put it beside.
+
+    Args:
+        connection: within a transaction.
+        event: that tells of it.
+        now: seconds since 1970.
+    """
+    found = connection.execute("SELECT id, left_machine FROM requests WHERE toss = ?", (event.toss.key,)).fetchone()
+    if found is None:
+        return
+    name = found["id"]
+    after = connection.execute("SELECT coalesce(max(number), 0) FROM attempts WHERE request = ?", (name,)).fetchone()[0]
+    record = shadow_record(event, now, after)
+    _insert(connection, "shadows", ("request", *_SHADOW), [(name, *_stored(record, _SHADOW))])
+    attempts = [(name, True, *_stored(a, _ATTEMPT)) for a in record.attempts]
+    _insert(connection, "attempts", ("request", "shadow", *_ATTEMPT), attempts)
+    left = Outcome(event.attempts).left_machine
+    if left is not False and found["left_machine"] == 0:
+        connection.execute("UPDATE requests SET left_machine = ? WHERE id = ?", (left, name))
 
 
 def read(connection: sqlite3.Connection, found: Iterable[sqlite3.Row]) -> list[RequestRecord]:
@@ -106,11 +130,15 @@ def _request(connection: sqlite3.Connection, row: sqlite3.Row) -> RequestRecord:
     name = (row["id"],)
     texts = dict(connection.execute("SELECT number, text FROM answers WHERE request = ?", name).fetchall())
     prompt = connection.execute("SELECT messages FROM prompts WHERE request = ?", name).fetchone()
-    attempts = connection.execute("SELECT * FROM attempts WHERE request = ? ORDER BY number", name)
+    attempts: dict[bool, list[AttemptRecord]] = {False: [], True: []}
+    for a in connection.execute("SELECT * FROM attempts WHERE request = ? ORDER BY number", name):
+        attempts[bool(a["shadow"])].append(AttemptRecord(**_values(a, _ATTEMPT), text=texts.get(a["number"])))
+    shadow = connection.execute("SELECT * FROM shadows WHERE request = ?", name).fetchone()
     return RequestRecord(
         **_values(row, _REQUEST),
-        attempts=tuple(AttemptRecord(**_values(a, _ATTEMPT), text=texts.get(a["number"])) for a in attempts),
+        attempts=tuple(attempts[False]),
         messages=prompt["messages"] if prompt else None,
+        shadow=ShadowRecord(**_values(shadow, _SHADOW), attempts=tuple(attempts[True])) if shadow else None,
     )
 
 
@@ -121,7 +149,7 @@ def _insert(
     connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)
 
 
-def _stored(thing: RequestRecord | AttemptRecord, columns: tuple[str, ...]) -> tuple[Any, ...]:
+def _stored(thing: RequestRecord | AttemptRecord | ShadowRecord, columns: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(_column(getattr(thing, column)) for column in columns)
 
 
@@ -139,7 +167,7 @@ def _field(column: str, value: Any) -> Any:
     match column:
         case "cost" | "bound":
             return known(value)
-        case "accepted" | "sent" | "left_machine" | "stays_here":
+        case "accepted" | "sent" | "left_machine" | "stays_here" | "fell" | "agrees":
             return None if value is None else bool(value)
         case "checked_by":
             return tuple(json.loads(value))

@@ -99,6 +99,25 @@ STEPS: tuple[Step, ...] = (
         "ALTER TABLE attempts ADD COLUMN threshold_origin TEXT",
     ),
     ("ALTER TABLE requests ADD COLUMN continues TEXT",),
+    (
+        "ALTER TABLE requests ADD COLUMN form TEXT",
+        "ALTER TABLE requests ADD COLUMN toss TEXT",
+        "ALTER TABLE requests ADD COLUMN chance REAL",
+        "ALTER TABLE requests ADD COLUMN fell INTEGER",
+        "CREATE UNIQUE INDEX requests_toss ON requests (toss) WHERE toss IS NOT NULL",
+        "ALTER TABLE attempts ADD COLUMN features TEXT",
+        "ALTER TABLE attempts ADD COLUMN weighing TEXT",
+        "ALTER TABLE attempts ADD COLUMN conditions TEXT",
+        # a shadow's attempts stand beside the request's own, which they were not part of
+        "ALTER TABLE attempts ADD COLUMN shadow INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE shadows (
+            request TEXT NOT NULL PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
+            at INTEGER NOT NULL,
+            against TEXT NOT NULL,
+            agrees INTEGER,
+            reason TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

@@ -19,6 +19,8 @@ from rung.types.events import (
     Event,
     Finished,
     Provisional,
+    Shadowed,
+    Toss,
     Withdrawn,
 )
 from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
@@ -70,6 +72,7 @@ __all__ = [
     "Role",
     "Sampling",
     "Score",
+    "Shadowed",
     "Shape",
     "Standing",
     "Task",
@@ -77,6 +80,7 @@ __all__ = [
     "Threshold",
     "Token",
     "ToolCall",
+    "Toss",
     "Unresolved",
     "Usage",
     "Validation",

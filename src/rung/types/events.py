@@ -56,11 +56,54 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Toss:
+    """A coin that was tossed before a request was answered.
+
+    Args:
+        chance: probability with which it falls.
+        fell: whether it did; then the answer is also held against the next tier's.
+        key: names the toss, so that what comes of it can be told later.
+    """
+
+    chance: float
+    fell: bool
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event of every request."""
+    """The last event of every request.
+
+    Args:
+        request: what was asked.
+        outcome: everything that came of it.
+        form: sha256 of what kind of request it was: contract, template, sampling, cap; nothing of what was asked.
+        toss: the coin; `None` where none was tossed.
+    """
 
     request: Request
     outcome: Outcome[Any]
+    form: str = ""
+    toss: Toss | None = None
 
 
-Event = AttemptStarted | Provisional | Withdrawn | AttemptEnded | Accepted | Finished
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """What came of a shadow. Observers are told after `Finished`, or never; no stream has it.
+
+    Args:
+        toss: the coin that fell for it.
+        against: the tier that the ladder's answer was held against.
+        agrees: whether that tier says the same by itself; `None` where the shadow was dropped.
+        reason: why it was dropped, or why nobody had to be asked; empty otherwise.
+        attempts: of that tier. Their cost is no part of the request's outcome.
+    """
+
+    toss: Toss
+    against: str
+    agrees: bool | None
+    reason: str = ""
+    attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+
+
+Event = AttemptStarted | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed

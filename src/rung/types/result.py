@@ -109,6 +109,8 @@ class Attempt:
         destination: host and port that the prompt would go to, where the tier names them.
         prompt_bytes: bytes of the texts and pictures that were handed to the tier; `None` where nothing was.
         weights: sha256 of the weights that answered, in hexadecimal, where the tier can tell.
+        conditions: sha256 of what its answers depend on beside the request: weights, repairs, feedback, its own
+            settings; empty where it gave no answer.
         notes: sentences for the trace.
     """
 
@@ -135,6 +137,7 @@ class Attempt:
     destination: str | None = None
     prompt_bytes: int | None = None
     weights: str | None = None
+    conditions: str = field(default="", repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -359,6 +362,8 @@ class Hop:
         sends_answer: whether a rejected local answer is sent along.
         reasons: why the answers of the tiers before it didn't do.
         redacted: whether private values were masked, as far as the redactor knows them.
+        shadow: whether the answer would only be compared with one that was given already. Nobody is there then who
+            could be asked.
     """
 
     tier: str
@@ -369,3 +374,4 @@ class Hop:
     sends_answer: bool
     reasons: tuple[str, ...]
     redacted: bool = False
+    shadow: bool = False

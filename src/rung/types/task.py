@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -45,6 +47,12 @@ class Conditions:
     behaviour: Mapping[str, str] = field(default_factory=dict)
     setup: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def sha256(self) -> str:
+        """Of what is the tier's and not the request's. The setup is left out: another one makes nothing void."""
+        own = [self.tier, self.weights, self.max_tokens, self.repairs, self.feedback, dict(self.behaviour)]
+        return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -74,6 +82,8 @@ class Task:
         max_tokens: first cap on an answer, in tokens, where the request names none.
         on_void: what happens to a valid answer if what was learnt is void.
         standing: tells what still holds of what was learnt. It is asked after each answer, when the weights are known.
+        same: finds out how two answers are compared, and returns `None` for free text; `None` leaves it to the
+            contract.
     """
 
     name: str
@@ -84,3 +94,4 @@ class Task:
     max_tokens: int | None = None
     on_void: OnVoid = "escalate"
     standing: Callable[[Conditions], Standing] = field(default=lambda _: Standing(), repr=False)
+    same: Callable[[], Callable[[Any, Any], bool] | None] | None = field(default=None, repr=False)

@@ -1,0 +1,153 @@
+"""What `rung calibrate --from-ledger` does: reads what the ledger keeps, looks once, writes what was learnt."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rung import __version__, guard
+from rung.config import Config, load
+from rung.engine import Plan, conditions, form
+from rung.errors import ConfigError
+from rung.learn.calibrating import Provenance
+from rung.learn.looks import LookKind, note_look
+from rung.learn.questions import Question
+from rung.learn.tasks import TaskFolder
+from rung.learn.use import Use, read_use
+from rung.learn.use_calibrating import UseCalibration, calibrate_use, data_hash, learnt_from_use, sentences
+from rung.ledger import LedgerFile
+from rung.tier import Rung
+from rung.types import Conditions, Zone
+
+
+@dataclass(frozen=True, slots=True)
+class UseReport:
+    """What a person is told.
+
+    Args:
+        found: by the calibration.
+        look: at the requests.
+        sentences: for stdout.
+        notes: for stderr.
+    """
+
+    found: UseCalibration
+    look: LookKind
+    sentences: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_object(self) -> dict[str, Any]:
+        """The same for `--json`."""
+        found, use = self.found, self.found.use
+        return {
+            "promised": found.promised,
+            "certified": found.promised and self.look != "later",
+            "look": self.look,
+            "question": asdict(found.question),
+            "against": found.against,
+            "requests": len(use.rows),
+            "tossed": len(use.tossed),
+            "dropped": use.dropped,
+            "method": found.certificate.method,
+            "losses": found.losses,
+            "unavoidable": found.unavoidable,
+            "kept": found.kept,
+            "tier": use.first,
+            "score": dict(found.weights),
+            "above": found.above if math.isfinite(found.above) else None,
+            "sentences": list(self.sentences),
+        }
+
+
+def calibrated_from_use(name: str, asked: Question, config: Path | None) -> UseReport:
+    """Calibrate a task from the ledger, and write what was learnt beside it.
+
+    Args:
+        name: of the task.
+        asked: what is to be promised.
+        config: the only configuration to read.
+
+    Raises:
+        ConfigError: the ledger holds too little, or not of the present settings, or a file can't be written.
+        LedgerError: the ledger can't be read.
+    """
+    guard.install(Zone.HOST)
+    found = load(config)
+    task = found.tasks.demand(name)
+    if task.same() is None:
+        raise ConfigError(
+            f"the task {name!r} answers in free text, and nobody knows when two texts say the same: nothing can be "
+            "certified",
+            hint="say how answers are compared with same = ... in its task.toml (docs/tasks.md)",
+        )
+    plan, rungs = _present(found, task)
+    use = _use(found, name, form(plan))
+    now = _conditions(plan, rungs, use)
+    calibration = calibrate_use(use, rungs[-1].tier.name, asked)
+    today = datetime.now(UTC).date().isoformat()
+    data = data_hash(calibration.use)
+    look = note_look(
+        task.path,
+        data=data,
+        rows=[row.id for row in calibration.use.rows],
+        question={"question": asdict(asked), "lost": [row.lost for row in calibration.use.rows]},
+        date=today,
+    )
+    says = tuple(sentences(calibration, look))
+    origin = Provenance(data, today, __version__, look != "later", says[0])
+    if not origin.certified and task.learned.promise is not None and task.learned.promise.certified:
+        notes = ("learned.json keeps the certificate that it has; fresh requests make another one",)
+    else:
+        learnt_from_use(calibration, now, origin).write(task.path)
+        notes = (f"what was learnt is in {task.path / 'learned.json'}",)
+    return UseReport(calibration, look, says, notes)
+
+
+def _present(found: Config, task: TaskFolder) -> tuple[Plan, tuple[Rung, ...]]:
+    """A request of the task as it would be made now, and the two tiers that it is about."""
+    ladder = found.ladder()
+    rungs = tuple(rung for rung in ladder.rungs if rung.tier.zone <= Zone.HOST)
+    if len(rungs) != 2:
+        names = ", ".join(repr(rung.tier.name) for rung in rungs) or "none"
+        raise ConfigError(
+            f"calibrating from the ledger needs just two tiers of this machine, and there is {names}",
+            hint="calibrate on a file of prompts instead: rung calibrate DATA",
+        )
+    prompt = "?" if task.template is None else dict.fromkeys(task.template.fields, "?")
+    return ladder.plan(prompt, None, {"task": task.name}), rungs
+
+
+def _use(found: Config, name: str, wanted: str) -> Use:
+    path = found.ledger.path.value
+    use = None
+    if path.exists():
+        with LedgerFile(path) as file:
+            use = read_use(file, name, time.time(), wanted)
+    if use is None:
+        raise ConfigError(
+            f"the ledger {path} holds no request of the task {name!r} as it is now",
+            hint="ask with it (rung ask --task), with [shadow] share = ... in rung.toml",
+        )
+    return use
+
+
+def _conditions(plan: Plan, rungs: tuple[Rung, ...], use: Use) -> dict[str, Conditions]:
+    """Under which conditions the tiers answer now, their weights as the ledger saw them last."""
+    weights = {tier: sha256 for tier, sha256 in use.weights.items() if sha256 is not None}
+    now = {}
+    for rung in rungs:
+        tier = rung.tier.name
+        others = {name: sha256 for name, sha256 in weights.items() if name != tier}
+        present = replace(conditions(plan, rung), weights=weights.get(tier), others=others)
+        if use.conditions.get(tier, present.sha256) != present.sha256 or use.first != rungs[0].tier.name:
+            raise ConfigError(
+                f"the ledger's latest requests of the task {use.task!r} were made with other tiers, or with other "
+                f"settings of tier {tier!r}",
+                hint="only requests under the present settings count: ask under them first",
+            )
+        now[tier] = present
+    return now
