@@ -34,7 +34,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("make", "from_file", "settings"), WRONG, ids=str)
+@pytest.mark.parametrize(
+    ("make", "from_file", "settings"),
+    WRONG,
+    ids=lambda part: str(part) if isinstance(part, dict) else getattr(part, "__name__", "file"),
+)
 def test_code_and_a_file_are_told_the_same_of_a_wrong_value(make, from_file, settings):
     with pytest.raises(ConfigError) as in_code:
         make("m", name="a", **settings)

@@ -5,67 +5,25 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, closing
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, get_args, overload
 
 from rung import checking, deferral, engine, guard, threads
 from rung.consent import Consent, always
 from rung.contract import Contract, Validator, compile_output
 from rung.errors import ConfigError, RungError
 from rung.ladder import bridge
+from rung.ladder.options import Fields, Prompt, RequestOptions, Written
 from rung.ladder.tasks import Tasks, messages_of, output_of
 from rung.ladder.typed import Decorator
 from rung.limits import Budget, Cancel, Deadline, Seconds
 from rung.money import PaidAfter, Purse
 from rung.settings import nearest
 from rung.tier import Rung, Tier
-from rung.types import Event, Finished, Message, Outcome, Redactor, Request, Sampling, Task, Threshold, Zone
+from rung.types import Event, Finished, Outcome, Redactor, Request, Sampling, Task, Threshold, Zone
 
 T = TypeVar("T")
-Written = str | Sequence[Message]
-Fields = Mapping[str, str]
-Prompt = Written | Fields
 _CONTRACTS = 256
 """Compiled contracts that a ladder keeps: more than an app has outputs, and a few megabytes at most."""
-
-
-class RequestOptions(TypedDict, total=False):
-    """Keyword arguments of `run`, `stream`, their async twins and typed functions.
-
-    Args:
-        validators: further checks, each taking `(value)` or `(value, context)`.
-        system: a system turn to put first.
-        task: name of a task's folder, whose template, contract and calibration are used. Where the ladder has no such
-            task, it is only a label in the ledger.
-        context: your own object, which validators get.
-        max_tokens: first cap on an answer, in tokens.
-        temperature: 0 is greedy.
-        seed: for the sampler's random numbers.
-        sampling: everything about how tokens are chosen, instead of `temperature` and `seed`.
-        timeout: seconds for the whole request.
-        reach: tightens the ladder's reach for this request.
-        cancel: stops the request from any thread.
-        provisional: whether a stream also shows text that isn't validated yet.
-        thresholds: how sure each tier has to be of a valid answer, by the tier's name. It overrides `min_confidence`.
-        text_checks: whether plain text is refused that repeats itself without end, is the prompt again, or holds a chat
-            template's control tokens; on by default.
-        continues: the name in the ledger of the request whose conversation the prompt goes on with, for the record.
-    """
-
-    validators: Sequence[Validator]
-    system: str | None
-    task: str | None
-    context: Any
-    max_tokens: int | None
-    temperature: float
-    seed: int | None
-    sampling: Sampling | None
-    timeout: float | None
-    reach: Zone | None
-    cancel: Cancel | None
-    provisional: bool
-    thresholds: Mapping[str, Threshold] | None
-    text_checks: bool
-    continues: str | None
 
 
 class Ladder:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from rung.contract import Contract
-    from rung.ladder.ladder import Ladder, Prompt, RequestOptions
+    from rung.ladder.ladder import Ladder
+    from rung.ladder.options import Prompt, RequestOptions
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
