@@ -107,7 +107,7 @@ def test_control_sequences_go_into_a_pipe_as_they_are(program):
     [
         (["--schema", "no.json"], "no.json can't be read"),
         (["--schema", "broken.json"], "broken.json is not valid JSON"),
-        (["--schema", "list.json"], "no JSON Schema"),
+        (["--schema", "list.json"], "not a JSON Schema"),
         (["--schema", "odd.json"], "not a JSON Schema"),
         (["--type", "nowhere:X"], "no module 'nowhere'"),
         (["--type", "mine:Invoise"], "did you mean 'Invoice'?"),

@@ -45,5 +45,5 @@ def test_the_receipt_has_them_as_well_and_a_tier_without_a_threshold_says_nothin
     ids=["set by a person", "learnt"],
 )
 def test_a_person_is_told_which_threshold_the_answer_did_not_reach(threshold, settings, hint):
-    said = report.unresolved(finished(threshold, **settings).outcome, trace=False)
+    said = report.unresolved(finished(threshold, **settings).outcome, trace=False, continued=False)
     assert f"small: {hint}\n" in said

@@ -115,6 +115,8 @@ def test_neither_key_nor_prompt_nor_answer_is_in_any_log_error_traceback_or_repr
 
 
 GIVEN_TO_OTHERS = {
+    "Shadow",
+    "Shadowed",
     "Accepted",
     "Call",
     "CheckContext",

@@ -49,7 +49,7 @@ def test_a_table_of_settings_makes_a_tier():
         ({"retries": -1}, "retries"),
         ({"ca_bundle": "/no/such/file"}, "ca_bundle"),
         ({"extra_body": {"max_tokens": 9}}, "extra_body sets 'max_tokens'"),
-        ({"extra_body": {"x": object()}}, "no JSON"),
+        ({"extra_body": {"x": object()}}, "not JSON"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(settings, message):

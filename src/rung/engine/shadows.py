@@ -42,7 +42,8 @@ _COIN = random.SystemRandom()
 class Shadow:
     """How often an accepted answer of a local tier is also asked of the next tier, and when.
 
-        Ladder(small, mid, observers=[ledger], shadow=Shadow(0.05))
+        ladder = rung.Ladder(small, shadow=rung.Shadow(0.05, patience=60))
+        ladder.run("Is water wet?", ["yes", "no"]).value  # yes
 
     Args:
         share: probability with which a request gets a shadow; a coin decides before the request is answered.

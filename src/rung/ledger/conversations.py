@@ -13,6 +13,9 @@ from rung.types import Message, Text, ToolCall
 def conversation(record: RequestRecord) -> tuple[Message, ...]:
     """What was asked, turn by turn, and the answer that was accepted, as the model wrote it.
 
+        [it] = requests(file)
+        conversation(it)[-1].text  # It rains.
+
     Args:
         record: of the request.
 
