@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
 
 import pytest
@@ -134,7 +134,7 @@ def test_a_ledger_with_damaged_pages_refuses_budgets_and_lets_requests_through(l
 def test_in_a_folder_that_cant_be_written_requests_work_and_say_so(path, finish):
     code = """
 import os, sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from rung import BudgetExceeded, Ladder
@@ -314,3 +314,20 @@ assert all(os.waitpid(child, 0)[1] == 0 for child in children)
     assert sorted(tiers) == ["before"] * 50 + ["child"] * 4 + ["parent"]
     assert pragma(path, "SELECT sum(counted), count(*) FROM reservations WHERE state = 'settled'") == [(9 * 10**11, 5)]
     assert pragma(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_ledger_that_another_process_makes_meanwhile_is_not_taken_for_another_programs(tmp_path):
+    path = tmp_path / "ledger.sqlite3"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as ours,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as others,
+    ):
+
+        def made_meanwhile(statement):
+            if statement == "SELECT 1 FROM sqlite_schema":
+                with suppress(sqlite3.OperationalError):  # it waits for us, as it may
+                    schemas.prepare(others, 0)
+
+        ours.set_trace_callback(made_meanwhile)
+        schemas.prepare(ours, 10)
+        assert ours.execute("SELECT count(*) FROM requests").fetchone() == (0,)

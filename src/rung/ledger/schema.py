@@ -135,7 +135,12 @@ def prepare(connection: sqlite3.Connection, wait: float, steps: Sequence[Step] =
         LedgerError: the file belongs to a newer version, or is something else.
         sqlite3.Error: whatever SQLite refuses.
     """
-    done = _version(connection, len(steps))
+    # in one transaction: another process that made the ledger between two of the questions would look like a stranger
+    connection.execute("BEGIN")
+    try:
+        done = _version(connection, len(steps))
+    finally:
+        connection.execute("ROLLBACK")
     _write_ahead(connection, wait)
     connection.execute("PRAGMA synchronous = FULL")  # a reservation outlives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
