@@ -175,8 +175,8 @@ def test_on_a_terminal_one_key_is_enough_and_ctrl_c_keeps_what_was_judged(person
     session.type(b"t")
     session.until(b"[q] stop: ")
     session.type(b"?")
-    session.until(b"Press one of these")
     session.until(b"[q] stop: ")
+    assert b"Press one of these" in session.screen
     assert b"1 judged, at most 11 left" in session.screen
     session.type(b"\x03")
     assert session.end() == 130
