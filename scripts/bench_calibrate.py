@@ -5,10 +5,11 @@
         --config SETS/rung.toml
     .venv/bin/python scripts/bench_calibrate.py SETS RECORDED
 
-RECORDED holds a recording `NAME.calls` of each set. A split calibrates on some groups of rows and looks at the others:
-what was lost there, and how much stayed with the small tier, beside what the best threshold in hindsight keeps. On the
-few rows of one side a promise that holds can look broken. So it is also tried as it is meant: rows are drawn with
-replacement from the recording, which is then all there is, and what the thresholds lose of it is known exactly.
+RECORDED holds a recording `NAME.calls` of each set, and `NAME.rows` with the number behind `--rows` where it had one. A
+split calibrates on some groups of rows and looks at the others: what was lost there, and how much stayed with the small
+tier, beside what the best threshold in hindsight keeps. On the few rows of one side a promise that holds can look
+broken. So it is also tried as it is meant: rows are drawn with replacement from the recording, which is then all there
+is, and what the thresholds lose of it is known exactly.
 No model is loaded.
 """
 
@@ -61,7 +62,7 @@ class Split:
 
 
 def climbs_of(sets: Path, recorded: Path) -> tuple[Climb, ...]:
-    """Every row of a recording on its way through the tiers. Rows that aren't recorded are left out."""
+    """Every row of a recording on its way through the tiers."""
     wishes = evaluation.Wishes(
         data=str(sets / f"{recorded.stem}.jsonl"),
         task=recorded.stem,

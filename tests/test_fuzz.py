@@ -36,12 +36,17 @@ def test_some_files_from_outside_are_read_or_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_minute_of_what_the_world_may_send_leads_to_nothing_else(tmp_path):
-    done = fuzz("--minutes", 1, "--seed", 23, "--out", tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = rows(done)
-    assert tuple(found) == TARGETS
+    # schemas are counted and not timed: one of them may take as long as a thousand of the others
+    timed = fuzz(
+        "--targets", ",".join(t for t in TARGETS if t != "schemas"), "--minutes", 1, "--seed", 23, "--out", tmp_path
+    )
+    counted = fuzz("--targets", "schemas", "--inputs", 40, "--seed", 23, "--out", tmp_path / "schemas")
+    for done in (timed, counted):
+        assert done.returncode == 0, done.stdout + done.stderr
+    found = rows(timed) | rows(counted)
+    assert {*found} == {*TARGETS}
     for target, (inputs, _, values, *_rest) in found.items():
-        assert int(inputs.replace(",", "")) > 3, target
+        assert int(inputs.replace(",", "")) > 20, target
         assert 0 < int(values.rstrip("%")) < 100, f"{target}: some are right and some are wrong"
 
 

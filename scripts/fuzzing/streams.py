@@ -94,7 +94,8 @@ class Streams:
         self._case: Case | None = None
         threading.Thread(target=self._serve, daemon=True).start()
         body = _stream(random.Random(1), harm=0.0)
-        head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+        # this server closes after each response, and says so here: a request on a connection that ends would be lost
+        head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
         how = {"head": head, "framing": "length", "cuts": 1, "candidates": 1, "logprobs": False, "shape": False}
         for ladder in (False, True):
             case = Case(

@@ -8,6 +8,7 @@ Importing this doesn't import pydantic, so that values of the ground can use it,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -38,14 +39,15 @@ class Disallowed(ValueError):
         self._allowed.check(what, self._value)
 
 
-class Allowed:
+class Allowed(ABC):
     """What a setting may be; the base of all in this module."""
 
     @property
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """The same as a JSON Schema, with the `unit` where there is one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, what: str, value: Any) -> Any:
         """The value as it is used.
 
@@ -56,7 +58,6 @@ class Allowed:
         Raises:
             ConfigError: it is not allowed.
         """
-        raise NotImplementedError
 
     def validate(self, value: Any) -> Any:
         """The same for pydantic, which knows the name later.

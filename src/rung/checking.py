@@ -88,7 +88,7 @@ def flag(what: str, value: object) -> bool:
         ConfigError: it has the wrong type.
     """
     if not isinstance(value, bool):
-        _wrong_kind(what, "True or False", value)
+        _wrong_kind(what, "true or false", value)
     return value
 
 

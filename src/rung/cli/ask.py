@@ -10,6 +10,7 @@ import typer
 
 from rung.cli.codes import Exit
 from rung.cli.continuing import AskCommand
+from rung.cli.options import OnlyTiers, TrustedConfig
 
 if TYPE_CHECKING:
     from rung.cli.interrupt import Interrupts
@@ -91,7 +92,6 @@ _Reach = Annotated[
     str | None,
     typer.Option("--reach", metavar="ZONE", help="How far the prompt may travel: host, lan or internet."),
 ]
-_Tier = Annotated[list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")]
 _Seconds = Annotated[
     float | None,
     typer.Option(
@@ -157,10 +157,6 @@ _Drafts = Annotated[
 ]
 _Trace = Annotated[bool, typer.Option("--trace", help="Show every attempt, on stderr.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with the answer and every attempt.")]
-_Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Use this configuration and no other. Naming it trusts it."),
-]
 
 
 def ask(
@@ -175,7 +171,7 @@ def ask(
     quoted: _Quoted = None,
     text_checks: _TextChecks = True,
     reach: _Reach = None,
-    tier: _Tier = None,
+    tier: OnlyTiers = None,
     max_seconds: _Seconds = None,
     max_cost: _Cost = None,
     max_tokens: _Tokens = None,
@@ -188,7 +184,7 @@ def ask(
     drafts: _Drafts = None,
     trace: _Trace = False,
     json: _Json = False,
-    config: _Config = None,
+    config: TrustedConfig = None,
 ) -> int:
     """Answer a prompt on the smallest tier whose answer passes every check."""
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load

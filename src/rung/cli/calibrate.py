@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rung.cli.options import Json
+from rung.cli.options import Feature, Json, OnAverage, OnlyTiers, TrustedConfig
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
@@ -64,21 +64,15 @@ def calibrate(
         bool,
         typer.Option("--check", help="Hold fresh rows against the certificate; exit 1 if they contradict it."),
     ] = False,
-    on_average: Annotated[
-        bool, typer.Option("--on-average", help="Promise it on average over samples: weaker, and keeps more.")
-    ] = False,
-    feature: Annotated[
-        str | None, typer.Option("--feature", metavar="NAME", help="The feature that answers are put in order by.")
-    ] = None,
+    on_average: OnAverage = False,
+    feature: Feature = None,
     labels: Annotated[
         Path | None,
         typer.Option(
             "--labels", metavar="FILE", help="What `rung label --labels FILE` kept; the task's own by default."
         ),
     ] = None,
-    tier: Annotated[
-        list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")
-    ] = None,
+    tier: OnlyTiers = None,
     record: Annotated[
         Path | None,
         typer.Option("--record", metavar="FILE", help="Keep the answers in FILE, and go on from what is there."),
@@ -87,10 +81,7 @@ def calibrate(
         Path | None, typer.Option("--replay", metavar="FILE", help="Take the answers from FILE and ask no model.")
     ] = None,
     json: Json = False,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="Use this configuration and no other. Naming it trusts it."),
-    ] = None,
+    config: TrustedConfig = None,
 ) -> int:
     """Find out when to believe the small tiers of a task, and say what can be promised of the whole ladder."""
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
@@ -102,6 +93,7 @@ def calibrate(
     if risk is not None and within is not None:
         raise ConfigError("--risk and --within can't go together", hint="give one of them")
     limit = 0.03 if within is None else within
+    failing = 0.1 if delta is None else delta
     if from_ledger:
         from rung.cli.calibration_from_use import calibrated_from_use
         from rung.learn.questions import Question
@@ -119,7 +111,7 @@ def calibrate(
         }
         if given := [option for option, is_given in others.items() if is_given]:
             raise ConfigError(f"--from-ledger and {given[0]} can't go together", hint="give one of them")
-        used = calibrated_from_use(task, Question(limit, 0.1 if delta is None else delta), config)
+        used = calibrated_from_use(task, Question(limit, failing), config)
         _tell(used.as_object(), used.sentences, used.notes, output)
         return Exit.OK
     if data is None:
@@ -147,7 +139,7 @@ def calibrate(
         asked = calibration.question(
             ready,
             limit=limit if risk is None else risk,
-            delta=0.1 if delta is None else delta,
+            delta=failing,
             risk=risk is not None,
             average=on_average,
             feature=feature,

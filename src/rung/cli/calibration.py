@@ -129,6 +129,24 @@ def calibrated(
     return CalibrationReport(found, look, (says, *saying.findings(found)), (*judgements.notes, *notes, *written))
 
 
+def demand_equality(name: str, same: Any) -> None:
+    """See that it is known when two answers of a task say the same.
+
+    Args:
+        name: of the task.
+        same: compares them; `None` where nothing does.
+
+    Raises:
+        ConfigError: nothing does.
+    """
+    if same is None:
+        raise ConfigError(
+            f"the task {name!r} answers in free text, and nobody knows when two texts say the same: nothing can be "
+            "certified",
+            hint="say how answers are compared with same = ... in its task.toml (docs/tasks.md)",
+        )
+
+
 def usable_rows(ready: PreparedEvaluation, name: str, asked: Question) -> list[Row]:
     """The rows, where the question can be asked of them at all.
 
@@ -141,12 +159,8 @@ def usable_rows(ready: PreparedEvaluation, name: str, asked: Question) -> list[R
         ConfigError: free text knows no equality, or rows have contracts of their own.
     """
     rows = list(ready.work.rows())
-    if asked.kind in ("differs", "judged") and ready.work.same is None:
-        raise ConfigError(
-            f"the task {name!r} answers in free text, and nobody knows when two texts say the same: nothing can be "
-            "certified",
-            hint="say how answers are compared with same = ... in its task.toml (docs/tasks.md)",
-        )
+    if asked.kind in ("differs", "judged"):
+        demand_equality(name, ready.work.same)
     if any(row.schema is not None for row in rows):
         raise ConfigError("rows have schemas of their own, and a task has one contract", hint="leave schema out")
     return rows

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rung import __version__, guard
+from rung.cli.calibration import demand_equality
 from rung.config import Config, load
 from rung.engine import Plan, conditions, form
 from rung.errors import ConfigError
@@ -78,12 +79,7 @@ def calibrated_from_use(name: str, asked: Question, config: Path | None) -> UseR
     guard.install(Zone.HOST)
     found = load(config)
     task = found.tasks.demand(name)
-    if task.same() is None:
-        raise ConfigError(
-            f"the task {name!r} answers in free text, and nobody knows when two texts say the same: nothing can be "
-            "certified",
-            hint="say how answers are compared with same = ... in its task.toml (docs/tasks.md)",
-        )
+    demand_equality(name, task.same())
     plan, rungs = _present(found, task)
     use = _use(found, name, form(plan))
     now = _conditions(plan, rungs, use)

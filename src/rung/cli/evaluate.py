@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rung.cli.options import Json
+from rung.cli.options import Json, OnlyTiers, TrustedConfig
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
@@ -73,7 +73,6 @@ _System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="I
 _Tokens = Annotated[
     int | None, typer.Option("--max-tokens", metavar="TOKENS", help="First cap on the length of an answer.")
 ]
-_Tier = Annotated[list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")]
 _Rows = Annotated[
     int | None, typer.Option("--rows", metavar="N", min=1, help="Ask only N of the rows, chosen by hash.")
 ]
@@ -104,10 +103,6 @@ _Reach = Annotated[
 _Cost = Annotated[
     str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this, all rows and tiers together.")
 ]
-_Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Use this configuration and no other. Naming it trusts it."),
-]
 
 
 def evaluate(
@@ -122,7 +117,7 @@ def evaluate(
     same: _Same = None,
     system: _System = None,
     max_tokens: _Tokens = None,
-    tier: _Tier = None,
+    tier: OnlyTiers = None,
     rows: _Rows = None,
     together: _Together = None,
     record: _Record = None,
@@ -134,7 +129,7 @@ def evaluate(
     reach: _Reach = None,
     max_cost: _Cost = None,
     json: Json = False,
-    config: _Config = None,
+    config: TrustedConfig = None,
 ) -> None:
     """Ask each tier by itself and then the ladder, and say what each is worth on your own data."""
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load

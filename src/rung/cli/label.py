@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rung.cli.options import Json
+from rung.cli.options import Feature, Json, OnAverage, OnlyTiers, TrustedConfig
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
@@ -47,24 +47,15 @@ def label(
     delta: Annotated[
         float, typer.Option("--delta", metavar="SHARE", help="Share of samples in which the promise may fail.")
     ] = 0.1,
-    on_average: Annotated[
-        bool, typer.Option("--on-average", help="Promise it on average over samples: weaker, and keeps more.")
-    ] = False,
-    feature: Annotated[
-        str | None, typer.Option("--feature", metavar="NAME", help="The feature that answers are put in order by.")
-    ] = None,
+    on_average: OnAverage = False,
+    feature: Feature = None,
     labels: Annotated[
         Path | None,
         typer.Option("--labels", metavar="FILE", help="Keep the judgements in FILE and not in the task's folder."),
     ] = None,
-    tier: Annotated[
-        list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")
-    ] = None,
+    tier: OnlyTiers = None,
     json: Json = False,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="Use this configuration and no other. Naming it trusts it."),
-    ] = None,
+    config: TrustedConfig = None,
 ) -> None:
     """Judge the answers of a calibration that differ, so that it keeps more on the small tiers."""
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -38,7 +39,7 @@ _OPTIONS_LIMIT = 2000
 """Characters of the options, or of the pattern, that an issue repeats; the instructions have said all of it."""
 
 
-class AnswerReader:
+class AnswerReader(ABC):
     """One kind of contract.
 
     `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
@@ -55,13 +56,13 @@ class AnswerReader:
     names: frozenset[str] | None = frozenset()
     notes: tuple[str, ...] = ()
 
+    @abstractmethod
     def read(self, text: str, context: CheckContext) -> Any:
         """The value of `text`.
 
         Raises:
             Rejected: it has none.
         """
-        raise NotImplementedError
 
 
 class PlainText(AnswerReader):

@@ -61,10 +61,12 @@ def whose(error: PromptTooLong, plan: Plan) -> PromptTooLong:
         return error
     choices = plan.contract.shape.choices if plan.contract.shape is not None else ()
     what, less = (f"list the {len(choices):,} choices", "offer fewer choices") if choices else ("are the schema", "")
-    return PromptTooLong(
+    longer = PromptTooLong(
         error.input_tokens,
         error.context,
         at_least=error.at_least,
         hint=" or ".join(filter(None, (less, error.hint))),
         whose=f"about {100 * told // (told + asked)}% of them {what}",
     )
+    longer.__cause__ = error  # what the tier raised is kept
+    return longer
