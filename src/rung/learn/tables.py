@@ -37,10 +37,12 @@ class BadRow:
     Args:
         number: of the line at which it begins, from 1.
         reason: why, in a clause that repeats nothing of the row but its keys.
+        place: in the file at which it begins, in bytes.
     """
 
     number: int
     reason: str
+    place: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"line {self.number}: {self.reason}"
@@ -68,7 +70,7 @@ class Record:
         Args:
             error: why.
         """
-        return BadRow(self.number, _with_lines(reason_of(error), self.lines))
+        return BadRow(self.number, _with_lines(reason_of(error), self.lines), self.place)
 
 
 class UnusableRow(Exception):
@@ -158,7 +160,7 @@ class Table:
             except StopIteration:
                 return None
             except (UnusableRow, RungError, csv.Error) as error:
-                return BadRow(number, _with_lines(reason_of(error), self._number - number + 1))
+                return BadRow(number, _with_lines(reason_of(error), self._number - number + 1), place)
             if values is not None:
                 return Record(number, place, values, self._number - number + 1)
 
