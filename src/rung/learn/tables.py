@@ -113,6 +113,7 @@ class Table:
                 self._read_head(suffix in TABS)
                 if self._head:
                     demand(self._head)
+            self._first = (self._file.tell(), self._number)
         except BaseException:
             self.close()
             raise
@@ -138,6 +139,11 @@ class Table:
             self._file.seek(place)
         self._number = number - 1
         return self._next()
+
+    def rewind(self) -> None:
+        """Go back to the first row."""
+        self._file.seek(self._first[0])
+        self._number = self._first[1]
 
     def close(self) -> None:
         """Close the file."""
