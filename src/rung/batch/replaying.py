@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 from rung.batch.manifest import KeptCall
-from rung.batch.purse import PaidBefore
+from rung.batch.purse import JobPurse, JobReservation, PaidBefore
 from rung.errors import (
     Cancelled,
     Offline,
@@ -66,24 +66,27 @@ class Climber:
     """One question on its way up. Its tiers are asked one after the other, from whatever thread.
 
     Args:
+        question: its number.
         kept: what tiers answered before, by the number of the call.
         identities: of the tiers, by name.
         live: places of the tiers whose turn it is.
-        keep: puts a call that cost money on the disk, at once.
+        keep: puts a call that may have cost money on the disk, at once, with the reservation that pays for it.
         get_ready: is called before a tier is really asked, with its place, and loads its model.
         patient: whether a crash ends this try, so that the question can be asked again by itself.
     """
 
     def __init__(
         self,
+        question: int,
         kept: Mapping[int, KeptCall],
         identities: Mapping[str, str],
         live: frozenset[int],
-        keep: Callable[[int, KeptCall], None],
+        keep: Callable[[int, int, KeptCall, int | None], None],
         get_ready: Callable[[int], None],
         *,
         patient: bool,
     ) -> None:
+        self._question, self._reservation = question, 0
         self._kept, self._identities, self._keep = kept, identities, keep
         self.get_ready = get_ready
         self._live, self._patient = live, patient
@@ -104,6 +107,16 @@ class Climber:
     def purse(self, purse: Purse) -> Purse:
         """A purse that reserves nothing for a call that was made before."""
         return _ClimbPurse(self, purse)
+
+    def reserve(self, purse: Purse, bound: Decimal) -> Reservation:
+        """Reserve money for the next call, unless it was made before."""
+        ours = purse if isinstance(purse, JobPurse) else None
+        if self.paid_before:
+            return PaidBefore(ours, self._question, self._number)
+        found = purse.reserve(bound)
+        if isinstance(found, JobReservation):
+            self._reservation = found.number
+        return found
 
     def must_stop(self, place: int) -> bool:
         """Whether a tier is not to be asked now; the climb ends then."""
@@ -132,7 +145,7 @@ class Climber:
         line = zlib.compress(json.dumps({"of": self._of(name, call), **record}).encode("ascii"))
         kept = KeptCall(line, failed="failed" in record)
         if at_once:
-            self._keep(self._number, kept)
+            self._keep(self._question, self._number, kept, self._reservation or None)
         else:
             self.fresh[self._number] = kept
 
@@ -277,4 +290,4 @@ class _ClimbPurse:
 
     def reserve(self, bound: Decimal) -> Reservation:
         """Reserve `bound` US dollars."""
-        return PaidBefore() if self.climber.paid_before else self.purse.reserve(bound)
+        return self.climber.reserve(self.purse, bound)
