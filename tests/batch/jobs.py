@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -119,6 +120,8 @@ class Forked:
             try:
                 work()
                 code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
 

@@ -226,7 +226,15 @@ class Manifest(ManifestFile):
                 "UPDATE questions SET stage = ?, owner = ?, crashes = 0 WHERE number = ?", (stage, FREE, question)
             )
 
-    def finish(self, question: int, stage: int, answer: Mapping[str, Any], calls: Mapping[int, KeptCall]) -> None:
+    def finish(
+        self,
+        question: int,
+        stage: int,
+        answer: Mapping[str, Any],
+        calls: Mapping[int, KeptCall],
+        *,
+        forget: bool = True,
+    ) -> None:
         """End a question. What tiers answered is kept unless an answer was accepted: it may be tried again.
 
         Args:
@@ -234,12 +242,13 @@ class Manifest(ManifestFile):
             stage: `ACCEPTED`, `REJECTED` or `UNUSABLE`.
             answer: what came of it.
             calls: what tiers answered and isn't kept yet.
+            forget: whether there may be calls that are no longer needed.
         """
         said = json.dumps(answer, ensure_ascii=False)
         with self.transaction() as connection:
             if stage == REJECTED:
                 _keep(connection, question, calls)
-            else:
+            elif forget:
                 connection.execute("DELETE FROM calls WHERE question = ?", (question,))
             connection.execute(
                 "UPDATE questions SET stage = ?, owner = ?, answer = ? WHERE number = ?",

@@ -19,7 +19,7 @@ from rung.batch.answers import answer_of, problem
 from rung.batch.intake import again
 from rung.batch.manifest import Claim, Manifest
 from rung.batch.questions import Question, Questions
-from rung.batch.replaying import STANDING, Climber
+from rung.batch.replaying import STANDING, Climber, standing
 from rung.batch.schema import ACCEPTED, REJECTED, UNUSABLE
 from rung.batch.sources import Source
 from rung.contract import Validator
@@ -150,6 +150,7 @@ class _Worker:
     def __init__(self, job: Job, among: Sequence[int] | None) -> None:
         self._job = job
         self._among = among
+        self._rungs = standing(job.ladder.rungs, job.identities)
         self._lock = threading.Lock()
         self._loaded = 0.0
         self._fatal: RungError | None = None
@@ -297,22 +298,25 @@ class _Worker:
             forget()
         outcome = finished.outcome
         if climber.stopped_at is not None:
-            job.manifest.move(claim.number, climber.stopped_at, climber.fresh)
+            job.manifest.move(claim.number, climber.stopped_at, climber.fresh())
             return _Came(sent_up=climber.stopped_at != claim.stage)
         if climber.cancel.is_set():
-            job.manifest.give_back(claim.number, climber.fresh, crashed=climber.crashed)
+            job.manifest.give_back(claim.number, climber.fresh(), crashed=climber.crashed)
             return _Came(trouble=None if climber.crashed else climber.failure, began=began)
         if outcome.reason == Reason.OVER_BUDGET and job.purse is not None and job.manifest.money_may_come_back():
-            job.manifest.give_back(claim.number, climber.fresh)
+            job.manifest.give_back(claim.number, climber.fresh())
             job.stop.wait(_LOOK)
             return _Came(waits=True)
         self._record(plan, finished)
-        stage = ACCEPTED if outcome.accepted else REJECTED
-        job.manifest.finish(claim.number, stage, answer_of(outcome, climber.made), climber.fresh)
+        answer = answer_of(outcome, climber.made)
+        if outcome.accepted:
+            job.manifest.finish(claim.number, ACCEPTED, answer, {}, forget=climber.kept_any)
+        else:
+            job.manifest.finish(claim.number, REJECTED, answer, climber.fresh())
         return _Came()
 
     def _broken(self, claim: Claim, climber: Climber, said: str) -> _Came:
-        self._job.manifest.finish(claim.number, REJECTED, problem("check_failed", said), climber.fresh)
+        self._job.manifest.finish(claim.number, REJECTED, problem("check_failed", said), climber.fresh())
         return _Came()
 
     def _plan(self, question: Question, climber: Climber) -> engine.Plan:
@@ -328,7 +332,7 @@ class _Worker:
             plan = replace(plan, prompt=plan.task.prompt)  # the rows were made by its template
         return replace(
             plan,
-            rungs=climber.tiers(job.ladder.rungs),
+            rungs=climber.tiers(self._rungs),
             purse=BothPurses(*purses) if len(purses) == 2 else next(iter(purses), None),
             # a limit on time would measure how many rows are under way at once
             deadline=Deadline(),
