@@ -228,7 +228,7 @@ def _items(
 
 
 def _own(model: str, store: Store) -> Named | None:
-    """What a name means that only this user's machine knows: one that was given to a file, or one of the own catalogue."""
+    """What a name means that only this user knows: it was given to a file, or is an entry of their own catalogue."""
     entry = store.catalogue.get(model)
     if entry is None:
         return store.named(model)
