@@ -23,11 +23,12 @@ _PATIENCE = 1.0
 """Most seconds for the endpoint's answer, which it has at hand. This bounds what a hanging endpoint costs a call."""
 _LONGEST = 4 * 1024 * 1024
 """Longest list of models that is read, in bytes: some ten thousand models."""
-
-
 _ALONE: RequestOptions = {"headers": {"connection": "close"}}
-"""Gives a question a connection of its own. Some servers close a connection after each answer without saying so, and the
-prompt that came next on the same connection would be lost, where it may be sent only once."""
+"""Gives a question a connection of its own.
+
+Some servers close a connection after each answer without saying so. The prompt that came next on the same connection
+would be lost, where it may be sent only once.
+"""
 
 
 async def ask(client: AsyncOpenAI, endpoint: Endpoint, model: str, seconds: float) -> Told:
