@@ -32,6 +32,19 @@ class Interrupts:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
         self._set = False
+        self._finishes: Callable[[], None] | None = None
+
+    def finish(self, callback: Callable[[], None]) -> None:
+        """Let the work finish its step at Ctrl-C, however long that takes. A second one stops it at once.
+
+        Args:
+            callback: tells the work to end after its step. It must be quick.
+        """
+        with self._lock:
+            self._finishes = callback
+            now = self._set
+        if now:
+            callback()
 
     def on(self, callback: Callable[[], None]) -> None:
         """Call `callback` at Ctrl-C, at once if that has been.
@@ -52,6 +65,15 @@ class Interrupts:
         cancel = Cancel()
         self.on(cancel.set)
         return cancel
+
+    def step(self) -> bool:
+        """Tell the work to end after its step; whether it does so."""
+        with self._lock:
+            finishes = self._finishes
+            self._set = self._set or finishes is not None
+        if finishes is not None:
+            finishes()
+        return finishes is not None
 
     def tell(self) -> bool:
         """Tell everybody; whether there was anybody."""
@@ -82,6 +104,10 @@ def run(work: Callable[[Interrupts], int]) -> int:
 
     threading.Thread(target=thread, name="rung-command", daemon=True).start()
     code = _next(news)
+    if code is None and interrupts.step():
+        code = _next(news)
+        if code is not None:
+            _end()
     if code is None:
         if interrupts.tell():
             _wait(news)

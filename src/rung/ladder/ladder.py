@@ -101,7 +101,7 @@ class Ladder:
         self._tasks = Tasks(tasks)
         wanted = shadow if isinstance(shadow, engine.Shadow) else engine.Shadow(shadow)
         self._shadows = engine.Shadows(wanted) if wanted.share else None
-        self._demand_prices()
+        self.demand_prices(limited=self.budget.usd is not None or purse is not None)
         self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
     def __repr__(self) -> str:
@@ -267,14 +267,16 @@ class Ladder:
             word = min(unknown)
             raise TypeError(f"there is no setting {word!r}; {nearest(word, RequestOptions.__optional_keys__)}")
 
-    def _demand_prices(self) -> None:
+    def demand_prices(self, *, limited: bool) -> None:
         """Refuse a tier whose cost nobody can bound. It would be refused at every request, so it is better to say so
         now.
+
+        Args:
+            limited: whether money is.
 
         Raises:
             ConfigError: money is limited, and a tier within the reach has no price.
         """
-        limited = self.budget.usd is not None or self._purse is not None
         for rung in self.rungs:
             if not Zone.HOST < rung.tier.zone <= self.reach or not (limited or rung.usd is not None):
                 continue
