@@ -167,6 +167,21 @@ def load(path: str | os.PathLike[str] | None = None) -> Ladder:
     return read(path).ladder()
 
 
+def freeze_support() -> None:
+    """Let a frozen app run local models. Call it first in the app's main script, right after its imports.
+
+        import rung
+
+        rung.freeze_support()  # returns at once, unless this process was started as a model's worker
+
+    A local model runs in a worker process. A frozen app has no Python to start for it, so it starts itself again, and
+    this call makes that second process the worker. In an app that isn't frozen it does nothing. See docs/apps.md.
+    """
+    from rung import frozen
+
+    frozen.freeze_support()
+
+
 def ask() -> Consent:
     """Consent of the person at the terminal, who is told which tier and host, what is sent and what it costs at most.
 
@@ -256,6 +271,7 @@ __all__ = [
     "checks",
     "deferral",
     "errors",
+    "freeze_support",
     "llama",
     "load",
     "never",

@@ -21,8 +21,9 @@ from rung.tiers.llama import frames
 from rung.tiers.llama.host import describing
 from rung.tiers.llama.host.defaults import default_threshold
 from rung.tiers.llama.host.line import WorkerRequest
-from rung.tiers.llama.host.process import LoadGetsOn, Mailbox, Process
+from rung.tiers.llama.host.process import LoadGetsOn, Mailbox
 from rung.tiers.llama.host.settings import LlamaSettings, is_unicode, model_setting, read_template, unicode_text
+from rung.tiers.llama.host.sharing import Lease
 from rung.types import Call, Delta, Image, Message, Quote, Sampling, Shape, Threshold, Zone
 
 if TYPE_CHECKING:
@@ -41,20 +42,21 @@ class _Owner:
     """What one process of the host holds: after a fork the child gets an owner, and so a worker, of its own."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    process: Process | None = None
+    lease: Lease | None = None
 
 
 class LlamaTier:
     """A GGUF model on this machine, in a worker process that starts with the first call and ends with its host.
 
-    Making one does no I/O. Safe from several threads: the worker decodes up to `slots` calls together, and further
-    ones wait. They share the context's memory, so calls that need all of it come one after another.
+    Making one does no I/O. Tiers of the same file and settings share one worker, which ends with the last of them. Safe
+    from several threads: the worker decodes up to `slots` calls together, and further ones wait. They share the
+    context's memory, so calls that need all of it come one after another.
 
-    In a frozen app, where `sys.executable` is the app, call `rung.tiers.llama.worker.main()` first thing: it returns at
-    once unless this process is meant to be a worker. Or name an interpreter that has rung, here or in
-    `RUNG_WORKER_PYTHON`. The worker keeps its OpenMP threads on their cores (`OMP_PROC_BIND`, which the environment may
-    set otherwise), since unbound ones can end up spinning on one core. It inherits the cores that its host may use: a
-    host that has tied itself to one core, as an OpenMP library can, gets a worker on that core.
+    A frozen app, where `sys.executable` is the app, calls `rung.freeze_support()` first, or names an interpreter that
+    has rung, here or in `RUNG_WORKER_PYTHON`. The worker keeps its OpenMP threads on their cores (`OMP_PROC_BIND`,
+    which the environment may set otherwise), since unbound ones can end up spinning on one core. It inherits the cores
+    that its host may use: a host that has tied itself to one core, as an OpenMP library can, gets a worker on that
+    core.
 
     Args:
         model: path of a GGUF file, or whatever `rung.store.resolve` knows: a catalogue name, `hf:owner/repo/file.gguf`.
@@ -140,7 +142,7 @@ class LlamaTier:
                     continue
                 delta = frame.delta
                 if first:
-                    self._answered_by = process.model if (process := self._worker) else None
+                    self._answered_by = lease.process.model if (lease := self._worker) else None
                     delta = replace(delta, load_seconds=delta.load_seconds + line.load_seconds)
                     first = False
                 if delta.usage is not None:
@@ -185,14 +187,14 @@ class LlamaTier:
     @property
     def loaded(self) -> bool:
         """Whether a worker holds the model, or has begun to load it."""
-        process = self._worker
-        return process is not None and process.alive
+        lease = self._worker
+        return lease is not None and lease.alive
 
     @property
     def idle(self) -> float | None:
         """Seconds since the last call ended; `None` while one is under way, or where there is no worker."""
-        process = self._worker
-        return process.idle if process is not None and process.alive else None
+        lease = self._worker
+        return lease.idle if lease is not None and lease.alive else None
 
     def fits(self) -> bool:
         """Whether memory would hold the model beside what is held now.
@@ -228,11 +230,11 @@ class LlamaTier:
         if owner is None:
             return
         with owner.lock:
-            process = owner.process
-            if process is None or process.idle is None:
+            lease = owner.lease
+            if lease is None or lease.idle is None:
                 return
-            owner.process = None
-        process.close()
+            owner.lease = None
+        lease.close()
 
     def close(self) -> None:
         """End the worker, and with it the calls under way. The next call starts another."""
@@ -241,13 +243,13 @@ class LlamaTier:
     @property
     def worker_pid(self) -> int | None:
         """Process id of the worker; `None` while there is none."""
-        process = self._worker
-        return None if process is None else process.pid
+        lease = self._worker
+        return None if lease is None else lease.process.pid
 
     @property
-    def _worker(self) -> Process | None:
+    def _worker(self) -> Lease | None:
         owner = self._owners.get(os.getpid())
-        return None if owner is None else owner.process
+        return None if owner is None else owner.lease
 
     def _once(self, request: Any, deadline: Deadline, cancel: Cancel) -> frames.Counted:
         with self._line(request, deadline, cancel) as line:
@@ -260,21 +262,24 @@ class LlamaTier:
     def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> WorkerRequest:
         return WorkerRequest(self.name, lambda: self._open(deadline, cancel), request, deadline, cancel)
 
-    def _open(self, deadline: Deadline, cancel: Cancel) -> tuple[Process, int, Mailbox]:
-        with self._started(deadline, cancel) as process:
-            return process, *process.open()
+    def _open(self, deadline: Deadline, cancel: Cancel) -> tuple[Lease, int, Mailbox]:
+        with self._started(deadline, cancel) as lease:
+            return lease, *lease.open()
 
     @contextmanager
-    def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Process]:
+    def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Lease]:
         """The worker, started if need be; nobody unloads it before the end of the block."""
         owner = self._owners.setdefault(os.getpid(), _Owner())
         load: frames.LoadModel | None = None
         while True:
             with owner.lock:
-                if load is not None and (owner.process is None or not owner.process.alive):
-                    owner.process = Process(self.name, load, self._python)
-                if owner.process is not None and (load is not None or owner.process.alive):
-                    yield owner.process
+                lease = owner.lease
+                if load is not None and (lease is None or not lease.alive):
+                    if lease is not None:
+                        lease.close(reap=False)
+                    lease = owner.lease = Lease(self.name, load, self._python)
+                if lease is not None and (load is not None or lease.alive):
+                    yield lease
                     return
             # Files are read outside the lock: whoever waits for it has a deadline, too.
             template = self._settings.chat_template
@@ -336,9 +341,9 @@ def _close(owners: dict[int, _Owner]) -> None:
     if owner is None:
         return
     with owner.lock:
-        process, owner.process = owner.process, None
-    if process is not None:
-        process.close()
+        lease, owner.lease = owner.lease, None
+    if lease is not None:
+        lease.close()
 
 
 @tier_kind(LlamaSettings)
