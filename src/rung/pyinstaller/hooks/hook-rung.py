@@ -6,9 +6,11 @@ from PyInstaller.utils.hooks import copy_metadata
 
 from rung import _ROOMS, frozen
 from rung.store.entries import catalogue_files
+from rung.store.licences import apache
 
 # The catalogue, which names the models. In a source checkout it lies elsewhere.
 datas = [(str(file), "rung/store/catalogue") for file in catalogue_files()]
+datas += [(str(apache()), "rung/store/texts")]
 # The version of llama-cpp-python is part of what an answer depends on.
 datas += copy_metadata("rung") + copy_metadata("llama-cpp-python")
 

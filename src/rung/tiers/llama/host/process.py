@@ -63,9 +63,11 @@ class LoadGetsOn:
 
     Args:
         done: how much of the load is done, in [0, 1).
+        held: bytes of memory that the worker holds.
     """
 
     done: float
+    held: int = 0
 
 
 Request = frames.Ask | frames.Count | frames.Ready | frames.Drop
@@ -275,11 +277,11 @@ class Process:
         if mailbox is not None:
             mailbox.put(frame)
 
-    def _gets_on(self, done: float) -> None:
+    def _gets_on(self, done: float, held: int) -> None:
         with self._lock:
             mailboxes = list(self._mailboxes.values())
         for mailbox in mailboxes:
-            mailbox.put(LoadGetsOn(done))
+            mailbox.put(LoadGetsOn(done, held))
 
     def _write(self, pipe: IO[bytes], load: frames.LoadModel, settled: threading.Event) -> None:
         try:
