@@ -244,6 +244,8 @@ class _Run:
             stream = tier.stream(replace(offer.call, deadline=patience))
             for delta in thoughts.apart(self._watched(stream, patience)):
                 came.add(delta)
+                if delta.preparing is not None:
+                    yield delta.preparing
                 if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
                     yield Provisional(pending.number, tier.name, delta.text)
                     patience.take(delta)  # the time that the stream's reader took isn't the tier's

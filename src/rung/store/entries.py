@@ -299,8 +299,7 @@ def shipped_catalogue() -> Mapping[str, Entry]:
     Raises:
         ConfigError: an entry is malformed.
     """
-    paths = (path for path in sorted(_shipped().glob("*.toml")) if path.name != _LADDERS)
-    entries = [read_entry(path) for path in paths]
+    entries = [read_entry(path) for path in catalogue_files() if path.name != _LADDERS]
     return {entry.name: entry for entry in entries}
 
 
@@ -322,6 +321,11 @@ def user_catalogue() -> Mapping[str, Entry]:
             f"{own[name]}: rung's own catalogue has a model {name!r} already", hint="give yours another name"
         )
     return {**shipped, **{name: read_entry(path) for name, path in own.items()}}
+
+
+def catalogue_files() -> list[Path]:
+    """The files of the catalogue that comes with this package."""
+    return sorted(_shipped().glob("*.toml"))
 
 
 def shipped_ladders() -> Path:

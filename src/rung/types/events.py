@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rung.types.call import Issue
+from rung.types.preparing import Preparing
 from rung.types.request import Request
 from rung.types.result import Attempt, Outcome
 from rung.types.zone import Zone
@@ -106,4 +107,4 @@ class Shadowed:
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
 
 
-Event = AttemptStarted | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed
+Event = AttemptStarted | Preparing | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed

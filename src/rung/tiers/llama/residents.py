@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rung.locking import locked
-from rung.paths import user_cache
+from rung.paths import common_cache
 from rung.tiers.llama.headroom import FreeMemory, free_memory
 from rung.writing import private_folder, write_whole
 
@@ -42,7 +42,7 @@ class Residents:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder or user_cache() / "workers"
+        self._folder = folder or common_cache() / "workers"
 
     def memory(self) -> FreeMemory:
         """Free memory, less what other workers have claimed and not yet taken."""

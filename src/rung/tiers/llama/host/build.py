@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rung import frozen
 from rung.tiers.llama.devices import Device, devices
 from rung.tiers.llama.host import system
 from rung.tiers.llama.host.environment import environment
@@ -49,14 +50,13 @@ def build(python: str | None = None) -> Build:
     Raises:
         NoBuild: it can't be loaded.
     """
-    program = interpreter(python)
-    if program is None:
-        raise NoBuild("a frozen app can't be asked")
-    command = [program, "-P", "-m", __name__]
     try:
+        command = frozen.command(frozen.BUILD, interpreter(python))
         done = subprocess.run(
             command, capture_output=True, env=environment(), timeout=_PATIENCE, stdin=subprocess.DEVNULL, check=False
         )
+    except frozen.NotFreezable as error:
+        raise NoBuild(error.message) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoBuild(f"its worker can't be started: {getattr(error, 'strerror', None) or 'no answer'}") from None
     if done.returncode:
