@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: exit 130, nothing left running, no traceback.
+"""Ctrl-C at any moment: exit 130, nothing left running, no traceback. A server ends as it would by itself instead.
 
 The work runs on a thread of its own, and the main thread only waits. So a signal never raises in the middle of
 somebody's code: it cancels what has asked to be cancelled, and then the process ends whatever the work is doing.
@@ -32,6 +32,16 @@ class Interrupts:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
         self._set = False
+        self.patient = False
+
+    def ends_itself(self, stop: Callable[[], None]) -> None:
+        """At Ctrl-C or SIGTERM, call `stop` and wait for the work's own end and exit code. A second one ends at once.
+
+        Args:
+            stop: must be quick.
+        """
+        self.patient = True
+        self.on(stop)
 
     def on(self, callback: Callable[[], None]) -> None:
         """Call `callback` at Ctrl-C, at once if that has been.
@@ -72,6 +82,7 @@ def run(work: Callable[[Interrupts], int]) -> int:
     news: SimpleQueue[int | None] = SimpleQueue()  # a code, or `None` for Ctrl-C; putting is safe in a signal handler
     interrupts = Interrupts()
     _on_signal(lambda: news.put(None))
+    _on_termination(interrupts, lambda: news.put(None))
 
     def thread() -> None:
         code = 1
@@ -84,8 +95,9 @@ def run(work: Callable[[Interrupts], int]) -> int:
     code = _next(news)
     if code is None:
         if interrupts.tell():
-            _wait(news)
-        _end()
+            code = _wait(news, None if interrupts.patient else _GRACE)
+        if code is None or not interrupts.patient:
+            _end()
     _on_signal(lambda: os._exit(Exit.INTERRUPTED))  # the interpreter's own end must not print a traceback either
     return code
 
@@ -104,12 +116,28 @@ def _next(news: SimpleQueue[int | None]) -> int | None:
             continue
 
 
-def _wait(news: SimpleQueue[int | None]) -> None:
-    """Until the work ends, the grace is over, or Ctrl-C comes again."""
+def _on_termination(interrupts: Interrupts, react: Callable[[], None]) -> None:
+    """SIGTERM is Ctrl-C to a command that ends by itself, and the end of any other."""
+
+    def handle(number: int, frame: object) -> None:
+        if interrupts.patient:
+            react()
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, handle)
+
+
+def _wait(news: SimpleQueue[int | None], seconds: float | None) -> int | None:
+    """The work's exit code, once it ends; `None` where the time is over, or Ctrl-C comes again."""
+    if seconds is None:
+        return _next(news)
     try:
-        news.get(timeout=_GRACE)
+        return news.get(timeout=seconds)
     except Empty:
-        pass
+        return None
 
 
 def _end() -> NoReturn:
