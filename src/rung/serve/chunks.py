@@ -21,26 +21,35 @@ from rung.types import Accepted, Event, Finished, Outcome, Provisional, Reason, 
 
 
 @dataclass(slots=True)
-class _Flow:
+class Flow:
     """What of one answer was sent while it was written.
 
     Args:
-        attempt: the attempt whose text was sent; `None` before the first.
-        held: white space that isn't sent before a word follows it.
+        attempt: the attempt that was sent; `None` before the first piece.
+        writes: whether any of its text was sent, and not only thoughts.
+        held: number of an attempt, and white space of it that isn't sent before a word follows.
     """
 
     attempt: int | None = None
-    held: str = ""
+    writes: bool = False
+    held: tuple[int, str] = (0, "")
 
-    def take(self, draft: Provisional) -> str:
-        """What may be sent of a piece of text."""
-        if self.attempt is None:
-            self.held += draft.text
-            if not self.held.strip():
-                return ""
-            self.attempt, text, self.held = draft.number, self.held, ""
-            return text
-        return draft.text if draft.number == self.attempt else ""
+    def take(self, draft: Provisional) -> dict[str, str]:
+        """What may be sent of a piece, as a delta; empty where nothing may."""
+        if self.attempt not in (None, draft.number):
+            return {}
+        text = (self.held[1] if self.held[0] == draft.number else "") + draft.text
+        self.held = (draft.number, "")
+        if not self.writes and not text.strip():
+            self.held, text = (draft.number, text), ""
+        found = {"content": text} if text else {}
+        if draft.reasoning:
+            found["reasoning_content"] = draft.reasoning
+        if found and self.attempt is None:
+            self.attempt = draft.number
+            found = {"role": "assistant", "content": "", **found}
+        self.writes = self.writes or bool(text)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ class ChatStream:
         """The events, as bytes. An error is the last of them."""
         try:
             outcomes: dict[int, Outcome[Any]] = {}
-            flows = [_Flow() for _ in self.plans]
+            flows = [Flow() for _ in self.plans]
             async with aclosing(merged(self.plans)) as events:
                 async for index, found in events:
                     async for part in self._parts(index, found, flows[index], outcomes):
@@ -78,21 +87,18 @@ class ChatStream:
             yield event(of_error(error).body())
 
     async def _parts(
-        self, index: int, found: Event, flow: _Flow, outcomes: dict[int, Outcome[Any]]
+        self, index: int, found: Event, flow: Flow, outcomes: dict[int, Outcome[Any]]
     ) -> AsyncIterator[bytes]:
         if isinstance(found, Provisional):
-            if self.flows:
-                first = flow.attempt is None
-                text = flow.take(found)
-                if text:
-                    yield self._delta(index, {"role": "assistant", "content": text} if first else {"content": text})
-            if self.asking.limits.drafts:
+            if self.flows and (delta := flow.take(found)):
+                yield self._delta(index, delta)
+            if self.asking.limits.drafts and found.text:
                 yield self._draft("draft", index, found.tier, found.number, text=found.text)
         elif isinstance(found, Withdrawn):
             if self.asking.limits.drafts:
                 yield self._draft("withdrawn", index, found.tier, found.number, reason=str(found.reason))
             if found.number == flow.attempt and found.reason != Reason.CUT_OFF:
-                raise _too_late(found.tier, str(found.reason))
+                raise too_late(found.tier, str(found.reason))
         elif isinstance(found, Accepted):
             if self.asking.limits.drafts:
                 yield self._draft("accepted", index, found.tier, None)
@@ -122,7 +128,7 @@ class ChatStream:
         if outcome.accepted or outcome.reason == Reason.CUT_OFF:
             finish = "stop" if outcome.accepted else "length"
             return self._delta(index, {}, finish=finish, more={"x_rung": x_rung(outcome)})
-        raise _too_late(outcome.attempts[-1].tier, str(outcome.reason))
+        raise too_late(outcome.attempts[-1].tier, str(outcome.reason))
 
     def _logprobs(self, answer: ApiAnswer) -> dict[str, Any] | None:
         return logprobs_body(answer.tokens) if self.asking.logprobs else None
@@ -155,6 +161,12 @@ class ChatStream:
         return event({"index": index, "tier": tier, "attempt": attempt, **more}, f"x_rung.{name}")
 
 
-def _too_late(tier: str, reason: str) -> ApiError:
+def too_late(tier: str, reason: str) -> ApiError:
+    """What is told where an answer fails of which a part was sent.
+
+    Args:
+        tier: whose it was.
+        reason: why, in a word.
+    """
     said = f"the answer of {tier} failed ({reason}) after a part of it was sent, so no other tier was asked"
     return ApiError(502, said, "unresolved", reason or None)
