@@ -165,6 +165,8 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
     rows.append(("shadow.busy", config.shadow_busy.value, config.shadow_busy.origin))
     rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
     rows.append(("models.packages", config.packages.value, config.packages.origin))
+    served = config.serve.table.model_dump(mode="json")
+    rows += [(f"serve.{key}", served[key], origin) for key, origin in config.serve.origins.items()]
     return rows
 
 

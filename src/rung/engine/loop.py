@@ -246,8 +246,9 @@ class _Run:
                 came.add(delta)
                 if delta.preparing is not None:
                     yield delta.preparing
-                if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
-                    yield Provisional(pending.number, tier.name, delta.text)
+                shown = plan.provisional and offer.restore is None and delta.index == 0
+                if shown and (delta.text or delta.reasoning):
+                    yield Provisional(pending.number, tier.name, delta.text, delta.reasoning)
                     patience.take(delta)  # the time that the stream's reader took isn't the tier's
                 if came.is_over:
                     break
