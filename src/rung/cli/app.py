@@ -58,6 +58,7 @@ def app(chosen: str | None, following: str | None = None) -> typer.Typer:
 
 _COMMANDS = {
     "ask": "Answer a prompt on the smallest tier that can.",
+    "serve": "Serve the ladder to every client of OpenAI's API.",
     "doctor": "See what this machine can run, and what is in the way.",
     "init": "Write a rung.toml that fits this machine.",
     "models": "List, fetch, find, check and remove model files.",

@@ -28,6 +28,7 @@ from rung.contract import Contract, compile_output
 from rung.errors import Cancelled, ConfigError, RungError
 from rung.files import full, read_bounded
 from rung.ladder import Ladder, RequestOptions
+from rung.ladder.refusing import demand_prices
 from rung.learn.tables import BadRow
 from rung.learn.templates import Template
 from rung.ledger import Ledger
@@ -204,7 +205,7 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
     stack.callback(ladder.close)
     if config.reach.value > Zone.HOST:
         guard.install(config.reach.value, hosts=config.hosts(ladder))
-    ladder.demand_prices(limited=limit is not None)
+    demand_prices(ladder.rungs, ladder.reach, limited=limit is not None)
     options: RequestOptions = {
         "system": wishes.system,
         "max_tokens": wishes.max_tokens,
