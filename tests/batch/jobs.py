@@ -120,7 +120,7 @@ class Forked:
             try:
                 work()
                 code = 0
-            except BaseException:
+            except BaseException:  # noqa: BLE001  a failed assertion, too, is to be seen
                 traceback.print_exc()
             finally:
                 os._exit(code)
