@@ -4,9 +4,9 @@
     .venv/bin/python scripts/bench_batch.py --data DATA --quick
 
 The same rows go to `rung batch` with one row at a time and with 16, and to llama.cpp's server with 16 clients
-(xllamacpp, in an environment of its own, as scripts/bench_engine.py wants it). `llama_decode` alone says how much more
-16 at once can give without prompts, grammar and sampler. Each works alone, in turn, in a process of its own; a figure is
-the median of the rounds, with its range.
+(xllamacpp, in an environment of its own, as scripts/bench_engine.py wants it). `llama_decode` alone says how much
+more 16 at once can give without prompts, grammar and sampler. Each works alone, in turn; a figure is the median of
+the rounds, with its range.
 """
 
 from __future__ import annotations
