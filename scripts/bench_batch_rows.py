@@ -22,8 +22,8 @@ import psutil
 
 from rung import Ladder
 from rung.batch import outputs
-from rung.batch.intake import Intake
-from rung.batch.manifest import Manifest
+from rung.batch.intake import RowIntake
+from rung.batch.manifest import JobManifest
 from rung.batch.questions import Questions, Usual
 from rung.batch.sources import source_of
 from rung.batch.working import Job, work
@@ -63,8 +63,8 @@ def child(data: Path, out: Path) -> None:
     asks = Questions(Usual())
     small = Instant()
     ladder = Ladder(small)
-    with Manifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
-        Intake(manifest, source, asks, None, Cancel()).run(lambda rows: say("read", rows, began))
+    with JobManifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run(lambda rows: say("read", rows, began))
         job = Job(manifest, source, asks, ladder, {"small": "small"}, ["yes", "no"])
         first = True
         for progress in work(job):
@@ -156,7 +156,7 @@ def main() -> None:
     if what != "whole":
         last.kill()
     print(f"memory after it: {memory(last, 'done')}")
-    with Manifest(Path(f"{out}.job")) as manifest:
+    with JobManifest(Path(f"{out}.job")) as manifest:
         counts = manifest.counts()
         manifest.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     size = Path(f"{out}.job").stat().st_size

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch.jobs import Answering, PaidAnswering, read, rows, run
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
 
 CHOICES = ["yes", "no"]
@@ -93,7 +93,7 @@ def test_a_rejected_row_is_tried_again_only_where_a_tier_failed_or_was_not_asked
     rejects = read(tmp_path / "out.rejects.jsonl")
     assert [row["line"] for row in rejects] == [1, 3, 5, 7, 9]
     assert {row["best"] for row in rejects} == {"perhaps"}
-    with Manifest(Path(f"{out}.job")) as manifest:
+    with JobManifest(Path(f"{out}.job")) as manifest:
         assert manifest.retry() == 5
     again = Answering("small", odd), Answering("big", lambda prompt: "no")
     found = run(data, out, *again, output=CHOICES)
@@ -149,7 +149,7 @@ def test_a_tier_that_is_not_there_stops_the_job_and_loses_nothing(data, tmp_path
 
 
 def test_another_job_on_the_same_output_is_an_error_that_says_what_differs(tmp_path):
-    with Manifest(tmp_path / "out.jsonl.job") as manifest:
+    with JobManifest(tmp_path / "out.jsonl.job") as manifest:
         manifest.demand_same({"the contract": "a", "the tiers": "b"})
         manifest.demand_same({"the contract": "a", "the tiers": "b"})
         with pytest.raises(ConfigError, match="belongs to another job, with something else for the tiers"):

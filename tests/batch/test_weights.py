@@ -10,7 +10,7 @@ import pytest
 
 import rung
 from batch.jobs import Forked, rows, run, until
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 
 pytestmark = [
     pytest.mark.weights,
@@ -28,7 +28,7 @@ def job(data: Path, out: Path) -> list[dict]:
 def finished(out: Path) -> dict[int, str]:
     if not Path(f"{out}.job").exists():
         return {}
-    with Manifest(Path(f"{out}.job")) as manifest:
+    with JobManifest(Path(f"{out}.job")) as manifest:
         found = manifest.rows("SELECT number, answer FROM questions WHERE answer IS NOT NULL")
     return {it["number"]: it["answer"] for it in found}
 
