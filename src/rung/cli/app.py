@@ -65,6 +65,7 @@ _COMMANDS = {
     "tiers": "List the kinds of tiers that are installed.",
     "ledger": "See what was asked, what answered and what it cost.",
     "eval": "See what each tier is worth on your own data.",
+    "tune": "Find the form of the prompt in which small tiers do best.",
     "calibrate": "Find out when to believe the small tiers of a task.",
     "label": "Judge answers of a calibration that differ.",
     "task": "Make and show tasks: a prompt, its contract, what was learnt.",

@@ -240,5 +240,5 @@ def _written(task: TaskFolder, found: Calibration, climbed: Climbed, origin: Pro
     )
     if not origin.certified and before.promise is not None and before.promise.certified and stands:
         return ("learned.json keeps the certificate that it has; fresh rows make another one",)
-    learnt(found, conditions, origin).write(task.path)
+    learnt(found, conditions, origin).keeping(before).write(task.path)
     return (f"what was learnt is in {task.path / 'learned.json'}",)

@@ -39,6 +39,11 @@ _STOPPING = (TierUnavailable, StoreError, Offline, RateLimited)
 _UNGRADABLE = 3
 """Answers that a check can't grade, from the first on, before it is taken for broken: one row's label may be wrong."""
 
+
+class MissingRecord(ConfigError):
+    """A recording lacks an answer, and no tier may be asked."""
+
+
 Grader = Callable[[Row, Any], Grade]
 """What the check says of the answer to a labelled row."""
 
@@ -123,7 +128,8 @@ def evaluate(work: Work) -> Iterator[EvalProgress | list[TierResult]]:
 
     Raises:
         Cancelled: the flag was set. What was recorded is kept, and evaluating again goes on from there.
-        ConfigError: a call is not recorded and no tier may be asked, the check can't grade any of the first answers,
+        MissingRecord: a call is not recorded and no tier may be asked.
+        ConfigError: the check can't grade any of the first answers,
             or the recording can't be written.
         ContractError: a row's schema can't be used.
         TierUnavailable: a tier can't answer at all.
@@ -213,7 +219,7 @@ class Evaluation:
         outcome = self._run(row, name, rungs, cancel, heard, asks=False)
         missing = _missing(outcome)
         if missing is not None and not self._work.asks:
-            raise ConfigError(
+            raise MissingRecord(
                 f"row {row.number}: {missing.message}",
                 hint=f"record it with `{self._work.recorder}`, with the same prompt, settings and models",
             )

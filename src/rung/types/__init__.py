@@ -23,6 +23,7 @@ from rung.types.events import (
     Toss,
     Withdrawn,
 )
+from rung.types.form import Example, FormInForce, Place, PromptForm, Shown
 from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
 from rung.types.price import Price
 from rung.types.reasons import IssueCode, Reason
@@ -53,9 +54,11 @@ __all__ = [
     "Constraint",
     "Delta",
     "Event",
+    "Example",
     "FeedbackPolicy",
     "Finish",
     "Finished",
+    "FormInForce",
     "Hop",
     "Image",
     "Issue",
@@ -63,7 +66,9 @@ __all__ = [
     "Message",
     "OnVoid",
     "Outcome",
+    "Place",
     "Price",
+    "PromptForm",
     "Provisional",
     "Quote",
     "Reason",
@@ -74,6 +79,7 @@ __all__ = [
     "Score",
     "Shadowed",
     "Shape",
+    "Shown",
     "Standing",
     "Task",
     "Text",
