@@ -83,7 +83,7 @@ def prepared(options: argparse.Namespace) -> Iterator[Prepared]:
         rungs = list(work.ladder.rungs)
         place = [rung.tier.name for rung in rungs].index(options.tier)
         contract = work.ladder.contract(work.output, work.validators)
-        forms = forms_for(contract, (), options.rows // 3)
+        forms = forms_for(contract, (), options.rows // 3)[: options.forms]
         following = rungs[place + 1] if place + 1 < len(rungs) else None
         yield Prepared(work, rungs[place], following, rows, examples_of(contract, pool), forms)
 
@@ -103,7 +103,16 @@ def examples_of(contract: Any, pool: Sequence[Row]) -> Examples:
 def tuning(what: Prepared, rows: Sequence[Row]) -> Tuning:
     """A search on some rows."""
     return Tuning(
-        what.work, what.rung, what.following, rows, what.examples, [], (), _FOREVER, next_seconds=what.next_seconds
+        what.work,
+        what.rung,
+        what.following,
+        rows,
+        what.examples,
+        [],
+        (),
+        _FOREVER,
+        next_seconds=what.next_seconds,
+        forms_tried=what.forms,
     )
 
 
@@ -175,6 +184,7 @@ def main() -> None:
     parser.add_argument("--tier", default="small")
     parser.add_argument("--pool", type=int, default=100, help="rows that give examples")
     parser.add_argument("--rows", type=int, default=150, help="rows that are asked")
+    parser.add_argument("--forms", type=int, default=12, help="forms that are tried")
     parser.add_argument("--ask", action="store_true", help="ask the tier what isn't recorded")
     options = parser.parse_args()
     with prepared(options) as what:

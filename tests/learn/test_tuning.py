@@ -14,7 +14,7 @@ from rung import Ladder, Message, Rung
 from rung.contract import compile_output
 from rung.contract.forms import WORDINGS
 from rung.errors import ConfigError, PromptTooLong, Unsupported
-from rung.learn import axes
+from rung.learn import axes, tuning
 from rung.learn.axes import DEFAULT, described, forms_for
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import Work, recorders
@@ -35,6 +35,7 @@ OPTIONS = ["even", "odd"]
 def few_forms(monkeypatch):
     """Three forms are enough to tell what is done with them."""
     monkeypatch.setattr(axes, "FEW", 3)
+    monkeypatch.setattr(tuning, "_FREE", 0.015)  # below that a scripted tier takes no time, however busy the machine
 
 
 def rows(count=150, *, labelled=True):

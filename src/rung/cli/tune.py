@@ -18,6 +18,7 @@ Examples:
   rung tune mails.csv --task intent
   rung tune mails.csv --task intent --minutes 5 --tier small
   rung tune mails.csv --task intent --replay intent.calls
+  rung tune --task intent --from-ledger
 
 \b
 DATA is JSON Lines or CSV: prompts, or the fields of the task's template. Where
@@ -30,6 +31,10 @@ Answers are kept beside the task, or in --record FILE. Run the same command agai
 after an interruption: nothing is asked twice. docs/tune.md says the rest.
 
 \b
+--from-ledger makes examples for small tiers of what higher tiers answered, where
+the ledger keeps texts. They are shown from the next `rung calibrate` on.
+
+\b
 Exit codes: 0 tuned, whether or not something better was found; 2 usage or too
 few rows; 4 a tier is unavailable; 130 interrupted.
 """
@@ -37,11 +42,18 @@ few rows; 4 a tier is unavailable; 130 interrupted.
 
 def tune(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.")],
     task: Annotated[str, typer.Option("--task", metavar="NAME", help="The task whose tiers are tuned.")],
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.", show_default=False)
+    ] = None,
+    from_ledger: Annotated[
+        bool,
+        typer.Option("--from-ledger", help="Take examples from what higher tiers answered in use, and ask no model."),
+    ] = False,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="N", min=0.01, max=10_000, help="How long it may take, in all.")
-    ] = 20.0,
+        float | None,
+        typer.Option("--minutes", metavar="N", min=0.01, max=10_000, help="How long it may take, in all (20)."),
+    ] = None,
     tier: OnlyTiers = None,
     record: Annotated[
         Path | None,
@@ -57,10 +69,32 @@ def tune(
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
     from rung.cli import tuning
     from rung.cli.codes import Exit
+    from rung.errors import ConfigError
 
     output: Output = context.obj.output
+    if from_ledger:
+        from rung.cli.escalated import escalated
+
+        others = {
+            "DATA": data is not None,
+            "--minutes": minutes is not None,
+            "--record": record is not None,
+            "--replay": replay is not None,
+        }
+        if given := [option for option, is_given in others.items() if is_given]:
+            raise ConfigError(f"--from-ledger and {given[0]} can't go together", hint="give one of them")
+        found = escalated(task, tuple(tier or ()), config)
+        if output.json:
+            output.object({"status": "ok", **found.as_object()})
+        else:
+            output.answer("\n".join(found.sentences))
+        return Exit.OK
+    if data is None:
+        raise ConfigError("there is no data to tune by", hint="name a file, or give --from-ledger")
     report = tuning.tuned(
-        tuning.TuneWishes(data, task, minutes, tuple(tier or ()), record, replay, config), output, cancel
+        tuning.TuneWishes(data, task, 20.0 if minutes is None else minutes, tuple(tier or ()), record, replay, config),
+        output,
+        cancel,
     )
     if output.json:
         output.object({"status": "ok", **report.as_object()})

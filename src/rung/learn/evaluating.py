@@ -27,7 +27,7 @@ from rung.learn.rows import Row
 from rung.limits import Cancel, Deadline
 from rung.money import BothPurses, Purse
 from rung.tier import Rung
-from rung.types import Finished, Outcome, Usage, Zone
+from rung.types import Finished, FormInForce, Outcome, Usage, Zone
 
 TOGETHER = 8
 """Calls that are under way at once where nobody says otherwise: as many as a local engine decodes together at most. It
@@ -66,6 +66,7 @@ class Work:
         together: most calls under way at once.
         cancel: ends it; what is recorded by then is kept.
         recorder: the command that records what a replay lacks.
+        form: gives the form in which a tier is asked, as `rung.types.Task.form` does; `None` takes what is in force.
     """
 
     ladder: Ladder
@@ -81,6 +82,7 @@ class Work:
     together: int = TOGETHER
     cancel: Cancel = field(default_factory=Cancel)
     recorder: str = "rung eval DATA --record FILE"
+    form: Callable[[str, str, str], FormInForce | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,8 @@ class Evaluation:
         plan = replace(plan, rungs=tiers, observers=(), residency=engine.Residency(), deadline=Deadline(), shadows=None)
         if plan.task is not None:
             # the rows were made by its template
-            plan = replace(plan, prompt=plan.task.prompt)
+            task = plan.task if work.form is None else replace(plan.task, form=work.form)
+            plan = replace(plan, prompt=plan.task.prompt, task=task)
         plan = self._ruled(plan, name)
         if not asks:  # nothing leaves this process
             plan = replace(plan, reach=Zone.INTERNET, consent=always, purse=None)

@@ -21,7 +21,7 @@ from rung.learn.data import normal
 from rung.learn.similarity import SimilarTexts
 from rung.parsing import parse_json
 from rung.settings import SettingsTable, read
-from rung.types import Example, Shown
+from rung.types import Example, Message, Shown
 from rung.writing import write_whole
 
 NAME = "examples.json"
@@ -124,9 +124,13 @@ class Examples:
             places = self._texts.nearest(asked, SHOWN, left_out)[::-1]
         return tuple(Example(self.shown[place].asked, self.shown[place].answer) for place in places)
 
-    def holds(self, asked: str) -> bool:
-        """Whether an example that may be shown asks this."""
-        return normal(asked) in self._wordings
+    def has(self, asked: str) -> bool:
+        """Whether an example asks this, whether it may be shown or waits."""
+        return normal(asked) in self._every_wording
+
+    @cached_property
+    def _every_wording(self) -> frozenset[str]:
+        return frozenset(normal(entry.asked) for entry in self.entries)
 
     def admitted(self) -> Examples:
         """The same, where those that wait may be shown."""
@@ -147,6 +151,15 @@ class ExampleTable(SettingsTable):
     def of(self, tier: str) -> Examples:
         """The examples of a tier."""
         return Examples(self.tiers.get(tier, ()))
+
+    def asks(self, messages: Sequence[Message]) -> bool:
+        """Whether an example of any tier, shown or waiting, asks the same as a request."""
+        asked = asked_in(messages)
+        return asked is not None and any(examples.has(asked) for examples in self._every)
+
+    @cached_property
+    def _every(self) -> tuple[Examples, ...]:
+        return tuple(self.of(tier) for tier in self.tiers)
 
     def having(self, tier: str, entries: Iterable[ExampleEntry]) -> ExampleTable:
         """The same with other examples of a tier."""
@@ -190,6 +203,17 @@ def read_examples(folder: Path) -> ExampleTable:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no examples", hint="move it away, and run `rung tune` anew")
     return read(ExampleTable, values, str(path))
+
+
+def asked_in(messages: Sequence[Message]) -> str | None:
+    """What an example would ask: the text of the only turn beside the system's; `None` where there are several.
+
+    Args:
+        messages: of a request.
+    """
+    turns = [message for message in messages if message.role != "system"]
+    alone = len(turns) == 1 and turns[0].role == "user" and isinstance(turns[0].content, str)
+    return turns[0].text if alone else None
 
 
 def admissible(found: Iterable[Example]) -> tuple[list[Example], int, int]:

@@ -203,6 +203,7 @@ class Tuning:
             they are held against expected ones.
         forms: of tiers that were tuned a moment ago.
         next_seconds: mean of a row on the next tier; `None` finds that out.
+        forms_tried: the forms, rung's own first; `None` tries those that suit the contract.
     """
 
     def __init__(
@@ -218,6 +219,7 @@ class Tuning:
         references: Mapping[int, Any] | None = None,
         forms: Mapping[str, FormInForce | None] = MappingProxyType({}),
         next_seconds: float | None = None,
+        forms_tried: Sequence[PromptForm] | None = None,
     ) -> None:
         self._work, self._rung, self._following = work, rung, following
         self._rows = list(rows)
@@ -227,6 +229,7 @@ class Tuning:
         self._references, self._forms = references, forms
         self._by_row = {row.messages[-1].text: row.group or row.key for row in rows}
         self._next_seconds = next_seconds
+        self._wanted = None if forms_tried is None else list(forms_tried)
         self._runs: dict[PromptForm, FormRun] = {}
         self._alive: list[PromptForm] = []
         self._plan: tuple[Halving, ...] = ()
@@ -252,8 +255,10 @@ class Tuning:
     def _search(self) -> Iterator[Bought | TuneProgress | TunedTier]:
         if self._following is not None and self._next_seconds is None:
             yield from self._probe(self._following)
-        contract = self._work.ladder.contract(self._work.output, self._work.validators)
-        forms = forms_for(contract, self._wordings, len(self._rows))
+        forms = self._wanted
+        if forms is None:
+            contract = self._work.ladder.contract(self._work.output, self._work.validators)
+            forms = forms_for(contract, self._wordings, len(self._rows))
         if not self._examples.shown:
             forms = [form for form in forms if form.examples == "none"]
         yield from self._ask(DEFAULT, self._rows[:_PROBES], 0)

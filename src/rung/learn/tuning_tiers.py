@@ -11,14 +11,17 @@ from rung.contract import Contract
 from rung.errors import ConfigError
 from rung.learn.axes import DEFAULT
 from rung.learn.evaluating import EvalProgress, Work
-from rung.learn.examples import LONGEST, SHOWN, ExampleEntry, Examples, admissible
+from rung.learn.examples import LONGEST, SHOWN, ExampleEntry, Examples, admissible, asked_in
 from rung.learn.forms import in_force
 from rung.learn.rows import Row
 from rung.learn.splits import FEWEST_TO_FIT, split
 from rung.learn.tuning import Bought, TunedTier, TuneProgress, Tuning, answers_of
 from rung.limits import Deadline
 from rung.tier import Rung
-from rung.types import Candidate, CheckContext, Example, FormInForce, Request, Zone
+from rung.types import Candidate, CheckContext, Example, FormInForce, Message, Request, Zone
+
+_CHECK = 5.0
+"""Seconds that a task's own checks may take on an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +160,13 @@ def _examples(
     found = []
     for row in rows:
         answer = row.expected if references is None else references.get(row.number)
-        alone = [message for message in row.messages if message.role != "system"]
-        if answer is None or len(alone) != 1 or not isinstance(alone[0].content, str):
+        text = asked_in(row.messages)
+        if answer is None or text is None:
             continue
         value = accepted(contract, row, answer)
         if value is not None:
-            found.append(Example(alone[0].text, value[0]))
-            groups[alone[0].text] = row.group or row.key
+            found.append(Example(text, value[0]))
+            groups[text] = row.group or row.key
     kept, contradictory, long = admissible(found)
     before = [e for e in asked.examples.get(tier, Examples()).shown if e.source == "ledger"]
     fixed = {id(example) for example in fixed_of(kept)}
@@ -187,17 +190,28 @@ def accepted(contract: Contract[Any], row: Row, answer: Any) -> tuple[Any] | Non
         row: what was asked.
         answer: as JSON has it.
     """
+    found = value_of(contract, row.messages, contract.written(answer))
+    if found is None:
+        return None
+    return found if isinstance(answer, str) and isinstance(found[0], str) else (answer,)
+
+
+def value_of(contract: Contract[Any], messages: tuple[Message, ...], text: str) -> tuple[Any] | None:
+    """The value of an answer's text, if the contract accepts it; `None` otherwise.
+
+    Args:
+        contract: of the task.
+        messages: what was asked.
+        text: the answer as a model wrote it.
+    """
     try:
-        text = contract.written(answer)
         context = CheckContext(
-            request=Request(row.messages, text_checks=False), tier="example", text=text, deadline=Deadline.after(5.0)
+            request=Request(messages, text_checks=False), tier="example", text=text, deadline=Deadline.after(_CHECK)
         )
         found = contract.judge(Candidate(text=text, finish="stop"), context)
     except Exception:  # noqa: BLE001  a check that fails on an answer doesn't vouch for it
         return None
-    if not found.valid:
-        return None
-    return (found.value,) if isinstance(answer, str) and isinstance(found.value, str) else (answer,)
+    return (found.value,) if found.valid else None
 
 
 def fixed_of(examples: Sequence[Example]) -> list[Example]:
