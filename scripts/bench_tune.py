@@ -48,8 +48,9 @@ class Prepared:
         work: with the recorders.
         rung: the tier.
         following: the next one, if there is one.
+        pool: rows that give examples.
         rows: that are asked in every form.
-        examples: of other rows.
+        examples: of the pool.
         forms: that are tried.
         next_seconds: mean of a row on the next tier.
     """
@@ -57,6 +58,7 @@ class Prepared:
     work: Work
     rung: Rung
     following: Rung | None
+    pool: list[Row]
     rows: list[Row]
     examples: Examples
     forms: list[PromptForm]
@@ -85,7 +87,7 @@ def prepared(options: argparse.Namespace) -> Iterator[Prepared]:
         contract = work.ladder.contract(work.output, work.validators)
         forms = forms_for(contract, (), options.rows // 3)[: options.forms]
         following = rungs[place + 1] if place + 1 < len(rungs) else None
-        yield Prepared(work, rungs[place], following, rows, examples_of(contract, pool), forms)
+        yield Prepared(work, rungs[place], following, pool, rows, examples_of(contract, pool), forms)
 
 
 def examples_of(contract: Any, pool: Sequence[Row]) -> Examples:
@@ -116,9 +118,9 @@ def tuning(what: Prepared, rows: Sequence[Row]) -> Tuning:
     )
 
 
-def asked_alone(what: Prepared, rung: Rung) -> dict[int, TierResult]:
+def asked_alone(what: Prepared, rung: Rung, rows: Sequence[Row]) -> dict[int, TierResult]:
     """What a tier answers in rung's own form."""
-    asking = FormAsking(replace(what.work, rows=lambda: what.rows), {rung.tier.name: None})
+    asking = FormAsking(replace(what.work, rows=lambda: rows), {rung.tier.name: None})
     for event in asking.all_of(rung):
         print(f"\r{rung.tier.name:60} {event.done:4}", end="", flush=True)
     results = asking.results(rung.tier.name)
@@ -149,6 +151,32 @@ def chosen_on(what: Prepared, rows: Sequence[Row]) -> PromptForm:
         if isinstance(event, TunedTier):
             found = event.chosen
     return found
+
+
+def learning(what: Prepared, found: dict[PromptForm, dict[int, TierResult]], count: int) -> None:
+    """The tier before and after the next one has answered some prompts, as if each had been sent up."""
+    assert what.following is not None
+    contract = what.work.ladder.contract(what.work.output, what.work.validators)
+    answers = asked_alone(what, what.following, what.pool[:count])
+    taught = [
+        replace(row, expected=answers[row.number].value) for row in what.pool[:count] if answers[row.number].valid
+    ]
+    after = replace(what, examples=examples_of(contract, taught))
+    form = tuning(after, after.rows).in_force(PromptForm(examples="similar"))
+    asking = FormAsking(replace(what.work, rows=lambda: what.rows), {what.rung.tier.name: form})
+    for event in asking.all_of(what.rung):
+        print(f"\rafter {len(taught)} answers of the next tier {event.done:4}", end="", flush=True)
+    results = asking.results(what.rung.tier.name)
+    labels = [row.group or row.key for row in what.rows]
+    own, mine = ([f[row.number].right is True for row in what.rows] for f in (found[DEFAULT], results))
+    before, then, pair = share(own, labels), share(mine, labels), paired(own, mine, labels)
+    time = [float(np.mean([f[row.number].seconds for row in what.rows])) for f in (found[DEFAULT], results)]
+    good = np.mean([answers[row.number].right is True for row in what.pool[:count]])
+    print(
+        f"\r{count} answers of the next tier, {good:.0%} of them right: {before.value:.0%} ({before.low:.0%} to "
+        f"{before.high:.0%}) right before, {then.value:.0%} ({then.low:.0%} to {then.high:.0%}) after, "
+        f"{100 * pair.difference:+.0f} points, p = {pair.p:.2g}; {time[0]:.2f} s and {time[1]:.2f} s a row"
+    )
 
 
 def splits(
@@ -185,6 +213,8 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=100, help="rows that give examples")
     parser.add_argument("--rows", type=int, default=150, help="rows that are asked")
     parser.add_argument("--forms", type=int, default=12, help="forms that are tried")
+    parser.add_argument("--next", type=int, default=12, help="rows that tell how long the next tier takes")
+    parser.add_argument("--escalations", type=int, default=0, help="answers of the next tier to learn from")
     parser.add_argument("--ask", action="store_true", help="ask the tier what isn't recorded")
     options = parser.parse_args()
     with prepared(options) as what:
@@ -192,8 +222,10 @@ def main() -> None:
         found = everything(what)
         table(what, found)
         if what.following is not None:
-            seconds = [result.seconds for result in asked_alone(what, what.following).values()]
-            what = replace(what, next_seconds=float(np.mean(seconds)))
+            some = asked_alone(what, what.following, what.pool[: options.next])
+            what = replace(what, next_seconds=float(np.mean([result.seconds for result in some.values()])))
+            if options.escalations:
+                learning(what, found, options.escalations)
         if options.ask:
             return
         report(splits(what, found))

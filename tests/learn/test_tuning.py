@@ -224,10 +224,10 @@ def test_one_tier_without_labels_has_nothing_to_be_held_against():
 
 def test_a_budget_is_kept_and_what_it_buys_is_said_first(tmp_path):
     slow = ScriptedTier("small", *[lambda call: Reply(OPTIONS[number_of(call) % 2], seconds=0.01)] * 20000)
-    events = list(tune(question([slow], rows(), seconds=0.5)))
+    events = list(tune(question([slow], rows(), seconds=1.0)))
     plans = [event for event in events if isinstance(event, Bought)]
     assert "min buy" in bought(plans[0])
-    assert 0 < asked_in(plans[0].plan) * plans[0].pace <= 0.5
+    assert 0 < asked_in(plans[0].plan) * plans[0].pace <= 1.0
     last = events[-1]
     assert isinstance(last, TierForm)
     assert max(t.rows for t in last.tuned.tried) <= max(each.rows for each in plans[0].plan)

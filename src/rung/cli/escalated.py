@@ -11,7 +11,7 @@ from rung import guard
 from rung.config import load
 from rung.engine.standing import form
 from rung.errors import ConfigError
-from rung.learn.escalations import Found, escalations
+from rung.learn.escalations import EscalatedRequests, escalations
 from rung.ledger import LedgerFile, requests
 from rung.types import Zone
 
@@ -26,7 +26,7 @@ class EscalatedReport:
     """
 
     task: str
-    found: tuple[Found, ...]
+    found: tuple[EscalatedRequests, ...]
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from rung.types import Example, Message, PromptForm
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EscalatedRequests:
     """What the ledger has for a tier.
 
     Args:
@@ -46,7 +46,7 @@ def escalations(
     contract: Contract[object],
     known: Examples,
     date: str,
-) -> Found:
+) -> EscalatedRequests:
     """Examples for a tier among requests of its task.
 
     Args:
@@ -79,7 +79,7 @@ def escalations(
         ExampleEntry.of(example, source="ledger", request=requests[example.asked], date=date, waiting=True)
         for example in kept[: MOST - len(known.entries)]
     )
-    return Found(tier, escalated, without_text, new, escalated - without_text - len(new))
+    return EscalatedRequests(tier, escalated, without_text, new, escalated - without_text - len(new))
 
 
 def _example(turns: Sequence[Message], answer: str, contract: Contract[object]) -> Example | None:

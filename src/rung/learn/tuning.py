@@ -29,7 +29,7 @@ from rung.learn.evaluating import EvalProgress, Evaluation, MissingRecord, Work
 from rung.learn.examples import Examples
 from rung.learn.forms import in_force
 from rung.learn.halving import Halving, halvings
-from rung.learn.intervals import Estimate, mean
+from rung.learn.intervals import Estimate, mean, share
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
 from rung.limits import Cancel
@@ -41,6 +41,8 @@ LEVEL = 0.9
 _DRAWS = 500
 _FREE = 0.01
 """Mean seconds of the next tier below which no form has to pay for itself."""
+_ALIKE = 0.01
+"""Difference of the mean loss that is none: one row in a hundred, or a hundredth of the next tier's time."""
 _SPENT = 0.9
 """Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
 _PROBES = 6
@@ -318,9 +320,13 @@ class Tuning:
             return False
 
     def _chosen(self) -> PromptForm:
-        """Of the forms that aren't sorted out and beat rung's own by more than chance, the one that loses least."""
-        better = [t.form for t in self._tried() if t.is_better and t.form in self._alive]
-        return min(better, key=self._loss, default=DEFAULT)
+        """Of the forms that aren't sorted out and beat rung's own by more than chance, the one that loses least; of
+        those that lose as much, the one that changes least.
+        """
+        better = {t.form: self._loss(t.form) for t in self._tried() if t.is_better and t.form in self._alive}
+        least = min(better.values(), default=0.0)
+        alike = [form for form, loss in better.items() if loss <= least + _ALIKE]
+        return min(alike, key=lambda form: (len(turned(form)), better[form]), default=DEFAULT)
 
     def _tried(self) -> list[TriedForm]:
         base = self._known(DEFAULT)
@@ -342,7 +348,7 @@ class Tuning:
                 if not result.valid:
                     failed[result.reason] = failed.get(result.reason, 0) + 1
             interval = functools.partial(mean, groups=labels, level=LEVEL, resamples=_DRAWS)
-            right = interval([float(known[n]) for n in both])
+            right = share([known[n] for n in both], labels, LEVEL)
             found.append(
                 TriedForm(
                     form,

@@ -129,8 +129,13 @@ def _points(gain: Estimate) -> str:
 
 
 def _short(gain: Estimate) -> str:
-    between = "" if gain.low is None or gain.high is None else f" ({100 * gain.low:+.0f} to {100 * gain.high:+.0f})"
-    return f"{100 * (gain.value or 0.0):+.0f}{between}"
+    between = "" if gain.low is None or gain.high is None else f" ({_signed(gain.low)} to {_signed(gain.high)})"
+    return f"{_signed(gain.value or 0.0)}{between}"
+
+
+def _signed(share: float) -> str:
+    points = round(100 * share)
+    return f"{points:+d}" if points else "0"
 
 
 def _range(share: Estimate) -> str:
