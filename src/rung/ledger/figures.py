@@ -61,7 +61,7 @@ class Savings:
     """What accepted answers that cost nothing would have cost at a paid tier, in US dollars.
 
     Args:
-        measured: for prompts that a paid tier also answered, word for word. Needs content.
+        measured: for answers to a prompt that a paid tier answered, too, word for word the same. Needs content.
         measured_requests: number of those requests.
         imputed: for the others whose task a paid tier sometimes answered; see `METHOD`.
         imputed_requests: number of those requests.
