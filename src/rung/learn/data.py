@@ -1,9 +1,9 @@
-"""Somebody's data, row by row: JSON Lines or CSV. A file of any size is read, and never held.
+"""A user's data, row by row: JSON Lines or CSV. A file of any size is read, and never held in memory.
 
-Columns and keys: `prompt` (text) or `messages` (a list of `{"role", "content"}`), or the fields of the task's template;
-and where there are such, `expected` (the right answer), `schema` (of this row's answer), `group`, `metadata` (an
-object). Whatever else a row has is kept as metadata. In JSON Lines `null`, in CSV an empty cell, stands for what isn't
-known. In CSV `messages` and `schema` are JSON.
+Columns and keys: `prompt` (text) or `messages` (a list of `{"role", "content"}`), or the fields of the task's
+template. Optional are `expected` (the right answer), `schema` (of this row's answer), `group`, and `metadata` (an
+object). Anything else in a row is kept as metadata. Unknown values are `null` in JSON Lines, and empty cells in CSV. In
+CSV `messages` and `schema` are JSON.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from rung.settings import nearest, shortened
 from rung.types import Message, Role
 
 LONGEST_LINE = 32 << 20
-"""Bytes of one row: as many as one part of a prompt may have on the command line. Longer ones are not data."""
+"""Bytes of one row: as many as one part of a prompt may have on the command line. A longer line is not data."""
 _CHUNK = 1 << 20
 _MOST_KEYS = 20
-"""Keys of a row that a message names: a line or two of a terminal."""
+"""Keys of a row that a message lists: a line or two of a terminal."""
 _OURS = ("prompt", "messages", "expected", "schema", "group", "metadata")
 _JSON_LINES, _CSV, _TSV = (".jsonl", ".ndjson"), (".csv",), (".tsv", ".tab")
 _WHAT = "the data"
@@ -45,7 +45,7 @@ class BadRow:
     """A row that can't be used.
 
     Args:
-        number: of the line at which it begins, from 1.
+        number: number of the line at which it begins, from 1.
         reason: why, in a clause that repeats nothing of the row but its keys.
     """
 
@@ -64,23 +64,23 @@ def read(path: str | os.PathLike[str], template: Template | None = None) -> Iter
     """The rows of a file, one at a time, in its order.
 
     Args:
-        path: of the file: `.jsonl` or `.ndjson`, `.csv`, `.tsv`. The delimiter of a CSV is the comma, or where its head
-            has none the semicolon or the tab.
-        template: makes a prompt of a row that has its fields. A row with `messages`, or with a `prompt` that is not a
-            field, and with none of the fields is taken as it is.
+        path: the file: `.jsonl` or `.ndjson`, `.csv`, `.tsv`. The delimiter of a CSV is the comma. If its head has no
+            comma, it is the semicolon or the tab.
+        template: makes a prompt of a row that has its fields. A row that has none of the fields but has `messages`,
+            or a `prompt` that isn't a field, is taken as it is.
 
     Yields:
-        Every row, the bad ones too. An empty line is not a row.
+        Every row, including bad ones. An empty line is not a row.
 
     Raises:
-        ConfigError: it can't be read, is of another kind, is UTF-16, has no row at all, or its CSV head is wrong.
+        ConfigError: the file can't be read, is of another kind, is UTF-16, has no row at all, or its CSV head is wrong.
     """
     path = full(path, _WHAT)
     suffix = path.suffix.lower()
     known = (*_JSON_LINES, *_CSV, *_TSV)
     if suffix not in known:
-        hint = "of a JSON array, `jq -c '.[]' DATA.json > DATA.jsonl` makes one" if suffix == ".json" else ""
-        raise ConfigError(f"{path} is not a kind of file that is read: {', '.join(known)}", hint=hint)
+        hint = "from a JSON array, `jq -c '.[]' DATA.json > DATA.jsonl` makes one" if suffix == ".json" else ""
+        raise ConfigError(f"{path} is not a known kind of data file; known: {', '.join(known)}", hint=hint)
     with opened(path, _WHAT) as file:
         if file.peek(2)[:2] in _UTF16:
             raise ConfigError(f"{path} is not valid UTF-8: it is UTF-16", hint="save it as UTF-8")
@@ -97,9 +97,9 @@ def identity(messages: tuple[Message, ...], schema: Mapping[str, Any] | None) ->
 
     Args:
         messages: what is asked.
-        schema: of this row's answer, where it has one of its own.
+        schema: of this row's answer, if it has one of its own.
     """
-    # the order of a schema's fields is the order in which a model answers, so it is part of what is asked
+    # the order of a schema's fields is the order in which a model answers them, so it is part of what is asked
     asked = [[[m.role, m.text] for m in messages], schema]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
 
@@ -121,7 +121,7 @@ def _jsonl(file: BinaryIO, template: Template | None) -> Iterator[Row | BadRow]:
 
 
 class _Records:
-    """The lines of a CSV as its reader wants them, with an account of what a record took."""
+    """The lines of a CSV in the form that its reader needs. Counts the bytes of each record."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._lines = _lines(file)
@@ -130,7 +130,7 @@ class _Records:
         self._taken = 0
 
     def begin(self) -> None:
-        """A record begins with the next line."""
+        """Start a record with the next line."""
         self.first, self._taken = self.read + 1, 0
 
     def __iter__(self) -> Iterator[str]:
@@ -143,7 +143,7 @@ class _Records:
             raise line
         self._taken += len(line)
         if self._taken > LONGEST_LINE:
-            raise _Unusable(f"it is longer than the {LONGEST_LINE:,} bytes that are read of a row")
+            raise _Unusable(f"it is longer than the {LONGEST_LINE:,} bytes that a row may have")
         text = decode(line, "the line")
         if "\0" in text:
             raise _Unusable("it holds a NUL, so it is not text")
@@ -151,14 +151,14 @@ class _Records:
 
 
 def _csv(file: BinaryIO, path: Path, template: Template | None, tabs: bool) -> Iterator[Row | BadRow]:
-    # the limit is the process's: raised, never lowered, and what a row may take is counted in `_Records`
+    # the limit is the process's, so it is raised and never lowered; `_Records` bounds the size of a row
     if csv.field_size_limit() < LONGEST_LINE:
         csv.field_size_limit(LONGEST_LINE)
     records = _Records(file)
     head, delimiter = _head(records, path, template, tabs)
     if not head:
         return
-    # strict, because a quote that is never closed would silently swallow all that follows it
+    # strict, because a quote that is never closed would silently swallow everything after it
     reader = csv.reader(records, delimiter=delimiter, strict=True)
     while True:
         records.begin()
@@ -167,7 +167,7 @@ def _csv(file: BinaryIO, path: Path, template: Template | None, tabs: bool) -> I
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(head):
-                raise _Unusable(f"it has {len(cells)} cells, and the head has {len(head)}")
+                raise _Unusable(f"it has {len(cells)} cells, but the head has {len(head)}")
             yield _row(records.first, _of_cells(dict(zip(head, cells, strict=True))), template)
         except StopIteration:
             return
@@ -178,7 +178,7 @@ def _csv(file: BinaryIO, path: Path, template: Template | None, tabs: bool) -> I
 
 
 def _head(records: _Records, path: Path, template: Template | None, tabs: bool) -> tuple[list[str], str]:
-    """The names of the columns and the delimiter; no names where the file is empty."""
+    """The names of the columns, and the delimiter. No names if the file is empty."""
     first = "\n"
     try:
         while first and not first.strip():
@@ -201,7 +201,7 @@ def _head(records: _Records, path: Path, template: Template | None, tabs: bool) 
 
 
 def _demand_columns(names: list[str], path: Path, template: Template | None) -> None:
-    """Say once of a whole table what would otherwise be wrong with each of its rows."""
+    """Report once for a whole table what would otherwise be wrong with each of its rows."""
     wanted = template.fields if template is not None else ()
     if any(name in names for name in wanted) or not ({"prompt", "messages"} & set(names)):
         for name in wanted:
@@ -215,13 +215,13 @@ def _demand_columns(names: list[str], path: Path, template: Template | None) -> 
 
 
 def _of_cells(cells: dict[str, str]) -> dict[str, Any]:
-    """A CSV's row as JSON Lines would have it."""
+    """A CSV's row in the form of JSON Lines."""
     values: dict[str, Any] = dict(cells)
     for name in ("messages", "schema"):
         if values.get(name, "").strip():
             values[name] = parse_json(cells[name].encode(), f"its {name}")
     if "metadata" in values:
-        raise _Unusable("in CSV metadata has columns of its own, by other names")
+        raise _Unusable("in CSV metadata goes into columns of its own, under other names")
     for name in _OURS:
         if isinstance(values.get(name), str) and not values[name].strip():
             values[name] = None
@@ -231,7 +231,7 @@ def _of_cells(cells: dict[str, str]) -> dict[str, Any]:
 def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
     messages, used = _asked(values, template)
     if any("\0" in turn.text or not is_text(turn.text) for turn in messages):
-        raise _Unusable("it holds a NUL or half of a surrogate pair, so it is not text")
+        raise _Unusable("it contains a NUL or half of a surrogate pair, so it is not text")
     schema = values.get("schema")
     if schema is not None and "schema" not in used and not isinstance(schema, dict):
         raise _Unusable(f"its schema is {_kind(schema)} and not an object")
@@ -242,7 +242,7 @@ def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
     if metadata is not None and "metadata" not in used and not isinstance(metadata, dict):
         raise _Unusable(f"its metadata is {_kind(metadata)} and not an object")
     own = {name: None if name in used else values.get(name) for name in _OURS}
-    # a prompt beside the fields that were used is kept like anything else
+    # a prompt besides the fields that were used is kept like any other metadata
     others = {name: value for name, value in values.items() if name not in used and name not in _OURS[2:]}
     return Row(
         number=number,
@@ -257,7 +257,7 @@ def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
 
 
 def _asked(values: dict[str, Any], template: Template | None) -> tuple[tuple[Message, ...], tuple[str, ...]]:
-    """The messages of a row, and the keys that they were made of."""
+    """The messages of a row, and the keys that they were made from."""
     fields = template.fields if template is not None else ()
     prompt, messages = values.get("prompt"), values.get("messages")
     whole = messages is not None or (prompt is not None and "prompt" not in fields)
@@ -286,7 +286,7 @@ def _near(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any, name: str) -> str:
-    """A field's value for the template: text as it is, numbers as they are written."""
+    """A field's value for the template: text as it is, numbers in their usual form."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -305,27 +305,27 @@ def _conversation(messages: Any) -> tuple[Message, ...]:
             raise _Unusable(f"{shortened(str(turn['role']))!r} is not a role; known: {', '.join(get_args(Role))}")
         turns.append(Message(turn["role"], turn["content"]))
     if not any(turn.role == "user" and turn.text.strip() for turn in turns):
-        raise _Unusable("its messages have no user's turn with a text")
+        raise _Unusable("its messages have no turn of the user with a text")
     return tuple(turns)
 
 
 def normal(text: str) -> str:
-    """A text without what doesn't make it another one: case, white space, punctuation, and forms of one character."""
+    """A text without differences that don't matter: case, white space, punctuation, and Unicode forms."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return _BETWEEN_WORDS.sub(" ", plain).strip()
 
 
 def wording(messages: tuple[Message, ...]) -> str:
-    """A hash of what is asked up to case, white space and punctuation. It is the group of a row that names none.
+    """A hash of what is asked, ignoring case, white space and punctuation. It is the group of a row that names none.
 
-    `rung.learn.duplicates.grouped` joins the groups of rows that are nearly the same, which takes all rows together.
+    `rung.learn.duplicates.grouped` joins the groups of rows that are nearly the same. It needs all rows at once.
     """
     asked = "\n".join(f"{m.role}: {normal(m.text) or m.text}" for m in messages)
     return hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes | _Unusable]:
-    """The lines of a file; in the place of one that is too long, why it isn't there."""
+    """The lines of a file. A line that is too long is replaced by the reason."""
     first = True
     while line := file.readline(LONGEST_LINE + 1):
         if first:
@@ -335,7 +335,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes | _Unusable]:
             continue
         while line and not line.endswith(b"\n"):
             line = file.readline(_CHUNK)
-        yield _Unusable(f"it is longer than the {LONGEST_LINE:,} bytes that are read of a row")
+        yield _Unusable(f"it is longer than the {LONGEST_LINE:,} bytes that a row may have")
 
 
 def _kind(value: Any) -> str:
@@ -354,5 +354,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, csv.Error):
         return f"it is not CSV: {error}"
     if isinstance(error, RungError):
-        return error.message.replace(": line 1 column", ": column")  # of the JSON in one line
+        return error.message.replace(": line 1 column", ": column")  # position in the JSON of one line
     return str(error)
