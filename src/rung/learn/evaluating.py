@@ -27,7 +27,7 @@ from rung.learn.rows import Row
 from rung.limits import Cancel, Deadline
 from rung.money import BothPurses, Purse
 from rung.tier import Rung
-from rung.types import Finished, Outcome, Usage, Zone
+from rung.types import Finished, FormInForce, Outcome, Usage, Zone
 
 TOGETHER = 8
 """Calls under way at once by default: the most that a local engine decodes together. An engine takes as many as its
@@ -38,6 +38,11 @@ _STOPPING = (TierUnavailable, StoreError, Offline, RateLimited)
 
 _UNGRADABLE = 3
 """First answers that a check must fail to grade before it counts as broken. A single row's label may be wrong."""
+
+
+class MissingRecord(ConfigError):
+    """A recording lacks an answer, and no tier may be asked."""
+
 
 Grader = Callable[[Row, Any], Grade]
 """The check's verdict on the answer to a labelled row."""
@@ -61,6 +66,7 @@ class Work:
         together: most calls under way at once.
         cancel: ends it. What was recorded by then is kept.
         recorder: the command that records the answers that a replay lacks.
+        form: gives the form in which a tier is asked, like `rung.types.Task.form`; `None` takes the one in force.
     """
 
     ladder: Ladder
@@ -76,6 +82,7 @@ class Work:
     together: int = TOGETHER
     cancel: Cancel = field(default_factory=Cancel)
     recorder: str = "rung eval DATA --record FILE"
+    form: Callable[[str, str, str], FormInForce | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +129,8 @@ def evaluate(work: Work) -> Iterator[EvalProgress | list[TierResult]]:
 
     Raises:
         Cancelled: the flag was set. What was recorded is kept, and the next evaluation continues from there.
-        ConfigError: a call isn't recorded and no tier may be asked, the check can't grade any of the first answers,
-            or the recording can't be written.
+        MissingRecord: a call isn't recorded and no tier may be asked.
+        ConfigError: the check can't grade any of the first answers, or the recording can't be written.
         ContractError: a row's schema can't be used.
         TierUnavailable: a tier can't answer at all.
     """
@@ -212,7 +219,7 @@ class Evaluation:
         outcome = self._run(row, name, rungs, cancel, heard, asks=False)
         missing = _missing(outcome)
         if missing is not None and not self._work.asks:
-            raise ConfigError(
+            raise MissingRecord(
                 f"row {row.number}: {missing.message}",
                 hint=f"record it with `{self._work.recorder}`, with the same prompt, settings and models",
             )
@@ -236,7 +243,8 @@ class Evaluation:
         plan = replace(plan, rungs=tiers, observers=(), residency=engine.Residency(), deadline=Deadline(), shadows=None)
         if plan.task is not None:
             # the task's template has already made the rows
-            plan = replace(plan, prompt=plan.task.prompt)
+            task = plan.task if work.form is None else replace(plan.task, form=work.form)
+            plan = replace(plan, prompt=plan.task.prompt, task=task)
         plan = self._ruled(plan, name)
         if not asks:  # a replay sends nothing
             plan = replace(plan, reach=Zone.INTERNET, consent=always, purse=None)

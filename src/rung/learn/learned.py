@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from rung.errors import ConfigError
 from rung.files import read_bounded
+from rung.learn.forms import LearnedForm
 from rung.parsing import parse_json
 from rung.settings import SettingsTable, read
 from rung.types import Conditions, FeedbackPolicy, Sampling, Standing, Threshold
@@ -80,6 +81,7 @@ class Evidence(SettingsTable):
         rows: number of rows that it was learnt from.
         date: of the calibration, as in 2026-11-26.
         rung: the version of rung that made it.
+        form: sha256 of the form in which the tier was asked, including its examples; empty for rung's own form.
         checked: later checks under other setups.
     """
 
@@ -98,6 +100,7 @@ class Evidence(SettingsTable):
     rows: int = Field(ge=1)
     date: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
     rung: str
+    form: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     checked: tuple[Checked, ...] = ()
 
     @classmethod
@@ -128,6 +131,7 @@ class Evidence(SettingsTable):
             rows=rows,
             date=date,
             rung=rung,
+            form=now.form,
         )
 
     def void(self, now: Conditions) -> tuple[str, ...]:
@@ -142,10 +146,11 @@ class Evidence(SettingsTable):
             f"the weights of tier {self.against!r}": _differ(self.against_weights, theirs),
             "the prompt": self.prompt != now.prompt,
             "the contract": self.contract != now.contract,
-            "the sampling": self.sampling != SamplingTable.of(now.sampling),
+            "the sampling": self.sampling != SamplingTable.of(now.sampling) or now.sampling.effort is not None,
             "the cap on the answer": self.max_tokens != now.max_tokens,
             "the number of repairs": self.repairs != now.repairs,
             "the feedback": self.feedback != now.feedback,
+            "the form": self.form != now.form,
         }
         others = [f"the tier's {key}" for key, old in self.behaviour.items() if now.behaviour.get(key, old) != old]
         return (*(what for what, is_so in changed.items() if is_so), *others)
@@ -248,11 +253,13 @@ class Learned(SettingsTable):
         version: of its format.
         promise: what is promised of all tiers together; `None` if nothing is.
         tiers: what was learnt, by the name of the tier.
+        forms: in which form each tier is asked, where `rung tune` found a better one than rung's own.
     """
 
     version: Literal[1] = _VERSION
     promise: Promise | None = None
     tiers: dict[str, LearnedTier] = {}
+    forms: dict[str, LearnedForm] = {}
 
     def standing(self, now: Conditions) -> Standing:
         """What holds about a tier; empty if nothing was learnt about it."""
@@ -275,6 +282,10 @@ class Learned(SettingsTable):
                 evidence = evidence.model_copy(update={"checked": (*evidence.checked, now)})
             tiers[name] = tier.model_copy(update={"evidence": evidence})
         return self.model_copy(update={"tiers": tiers})
+
+    def keeping(self, before: Learned) -> Learned:
+        """The same in the forms that were in force before: a calibration changes none of them."""
+        return self.model_copy(update={"forms": before.forms})
 
     def write(self, folder: Path) -> None:
         """Write it into a task's folder, whole or not at all.

@@ -23,7 +23,9 @@ from rung.types.events import (
     Toss,
     Withdrawn,
 )
+from rung.types.form import Example, FormInForce, Place, PromptForm, Shown
 from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
+from rung.types.preparing import Preparing, PreparingPhase, Requirement
 from rung.types.price import Price
 from rung.types.reasons import IssueCode, Reason
 from rung.types.request import Request, Sampling
@@ -53,9 +55,11 @@ __all__ = [
     "Constraint",
     "Delta",
     "Event",
+    "Example",
     "FeedbackPolicy",
     "Finish",
     "Finished",
+    "FormInForce",
     "Hop",
     "Image",
     "Issue",
@@ -63,17 +67,23 @@ __all__ = [
     "Message",
     "OnVoid",
     "Outcome",
+    "Place",
+    "Preparing",
+    "PreparingPhase",
     "Price",
+    "PromptForm",
     "Provisional",
     "Quote",
     "Reason",
     "Redactor",
     "Request",
+    "Requirement",
     "Role",
     "Sampling",
     "Score",
     "Shadowed",
     "Shape",
+    "Shown",
     "Standing",
     "Task",
     "Text",
