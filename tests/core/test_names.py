@@ -20,6 +20,7 @@ PUBLIC = {
         "Describes",
         "Outgoing",
         "Pinned",
+        "Prepares",
         "Prices",
         "Quotes",
         "Resides",

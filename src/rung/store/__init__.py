@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rung.store.finding import Found, find
     from rung.store.importing import import_file
     from rung.store.layout import Store, user_store
-    from rung.store.licences import accept
+    from rung.store.licences import accept, licence_text
     from rung.store.pulling import Phase, PullProgress, pull
     from rung.store.removing import Removed, remove
     from rung.store.sourcing import Sourcing
@@ -21,7 +21,7 @@ _MODULES = {
     "layout": ("Store", "user_store"),
     "sourcing": ("Sourcing",),
     "files": ("Listed", "ModelFile", "WantedModel", "adopt", "models", "resolve", "verify"),
-    "licences": ("accept",),
+    "licences": ("accept", "licence_text"),
     "pulling": ("Phase", "PullProgress", "pull"),
     "caches": ("Passed",),
     "finding": ("Found", "find"),
@@ -51,6 +51,7 @@ __all__ = [
     "adopt",
     "find",
     "import_file",
+    "licence_text",
     "models",
     "pull",
     "remove",
