@@ -18,13 +18,25 @@ EVERY = list(range(2000))
 SURE_AND_WRONG = range(1000, 1500)
 
 
+@pytest.fixture(scope="module")
+def certificate() -> dict[str, str]:
+    """The files of the calibrated task, once there are any."""
+    return {}
+
+
 @pytest.fixture
-def person(program: Program, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Doubler:
+def person(
+    program: Program, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, certificate: dict[str, str]
+) -> Doubler:
     """Somebody with a certificate. From 1000 to 1499 the small tier is sure and wrong."""
     doubler = Doubler(program, capsys, monkeypatch)
     ladder(doubler)
     doubler.data(ROWS)
-    assert doubler("calibrate", "data.csv", "--json").object["certified"]
+    if not certificate:
+        assert doubler("calibrate", "data.csv", "--json").object["certified"]
+        certificate |= {path.name: path.read_text() for path in doubler.folder.iterdir()}
+    for name, content in certificate.items():
+        (doubler.folder / name).write_text(content)
     return doubler
 
 

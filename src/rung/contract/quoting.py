@@ -29,6 +29,8 @@ _SAME = str.maketrans(
         **dict.fromkeys(map(chr, (*range(0x0591, 0x05BE), 0x05BF, 0x05C1, 0x05C2, 0x05C4, 0x05C5, 0x05C7))),
         **dict.fromkeys(map(chr, (*range(0x064B, 0x0660), 0x0670, 0x0640))),
         **dict.fromkeys("\u0622\u0623\u0625\u0671", "\u0627"),
+        # the dotless i, which is an ordinary one in capitals
+        "\u0131": "i",
     }
 )
 _UNSPACED = re.compile(
