@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from rung.types import Event, Progressed
+from rung.types import Event, Preparing
 
 _MOST = 100
 """Pieces of news that wait for one listener. Who reads slower than that wants the latest ones."""
@@ -34,9 +34,9 @@ class ProgressHub:
                 self._listeners.pop(queue, None)
 
     def told(self, event: Event) -> None:
-        """Pass on how far a tier is; an observer of the ladder."""
-        if isinstance(event, Progressed):
-            self.publish({"what": "answer", "tier": event.tier, "done": event.done, "total": 1.0})
+        """Pass on how far a tier has come in getting ready; an observer of the ladder."""
+        if isinstance(event, Preparing):
+            self.publish({"what": event.phase, "tier": event.tier, "done": event.done, "total": event.total})
 
     def close(self) -> None:
         """Nothing more will be told."""
