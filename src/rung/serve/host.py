@@ -13,7 +13,7 @@ from rung.serve.asking import Asking, BudgetBody
 from rung.serve.door import Caller
 from rung.serve.errors import ApiError
 from rung.tier import Rung
-from rung.types import IssueCode, Reason, Verdict, Zone
+from rung.types import Event, IssueCode, Provisional, Reason, Verdict, Zone
 
 LADDER = "rung"
 """Name of the whole ladder as a model."""
@@ -125,12 +125,13 @@ class LadderHost:
         return not any(rung.min_confidence for rung in plan.rungs)
 
     def flowing(self, plan: engine.Plan) -> engine.Plan:
-        """The plan of an answer that is shown while it is written, and so can't be made anew with a larger cap.
+        """The plan of an answer that is shown while it is written. Once a part of it is, nothing else can follow.
 
         Args:
             plan: one that `flows`.
         """
-        return replace(plan, provisional=True, rule=deferral.first_of(_within_its_cap, plan.rule))
+        begun = _Begun(plan.rule)
+        return replace(plan, provisional=True, rule=begun.rule, observers=(*plan.observers, begun.told))
 
     def showing(self, plan: engine.Plan) -> engine.Plan:
         """The plan of an answer whose drafts are shown, marked as such.
@@ -147,6 +148,30 @@ class LadderHost:
         if task is None or len(asking.messages) != 1 or not isinstance(asking.messages[0].content, str):
             return asking.messages
         return asking.messages[0].content
+
+
+class _Begun:
+    """Whether a part of an answer was shown; then nothing is tried after it.
+
+    Args:
+        inner: decides as long as nothing was shown, and whether what was shown is right.
+    """
+
+    def __init__(self, inner: deferral.Rule) -> None:
+        self._inner = inner
+        self._is_shown = False
+
+    def told(self, event: Event) -> None:
+        """An observer: it hears of each piece before the rule is asked about the whole."""
+        if isinstance(event, Provisional) and (event.text.strip() or event.reasoning):
+            self._is_shown = True
+
+    def rule(self, s: deferral.Situation) -> deferral.Decision | None:
+        """What comes next."""
+        decision = self._inner(s)
+        if decision is None or not self._is_shown or decision.verdict is Verdict.ACCEPT:
+            return decision
+        return deferral.Decision(Verdict.STOP, decision.reason)
 
 
 def _within_its_cap(s: deferral.Situation) -> deferral.Decision | None:
