@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -372,6 +373,19 @@ class Rung:
             object.__setattr__(self, key, value)
         for name, kind in _ABILITIES.items():
             object.__setattr__(self, name, self.tier if isinstance(self.tier, kind) else None)
+
+    def standing_in(self, tier: Tier) -> Rung:
+        """The same settings for a tier that stands for this one and has its abilities, which aren't looked up again.
+
+        Args:
+            tier: has every ability of this rung's tier that is used, and no other.
+        """
+        rung = copy.copy(self)
+        object.__setattr__(rung, "tier", tier)
+        for name in _ABILITIES:
+            if getattr(self, name) is not None:
+                object.__setattr__(rung, name, tier)
+        return rung
 
     @property
     def usd(self) -> Decimal | None:

@@ -215,11 +215,11 @@ def merge(
     json: Json = False,
 ) -> int:
     """Join the outputs of a job's shards, and their manifests."""
-    from rung.batch import merging
+    from rung.batch.merging import merged
     from rung.cli import batch_report, batching
 
     output: Output = context.obj.output
     out, rejects = batching.places(out, rejects)
-    with merging.merged(out, shards) as manifest:
+    with merged(out, shards) as manifest:
         batching.write(manifest, out, rejects, attempts=attempts)
         return batch_report.tell(manifest, out, rejects, output, pages=())
