@@ -37,6 +37,7 @@ from pathlib import Path
 import pytest
 from bundle_site import Member, alter, make_wheel, members, pack, run_installer, tree
 
+from helpers.each import each
 from rung.bundle import diff, verify
 from rung.bundle.install import (
     FILES,
@@ -122,15 +123,13 @@ def refused(kit: Path, word: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("path", ODD_NAMES)
+@each("path", ODD_NAMES)
 def test_a_path_that_is_not_the_same_name_everywhere_is_refused(path):
     with pytest.raises(Refused, match="the path"):
         safe(path)
 
 
-@pytest.mark.parametrize(
-    "path", ["rung.toml", "licences/zażółć/ЛИЦЕНЗИЯ.txt", "a b/c-d_e+f@1.2~3", "x" * 250, ".hidden"]
-)
+@each("path", ["rung.toml", "licences/zażółć/ЛИЦЕНЗИЯ.txt", "a b/c-d_e+f@1.2~3", "x" * 250, ".hidden"])
 def test_a_path_that_is_the_same_name_everywhere_is_taken(path):
     assert safe(path) == path
 
@@ -861,7 +860,7 @@ def good(first_kits) -> dict:
     return json.loads((first_kits[0] / MANIFEST).read_text())
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "word"),
     [
         (b"", "not JSON"),

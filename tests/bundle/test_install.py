@@ -20,6 +20,7 @@ import psutil
 import pytest
 from bundle_site import alter, launch, make_wheel, run_installer, tree
 
+from helpers.each import each
 from rung.bundle import install
 from rung.bundle.install import MANIFEST, Refused, read_manifest, safe, unzip
 
@@ -110,7 +111,7 @@ def test_a_foreign_machine_is_named_before_anything_is_written(kit, target, chan
 PATHS = ["/etc/x", "../x", "a/../../x", "C:/x", "C:x", "a\\..\\x", "", "a//b", "./a", "a/", "a\0b"]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each("path", PATHS)
 def test_no_path_leads_out_of_the_target(path):
     with pytest.raises(Refused):
         safe(path)

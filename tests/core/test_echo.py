@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
+from helpers.each import each
 from rung import Ladder, Rung
 from rung.testing import ScriptedTier
 
@@ -25,7 +26,7 @@ def run(text, output):
     return Ladder(Rung(ScriptedTier("small", text), repairs=0)).run("Who is it?", output)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         '{"type": "object", "properties": {"name": "Ann"}}',
@@ -34,7 +35,7 @@ def run(text, output):
         '{"type": "object", "properties": {"name": {"type": "string", "value": "Ann"}}, "required": ["name"]}',
     ],
 )
-@pytest.mark.parametrize("output", [NAME, Person], ids=["schema", "type"])
+@each("output", [NAME, Person], ids=["schema", "type"])
 def test_a_schema_with_values_in_it_is_an_issue_that_says_what_to_give(text, output):
     outcome = run(text, output)
     assert not outcome.accepted

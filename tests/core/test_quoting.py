@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
+from helpers.each import each
 from rung import CheckContext, Ladder, Request, Rung
 from rung.checks import quoted
 from rung.errors import ContractError
@@ -86,12 +87,12 @@ OTHER = [
 ]
 
 
-@pytest.mark.parametrize(("value", "source"), SAME)
+@each(("value", "source"), SAME)
 def test_what_a_person_would_call_the_same_text_is_quoted(value, source):
     assert is_quoted(value, source)
 
 
-@pytest.mark.parametrize(("value", "source"), [pair for pair in OTHER if pair[0]])
+@each(("value", "source"), [pair for pair in OTHER if pair[0]])
 def test_what_is_another_word_or_a_part_of_one_is_not(value, source):
     assert not is_quoted(value, source)
 
@@ -148,12 +149,12 @@ NO_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "source"), NUMBERS)
+@each(("value", "source"), NUMBERS)
 def test_a_number_is_quoted_in_every_notation(value, source):
     assert is_quoted(value, source)
 
 
-@pytest.mark.parametrize(("value", "source"), NO_NUMBERS)
+@each(("value", "source"), NO_NUMBERS)
 def test_a_part_of_a_number_is_not(value, source):
     assert not is_quoted(value, source)
 
@@ -172,7 +173,7 @@ def test_a_sum_is_quoted_whatever_separates_its_thousands(cents, marks):
     assert is_quoted(value, f"Total: {written} EUR")
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         "1, " * 260_000,
@@ -238,7 +239,7 @@ def test_a_field_may_have_other_spellings_in_the_source():
     assert [i.path for i in run(wrong, Bill, check).attempts[0].issues] == ["currency"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("output", "name", "says"),
     [
         (Bill, "numbr", "did you mean 'number'"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.each import each
 from rung import Delta, Ladder, Rung
 from rung.testing import Reply, ScriptedTier
 from rung.thoughts import Splitter, apart
@@ -46,7 +46,7 @@ def run(text, output=None, prompt="What is the capital of France, please?"):
     return Ladder(Rung(ScriptedTier("small", text), repairs=0)).run(prompt, output)
 
 
-@pytest.mark.parametrize("kind", THOUGHTS)
+@each("kind", THOUGHTS)
 def test_a_thought_is_reasoning_and_the_rest_is_the_answer(kind):
     outcome = run(THOUGHTS[kind])
     assert outcome.value == "Paris."
@@ -54,7 +54,7 @@ def test_a_thought_is_reasoning_and_the_rest_is_the_answer(kind):
     assert "Paris" not in outcome.attempts[0].candidate.reasoning
 
 
-@pytest.mark.parametrize("kind", THOUGHTS)
+@each("kind", THOUGHTS)
 def test_a_shape_is_read_behind_the_thought(kind):
     outcome = run(THOUGHTS[kind].replace("Paris.", '{"a": 1}'), A)
     assert outcome.value == {"a": 1}
@@ -90,7 +90,7 @@ def test_no_character_is_lost_or_told_twice(pieces):
     assert "".join(text for _, text in parts) == "".join(pieces)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "prompt"),
     [
         ("The tag </think> closes a thought.", "What does </think> mean?"),

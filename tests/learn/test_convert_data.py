@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rung.learn.data import BadRow, read
+from rung.learn.data import read
 from rung.learn.grading import grade
+from rung.learn.tables import BadRow
 from rung.learn.tasks import open_task
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -18,7 +19,7 @@ import convert_data
 
 COUNTS = {
     "bfcl": {"bfcl": 400},
-    "clinc150": {"clinc150": 5500},
+    "clinc150": {"clinc150": 5500, "clinc20": 600},
     "restaurant8k": {"restaurant8k": 128},
     "bbh": {f"bbh-{name}": 250 for name in convert_data.BBH},
     "gsm8k": {"gsm8k": 1319},

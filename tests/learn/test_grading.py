@@ -9,6 +9,7 @@ from datetime import date
 import pytest
 from pydantic import BaseModel
 
+from helpers.each import each
 from rung.errors import ConfigError
 from rung.learn import grading
 from rung.learn.grading import Grade, grade, grader, same_for
@@ -21,7 +22,7 @@ class Invoice(BaseModel):
     due: date
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "value", "expected", "right"),
     [
         ("exact", " yes\n", "yes", True),
@@ -70,7 +71,7 @@ def test_a_model_is_graded_as_the_json_that_it_stands_for():
     assert grade(grader("json"), value, {"vendor": "ACME", "due": "2024-03-05"}).right
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "hint"),
     [
         ("exakt", "did you mean 'exact'?"),
@@ -86,7 +87,7 @@ def test_an_unknown_check_or_option_names_the_nearest(check, hint):
     assert hint in error.value.hint
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "value", "expected", "reason"),
     [
         ("number", "5", "none", "what is expected holds no number"),

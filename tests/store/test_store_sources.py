@@ -14,6 +14,7 @@ from pulls import kill_after, start_pull, still_running
 from pydantic import ValidationError
 from standin import StandIn
 
+from helpers.each import each
 from rung.errors import ChecksumMismatch, ConfigError, LicenceNotAccepted, Offline, StoreError
 from rung.store import Folder, PullProgress, Sourcing, Store, Url, accept, pull
 from rung.store.files import WantedModel, wanted
@@ -332,7 +333,7 @@ def test_an_entry_must_say_where_such_a_licence_is_to_be_read(make_store, hub):
         make_store(hub, licence="LicenseRef-Ours")
 
 
-@pytest.mark.parametrize(
+@each(
     "place",
     [
         "http://127.0.0.1@evil.example",

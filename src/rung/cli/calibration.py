@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rung import __version__
+from rung.cli.admitting import with_waiting
 from rung.cli.evaluation import PreparedEvaluation
 from rung.cli.output import Output
 from rung.cli.progress import EvalLine
@@ -20,6 +21,7 @@ from rung.learn.choosing import choose
 from rung.learn.climbing import Climbed, climb
 from rung.learn.data import wording
 from rung.learn.disagreements import Disagreements
+from rung.learn.escalations import Admission
 from rung.learn.judgements import NAME as JUDGEMENTS
 from rung.learn.judgements import Judgements
 from rung.learn.looks import LookKind, note_look
@@ -115,18 +117,20 @@ def calibrated(
         RungError: what asking the tiers raises.
     """
     task = load(config).tasks.demand(name)
+    today = datetime.now(UTC).date().isoformat()
+    ready, admitted, told = with_waiting(ready, task, today)
     rows = usable_rows(ready, name, asked)
     demand_rows(rows, asked)
     with Judgements(judgements_of(task, labels)) as judgements:
         climbed = climbed_rows(ready, len(rows), output)
         asked, notes = _with_judgements(asked, climbed, judgements)
         found = calibrate(climbed.climbs, asked, judgements)
-        today = datetime.now(UTC).date().isoformat()
         look = _look(ready, task, found, climbed, judgements, today)
     says = saying.promise(found, look)
     origin = Provenance(ready.rows.sha256, today, __version__, look != "later", says)
-    written = _written(task, found, climbed, origin)
-    return CalibrationReport(found, look, (says, *saying.findings(found)), (*judgements.notes, *notes, *written))
+    written = _written(task, found, climbed, origin, admitted)
+    told = (*told, *judgements.notes, *notes, *written)
+    return CalibrationReport(found, look, (says, *saying.findings(found)), told)
 
 
 def demand_equality(name: str, same: Any) -> None:
@@ -231,7 +235,9 @@ def checked_question(limit: float, delta: float) -> dict[str, Any]:
     return {"check": [limit, delta]}
 
 
-def _written(task: TaskFolder, found: Calibration, climbed: Climbed, origin: Provenance) -> tuple[str, ...]:
+def _written(
+    task: TaskFolder, found: Calibration, climbed: Climbed, origin: Provenance, admitted: Admission
+) -> tuple[str, ...]:
     """Write what was learnt; an estimate never takes the place of a certificate that still stands."""
     before = task.learned
     conditions = climbed.conditions
@@ -240,5 +246,7 @@ def _written(task: TaskFolder, found: Calibration, climbed: Climbed, origin: Pro
     )
     if not origin.certified and before.promise is not None and before.promise.certified and stands:
         return ("learned.json keeps the certificate that it has; fresh rows make another one",)
-    learnt(found, conditions, origin).write(task.path)
+    if admitted.admitted:
+        admitted.examples.write(task.path)
+    learnt(found, conditions, origin).model_copy(update={"forms": admitted.forms}).write(task.path)
     return (f"what was learnt is in {task.path / 'learned.json'}",)

@@ -98,7 +98,7 @@ def calibrated_from_use(name: str, asked: Question, config: Path | None) -> UseR
     if not origin.certified and task.learned.promise is not None and task.learned.promise.certified:
         notes = ("learned.json keeps the certificate that it has; fresh requests make another one",)
     else:
-        learnt_from_use(calibration, now, origin).write(task.path)
+        learnt_from_use(calibration, now, origin).keeping(task.learned).write(task.path)
         notes = (f"what was learnt is in {task.path / 'learned.json'}",)
     return UseReport(calibration, look, says, notes)
 

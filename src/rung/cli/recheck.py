@@ -106,7 +106,12 @@ def _fresh(rows: list[Row], task: TaskFolder, data: str) -> tuple[list[Row], int
     looks = [look for look in read_looks(task.path).looks if not look.check]
     whole = {look.data for look in looks} | {tier.evidence.data for tier in task.learned.tiers.values()}
     seen = {one for look in looks for one in look.seen}
-    fresh = [row for row in rows if data not in whole and wording(row.messages) not in seen]
+    examples = task.examples()
+    fresh = [
+        row
+        for row in rows
+        if data not in whole and wording(row.messages) not in seen and not examples.asks(row.messages)
+    ]
     if not fresh:
         raise ConfigError(
             f"none of the {len(rows):,} rows is fresh: all took part in a calibration of the task",

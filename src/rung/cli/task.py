@@ -29,6 +29,7 @@ def commands() -> typer.Typer:
         (new, "new", "Make a task.", 'rung task new mood --prompt "Is this friendly? {text}" --choices yes,no'),
         (list_, "list", "List tasks.", "rung task list"),
         (show, "show", "Show everything about a task.", "rung task show invoice --data invoices.jsonl"),
+        (forget, "forget", "Take examples or forms out of a task.", "rung task forget invoice --example 3f2a9c01"),
     ):
         command: Callable[..., None] = function
         group.command(name, short_help=says, epilog=f"Example: {example}")(command)
@@ -130,11 +131,15 @@ def show(
         Path | None,
         typer.Option("--data", metavar="FILE", help="Read this data with the task, and tell what is wrong with it."),
     ] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Show the examples that its tiers are shown, whole, and where from.")
+    ] = False,
     json: Json = False,
     config: _Config = None,
 ) -> None:
     """Tell what a task asks, what was learnt about its tiers, and on what evidence."""
     from rung import guard
+    from rung.cli import learnt_forms
     from rung.config import load
     from rung.learn.survey import survey
     from rung.types import Zone
@@ -147,7 +152,9 @@ def show(
     setups = _setups(found) if task.learned.tiers else {}
     asks = {tier: learnt.evidence.notes(setups.get(tier, {})) for tier, learnt in task.learned.tiers.items()}
     if output.json:
-        values = {"status": "ok", "task": {**_object(task), "notes": {tier: list(said) for tier, said in asks.items()}}}
+        notes = {tier: list(said) for tier, said in asks.items()}
+        shown = learnt_forms.as_object(task, whole=examples)
+        values = {"status": "ok", "task": {**_object(task), "notes": notes, **shown}}
         output.object(values if seen is None else {**values, "data": seen.as_object()})
         return
     values = {key: value for key, value in _object(task).items() if key not in ("learned", "void")}
@@ -163,9 +170,41 @@ def show(
             setup = ", ".join(f"{key} = {value}" for key, value in check.setup.items())
             lines.append(f"  checked {check.date} on {check.rows:,} fresh rows with {setup}")
         lines += [f"  {note}" for note in asks[tier]]
+    lines += learnt_forms.said(task, whole=examples)
     output.answer("\n".join(lines))
     for sentence in () if seen is None else seen.sentences():
         output.say(sentence)
+
+
+def forget(
+    context: typer.Context,
+    name: _Name,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--example", metavar="ID", help="An example, as `rung task show --examples` names it. Repeatable."
+        ),
+    ] = None,
+    from_ledger: Annotated[
+        bool, typer.Option("--from-ledger", help="Every example that comes from the ledger.")
+    ] = False,
+    tier: Annotated[
+        str | None, typer.Option("--form", metavar="TIER", help="The form of this tier, and all of its examples.")
+    ] = None,
+    json: Json = False,
+    config: _Config = None,
+) -> None:
+    """Take examples or a tier's form out of a task. What was calibrated with them is void then."""
+    from rung.cli import learnt_forms
+    from rung.config import load
+
+    output: Output = context.obj.output
+    task = load(config).tasks.demand(name)
+    gone = learnt_forms.forget(task, tuple(example or ()), ledger=from_ledger, tier=tier)
+    if output.json:
+        output.object({"status": "ok", "forgotten": list(gone)})
+    else:
+        output.answer("\n".join(gone))
 
 
 def _setups(config: Config) -> dict[str, Mapping[str, str]]:

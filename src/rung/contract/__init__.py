@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -20,15 +21,30 @@ from rung.contract.bounds import (
     is_too_long,
     too_long,
 )
+from rung.contract.forms import FormedReader, reason_ends
 from rung.contract.parsing import Rejected
 from rung.contract.readers import AnswerReader, Choice, JsonSchema, Pattern, PlainText, PydanticType
 from rung.contract.sameness import Same, same_under
+from rung.contract.schema import VALUE
 from rung.contract.spans import scores
 from rung.contract.text import Tail, circles, stuck, unfinished_value
 from rung.contract.validators import Check, Validator, checks
 from rung.errors import ContractError
 from rung.threads import Awaiter, refuse_to_await
-from rung.types import Candidate, CheckContext, Issue, IssueCode, Message, Score, Shape, Token, Validation
+from rung.types import (
+    Candidate,
+    CheckContext,
+    Image,
+    Issue,
+    IssueCode,
+    Message,
+    PromptForm,
+    Score,
+    Shape,
+    Text,
+    Token,
+    Validation,
+)
 
 __all__ = ["LONGEST_ANSWER", "AnswerWatch", "Contract", "Validator", "compile_output", "is_too_long"]
 
@@ -83,6 +99,7 @@ class Contract(Generic[T]):
 
     def __init__(self, reader: AnswerReader, validators: Sequence[Validator] = ()) -> None:
         self._reader = reader
+        self._formed: dict[PromptForm, Contract[T]] = {}
         self._checks: tuple[Check, ...] = checks(validators)
         self._validators = tuple(validators)
         for check in self._checks:
@@ -113,6 +130,27 @@ class Contract(Generic[T]):
         """Whether two answers say the same; `None` for free text."""
         return same_under(self.shape)
 
+    def under(self, form: PromptForm) -> Contract[T]:
+        """The same contract in another form: it asks in other words, and accepts the same values."""
+        if form == PromptForm(examples=form.examples):
+            return self
+        found = self._formed.get(form)
+        if found is None:
+            found = self._formed[form] = Contract(FormedReader(self._reader, form), self._validators)
+        return found
+
+    def written(self, value: Any) -> str:
+        """A value as a model is to write it, for an example.
+
+        Args:
+            value: as JSON has it.
+        """
+        if self._reader.wraps:
+            value = {VALUE: value}
+        elif isinstance(value, str) and (self.shape is None or self.shape.kind != "json"):
+            return value
+        return json.dumps(value, ensure_ascii=False)
+
     @functools.cached_property
     def sha256(self) -> str:
         """Of what the contract asks of an answer: its shape, its instructions, the names of its checks."""
@@ -136,13 +174,16 @@ class Contract(Generic[T]):
         return self._reader.instructions
 
     def instruct(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-        """The conversation with what the answer must look like, in its system turn."""
-        if not self._reader.instructions:
+        """The conversation with what the answer must look like: in its system turn, or where the form wants it."""
+        told = self._reader.instructions
+        if not told:
             return messages
+        if self._reader.place != "system":
+            return _beside(messages, told, before=self._reader.place == "before")
         first = messages[0]
         if first.role == "system":
-            return (Message("system", f"{first.text}\n\n{self._reader.instructions}"), *messages[1:])
-        return (Message("system", self._reader.instructions), *messages)
+            return (Message("system", f"{first.text}\n\n{told}"), *messages[1:])
+        return (Message("system", told), *messages)
 
     def judge(self, candidate: Candidate, context: CheckContext, await_: Awaiter = refuse_to_await) -> Validation:
         """Whether a candidate is right.
@@ -205,7 +246,12 @@ class Contract(Generic[T]):
         return shape is not None and shape.kind == "json"
 
     def score(self, text: str, tokens: Sequence[Token]) -> tuple[Score | None, dict[str, Score]]:
-        """What the tokens' log-probabilities say of an answer, in all and per field."""
+        """What the tokens' log-probabilities say of an answer, in all and per field. A reason that it begins with says
+        nothing of the value.
+        """
+        if self._reader.reasons:
+            end = reason_ends(text)
+            tokens = _silent(tokens, end)
         return scores(text, tokens, structured=self._is_json)
 
     def _judge(self, text: str, context: CheckContext, await_: Awaiter, running: list[str]) -> Validation:
@@ -218,6 +264,27 @@ class Contract(Generic[T]):
             running.append(f"check:{check.name}")
             issues += islice(check(value, context, await_), MOST_ISSUES)
         return Validation(value, tuple(issues), self.vouches)
+
+
+def _beside(messages: tuple[Message, ...], told: str, *, before: bool) -> tuple[Message, ...]:
+    """The conversation with instructions in the user's last turn."""
+    last = max(i for i, message in enumerate(messages) if message.role == "user")
+    turn = messages[last]
+    content: str | tuple[Text | Image, ...]
+    if isinstance(turn.content, str):
+        content = f"{told}\n\n{turn.content}" if before else f"{turn.content}\n\n{told}"
+    else:
+        content = (Text(f"{told}\n\n"), *turn.content) if before else (*turn.content, Text(f"\n\n{told}"))
+    return (*messages[:last], replace(turn, content=content), *messages[last + 1 :])
+
+
+def _silent(tokens: Sequence[Token], end: int) -> list[Token]:
+    """The tokens, of which those that begin before a place say nothing of the answer."""
+    found, at = [], 0
+    for token in tokens:
+        found.append(replace(token, logprob=None) if at < end else token)
+        at += len(token.text)
+    return found
 
 
 def compile_output(output: Any, validators: Sequence[Validator] = ()) -> Contract[Any]:

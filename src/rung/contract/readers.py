@@ -30,7 +30,7 @@ from rung.contract.pydantic_values import is_infinite, misused
 from rung.contract.spans import show
 from rung.contract.text import text_issues
 from rung.errors import ContractError
-from rung.types import CheckContext, Issue, IssueCode, Shape
+from rung.types import CheckContext, Issue, IssueCode, Place, Shape
 
 _MANY_ERRORS = 2000
 """Errors of pydantic from which on they aren't listed: each takes microseconds and a kilobyte, and all come at once."""
@@ -45,7 +45,9 @@ class AnswerReader(ABC):
     `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
     answer: `schema`, `type`, or nothing. `is_text` tells whether the value is a string, `calls_functions` whether
     reading runs code of the caller's. `names` are those of all fields that an answer may have, as JSON and as the type
-    calls them; `None` where it may have any. `notes` say for the trace what the contract leaves open.
+    calls them; `None` where it may have any. `notes` say for the trace what the contract leaves open. `place` is where
+    the instructions stand, `wraps` whether the value is asked for in an object around it, `reasons` whether that begins
+    with a reason.
     """
 
     shape: Shape | None = None
@@ -55,6 +57,9 @@ class AnswerReader(ABC):
     calls_functions: bool = False
     names: frozenset[str] | None = frozenset()
     notes: tuple[str, ...] = ()
+    place: Place = "system"
+    wraps: bool = False
+    reasons: bool = False
 
     @abstractmethod
     def read(self, text: str, context: CheckContext) -> Any:
@@ -143,19 +148,19 @@ class JsonSchema(AnswerReader):
     def __init__(self, schema: Mapping[str, Any]) -> None:
         schema = plain(schema)
         self._compiled = compiled(schema)
-        self.shape, self._is_wrapped = schemas.of(schema)
+        self.shape, self.wraps = schemas.of(schema)
         self._is_truth = schemas.is_truth(schema)
         self.names = schemas.names_in(schema)
-        self.notes = () if self._is_wrapped else left_open(self.shape.schema)
+        self.notes = () if self.wraps else left_open(self.shape.schema)
         self.instructions = _json_instructions(self.shape)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The parsed JSON."""
-        value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth)
+        value = _value(text, wrapped=self.wraps, truth=self._is_truth)
         try:
             return self._fitting(value, context)
         except Rejected:
-            if not self._is_wrapped or (whole := _rewrapped(text)) is None:
+            if not self.wraps or (whole := _rewrapped(text)) is None:
                 raise
             with suppress(Rejected):
                 return self._fitting(whole, context)
@@ -163,7 +168,7 @@ class JsonSchema(AnswerReader):
 
     def _fitting(self, value: Any, context: CheckContext) -> Any:
         watch = Watch(context.deadline, context.cancel)
-        if self.shape is not None and not self._is_wrapped:
+        if self.shape is not None and not self.wraps:
             _refuse_echo(self.shape.schema, value, watch)
         found = issues(self._compiled, value, watch)
         if found:
@@ -197,7 +202,7 @@ class PydanticType(AnswerReader):
         self.vouches = ("schema", "type") if self._functions else ("schema",)
         self._options = schemas.strings(schema)
         self._plain = PlainText() if schemas.is_plain_string(schema) else None
-        self._is_wrapped, self._is_truth = False, schemas.is_truth(schema)
+        self._is_truth = schemas.is_truth(schema)
         self._has_decimals = has_kind(self._adapter.core_schema, "decimal")
         self._has_floats = has_kind(self._adapter.core_schema, "float")
         self.is_text = schemas.is_text(schema)
@@ -207,7 +212,7 @@ class PydanticType(AnswerReader):
             options = Choice(self._options)
             self.shape, self.instructions = options.shape, options.instructions
         else:
-            told, self._is_wrapped = schemas.of(schema)
+            told, self.wraps = schemas.of(schema)
             self.shape, _ = schemas.of(held)
             self.instructions = _json_instructions(told)
 
@@ -241,11 +246,11 @@ class PydanticType(AnswerReader):
         if self._options:
             bare = meant(_forms(text), self._options)
             return self._adapter.validate_python(text if bare is None else bare, context=context.context)
-        value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth, exact=self._has_decimals)
+        value = _value(text, wrapped=self.wraps, truth=self._is_truth, exact=self._has_decimals)
         try:
             return self._validated(value, context)
         except ValidationError:
-            if not self._is_wrapped or (whole := _rewrapped(text)) is None:
+            if not self.wraps or (whole := _rewrapped(text)) is None:
                 raise
             with suppress(ValidationError):
                 return self._validated(whole, context)
@@ -253,7 +258,7 @@ class PydanticType(AnswerReader):
 
     def _validated(self, value: Any, context: CheckContext) -> Any:
         watch = Watch(context.deadline, context.cancel)
-        if not self._is_wrapped:
+        if not self.wraps:
             _refuse_echo(self._schema, value, watch)
         # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
         written = json.dumps(value)

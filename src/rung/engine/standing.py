@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 
+from rung.engine.forming import form_in_force
 from rung.engine.plan import Plan
 from rung.tier import Rung
 from rung.types import Conditions, Threshold
@@ -55,6 +56,7 @@ def conditions(plan: Plan, rung: Rung) -> Conditions:
         plan: the run.
         rung: who answers.
     """
+    found = form_in_force(plan, rung)
     weights = {r.tier.name: r.pinned.weights for r in plan.rungs if r.pinned is not None}
     return Conditions(
         tier=rung.tier.name,
@@ -68,6 +70,7 @@ def conditions(plan: Plan, rung: Rung) -> Conditions:
         feedback=rung.feedback,
         behaviour=rung.describes.behaviour if rung.describes is not None else {},
         setup=rung.describes.setup if rung.describes is not None else {},
+        form="" if found is None else found.sha256,
     )
 
 

@@ -99,7 +99,8 @@ def choose(climbs: Sequence[Climb], question: Question) -> Chosen:
 
 
 def _told(now: Conditions) -> list[Any]:
-    return [now.weights, now.prompt, now.contract, str(now.sampling), now.max_tokens, now.repairs, now.feedback]
+    told = [now.weights, now.prompt, now.contract, str(now.sampling), now.max_tokens, now.repairs, now.feedback]
+    return [*told, now.form] if now.form else told
 
 
 def _fitted(fitting: Sequence[Climb], climbs: Sequence[Climb], place: int, question: Question) -> Fitted:

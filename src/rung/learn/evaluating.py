@@ -27,7 +27,7 @@ from rung.learn.rows import Row
 from rung.limits import Cancel, Deadline
 from rung.money import BothPurses, Purse
 from rung.tier import Rung
-from rung.types import Finished, Outcome, Usage, Zone
+from rung.types import Finished, FormInForce, Outcome, Usage, Zone
 
 TOGETHER = 8
 """Calls that are under way at once where nobody says otherwise: as many as a local engine decodes together at most. It
@@ -38,6 +38,11 @@ _STOPPING = (TierUnavailable, StoreError, Offline, RateLimited)
 
 _UNGRADABLE = 3
 """Answers that a check can't grade, from the first on, before it is taken for broken: one row's label may be wrong."""
+
+
+class MissingRecord(ConfigError):
+    """A recording lacks an answer, and no tier may be asked."""
+
 
 Grader = Callable[[Row, Any], Grade]
 """What the check says of the answer to a labelled row."""
@@ -61,6 +66,7 @@ class Work:
         together: most calls under way at once.
         cancel: ends it; what is recorded by then is kept.
         recorder: the command that records what a replay lacks.
+        form: gives the form in which a tier is asked, as `rung.types.Task.form` does; `None` takes what is in force.
     """
 
     ladder: Ladder
@@ -76,6 +82,7 @@ class Work:
     together: int = TOGETHER
     cancel: Cancel = field(default_factory=Cancel)
     recorder: str = "rung eval DATA --record FILE"
+    form: Callable[[str, str, str], FormInForce | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,8 @@ def evaluate(work: Work) -> Iterator[EvalProgress | list[TierResult]]:
 
     Raises:
         Cancelled: the flag was set. What was recorded is kept, and evaluating again goes on from there.
-        ConfigError: a call is not recorded and no tier may be asked, the check can't grade any of the first answers,
+        MissingRecord: a call is not recorded and no tier may be asked.
+        ConfigError: the check can't grade any of the first answers,
             or the recording can't be written.
         ContractError: a row's schema can't be used.
         TierUnavailable: a tier can't answer at all.
@@ -213,7 +221,7 @@ class Evaluation:
         outcome = self._run(row, name, rungs, cancel, heard, asks=False)
         missing = _missing(outcome)
         if missing is not None and not self._work.asks:
-            raise ConfigError(
+            raise MissingRecord(
                 f"row {row.number}: {missing.message}",
                 hint=f"record it with `{self._work.recorder}`, with the same prompt, settings and models",
             )
@@ -237,7 +245,8 @@ class Evaluation:
         plan = replace(plan, rungs=tiers, observers=(), residency=engine.Residency(), deadline=Deadline(), shadows=None)
         if plan.task is not None:
             # the rows were made by its template
-            plan = replace(plan, prompt=plan.task.prompt)
+            task = plan.task if work.form is None else replace(plan.task, form=work.form)
+            plan = replace(plan, prompt=plan.task.prompt, task=task)
         plan = self._ruled(plan, name)
         if not asks:  # nothing leaves this process
             plan = replace(plan, reach=Zone.INTERNET, consent=always, purse=None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rung.errors import ConfigError
 from rung.learn.arrays import Floats, Groups, truths_of, units_of
@@ -128,6 +129,39 @@ def bootstrap(
         tail = (1 - level) / 2
         low, high = (float(end) for end in np.quantile(found, [tail, 1 - tail]))
     return Estimate(statistic(*arrays), low, high, level, rows, count)
+
+
+def mean(values: ArrayLike, groups: Groups | None = None, level: float = 0.95, resamples: int = RESAMPLES) -> Estimate:
+    """A mean with the interval of `bootstrap`, all resamples at once: hundreds of times as fast.
+
+    Args:
+        values: a number per row.
+        groups: label of each row's group.
+        level: share of samples in which the interval should hold the true mean.
+        resamples: how many are drawn.
+
+    Raises:
+        ConfigError: there is no row, or the columns differ in length.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if not len(array):
+        raise ConfigError("there is no row", hint="give at least one row")
+    units = units_of(groups, len(array))
+    count = int(units.max()) + 1
+    value = float(array.mean())
+    if count < 2:
+        return Estimate(value, None, None, level, len(array), count)
+    sums, sizes = np.bincount(units, weights=array), np.bincount(units)
+    drawn = _drawn(count, resamples)
+    tail = (1 - level) / 2
+    low, high = np.quantile((drawn @ sums) / (drawn @ sizes), [tail, 1 - tail])
+    return Estimate(value, float(low), float(high), level, len(array), count)
+
+
+@lru_cache(maxsize=4)
+def _drawn(count: int, resamples: int) -> NDArray[np.float64]:
+    """How often each of so many groups is drawn, in each resample. The draws are the same in every run."""
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

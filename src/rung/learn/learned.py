@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from rung.errors import ConfigError
 from rung.files import read_bounded
+from rung.learn.forms import LearnedForm
 from rung.parsing import parse_json
 from rung.settings import SettingsTable, read
 from rung.types import Conditions, FeedbackPolicy, Sampling, Standing, Threshold
@@ -81,6 +82,7 @@ class Evidence(SettingsTable):
         rows: how many rows it was learnt from.
         date: of the calibration, as in 2026-11-26.
         rung: the version that made it.
+        form: sha256 of the form in which the tier was asked, its examples included; empty for rung's own.
         checked: since then, under other setups.
     """
 
@@ -99,6 +101,7 @@ class Evidence(SettingsTable):
     rows: int = Field(ge=1)
     date: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
     rung: str
+    form: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     checked: tuple[Checked, ...] = ()
 
     @classmethod
@@ -129,6 +132,7 @@ class Evidence(SettingsTable):
             rows=rows,
             date=date,
             rung=rung,
+            form=now.form,
         )
 
     def void(self, now: Conditions) -> tuple[str, ...]:
@@ -143,10 +147,11 @@ class Evidence(SettingsTable):
             f"the weights of tier {self.against!r}": _differ(self.against_weights, theirs),
             "the prompt": self.prompt != now.prompt,
             "the contract": self.contract != now.contract,
-            "the sampling": self.sampling != SamplingTable.of(now.sampling),
+            "the sampling": self.sampling != SamplingTable.of(now.sampling) or now.sampling.effort is not None,
             "the cap on the answer": self.max_tokens != now.max_tokens,
             "the number of repairs": self.repairs != now.repairs,
             "the feedback": self.feedback != now.feedback,
+            "the form": self.form != now.form,
         }
         others = [f"the tier's {key}" for key, old in self.behaviour.items() if now.behaviour.get(key, old) != old]
         return (*(what for what, is_so in changed.items() if is_so), *others)
@@ -249,11 +254,13 @@ class Learned(SettingsTable):
         version: of its format.
         promise: what is said of all tiers together; `None` where nothing is.
         tiers: what was learnt, by the name of the tier.
+        forms: in which form each tier is asked, where `rung tune` found a better one than rung's own.
     """
 
     version: Literal[1] = _VERSION
     promise: Promise | None = None
     tiers: dict[str, LearnedTier] = {}
+    forms: dict[str, LearnedForm] = {}
 
     def standing(self, now: Conditions) -> Standing:
         """What holds about a tier; nothing where nothing was learnt about it."""
@@ -276,6 +283,10 @@ class Learned(SettingsTable):
                 evidence = evidence.model_copy(update={"checked": (*evidence.checked, now)})
             tiers[name] = tier.model_copy(update={"evidence": evidence})
         return self.model_copy(update={"tiers": tiers})
+
+    def keeping(self, before: Learned) -> Learned:
+        """The same in the forms that were in force before: a calibration changes none of them."""
+        return self.model_copy(update={"forms": before.forms})
 
     def write(self, folder: Path) -> None:
         """Put it into a task's folder, whole or not at all.

@@ -19,16 +19,19 @@ from pydantic import Field, field_validator
 
 from rung import checks
 from rung.contract import Contract, Validator, compile_output
+from rung.contract.forms import placeholders
 from rung.contract.sameness import Same
 from rung.errors import ConfigError, ContractError, RungError
 from rung.files import named, read_bounded
+from rung.learn.examples import ExampleTable, read_examples
+from rung.learn.forms import TaskForms
 from rung.learn.grading import CheckTable, Grader, grader, same_for
 from rung.learn.learned import NAME as LEARNED
 from rung.learn.learned import Learned, read_learned
 from rung.learn.references import imported, is_reference
 from rung.learn.templates import Template
 from rung.parsing import parse_json, parse_toml
-from rung.settings import SettingsTable, read
+from rung.settings import SettingsTable, read, shortened
 from rung.types import OnVoid, Task
 
 FILE = "task.toml"
@@ -56,6 +59,8 @@ class TaskTable(SettingsTable):
         same: whether two answers say the same, in the same form; by default as check and contract have it.
         max_tokens: first cap on an answer, in tokens.
         on_void: what becomes of a valid answer where what was learnt is void.
+        wordings: further ways to tell a tier what the answer must be, for `rung tune` to try: `{options}`, `{lines}`,
+            `{schema}`, `{fields}` or `{pattern}` is where that stands.
     """
 
     about: str = ""
@@ -71,6 +76,7 @@ class TaskTable(SettingsTable):
     same: Any = None
     max_tokens: int | None = Field(default=None, ge=1)
     on_void: OnVoid = "escalate"
+    wordings: tuple[str, ...] = ()
 
     @field_validator("check", "same", "answer_schema")
     @classmethod
@@ -197,6 +203,14 @@ class TaskFolder:
         output = dict if self.kind == "type" and not self.trusted else self.output()
         return same_for(output, self.table.same, self.table.check, folder=self.path)
 
+    def examples(self) -> ExampleTable:
+        """What its tiers may be shown.
+
+        Raises:
+            ConfigError: the file can't be read.
+        """
+        return read_examples(self.path)
+
     def void(self) -> dict[str, tuple[str, ...]]:
         """What changed in the folder itself since its tiers were calibrated, by tier; empty where nothing did.
 
@@ -208,11 +222,17 @@ class TaskFolder:
         prompt = self.template.sha256 if self.template else ""
         # an untrusted folder's module isn't imported to look at it
         runs = not self.trusted and bool(self.table.type or self.table.validators)
+        forms = self._forms()
         found = {}
         for tier, learnt in self.learned.tiers.items():
             then = learnt.evidence
             contract = then.contract if runs else self.contract().sha256
-            changed = {"the prompt": then.prompt != prompt, "the contract": then.contract != contract}
+            form = forms(tier, prompt, contract)
+            changed = {
+                "the prompt": then.prompt != prompt,
+                "the contract": then.contract != contract,
+                "the form": then.form != ("" if form is None else form.sha256),
+            }
             found[tier] = tuple(what for what, is_so in changed.items() if is_so)
         return {tier: what for tier, what in found.items() if what}
 
@@ -233,8 +253,12 @@ class TaskFolder:
             max_tokens=self.table.max_tokens,
             on_void=self.table.on_void,
             standing=self.learned.standing,
+            form=self._forms(),
             same=functools.cache(self.same),
         )
+
+    def _forms(self) -> TaskForms:
+        return TaskForms(self.learned.forms, self.examples() if self.learned.forms else ExampleTable())
 
     @property
     def _where(self) -> str:
@@ -309,9 +333,35 @@ def _look_at(table: TaskTable, folder: Path, path: Path) -> None:
         check = getattr(table, key)
         if check is not None and not is_reference(_named(check) or ""):
             grader(check, where=f"{path}: {key}")
+    _look_at_wordings(table, path)
     schema = table.answer_schema
     if isinstance(schema, str) and not (folder / schema).resolve().is_relative_to(folder.resolve()):
         raise ConfigError(f"{path}: the schema {schema[:80]!r} lies outside the task's folder", hint="copy it there")
+
+
+_ROOM = {
+    "schema": ("schema", "fields", "options", "lines"),
+    "type": ("schema", "fields", "options", "lines"),
+    "choices": ("options", "lines"),
+    "regex": ("pattern",),
+}
+"""What a wording may leave room for, by kind of contract. A schema or a type may be nothing but a list of options."""
+
+
+def _look_at_wordings(table: TaskTable, path: Path) -> None:
+    """See that each wording tells a tier what its answers must be: one that doesn't breaks the prompt."""
+    kind = next((name for name in _CONTRACTS if getattr(table, _field(name)) is not None), "text")
+    room = _ROOM.get(kind, ())
+    for wording in table.wordings:
+        if not room:
+            raise ConfigError(f"{path}: wordings need a contract to tell of, and this task answers in text")
+        found = placeholders(wording)
+        if not found or not found <= set(room):
+            shown = " or ".join(f"{{{name}}}" for name in room)
+            raise ConfigError(
+                f"{path}: the wording {shortened(wording)!r} doesn't say what the answer must be",
+                hint=f"write {shown} where that is to stand",
+            )
 
 
 def _schema(path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from rung.limits import Cancel
 from rung.parsing import parse_json
 from rung.paths import named, user_data
 from rung.settings import SettingsTable, read
-from rung.store.entries import Entry, Hub, Sha256, shipped_catalogue
+from rung.store.entries import Entry, Hub, Sha256, user_catalogue
 from rung.writing import write_whole
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -218,7 +218,7 @@ def user_store() -> Store:
     """
     chosen = named("RUNG_MODELS_DIR")
     root = full(chosen, "RUNG_MODELS_DIR").absolute() if chosen else user_data() / "models"
-    return Store(root, shipped_catalogue())
+    return Store(root, user_catalogue())
 
 
 @contextmanager

@@ -23,11 +23,19 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class Provisional:
-    """Unvalidated text, where the caller opted in. It may be withdrawn."""
+    """Unvalidated text, where the caller opted in. It may be withdrawn.
+
+    Args:
+        number: the attempt's.
+        tier: the tier's name.
+        text: what the answer grows by; empty while the model thinks.
+        reasoning: what a thought that is no part of the answer grows by.
+    """
 
     number: int
     tier: str
     text: str = field(repr=False)
+    reasoning: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
