@@ -40,6 +40,16 @@ packages = true
 [shadow]
 share = 0.25
 busy = 0.75
+
+[serve]
+concurrent = 3
+queue = 7
+queue_seconds = 12.5
+body_mib = 2
+body_seconds = 4.5
+request_seconds = 90.5
+stop_seconds = 2.5
+drop_system_lines = ["x-session:"]
 """
 
 TIERS = """

@@ -165,13 +165,16 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
     rows.append(("shadow.busy", config.shadow_busy.value, config.shadow_busy.origin))
     rows.append(("models.from", list(config.models_from.value), config.models_from.origin))
     rows.append(("models.packages", config.packages.value, config.packages.origin))
+    served = config.serve.table.model_dump(mode="json")
+    rows += [(f"serve.{key}", served[key], origin) for key, origin in config.serve.origins.items()]
     return rows
 
 
 def _held(config: Config) -> list[tuple[str, Any, Origin]]:
-    """What the system's policy says, and where the models are stored."""
+    """What the system's policy says, where the models are stored, and where entries of the user's own are read."""
     from rung.config import Origin
     from rung.store import user_store
+    from rung.store.entries import own_catalogue
 
     rows: list[tuple[str, Any, Origin]] = []
     origin = Origin("policy", str(config.policy_file))
@@ -183,6 +186,7 @@ def _held(config: Config) -> list[tuple[str, Any, Origin]]:
     rows.append(
         ("models", str(user_store().root), Origin("environment", "RUNG_MODELS_DIR") if chosen else Origin("default"))
     )
+    rows.append(("models.catalogue", str(own_catalogue()), Origin("default")))
     return rows
 
 

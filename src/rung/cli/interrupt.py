@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: exit 130, nothing left running, no traceback.
+"""Ctrl-C at any moment: exit 130, nothing left running, no traceback. A server ends as it would by itself instead.
 
 The work runs on a thread of its own, and the main thread only waits. So a signal never raises in the middle of
 somebody's code: it cancels what has asked to be cancelled, and then the process ends whatever the work is doing.
@@ -32,6 +32,27 @@ class Interrupts:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
         self._set = False
+        self._finishes: Callable[[], None] | None = None
+        self.keeps_code = False
+
+    @property
+    def finishes(self) -> bool:
+        """Whether the work ends in its own way."""
+        return self._finishes is not None
+
+    def finish(self, callback: Callable[[], None], *, keeps_code: bool = False) -> None:
+        """Let the work end in its own way at Ctrl-C or SIGTERM, however long that takes. A second one stops it at once.
+
+        Args:
+            callback: tells the work to end, for example after the step that it is at. It must be quick.
+            keeps_code: whether the exit code is then the work's own, and not that of an interrupted command.
+        """
+        with self._lock:
+            self._finishes = callback
+            self.keeps_code = keeps_code
+            now = self._set
+        if now:
+            callback()
 
     def on(self, callback: Callable[[], None]) -> None:
         """Call `callback` at Ctrl-C, at once if that has been.
@@ -53,6 +74,15 @@ class Interrupts:
         self.on(cancel.set)
         return cancel
 
+    def step(self) -> bool:
+        """Tell the work to end in its own way; whether it does so."""
+        with self._lock:
+            finishes = self._finishes
+            self._set = self._set or finishes is not None
+        if finishes is not None:
+            finishes()
+        return finishes is not None
+
     def tell(self) -> bool:
         """Tell everybody; whether there was anybody."""
         with self._lock:
@@ -72,6 +102,7 @@ def run(work: Callable[[Interrupts], int]) -> int:
     news: SimpleQueue[int | None] = SimpleQueue()  # a code, or `None` for Ctrl-C; putting is safe in a signal handler
     interrupts = Interrupts()
     _on_signal(lambda: news.put(None))
+    _on_termination(interrupts, lambda: news.put(None))
 
     def thread() -> None:
         code = 1
@@ -82,6 +113,10 @@ def run(work: Callable[[Interrupts], int]) -> int:
 
     threading.Thread(target=thread, name="rung-command", daemon=True).start()
     code = _next(news)
+    if code is None and interrupts.step():
+        code = _next(news)
+        if code is not None and not interrupts.keeps_code:
+            _end()
     if code is None:
         if interrupts.tell():
             _wait(news)
@@ -94,6 +129,20 @@ def _on_signal(react: Callable[[], None]) -> None:
     # A program started in the background of a script ignores Ctrl-C, and should.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda number, frame: react())
+
+
+def _on_termination(interrupts: Interrupts, react: Callable[[], None]) -> None:
+    """SIGTERM is Ctrl-C to work that ends in its own way, and the end of any other."""
+
+    def handle(number: int, frame: object) -> None:
+        if interrupts.finishes:
+            react()
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, handle)
 
 
 def _next(news: SimpleQueue[int | None]) -> int | None:

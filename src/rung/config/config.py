@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rung.config.document import Document, Setting
 from rung.config.ledger import LedgerConfig
+from rung.config.serve import ServeConfig
 from rung.config.tables import PolicyTable, RungTable, TierTable
 from rung.config.tasks import TaskPlaces
 from rung.config.tiers import build, hosts, is_ours
 from rung.consent import ConfiguredConsent, Consent
+from rung.engine import Observer
 from rung.engine.idle import machine_is_idle
 from rung.errors import ConfigError, TierUnavailable
 from rung.hiding import hide, variable
@@ -50,6 +52,7 @@ class Config:
         packages: whether model files may come from package wheels.
         shadow: share of requests whose accepted answer is also asked of the next tier.
         shadow_busy: share of the processors' time from which the machine is too busy for that.
+        serve: what `rung serve` is held to.
         tiers: as the files have them; empty where none has any.
         policy: what the system allows.
         policy_file: where that stands, if it does.
@@ -72,6 +75,7 @@ class Config:
     packages: Setting[bool]
     shadow: Setting[float]
     shadow_busy: Setting[float]
+    serve: ServeConfig
     tiers: Setting[tuple[TierTable, ...]]
     policy: PolicyTable
     policy_file: Path
@@ -86,7 +90,12 @@ class Config:
         return next((f for f in self.files if f.origin.source == "project file"), None)
 
     def ladder(
-        self, *, only: Collection[str] = (), consent: Consent | None = None, ledger: Ledger | None = None
+        self,
+        *,
+        only: Collection[str] = (),
+        consent: Consent | None = None,
+        ledger: Ledger | None = None,
+        observers: Sequence[Observer] = (),
     ) -> Ladder:
         """The ladder that the configuration describes. Loads no model and opens no connection.
 
@@ -95,6 +104,7 @@ class Config:
             consent: asks a person about a hop, where the reach comes from a file. Without it such a hop is refused,
                 unless its tier says `consent = "always"`.
             ledger: records the requests and keeps the budgets; `None` makes the one that the configuration describes.
+            observers: told of every event, beside the ledger.
 
         Raises:
             ConfigError: a tier is unknown or wrong, or the project file is not trusted with what it asks for.
@@ -104,6 +114,9 @@ class Config:
         self._demand_trust(tables)
         rungs = self._build(tables)
         self._judge(self._far(rungs))
+        for rung in rungs:
+            if rung.prepares is not None:
+                rung.prepares.sourcing = self.sourcing()
         always, never = (
             frozenset(t.rung.name for t in tables if t.rung.consent == word) for word in ("always", "never")
         )
@@ -117,7 +130,7 @@ class Config:
             unload_after=self.unload_after.value,
             # a purse refuses every tier of unknown price, so it is there only with a budget
             purse=ledger if ledger is not None and ledger.keeps_budgets else None,
-            observers=() if ledger is None else (ledger,),
+            observers=tuple(observers) if ledger is None else (ledger, *observers),
             tasks=self.tasks.task,
             shadow=Shadow(self.shadow.value, functools.partial(machine_is_idle, self.shadow_busy.value)),
         )

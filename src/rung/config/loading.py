@@ -15,6 +15,7 @@ from rung.config.config import Config
 from rung.config.document import Document, Origin, Setting, open_document, read_table
 from rung.config.ledger import ledger_config
 from rung.config.places import Places, is_there
+from rung.config.serve import serve_config
 from rung.config.tables import FileTable, PolicyTable, TierTable
 from rung.config.tasks import task_places
 from rung.config.trusting import recorded
@@ -85,6 +86,7 @@ def load(
         # more work for this machine, and more questions where the reach is wide
         shadow=layers.pick("shadow.share", lambda t: t.shadow.share, looser=lambda new, old: new > old),
         shadow_busy=layers.pick("shadow.busy", lambda t: t.shadow.busy, looser=lambda new, old: new > old),
+        serve=serve_config(layers.pick),
         tiers=_tiers(files),
         policy=policy,
         policy_file=places.policy,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rung.config.tables import BudgetTable, FileTable, LedgerTable, ModelsTable, PolicyTable, RungTable
+from rung.config.tables import BudgetTable, FileTable, LedgerTable, ModelsTable, PolicyTable, RungTable, ServeTable
 from rung.config.tiers import declared
 from rung.settings import SettingsTable
 
@@ -24,6 +24,7 @@ VARIABLES = {
     "RUNG_MODELS_FROM": "Folders and web servers, separated by commas, in place of `models.from`.",
     "RUNG_MODELS_DIR": "Names the folder that model files lie in.",
     "RUNG_WORKER_PYTHON": "Names the interpreter of local models' workers, for an app whose own can't run them.",
+    "RUNG_SERVE_TOKEN": "The token that clients of `rung serve` show, in place of a new one for each start.",
     "RUNG_DEBUG": "`1` shows the traceback of an unexpected error.",
 }
 """What rung reads from the environment, beside the API keys whose variables a file names."""
@@ -68,6 +69,7 @@ def tables() -> dict[str, str]:
         "[budget]": BudgetTable,
         "[ledger]": LedgerTable,
         "[models]": ModelsTable,
+        "[serve]": ServeTable,
         "[[tier]]": RungTable,
         "llama": declared("llama"),
         "openai": declared("openai"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from rung.allowed import Flag, Real, Word
+from rung.allowed import Flag, Integer, Real, Word
 from rung.engine import UNLOAD_AFTER
 from rung.engine.idle import BUSY
 from rung.errors import ConfigError
@@ -96,6 +96,31 @@ class ModelsTable(SettingsTable):
         return places
 
 
+class ServeTable(SettingsTable):
+    """`[serve]`: limits of `rung serve`, and what it does with prompts.
+
+    Args:
+        concurrent: requests that are worked on at once. Further ones wait.
+        queue: requests that may wait. Further ones are refused with 429.
+        queue_seconds: how long one may wait; then it is refused, too.
+        body_mib: size of a request's body.
+        body_seconds: how long a client may take to send it.
+        request_seconds: wall time of a request, from its turn on.
+        stop_seconds: how long requests may go on once the server is asked to stop; then they are cancelled.
+        drop_system_lines: beginnings of lines that are removed from system turns, because they change with each request
+            and so nothing that is kept of the turns before could be used again.
+    """
+
+    concurrent: Annotated[int, Integer(1, 1000)] = 16
+    queue: Annotated[int, Integer(0, 100_000)] = 64
+    queue_seconds: Annotated[float, Seconds] = 60.0
+    body_mib: Annotated[int, Integer(1, 1024, "MiB")] = 16
+    body_seconds: Annotated[float, Seconds] = 30.0
+    request_seconds: Annotated[float, Seconds] = 600.0
+    stop_seconds: Annotated[float, Seconds] = 10.0
+    drop_system_lines: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
 class FileTable(SettingsTable):
     """A whole `rung.toml`.
 
@@ -110,6 +135,7 @@ class FileTable(SettingsTable):
         ledger: what is written down.
         models: where model files may come from.
         shadow: which accepted answers are also asked of the next tier.
+        serve: limits of `rung serve`, and what it does with prompts.
         tier: the tiers, smallest first.
     """
 
@@ -122,6 +148,7 @@ class FileTable(SettingsTable):
     ledger: LedgerTable = LedgerTable()
     models: ModelsTable = ModelsTable()
     shadow: ShadowTable = ShadowTable()
+    serve: ServeTable = ServeTable()
     tier: tuple[dict[str, Any], ...] = Field(default=(), repr=False)
 
     def says(self, key: str) -> bool:

@@ -247,8 +247,11 @@ class _Run:
             stream = tier.stream(replace(offer.call, deadline=patience))
             for delta in thoughts.apart(self._watched(stream, patience)):
                 came.add(delta)
-                if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
-                    yield Provisional(pending.number, tier.name, delta.text)
+                if delta.preparing is not None:
+                    yield delta.preparing
+                shown = plan.provisional and offer.restore is None and delta.index == 0
+                if shown and (delta.text or delta.reasoning):
+                    yield Provisional(pending.number, tier.name, delta.text, delta.reasoning)
                     patience.take(delta)  # the time that the stream's reader took isn't the tier's
                 if came.is_over:
                     break

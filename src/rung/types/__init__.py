@@ -25,6 +25,7 @@ from rung.types.events import (
 )
 from rung.types.form import Example, FormInForce, Place, PromptForm, Shown
 from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
+from rung.types.preparing import Preparing, PreparingPhase, Requirement
 from rung.types.price import Price
 from rung.types.reasons import IssueCode, Reason
 from rung.types.request import Request, Sampling
@@ -67,6 +68,8 @@ __all__ = [
     "OnVoid",
     "Outcome",
     "Place",
+    "Preparing",
+    "PreparingPhase",
     "Price",
     "PromptForm",
     "Provisional",
@@ -74,6 +77,7 @@ __all__ = [
     "Reason",
     "Redactor",
     "Request",
+    "Requirement",
     "Role",
     "Sampling",
     "Score",

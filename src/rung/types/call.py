@@ -11,6 +11,7 @@ from rung import checking
 from rung.errors import ConfigError, ContractError
 from rung.limits import Cancel, Deadline
 from rung.types.messages import Message
+from rung.types.preparing import Preparing
 from rung.types.price import Price
 from rung.types.reasons import IssueCode
 from rung.types.request import Sampling
@@ -210,10 +211,16 @@ class Usage:
         delta.usage.output_tokens  # 1
 
     A count is `None` if the tier didn't report it.
+
+    Args:
+        input_tokens: of the prompt.
+        output_tokens: of the answer, thinking included.
+        cached_tokens: how many of the prompt's were not evaluated, because they were kept from before.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
 
     def credible(self, *, answered: bool) -> Usage:
         """The counts that can be right, with `None` in place of those that can't: a count that isn't a whole number,
@@ -222,10 +229,17 @@ class Usage:
         Args:
             answered: whether any part of an answer came.
         """
-        return Usage(_count(self.input_tokens, 1), _count(self.output_tokens, 1 if answered else 0))
+        prompt, kept = _count(self.input_tokens, 1), _count(self.cached_tokens, 0)
+        if prompt is None or (kept is not None and kept > prompt):
+            kept = None
+        return Usage(prompt, _count(self.output_tokens, 1 if answered else 0), kept)
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(_sum(self.input_tokens, other.input_tokens), _sum(self.output_tokens, other.output_tokens))
+        return Usage(
+            _sum(self.input_tokens, other.input_tokens),
+            _sum(self.output_tokens, other.output_tokens),
+            _sum(self.cached_tokens, other.cached_tokens),
+        )
 
 
 def _count(count: object, least: int) -> int | None:
@@ -258,6 +272,7 @@ class Delta:
         load_seconds: time spent loading the model before this call could start. TTFT leaves it out.
         progress: how much of the work before the first token is done, in [0, 1], first of a load and then of a prefill.
             A change shows that the tier is working.
+        preparing: how far a load has come, for whoever looks at the stream.
         streams: `False` where the answer will come in one piece, so that nothing can be seen of it earlier.
     """
 
@@ -272,6 +287,7 @@ class Delta:
     model: str | None = None
     load_seconds: float = 0.0
     progress: float | None = None
+    preparing: Preparing | None = None
     streams: bool = True
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rung.types.call import Issue
+from rung.types.preparing import Preparing
 from rung.types.request import Request
 from rung.types.result import Attempt, Outcome
 from rung.types.zone import Zone
@@ -22,11 +23,19 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class Provisional:
-    """Unvalidated text, where the caller opted in. It may be withdrawn."""
+    """Unvalidated text, where the caller opted in. It may be withdrawn.
+
+    Args:
+        number: the attempt's.
+        tier: the tier's name.
+        text: what the answer grows by; empty while the model thinks.
+        reasoning: what a thought that is no part of the answer grows by.
+    """
 
     number: int
     tier: str
     text: str = field(repr=False)
+    reasoning: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +115,4 @@ class Shadowed:
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
 
 
-Event = AttemptStarted | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed
+Event = AttemptStarted | Preparing | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed

@@ -1,0 +1,188 @@
+"""The ladder that all requests share: the models that it looks like from outside, and the plan of each request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rung import deferral, engine
+from rung.ladder import Ladder
+from rung.limits import Budget, Cancel, usd
+from rung.serve.asking import Asking, BudgetBody
+from rung.serve.door import Caller
+from rung.serve.errors import ApiError
+from rung.tier import Rung
+from rung.types import IssueCode, Reason, Verdict, Zone
+
+LADDER = "rung"
+"""Name of the whole ladder as a model."""
+
+_TASK = "task/"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model as clients see it.
+
+    Args:
+        id: its name.
+        kind: what stands behind it: the ladder, one tier, or a task.
+        rung: the tier; `None` for ladder and tasks.
+    """
+
+    id: str
+    kind: str
+    rung: Rung | None = None
+
+
+class LadderHost:
+    """One ladder for all requests.
+
+    Args:
+        ladder: who answers. The host doesn't close it.
+        task_names: names the tasks that there are.
+        seconds: wall time of one request.
+    """
+
+    def __init__(
+        self, ladder: Ladder, *, task_names: Callable[[], tuple[str, ...]] = tuple, seconds: float | None = None
+    ) -> None:
+        self.ladder = ladder
+        self._task_names = task_names
+        self._seconds = seconds
+
+    def models(self) -> tuple[ServedModel, ...]:
+        """The ladder, its tiers and its tasks, in this order."""
+        tiers = (ServedModel(f"{LADDER}/{rung.tier.name}", "tier", rung) for rung in self.ladder.rungs)
+        tasks = (ServedModel(f"{LADDER}/{_TASK}{name}", "task") for name in self._task_names())
+        return (ServedModel(LADDER, "ladder"), *tiers, *tasks)
+
+    def find(self, name: str) -> ServedModel:
+        """The model of a name.
+
+        Raises:
+            ApiError: there is none.
+        """
+        known = self.models()
+        for model in known:
+            if model.id == name:
+                return model
+        names = ", ".join(model.id for model in known)
+        raise ApiError(404, f"there is no model of this name; there are {names}", code="model_not_found", param="model")
+
+    def plan(self, asking: Asking, cancel: Cancel, caller: Caller, *, number: int = 0) -> engine.Plan:
+        """What to do for a request. It compiles the contract, so it may take a while.
+
+        Args:
+            asking: the request.
+            cancel: stops it.
+            caller: who asks.
+            number: which of several answers this is. Each has its own seed.
+
+        Raises:
+            ApiError: there is no such model.
+            ConfigError, ContractError: something in the request can't be used.
+        """
+        model = self.find(asking.model)
+        limits = asking.limits
+        named = model.id.removeprefix(f"{LADDER}/{_TASK}") if model.kind == "task" else None
+        if named is not None and limits.task not in (None, named):
+            raise ApiError(400, "model and x_rung.task name different tasks", code="invalid_value", param="x_rung.task")
+        task = named or limits.task
+        seconds = [s for s in (self._seconds, limits.budget.seconds) if s is not None]
+        sampling = asking.sampling
+        if number and sampling.seed is not None:
+            sampling = replace(sampling, seed=sampling.seed + number)
+        plan = self.ladder.plan(
+            self._prompt(asking, task),
+            asking.tools.schema() if asking.tools is not None else asking.output,
+            {
+                "task": task,
+                "max_tokens": asking.max_tokens,
+                "sampling": sampling,
+                "timeout": min(seconds, default=None),
+                "reach": _nearest(asking.reach, caller.reach),
+                "cancel": cancel,
+                "text_checks": limits.text_checks,
+            },
+        )
+        if model.rung is not None:
+            plan = replace(plan, rungs=(model.rung,))
+        if plan.request.max_tokens is not None and asking.max_tokens is not None:
+            plan = replace(plan, rule=deferral.first_of(_within_its_cap, plan.rule))
+        notes = (*plan.notes, *asking.notes, *_wider(asking, plan))
+        return replace(plan, budget=_tightened(plan.budget, limits.budget), notes=notes)
+
+    def flows(self, plan: engine.Plan) -> bool:
+        """Whether an answer may be shown while it is written: nothing could send it up once it is whole.
+
+        Args:
+            plan: of the request.
+        """
+        if plan.contract.shape is not None or plan.contract.vouches or plan.task is not None or plan.thresholds:
+            return False
+        return not any(rung.min_confidence for rung in plan.rungs)
+
+    def flowing(self, plan: engine.Plan) -> engine.Plan:
+        """The plan of an answer that is shown while it is written, and so can't be made anew with a larger cap.
+
+        Args:
+            plan: one that `flows`.
+        """
+        return replace(plan, provisional=True, rule=deferral.first_of(_within_its_cap, plan.rule))
+
+    def showing(self, plan: engine.Plan) -> engine.Plan:
+        """The plan of an answer whose drafts are shown, marked as such.
+
+        Args:
+            plan: of the request.
+        """
+        return replace(plan, provisional=True)
+
+    def _prompt(self, asking: Asking, task: str | None) -> Any:
+        """The conversation or, for a task with a template, the texts that fill it."""
+        if asking.fields is not None:
+            return dict(asking.fields)
+        if task is None or len(asking.messages) != 1 or not isinstance(asking.messages[0].content, str):
+            return asking.messages
+        return asking.messages[0].content
+
+
+def _within_its_cap(s: deferral.Situation) -> deferral.Decision | None:
+    """A client's cap is never raised. Free text that reached it would reach it on every tier, so that ends the climb;
+    data may be shorter from another.
+    """
+    if not any(issue.code == IssueCode.CUT_OFF for issue in s.issues):
+        return None
+    shaped = s.candidate is not None and s.candidate.constraint != "none"
+    return deferral.Decision(Verdict.ESCALATE if shaped else Verdict.STOP, Reason.CUT_OFF)
+
+
+def _tightened(allowed: Budget, wanted: BudgetBody) -> Budget:
+    def least(one: Any, other: Any) -> Any:
+        return min((x for x in (one, other) if x is not None), default=None)
+
+    asked = None if wanted.money is None else usd(wanted.money, "x_rung.budget.money")
+    return Budget(
+        least(allowed.seconds, wanted.seconds), least(allowed.tokens, wanted.tokens), least(allowed.usd, asked)
+    )
+
+
+def _nearest(*reaches: Zone | None) -> Zone | None:
+    return min((reach for reach in reaches if reach is not None), default=None)
+
+
+def _wider(asking: Asking, plan: engine.Plan) -> tuple[str, ...]:
+    """What a request asked for beyond what the server allows."""
+    notes = []
+    if asking.reach is not None and asking.reach > plan.reach:
+        notes.append(f"the reach stays {plan.reach}: a request can only tighten it")
+    allowed, wanted = plan.budget, asking.limits.budget
+    pairs = (("tokens", allowed.tokens, wanted.tokens), ("money", allowed.usd, wanted.money))
+    notes += [
+        f"budget.{name} stays {limit}: a request can only lower it"
+        for name, limit, want in pairs
+        if limit is not None and want is not None and want > limit
+    ]
+    return tuple(notes)

@@ -1,0 +1,119 @@
+"""Taking a request in: its body within bounds of size and time, and whether its client is still there.
+
+Pure ASGI, because a middleware on Starlette's base class hides a disconnect from what lies behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rung.errors import ConfigError
+from rung.limits import Cancel
+from rung.parsing import parse_json
+from rung.serve.errors import ApiError, Gone
+
+INTAKE = "rung.intake"
+"""Key of the `Taken` in the scope of a request."""
+
+_CLOSE = {"connection": "close"}
+"""Ends the connection with the answer, so that what is left of a body isn't read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A request that has come in whole.
+
+    Args:
+        body: its bytes.
+        gone: set when the client closes the connection.
+    """
+
+    body: bytes = field(repr=False)
+    gone: Cancel
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ApiError: it isn't JSON.
+        """
+        if not self.body:
+            raise ApiError(400, "the body is empty, and has to be JSON", code="invalid_json")
+        try:
+            return parse_json(self.body, "the body")
+        except ConfigError as error:
+            raise ApiError(400, str(error), code="invalid_json") from None
+
+
+class Intake:
+    """Reads bodies and watches connections; ASGI middleware.
+
+    Args:
+        app: what lies behind.
+        most: bytes of a body.
+        seconds: that a client may take to send one.
+    """
+
+    def __init__(self, app: ASGIApp, *, most: int, seconds: float) -> None:
+        self._app = app
+        self._most = most
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on once it is there."""
+        body = await self._body(scope, receive)
+        taken = scope[INTAKE] = Taken(body, Cancel())
+        left = asyncio.Event()
+        watcher = asyncio.create_task(_watch(receive, taken.gone, left))
+        unread = True
+
+        async def replay() -> Message:
+            nonlocal unread
+            if unread:
+                unread = False
+                return {"type": "http.request", "body": body, "more_body": False}
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        try:
+            await self._app(scope, replay, send)
+        finally:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        for name, value in scope["headers"]:
+            if name == b"content-length" and (not value.isdigit() or len(value) > 15 or int(value) > self._most):
+                raise self._too_large()
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    body += message.get("body", b"")
+                    if len(body) > self._most:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            said = f"the body didn't come within {self._seconds:g} s"
+            raise ApiError(408, said, code="request_timeout", headers={**_CLOSE, "x-should-retry": "false"}) from None
+
+    def _too_large(self) -> ApiError:
+        said = f"the body is larger than {self._most:,} bytes; serve.body_mib in rung.toml allows more"
+        return ApiError(413, said, code="body_too_large", headers=_CLOSE)
+
+
+async def _watch(receive: Receive, gone: Cancel, left: asyncio.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
+    left.set()

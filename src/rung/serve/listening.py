@@ -1,0 +1,92 @@
+"""The socket that a server listens on. It is there before anything is loaded, so that a taken port is said at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import sys
+from pathlib import Path
+
+from rung.errors import ConfigError
+
+_BACKLOG = 256
+"""Connections that the system holds for a server that is busy."""
+
+_LONGEST_PATH = 100
+"""Bytes of a Unix socket's path. Systems have room for 104 or 108."""
+
+
+def tcp(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address of this machine.
+
+    Args:
+        host: an address, or `localhost`.
+        port: 0 takes a free one.
+
+    Raises:
+        ConfigError: the port is taken, or the address isn't this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":  # where the option lets two servers have one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            said = f"port {port} of {host} is taken by another program"
+            raise ConfigError(said, hint="name another with --port, or --port 0 for a free one") from None
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(f"nothing can listen on {host}, port {port}: {why}") from None
+    return listener
+
+
+def unix(path: Path) -> socket.socket:
+    """A Unix socket that only this user may connect to.
+
+    Args:
+        path: where it lies. A socket that a dead server left there is replaced.
+
+    Raises:
+        ConfigError: something else lies there, another server listens on it, or the path is too long.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConfigError("this system has no Unix sockets", hint="use --port")
+    path = path.absolute()
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ConfigError(f"{path} is too long for a Unix socket", hint="name a shorter path with --socket")
+    _remove_dead(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"nothing can listen on {path}: {(error.strerror or str(error)).lower()}") from None
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _remove_dead(path: Path) -> None:
+    try:
+        kind = path.lstat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise ConfigError(f"{path} is there already, and isn't a socket", hint="name another path with --socket")
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.settimeout(1)
+        probe.connect(str(path))
+    except OSError:
+        path.unlink(missing_ok=True)
+    else:
+        raise ConfigError(f"another server listens on {path}", hint="name another path with --socket")
+    finally:
+        probe.close()

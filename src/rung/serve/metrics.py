@@ -1,0 +1,58 @@
+"""What is counted, for Prometheus. No label holds a prompt, an answer, or a name that a client made up."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from rung.types import AttemptEnded, Event, Finished
+
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """The figures of one server. `told` is an observer of its ladder."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._answers = self._counter("rung_http_answers", "Answers over HTTP.", "route", "status")
+        self._requests = self._counter("rung_requests", "Requests to the ladder.", "accepted", "reason")
+        self._attempts = self._counter("rung_attempts", "Attempts on tiers.", "tier", "verdict", "reason")
+        self._tokens = self._counter("rung_tokens", "Tokens of attempts, as far as they are known.", "tier", "kind")
+        self._cost = self._counter("rung_cost_usd", "US dollars of attempts, as far as they are known.", "tier")
+        self._seconds = Histogram(
+            "rung_request_seconds", "Wall time of requests.", buckets=_SECONDS, registry=self._registry
+        )
+        self.running = Gauge("rung_running", "Requests that are worked on.", registry=self._registry)
+        self.waiting = Gauge("rung_waiting", "Requests that wait for their turn.", registry=self._registry)
+
+    def answered(self, route: str, status: int) -> None:
+        """Count an answer over HTTP.
+
+        Args:
+            route: the path as the server knows it; a word of the client's would make a row of its own.
+            status: of the answer.
+        """
+        self._answers.labels(route, str(status)).inc()
+
+    def told(self, event: Event) -> None:
+        """Count what an event tells."""
+        if isinstance(event, AttemptEnded):
+            attempt = event.attempt
+            verdict = "" if attempt.verdict is None else str(attempt.verdict)
+            self._attempts.labels(attempt.tier, verdict, str(attempt.reason)).inc()
+            for kind, count in (("input", attempt.usage.input_tokens), ("output", attempt.usage.output_tokens)):
+                if count and attempt.sent:
+                    self._tokens.labels(attempt.tier, kind).inc(count)
+            if attempt.cost and attempt.sent:
+                self._cost.labels(attempt.tier).inc(float(attempt.cost))
+        elif isinstance(event, Finished):
+            outcome = event.outcome
+            self._requests.labels(str(outcome.accepted).lower(), str(outcome.reason)).inc()
+            self._seconds.observe(outcome.seconds)
+
+    def text(self) -> tuple[bytes, str]:
+        """The figures as Prometheus reads them, and the media type of that."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(name, about, labels, registry=self._registry)

@@ -1,0 +1,123 @@
+"""Putting a server together from a configuration: ladder, app, ready file, and what is told on the way."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rung import __version__, guard
+from rung.config import Config
+from rung.consent import Consent
+from rung.errors import LedgerError, RungError
+from rung.ladder import Ladder
+from rung.limits import Cancel
+from rung.serve.app import ServeApp
+from rung.serve.door import Tokens
+from rung.serve.host import LadderHost
+from rung.serve.metrics import Metrics
+from rung.serve.progress import ProgressHub
+from rung.serve.ready import ReadyFile, ServerAddress
+from rung.serve.server import Server
+from rung.types import Zone
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to serve, and how.
+
+    Args:
+        config: the configuration in force.
+        listener: the socket.
+        path: of a Unix socket; `None` for a port.
+        token: what clients have to show.
+        tokens: finds who holds a token.
+        ready_file: where to say that the server is ready.
+        only: names of the tiers to use; all of them where it is empty.
+        consent: asks somebody about a hop; `None` where nobody can be asked.
+        say: tells the person who started the server.
+    """
+
+    config: Config
+    listener: socket.socket
+    path: Path | None
+    token: str = field(repr=False)
+    tokens: Tokens
+    ready_file: Path
+    only: Collection[str]
+    say: Callable[[str], None]
+    consent: Consent | None = None
+
+    @property
+    def ready(self) -> ServerAddress:
+        """What the ready file holds."""
+        port = None if self.path is not None else self.listener.getsockname()[1]
+        url = "http://localhost/v1" if port is None else f"http://127.0.0.1:{port}/v1"
+        path = None if self.path is None else str(self.path.absolute())
+        return ServerAddress(url, port, path, os.getpid(), self.token, __version__)
+
+
+def serve(order: Order, hold: Callable[[Server], None]) -> None:
+    """Serve until somebody asks the server to stop.
+
+    Args:
+        order: what to serve.
+        hold: given the server before it starts, so that somebody can stop it.
+
+    Raises:
+        RungError: the ladder can't be made, or the ready file can't be written.
+    """
+    config, metrics, hub = order.config, Metrics(), ProgressHub()
+    # before anything else is made, because a tier or a task may import anybody's package
+    guard.install(config.reach.value)
+    with ExitStack() as stack:
+        ledger = config.ledger.ledger()
+        ladder = config.ladder(
+            only=order.only, consent=order.consent, ledger=ledger, observers=(metrics.told, hub.told)
+        )
+        stack.enter_context(ladder)
+        if config.reach.value > Zone.HOST:
+            guard.install(config.reach.value, hosts=config.hosts(ladder))
+        limits = config.serve.table
+        host = LadderHost(ladder, task_names=config.tasks.names, seconds=limits.request_seconds)
+        app = ServeApp(host, tokens=order.tokens, settings=limits, metrics=metrics, hub=hub)
+        ready, failed = ReadyFile(order.ready_file), list[RungError]()
+        stack.callback(ready.remove)
+
+        def started() -> None:
+            try:
+                ready.write(order.ready)
+            except RungError as error:
+                failed.append(error)
+                server.stop(at_once=True)
+                return
+            where = order.path if order.path is not None else order.ready.url
+            order.say(f"rung serve listens at {where}; the token is in {ready.path}")
+            threading.Thread(target=_warm, args=(ladder, hub, order.say), name="rung-warm", daemon=True).start()
+
+        server = Server(app, stop_seconds=limits.stop_seconds, started=started)
+        hold(server)
+        server.run(order.listener)
+        if ledger is not None:
+            try:
+                ledger.flush()
+            except LedgerError as error:
+                order.say(f"note: {error}")
+    if failed:
+        raise failed[0]
+
+
+def _warm(ladder: Ladder, hub: ProgressHub, say: Callable[[str], None]) -> None:
+    """Load the first model while the first request is still being written."""
+    first = ladder.rungs[0]
+    try:
+        if first.prepares is not None:
+            first.prepares.load(hub.told, Cancel())
+        else:
+            ladder.warm()
+    except RungError as error:
+        say(f"note: tier {first.tier.name!r} is not ready: {error}")
