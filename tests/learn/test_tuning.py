@@ -234,6 +234,14 @@ def test_a_budget_is_kept_and_what_it_buys_is_said_first(tmp_path):
     assert max(t.rows for t in last.tuned.tried) <= max(each.rows for each in plans[0].plan)
 
 
+def test_a_budget_that_buys_nothing_is_not_taken_for_a_verdict():
+    slow = ScriptedTier("small", *[lambda call: Reply(OPTIONS[number_of(call) % 2], seconds=0.01)] * 20000)
+    found = tuned(question([slow], rows(), seconds=0.05))["small"].tuned
+    assert not found.finished
+    assert found.chosen == DEFAULT
+    assert any("The same command goes on" in sentence for sentence in sentences(found))
+
+
 def test_a_second_start_goes_on_and_a_replay_finds_the_same(tmp_path):
     calls = []
     asked = question([tier("small", lambda call: shown(call) > 0, calls)], rows(), cassette=Cassette(tmp_path / "c"))
