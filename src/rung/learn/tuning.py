@@ -223,7 +223,8 @@ class Tuning:
         next_seconds: float | None = None,
         forms_tried: Sequence[PromptForm] | None = None,
     ) -> None:
-        self._work, self._rung, self._following = work, rung, following
+        self._work = self._work_in_time = work
+        self._rung, self._following = rung, following
         self._rows = list(rows)
         self._examples, self._groups = examples, list(groups)
         self._wordings = wordings
@@ -244,11 +245,12 @@ class Tuning:
         """
         finished = False
         try:
-            with self._within_budget():
+            with limited(self._work, self._budget) as self._work_in_time:
                 yield from self._search()
             finished = True
-        except _OutOfTime:
-            pass
+        except OutOfTime as over:
+            if over.__cause__ is not None and not any(run.results for run in self._runs.values()):
+                raise over.__cause__ from None  # nothing of this is recorded
         finally:
             if self._work.asks:
                 self._work.recorders[self._rung.tier.name].put_away()
@@ -376,7 +378,7 @@ class Tuning:
             self._next_seconds,
             self._plan,
             self._contrasts(),
-            finished,
+            finished and bool(self._plan) and bool(tried),
         )
 
     def _contrasts(self) -> tuple[Contrast, ...]:
@@ -435,33 +437,41 @@ class Tuning:
         return {place for place, its in enumerate(self._groups) if its == group}
 
     def _work_for(self, rows: Sequence[Row]) -> Work:
-        return replace(self._work, rows=lambda: rows, cancel=self._cancel)
-
-    @contextmanager
-    def _within_budget(self) -> Iterator[None]:
-        """Stop what is running when the time is over."""
-        self._cancel = Cancel()
-        forget = self._work.cancel.on_set(self._cancel.set)
-        timer = threading.Timer(max(0.0, self._budget), self._cancel.set)
-        timer.daemon = True
-        if self._work.asks:
-            timer.start()
-        try:
-            yield
-        except Cancelled:
-            if self._work.cancel.is_set():
-                raise
-            raise _OutOfTime from None
-        except MissingRecord:  # the recording ends where the time was over
-            if not any(run.results for run in self._runs.values()):
-                raise
-            raise _OutOfTime from None
-        finally:
-            timer.cancel()
-            forget()
+        return replace(self._work_in_time, rows=lambda: rows)
 
 
-class _OutOfTime(Exception):
+@contextmanager
+def limited(work: Work, seconds: float) -> Iterator[Work]:
+    """Work that ends when a time is over; of a replay, where the recording ends.
+
+    Args:
+        work: what is asked.
+        seconds: how long it may take.
+
+    Raises:
+        OutOfTime: the time is over.
+        Cancelled: the person ended it.
+    """
+    cancel = Cancel()
+    forget = work.cancel.on_set(cancel.set)
+    timer = threading.Timer(max(0.0, seconds), cancel.set)
+    timer.daemon = True
+    if work.asks:
+        timer.start()
+    try:
+        yield replace(work, cancel=cancel)
+    except Cancelled:
+        if work.cancel.is_set():
+            raise
+        raise OutOfTime from None
+    except MissingRecord as missing:
+        raise OutOfTime from missing
+    finally:
+        timer.cancel()
+        forget()
+
+
+class OutOfTime(Exception):
     """The budget is used up."""
 
 
@@ -502,20 +512,26 @@ class FormAsking(Evaluation):
 
 
 def answers_of(
-    work: Work, rung: Rung, rows: Sequence[Row], forms: Mapping[str, FormInForce | None]
-) -> Iterator[EvalProgress | dict[int, Any]]:
-    """Ask a tier by itself: yields progress, and at the end its valid values by row.
+    work: Work, rung: Rung, rows: Sequence[Row], forms: Mapping[str, FormInForce | None], seconds: float
+) -> Iterator[EvalProgress | dict[int, TierResult]]:
+    """Ask a tier by itself: yields progress, and at the end what came by row, as far as the time reached.
 
     Args:
         work: with its recorders.
         rung: the tier that is asked.
         rows: the rows.
         forms: of tiers that have just been tuned. Other tiers have the form in force.
+        seconds: how long it may take.
     """
-    asking = FormAsking(replace(work, rows=lambda: rows), forms)
+    asking = None
     try:
-        yield from asking.all_of(rung)
+        with limited(work, seconds) as in_time:
+            asking = FormAsking(replace(in_time, rows=lambda: rows), forms)
+            yield from asking.all_of(rung)
+    except OutOfTime as over:
+        if over.__cause__ is not None and not (asking and asking.results(rung.tier.name)):
+            raise over.__cause__ from None
     finally:
         if work.asks:
             work.recorders[rung.tier.name].put_away()
-    yield {number: result.value for number, result in asking.results(rung.tier.name).items() if result.valid}
+    yield {} if asking is None else asking.results(rung.tier.name)

@@ -20,6 +20,9 @@ from rung.limits import Deadline
 from rung.tier import Rung
 from rung.types import Candidate, CheckContext, Example, FormInForce, Message, Request, Zone
 
+_REFERENCES = 0.6
+"""Largest share of a tier's time that goes into what it is held against: without rows nothing can be compared, and
+without forms neither."""
 _CHECK = 5.0
 """Seconds that a task's own checks may take on an example."""
 
@@ -134,11 +137,13 @@ def _tier(
     references: dict[int, Any] | None = None
     if not labelled:
         assert following is not None, "the last tier isn't tuned without expected answers"
-        for event in answers_of(asked.work, following, rows, forms):
+        for event in answers_of(asked.work, following, rows, forms, seconds * _REFERENCES):
             if isinstance(event, EvalProgress):
                 yield TuneProgress(following.tier.name, "what to agree with", 0, 0, event.done, len(rows))
             else:
-                references = event
+                references = {number: result.value for number, result in event.items() if result.valid}
+                seconds -= min(seconds * _REFERENCES, sum(result.seconds for result in event.values()))
+        rows = [row for row in rows if references is not None and row.number in references]
     entries, groups, notes = _examples(asked, rows, name, references)
     tuning = Tuning(asked.work, rung, following, rows, Examples(entries), groups, asked.wordings, seconds, references)
     for found in tuning.found():
