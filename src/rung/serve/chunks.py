@@ -21,7 +21,7 @@ from rung.types import Accepted, Event, Finished, Outcome, Provisional, Reason, 
 
 
 @dataclass(slots=True)
-class _Flow:
+class Flow:
     """What of one answer was sent while it was written.
 
     Args:
@@ -65,7 +65,7 @@ class ChatStream:
         """The events, as bytes. An error is the last of them."""
         try:
             outcomes: dict[int, Outcome[Any]] = {}
-            flows = [_Flow() for _ in self.plans]
+            flows = [Flow() for _ in self.plans]
             async with aclosing(merged(self.plans)) as events:
                 async for index, found in events:
                     async for part in self._parts(index, found, flows[index], outcomes):
@@ -78,7 +78,7 @@ class ChatStream:
             yield event(of_error(error).body())
 
     async def _parts(
-        self, index: int, found: Event, flow: _Flow, outcomes: dict[int, Outcome[Any]]
+        self, index: int, found: Event, flow: Flow, outcomes: dict[int, Outcome[Any]]
     ) -> AsyncIterator[bytes]:
         if isinstance(found, Provisional):
             if self.flows:
@@ -92,7 +92,7 @@ class ChatStream:
             if self.asking.limits.drafts:
                 yield self._draft("withdrawn", index, found.tier, found.number, reason=str(found.reason))
             if found.number == flow.attempt and found.reason != Reason.CUT_OFF:
-                raise _too_late(found.tier, str(found.reason))
+                raise too_late(found.tier, str(found.reason))
         elif isinstance(found, Accepted):
             if self.asking.limits.drafts:
                 yield self._draft("accepted", index, found.tier, None)
@@ -122,7 +122,7 @@ class ChatStream:
         if outcome.accepted or outcome.reason == Reason.CUT_OFF:
             finish = "stop" if outcome.accepted else "length"
             return self._delta(index, {}, finish=finish, more={"x_rung": x_rung(outcome)})
-        raise _too_late(outcome.attempts[-1].tier, str(outcome.reason))
+        raise too_late(outcome.attempts[-1].tier, str(outcome.reason))
 
     def _logprobs(self, answer: ApiAnswer) -> dict[str, Any] | None:
         return logprobs_body(answer.tokens) if self.asking.logprobs else None
@@ -155,6 +155,12 @@ class ChatStream:
         return event({"index": index, "tier": tier, "attempt": attempt, **more}, f"x_rung.{name}")
 
 
-def _too_late(tier: str, reason: str) -> ApiError:
+def too_late(tier: str, reason: str) -> ApiError:
+    """What is told where an answer fails of which a part was sent.
+
+    Args:
+        tier: whose it was.
+        reason: why, in a word.
+    """
     said = f"the answer of {tier} failed ({reason}) after a part of it was sent, so no other tier was asked"
     return ApiError(502, said, "unresolved", reason or None)

@@ -13,7 +13,7 @@ from rung.serve.asking import Asking, BudgetBody
 from rung.serve.door import Caller
 from rung.serve.errors import ApiError
 from rung.tier import Rung
-from rung.types import IssueCode, Reason, Verdict, Zone
+from rung.types import Event, IssueCode, Provisional, Reason, Verdict, Zone
 
 LADDER = "rung"
 """Name of the whole ladder as a model."""
@@ -125,12 +125,13 @@ class LadderHost:
         return not any(rung.min_confidence for rung in plan.rungs)
 
     def flowing(self, plan: engine.Plan) -> engine.Plan:
-        """The plan of an answer that is shown while it is written, and so can't be made anew with a larger cap.
+        """The plan of an answer that is shown while it is written. Once a part of it was, no other one is tried.
 
         Args:
             plan: one that `flows`.
         """
-        return replace(plan, provisional=True, rule=deferral.first_of(_within_its_cap, plan.rule))
+        shown = _Shown(deferral.first_of(_within_its_cap, plan.rule))
+        return replace(plan, provisional=True, rule=shown.decide, observers=(*plan.observers, shown.see))
 
     def showing(self, plan: engine.Plan) -> engine.Plan:
         """The plan of an answer whose drafts are shown, marked as such.
@@ -147,6 +148,30 @@ class LadderHost:
         if task is None or len(asking.messages) != 1 or not isinstance(asking.messages[0].content, str):
             return asking.messages
         return asking.messages[0].content
+
+
+@dataclass(slots=True)
+class _Shown:
+    """Ends a climb once a part of an answer was shown, before a later tier is asked for what nobody would see.
+
+    Args:
+        rule: decides everything else.
+        any: whether something was shown.
+    """
+
+    rule: deferral.Rule
+    any: bool = False
+
+    def see(self, event: Event) -> None:
+        """Take note of what is shown."""
+        self.any = self.any or (isinstance(event, Provisional) and bool(event.text.strip()))
+
+    def decide(self, s: deferral.Situation) -> deferral.Decision | None:
+        """What the rule says, or that this was the end."""
+        decision = self.rule(s)
+        if decision is None or not self.any or decision.verdict is Verdict.ACCEPT:
+            return decision
+        return deferral.Decision(Verdict.STOP, decision.reason)
 
 
 def _within_its_cap(s: deferral.Situation) -> deferral.Decision | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from rung import engine
 from rung.config.tables import ServeTable
 from rung.serve.asking import Asking
+from rung.serve.conversations import Conversations
 from rung.serve.door import CALLER
 from rung.serve.host import LadderHost
 from rung.serve.intake import INTAKE, Taken
@@ -33,6 +34,7 @@ class Parts:
         metrics: what is counted.
         hub: who is told of progress.
         settings: of the server.
+        conversations: that a later response may go on from.
     """
 
     host: LadderHost
@@ -40,6 +42,7 @@ class Parts:
     metrics: Metrics
     hub: ProgressHub
     settings: ServeTable
+    conversations: Conversations = field(default_factory=Conversations)
 
 
 def parts_of(request: Request) -> Parts:
