@@ -31,7 +31,7 @@ MODEL = File().data()
 NO_CALL = {
     "rung": {
         "a value that rung makes, to be read": """Accepted Attempt AttemptEnded AttemptStarted Candidate CheckContext
-            Event Finished Hop Provisional Request Score Shadowed Shape Validation Withdrawn""",
+            Event Finished Hop Progressed Provisional Request Score Shadowed Shape Validation Withdrawn""",
         "words": "IssueCode Reason Verdict",
         "a protocol: docs/tiers.md and docs/ledger.md show what has it": "Purse Quotes Reservation Tier Travels Warms",
     },

@@ -239,6 +239,17 @@ def test_drafts_are_events_of_their_own(ask):
     assert not any("no idea" in json.dumps(data) for name, data in events if name.startswith("response."))
 
 
+def test_thoughts_are_an_item_of_their_own_before_the_answer(ask):
+    client, _ = ask(ScriptedTier("small", *2 * ["<think>Rain is wet.</think>It is."]))
+    whole = client.responses.create(model="rung", input="Is water wet?")
+    events = list(client.responses.create(model="rung", input="Is water wet?", stream=True))
+    for found in (whole, events[-1].response):
+        assert [item.type for item in found.output] == ["reasoning", "message"]
+        assert (found.output[0].content[0].text.strip(), found.output_text) == ("Rain is wet.", "It is.")
+    done = [event.item.type for event in events if event.type == "response.output_item.done"]
+    assert done == ["reasoning", "message"]
+
+
 def test_tools_and_items_of_unknown_kinds_are_skipped_and_that_is_said(ask):
     tier = ScriptedTier("small", '{"content": "It is."}', "It is.")
     client, _ = ask(tier)

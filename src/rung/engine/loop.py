@@ -41,6 +41,7 @@ from rung.types import (
     Event,
     Finished,
     Outcome,
+    Progressed,
     Provisional,
     Reason,
     Toss,
@@ -95,7 +96,8 @@ def run(plan: Plan) -> Generator[Event, None, None]:
                     shadowing.follow(plan, toss, event.outcome, run)
                 if failed:
                     event = replace(event, outcome=replace(event.outcome, notes=(*event.outcome.notes, *failed)))
-            yield event
+            if not isinstance(event, Progressed):
+                yield event
     finally:
         forget()
         cancel.set()
@@ -244,8 +246,11 @@ class _Run:
             stream = tier.stream(replace(offer.call, deadline=patience))
             for delta in thoughts.apart(self._watched(stream, patience)):
                 came.add(delta)
-                if plan.provisional and offer.restore is None and delta.text and delta.index == 0:
-                    yield Provisional(pending.number, tier.name, delta.text)
+                if delta.progress is not None:
+                    yield Progressed(pending.number, tier.name, delta.progress)
+                shown = plan.provisional and offer.restore is None and delta.index == 0
+                if shown and (delta.text or delta.reasoning):
+                    yield Provisional(pending.number, tier.name, delta.text, delta.reasoning)
                     patience.take(delta)  # the time that the stream's reader took isn't the tier's
                 if came.is_over:
                     break

@@ -54,6 +54,7 @@ def key_of(identity: str, call: Call) -> str:
         [sampling.temperature, sampling.top_p, sampling.min_p, sampling.seed, sampling.stop],
         call.max_tokens,
         call.candidates,
+        *([] if sampling.effort is None else [sampling.effort]),
     ]
     # not sorted: the order of a schema's properties is the order in which they are written
     return hashlib.sha256(json.dumps(what, separators=(",", ":")).encode()).hexdigest()

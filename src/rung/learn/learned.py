@@ -143,7 +143,7 @@ class Evidence(SettingsTable):
             f"the weights of tier {self.against!r}": _differ(self.against_weights, theirs),
             "the prompt": self.prompt != now.prompt,
             "the contract": self.contract != now.contract,
-            "the sampling": self.sampling != SamplingTable.of(now.sampling),
+            "the sampling": self.sampling != SamplingTable.of(now.sampling) or now.sampling.effort is not None,
             "the cap on the answer": self.max_tokens != now.max_tokens,
             "the number of repairs": self.repairs != now.repairs,
             "the feedback": self.feedback != now.feedback,

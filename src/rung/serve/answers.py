@@ -78,6 +78,8 @@ def usage_body(outcomes: Sequence[Outcome[Any]]) -> dict[str, Any] | None:
         return None
     total = sum(tokens for tokens in written if tokens is not None)
     body: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": total, "total_tokens": prompt + total}
+    if used[0].cached_tokens is not None:
+        body["prompt_tokens_details"] = {"cached_tokens": used[0].cached_tokens}
     return body
 
 

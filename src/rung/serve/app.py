@@ -18,7 +18,7 @@ from rung.serve.intake import Intake
 from rung.serve.metrics import Metrics
 from rung.serve.progress import ProgressHub
 from rung.serve.queueing import Queue
-from rung.serve.routes import chat, responses, state
+from rung.serve.routes import chat, openapi, responses, state
 from rung.serve.routes.work import PARTS, Parts
 
 OPEN = frozenset({"/health"})
@@ -30,8 +30,10 @@ _log = logging.getLogger(__name__)
 def routes() -> list[BaseRoute]:
     """All endpoints."""
     return [
-        Route("/v1/chat/completions", chat.complete, methods=["POST"]),
+        Route("/v1/chat/completions", chat.chat_completion, methods=["POST"]),
+        Route("/v1/completions", chat.completion, methods=["POST"]),
         Route("/v1/responses", responses.respond, methods=["POST"]),
+        Route("/openapi.json", openapi.description, methods=["GET"]),
         Route("/v1/models", state.models, methods=["GET"]),
         Route("/v1/models/{name:path}", state.model, methods=["GET"]),
         Route("/health", state.health, methods=["GET"]),

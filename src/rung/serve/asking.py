@@ -59,7 +59,6 @@ class Asking:
         max_tokens: the most that an answer may take; it is never raised.
         answers: how many answers are wanted.
         logprobs: whether the answer's log-probabilities are wanted.
-        effort: how much thinking is wanted, in OpenAI's words; `None` leaves it to the tier.
         tools: that the model may call; `None` for a request without tools. They make the output.
         limits: what tightens the ladder's limits.
         notes: sentences about what was left out of the request.
@@ -72,7 +71,6 @@ class Asking:
     max_tokens: int | None = None
     answers: int = 1
     logprobs: bool = False
-    effort: str | None = None
     tools: Tools | None = None
     limits: RungBody = field(default_factory=RungBody)
     notes: tuple[str, ...] = ()

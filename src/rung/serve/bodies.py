@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rung.serve.asking import MOST_ANSWERS, RungBody
 from rung.serve.errors import ApiError
+from rung.types.request import Effort
 
 M = TypeVar("M", bound=BaseModel)
 
 _SHOWN = 200
 """Characters of an error that are told. Pydantic's own messages quote no value; a field's name may be a client's."""
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 Stops = str | list[Annotated[str, Field(min_length=1)]]
 Cap = Annotated[int, Field(ge=1, le=10_000_000)]
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rung.serve.asking import Asking, RungBody
@@ -13,6 +14,7 @@ from rung.serve.bodies import ChatBody, ContentPart, Sampled, Turn
 from rung.serve.errors import ApiError
 from rung.serve.tools import Tool, Tools, written
 from rung.types import Image, Message, Sampling, Text, ToolCall
+from rung.types.request import Effort
 
 _DATA = re.compile(r"data:(?P<type>image/[a-z0-9.+-]{1,40});base64,", re.IGNORECASE)
 
@@ -51,11 +53,10 @@ def asking(body: ChatBody, drop: Sequence[str] = ()) -> Asking:
         model=body.model,
         messages=written(messages),
         output=None if tools is not None else output,
-        sampling=sampling(body),
+        sampling=replace(sampling(body), effort=_effort(body)),
         max_tokens=body.max_completion_tokens or body.max_tokens,
         answers=body.n or 1,
         logprobs=bool(body.logprobs),
-        effort=_effort(body),
         tools=tools,
         limits=body.x_rung or RungBody(),
         notes=tuple(notes),
@@ -185,7 +186,7 @@ def _tools(body: ChatBody, notes: list[str]) -> Tools | None:
     return Tools(tuple(found.values()), required, parallel=body.parallel_tool_calls is not False)
 
 
-def _effort(body: ChatBody) -> str | None:
+def _effort(body: ChatBody) -> Effort | None:
     if body.reasoning_effort is not None:
         return body.reasoning_effort
     thinking = (body.chat_template_kwargs or {}).get("enable_thinking")

@@ -25,22 +25,31 @@ class Flow:
     """What of one answer was sent while it was written.
 
     Args:
-        attempt: the attempt whose text was sent; `None` before the first.
-        held: white space that isn't sent before a word follows it.
+        attempt: the attempt that was sent; `None` before the first piece.
+        writes: whether any of its text was sent, and not only thoughts.
+        held: number of an attempt, and white space of it that isn't sent before a word follows.
     """
 
     attempt: int | None = None
-    held: str = ""
+    writes: bool = False
+    held: tuple[int, str] = (0, "")
 
-    def take(self, draft: Provisional) -> str:
-        """What may be sent of a piece of text."""
-        if self.attempt is None:
-            self.held += draft.text
-            if not self.held.strip():
-                return ""
-            self.attempt, text, self.held = draft.number, self.held, ""
-            return text
-        return draft.text if draft.number == self.attempt else ""
+    def take(self, draft: Provisional) -> dict[str, str]:
+        """What may be sent of a piece, as a delta; empty where nothing may."""
+        if self.attempt not in (None, draft.number):
+            return {}
+        text = (self.held[1] if self.held[0] == draft.number else "") + draft.text
+        self.held = (draft.number, "")
+        if not self.writes and not text.strip():
+            self.held, text = (draft.number, text), ""
+        found = {"content": text} if text else {}
+        if draft.reasoning:
+            found["reasoning_content"] = draft.reasoning
+        if found and self.attempt is None:
+            self.attempt = draft.number
+            found = {"role": "assistant", "content": "", **found}
+        self.writes = self.writes or bool(text)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +90,9 @@ class ChatStream:
         self, index: int, found: Event, flow: Flow, outcomes: dict[int, Outcome[Any]]
     ) -> AsyncIterator[bytes]:
         if isinstance(found, Provisional):
-            if self.flows:
-                first = flow.attempt is None
-                text = flow.take(found)
-                if text:
-                    yield self._delta(index, {"role": "assistant", "content": text} if first else {"content": text})
-            if self.asking.limits.drafts:
+            if self.flows and (delta := flow.take(found)):
+                yield self._delta(index, delta)
+            if self.asking.limits.drafts and found.text:
                 yield self._draft("draft", index, found.tier, found.number, text=found.text)
         elif isinstance(found, Withdrawn):
             if self.asking.limits.drafts:

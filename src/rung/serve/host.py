@@ -164,7 +164,7 @@ class _Shown:
 
     def see(self, event: Event) -> None:
         """Take note of what is shown."""
-        self.any = self.any or (isinstance(event, Provisional) and bool(event.text.strip()))
+        self.any = self.any or (isinstance(event, Provisional) and bool(event.text.strip() or event.reasoning))
 
     def decide(self, s: deferral.Situation) -> deferral.Decision | None:
         """What the rule says, or that this was the end."""

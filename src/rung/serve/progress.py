@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from rung.types import Event, Progressed
+
 _MOST = 100
 """Pieces of news that wait for one listener. Who reads slower than that wants the latest ones."""
 
@@ -30,6 +32,11 @@ class ProgressHub:
                 loop.call_soon_threadsafe(_put, queue, news)
             except RuntimeError:  # that loop is closed, and nobody listens there
                 self._listeners.pop(queue, None)
+
+    def told(self, event: Event) -> None:
+        """Pass on how far a tier is; an observer of the ladder."""
+        if isinstance(event, Progressed):
+            self.publish({"what": "answer", "tier": event.tier, "done": event.done, "total": 1.0})
 
     def close(self) -> None:
         """Nothing more will be told."""

@@ -53,19 +53,28 @@ class _Written:
         checked = _TYPES[kind].model_validate(told)
         return event(checked.model_dump(mode="json", by_alias=True, exclude_unset=True), kind)
 
-    def begin(self, item: Item) -> Iterator[bytes]:
-        """Open an item of text, still empty."""
+    def grow(self, item: Item, text: str) -> Iterator[bytes]:
+        """Add text to an item of a kind. Where another kind is open, that is closed first.
+
+        Args:
+            item: begins where none of its kind is open.
+            text: what is added.
+        """
+        if self.open and self.items[-1]["type"] != item["type"]:
+            yield from self.end()
+        if not self.open:
+            yield from self._begin(item)
+        if text:
+            part = self.items[-1]["content"][0]
+            part["text"] += text
+            yield self.event(f"response.{part['type']}.delta", delta=text, **self._where(), **_logprobs(part))
+
+    def _begin(self, item: Item) -> Iterator[bytes]:
         part = {**item["content"][0], "text": ""}
         self.items.append({**item, "status": "in_progress", "content": [part]})
         self.open = True
         yield self._item("added", {**self.items[-1], "content": []})
         yield self._part("added")
-
-    def piece(self, text: str, **more: Any) -> bytes:
-        """A piece of the text of the item that is open."""
-        part = self.items[-1]["content"][0]
-        part["text"] += text
-        return self.event(f"response.{part['type']}.delta", delta=text, **self._where(), **more, **_logprobs(part))
 
     def end(self, status: str = "completed", logprobs: Any = ()) -> Iterator[bytes]:
         """Close the item that is open."""
@@ -135,11 +144,11 @@ class ResponseStream:
     def _parts(self, found: Event, flow: Flow, written: _Written) -> Iterator[bytes]:
         drafts = self.frame.asked.asking.limits.drafts
         if isinstance(found, Provisional):
-            if self.flows and (text := flow.take(found)):
-                if not written.open:
-                    yield from written.begin(message_item(""))
-                yield written.piece(text)
-            if drafts:
+            sent = flow.take(found) if self.flows else {}
+            for key, item in (("reasoning_content", thought_item), ("content", message_item)):
+                if sent.get(key):
+                    yield from written.grow(item(""), sent[key])
+            if drafts and found.text:
                 yield _draft("draft", found.tier, found.number, text=found.text)
         elif isinstance(found, Withdrawn):
             if drafts:
@@ -157,19 +166,16 @@ class ResponseStream:
         answer = said(asking, outcome)
         logprobs = logprobs_of(answer) if asking.logprobs else ()
         status = "incomplete" if answer.cut else "completed"
-        if flow.attempt is None:
-            if answer.reasoning:
-                yield from written.begin(thought_item(""))
-                yield written.piece(answer.reasoning)
-                yield from written.end()
-            if answer.text is not None:
-                yield from written.begin(message_item(""))
-                yield written.piece(answer.text)
-            for call in answer.calls:
-                yield from written.call(call_item(call))
+        if flow.attempt is None and answer.reasoning:
+            yield from written.grow(thought_item(""), answer.reasoning)
+        if not flow.writes and answer.text is not None:
+            yield from written.grow(message_item(""), answer.text)
         if written.open:
-            answer = replace(answer, text=written.items[-1]["content"][0]["text"])
+            if flow.writes:
+                answer = replace(answer, text=written.items[-1]["content"][0]["text"])
             yield from written.end(status, logprobs)
+        for call in answer.calls:
+            yield from written.call(call_item(call))
         self.ended(answer)
         yield written.event(f"response.{status}", response=self.frame.ended(answer, outcome, written.items))
 

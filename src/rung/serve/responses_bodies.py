@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rung.serve.asking import RungBody
-from rung.serve.bodies import Cap, ContentPart, Effort
+from rung.serve.bodies import Cap, ContentPart
+from rung.types.request import Effort
 
 
 class _Open(BaseModel):

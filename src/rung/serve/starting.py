@@ -75,7 +75,9 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
     guard.install(config.reach.value)
     with ExitStack() as stack:
         ledger = config.ledger.ledger()
-        ladder = config.ladder(only=order.only, consent=order.consent, ledger=ledger, observers=(metrics.told,))
+        ladder = config.ladder(
+            only=order.only, consent=order.consent, ledger=ledger, observers=(metrics.told, hub.told)
+        )
         stack.enter_context(ladder)
         if config.reach.value > Zone.HOST:
             guard.install(config.reach.value, hosts=config.hosts(ladder))

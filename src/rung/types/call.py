@@ -210,10 +210,16 @@ class Usage:
         delta.usage.output_tokens  # 1
 
     A count is `None` if the tier didn't report it.
+
+    Args:
+        input_tokens: of the prompt.
+        output_tokens: of the answer, thinking included.
+        cached_tokens: how many of the prompt's were not evaluated, because they were kept from before.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
 
     def credible(self, *, answered: bool) -> Usage:
         """The counts that can be right, with `None` in place of those that can't: a count that isn't a whole number,
@@ -222,10 +228,17 @@ class Usage:
         Args:
             answered: whether any part of an answer came.
         """
-        return Usage(_count(self.input_tokens, 1), _count(self.output_tokens, 1 if answered else 0))
+        prompt, kept = _count(self.input_tokens, 1), _count(self.cached_tokens, 0)
+        if prompt is None or (kept is not None and kept > prompt):
+            kept = None
+        return Usage(prompt, _count(self.output_tokens, 1 if answered else 0), kept)
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(_sum(self.input_tokens, other.input_tokens), _sum(self.output_tokens, other.output_tokens))
+        return Usage(
+            _sum(self.input_tokens, other.input_tokens),
+            _sum(self.output_tokens, other.output_tokens),
+            _sum(self.cached_tokens, other.cached_tokens),
+        )
 
 
 def _count(count: object, least: int) -> int | None:

@@ -21,12 +21,36 @@ class AttemptStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far a tier is on the way to its first token, first with a load and then with the prompt. Observers are told;
+    no stream has it.
+
+    Args:
+        number: the attempt's.
+        tier: the tier's name.
+        done: in [0, 1].
+    """
+
+    number: int
+    tier: str
+    done: float
+
+
+@dataclass(frozen=True, slots=True)
 class Provisional:
-    """Unvalidated text, where the caller opted in. It may be withdrawn."""
+    """Unvalidated text, where the caller opted in. It may be withdrawn.
+
+    Args:
+        number: the attempt's.
+        tier: the tier's name.
+        text: what the answer grows by; empty while the model thinks.
+        reasoning: what a thought that is no part of the answer grows by.
+    """
 
     number: int
     tier: str
     text: str = field(repr=False)
+    reasoning: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +130,4 @@ class Shadowed:
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
 
 
-Event = AttemptStarted | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed
+Event = AttemptStarted | Progressed | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed

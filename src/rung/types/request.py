@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rung import checking
 from rung.allowed import Real
@@ -16,6 +16,9 @@ TopP = Real(0.0, 1.0, above=True)
 
 MinP = Real(0.0, 1.0, below=True)
 """Least probability, relative to the likeliest token's, as a setting."""
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+"""How much a model shall think before it answers, in the words of OpenAI's API."""
 
 _SEEDS = (-(2**63), 2**64 - 1)
 """Range of a seed: anything that fits into 64 bits, signed or unsigned."""
@@ -34,6 +37,8 @@ class Sampling:
         min_p: least probability, relative to the likeliest token's, in [0, 1).
         seed: for the sampler's random numbers.
         stop: strings that end the answer; they are not part of it.
+        effort: how much a model that can think aloud shall think. A local model only knows `none` from all others, and
+            an endpoint that takes no such field is not told.
 
     Raises:
         ConfigError: a value has the wrong type or is out of range.
@@ -44,6 +49,8 @@ class Sampling:
     min_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    # not in the repr, by which earlier recordings know the sampling of calls that had none
+    effort: Effort | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         kept: dict[str, object] = {"temperature": checking.real("temperature", self.temperature, 0.0, 10.0)}
@@ -56,6 +63,8 @@ class Sampling:
         stop = kept["stop"] = checking.several("stop", self.stop, str, "texts")
         if not all(stop):
             raise ConfigError("stop holds an empty text, which would end every answer at once", hint="leave it out")
+        if self.effort is not None:
+            checking.one_of("effort", self.effort, get_args(Effort))
         for name, value in kept.items():
             object.__setattr__(self, name, value)
 

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rung.types import Delta, Message, Sampling, Shape
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Version of the frames, raised whenever one changes its meaning: an app may pack a worker of another version than its
 host."""
 

@@ -194,10 +194,13 @@ class StreamReader:
         told = usage if isinstance(usage, dict) else {}
         prompt, answer = told.get("prompt_tokens"), told.get("completion_tokens")
         self._counted = self._counted or told != usage or prompt is not None or answer is not None
-        new, old = Usage(prompt, answer).credible(answered=False), self._usage
+        kept = told.get("prompt_tokens_details")
+        cached = kept.get("cached_tokens") if isinstance(kept, Mapping) else None
+        new, old = Usage(prompt, answer, cached).credible(answered=False), self._usage
         self._usage = Usage(
             old.input_tokens if prompt is None else new.input_tokens,
             old.output_tokens if answer is None else new.output_tokens,
+            old.cached_tokens if cached is None else new.cached_tokens,
         )
         details = told.get("completion_tokens_details")
         if isinstance(details, Mapping):

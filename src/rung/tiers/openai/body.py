@@ -22,7 +22,9 @@ TokenLimit = Literal["max_tokens", "max_completion_tokens"]
 Form = Literal["strict", "lax", "object", "none"]
 """How the shape is put to the endpoint: a strict schema, a schema, any JSON object, not at all."""
 
-DROPPABLE = frozenset({"temperature", "top_p", "seed", "stream", "stream_options", "store", "logprobs"})
+DROPPABLE = frozenset(
+    {"temperature", "top_p", "seed", "stream", "stream_options", "store", "logprobs", "reasoning_effort"}
+)
 """What may be left out when an endpoint refuses it: nothing that changes what an answer is, or bounds its cost."""
 
 _OURS = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens"})
@@ -183,6 +185,8 @@ def request(call: Call, dialect: Dialect, form: Form) -> dict[str, Any]:
         body["top_p"] = sampling.top_p
     if sampling.seed is not None:
         body["seed"] = sampling.seed
+    if sampling.effort is not None:
+        body["reasoning_effort"] = sampling.effort
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if call.candidates > 1:

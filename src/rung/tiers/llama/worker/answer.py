@@ -69,7 +69,8 @@ class Answer:
 
     `tokens` are prompt and answer together. The first `evaluated` of them are in the memory of `held`, and the others
     are pending. A scheduler needs to know nothing else: a prefill, a decode step, forced tokens and a new start after
-    an abort differ only in the number of pending tokens. Three fields are the scheduler's own: `unsent` is what nobody
+    an abort differ only in the number of pending tokens. `cached` is how many tokens of the prompt were kept from
+    before; `None` until that is known. Three fields are the scheduler's own: `unsent` is what nobody
     was told yet, `sent_at` the time when somebody last was (in seconds of `time.perf_counter`), and `turn` tells whose
     token is due first.
 
@@ -85,6 +86,7 @@ class Answer:
         self.tokens = list(order.prompt)
         self.held: HeldCells | None = None
         self.saved = order.saved
+        self.cached: int | None = None
         self.unsaved = order.unsaved
         self.alone = order.alone
         self.unsent: list[Delta] = []
@@ -247,7 +249,7 @@ class Answer:
             constraint=constraint,
             notes=self._notes,
             finish=finish,
-            usage=Usage(prompt, len(self.tokens) - prompt),
+            usage=Usage(prompt, len(self.tokens) - prompt, self.cached),
             model=self._model,
         )
 

@@ -60,8 +60,13 @@ class LoadedModel:
         self._grammars = Grammars(self._model.vocabulary)
         self._warming = threading.Lock()
         opens = len(self._model.vocabulary.tokenize(THINK, special=True)) == 1
-        self._may_think = opens and (load.thinking or not self._template.switches_thinking)
+        self._opens, self._thinks = opens, load.thinking
         self.snapshots = self._snapshots(load, path) if load.snapshots else None
+
+    def _may_think(self, effort: str | None) -> bool:
+        """Whether an answer may begin with a thought: the model has the tags, and isn't told not to think."""
+        wanted = self._thinks if effort is None else effort != "none"
+        return self._opens and (wanted or not self._template.switches_thinking)
 
     def _snapshots(self, load: LoadModel, path: Path) -> Snapshots:
         sha256 = load.sha256
@@ -164,7 +169,7 @@ class LoadedModel:
                 index=index,
                 shaped=ask.shape is not None,
                 notes=(*self._notes, *listed, *notes),
-                thinking="begun" if begun else "possible" if self._may_think else "no",
+                thinking="begun" if begun else "possible" if self._may_think(ask.sampling.effort) else "no",
                 draft=Draft(self._model.vocabulary.tokenize(ask.draft, special=False)) if ask.draft else None,
                 alone=ask.sampling.temperature > 0 and ask.sampling.seed is not None,
                 saved=saved,
@@ -181,7 +186,7 @@ class LoadedModel:
         Raises:
             PromptTooLong: it leaves none.
         """
-        segments = self._template.render(messages, errand)
+        segments = self._template.render(messages, errand, effort=ask.sampling.effort)
         prompt = self._tokens(segments, errand)
         room = self.plan.room(len(prompt), ask.max_tokens, held=self.native.cells, free=Residents().memory)
         if room is None:

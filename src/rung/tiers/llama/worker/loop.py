@@ -152,6 +152,8 @@ class Loop:
             self._active.append(answer)
             try:
                 self._restore(answer, held)
+                # a later start of the same answer takes up what it has evaluated itself
+                answer.cached = answer.evaluated if answer.cached is None else answer.cached
                 self._save_reusable(answer, held)
             except BaseException as error:  # noqa: BLE001  as in `_collect`
                 self._break(answer, error)

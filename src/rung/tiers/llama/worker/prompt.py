@@ -9,7 +9,6 @@ it is plain text.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,32 +16,19 @@ from typing import Any, NoReturn
 
 import jinja2
 import jinja2.ext
-import jinja2.filters
 import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 import jinja2.runtime
-import jinja2.sandbox
 
 from rung.errors import TierUnavailable, Unsupported
 from rung.tiers.llama.worker.errand import Errand, Overdue
+from rung.tiers.llama.worker.sandbox import LONGEST_VALUE, Sandbox, bounded_format
 from rung.types import Message
 
 LONGEST_TEMPLATE = 256 * 1024
 LONGEST_RENDER = 2.0
 """Seconds that a template may take. Those of models take milliseconds, whatever the length of the messages."""
-
-_LONGEST_VALUE = 64 << 20
-"""Characters or items in one value that a template makes, and in a prompt: more than any context has room for."""
-
-_LONGEST_NUMBER = 4096
-"""Bits of a template's numbers. Computing with numbers up to this size doesn't hold up the other threads."""
-
-_WIDE = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\d{5}|\*)")
-"""Parts of a format that make a text as wide as a number says."""
-
-_WIDENING = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
-"""Methods that make a text as wide as a number says. No template needs them."""
 
 _SWITCHES = frozenset({"enable_thinking", "thinking"})
 """Names of the variables by which templates decide whether the model thinks aloud."""
@@ -115,12 +101,10 @@ class ChatTemplate:
         self._model = model
         self._source = source
         self._given = {"bos_token": bos, "eos_token": eos, **dict.fromkeys(_SWITCHES, thinking)}
-        environment = _Sandbox(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
-        )
+        environment = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation])
         environment.globals.pop("lipsum", None)
         environment.filters.pop("center", None)
-        environment.filters["format"] = _format
+        environment.filters["format"] = bounded_format
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = time.strftime
         environment.filters["tojson"] = _to_json
@@ -133,13 +117,16 @@ class ChatTemplate:
             ) from None
         self.switches_thinking = not _SWITCHES.isdisjoint(names)
 
-    def render(self, messages: Sequence[Message], errand: Errand | None = None) -> list[Segment]:
+    def render(
+        self, messages: Sequence[Message], errand: Errand | None = None, *, effort: str | None = None
+    ) -> list[Segment]:
         """The prompt, up to where the answer begins. A system turn that the template doesn't accept is merged into the
         user's turn that follows.
 
         Args:
             messages: the conversation.
             errand: the errand that this is part of. Ending it ends the template, whatever that is doing.
+            effort: how much the model shall think, as in `Sampling`; `None` leaves it to the tier.
 
         Raises:
             Unsupported: the template refuses the conversation, leaves a part of it out, or takes too long.
@@ -147,7 +134,7 @@ class ChatTemplate:
         """
         errand = errand or Errand()
         try:
-            return self._in_time(messages, errand)
+            return self._in_time(messages, errand, effort)
         except _TEMPLATE_ERRORS as error:
             refused = error
         merged = _merged(messages) if any(m.role == "system" for m in messages) else None
@@ -156,14 +143,16 @@ class ChatTemplate:
             if turns is None:
                 continue
             try:
-                return self._in_time(turns, errand, in_parts=in_parts)
+                return self._in_time(turns, errand, effort, in_parts=in_parts)
             except _TEMPLATE_ERRORS as error:
                 refused = refused if in_parts else error
         raise self._unsupported(refused) from None
 
-    def _in_time(self, messages: Sequence[Message], errand: Errand, *, in_parts: bool = False) -> list[Segment]:
+    def _in_time(
+        self, messages: Sequence[Message], errand: Errand, effort: str | None, *, in_parts: bool = False
+    ) -> list[Segment]:
         try:
-            return errand.foreign(lambda: self._attempt(messages, in_parts), LONGEST_RENDER)
+            return errand.foreign(lambda: self._attempt(messages, effort, in_parts), LONGEST_RENDER)
         except Overdue:
             raise Unsupported(
                 f"the chat template of {self._model} takes more than {LONGEST_RENDER:g} s",
@@ -177,7 +166,7 @@ class ChatTemplate:
             hint="name another with chat_template",
         )
 
-    def _attempt(self, messages: Sequence[Message], in_parts: bool) -> list[Segment]:
+    def _attempt(self, messages: Sequence[Message], effort: str | None, in_parts: bool) -> list[Segment]:
         stand_ins = _StandIns(self._source, messages)
         turns = [_turn(message, stand_ins) for message in messages]
         given = [turn["content"] for turn in turns]
@@ -191,12 +180,12 @@ class ChatTemplate:
             documents=None,
             add_generation_prompt=True,
             stand_ins=stand_ins,
-            **self._given,
+            **{**self._given, **_thinking(effort)},
         ):
             parts.append(part)
             length += len(part)
-            if length > _LONGEST_VALUE:
-                raise jinja2.TemplateError(f"it writes more than {_LONGEST_VALUE:,} characters")
+            if length > LONGEST_VALUE:
+                raise jinja2.TemplateError(f"it writes more than {LONGEST_VALUE:,} characters")
         text = "".join(parts)
         for message, content in zip(messages, given, strict=True):
             if message.text.strip() and not stand_ins.holds(text, content):
@@ -204,46 +193,12 @@ class ChatTemplate:
         return stand_ins.split(text)
 
 
-class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """A sandbox in which a template can't make a value that takes all memory, or all time, in one step."""
-
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
-
-    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        """The value of an operation, unless it is beyond measure."""
-        if operator == "%" and isinstance(left, str):
-            _check_format(left)
-        elif _beyond_measure(operator, left, right):
-            raise jinja2.TemplateError("it makes a value beyond all measure")
-        return super().call_binop(context, operator, left, right)
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Whether a template may have this attribute."""
-        return attr not in _WIDENING and super().is_safe_attribute(obj, attr, value)
-
-
-def _beyond_measure(operator: str, left: Any, right: Any) -> bool:
-    if isinstance(left, int) and isinstance(right, int):
-        if operator == "**":
-            return right > 0 and left.bit_length() * right > _LONGEST_NUMBER
-        return left.bit_length() + right.bit_length() > _LONGEST_NUMBER
-    if operator == "+" and hasattr(left, "__len__") and hasattr(right, "__len__"):
-        return len(left) + len(right) > _LONGEST_VALUE
-    if operator == "*":
-        items, times = (left, right) if hasattr(left, "__len__") else (right, left)
-        return isinstance(times, int) and hasattr(items, "__len__") and len(items) * times > _LONGEST_VALUE
-    return False
-
-
-def _check_format(text: str) -> None:
-    if _WIDE.search(text):
-        raise jinja2.TemplateError("it makes a text beyond all measure")
-
-
-def _format(text: str, *args: Any, **named: Any) -> str:
-    """The filter of that name, without widths beyond measure."""
-    _check_format(str(text))
-    return jinja2.filters.do_format(text, *args, **named)
+def _thinking(effort: str | None) -> dict[str, Any]:
+    """What a template is told of the effort that a request asks for."""
+    if effort is None:
+        return {}
+    level = {"minimal": "low", "xhigh": "high"}.get(effort, effort)
+    return {**dict.fromkeys(_SWITCHES, effort != "none"), **({} if level == "none" else {"reasoning_effort": level})}
 
 
 class _StandIns:

@@ -1,0 +1,123 @@
+"""`GET /openapi.json`: the server's description of itself, made from the models that read and write bodies."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from openai.types import Completion
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response as ResponsesAnswer
+from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from rung import __version__
+from rung.serve.bodies import ChatBody, CompletionBody
+from rung.serve.responses_bodies import ResponsesBody
+
+
+class ErrorDetails(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """The body of every error."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error: ErrorDetails
+
+
+class ModelBody(BaseModel):
+    """One model."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    x_rung: dict[str, Any]
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    object: str
+    data: list[ModelBody]
+
+
+class HealthBody(BaseModel):
+    """Whether requests are taken."""
+
+    status: str
+
+
+async def description(request: Request) -> Response:
+    """The description."""
+    return JSONResponse(described())
+
+
+@functools.cache
+def described() -> dict[str, Any]:
+    """The OpenAPI description of the server."""
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (ChatBody, "validation"),
+        (CompletionBody, "validation"),
+        (ResponsesBody, "validation"),
+        (ChatCompletion, "serialization"),
+        (Completion, "serialization"),
+        (ResponsesAnswer, "serialization"),
+        (ErrorBody, "serialization"),
+        (ModelBody, "serialization"),
+        (ModelList, "serialization"),
+        (HealthBody, "serialization"),
+    ]
+    names, found = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    schema = {model: names[model, mode] for model, mode in models}
+
+    def operation(name: str, answer: Any, body: Any = None, **more: Any) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "operationId": name,
+            "responses": {
+                "200": {"description": "The answer.", "content": answer},
+                "default": {"description": "An error.", "content": _json(schema[ErrorBody])},
+            },
+            **more,
+        }
+        return told if body is None else {**told, "requestBody": {"required": True, "content": _json(schema[body])}}
+
+    stream: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+    text: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+    named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    chat = operation("chat", {**_json(schema[ChatCompletion]), **stream}, ChatBody)
+    complete = operation("complete", {**_json(schema[Completion]), **stream}, CompletionBody)
+    respond = operation("respond", {**_json(schema[ResponsesAnswer]), **stream}, ResponsesBody)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "rung serve", "version": __version__},
+        "components": {
+            "schemas": found["$defs"],
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+        "paths": {
+            "/v1/chat/completions": {"post": chat},
+            "/v1/completions": {"post": complete},
+            "/v1/responses": {"post": respond},
+            "/v1/models": {"get": operation("models", _json(schema[ModelList]))},
+            "/v1/models/{name}": {"get": operation("model", _json(schema[ModelBody]), parameters=[named])},
+            "/health": {"get": operation("health", _json(schema[HealthBody]), security=[])},
+            "/metrics": {"get": operation("metrics", text)},
+            "/events": {"get": operation("events", stream)},
+        },
+    }
+
+
+def _json(schema: Any) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
