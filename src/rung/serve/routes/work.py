@@ -18,7 +18,9 @@ from rung.serve.host import LadderHost
 from rung.serve.intake import INTAKE, Taken
 from rung.serve.metrics import Metrics
 from rung.serve.progress import ProgressHub
+from rung.serve.questions import Questions
 from rung.serve.queueing import Queue
+from rung.serve.recent import Recent
 
 PARTS = "rung.parts"
 """Key of the `Parts` in the scope of every request."""
@@ -34,6 +36,8 @@ class Parts:
         metrics: what is counted.
         hub: who is told of progress.
         settings: of the server.
+        recent: what the page shows of requests.
+        questions: to those who have the page open.
         conversations: that a later response may go on from.
     """
 
@@ -42,6 +46,8 @@ class Parts:
     metrics: Metrics
     hub: ProgressHub
     settings: ServeTable
+    recent: Recent
+    questions: Questions
     conversations: Conversations = field(default_factory=Conversations)
 
 
