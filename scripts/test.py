@@ -37,7 +37,7 @@ STAGES = {
     "tests on models": ("-m", "weights and not surfaces"),
     "surfaces": ("-m", "surfaces", "--no-skips"),
 }
-PROGRAMS: dict[str, str] = {}
+PROGRAMS: dict[str, str] = {"chromium": "chromium"}
 """What the surfaces need of the system: programs, each with the package of Debian that has it."""
 NONE_FOUND = 5
 """The exit code of pytest where no test is selected."""
