@@ -19,7 +19,7 @@ import convert_data
 
 COUNTS = {
     "bfcl": {"bfcl": 400},
-    "clinc150": {"clinc150": 5500},
+    "clinc150": {"clinc150": 5500, "clinc20": 600},
     "restaurant8k": {"restaurant8k": 128},
     "bbh": {f"bbh-{name}": 250 for name in convert_data.BBH},
     "gsm8k": {"gsm8k": 1319},

@@ -158,9 +158,9 @@ def batch(
     json: Json = False,
     config: TrustedConfig = None,
 ) -> int:
-    """Answer every row of a file on the smallest tier that can, and go on after a kill."""
+    """Answer every row of a file on the smallest tier that can, and continue after a kill."""
     interrupts: Interrupts = context.obj.interrupts
-    cancel = interrupts.cancel()  # first, because what follows takes a while to load
+    cancel = interrupts.cancel()  # first, because the other imports take a while
     from rung.cli import batching
 
     wishes = batching.BatchWishes(
@@ -214,7 +214,7 @@ def merge(
     attempts: _Attempts = False,
     json: Json = False,
 ) -> int:
-    """Join the outputs of a job's shards, and their books."""
+    """Join the outputs of a job's shards, and their manifests."""
     from rung.batch.merging import merged
     from rung.cli import batch_report, batching
 
