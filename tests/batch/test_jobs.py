@@ -174,12 +174,14 @@ def test_a_row_has_its_own_schema(tmp_path):
 
 
 def test_an_input_that_changes_meanwhile_is_noticed_and_its_rows_are_asked_anew(tmp_path):
-    data, out = rows(tmp_path / "in.jsonl", [f"q{n}" for n in range(40)]), tmp_path / "out.jsonl"
-    asked = []
+    # more than is read ahead
+    more = " and so on" * 200
+    data, out = rows(tmp_path / "in.jsonl", [f"q{n}{more}" for n in range(40)]), tmp_path / "out.jsonl"
+    asked: list[str] = []
 
     def changes(prompt: str) -> str:
         if not asked:
-            rows(data, [f"w{n}" for n in range(40)])
+            rows(data, [f"w{n}{more}" for n in range(40)])
         asked.append(prompt)
         return "yes"
 
