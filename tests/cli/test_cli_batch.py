@@ -15,6 +15,9 @@ import pytest
 
 from rung.cli.app import invoke
 from rung.cli.interrupt import Interrupts
+from rung.learn.data import read as data_rows
+from rung.learn.rows import Row
+from rung.learn.templates import Template
 
 if TYPE_CHECKING:
     from conftest import Program
@@ -180,6 +183,11 @@ def test_a_page_shows_answers_and_holds_no_way_out(person: Person) -> None:
     assert [row["answer"] for row in shown] == ["2", "4"]
     assert shown[0]["label"] == {"messages": [{"role": "user", "content": "double 1 </script><b>x"}]}
     assert "http" not in page.replace("http-equiv", "")
+    # what the page saves is a labelled row of a task, whether or not it has a template
+    labels = person.work / "labels.jsonl"
+    labels.write_text("".join(json.dumps({**row["label"], "expected": row["value"]}) + "\n" for row in shown))
+    found = list(data_rows(labels, Template("double {n}")))
+    assert [row.expected for row in found if isinstance(row, Row)] == ["2", "4"]
 
 
 def test_shards_are_merged(person: Person) -> None:
