@@ -122,7 +122,7 @@ def test_rejected_and_bad_rows_stand_apart_with_their_reasons_and_the_exit_code_
     rejects = person.read("out.rejects.jsonl")
     assert [(row["id"], row["status"], row["detail"]) for row in rejects[:2]] == [
         ("r1", "bad", "its id stands already in line 2"),
-        ("", "bad", "it has 1 cells, and the head has 2"),
+        ("", "bad", "it has 1 cells, but the head has 2"),
     ]
     assert rejects[2]["id"] == "r23"
     assert rejects[2]["best"] == "0"
