@@ -139,6 +139,9 @@ def test_what_a_dead_process_held_is_free_and_its_reservation_stays_counted(tmp_
         assert manifest.claim(0, 10) == []
         assert not manifest.bury()
         manifest.join()
+        # nobody takes the dead one's place, so nobody waits for its money to come back
+        assert manifest.owner > 7
+        assert not manifest.money_may_come_back()
         assert [claim.key for claim in manifest.claim(0, 10)] == [b"k" * 16]
         assert manifest.counts().counted == 5
 

@@ -49,7 +49,8 @@ TABLES = (
         failed INTEGER NOT NULL,
         PRIMARY KEY (question, number)
     ) WITHOUT ROWID""",
-    "CREATE TABLE owners (number INTEGER PRIMARY KEY, pid INTEGER NOT NULL, born REAL NOT NULL)",
+    # a number is never used again: reservations of a dead process keep it
+    "CREATE TABLE owners (number INTEGER PRIMARY KEY AUTOINCREMENT, pid INTEGER NOT NULL, born REAL NOT NULL)",
     # one row; `counted` is what was spent and what is reserved
     "CREATE TABLE money (one INTEGER PRIMARY KEY CHECK (one = 1), counted INTEGER NOT NULL, spent INTEGER NOT NULL)",
     "INSERT INTO money VALUES (1, 0, 0)",
