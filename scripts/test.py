@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from environment import ROOT, NotReady, ensure, main, run, say
@@ -28,8 +28,8 @@ PARALLEL = ("-n", "logical", "--dist", "worksteal")
 """Each process begins with files that follow one another, so that what a file shares is made once, or twice where the
 other process has nothing left to do."""
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30
-"""Where Linux keeps files in memory, and the bytes that must be free there: a run leaves less than a third of that.
-Tests write thousands of small files that must be safe on the disk, and wait for each."""
+"""Where Linux keeps files in memory, and the bytes that must be free there: many times what tests without models hold
+at once. They write thousands of files that must be safe on the disk, and wait for each."""
 STAGES = {
     "fast tests": (*PARALLEL, "-m", "not weights and not slow and not surfaces"),
     "tests without models": (*PARALLEL, "--hypothesis-profile", "thorough", "-m", "not weights and not surfaces"),
@@ -37,6 +37,8 @@ STAGES = {
     "tests on models": ("-m", "weights and not surfaces"),
     "surfaces": ("-m", "surfaces", "--no-skips"),
 }
+IN_MEMORY = ("fast tests", "tests without models")
+"""Stages whose files may be there. The others make kits and apps of hundreds of megabytes, or measure memory."""
 PROGRAMS: dict[str, str] = {"chromium": "chromium"}
 """What the surfaces need of the system: programs, each with the package of Debian that has it."""
 NONE_FOUND = 5
@@ -123,7 +125,7 @@ def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> li
     codes = {}
     for name, options in stages.items():
         say(f"== {name}")
-        with scratch() as where:
+        with scratch() if name in IN_MEMORY else nullcontext({}) as where:
             codes[name] = subprocess.run(
                 [python, "-m", "pytest", *options, *rest], cwd=ROOT, env={**env, **where}, check=False
             ).returncode
