@@ -14,8 +14,8 @@ from typing import Any
 
 import rung
 from rung.batch import outputs
-from rung.batch.intake import Intake, Shard
-from rung.batch.manifest import Manifest
+from rung.batch.intake import RowIntake, Shard
+from rung.batch.manifest import JobManifest
 from rung.batch.purse import JobPurse
 from rung.batch.questions import Questions, Usual
 from rung.batch.sources import source_of
@@ -89,8 +89,8 @@ def run(
     """A job from the beginning to the end, as the command does it; the rows of its output."""
     ladder = rung.Ladder(*tiers, reach=rung.Zone.INTERNET)
     asks = Questions(settings.pop("asks", Usual()), settings.pop("id", None))
-    with Manifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
-        Intake(manifest, source, asks, None if shard is None else Shard.parse(shard), Cancel()).run()
+    with JobManifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None if shard is None else Shard.parse(shard), Cancel()).run()
         purse = None if limit is None else JobPurse(manifest, Decimal(limit))
         names = {r.tier.name: r.tier.name for r in ladder.rungs}
         manifest.join()

@@ -11,8 +11,8 @@ import pytest
 
 from batch.jobs import Answering, Forked, PaidAnswering, read, rows, run
 from rung.batch import outputs
-from rung.batch.intake import Intake, Shard
-from rung.batch.manifest import Manifest
+from rung.batch.intake import RowIntake, Shard
+from rung.batch.manifest import JobManifest
 from rung.batch.merging import merged
 from rung.batch.questions import Column, Questions, Templated, Usual
 from rung.batch.sources import source_of
@@ -119,7 +119,7 @@ def test_csv_values_are_texts_and_its_rows_may_take_several_lines(tmp_path):
     small = yes()
     run(data, tmp_path / "out.jsonl", small, asks=Templated("Say {{ text }}!"))
     assert sorted(small.asked) == ["Say one", "Say three!"]
-    with Manifest(tmp_path / "out.jsonl.job") as manifest:
+    with JobManifest(tmp_path / "out.jsonl.job") as manifest:
         outputs.write(manifest, tmp_path / "out.csv", tmp_path / "rejects.csv")
     head, *lines = [line.split(",") for line in (tmp_path / "out.csv").read_text().splitlines()]
     assert head == ["id", "line", "value", "tier", "verdict", "confidence", "cost_usd", "seconds"]
@@ -139,7 +139,7 @@ def test_parquet_goes_in_and_out_and_nested_columns_can_be_reached(tmp_path):
     parquet.write_table(table, data, row_group_size=30)
     out = tmp_path / "out.parquet"
     run(data, tmp_path / "o.jsonl", yes(), asks=Templated("{{ text }} in {{ where.city }} {{ where.tags[1] }}"))
-    with Manifest(tmp_path / "o.jsonl.job") as manifest:
+    with JobManifest(tmp_path / "o.jsonl.job") as manifest:
         outputs.write(manifest, out, tmp_path / "rejects.parquet", attempts=True)
     found = parquet.read_table(out).to_pylist()
     assert [row["id"] for row in found] == [f"r{n}" for n in range(70)]
@@ -195,7 +195,7 @@ def test_openais_batch_form_goes_in_and_out(tmp_path):
     small = Answering("small", lambda prompt: '{"n": 1}' if prompt == "q2" else "yes")
     run(data, tmp_path / "o.jsonl", small)
     assert small.asked == ["q1", "q2"] or small.asked == ["q2", "q1"]
-    with Manifest(tmp_path / "o.jsonl.job") as manifest:
+    with JobManifest(tmp_path / "o.jsonl.job") as manifest:
         with manifest.transaction() as connection:
             manifest.put(connection, "openai", True)
         outputs.write(manifest, tmp_path / "out.jsonl", tmp_path / "rejects.jsonl")
@@ -258,7 +258,7 @@ def test_a_folder_without_rights_is_a_sentence(tmp_path):
             os.setresuid(65534, 65534, 65534)
         for attempt in (
             lambda: outputs.demand_place(folder / "out.jsonl", "--out"),
-            lambda: Manifest(folder / "job"),
+            lambda: JobManifest(folder / "job"),
             lambda: source_of(folder / "in.jsonl", lambda names: None),
         ):
             with pytest.raises(ConfigError, match=r"can't be (written|read|made): permission denied"):
@@ -275,10 +275,10 @@ def test_an_output_that_cannot_be_is_said_before_anything_is_asked(tmp_path):
         outputs.demand_place(tmp_path / "out.xlsx", "--out")
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="can't be made"):
-        Manifest(tmp_path / "file" / "job")
+        JobManifest(tmp_path / "file" / "job")
     (tmp_path / "other").write_text("not a database, but long enough to be taken for one" * 20)
     with pytest.raises(LedgerError, match="is not the manifest of a job"):
-        Manifest(tmp_path / "other")
+        JobManifest(tmp_path / "other")
 
 
 def test_a_full_disk_loses_nothing_and_the_job_goes_on_when_there_is_room(tmp_path):
@@ -286,23 +286,23 @@ def test_a_full_disk_loses_nothing_and_the_job_goes_on_when_there_is_room(tmp_pa
     out = tmp_path / "out.jsonl"
     small = Answering("small", lambda prompt: prompt[5:])
     asks = Questions(Usual())
-    with Manifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
-        Intake(manifest, source, asks, None, Cancel()).run()
+    with JobManifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run()
         pages = manifest.rows("PRAGMA page_count")[0][0]
     # SQLite's own limit is its own error of a full disk
-    full = Manifest._connect
+    full = JobManifest._connect
 
-    def short(self: Manifest) -> object:
+    def short(self: JobManifest) -> object:
         connection = full(self)
         connection.execute(f"PRAGMA max_page_count = {pages + 20}")
         return connection
 
-    Manifest._connect = short
+    JobManifest._connect = short
     try:
         with pytest.raises(LedgerError) as caught:
             run(data, out, small)
     finally:
-        Manifest._connect = full
+        JobManifest._connect = full
     assert "no space left" in caught.value.message
     assert "it goes on from here" in caught.value.hint
     before = read(out)

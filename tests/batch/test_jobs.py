@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+import rung
 from batch.jobs import Answering, PaidAnswering, read, rows, run
-from rung.batch.manifest import Manifest
+from rung.batch.estimating import estimate
+from rung.batch.intake import RowIntake
+from rung.batch.manifest import JobManifest
+from rung.batch.purse import JobPurse
+from rung.batch.questions import Questions, Usual
+from rung.batch.sources import source_of
+from rung.batch.working import Job
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
+from rung.limits import Cancel
 
 CHOICES = ["yes", "no"]
 
@@ -93,7 +102,7 @@ def test_a_rejected_row_is_tried_again_only_where_a_tier_failed_or_was_not_asked
     rejects = read(tmp_path / "out.rejects.jsonl")
     assert [row["line"] for row in rejects] == [1, 3, 5, 7, 9]
     assert {row["best"] for row in rejects} == {"perhaps"}
-    with Manifest(Path(f"{out}.job")) as manifest:
+    with JobManifest(Path(f"{out}.job")) as manifest:
         assert manifest.retry() == 5
     again = Answering("small", odd), Answering("big", lambda prompt: "no")
     found = run(data, out, *again, output=CHOICES)
@@ -149,7 +158,7 @@ def test_a_tier_that_is_not_there_stops_the_job_and_loses_nothing(data, tmp_path
 
 
 def test_another_job_on_the_same_output_is_an_error_that_says_what_differs(tmp_path):
-    with Manifest(tmp_path / "out.jsonl.job") as manifest:
+    with JobManifest(tmp_path / "out.jsonl.job") as manifest:
         manifest.demand_same({"the contract": "a", "the tiers": "b"})
         manifest.demand_same({"the contract": "a", "the tiers": "b"})
         with pytest.raises(ConfigError, match="belongs to another job, with something else for the tiers"):
@@ -162,3 +171,41 @@ def test_a_row_has_its_own_schema(tmp_path):
     rows(data, ["q1"], schema=schema)
     (found,) = run(data, tmp_path / "out.jsonl", Answering("small", lambda p: '{"n": 3}'))
     assert found["value"] == {"n": 3}
+
+
+def test_an_input_that_changes_meanwhile_is_noticed_and_its_rows_are_asked_anew(tmp_path):
+    # more than is read ahead
+    more = " and so on" * 200
+    data, out = rows(tmp_path / "in.jsonl", [f"q{n}{more}" for n in range(40)]), tmp_path / "out.jsonl"
+    asked: list[str] = []
+
+    def changes(prompt: str) -> str:
+        if not asked:
+            rows(data, [f"w{n}{more}" for n in range(40)])
+        asked.append(prompt)
+        return "yes"
+
+    with pytest.raises(ConfigError, match="changed while the job was running"):
+        run(data, out, Answering("small", changes), output=CHOICES, together=1)
+    found = run(data, out, Answering("small", lambda prompt: "no"), output=CHOICES)
+    assert [row["value"] for row in found] == ["no"] * 40
+
+
+def test_an_estimate_tells_time_shares_and_money(data, tmp_path):
+    small, far = Answering("small", odd), PaidAnswering("far", lambda prompt: "no")
+    asks, ladder = Questions(Usual()), rung.Ladder(small, far, reach=rung.Zone.INTERNET)
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run()
+        purse = JobPurse(manifest, Decimal("3.00"))
+        job = Job(manifest, source, asks, ladder, {"small": "s", "far": "f"}, CHOICES, purse=purse)
+        found = estimate(job, 6, lambda progress: None)
+    assert found is not None
+    assert (found.rows, found.left) == (6, 4)
+    share = len(far.asked) / 6
+    assert found.sent_up.value == share
+    assert found.cost.value == pytest.approx(share * 0.015)
+    low, high = found.sent_up.low, found.sent_up.high
+    assert low is not None
+    assert high is not None
+    assert 0 <= low < share < high <= 1
+    assert "  and never more than $3.00 in all, which --max-cost says" in found.sentences()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from batch.jobs import Answering, Forked, PaidAnswering, read, rows, run, until
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 from rung.ledger.schema import dollars
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks the processes that are killed")
@@ -36,7 +36,7 @@ def paid(data: Path, out: Path, log: Path) -> None:
 
 def answers(out: Path) -> dict[int, str]:
     """What is finished, by number of the question."""
-    with Manifest(Path(f"{out}.job")) as manifest:
+    with JobManifest(Path(f"{out}.job")) as manifest:
         found = manifest.rows("SELECT number, answer FROM questions WHERE answer IS NOT NULL")
         return {it["number"]: it["answer"] for it in found}
 
@@ -101,7 +101,7 @@ def budget(tmp_path: Path, count: int, processes: int, kills: int) -> None:
     calls = lines(log)
     # every call that was begun, at what it may have cost, and what was settled, at what it did cost
     assert len(calls) * Decimal("0.015") <= Decimal("1.00")
-    with Manifest(Path(f"{out}.job")) as manifest:
+    with JobManifest(Path(f"{out}.job")) as manifest:
         counts = manifest.counts()
         assert dollars(counts.counted) <= Decimal("1.00")
         assert dollars(counts.spent) == counts.accepted * Decimal("0.015")
@@ -125,7 +125,7 @@ def test_four_processes_hold_one_budget_over_kills(tmp_path):
 
 
 def test_what_a_dead_process_held_is_free_and_its_reservation_stays_counted(tmp_path):
-    with Manifest(tmp_path / "job") as manifest:
+    with JobManifest(tmp_path / "job") as manifest:
         with manifest.transaction() as connection:
             # a process that is long gone: pids are used again, so its start counts, too
             connection.execute("INSERT INTO owners (number, pid, born) VALUES (7, 1, 0.0)")

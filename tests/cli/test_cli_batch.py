@@ -159,6 +159,7 @@ def test_an_estimate_asks_a_sample_keeps_it_and_goes_on_only_if_somebody_says_so
     assert done.code == 0
     assert re.search(r"from 8 rows, for the 12 that are left \(95% intervals\):", done.stderr)
     assert re.search(r"  sent up by the first tier: \d+% \(\d+% to \d+%\)", done.stderr)
+    assert "  cost: nothing; no tier that may be asked costs money" in done.stderr
     assert "what the sample answered is kept" in done.stderr
     assert len(person.read("out.jsonl")) == 8
     asked = person.calls()

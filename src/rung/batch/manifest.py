@@ -89,7 +89,7 @@ class JobCounts:
         return self.accepted + self.rejected + self.bad + sum(self.open.values())
 
 
-class Manifest(ManifestFile):
+class JobManifest(ManifestFile):
     """A job's manifest. Safe from several threads and processes.
 
     Args:

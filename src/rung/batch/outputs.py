@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rung.batch import openai_form
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 from rung.batch.schema import ACCEPTED, REJECTED, UNUSABLE
 from rung.errors import ConfigError
 from rung.files import full
@@ -85,7 +85,7 @@ def demand_place(path: Path, what: str) -> Path:
     return whole
 
 
-def write(manifest: Manifest, out: Path, rejects: Path, *, attempts: bool = False) -> None:
+def write(manifest: JobManifest, out: Path, rejects: Path, *, attempts: bool = False) -> None:
     """Write both files. Whoever reads them sees the old ones or the new ones, and whole lines.
 
     Args:

@@ -9,7 +9,7 @@ import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 from rung.errors import BudgetExceeded, LedgerError
 from rung.ledger.schema import MOST, dollars, pico
 
@@ -23,7 +23,7 @@ class JobPurse:
         limit: US dollars of the whole job; `None` counts and sets no limit.
     """
 
-    manifest: Manifest
+    manifest: JobManifest
     limit: Decimal | None
 
     def reserve(self, bound: Decimal) -> JobReservation:

@@ -17,11 +17,11 @@ from typing import Any, Literal
 from rung import engine
 from rung.batch.answers import answer_of, problem
 from rung.batch.intake import again
-from rung.batch.manifest import Claim, Manifest
-from rung.batch.questions import Question, Questions
+from rung.batch.manifest import Claim, JobManifest
+from rung.batch.questions import Questions, RowQuestion
 from rung.batch.replaying import STANDING, Climber, standing
 from rung.batch.schema import ACCEPTED, REJECTED, UNUSABLE
-from rung.batch.sources import Source
+from rung.batch.sources import RowSource
 from rung.contract import Validator
 from rung.errors import ConfigError, ContractError, LedgerError, RungError
 from rung.ladder import Ladder, RequestOptions
@@ -69,8 +69,8 @@ class Job:
         observers: told of each row that cost money or left this machine.
     """
 
-    manifest: Manifest
-    source: Source
+    manifest: JobManifest
+    source: RowSource
     questions: Questions
     ladder: Ladder
     identities: Mapping[str, str]
@@ -259,7 +259,7 @@ class _Worker:
             self._ready.discard(place)
             self._job.ladder.rungs[place].tier.close()
 
-    def _question(self, claim: Claim) -> Question:
+    def _question(self, claim: Claim) -> RowQuestion:
         found = again(self._job.source, self._job.questions, claim.place, claim.line)
         if found is None or found[1].key != claim.key:
             raise ConfigError(
@@ -268,7 +268,7 @@ class _Worker:
             )
         return found[1]
 
-    def _climb(self, claim: Claim, question: Question, live: frozenset[int]) -> _Came:
+    def _climb(self, claim: Claim, question: RowQuestion, live: frozenset[int]) -> _Came:
         """Ask, and note what came of it."""
         job, began = self._job, time.monotonic()
         climber = Climber(
@@ -319,7 +319,7 @@ class _Worker:
         self._job.manifest.finish(claim.number, REJECTED, problem("check_failed", said), climber.fresh())
         return _Came()
 
-    def _plan(self, question: Question, climber: Climber) -> engine.Plan:
+    def _plan(self, question: RowQuestion, climber: Climber) -> engine.Plan:
         job = self._job
         options: RequestOptions = {**job.options, "cancel": climber.cancel}
         if question.max_tokens is not None:
@@ -341,7 +341,7 @@ class _Worker:
             shadows=None,
         )
 
-    def _contract(self, question: Question) -> Any:
+    def _contract(self, question: RowQuestion) -> Any:
         if question.schema is None:
             return self._contract_of("", self._job.output)
         import json

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rung.batch.manifest import JobCounts, Manifest
+from rung.batch.manifest import JobCounts, JobManifest
 from rung.cli.codes import Exit
 from rung.cli.output import Output
 from rung.console import ask, is_terminal
 from rung.ledger.schema import dollars
 
 
-def tell(manifest: Manifest, out: Path, rejects: Path, output: Output, *, pages: Sequence[Path]) -> int:
+def tell(manifest: JobManifest, out: Path, rejects: Path, output: Output, *, pages: Sequence[Path]) -> int:
     """Report the end of a job. Returns the exit code.
 
     Args:
@@ -65,7 +65,7 @@ def agreed(output: Output) -> bool:
 
 
 def _as_object(
-    manifest: Manifest, counts: JobCounts, out: Path, rejects: Path, pages: Sequence[Path]
+    manifest: JobManifest, counts: JobCounts, out: Path, rejects: Path, pages: Sequence[Path]
 ) -> dict[str, object]:
     waiting = sum(counts.open.values())
     return {

@@ -10,11 +10,11 @@ from typing import Any, get_args
 from rung import guard
 from rung.batch import openai_form, outputs
 from rung.batch.fingerprint import fingerprint
-from rung.batch.intake import Intake, Shard
-from rung.batch.manifest import Manifest
+from rung.batch.intake import RowIntake, Shard
+from rung.batch.manifest import JobManifest
 from rung.batch.purse import JobPurse
 from rung.batch.questions import Asks, Column, Questions, Templated, Usual
-from rung.batch.sources import Folder, Source, source_of
+from rung.batch.sources import RowSource, TextFolder, source_of
 from rung.batch.working import Job, Order, work
 from rung.cli import batch_report, inputs
 from rung.cli.batch_progress import BatchLine
@@ -144,7 +144,7 @@ def places(out: Path, rejects: Path | None) -> tuple[Path, Path]:
     return whole, other
 
 
-def write(manifest: Manifest, out: Path, rejects: Path, *, attempts: bool) -> None:
+def write(manifest: JobManifest, out: Path, rejects: Path, *, attempts: bool) -> None:
     """Write both files, one process at a time.
 
     Raises:
@@ -197,7 +197,7 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
     contract, template = _asked(wishes, config, patience, output)
     questions = _questions(wishes, template)
     source = stack.enter_context(source_of(wishes.data, questions.sees))
-    if isinstance(source, Folder) and questions.id is None:
+    if isinstance(source, TextFolder) and questions.id is None:
         questions = Questions(questions.asks, "file")
     ledger = config.ledger.ledger()
     # nobody is asked for consent row by row: --reach or the tier's table gives it
@@ -213,12 +213,12 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
         "text_checks": wishes.text_checks,
     }
     identities = _identities(config, ladder, output, cancel)
-    manifest = stack.enter_context(Manifest(out.with_name(f"{out.name}.job")))
+    manifest = stack.enter_context(JobManifest(out.with_name(f"{out.name}.job")))
     manifest.demand_same(fingerprint(contract, _prompt(wishes, questions), ladder, identities, _limits(wishes), shard))
     with manifest.transaction() as connection:
         manifest.put(connection, "openai", _is_openai(source, questions))
     with locked(Path(f"{manifest.path}.lock"), cancel=cancel), BatchLine.reading(output) as tell:
-        Intake(manifest, source, questions, shard, cancel).run(tell)
+        RowIntake(manifest, source, questions, shard, cancel).run(tell)
     if wishes.retry and not manifest.bury():
         manifest.retry()
     job = Job(
@@ -320,7 +320,7 @@ def _all_priced(ladder: Ladder) -> bool:
     return bool(far) and all(rung.prices is not None and rung.prices.priced for rung in far)
 
 
-def _is_openai(source: Source, questions: Questions) -> bool:
+def _is_openai(source: RowSource, questions: Questions) -> bool:
     if not isinstance(questions.asks, Usual) or questions.asks.template is not None or source.cells:
         return False
     first = next(iter(source.read()), None)

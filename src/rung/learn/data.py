@@ -21,7 +21,7 @@ from rung.contract.bounds import is_text
 from rung.errors import ConfigError, RungError
 from rung.files import full
 from rung.learn.rows import Row
-from rung.learn.tables import BadRow, Record, Table, UnusableRow, kind_of, nothing_in
+from rung.learn.tables import BadRow, InputRow, TableFile, UnusableRow, kind_of, nothing_in
 from rung.learn.templates import Template
 from rung.parsing import parse_json
 from rung.settings import nearest, shortened
@@ -48,7 +48,7 @@ def read(path: str | os.PathLike[str], template: Template | None = None) -> Iter
     Raises:
         ConfigError: the file can't be read, is of another kind, is UTF-16, has no row at all, or its CSV head is wrong.
     """
-    with Table(path, lambda names: _demand_columns(names, full(path, "the data"), template)) as table:
+    with TableFile(path, lambda names: _demand_columns(names, full(path, "the data"), template)) as table:
         empty = True
         for record in table:
             empty = False
@@ -57,7 +57,7 @@ def read(path: str | os.PathLike[str], template: Template | None = None) -> Iter
         raise nothing_in(table.path)
 
 
-def row_of(record: Record, template: Template | None, *, cells: bool) -> Row | BadRow:
+def row_of(record: InputRow, template: Template | None, *, cells: bool) -> Row | BadRow:
     """What a row asks.
 
     Args:

@@ -49,7 +49,7 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class InputRow:
     """A row as it is in the file.
 
     Args:
@@ -77,7 +77,7 @@ class UnusableRow(Exception):
     """Why a row can't be used."""
 
 
-class Table:
+class TableFile:
     """A file of rows, opened. Iterating it reads from the beginning; `at` reads one row again.
 
     Args:
@@ -123,16 +123,16 @@ class Table:
         """The names of the columns; empty for JSON Lines, and for an empty file."""
         return tuple(self._head)
 
-    def __iter__(self) -> Iterator[Record | BadRow]:
+    def __iter__(self) -> Iterator[InputRow | BadRow]:
         """The rows that follow, including bad ones. An empty line is not a row."""
         while (record := self._next()) is not None:
             yield record
 
-    def at(self, place: int, number: int) -> Record | BadRow | None:
+    def at(self, place: int, number: int) -> InputRow | BadRow | None:
         """The row that begins at a place; `None` at the end of the file.
 
         Args:
-            place: from `Record.place`.
+            place: from `InputRow.place`.
             number: of its line.
         """
         if self._file.tell() != place:
@@ -155,7 +155,7 @@ class Table:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _next(self) -> Record | BadRow | None:
+    def _next(self) -> InputRow | BadRow | None:
         if self.cells and not self._head:
             return None
         while True:
@@ -168,7 +168,7 @@ class Table:
             except (UnusableRow, RungError, csv.Error) as error:
                 return BadRow(number, _with_lines(reason_of(error), self._number - number + 1), place)
             if values is not None:
-                return Record(number, place, values, self._number - number + 1)
+                return InputRow(number, place, values, self._number - number + 1)
 
     def _object(self) -> dict[str, Any] | None:
         line = self._line().strip()
