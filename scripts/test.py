@@ -9,7 +9,10 @@ python3 scripts/test.py -k kill       further arguments go to pytest
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from ctypes.util import find_library
+from types import MappingProxyType
 
 from environment import ROOT, NotReady, ensure, main, run, say
 
@@ -29,8 +32,28 @@ STAGES = {
     "tests on models": ("-m", "weights and not surfaces"),
     "surfaces": ("-m", "surfaces", "--no-skips"),
 }
-PROGRAMS: dict[str, str] = {}
+PROGRAMS: dict[str, str] = {
+    "Xvfb": "xvfb",
+    "objdump": "binutils",
+    "node": "nodejs",
+    "npm": "npm",
+}
 """What the surfaces need of the system: programs, each with the package of Debian that has it."""
+LIBRARIES: dict[str, str] = {
+    "EGL": "libegl1",
+    "GL": "libgl1",
+    "dbus-1": "libdbus-1-3",
+    "fontconfig": "libfontconfig1",
+    "xkbcommon-x11": "libxkbcommon-x11-0",
+    "xcb-cursor": "libxcb-cursor0",
+    "xcb-icccm": "libxcb-icccm4",
+    "xcb-keysyms": "libxcb-keysyms1",
+    "xcb-randr": "libxcb-randr0",
+    "xcb-shape": "libxcb-shape0",
+    "xcb-xinerama": "libxcb-xinerama0",
+    "xcb-xkb": "libxcb-xkb1",
+}
+"""Libraries that Qt opens for a window, likewise."""
 NONE_FOUND = 5
 """The exit code of pytest where no test is selected."""
 
@@ -47,23 +70,25 @@ def body(arguments: list[str]) -> int:
             if subprocess.run(pull, cwd=ROOT, check=False).returncode:
                 raise NotReady(f"{model} can't be pulled, and without it only --fast can run")
     if "surfaces" in stages:
-        install(PROGRAMS)
+        install(PROGRAMS, LIBRARIES)
     failed = [] if surfaces else lint(python)
     failed += test(python, {name: options for name, options in STAGES.items() if name in stages}, rest)
     say(f"failed: {', '.join(failed)}" if failed else "all checks passed")
     return 1 if failed else 0
 
 
-def install(programs: dict[str, str]) -> None:
-    """Install programs that the system lacks.
+def install(programs: dict[str, str], libraries: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Install programs and libraries that the system lacks.
 
     Args:
         programs: each with the package of Debian that has it.
+        libraries: likewise.
 
     Raises:
         NotReady: one is missing and can't be installed.
     """
     missing = {program: package for program, package in programs.items() if shutil.which(program) is None}
+    missing |= {name: package for name, package in libraries.items() if find_library(name) is None}
     if not missing:
         return
     packages = sorted({*missing.values()})
@@ -105,7 +130,6 @@ def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> li
         codes[name] = subprocess.run(
             [python, "-m", "pytest", *options, *rest], cwd=ROOT, env=env, check=False
         ).returncode
-    # the surfaces have no tests yet
     if rest and set(codes.values()) == {NONE_FOUND}:
         return [*codes]
     return [name for name, code in codes.items() if code not in (0, NONE_FOUND)]
