@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from helpers.each import each
+from helpers.thorough import times
 from rung import Ladder, Rung
 from rung.contract.parsing import Rejected, parse
 from rung.testing import ScriptedTier
@@ -97,7 +98,7 @@ JSON = st.recursive(
 PROSE = st.text(st.characters(codec="utf-8", exclude_characters='[]{}`"\\<|>'), max_size=20)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(150), derandomize=True, deadline=None, database=None)
 @given(value=JSON, before=PROSE, after=PROSE, form=st.sampled_from(["{}", "```json\n{}\n```", "```{}```", "`{}`"]))
 def test_whatever_the_prose_the_value_is_the_one_that_was_written(value, before, after, form):
     written = json.dumps({"a": value}, ensure_ascii=False)
@@ -106,7 +107,7 @@ def test_whatever_the_prose_the_value_is_the_one_that_was_written(value, before,
     assert parse(before + form.replace("{}", written) + after, objects=True) == {"a": value}
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(150), derandomize=True, deadline=None, database=None)
 @given(value=JSON, cut=st.integers(1, 200), before=PROSE)
 def test_of_a_value_that_breaks_off_nothing_is_read(value, cut, before):
     written = json.dumps({"a": {"b": value}})

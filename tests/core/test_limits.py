@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from helpers.each import each
 from helpers.ids import shown
+from helpers.thorough import times
 from rung import Budget, BudgetExceeded, Cancel, Cancelled, ConfigError, Deadline, MemoryPurse, Price, threads
 
 NO_MONEY = [float("nan"), "NaN", float("inf"), "-inf", -1, "-0.01", "much", Decimal("sNaN"), True, None]
@@ -42,7 +43,7 @@ def test_a_float_is_read_as_it_is_written():
     assert Budget(money=0.1).usd == Decimal("0.1")
 
 
-@settings(max_examples=50)
+@settings(max_examples=times(50))
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.decimals(0, 1000, places=4), st.decimals(0, 1000, places=4))
 def test_a_cost_is_exact_and_the_sum_of_its_parts(inputs, outputs, price_in, price_out):
     price = Price(price_in, price_out)

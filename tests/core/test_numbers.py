@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
 from helpers.each import each
+from helpers.thorough import times
 from rung import Ladder, Rung
 from rung.contract import pydantic_schema
 from rung.testing import ScriptedTier
@@ -27,7 +28,7 @@ class Priced(BaseModel):
     note: str = ""
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(60), derandomize=True, deadline=None, database=None)
 @given(cents=st.integers(-(10**9), 10**9))
 def test_every_sum_of_money_is_a_multiple_of_a_cent(cents):
     price = f"{Decimal(cents) / 100:.2f}"
@@ -78,7 +79,7 @@ def test_a_text_that_only_reads_like_infinity_is_a_text():
 DIGITS = st.integers(1, 7)
 
 
-@settings(max_examples=120, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(120), derandomize=True, deadline=None, database=None)
 @given(
     digits=DIGITS,
     places=st.integers(0, 4) | st.none(),

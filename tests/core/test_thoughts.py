@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.each import each
+from helpers.thorough import times
 from rung import Delta, Ladder, Rung
 from rung.testing import Reply, ScriptedTier
 from rung.thoughts import Splitter, apart
@@ -61,7 +62,7 @@ def test_a_shape_is_read_behind_the_thought(kind):
     assert outcome.text.strip() == '{"a": 1}'
 
 
-@settings(max_examples=80, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(80), derandomize=True, deadline=None, database=None)
 @given(kind=st.sampled_from(sorted(THOUGHTS)), cuts=st.lists(st.integers(0, 120), max_size=12))
 def test_how_a_stream_is_cut_changes_nothing(kind, cuts):
     """Each piece is a token of its own; those of the answer join to it."""
@@ -82,7 +83,7 @@ def test_how_a_stream_is_cut_changes_nothing(kind, cuts):
     assert "The" in candidate.reasoning
 
 
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(200), derandomize=True, deadline=None, database=None)
 @given(st.lists(st.sampled_from(["<", "think>", "</think>", "a", " ", "<th", "[", "{", "|>", "\n", "◁"]), max_size=12))
 def test_no_character_is_lost_or_told_twice(pieces):
     splitter = Splitter()

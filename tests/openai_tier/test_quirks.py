@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.each import each
+from helpers.thorough import times
 from openai_tier.conftest import call, notes_of, text_of
 from openai_tier.server import chat, events, piece, raw, status, usage, whole
 from rung import Ladder, Price, Usage, Zone
@@ -28,7 +29,7 @@ from rung.errors import PromptTooLong, RateLimited, TierCrashed, TierError, Tier
 from rung.tiers.openai.answer import StreamReader
 from rung.tiers.openai.events import BodyReader
 
-few = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=times(120), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(*parts, candidates=1, cap=None):

@@ -1,13 +1,13 @@
 """Finding the best form for a tier: successive halving on fit rows, within a budget of time.
 
 All forms answer a few rows, the better half some more, and so on (Jamieson and Talwalkar 2016, "Non-stochastic Best Arm
-Identification and Hyperparameter Optimization"). What is compared is the mean loss of a row,
+Identification and Hyperparameter Optimization"). Forms are compared by the mean loss of a row,
 
     seconds of the tier / seconds of the next tier + share of wrong answers,
 
-which is what a prompt takes where right answers stay with the tier and the others are sent up, in times of the next
-tier. So a form that is twice as long has to be right often enough to pay for itself. Rows that certify are never looked
-at here.
+which is the time of a prompt, in multiples of the next tier's time, if right answers stay with the tier and the others
+are sent up. So a form that is twice as long has to be right often enough to pay for itself. Certify rows are never
+looked at here.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
 
 LEVEL = 0.9
-"""Of the interval that has to lie above 0 before a form takes the place of rung's own."""
+"""Level of the interval that must be above 0 before a form replaces rung's own."""
 _DRAWS = 500
 _FREE = 0.01
 """Mean seconds of the next tier below which no form has to pay for itself."""
 _ALIKE = 0.01
-"""Difference of the mean loss that is none: one row in a hundred, or a hundredth of the next tier's time."""
+"""Difference of the mean loss that counts as none: one row in a hundred, or a hundredth of the next tier's time."""
 _SPENT = 0.9
 """Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
 _PROBES = 6
-"""Rows that are asked to find out how long a tier takes."""
+"""Rows that are asked to measure how long a tier takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriedForm:
-    """What a form brought.
+    """The result of a form.
 
     Args:
-        form: it.
-        rows: that it was asked.
-        right: share of them that it has right, or answers as the next tier does.
-        gain: that share less rung's own form's on the same rows.
+        form: the form.
+        rows: number of rows that it was asked.
+        right: share of them that it gets right, or answers as the next tier does.
+        gain: that share minus the one of rung's own form on the same rows.
         seconds: mean of a row.
-        slower: the mean seconds over those of rung's own form on the same rows; `None` where nobody measured any.
-        saved: what a row loses less than in rung's own form, in times of the next tier.
-        failed: rows that got no valid answer, by the engine's reason.
+        slower: the mean seconds divided by those of rung's own form on the same rows; `None` if none were measured.
+        saved: how much less a row loses than in rung's own form, in multiples of the next tier's time.
+        failed: number of rows that got no valid answer, by the engine's reason.
     """
 
     form: PromptForm
@@ -81,11 +81,11 @@ class TriedForm:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """What one choice brought: forms that differ in nothing else, on rows that both were asked.
+    """The effect of one choice: forms that differ in nothing else, on rows that both were asked.
 
     Args:
         what: the choice in words.
-        pairs: of forms.
+        pairs: number of pairs of forms.
         gain: mean difference of the share that is right.
     """
 
@@ -96,19 +96,19 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class TunedTier:
-    """What was found out about a tier.
+    """The result for one tier.
 
     Args:
         tier: its name.
         against: the next tier; `None` for the last.
-        by_labels: whether answers were held against expected ones; otherwise against the next tier's.
+        by_labels: whether answers were compared with expected ones; otherwise with the next tier's.
         tried: all forms that were asked anything, the best of those that got furthest first.
-        chosen: the form to use; rung's own where nothing beats it.
-        rows: fit rows that chose.
-        next_seconds: mean of a row on the next tier; `None` where that isn't known.
-        plan: what the budget bought, round by round.
-        contrasts: what each choice brought by itself.
-        finished: whether all of that was done.
+        chosen: the form to use; rung's own if nothing beats it.
+        rows: number of fit rows that chose it.
+        next_seconds: mean of a row on the next tier; `None` if unknown.
+        plan: what the budget allowed, round by round.
+        contrasts: the effect of each single choice.
+        finished: whether all of the plan was done.
     """
 
     tier: str
@@ -124,7 +124,7 @@ class TunedTier:
 
     @property
     def best(self) -> TriedForm | None:
-        """What the chosen form brought."""
+        """The result of the chosen form."""
         return next((tried for tried in self.tried if tried.form == self.chosen), None)
 
     @property
@@ -138,14 +138,14 @@ class TunedTier:
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What the budget of a tier buys, said before it is spent.
+    """What the budget of a tier allows, reported before it is spent.
 
     Args:
         tier: its name.
         seconds: of the budget.
         pace: seconds that an answer takes.
-        rows: fit rows.
-        plan: round by round; empty where it doesn't reach for two forms.
+        rows: number of fit rows.
+        plan: round by round; empty if it doesn't allow two forms.
     """
 
     tier: str
@@ -157,15 +157,15 @@ class Bought:
 
 @dataclass(frozen=True, slots=True)
 class TuneProgress:
-    """How far it is.
+    """The progress of a tuning.
 
     Args:
-        tier: who is asked.
+        tier: the tier that is being asked.
         what: what for: a form in words.
-        round: from 1.
-        rounds: how many there are.
-        done: rows of this form that are through.
-        rows: how many there are.
+        round: counts from 1.
+        rounds: number of rounds.
+        done: number of rows of this form that are done.
+        rows: number of all rows.
     """
 
     tier: str
@@ -178,10 +178,10 @@ class TuneProgress:
 
 @dataclass(slots=True)
 class FormRun:
-    """A form under way.
+    """A form that is being tried.
 
     Args:
-        form: it.
+        form: the form.
         results: by number of the row.
     """
 
@@ -193,18 +193,18 @@ class Tuning:
     """The search for one tier.
 
     Args:
-        work: what is asked: all rows, the ladder, its recorders.
+        work: what to ask: all rows, the ladder, its recorders.
         rung: the tier.
         following: the next tier of this machine; `None` for the last.
         rows: the fit rows, in the order in which they are asked.
-        examples: what may be shown.
-        groups: of the examples, by their place.
-        wordings: of the person's.
+        examples: those that may be shown.
+        groups: of the examples, by index.
+        wordings: the user's.
         seconds: of the budget.
-        references: what the next tier answers, by number of the row, where answers are held against that; `None` where
-            they are held against expected ones.
-        forms: of tiers that were tuned a moment ago.
-        next_seconds: mean of a row on the next tier; `None` finds that out.
+        references: the next tier's answers by number of the row, if answers are compared with those; `None` if they are
+            compared with expected ones.
+        forms: of tiers that have just been tuned.
+        next_seconds: mean of a row on the next tier; `None` measures it.
         forms_tried: the forms, rung's own first; `None` tries those that suit the contract.
     """
 
@@ -223,7 +223,8 @@ class Tuning:
         next_seconds: float | None = None,
         forms_tried: Sequence[PromptForm] | None = None,
     ) -> None:
-        self._work, self._rung, self._following = work, rung, following
+        self._work = self._work_in_time = work
+        self._rung, self._following = rung, following
         self._rows = list(rows)
         self._examples, self._groups = examples, list(groups)
         self._wordings = wordings
@@ -237,18 +238,19 @@ class Tuning:
         self._plan: tuple[Halving, ...] = ()
 
     def found(self) -> Iterator[Bought | TuneProgress | TunedTier]:
-        """What the budget buys, progress, each time that something better is found, and in the end what is to be used.
+        """Yield what the budget allows, progress, each better result, and at the end what to use.
 
         Raises:
-            RungError: what asking the tiers raises.
+            RungError: whatever asking the tiers raises.
         """
         finished = False
         try:
-            with self._within_budget():
+            with limited(self._work, self._budget) as self._work_in_time:
                 yield from self._search()
             finished = True
-        except _OutOfTime:
-            pass
+        except OutOfTime as over:
+            if over.__cause__ is not None and not any(run.results for run in self._runs.values()):
+                raise over.__cause__ from None  # nothing of this is recorded
         finally:
             if self._work.asks:
                 self._work.recorders[self._rung.tier.name].put_away()
@@ -266,7 +268,7 @@ class Tuning:
         yield from self._ask(DEFAULT, self._rows[:_PROBES], 0)
         known = list(self._runs[DEFAULT].results.values())
         pace = max(float(np.mean([r.seconds for r in known])) if known else 0.0, 1e-6)
-        # by recorded seconds, so that a second start, and a replay, plan the same
+        # by recorded seconds, so that a second start, or a replay, makes the same plan
         self._plan = halvings(len(forms), len(self._rows), self._budget * _SPENT / pace)
         yield Bought(self._rung.tier.name, self._budget, pace, len(self._rows), self._plan)
         self._alive = forms
@@ -281,7 +283,7 @@ class Tuning:
                     yield self._tuned(finished=False)
 
     def _best_of(self, forms: Sequence[PromptForm], count: int) -> list[PromptForm]:
-        """The forms that lose least on the rows that each was asked, the earlier of equals."""
+        """The forms that lose least on the rows that each was asked. Among equals the earlier comes first."""
         asked = [form for form in forms if form in self._runs and len(self._runs[form].results) > _PROBES]
         if not asked:
             return list(forms[:count])
@@ -299,7 +301,7 @@ class Tuning:
         return (result.seconds / following if costs and following else 0.0) + (not right)
 
     def _known(self, form: PromptForm) -> dict[int, bool]:
-        """Whether each row is right, as far as anybody knows."""
+        """Whether each row is right, if known."""
         run = self._runs.get(form)
         if run is None:
             return {}
@@ -320,7 +322,7 @@ class Tuning:
             return False
 
     def _chosen(self) -> PromptForm:
-        """Of the forms that aren't sorted out and beat rung's own by more than chance, the one that loses least; of
+        """Among the forms that weren't dropped and beat rung's own by more than chance, the one that loses least. Among
         those that lose as much, the one that changes least.
         """
         better = {t.form: self._loss(t.form) for t in self._tried() if t.is_better and t.form in self._alive}
@@ -376,11 +378,11 @@ class Tuning:
             self._next_seconds,
             self._plan,
             self._contrasts(),
-            finished,
+            finished and bool(self._plan) and bool(tried),
         )
 
     def _contrasts(self) -> tuple[Contrast, ...]:
-        """What each choice brought, over all forms that were tried with it and without."""
+        """The effect of each choice, over all forms that were tried with it and without."""
         groups = {row.number: row.group or row.key for row in self._rows}
         pairs: dict[str, list[tuple[dict[int, bool], dict[int, bool]]]] = {}
         for form in self._runs:
@@ -398,7 +400,7 @@ class Tuning:
         return tuple(found)
 
     def _probe(self, rung: Rung) -> Iterator[TuneProgress]:
-        """Find out how long the next tier takes. With its answers at hand, from a recording, that takes no time."""
+        """Measure how long the next tier takes. If its answers are recorded, that takes no time."""
         asked = FormAsking(self._work_for(self._rows[:_PROBES]), self._forms)
         try:
             for event in asked.all_of(rung):
@@ -410,7 +412,7 @@ class Tuning:
         self._next_seconds = float(np.mean(seconds)) if seconds else None
 
     def _ask(self, form: PromptForm, rows: Sequence[Row], round_: int) -> Iterator[TuneProgress]:
-        """Put the rows to the tier that this form wasn't asked yet."""
+        """Ask the tier about the rows that this form wasn't asked yet."""
         run = self._runs.setdefault(form, FormRun(form))
         new = [row for row in rows if row.number not in run.results]
         if not new:
@@ -430,38 +432,46 @@ class Tuning:
         return replace(found, pick=lambda asked: self._examples.pick(form.examples, asked, self._own(asked)))
 
     def _own(self, asked: str) -> set[int]:
-        """Places of the examples that are of the same group as a row: it would vouch for itself."""
+        """Indices of the examples that are in the same group as a row, because they would vouch for it."""
         group = self._by_row.get(asked)
         return {place for place, its in enumerate(self._groups) if its == group}
 
     def _work_for(self, rows: Sequence[Row]) -> Work:
-        return replace(self._work, rows=lambda: rows, cancel=self._cancel)
-
-    @contextmanager
-    def _within_budget(self) -> Iterator[None]:
-        """End what runs when the time is over."""
-        self._cancel = Cancel()
-        forget = self._work.cancel.on_set(self._cancel.set)
-        timer = threading.Timer(max(0.0, self._budget), self._cancel.set)
-        timer.daemon = True
-        if self._work.asks:
-            timer.start()
-        try:
-            yield
-        except Cancelled:
-            if self._work.cancel.is_set():
-                raise
-            raise _OutOfTime from None
-        except MissingRecord:  # the recording ends where the time was over
-            if not any(run.results for run in self._runs.values()):
-                raise
-            raise _OutOfTime from None
-        finally:
-            timer.cancel()
-            forget()
+        return replace(self._work_in_time, rows=lambda: rows)
 
 
-class _OutOfTime(Exception):
+@contextmanager
+def limited(work: Work, seconds: float) -> Iterator[Work]:
+    """Work that ends when a time is over; of a replay, where the recording ends.
+
+    Args:
+        work: what is asked.
+        seconds: how long it may take.
+
+    Raises:
+        OutOfTime: the time is over.
+        Cancelled: the person ended it.
+    """
+    cancel = Cancel()
+    forget = work.cancel.on_set(cancel.set)
+    timer = threading.Timer(max(0.0, seconds), cancel.set)
+    timer.daemon = True
+    if work.asks:
+        timer.start()
+    try:
+        yield replace(work, cancel=cancel)
+    except Cancelled:
+        if work.cancel.is_set():
+            raise
+        raise OutOfTime from None
+    except MissingRecord as missing:
+        raise OutOfTime from missing
+    finally:
+        timer.cancel()
+        forget()
+
+
+class OutOfTime(Exception):
     """The budget is used up."""
 
 
@@ -470,7 +480,7 @@ class FormAsking(Evaluation):
 
     Args:
         work: with the rows.
-        forms: of the tiers whose form is set; `None` is rung's own. The others have the form that is in force.
+        forms: of the tiers whose form is set; `None` is rung's own. Other tiers have the form in force.
     """
 
     def __init__(self, work: Work, forms: Mapping[str, FormInForce | None]) -> None:
@@ -478,11 +488,11 @@ class FormAsking(Evaluation):
         self._forms = forms
 
     def all_of(self, rung: Rung) -> Iterator[EvalProgress]:
-        """Progress of asking every row."""
+        """Yield progress while every row is asked."""
         yield from self._pass(rung.tier.name, [rung], whole=False)
 
     def results(self, tier: str) -> dict[int, TierResult]:
-        """What came so far, by number of the row. Each has its value."""
+        """The results so far, by number of the row. Each has its value."""
         return {
             number: replace(made.result, value=made.value)
             for (number, name), made in self._made.items()
@@ -502,20 +512,26 @@ class FormAsking(Evaluation):
 
 
 def answers_of(
-    work: Work, rung: Rung, rows: Sequence[Row], forms: Mapping[str, FormInForce | None]
-) -> Iterator[EvalProgress | dict[int, Any]]:
-    """What a tier answers by itself: progress, and in the end its valid values by row.
+    work: Work, rung: Rung, rows: Sequence[Row], forms: Mapping[str, FormInForce | None], seconds: float
+) -> Iterator[EvalProgress | dict[int, TierResult]]:
+    """Ask a tier by itself: yields progress, and at the end what came by row, as far as the time reached.
 
     Args:
         work: with its recorders.
-        rung: who is asked.
-        rows: which.
-        forms: of tiers that were tuned a moment ago; the others have the form that is in force.
+        rung: the tier that is asked.
+        rows: the rows.
+        forms: of tiers that have just been tuned. Other tiers have the form in force.
+        seconds: how long it may take.
     """
-    asking = FormAsking(replace(work, rows=lambda: rows), forms)
+    asking = None
     try:
-        yield from asking.all_of(rung)
+        with limited(work, seconds) as in_time:
+            asking = FormAsking(replace(in_time, rows=lambda: rows), forms)
+            yield from asking.all_of(rung)
+    except OutOfTime as over:
+        if over.__cause__ is not None and not (asking and asking.results(rung.tier.name)):
+            raise over.__cause__ from None
     finally:
         if work.asks:
             work.recorders[rung.tier.name].put_away()
-    yield {number: result.value for number, result in asking.results(rung.tier.name).items() if result.valid}
+    yield {} if asking is None else asking.results(rung.tier.name)
