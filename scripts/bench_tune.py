@@ -26,10 +26,12 @@ from rung.cli.output import Output
 from rung.learn.axes import DEFAULT, described, forms_for
 from rung.learn.evaluating import Work
 from rung.learn.examples import ExampleEntry, Examples, admissible
+from rung.learn.form_asking import FormAsking
 from rung.learn.intervals import paired, share
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
-from rung.learn.tuning import FormAsking, TunedTier, Tuning
+from rung.learn.tuned import TunedTier
+from rung.learn.tuning import Tuning
 from rung.learn.tuning_tiers import accepted, fixed_of
 from rung.limits import Cancel
 from rung.tier import Rung

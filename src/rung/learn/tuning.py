@@ -13,167 +13,35 @@ at here.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from rung import deferral, engine
-from rung.errors import Cancelled
 from rung.learn.axes import DEFAULT, described, forms_for, turned, without
-from rung.learn.evaluating import EvalProgress, Evaluation, MissingRecord, Work
+from rung.learn.evaluating import Work
 from rung.learn.examples import Examples
+from rung.learn.form_asking import FormAsking, OutOfTime, limited
 from rung.learn.forms import in_force
 from rung.learn.halving import Halving, halvings
-from rung.learn.intervals import Estimate, mean, share
+from rung.learn.intervals import mean, share
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
-from rung.limits import Cancel
+from rung.learn.tuned import Bought, Contrast, TriedForm, TunedTier, TuneProgress, pays
 from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
 
 LEVEL = 0.9
 """Of the interval that has to lie above 0 before a form takes the place of rung's own."""
 _DRAWS = 500
-_FREE = 0.01
-"""Mean seconds of the next tier below which no form has to pay for itself."""
 _ALIKE = 0.01
 """Difference of the mean loss that is none: one row in a hundred, or a hundredth of the next tier's time."""
 _SPENT = 0.9
 """Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
 _PROBES = 6
 """Rows that are asked to find out how long a tier takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class TriedForm:
-    """What a form brought.
-
-    Args:
-        form: it.
-        rows: that it was asked.
-        right: share of them that it has right, or answers as the next tier does.
-        gain: that share less rung's own form's on the same rows.
-        seconds: mean of a row.
-        slower: the mean seconds over those of rung's own form on the same rows; `None` where nobody measured any.
-        saved: what a row loses less than in rung's own form, in times of the next tier.
-        failed: rows that got no valid answer, by the engine's reason.
-    """
-
-    form: PromptForm
-    rows: int
-    right: Estimate
-    gain: Estimate
-    seconds: float
-    slower: float | None
-    saved: Estimate
-    failed: Mapping[str, int]
-
-    @property
-    def is_better(self) -> bool:
-        """Whether it is better than rung's own by more than chance."""
-        return self.form != DEFAULT and self.saved.low is not None and self.saved.low > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """What one choice brought: forms that differ in nothing else, on rows that both were asked.
-
-    Args:
-        what: the choice in words.
-        pairs: of forms.
-        gain: mean difference of the share that is right.
-    """
-
-    what: str
-    pairs: int
-    gain: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class TunedTier:
-    """What was found out about a tier.
-
-    Args:
-        tier: its name.
-        against: the next tier; `None` for the last.
-        by_labels: whether answers were held against expected ones; otherwise against the next tier's.
-        tried: all forms that were asked anything, the best of those that got furthest first.
-        chosen: the form to use; rung's own where nothing beats it.
-        rows: fit rows that chose.
-        next_seconds: mean of a row on the next tier; `None` where that isn't known.
-        plan: what the budget bought, round by round.
-        contrasts: what each choice brought by itself.
-        finished: whether all of that was done.
-    """
-
-    tier: str
-    against: str | None
-    by_labels: bool
-    tried: tuple[TriedForm, ...]
-    chosen: PromptForm
-    rows: int
-    next_seconds: float | None
-    plan: tuple[Halving, ...]
-    contrasts: tuple[Contrast, ...]
-    finished: bool
-
-    @property
-    def best(self) -> TriedForm | None:
-        """What the chosen form brought."""
-        return next((tried for tried in self.tried if tried.form == self.chosen), None)
-
-    @property
-    def useless(self) -> bool:
-        """Whether asking it first saves no time in any form, however well its score told right from wrong."""
-        if self.next_seconds is None or not self.tried:
-            return False
-        costs = self.next_seconds >= _FREE
-        return all((t.seconds / self.next_seconds if costs else 0) >= (t.right.value or 0.0) for t in self.tried)
-
-
-@dataclass(frozen=True, slots=True)
-class Bought:
-    """What the budget of a tier buys, said before it is spent.
-
-    Args:
-        tier: its name.
-        seconds: of the budget.
-        pace: seconds that an answer takes.
-        rows: fit rows.
-        plan: round by round; empty where it doesn't reach for two forms.
-    """
-
-    tier: str
-    seconds: float
-    pace: float
-    rows: int
-    plan: tuple[Halving, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TuneProgress:
-    """How far it is.
-
-    Args:
-        tier: who is asked.
-        what: what for: a form in words.
-        round: from 1.
-        rounds: how many there are.
-        done: rows of this form that are through.
-        rows: how many there are.
-    """
-
-    tier: str
-    what: str
-    round: int
-    rounds: int
-    done: int
-    rows: int
 
 
 @dataclass(slots=True)
@@ -296,9 +164,7 @@ class Tuning:
         )
 
     def _lost(self, result: TierResult, right: bool) -> float:
-        following = self._next_seconds
-        costs = following is not None and following >= _FREE
-        return (result.seconds / following if costs and following else 0.0) + (not right)
+        return pays(result.seconds, self._next_seconds) + (not right)
 
     def _known(self, form: PromptForm) -> dict[int, bool]:
         """Whether each row is right, as far as anybody knows."""
@@ -438,100 +304,3 @@ class Tuning:
 
     def _work_for(self, rows: Sequence[Row]) -> Work:
         return replace(self._work_in_time, rows=lambda: rows)
-
-
-@contextmanager
-def limited(work: Work, seconds: float) -> Iterator[Work]:
-    """Work that ends when a time is over; of a replay, where the recording ends.
-
-    Args:
-        work: what is asked.
-        seconds: how long it may take.
-
-    Raises:
-        OutOfTime: the time is over.
-        Cancelled: the person ended it.
-    """
-    cancel = Cancel()
-    forget = work.cancel.on_set(cancel.set)
-    timer = threading.Timer(max(0.0, seconds), cancel.set)
-    timer.daemon = True
-    if work.asks:
-        timer.start()
-    try:
-        yield replace(work, cancel=cancel)
-    except Cancelled:
-        if work.cancel.is_set():
-            raise
-        raise OutOfTime from None
-    except MissingRecord as missing:
-        raise OutOfTime from missing
-    finally:
-        timer.cancel()
-        forget()
-
-
-class OutOfTime(Exception):
-    """The budget is used up."""
-
-
-class FormAsking(Evaluation):
-    """Asks one tier by itself, in some form.
-
-    Args:
-        work: with the rows.
-        forms: of the tiers whose form is set; `None` is rung's own. The others have the form that is in force.
-    """
-
-    def __init__(self, work: Work, forms: Mapping[str, FormInForce | None]) -> None:
-        super().__init__(work)
-        self._forms = forms
-
-    def all_of(self, rung: Rung) -> Iterator[EvalProgress]:
-        """Progress of asking every row."""
-        yield from self._pass(rung.tier.name, [rung], whole=False)
-
-    def results(self, tier: str) -> dict[int, TierResult]:
-        """What came so far, by number of the row. Each has its value."""
-        return {
-            number: replace(made.result, value=made.value)
-            for (number, name), made in self._made.items()
-            if name == tier
-        }
-
-    def _ruled(self, plan: engine.Plan, name: str) -> engine.Plan:
-        task = plan.task
-        if task is not None:
-            before = task.form
-
-            def form(tier: str, prompt: str, contract: str) -> FormInForce | None:
-                return self._forms[tier] if tier in self._forms else before(tier, prompt, contract)
-
-            task = replace(task, form=form)
-        return replace(plan, task=task, rule=deferral.WHOLE)
-
-
-def answers_of(
-    work: Work, rung: Rung, rows: Sequence[Row], forms: Mapping[str, FormInForce | None], seconds: float
-) -> Iterator[EvalProgress | dict[int, TierResult]]:
-    """What a tier answers by itself: progress, and in the end what came by row, as far as the time reached.
-
-    Args:
-        work: with its recorders.
-        rung: who is asked.
-        rows: which.
-        forms: of tiers that were tuned a moment ago; the others have the form that is in force.
-        seconds: how long it may take.
-    """
-    asking = None
-    try:
-        with limited(work, seconds) as in_time:
-            asking = FormAsking(replace(in_time, rows=lambda: rows), forms)
-            yield from asking.all_of(rung)
-    except OutOfTime as over:
-        if over.__cause__ is not None and not (asking and asking.results(rung.tier.name)):
-            raise over.__cause__ from None
-    finally:
-        if work.asks:
-            work.recorders[rung.tier.name].put_away()
-    yield {} if asking is None else asking.results(rung.tier.name)
