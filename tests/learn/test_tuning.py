@@ -37,9 +37,7 @@ def few_forms(monkeypatch):
     """Three forms on 24 rows are enough to tell what is done with them."""
     monkeypatch.setattr(tuning, "halvings", lambda forms, rows, answers: halvings(forms, min(rows, 24), answers))
     monkeypatch.setattr(axes, "FEW", 3)
-    monkeypatch.setattr(
-        tuned_values, "_FREE", 0.015
-    )  # a busy machine makes some time of none
+    monkeypatch.setattr(tuned_values, "_FREE", 0.015)  # a busy machine makes some time of none
 
 
 def rows(count=150, *, labelled=True):
