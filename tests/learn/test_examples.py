@@ -13,7 +13,7 @@ from rung.learn.forms import FormTable, LearnedForm, TaskForms, in_force
 from rung.learn.learned import Learned, read_learned
 from rung.learn.similarity import SimilarTexts
 from rung.learn.tuning_tiers import fixed_of
-from rung.types import Example, PromptForm
+from rung.types import Conditions, Example, PromptForm, Sampling
 
 TEXTS = ["send money to my sister", "my card was stolen", "what is my balance", "stealing is wrong", "pay my sister"]
 HASH = "a" * 64
@@ -102,6 +102,25 @@ def test_a_form_is_used_with_its_own_prompt_and_contract_alone(tmp_path):
     assert forms("small", "b" * 64, HASH) is None
     assert forms("small", HASH, "b" * 64) is None
     assert forms("mid", HASH, HASH) is None
+
+
+@pytest.mark.parametrize(("weights", "notes"), [("a", 0), ("b", 1), (None, 0)])
+def test_a_form_that_was_tuned_with_other_weights_says_so(weights, notes):
+    table = {"form": FormTable(place="after"), "prompt": HASH, "contract": HASH, "rows": 9, "date": "2026-11-26"}
+    learned = Learned(forms={"small": LearnedForm(**table, weights="a" * 64, rung="0.1")})
+    now = Conditions(
+        tier="small",
+        weights=weights and weights * 64,
+        others={},
+        prompt=HASH,
+        contract=HASH,
+        sampling=Sampling(),
+        max_tokens=None,
+        repairs=1,
+        feedback="issues",
+        form=HASH,
+    )
+    assert len(learned.standing(now).notes) == notes
 
 
 def test_examples_that_are_admitted_turn_on_a_form_that_shows_them_and_keep_the_rest_of_it():
