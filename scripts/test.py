@@ -9,7 +9,11 @@ python3 scripts/test.py -k kill       further arguments go to pytest
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 from environment import ROOT, NotReady, ensure, main, run, say
 
@@ -20,8 +24,12 @@ CHECKS = {
     "mypy": ("-m", "mypy"),
     "import-linter": ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
 }
-PARALLEL = ("-n", "logical", "--dist", "loadfile")
-"""A file goes to one process, so that what a file shares is made once."""
+PARALLEL = ("-n", "logical", "--dist", "worksteal")
+"""Each process begins with files that follow one another, so that what a file shares is made once, or twice where the
+other process has nothing left to do."""
+MEMORY, ROOM = Path("/dev/shm"), 2 << 30
+"""Where Linux keeps files in memory, and the bytes that must be free there: a run leaves less than a third of that.
+Tests write thousands of small files that must be safe on the disk, and wait for each."""
 STAGES = {
     "fast tests": (*PARALLEL, "-m", "not weights and not slow and not surfaces"),
     "tests without models": (*PARALLEL, "--hypothesis-profile", "thorough", "-m", "not weights and not surfaces"),
@@ -29,7 +37,7 @@ STAGES = {
     "tests on models": ("-m", "weights and not surfaces"),
     "surfaces": ("-m", "surfaces", "--no-skips"),
 }
-PROGRAMS: dict[str, str] = {}
+PROGRAMS: dict[str, str] = {"chromium": "chromium"}
 """What the surfaces need of the system: programs, each with the package of Debian that has it."""
 NONE_FOUND = 5
 """The exit code of pytest where no test is selected."""
@@ -48,8 +56,13 @@ def body(arguments: list[str]) -> int:
                 raise NotReady(f"{model} can't be pulled, and without it only --fast can run")
     if "surfaces" in stages:
         install(PROGRAMS)
-    failed = [] if surfaces else lint(python)
-    failed += test(python, {name: options for name, options in STAGES.items() if name in stages}, rest)
+    with ThreadPoolExecutor(1) as pool:
+        # beside the tests, which wait often enough
+        checked = pool.submit(lint, python, [] if surfaces else [*CHECKS])
+        failed = test(python, {name: options for name, options in STAGES.items() if name in stages}, rest)
+        for name, said, holds in checked.result():
+            say(f"== {name}\n{said}".rstrip())
+            failed += [] if holds else [name]
     say(f"failed: {', '.join(failed)}" if failed else "all checks passed")
     return 1 if failed else 0
 
@@ -72,19 +85,27 @@ def install(programs: dict[str, str]) -> None:
     run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], "apt-get can't install what is missing")
 
 
-def lint(python: str) -> list[str]:
-    """Run the checks of the source, side by side; the names of those that fail."""
+def lint(python: str, names: list[str]) -> list[tuple[str, str, bool]]:
+    """Run checks of the source, one after the other; of each its name, what it said, and whether it holds."""
+    told = []
+    for name in names:
+        done = subprocess.run([python, *CHECKS[name]], cwd=ROOT, capture_output=True, text=True, check=False)
+        told.append((name, done.stdout + done.stderr, not done.returncode))
+    return told
 
-    def check(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([python, *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
-    failed = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, done in zip(CHECKS, pool.map(check, CHECKS.values()), strict=True):
-            say(f"== {name}\n{done.stdout}{done.stderr}".rstrip())
-            if done.returncode:
-                failed.append(name)
-    return failed
+@contextmanager
+def scratch() -> Iterator[dict[str, str]]:
+    """A folder for what tests write, in memory where there is room, as the environment that names it."""
+    try:
+        roomy = os.environ.get("TMPDIR") is None and shutil.disk_usage(MEMORY).free > ROOM
+    except OSError:
+        roomy = False
+    if not roomy:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="rung-tests-", dir=MEMORY, ignore_cleanup_errors=True) as folder:
+        yield {"TMPDIR": folder}
 
 
 def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> list[str]:
@@ -102,9 +123,10 @@ def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> li
     codes = {}
     for name, options in stages.items():
         say(f"== {name}")
-        codes[name] = subprocess.run(
-            [python, "-m", "pytest", *options, *rest], cwd=ROOT, env=env, check=False
-        ).returncode
+        with scratch() as where:
+            codes[name] = subprocess.run(
+                [python, "-m", "pytest", *options, *rest], cwd=ROOT, env={**env, **where}, check=False
+            ).returncode
     # the surfaces have no tests yet
     if rest and set(codes.values()) == {NONE_FOUND}:
         return [*codes]

@@ -252,7 +252,7 @@ def test_a_ledger_without_texts_gives_no_examples_and_says_what_helps(person: An
         (("data.csv", "--task", "double", "--tier", "smal"), "there is no tier 'smal'"),
         (("--task", "double"), "there is no data to tune by"),
         (("data.csv", "--task", "double", "--from-ledger"), "can't go together"),
-        (("--task", "double", "--from-ledger"), "holds no answered request"),
+        (("--task", "double", "--from-ledger"), "has no answered request"),
         (("data.csv", "--task", "double", "--minutes", "0"), "minutes"),
     ],
 )

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from helpers.each import each
 from helpers.ids import shown
 from rung import (
     Accepted,
@@ -148,7 +149,7 @@ def test_what_an_attempt_took_is_in_it():
     assert attempt.notes == ("warm",)
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "says"),
     [
         ({"timeout": -1}, "timeout"),
@@ -173,7 +174,7 @@ def test_an_empty_prompt_is_an_error(prompt):
         Ladder(ScriptedTier("small", "yes")).run(prompt)
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "says"),
     [
         (lambda: Ladder(), "a ladder needs a tier"),

@@ -66,7 +66,11 @@ def source_of(path: str | os.PathLike[str], demand: Callable[[tuple[str, ...]], 
         ConfigError: it can't be read, or is not a kind of input.
     """
     whole = full(path, _WHAT)
-    if whole.is_dir():
+    try:
+        folder = whole.is_dir()
+    except OSError as error:
+        raise unreadable(whole, _WHAT, error) from None
+    if folder:
         return Folder(whole)
     if whole.suffix.lower() == ".parquet":
         from rung.batch.parquet import ParquetSource
@@ -110,8 +114,8 @@ class TableSource(ClosingSource):
 
     def __init__(self, path: Path, demand: Callable[[tuple[str, ...]], None]) -> None:
         self.path = path
-        self._state = state_of(path) if path.exists() else ""
         self._table = Table(path, lambda names: demand(tuple(names)))
+        self._state = state_of(path)
         self.columns, self.cells = self._table.columns, self._table.cells
 
     def state(self) -> str:

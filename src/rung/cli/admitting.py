@@ -1,4 +1,4 @@
-"""Examples that wait for a calibration: it asks the tiers with them, on rows that aren't among them."""
+"""Examples that wait for a calibration. It asks the tiers with them, on rows that aren't among them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rung.learn.tasks import TaskFolder
 def with_waiting(
     ready: PreparedEvaluation, task: TaskFolder, date: str
 ) -> tuple[PreparedEvaluation, Admission, tuple[str, ...]]:
-    """The evaluation with the examples that wait, without the rows to certify that are examples themselves.
+    """The evaluation with the waiting examples, without the certify rows that are examples themselves.
 
     Args:
         ready: the data, the ladder and its recorders.
         task: with its examples.
-        date: of today, as in 2026-11-26.
+        date: today, as in 2026-11-26.
 
     Returns:
-        What to ask, what to write if it is calibrated so, and what to say.
+        What to ask, what to write after a calibration like that, and notes.
 
     Raises:
         ConfigError: the examples can't be read.

@@ -1,4 +1,4 @@
-"""What `rung batch` does: makes everything ready, works, and writes the output whatever happens."""
+"""What `rung batch` does: get everything ready, work, and write the output whatever happens."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from rung.settings import nearest
 from rung.types import Zone
 
 _MOST_TEMPLATE = 1 << 20
-"""Bytes of a template's file: a prompt of a thousand pages."""
+"""Bytes of a template's file, enough for a prompt of a thousand pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchWishes:
-    """What the person asked for; see the options of `rung batch`."""
+    """What the user asked for; see the options of `rung batch`."""
 
     data: str
     out: Path
@@ -79,10 +79,10 @@ class PreparedJob:
     """Everything that a job needs.
 
     Args:
-        job: what is to be done.
-        out: for accepted rows.
-        rejects: for the others.
-        ledger: where rows are recorded that cost money or left this machine.
+        job: what to do.
+        out: the file for accepted rows.
+        rejects: the file for the others.
+        ledger: records the rows that cost money or left this machine.
     """
 
     job: Job
@@ -95,10 +95,10 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
     """Do a job, or what is left of it. Returns the exit code.
 
     Args:
-        wishes: what the person asked for.
-        output: where it is told.
+        wishes: what the user asked for.
+        output: where to report.
         interrupts: tells of Ctrl-C.
-        cancel: is set by a Ctrl-C that stops at once.
+        cancel: set by a Ctrl-C that stops at once.
 
     Raises:
         ConfigError: an option, the configuration or the input can't be used, or the output belongs to another job.
@@ -131,7 +131,7 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
 
 
 def places(out: Path, rejects: Path | None) -> tuple[Path, Path]:
-    """Where accepted and other rows are written.
+    """The files for accepted and for other rows.
 
     Raises:
         ConfigError: one of them can't be written there.
@@ -200,7 +200,7 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
     if isinstance(source, Folder) and questions.id is None:
         questions = Questions(questions.asks, "file")
     ledger = config.ledger.ledger()
-    # nobody is asked for consent row by row: --reach gives it, or the tier's table does
+    # nobody is asked for consent row by row: --reach or the tier's table gives it
     ladder = config.ladder(only=wishes.tiers, consent=None, ledger=ledger)
     stack.callback(ladder.close)
     if config.reach.value > Zone.HOST:
@@ -248,7 +248,7 @@ def _order(word: str) -> Order:
 def _asked(
     wishes: BatchWishes, config: Config, patience: Patience, output: Output
 ) -> tuple[Contract[Any], Template | None]:
-    """What answers must be, and the template of the task."""
+    """The output, and the template of the task."""
     shape = inputs.output(*wishes.output, patience)
     validators = inputs.validators(wishes.checks, wishes.quoted)
     own = any(given is not None for given in wishes.output)
@@ -291,7 +291,7 @@ def _questions(wishes: BatchWishes, template: Template | None) -> Questions:
 
 
 def _prompt(wishes: BatchWishes, questions: Questions) -> dict[str, Any]:
-    """What prompts and ids are made of, for the fingerprint."""
+    """What prompts and ids are made from, for the fingerprint."""
     asks = questions.asks
     made = asks.text if isinstance(asks, Templated) else wishes.prompt
     if isinstance(asks, Usual) and asks.template is not None:
@@ -309,13 +309,13 @@ def _identities(config: Config, ladder: Ladder, output: Output, cancel: Cancel) 
     for rung in ladder.rungs:
         name = rung.tier.name
         if rung.tier.zone > ladder.reach:
-            output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would ask it")
+            output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would include it")
         found[name] = identity_of(rung, tables[name], output, cancel).digest
     return found
 
 
 def _all_priced(ladder: Ladder) -> bool:
-    """Whether something may cost money, and of everything that may it is known how much: a purse refuses the rest."""
+    """Whether something may cost money, and the cost of all that may is known, because a purse refuses the rest."""
     far = [rung for rung in ladder.rungs if rung.may_cost and rung.tier.zone <= ladder.reach]
     return bool(far) and all(rung.prices is not None and rung.prices.priced for rung in far)
 

@@ -18,11 +18,11 @@ from rung.types import Zone
 
 @dataclass(frozen=True, slots=True)
 class EscalatedReport:
-    """What a person is told.
+    """The report of `rung tune --from-ledger`.
 
     Args:
         task: its name.
-        found: for each tier.
+        found: the result for each tier.
     """
 
     task: str
@@ -30,7 +30,7 @@ class EscalatedReport:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """For stdout."""
+        """The sentences for stdout."""
         said = []
         for each in self.found:
             what = f"{len(each.new):,} new {'example' if len(each.new) == 1 else 'examples'}"
@@ -47,7 +47,7 @@ class EscalatedReport:
         return tuple(said)
 
     def as_object(self) -> dict[str, Any]:
-        """The same for `--json`. Without the examples themselves."""
+        """The object of `--json`, without the examples themselves."""
         tiers = [
             {
                 "tier": each.tier,
@@ -66,7 +66,7 @@ def escalated(name: str, only: tuple[str, ...], config: Path | None) -> Escalate
 
     Args:
         name: of the task.
-        only: the only tiers to look for; all local ones but the last tier where it is empty.
+        only: names of the tiers to look for; empty means all local ones but the last.
         config: the only configuration to read.
 
     Raises:
@@ -94,7 +94,7 @@ def escalated(name: str, only: tuple[str, ...], config: Path | None) -> Escalate
             records = [record for record in requests(file, task=name, answered=True) if record.form == form(plan)]
     if not records:
         raise ConfigError(
-            f"the ledger {path} holds no answered request of the task {name!r} as it is now",
+            f"the ledger {path} has no answered request of the task {name!r} in its present form",
             hint="ask with it first: rung ask --task",
         )
     table = task.examples()

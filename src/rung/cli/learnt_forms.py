@@ -1,4 +1,4 @@
-"""The forms and examples of a task, shown and taken out."""
+"""The forms and examples of a task: showing and removing them."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def said(task: TaskFolder, *, whole: bool) -> list[str]:
 
 
 def as_object(task: TaskFolder, *, whole: bool) -> dict[str, Any]:
-    """The same as JSON has it.
+    """The forms and examples as a JSON value.
 
     Args:
-        task: it.
-        whole: whether the examples' texts are in it.
+        task: the task.
+        whole: whether to include the examples' texts.
     """
     table = task.examples()
     forms = {tier: learned.model_dump(mode="json") for tier, learned in task.learned.forms.items()}
@@ -56,13 +56,13 @@ def as_object(task: TaskFolder, *, whole: bool) -> dict[str, Any]:
 
 
 def forget(task: TaskFolder, ids: tuple[str, ...], *, ledger: bool, tier: str | None) -> tuple[str, ...]:
-    """Take examples or a form out of a task, and say what is gone.
+    """Remove examples or a form from a task, and report what was removed.
 
     Args:
-        task: it.
+        task: the task.
         ids: of examples.
-        ledger: whether every example from the ledger goes.
-        tier: whose form and examples go.
+        ledger: whether to remove every example from the ledger.
+        tier: the tier whose form and examples to remove.
 
     Raises:
         ConfigError: nothing was named, there is no such example or form, or a file can't be written.

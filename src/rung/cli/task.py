@@ -37,18 +37,18 @@ def commands() -> typer.Typer:
 
 
 def _task() -> None:
-    """Make tasks and look at them: a prompt, what its answers must be, and what was learnt about the tiers."""
+    """Make tasks and show them: a prompt, what its answers must be, and what was learnt about the tiers."""
 
 
 def new(
     context: typer.Context,
     name: _Name,
     prompt: Annotated[
-        str, typer.Option("--prompt", metavar="TEXT", help="The prompt, its fields in braces, as in {text}.")
+        str, typer.Option("--prompt", metavar="TEXT", help="The prompt, with its fields in braces, as in {text}.")
     ] = "{text}",
     system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="A system turn before it.")] = None,
     schema: Annotated[
-        Path | None, typer.Option("--schema", metavar="FILE", help="The JSON Schema of the answer, which is copied.")
+        Path | None, typer.Option("--schema", metavar="FILE", help="The JSON Schema of the answer. It is copied.")
     ] = None,
     choices: Annotated[
         str | None, typer.Option("--choices", metavar="A,B,C", help="The only answers, split at commas.")
@@ -68,7 +68,7 @@ def new(
     json: Json = False,
     config: _Config = None,
 ) -> None:
-    """Make a task's folder beside the configuration in force, for you to go on with in an editor."""
+    """Make a task's folder beside the configuration in force, to edit further."""
     from rung import guard
     from rung.cli import inputs
     from rung.cli.reading import Patience
@@ -97,7 +97,7 @@ def new(
         output.object({"status": "ok", "task": _object(made)})
     else:
         output.answer(f"made {made.path}")
-        output.say(f"change {made.path / 'task.toml'} as you like, then: {_usage(made)}")
+        output.say(f"edit {made.path / 'task.toml'} as you like, then: {_usage(made)}")
 
 
 def list_(context: typer.Context, json: Json = False, config: _Config = None) -> None:
@@ -129,7 +129,7 @@ def show(
     name: _Name,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="FILE", help="Read this data with the task, and tell what is wrong with it."),
+        typer.Option("--data", metavar="FILE", help="Read this data with the task, and show what is wrong with it."),
     ] = None,
     examples: Annotated[
         bool, typer.Option("--examples", help="Show the examples that its tiers are shown, whole, and where from.")
@@ -137,7 +137,7 @@ def show(
     json: Json = False,
     config: _Config = None,
 ) -> None:
-    """Tell what a task asks, what was learnt about its tiers, and on what evidence."""
+    """Show what a task asks, what was learnt about its tiers, and on what evidence."""
     from rung import guard
     from rung.cli import learnt_forms
     from rung.config import load
@@ -208,7 +208,7 @@ def forget(
 
 
 def _setups(config: Config) -> dict[str, Mapping[str, str]]:
-    """How each tier is set up now, by name; none where they can't even be made. No model is loaded for that."""
+    """The present setup of each tier, by name; empty if the tiers can't even be made. Loads no model."""
     from rung.errors import RungError
 
     try:
@@ -219,7 +219,7 @@ def _setups(config: Config) -> dict[str, Mapping[str, str]]:
 
 
 def _object(task: TaskFolder) -> dict[str, Any]:
-    """Everything about a task, as JSON has it."""
+    """Everything about a task, for `--json`."""
     table = task.table
     return {
         "name": task.name,

@@ -66,7 +66,7 @@ def tune(
     config: TrustedConfig = None,
 ) -> int:
     """Find the form of the prompt in which each local tier of a task does best, and keep it."""
-    cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
+    cancel: Cancel = context.obj.interrupts.cancel()  # first, because the other imports take a while
     from rung.cli import tuning
     from rung.cli.codes import Exit
     from rung.errors import ConfigError

@@ -1,4 +1,4 @@
-"""What `rung tune` does: asks the tiers in several forms, and writes what was found."""
+"""What `rung tune` does: ask the tiers in several forms, and write what was found."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from rung.learn.tuning_tiers import FormQuestion, TierForm, tune
 from rung.limits import Cancel
 
 CALLS = "tuning.calls"
-"""The recording beside the task, where the person names none."""
+"""The recording beside the task, if the user names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class TuneWishes:
-    """What the person asked for; see the options of `rung tune`.
+    """What the user asked for; see the options of `rung tune`.
 
     Args:
         data: the file of rows.
-        task: whose tiers are tuned.
+        task: the task whose tiers are tuned.
         minutes: of the whole budget.
-        tiers: the only ones to tune; all of them where it is empty.
+        tiers: names of the tiers to tune; empty tunes all of them.
+        record: the file to record into; by default one beside the task.
         record: the file to record into; by default one beside the task.
         replay: the file to replay.
         config: the only configuration to read.
@@ -52,10 +53,10 @@ class TuneWishes:
 
 @dataclass(frozen=True, slots=True)
 class TuneReport:
-    """What a person is told.
+    """The report of a tuning.
 
     Args:
-        tiers: what was found out about each.
+        tiers: the result for each.
         notes: for stderr.
     """
 
@@ -64,7 +65,7 @@ class TuneReport:
 
     @property
     def text(self) -> str:
-        """For stdout."""
+        """The sentences for stdout."""
         lines: list[str] = []
         for found in self.tiers:
             lines += ["", *words.sentences(found), "", aligned(words.HEAD, words.table(found), 5)]
@@ -73,7 +74,7 @@ class TuneReport:
         return "\n".join(lines).strip("\n")
 
     def as_object(self) -> dict[str, Any]:
-        """The same for `--json`."""
+        """The object of `--json`."""
         return {"tiers": [words.as_object(found) for found in self.tiers], "notes": list(self.notes)}
 
 
@@ -82,7 +83,7 @@ def tuned(wishes: TuneWishes, output: Output, cancel: Cancel) -> TuneReport:
 
     Raises:
         ConfigError: an option, the data or the task can't be used, or there are too few rows.
-        RungError: what asking the tiers raises.
+        RungError: whatever asking the tiers raises.
     """
     task = load(wishes.config).tasks.demand(wishes.task)
     record = wishes.record or (None if wishes.replay else task.path / CALLS)
@@ -135,13 +136,13 @@ def _tuned(wishes: TuneWishes, task: TaskFolder, ready: PreparedEvaluation, outp
 
 
 def keep(folder: Path, found: TierForm, ready: PreparedEvaluation, date: str) -> None:
-    """Write the best form so far of a tier beside the task. Where rung's own turns out to be best, that is in force.
+    """Write the best form of a tier so far beside the task. If rung's own turns out to be best, that one is in force.
 
     Args:
         folder: of the task.
-        found: of the tier.
+        found: the result for the tier.
         ready: the data and the tiers.
-        date: of today.
+        date: today.
 
     Raises:
         ConfigError: a file can't be written.

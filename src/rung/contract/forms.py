@@ -17,14 +17,14 @@ from rung.contract.readers import AnswerReader
 from rung.types import CheckContext, PromptForm, Shape
 
 REASON = "reason"
-"""The field that an object begins with where the form asks for it."""
+"""The field that an object begins with if the form asks for it."""
 _LONGEST_REASON = 160
-"""Characters of a reason: a sentence. Small models fill whatever room they have, and each token costs time."""
+"""Characters of a reason, enough for a sentence. Small models fill any room, and each token takes time."""
 _REASONED = re.compile(r'\A(\s*\{)\s*"reason"\s*:\s*"(?:[^"\\]++|\\.)*+"\s*,?', re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{(options|lines|schema|fields|pattern)\}")
 _WRAPPED = 'Write the answer as JSON: {"value": "..."}'
 _DEEPEST = 4
-"""Levels of an object that are written out in short; what lies deeper is named by its type."""
+"""Levels of an object that are written out in short. Deeper parts are only named by their type."""
 
 WORDINGS: Mapping[Literal["json", "regex", "choice"], tuple[str, ...]] = {
     "choice": (
@@ -38,11 +38,11 @@ WORDINGS: Mapping[Literal["json", "regex", "choice"], tuple[str, ...]] = {
     ),
     "regex": ("Answer in the form {pattern}, without any other word.",),
 }
-"""Wordings beside rung's own that are tried, by kind of contract."""
+"""Wordings besides rung's own that are tried, by kind of contract."""
 
 
 def placeholders(wording: str) -> frozenset[str]:
-    """What a wording leaves room for: `options`, `lines`, `schema`, `fields`, `pattern`."""
+    """What a wording has placeholders for: `options`, `lines`, `schema`, `fields`, `pattern`."""
     return frozenset(_PLACEHOLDER.findall(wording))
 
 
@@ -51,7 +51,7 @@ class FormedReader(AnswerReader):
 
     Args:
         reader: of the contract.
-        form: to put it into. What it asks for and the contract has no use for is left out.
+        form: the form to put it into. Parts of it that the contract has no use for are left out.
     """
 
     def __init__(self, reader: AnswerReader, form: PromptForm) -> None:
@@ -72,7 +72,7 @@ class FormedReader(AnswerReader):
             self.instructions = _WRAPPED if self.wraps and not reader.wraps else ""
 
     def read(self, text: str, context: CheckContext) -> Any:
-        """The value; see the contract's own reader."""
+        """The value that the contract's own reader reads."""
         return self._reader.read(without_reason(text) if self.reasons else text, context)
 
     def _told(self, reader: AnswerReader, form: PromptForm) -> str:
@@ -87,12 +87,12 @@ class FormedReader(AnswerReader):
 
 
 def worded(wording: str, bare: Shape | None, shape: Shape) -> str:
-    """A wording with what it leaves room for filled in.
+    """A wording with its placeholders filled in.
 
     Args:
         wording: with names in braces.
         bare: the contract's own shape.
-        shape: the one in its form.
+        shape: the shape in this form.
     """
     bare = bare or shape
     values = {
@@ -102,12 +102,12 @@ def worded(wording: str, bare: Shape | None, shape: Shape) -> str:
         "fields": lambda: _in_short(shape.schema, shape.schema, _DEEPEST),
         "pattern": lambda: bare.pattern or "",
     }
-    # in one pass: what is filled in may hold braces itself
+    # in one pass, because what is filled in may contain braces itself
     return _PLACEHOLDER.sub(lambda found: values[found[1]](), wording)
 
 
 def can_reason(shape: Shape | None) -> bool:
-    """Whether an object of this shape can begin with a reason: its fields are listed, and none is called so."""
+    """Whether an object of this shape can begin with a reason: its fields are listed, and none has that name."""
     if shape is None or shape.kind != "json":
         return False
     schema = shape.schema
@@ -116,12 +116,12 @@ def can_reason(shape: Shape | None) -> bool:
 
 
 def without_reason(text: str) -> str:
-    """An answer without the reason that it begins with. An answer that doesn't is left as it is."""
+    """An answer without the reason that it begins with. Any other answer stays as it is."""
     return _REASONED.sub(r"\1", text, count=1)
 
 
 def reason_ends(text: str) -> int:
-    """Where the reason at the beginning of an answer ends; 0 where there is none."""
+    """The offset at which the reason at the beginning of an answer ends; 0 if there is none."""
     found = _REASONED.match(text)
     return 0 if found is None else found.end()
 
@@ -133,7 +133,7 @@ def _reasoned(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_short(node: Any, root: Mapping[str, Any], depth: int) -> str:
-    """A schema as people write down an object: fields with their types, and what is said of them."""
+    """A schema in the form in which people write an object: fields with their types and descriptions."""
     if not isinstance(node, Mapping):
         return "anything"
     found = re.fullmatch(r"#/(\$defs|definitions)/([^/]+)", str(node.get("$ref", "")))

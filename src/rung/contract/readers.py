@@ -1,4 +1,4 @@
-"""Reading an answer's text as a value, one reader for each kind of contract."""
+"""Reading an answer's text as a value: one reader for each kind of contract."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from rung.errors import ContractError
 from rung.types import CheckContext, Issue, IssueCode, Place, Shape
 
 _MANY_ERRORS = 2000
-"""Errors of pydantic from which on they aren't listed: each takes microseconds and a kilobyte, and all come at once."""
+"""Errors of pydantic above which they aren't listed. Each takes microseconds and a kilobyte, and all come at once."""
 
 _OPTIONS_LIMIT = 2000
-"""Characters of the options, or of the pattern, that an issue repeats; the instructions have said all of it."""
+"""Characters of the options, or of the pattern, that an issue repeats. The instructions have all of them."""
 
 
 class AnswerReader(ABC):
     """One kind of contract.
 
-    `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
-    answer: `schema`, `type`, or nothing. `is_text` tells whether the value is a string, `calls_functions` whether
-    reading runs code of the caller's. `names` are those of all fields that an answer may have, as JSON and as the type
-    calls them; `None` where it may have any. `notes` say for the trace what the contract leaves open. `place` is where
-    the instructions stand, `wraps` whether the value is asked for in an object around it, `reasons` whether that begins
-    with a reason.
+    `shape` is what decoding should enforce, `instructions` is what the model is told, and `vouches` is what a
+    successful reading proves: `schema`, `type`, or nothing. `is_text` says whether the value is a string,
+    `calls_functions` whether reading runs the caller's code. `names` are those of all fields that an answer may have,
+    in JSON and in the type; `None` if any name is allowed. `notes` tell the trace what the contract leaves open.
+    `place` says where the instructions go, `wraps` whether the value is asked for in an object around it, and `reasons`
+    whether that object begins with a reason.
     """
 
     shape: Shape | None = None
@@ -63,15 +63,15 @@ class AnswerReader(ABC):
 
     @abstractmethod
     def read(self, text: str, context: CheckContext) -> Any:
-        """The value of `text`.
+        """The value that `text` means.
 
         Raises:
-            Rejected: it has none.
+            Rejected: it doesn't mean one.
         """
 
 
 class PlainText(AnswerReader):
-    """Any text that is not broken in a way that text can be."""
+    """Any text that has none of the faults of plain text."""
 
     is_text = True
 
@@ -98,13 +98,13 @@ class Choice(AnswerReader):
             or not all(isinstance(o, str) and o.strip() for o in options)
             or len(set(options)) < len(options)
         ):
-            raise ContractError("choices are strings that differ, none of them empty")
+            raise ContractError("choices must be different strings, and none may be empty")
         self._options = tuple(options)
         self.shape = schemas.choice(self._options)
         self.instructions = f"Answer with exactly one of these, and nothing else: {', '.join(options)}"
 
     def read(self, text: str, context: CheckContext) -> str:
-        """The option that the text is."""
+        """The option that the text names."""
         found = meant(_forms(text), self._options)
         if found is None:
             options = cut(", ".join(self._options), _OPTIONS_LIMIT)
@@ -132,7 +132,7 @@ class Pattern(AnswerReader):
         )
 
     def read(self, text: str, context: CheckContext) -> str:
-        """The string that matches."""
+        """The string that the pattern matches."""
         watch = Watch(context.deadline, context.cancel)
         for form in dict.fromkeys((*_forms(text), trimmed(text).strip("`"))):
             if self._matches(form, watch):
@@ -177,7 +177,7 @@ class JsonSchema(AnswerReader):
 
 
 class PydanticType(AnswerReader):
-    """Whatever pydantic's `TypeAdapter` takes."""
+    """Anything that pydantic's `TypeAdapter` takes."""
 
     def __init__(self, output: Any) -> None:
         if inspect.isroutine(output):
@@ -188,7 +188,7 @@ class PydanticType(AnswerReader):
             schema = schemas.closed(pydantic_schema.told(self._adapter))
             held = schemas.closed(pydantic_schema.held(self._adapter))
             self._functions = validators_in(self._adapter.core_schema)
-        except Exception as error:  # pydantic's errors here share no base, and a user's own hooks may raise anything
+        except Exception as error:  # pydantic's errors here share no base class, and a user's hooks may raise anything
             raise schemas.undescribable(output, error) from error
         if is_deeper(schema, DEEPEST_SCHEMA):
             raise ContractError(f"the type's JSON Schema is nested more than {DEEPEST_SCHEMA} levels deep")
@@ -230,12 +230,12 @@ class PydanticType(AnswerReader):
             why = "a union in its type has no discriminator, and each level of nesting multiplies the work"
             raise Rejected(Issue("", f"the answer would take too long to check: {why}", IssueCode.SCHEMA)) from None
         if self._has_floats and is_infinite(self._adapter, value, text):
-            raise Rejected(Issue("", "the answer holds a number that is infinite, or none", IssueCode.SCHEMA))
+            raise Rejected(Issue("", "the answer holds a number that is infinite or undefined", IssueCode.SCHEMA))
         if self._functions and misused(self._adapter, value):
             names = ", ".join(self._functions)
             raise ContractError(
                 f"the validator {names} returned something that isn't of the output's type; "
-                "pydantic takes what a validator returns for the value",
+                "pydantic uses what a validator returns as the value",
                 hint=f"return the value, or wrap a predicate: AfterValidator(rung.checks.that({self._functions[0]}))",
             )
         return value
@@ -260,7 +260,7 @@ class PydanticType(AnswerReader):
         watch = Watch(context.deadline, context.cancel)
         if not self.wraps:
             _refuse_echo(self._schema, value, watch)
-        # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
+        # back to JSON: in strict types pydantic accepts more from JSON (dates, tuples, bytes) than from Python
         written = json.dumps(value)
         if self._has_union:
             refuse_costly(self._adapter.core_schema, value, written.count(",") + written.count("["))
@@ -276,7 +276,7 @@ class PydanticType(AnswerReader):
             WATCH.reset(token)
 
     def _some(self, value: Any, count: int, watch: Watch) -> Rejected:
-        """Some of the issues of an answer that has so many that pydantic would take seconds to list them."""
+        """Some of the issues of an answer with so many that pydantic would take seconds to list them."""
         try:
             found = issues(compiled(plain(self._schema)), value, watch)
         except ContractError:
@@ -301,7 +301,7 @@ def _issues(error: ValidationError) -> list[Issue]:
 
 
 def _unwrap(value: Any) -> Any:
-    """The wrapped value; a bare one where nobody enforced the wrapping."""
+    """The wrapped value, or a bare one, which comes if nothing enforced the wrapping."""
     if isinstance(value, dict) and set(value) == {schemas.VALUE}:
         return value[schemas.VALUE]
     return value
@@ -315,7 +315,7 @@ def _wrapped(text: str) -> Any:
 
 
 def _rewrapped(text: str) -> Any:
-    """A bare object whose only field is called like the wrapping; `None` for anything else. A union may have such."""
+    """A bare object whose only field has the name of the wrapping; `None` for anything else. A union may allow one."""
     try:
         value = parse(text)
     except Rejected:
@@ -324,7 +324,7 @@ def _rewrapped(text: str) -> Any:
 
 
 def _forms(text: str) -> list[str]:
-    """A text as it stands, and without what may be around it."""
+    """A text as it is, and with decoration removed."""
     return [
         form for form in (text, text.strip(), trimmed(text), unfenced(text), _wrapped(text)) if isinstance(form, str)
     ]
@@ -336,7 +336,7 @@ def _value(text: str, *, wrapped: bool, truth: bool, exact: bool = False) -> Any
     Args:
         text: the answer.
         wrapped: whether the model was asked for an object around the value.
-        truth: whether the value is true or false, for which people have other words.
+        truth: whether the value is true or false, which people also write in other words.
         exact: as for `parse`.
     """
     try:

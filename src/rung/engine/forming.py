@@ -1,4 +1,4 @@
-"""The form in which a tier is asked: what was learnt for the request's task, where it may be used at all."""
+"""The form in which a tier is asked: the one that was learnt for the request's task, if it may be used at all."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rung.tier import Rung
 from rung.types import Example, FormInForce, Message, Zone
 
 LONGEST_EXAMPLES = 2_000
-"""Bytes of all examples of one prompt together, some 500 tokens of English: what a small model reads in two seconds,
-and a quarter of the smallest context that a tier has by default. Of examples that don't fit, the least similar are left
+"""Bytes of all examples of one prompt together, some 500 tokens of English. A small model reads them in two seconds,
+and they take a quarter of the smallest context that a tier has by default. If not all fit, the least similar are left
 out."""
 
 
@@ -34,14 +34,14 @@ class Formed:
 
 
 def form_in_force(plan: Plan, rung: Rung) -> FormInForce | None:
-    """What was learnt of the form for a tier; `None` for rung's own.
+    """The form that was learnt for a tier; `None` for rung's own.
 
-    A form may hold examples, which are other people's prompts as much as the person's own. So it is used only where the
-    tier is known to keep a prompt on this machine.
+    A form may contain examples, which may be other people's prompts. So it is used only if the tier is known to keep a
+    prompt on this machine.
 
     Args:
         plan: the run.
-        rung: who is asked.
+        rung: the tier that is asked.
     """
     if plan.task is None or not keeps_here(rung):
         return None
@@ -49,18 +49,18 @@ def form_in_force(plan: Plan, rung: Rung) -> FormInForce | None:
 
 
 def keeps_here(rung: Rung) -> bool:
-    """Whether a tier is known to keep what it is handed on this machine. A loopback server that nobody vouches for may
+    """Whether a tier is known to keep what it is given on this machine. A loopback server that nobody vouches for may
     pass it on.
     """
     return rung.tier.zone <= Zone.HOST and (rung.travels is None or rung.travels.stays_here is True)
 
 
 def formed(plan: Plan, rung: Rung) -> Formed:
-    """How a tier is asked in this run.
+    """How to ask a tier in this run.
 
     Args:
         plan: the run.
-        rung: who is asked.
+        rung: the tier that is asked.
     """
     found = form_in_force(plan, rung)
     if found is None:
@@ -70,7 +70,7 @@ def formed(plan: Plan, rung: Rung) -> Formed:
 
 
 def _turns(plan: Plan, found: FormInForce, contract: Contract[Any]) -> tuple[Message, ...]:
-    """The examples as turns. A conversation of several turns gets none: they would stand between its own."""
+    """The examples as turns. A conversation of several turns gets none, because they would come between its own."""
     turns = [message for message in plan.request.messages if message.role != "system"]
     if found.form.examples == "none" or len(turns) != 1:
         return ()
@@ -90,6 +90,6 @@ def _pair(example: Example, contract: Contract[Any]) -> tuple[Message, Message]:
 
 
 def with_examples(messages: tuple[Message, ...], examples: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The conversation with examples behind its system turn, so that what all prompts share comes first."""
+    """The conversation with examples after its system turn, so that what all prompts share comes first."""
     system = sum(message.role == "system" for message in messages)
     return (*messages[:system], *examples, *messages[system:]) if examples else messages

@@ -60,7 +60,7 @@ NO_EQUALITY = (
     "free text gets no shadow, because nobody knows when two texts say the same: "
     "same = ... in the task.toml of a task says it"
 )
-"""What is said where a shadow is wanted and nothing could be compared."""
+"""The note for a request that should have a shadow, but whose answers can't be compared."""
 
 
 def run(plan: Plan) -> Generator[Event, None, None]:
@@ -103,7 +103,7 @@ def run(plan: Plan) -> Generator[Event, None, None]:
 
 
 def _toss(plan: Plan, notes: list[str]) -> Toss | None:
-    """The coin; `None` where nobody would hear of a shadow, or nothing could be compared, which is said once."""
+    """The draw for a shadow; `None` if nobody would hear of one, or answers can't be compared, which is noted once."""
     shadows = plan.shadows
     if shadows is None or not plan.observers or len(shadowing.steps(plan)) < 2:
         return None

@@ -11,10 +11,10 @@ from rung.types import PromptForm
 
 DEFAULT = PromptForm()
 FEW, MANY = 12, 20
-"""Forms that are tried at most where fit rows are few, and where they aren't. Of many forms on few rows, one looks
-better than it is."""
+"""Most forms that are tried, with few fit rows and with more. Of many forms on few rows, one looks better than it
+is."""
 ENOUGH = 100
-"""Fit rows from which on more forms are tried."""
+"""Fit rows from which more forms are tried."""
 
 _PLACES = {
     "system": "in the system turn",
@@ -27,13 +27,13 @@ _PLACES = {
 def forms_for(contract: Contract[object], own: Sequence[str], rows: int) -> list[PromptForm]:
     """The forms to try, rung's own first.
 
-    The person's wordings come before ours, each by itself and with what is likely to help most. A place or wrapping
-    that the contract has no use for isn't tried.
+    The user's wordings come before rung's, each alone and with what is likely to help most. A place or wrapping that
+    the contract has no use for isn't tried.
 
     Args:
         contract: what answers must be.
-        own: wordings of the person's.
-        rows: how many choose.
+        own: the user's wordings.
+        rows: number of fit rows.
     """
     shape = contract.shape
     similar, fixed = PromptForm(examples="similar"), PromptForm(examples="fixed")
@@ -85,5 +85,5 @@ def turned(form: PromptForm) -> dict[str, str]:
 
 
 def without(form: PromptForm, axis: str) -> PromptForm:
-    """The form with one axis as rung has it."""
+    """The form with one axis as in rung's own form."""
     return replace(form, **{axis: getattr(DEFAULT, axis)})

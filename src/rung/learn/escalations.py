@@ -1,7 +1,7 @@
-"""Examples from use: prompts that a small tier couldn't answer well enough, with the answer that a higher tier gave.
+"""Examples from use: prompts that a small tier couldn't answer well enough, with a higher tier's answer.
 
-They come from the person's own ledger and from nowhere else, and only where that keeps prompts and answers. They wait
-until the next calibration: a promise that was made without them doesn't hold with them.
+They come only from the user's own ledger, and only if it keeps prompts and answers. They wait until the next
+calibration, because a promise that was made without them doesn't hold with them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ class EscalatedRequests:
 
     Args:
         tier: its name.
-        escalated: requests that a higher tier answered.
-        without_text: how many of them the ledger has no texts of.
-        new: examples that were not there before.
-        left_out: escalated requests that can't be examples: too long, contradictory, of several turns, or asked before.
+        escalated: number of requests that a higher tier answered.
+        without_text: number of those whose texts the ledger doesn't have.
+        new: examples that are new.
+        left_out: number of escalated requests that can't be examples: too long, contradictory, of several turns, or
+            asked before.
     """
 
     tier: str
@@ -48,15 +49,15 @@ def escalations(
     known: Examples,
     date: str,
 ) -> EscalatedRequests:
-    """Examples for a tier among requests of its task.
+    """Find examples for a tier among requests of its task.
 
     Args:
-        records: of the task as it is now, the latest first.
+        records: of the task in its present form, latest first.
         tier: the tier that was asked and whose answer wasn't accepted.
         higher: the tiers above it.
-        contract: of the task. An answer that it doesn't accept any more is no example.
-        known: examples of the tier that there are.
-        date: of today, as in 2026-11-26.
+        contract: of the task. An answer that it no longer accepts isn't an example.
+        known: the examples that the tier has.
+        date: today, as in 2026-11-26.
     """
     escalated = without_text = 0
     found: list[Example] = []
@@ -93,12 +94,12 @@ def _example(turns: Sequence[Message], answer: str, contract: Contract[object]) 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A task's forms and examples as they will be if those that wait are shown.
+    """A task's forms and examples as they will be when the waiting ones are shown.
 
     Args:
         forms: by tier.
         examples: of all tiers.
-        admitted: how many waited, by tier.
+        admitted: number of examples that waited, by tier.
     """
 
     forms: dict[str, LearnedForm]
@@ -109,15 +110,15 @@ class Admission:
 def admission(
     forms: dict[str, LearnedForm], table: ExampleTable, *, prompt: str, contract: str, date: str, rung: str
 ) -> Admission:
-    """Let the examples that wait be shown. A tier whose form shows none gets the four most like each prompt.
+    """Let the waiting examples be shown. A tier whose form shows none gets the four that are most like each prompt.
 
     Args:
-        forms: in force.
+        forms: those in force.
         table: the examples.
         prompt: sha256 of the task's template.
         contract: sha256 of its contract.
-        date: of today, as in 2026-11-26.
-        rung: this version.
+        date: today, as in 2026-11-26.
+        rung: this version of rung.
     """
     admitted = {tier: len(table.of(tier).waiting) for tier in table.tiers if table.of(tier).waiting}
     after = dict(forms)

@@ -1,7 +1,7 @@
 """Examples that the tiers of a task may be shown: whole prompts with good answers, in `examples.json` beside the task.
 
-They are the person's own texts. The file is readable by its owner alone and is no part of the task that a kit carries;
-`learned.json` has only hashes.
+They are the user's own texts. Only its owner can read the file, and a kit doesn't include it. `learned.json` has only
+hashes.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from rung.writing import write_whole
 
 NAME = "examples.json"
 SHOWN = 4
-"""Examples that a prompt gets at most."""
+"""Most examples in a prompt."""
 MOST = 400
-"""Examples of a tier. Looking the most similar ones up takes a millisecond among so many."""
+"""Examples of a tier. To find the most similar among this many takes a millisecond."""
 LONGEST = 1_000
-"""Bytes of one example, so that a prompt has room for two of the longest (`rung.engine.forming.LONGEST_EXAMPLES`)."""
+"""Bytes of one example. A prompt then has room for two of the longest (`rung.engine.forming.LONGEST_EXAMPLES`)."""
 _BYTES = 16 << 20
-"""Of the file: ten tiers take a quarter of it at most."""
+"""Bytes of the file. Ten tiers take a quarter of it at most."""
 
 
 class ExampleEntry(SettingsTable):
     """One example.
 
     Args:
-        id: short name, by which it can be taken out.
+        id: short name, by which it can be removed.
         asked: text of the user's turn.
-        answer: the value, as JSON has it.
+        answer: the answer, as a JSON value.
         source: where it comes from.
-        request: id of the request in the ledger, where it comes from there.
-        date: when it was taken in, as in 2026-11-26.
-        waiting: whether it isn't shown yet: it waits for the next calibration.
-        fixed: whether it is one of those that a form with fixed examples shows.
+        request: id of the request, if it comes from the ledger.
+        date: when it was added, as in 2026-11-26.
+        waiting: whether it isn't shown yet, but waits for the next calibration.
+        fixed: whether a form with fixed examples shows it.
     """
 
     id: str = Field(pattern=r"^[0-9a-f]{8}$")
@@ -60,10 +60,10 @@ class ExampleEntry(SettingsTable):
 
     @classmethod
     def of(cls, example: Example, **more: Any) -> ExampleEntry:
-        """An entry for an example.
+        """Make an entry from an example.
 
         Args:
-            example: it.
+            example: the example.
             more: the other fields.
         """
         name = hashlib.sha256(json.dumps([example.asked, example.answer]).encode()).hexdigest()[:8]
@@ -82,17 +82,17 @@ class Examples:
 
     @cached_property
     def shown(self) -> tuple[ExampleEntry, ...]:
-        """Those that may be shown."""
+        """The entries that may be shown."""
         return tuple(entry for entry in self.entries if not entry.waiting)
 
     @property
     def waiting(self) -> tuple[ExampleEntry, ...]:
-        """Those that wait for a calibration."""
+        """The entries that wait for a calibration."""
         return tuple(entry for entry in self.entries if entry.waiting)
 
     @cached_property
     def sha256(self) -> str:
-        """Of those that may be shown."""
+        """The fixed ones among those that may be shown."""
         what = [[entry.asked, entry.answer, entry.fixed] for entry in self.shown]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
@@ -102,20 +102,20 @@ class Examples:
 
     @cached_property
     def _wordings(self) -> dict[str, set[int]]:
-        """Places of the examples by what they ask."""
+        """Finds examples by what they ask."""
         found: dict[str, set[int]] = {}
         for place, entry in enumerate(self.shown):
             found.setdefault(normal(entry.asked), set()).add(place)
         return found
 
     def pick(self, which: Shown, asked: str, without: Iterable[int] = ()) -> tuple[Example, ...]:
-        """The examples for a prompt, the most similar one last. One that asks the same is left out: no answer is to be
-        one that the model was shown.
+        """The examples for a prompt, the most similar one last. An example that asks the same is left out, because a
+        model must not have been shown the answer.
 
         Args:
             which: the fixed ones, or the most similar.
             asked: text of the user's turn.
-            without: places of examples that are left out.
+            without: indices of examples to leave out.
         """
         left_out = {*without, *self._wordings.get(normal(asked), ())}
         if which == "fixed":
@@ -133,7 +133,7 @@ class Examples:
         return frozenset(normal(entry.asked) for entry in self.entries)
 
     def admitted(self) -> Examples:
-        """The same, where those that wait may be shown."""
+        """These examples, with the waiting ones allowed to be shown."""
         return Examples([entry.model_copy(update={"waiting": False}) for entry in self.entries])
 
 
@@ -162,18 +162,18 @@ class ExampleTable(SettingsTable):
         return tuple(self.of(tier) for tier in self.tiers)
 
     def having(self, tier: str, entries: Iterable[ExampleEntry]) -> ExampleTable:
-        """The same with other examples of a tier."""
+        """This table with other examples for a tier."""
         tiers = {**self.tiers, tier: tuple(entries)}
         return self.model_copy(update={"tiers": {name: kept for name, kept in tiers.items() if kept}})
 
     def without(self, ids: Mapping[str, Any] | Iterable[str]) -> ExampleTable:
-        """The same without the examples of these ids, of whatever tier."""
+        """This table without the examples with these ids, of any tier."""
         gone = set(ids)
         tiers = {tier: tuple(e for e in entries if e.id not in gone) for tier, entries in self.tiers.items()}
         return self.model_copy(update={"tiers": {name: kept for name, kept in tiers.items() if kept}})
 
     def write(self, folder: Path) -> None:
-        """Put it into a task's folder, whole or not at all, for its owner alone.
+        """Write the table into a task's folder, whole or not at all, readable only by its owner.
 
         Args:
             folder: of the task.
@@ -191,7 +191,7 @@ class ExampleTable(SettingsTable):
 
 
 def read_examples(folder: Path) -> ExampleTable:
-    """The examples of the task of a folder; none where it has no `examples.json`.
+    """Read the examples of a folder's task; empty if it has no `examples.json`.
 
     Raises:
         ConfigError: the file can't be read, or is malformed.
@@ -206,7 +206,7 @@ def read_examples(folder: Path) -> ExampleTable:
 
 
 def asked_in(messages: Sequence[Message]) -> str | None:
-    """What an example would ask: the text of the only turn beside the system's; `None` where there are several.
+    """The text that an example would ask: that of the only turn besides the system's; `None` if there are several.
 
     Args:
         messages: of a request.
@@ -217,9 +217,10 @@ def asked_in(messages: Sequence[Message]) -> str | None:
 
 
 def admissible(found: Iterable[Example]) -> tuple[list[Example], int, int]:
-    """Those that may become examples, each asked once; how many contradict one another; how many are too long.
+    """Those that may become examples, each asked once; the number of those that contradict another; and the number of
+    those that are too long.
 
-    Two examples that ask the same and answer otherwise teach nothing: neither of them is kept.
+    If two examples ask the same and answer differently, they teach nothing, so neither is kept.
 
     Args:
         found: with good answers.

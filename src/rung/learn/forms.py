@@ -1,4 +1,4 @@
-"""The form that was learnt for a tier, as `learned.json` has it, and when it is used."""
+"""The form that was learnt for a tier, as in `learned.json`, and when it is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FormTable(SettingsTable):
     Args:
         wrap: whether a bare answer is written as JSON.
         place: where the tier is told what the answer must be.
-        wording: how; empty for rung's own words.
+        wording: the words for that; empty for rung's own.
         examples: which examples the tier is shown.
         reason: whether an object begins with a reason.
     """
@@ -33,12 +33,12 @@ class FormTable(SettingsTable):
 
     @classmethod
     def of(cls, form: PromptForm) -> FormTable:
-        """The same of a form."""
+        """A form in this table's form."""
         return cls(wrap=form.wrap, place=form.place, wording=form.wording, examples=form.examples, reason=form.reason)
 
     @property
     def form(self) -> PromptForm:
-        """The same as the ladder takes it."""
+        """The form as the ladder takes it."""
         return PromptForm(self.wrap, self.place, self.wording, self.examples, self.reason)
 
 
@@ -46,16 +46,16 @@ class LearnedForm(SettingsTable):
     """The form of one tier, and what it was learnt from.
 
     Args:
-        form: in which the tier is asked.
-        prompt: sha256 of the template that it was learnt with; empty where the task has none.
+        form: the form in which the tier is asked.
+        prompt: sha256 of the template that it was learnt with; empty if the task has none.
         contract: sha256 of the contract.
-        weights: sha256 of the tier's model then; `None` where the tier couldn't tell.
-        data: sha256 of the data's file; empty where the person's own ledger gave the examples.
-        rows: how many rows chose it.
+        weights: sha256 of the tier's model at that time; `None` if the tier couldn't tell.
+        data: sha256 of the data's file; empty if the user's own ledger gave the examples.
+        rows: number of rows that chose it.
         date: as in 2026-11-26.
-        rung: the version that chose it.
-        says: what it brought, in the sentence that was printed.
-        finished: whether all was tried that the budget bought.
+        rung: the version of rung that chose it.
+        says: what it gained, in the sentence that was printed.
+        finished: whether everything was tried that the budget allowed.
     """
 
     form: FormTable
@@ -83,7 +83,7 @@ class TaskForms:
         self._in_force = {tier: in_force(known.form.form, examples.of(tier)) for tier, known in self._learned.items()}
 
     def __call__(self, tier: str, prompt: str, contract: str) -> FormInForce | None:
-        """The form of a tier; `None` for rung's own. With another prompt or contract nothing was learnt.
+        """The form of a tier; `None` for rung's own. For another prompt or contract nothing was learnt.
 
         Args:
             tier: its name.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _FIRST = (32, 24, 16, 12, 8)
-"""Rows of the first round: as many as the budget allows. Below eight it is mostly luck that decides."""
+"""Rows of the first round: as many as the budget allows. With fewer than eight, luck decides."""
 _FINALISTS = 2
-"""Forms beside rung's own that are asked all rows that the budget allows."""
+"""Forms besides rung's own that are asked all rows that the budget allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class Halving:
     """One round.
 
     Args:
-        forms: how many are asked, rung's own among them where it isn't sorted out.
-        rows: how many each of them has been asked at its end.
+        forms: number of forms that are asked, including rung's own unless it was dropped.
+        rows: number of rows that each of them has been asked at the end of the round.
     """
 
     forms: int
@@ -24,15 +24,15 @@ class Halving:
 
 
 def halvings(forms: int, rows: int, answers: float | None) -> tuple[Halving, ...]:
-    """The rounds.
+    """The rounds of a search.
 
-    As many forms are tried as the answers reach for, before each of them is asked many rows: what isn't tried can't be
-    found.
+    As many forms are tried as the answers allow, before any of them is asked many rows. A form that isn't tried can't
+    be found.
 
     Args:
-        forms: that there are.
-        rows: that may be asked.
-        answers: that may be asked for; `None` sets no limit.
+        forms: number of forms.
+        rows: number of rows that may be asked.
+        answers: number of answers that may be asked for; `None` sets no limit.
     """
     for count in range(forms, 1, -1):
         for first in _FIRST:
@@ -48,7 +48,7 @@ def halvings(forms: int, rows: int, answers: float | None) -> tuple[Halving, ...
 
 
 def asked_in(rounds: tuple[Halving, ...] | list[Halving]) -> int:
-    """Answers that rounds take, rung's own form included where it stands beside the others."""
+    """Answers that the rounds take, including those of rung's own form if it is asked besides the others."""
     total = before = 0
     for each in rounds:
         total += (each.forms + 1) * (each.rows - before)

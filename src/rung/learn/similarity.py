@@ -1,8 +1,8 @@
 """Which texts of a small table are most like another one: BM25 over words and the beginnings and ends of words.
 
 Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond", section 3.4. Pieces of words find
-other forms of a word without a language's rules. It is plain Python, so that answering a prompt needs no more libraries
-than before.
+other forms of a word without a language's rules. It is plain Python, so that answering a prompt needs no further
+libraries.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 _K1, _B = 1.2, 0.75
-"""How soon a repeated word counts no more, and how much longer texts are discounted: the paper's usual values."""
+"""How soon repetitions of a word stop counting, and how much longer texts are discounted: the paper's usual values."""
 _PIECE = 4
 """Characters of a piece of a word."""
 _LONGEST = 4_000
-"""Characters of a text that are looked at, so that a long document doesn't hold up the request."""
+"""Characters of a text that are read, so that a long document doesn't delay the request."""
 _WORD = re.compile(r"\w+")
 
 
 class SimilarTexts:
-    """A table of texts to look others up in.
+    """A table of texts, to find those most like another text.
 
         SimilarTexts(["send money", "lost card"]).nearest("my card is lost", 1)  # [1]
 
@@ -43,12 +43,12 @@ class SimilarTexts:
                 self._holding.setdefault(piece, []).append((place, weight))
 
     def nearest(self, text: str, count: int, without: Collection[int] = ()) -> list[int]:
-        """Places of the texts that are most like this one, the most similar first; of equals the earlier.
+        """Indices of the texts that are most like this one, most similar first. Among equals the earlier comes first.
 
         Args:
-            text: to compare with.
-            count: most places that are wanted.
-            without: places that are left out.
+            text: the text to compare with.
+            count: the most indices to return.
+            without: indices to leave out.
         """
         scores = [0.0] * self._size
         for piece in set(_pieces(text)):

@@ -1,4 +1,4 @@
-"""What a tuning found, in sentences and a table."""
+"""The results of a tuning, in sentences and a table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rung.learn.intervals import Estimate
 from rung.learn.tuned import Bought, TriedForm, TunedTier
 
 _SHOWN = 8
-"""Forms that the table has; --json has them all."""
+"""Forms that the table shows. `--json` has them all."""
 
 
 def bought(found: Bought) -> str:
-    """What the budget of a tier buys, said before it is spent."""
+    """What the budget of a tier allows, in a sentence before it is spent."""
     begin = f"{found.tier}: about {found.pace:.2g} s an answer, so {found.seconds / 60:.3g} min buy "
     if not found.plan:
         return f"{begin}too few answers to compare two forms: give more --minutes"
@@ -25,7 +25,7 @@ def bought(found: Bought) -> str:
 
 
 def sentences(found: TunedTier) -> list[str]:
-    """What was found out about a tier."""
+    """The result for a tier."""
     said = []
     best = found.best
     against = "expected answers" if found.by_labels else f"what {found.against} says"
@@ -47,12 +47,12 @@ def sentences(found: TunedTier) -> list[str]:
 
 
 def gained(found: TunedTier, best: TriedForm, against: str) -> str:
-    """What the chosen form brought, in one sentence.
+    """What the chosen form gained, in one sentence.
 
     Args:
-        found: of the tier.
-        best: what the chosen form brought.
-        against: what answers were held against.
+        found: the result for the tier.
+        best: the result of the chosen form.
+        against: what answers were compared with.
     """
     before = (best.right.value or 0.0) - (best.gain.value or 0.0)
     return (
@@ -94,7 +94,7 @@ HEAD = ("form", "rows", "right", "against rung's own", "seconds", "no answer")
 
 
 def contrasts(found: TunedTier) -> list[str]:
-    """What each choice brought."""
+    """The effect of each choice."""
     return [
         f"{each.what}: {_short(each.gain)} points, {each.pairs} {'pair' if each.pairs == 1 else 'pairs'} of forms"
         for each in sorted(found.contrasts, key=lambda c: -(c.gain.value or 0.0))
@@ -102,7 +102,7 @@ def contrasts(found: TunedTier) -> list[str]:
 
 
 def as_object(found: TunedTier) -> dict[str, Any]:
-    """Everything, as JSON has it."""
+    """Everything, as a JSON value."""
     return {
         **asdict(found),
         "chosen_in_words": described(found.chosen),

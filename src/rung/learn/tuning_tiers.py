@@ -1,4 +1,4 @@
-"""Tuning the tiers of a task one after another: rows, targets and examples for each, and what is kept of it."""
+"""Tuning the tiers of a task one after another: rows, targets and examples for each, and what to keep."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _CHECK = 5.0
 
 @dataclass(frozen=True, slots=True)
 class FormQuestion:
-    """What is to be tuned.
+    """What to tune.
 
     Args:
         work: with all rows, the ladder and its recorders.
-        wordings: of the person's.
+        wordings: the user's.
         seconds: of the whole budget.
-        examples: that the tiers may be shown already, by tier.
-        date: of today, as in 2026-11-26.
-        only: the only tiers to tune; all where it is empty.
+        examples: those that the tiers may already be shown, by tier.
+        date: today, as in 2026-11-26.
+        only: names of the tiers to tune; empty tunes all.
     """
 
     work: Work
@@ -52,12 +52,12 @@ class FormQuestion:
 
 @dataclass(frozen=True, slots=True)
 class TierForm:
-    """What is to be kept of a tier, each time that something better is found, and in the end.
+    """What to keep for a tier, at each better result and at the end.
 
     Args:
-        tuned: what was found out.
+        tuned: the result.
         entries: the examples that the chosen form shows.
-        notes: what is to be said of the rows.
+        notes: sentences about the rows.
     """
 
     tuned: TunedTier
@@ -68,15 +68,15 @@ class TierForm:
 def tune(asked: FormQuestion) -> Iterator[Bought | TuneProgress | TierForm]:
     """Find the best form of each local tier.
 
-    With expected answers the small tiers come first, since they are asked most. Without, a tier is held against the
-    next one, so that one comes first; the last can't be tuned.
+    With expected answers the small tiers come first, because they are asked most. Without them a tier is compared with
+    the next one, so that one comes first, and the last can't be tuned.
 
     Args:
-        asked: what is to be tuned.
+        asked: what to tune.
 
     Raises:
-        ConfigError: there are too few rows, or nothing to hold answers against.
-        RungError: what asking the tiers raises.
+        ConfigError: there are too few rows, or there is nothing to compare answers with.
+        RungError: whatever asking the tiers raises.
     """
     work = asked.work
     rows = fit_rows(list(work.rows()))
@@ -106,7 +106,7 @@ def tune(asked: FormQuestion) -> Iterator[Bought | TuneProgress | TierForm]:
 
 
 def fit_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows that may choose and give examples, in an order that tells nothing.
+    """The rows that may choose and give examples, in an order that reveals nothing.
 
     Args:
         rows: all of them.
@@ -160,7 +160,7 @@ def _tier(
 def _examples(
     asked: FormQuestion, rows: list[Row], tier: str, references: Mapping[int, Any] | None
 ) -> tuple[list[ExampleEntry], list[str], tuple[str, ...]]:
-    """What a tier may be shown, the group of each, and what is to be said of the rows that aren't among them."""
+    """What a tier may be shown, the group of each example, and notes about the rows that aren't among them."""
     work = asked.work
     contract = work.ladder.contract(work.output, work.validators)
     groups: dict[str, str] = {}
@@ -195,7 +195,7 @@ def accepted(contract: Contract[Any], row: Row, answer: Any) -> tuple[Any] | Non
     Args:
         contract: of the task.
         row: what was asked.
-        answer: as JSON has it.
+        answer: as a JSON value.
     """
     found = value_of(contract, row.messages, contract.written(answer))
     if found is None:
@@ -222,7 +222,7 @@ def value_of(contract: Contract[Any], messages: tuple[Message, ...], text: str) 
 
 
 def fixed_of(examples: Sequence[Example]) -> list[Example]:
-    """Four to be shown with every prompt: short ones whose answers differ.
+    """Choose four to show with every prompt: short ones whose answers differ.
 
     Args:
         examples: to choose from.

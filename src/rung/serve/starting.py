@@ -21,9 +21,11 @@ from rung.serve.door import Tokens
 from rung.serve.host import LadderHost
 from rung.serve.metrics import Metrics
 from rung.serve.progress import ProgressHub
+from rung.serve.questions import Questions
 from rung.serve.ready import ReadyFile, ServerAddress
+from rung.serve.recent import Recent
 from rung.serve.server import Server
-from rung.types import Zone
+from rung.types import Preparing, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,28 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
     Raises:
         RungError: the ladder can't be made, or the ready file can't be written.
     """
-    config, metrics, hub = order.config, Metrics(), ProgressHub()
+    config, metrics, hub, recent, questions = order.config, Metrics(), ProgressHub(), Recent(), Questions()
     # before anything else is made, because a tier or a task may import anybody's package
     guard.install(config.reach.value)
     with ExitStack() as stack:
         ledger = config.ledger.ledger()
         ladder = config.ladder(
-            only=order.only, consent=order.consent, ledger=ledger, observers=(metrics.told, hub.told)
+            only=order.only, consent=order.consent, ledger=ledger, observers=(metrics.told, hub.told, recent.told)
         )
         stack.enter_context(ladder)
         if config.reach.value > Zone.HOST:
             guard.install(config.reach.value, hosts=config.hosts(ladder))
         limits = config.serve.table
-        host = LadderHost(ladder, task_names=config.tasks.names, seconds=limits.request_seconds)
-        app = ServeApp(host, tokens=order.tokens, settings=limits, metrics=metrics, hub=hub)
+        host = LadderHost(ladder, task_names=config.tasks.names, seconds=limits.request_seconds, questions=questions)
+        app = ServeApp(
+            host,
+            tokens=order.tokens,
+            settings=limits,
+            metrics=metrics,
+            hub=hub,
+            recent=recent,
+            questions=questions,
+        )
         ready, failed = ReadyFile(order.ready_file), list[RungError]()
         stack.callback(ready.remove)
 
@@ -97,7 +107,12 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
                 return
             where = order.path if order.path is not None else order.ready.url
             order.say(f"rung serve listens at {where}; the token is in {ready.path}")
-            threading.Thread(target=_warm, args=(ladder, hub, order.say), name="rung-warm", daemon=True).start()
+
+            def told(news: Preparing) -> None:
+                hub.told(news)
+                recent.told(news)
+
+            threading.Thread(target=_warm, args=(ladder, told, order.say), name="rung-warm", daemon=True).start()
 
         server = Server(app, stop_seconds=limits.stop_seconds, started=started)
         hold(server)
@@ -111,12 +126,12 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
         raise failed[0]
 
 
-def _warm(ladder: Ladder, hub: ProgressHub, say: Callable[[str], None]) -> None:
+def _warm(ladder: Ladder, tell: Callable[[Preparing], None], say: Callable[[str], None]) -> None:
     """Load the first model while the first request is still being written."""
     first = ladder.rungs[0]
     try:
         if first.prepares is not None:
-            first.prepares.load(hub.told, Cancel())
+            first.prepares.load(tell, Cancel())
         else:
             ladder.warm()
     except RungError as error:

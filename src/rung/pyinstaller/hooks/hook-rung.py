@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 from PyInstaller.utils.hooks import copy_metadata
 
 from rung import _ROOMS, frozen
+from rung.store import _MODULES
 from rung.store.entries import catalogue_files
 from rung.store.licences import apache
 
@@ -14,8 +15,9 @@ datas += [(str(apache()), "rung/store/texts")]
 # The version of llama-cpp-python is part of what an answer depends on.
 datas += copy_metadata("rung") + copy_metadata("llama-cpp-python")
 
-# Rooms that `rung` imports by name, and programs that run in processes of their own.
+# Rooms that `rung` imports by name, modules that the store does, and programs that run in processes of their own.
 hiddenimports = [*_ROOMS, "rung.checks", "rung.deferral", *frozen.PROGRAMS, f"{frozen.WORKER}.__main__"]
+hiddenimports += [f"rung.store.{module}" for module in _MODULES]
 
 # Kinds of tiers, ours and those of other packages.
 for _tier in entry_points(group="rung.tiers"):

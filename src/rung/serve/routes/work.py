@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -12,12 +12,15 @@ from starlette.requests import Request
 from rung import engine
 from rung.config.tables import ServeTable
 from rung.serve.asking import Asking
+from rung.serve.conversations import Conversations
 from rung.serve.door import CALLER
 from rung.serve.host import LadderHost
 from rung.serve.intake import INTAKE, Taken
 from rung.serve.metrics import Metrics
 from rung.serve.progress import ProgressHub
+from rung.serve.questions import Questions
 from rung.serve.queueing import Queue
+from rung.serve.recent import Recent
 
 PARTS = "rung.parts"
 """Key of the `Parts` in the scope of every request."""
@@ -33,6 +36,9 @@ class Parts:
         metrics: what is counted.
         hub: who is told of progress.
         settings: of the server.
+        recent: what the page shows of requests.
+        questions: to those who have the page open.
+        conversations: that a later response may go on from.
     """
 
     host: LadderHost
@@ -40,6 +46,9 @@ class Parts:
     metrics: Metrics
     hub: ProgressHub
     settings: ServeTable
+    recent: Recent
+    questions: Questions
+    conversations: Conversations = field(default_factory=Conversations)
 
 
 def parts_of(request: Request) -> Parts:
