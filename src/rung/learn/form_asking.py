@@ -57,7 +57,7 @@ class FormAsking(Evaluation):
 
     Args:
         work: with the rows.
-        forms: of the tiers whose form is set; `None` is rung's own. The others have the form that is in force.
+        forms: of the tiers whose form is set; `None` is rung's own. Other tiers have the form in force.
     """
 
     def __init__(self, work: Work, forms: Mapping[str, FormInForce | None]) -> None:
@@ -65,11 +65,11 @@ class FormAsking(Evaluation):
         self._forms = forms
 
     def all_of(self, rung: Rung) -> Iterator[EvalProgress]:
-        """Progress of asking every row."""
+        """Yield progress while every row is asked."""
         yield from self._pass(rung.tier.name, [rung], whole=False)
 
     def results(self, tier: str) -> dict[int, TierResult]:
-        """What came so far, by number of the row. Each has its value."""
+        """The results so far, by number of the row. Each has its value."""
         return {
             number: replace(made.result, value=made.value)
             for (number, name), made in self._made.items()
@@ -91,13 +91,13 @@ class FormAsking(Evaluation):
 def answers_of(
     work: Work, rung: Rung, rows: Sequence[Row], forms: Mapping[str, FormInForce | None], seconds: float
 ) -> Iterator[EvalProgress | dict[int, TierResult]]:
-    """What a tier answers by itself: progress, and in the end what came by row, as far as the time reached.
+    """Ask a tier by itself: yields progress, and at the end what came by row, as far as the time reached.
 
     Args:
         work: with its recorders.
-        rung: who is asked.
-        rows: which.
-        forms: of tiers that were tuned a moment ago; the others have the form that is in force.
+        rung: the tier that is asked.
+        rows: the rows.
+        forms: of tiers that have just been tuned. Other tiers have the form in force.
         seconds: how long it may take.
     """
     asking = None

@@ -26,17 +26,17 @@ def pays(seconds: float, following: float | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class TriedForm:
-    """What a form brought.
+    """The result of a form.
 
     Args:
-        form: it.
-        rows: that it was asked.
-        right: share of them that it has right, or answers as the next tier does.
-        gain: that share less rung's own form's on the same rows.
+        form: the form.
+        rows: number of rows that it was asked.
+        right: share of them that it gets right, or answers as the next tier does.
+        gain: that share minus the one of rung's own form on the same rows.
         seconds: mean of a row.
-        slower: the mean seconds over those of rung's own form on the same rows; `None` where nobody measured any.
-        saved: what a row loses less than in rung's own form, in times of the next tier.
-        failed: rows that got no valid answer, by the engine's reason.
+        slower: the mean seconds divided by those of rung's own form on the same rows; `None` if none were measured.
+        saved: how much less a row loses than in rung's own form, in multiples of the next tier's time.
+        failed: number of rows that got no valid answer, by the engine's reason.
     """
 
     form: PromptForm
@@ -56,11 +56,11 @@ class TriedForm:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """What one choice brought: forms that differ in nothing else, on rows that both were asked.
+    """The effect of one choice: forms that differ in nothing else, on rows that both were asked.
 
     Args:
         what: the choice in words.
-        pairs: of forms.
+        pairs: number of pairs of forms.
         gain: mean difference of the share that is right.
     """
 
@@ -71,19 +71,19 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class TunedTier:
-    """What was found out about a tier.
+    """The result for one tier.
 
     Args:
         tier: its name.
         against: the next tier; `None` for the last.
-        by_labels: whether answers were held against expected ones; otherwise against the next tier's.
+        by_labels: whether answers were compared with expected ones; otherwise with the next tier's.
         tried: all forms that were asked anything, the best of those that got furthest first.
-        chosen: the form to use; rung's own where nothing beats it.
-        rows: fit rows that chose.
-        next_seconds: mean of a row on the next tier; `None` where that isn't known.
-        plan: what the budget bought, round by round.
-        contrasts: what each choice brought by itself.
-        finished: whether all of that was done.
+        chosen: the form to use; rung's own if nothing beats it.
+        rows: number of fit rows that chose it.
+        next_seconds: mean of a row on the next tier; `None` if unknown.
+        plan: what the budget allowed, round by round.
+        contrasts: the effect of each single choice.
+        finished: whether all of the plan was done.
     """
 
     tier: str
@@ -99,7 +99,7 @@ class TunedTier:
 
     @property
     def best(self) -> TriedForm | None:
-        """What the chosen form brought."""
+        """The result of the chosen form."""
         return next((tried for tried in self.tried if tried.form == self.chosen), None)
 
     @property
@@ -112,14 +112,14 @@ class TunedTier:
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What the budget of a tier buys, said before it is spent.
+    """What the budget of a tier allows, reported before it is spent.
 
     Args:
         tier: its name.
         seconds: of the budget.
         pace: seconds that an answer takes.
-        rows: fit rows.
-        plan: round by round; empty where it doesn't reach for two forms.
+        rows: number of fit rows.
+        plan: round by round; empty if it doesn't allow two forms.
     """
 
     tier: str
@@ -131,15 +131,15 @@ class Bought:
 
 @dataclass(frozen=True, slots=True)
 class TuneProgress:
-    """How far it is.
+    """The progress of a tuning.
 
     Args:
-        tier: who is asked.
+        tier: the tier that is being asked.
         what: what for: a form in words.
-        round: from 1.
-        rounds: how many there are.
-        done: rows of this form that are through.
-        rows: how many there are.
+        round: counts from 1.
+        rounds: number of rounds.
+        done: number of rows of this form that are done.
+        rows: number of all rows.
     """
 
     tier: str

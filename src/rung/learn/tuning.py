@@ -1,13 +1,13 @@
 """Finding the best form for a tier: successive halving on fit rows, within a budget of time.
 
 All forms answer a few rows, the better half some more, and so on (Jamieson and Talwalkar 2016, "Non-stochastic Best Arm
-Identification and Hyperparameter Optimization"). What is compared is the mean loss of a row,
+Identification and Hyperparameter Optimization"). Forms are compared by the mean loss of a row,
 
     seconds of the tier / seconds of the next tier + share of wrong answers,
 
-which is what a prompt takes where right answers stay with the tier and the others are sent up, in times of the next
-tier. So a form that is twice as long has to be right often enough to pay for itself. Rows that certify are never looked
-at here.
+which is the time of a prompt, in multiples of the next tier's time, if right answers stay with the tier and the others
+are sent up. So a form that is twice as long has to be right often enough to pay for itself. Certify rows are never
+looked at here.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
 
 LEVEL = 0.9
-"""Of the interval that has to lie above 0 before a form takes the place of rung's own."""
+"""Level of the interval that must be above 0 before a form replaces rung's own."""
 _DRAWS = 500
 _ALIKE = 0.01
-"""Difference of the mean loss that is none: one row in a hundred, or a hundredth of the next tier's time."""
+"""Difference of the mean loss that counts as none: one row in a hundred, or a hundredth of the next tier's time."""
 _SPENT = 0.9
 """Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
 _PROBES = 6
-"""Rows that are asked to find out how long a tier takes."""
+"""Rows that are asked to measure how long a tier takes."""
 
 
 @dataclass(slots=True)
 class FormRun:
-    """A form under way.
+    """A form that is being tried.
 
     Args:
-        form: it.
+        form: the form.
         results: by number of the row.
     """
 
@@ -61,18 +61,18 @@ class Tuning:
     """The search for one tier.
 
     Args:
-        work: what is asked: all rows, the ladder, its recorders.
+        work: what to ask: all rows, the ladder, its recorders.
         rung: the tier.
         following: the next tier of this machine; `None` for the last.
         rows: the fit rows, in the order in which they are asked.
-        examples: what may be shown.
-        groups: of the examples, by their place.
-        wordings: of the person's.
+        examples: those that may be shown.
+        groups: of the examples, by index.
+        wordings: the user's.
         seconds: of the budget.
-        references: what the next tier answers, by number of the row, where answers are held against that; `None` where
-            they are held against expected ones.
-        forms: of tiers that were tuned a moment ago.
-        next_seconds: mean of a row on the next tier; `None` finds that out.
+        references: the next tier's answers by number of the row, if answers are compared with those; `None` if they are
+            compared with expected ones.
+        forms: of tiers that have just been tuned.
+        next_seconds: mean of a row on the next tier; `None` measures it.
         forms_tried: the forms, rung's own first; `None` tries those that suit the contract.
     """
 
@@ -106,10 +106,10 @@ class Tuning:
         self._plan: tuple[Halving, ...] = ()
 
     def found(self) -> Iterator[Bought | TuneProgress | TunedTier]:
-        """What the budget buys, progress, each time that something better is found, and in the end what is to be used.
+        """Yield what the budget allows, progress, each better result, and at the end what to use.
 
         Raises:
-            RungError: what asking the tiers raises.
+            RungError: whatever asking the tiers raises.
         """
         finished = False
         try:
@@ -136,7 +136,7 @@ class Tuning:
         yield from self._ask(DEFAULT, self._rows[:_PROBES], 0)
         known = list(self._runs[DEFAULT].results.values())
         pace = max(float(np.mean([r.seconds for r in known])) if known else 0.0, 1e-6)
-        # by recorded seconds, so that a second start, and a replay, plan the same
+        # by recorded seconds, so that a second start, or a replay, makes the same plan
         self._plan = halvings(len(forms), len(self._rows), self._budget * _SPENT / pace)
         yield Bought(self._rung.tier.name, self._budget, pace, len(self._rows), self._plan)
         self._alive = forms
@@ -151,7 +151,7 @@ class Tuning:
                     yield self._tuned(finished=False)
 
     def _best_of(self, forms: Sequence[PromptForm], count: int) -> list[PromptForm]:
-        """The forms that lose least on the rows that each was asked, the earlier of equals."""
+        """The forms that lose least on the rows that each was asked. Among equals the earlier comes first."""
         asked = [form for form in forms if form in self._runs and len(self._runs[form].results) > _PROBES]
         if not asked:
             return list(forms[:count])
@@ -167,7 +167,7 @@ class Tuning:
         return pays(result.seconds, self._next_seconds) + (not right)
 
     def _known(self, form: PromptForm) -> dict[int, bool]:
-        """Whether each row is right, as far as anybody knows."""
+        """Whether each row is right, if known."""
         run = self._runs.get(form)
         if run is None:
             return {}
@@ -188,7 +188,7 @@ class Tuning:
             return False
 
     def _chosen(self) -> PromptForm:
-        """Of the forms that aren't sorted out and beat rung's own by more than chance, the one that loses least; of
+        """Among the forms that weren't dropped and beat rung's own by more than chance, the one that loses least. Among
         those that lose as much, the one that changes least.
         """
         better = {t.form: self._loss(t.form) for t in self._tried() if t.is_better and t.form in self._alive}
@@ -248,7 +248,7 @@ class Tuning:
         )
 
     def _contrasts(self) -> tuple[Contrast, ...]:
-        """What each choice brought, over all forms that were tried with it and without."""
+        """The effect of each choice, over all forms that were tried with it and without."""
         groups = {row.number: row.group or row.key for row in self._rows}
         pairs: dict[str, list[tuple[dict[int, bool], dict[int, bool]]]] = {}
         for form in self._runs:
@@ -266,7 +266,7 @@ class Tuning:
         return tuple(found)
 
     def _probe(self, rung: Rung) -> Iterator[TuneProgress]:
-        """Find out how long the next tier takes. With its answers at hand, from a recording, that takes no time."""
+        """Measure how long the next tier takes. If its answers are recorded, that takes no time."""
         asked = FormAsking(self._work_for(self._rows[:_PROBES]), self._forms)
         try:
             for event in asked.all_of(rung):
@@ -278,7 +278,7 @@ class Tuning:
         self._next_seconds = float(np.mean(seconds)) if seconds else None
 
     def _ask(self, form: PromptForm, rows: Sequence[Row], round_: int) -> Iterator[TuneProgress]:
-        """Put the rows to the tier that this form wasn't asked yet."""
+        """Ask the tier about the rows that this form wasn't asked yet."""
         run = self._runs.setdefault(form, FormRun(form))
         new = [row for row in rows if row.number not in run.results]
         if not new:
@@ -298,7 +298,7 @@ class Tuning:
         return replace(found, pick=lambda asked: self._examples.pick(form.examples, asked, self._own(asked)))
 
     def _own(self, asked: str) -> set[int]:
-        """Places of the examples that are of the same group as a row: it would vouch for itself."""
+        """Indices of the examples that are in the same group as a row, because they would vouch for it."""
         group = self._by_row.get(asked)
         return {place for place, its in enumerate(self._groups) if its == group}
 
