@@ -3,6 +3,8 @@
 python3 scripts/demo.py            the extraction, with its trace
 python3 scripts/demo.py --json     the same as one JSON object
 python3 scripts/demo.py ask "..."  rung itself, with whatever arguments it takes
+
+--wheels URL|DIR before all else   take llama-cpp-python from there, ready-made; only if there is none it is built
 """
 
 import json
@@ -24,7 +26,12 @@ EXTRACTION = [
 
 def body(arguments: list[str]) -> int:
     """Get ready, then run the demo, or rung with the arguments."""
-    rung = [str(ensure()), "-m", "rung"]
+    wheels = None
+    if arguments[:1] == ["--wheels"]:
+        if len(arguments) < 2:
+            raise NotReady("--wheels needs a folder or the address of an index")
+        wheels, arguments = arguments[1], arguments[2:]
+    rung = [str(ensure(wheels=wheels)), "-m", "rung"]
     if arguments and arguments != ["--json"]:
         return subprocess.run([*rung, *arguments], check=False).returncode
     if subprocess.run([*rung, "models", "pull", "--from-packages", *MODELS], check=False, stdout=2).returncode:

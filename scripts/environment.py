@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+LLAMA = "llama-cpp-python"
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -30,11 +31,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def ensure(extra: str = "") -> Path:
+def ensure(extra: str = "", wheels: str | None = None) -> Path:
     """Make .venv hold rung and everything it needs; a second time this takes no time.
 
     Args:
         extra: name of an extra of the package, for example `dev`.
+        wheels: folder or index that has ready-made builds of llama-cpp-python; `None` looks where pip is set to look.
 
     Returns:
         The interpreter in .venv.
@@ -50,13 +52,20 @@ def ensure(extra: str = "") -> Path:
     if not PYTHON.exists():
         say(f"making {VENV.name} ...")
         run([sys.executable, "-m", "venv", str(VENV)], "the virtual environment can't be made")
-    if not has("llama_cpp"):
+    options: list[str] = []
+    if has("llama_cpp"):
+        say("installing ...")
+    elif ready_made(PYTHON, options := places(wheels)):
+        options += ["--only-binary", LLAMA]
+        say("installing, with a ready-made build of llama-cpp-python; this takes about a minute ...")
+    else:
+        if wheels:
+            say(f"{wheels} has no build of llama-cpp-python for this Python and system")
         check_compiler()
         say("installing; building llama-cpp-python takes about 5 minutes the first time ...")
-    else:
-        say("installing ...")
     target = f"{ROOT}[{extra}]" if extra else str(ROOT)
-    run([str(PYTHON), "-m", "pip", "install", "--quiet", "--editable", target], "pip could not install rung", built())
+    install = [str(PYTHON), "-m", "pip", "install", "--quiet", *options, "--editable", target]
+    run(install, "pip could not install rung", built())
     stamp.write_text(wanted)
     return PYTHON
 
@@ -75,8 +84,8 @@ def check_python() -> None:
 
 
 def check_compiler() -> None:
-    """Raise `NotReady` where llama-cpp-python could neither be built nor be had as a wheel."""
-    if any(shutil.which(name) for name in COMPILERS) or visual_studio() or wheel_promised():
+    """Raise `NotReady` where llama-cpp-python can't be built."""
+    if any(shutil.which(name) for name in COMPILERS) or visual_studio():
         return
     raise NotReady(
         "there is no C++ compiler, and llama-cpp-python is built from source: install one\n"
@@ -84,17 +93,41 @@ def check_compiler() -> None:
         "  Fedora:          dnf install gcc-c++\n"
         "  macOS:           xcode-select --install\n"
         "  Windows:         winget install Microsoft.VisualStudio.2022.BuildTools, with the C++ workload\n"
-        "or take a ready-made wheel; docs/install.md, second section, says how"
+        "or name a folder or index that has a ready-made one, with --wheels; docs/install.md says which there are"
     )
 
 
-def wheel_promised() -> bool:
-    """Whether pip has been told where a ready-made wheel lies."""
-    only = os.environ.get("PIP_ONLY_BINARY", "")
-    if "llama" in only or only == ":all:":
-        return True
-    folders = os.environ.get("PIP_FIND_LINKS", "").split()
-    return any(any(Path(folder).glob("llama_cpp_python-*.whl")) for folder in folders if Path(folder).is_dir())
+def places(wheels: str | None) -> list[str]:
+    """The options of pip for a folder or an index of wheels.
+
+    Raises:
+        NotReady: it is neither.
+    """
+    if wheels is None:
+        return []
+    if wheels.startswith(("http://", "https://")):
+        return ["--extra-index-url", wheels]
+    if Path(wheels).is_dir():
+        return ["--find-links", str(Path(wheels).resolve())]
+    raise NotReady(f"--wheels: {wheels} is neither a folder nor an address that begins with https://")
+
+
+def ready_made(python: Path, options: list[str]) -> bool:
+    """Whether pip finds a build of llama-cpp-python for this Python and system, so that nothing need be compiled.
+
+    Args:
+        python: the interpreter that would install it.
+        options: of pip, for where to look besides what it is set to.
+    """
+    # an older Python has no such module, and shall get as far as being told that it is too old
+    import tomllib
+
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    (needed,) = (it for it in needs if it.startswith(LLAMA))
+    look = ["install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--only-binary", LLAMA]
+    return not subprocess.run(
+        [python, "-m", "pip", *look, *options, needed], capture_output=True, check=False
+    ).returncode
 
 
 def visual_studio() -> bool:

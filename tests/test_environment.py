@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,6 +50,34 @@ def test_only_an_older_gcc_on_a_processor_with_tiles_is_given_options_that_keep_
 def test_a_system_that_does_not_tell_its_flags_is_given_none(environment, monkeypatch):
     monkeypatch.delenv("CXXFLAGS", raising=False)
     assert "CXXFLAGS" not in environment.built()
+
+
+def wheel_of_llama(folder: Path, tag: str) -> None:
+    with zipfile.ZipFile(folder / f"llama_cpp_python-0.3.99-{tag}.whl", "w") as wheel:
+        info = "llama_cpp_python-0.3.99.dist-info"
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llama-cpp-python\nVersion: 0.3.99\n")
+        wheel.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tag", "found"), [("py3-none-any", True), ("cp311-cp311-win_arm64", False)])
+def test_a_build_that_somebody_else_made_is_found_where_the_person_says(environment, tmp_path, monkeypatch, tag, found):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    wheel_of_llama(tmp_path, tag)
+    assert not environment.ready_made(sys.executable, [])
+    assert environment.ready_made(sys.executable, environment.places(str(tmp_path))) is found
+
+
+def test_what_is_neither_a_folder_nor_an_address_is_not_taken_for_one(environment, tmp_path):
+    assert environment.places(None) == []
+    assert environment.places("https://wheels.example.org/cpu") == [
+        "--extra-index-url",
+        "https://wheels.example.org/cpu",
+    ]
+    with pytest.raises(environment.NotReady, match="neither a folder nor an address"):
+        environment.places(str(tmp_path / "missing"))
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ MODEL = File().data()
 NO_CALL = {
     "rung": {
         "a value that rung makes, to be read": """Accepted Attempt AttemptEnded AttemptStarted Candidate CheckContext
-            Event Finished Hop Progressed Provisional Request Score Shadowed Shape Validation Withdrawn""",
+            Event Finished Hop Preparing Provisional Request Requirement Score Shadowed Shape Validation Withdrawn""",
         "words": "IssueCode Reason Verdict",
         "a protocol: docs/tiers.md and docs/ledger.md show what has it": "Purse Quotes Reservation Tier Travels Warms",
     },
@@ -88,6 +88,7 @@ def at_hand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RUNG_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("RUNG_LEDGER", str(tmp_path / "ledger.sqlite3"))
+    monkeypatch.setattr("rung.paths._home", None)  # and back afterwards
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     for name in ("mine.gguf", "downloads/other.gguf", "downloads/tiny.gguf"):
         path = tmp_path / name
@@ -140,6 +141,8 @@ def test_what_one_calls_opens_with_an_example_that_runs(module, thing, at_hand, 
         rung.store.import_file(Path("mine.gguf"), name="mine")
     if module is rung and thing is rung.load:
         Path("rung.toml").write_text('[[tier]]\nname = "small"\nkind = "llama"\nmodel = "smollm2-135m"\n')
+    if thing is rung.home:
+        monkeypatch.setattr("rung.paths._asked", False)
     if thing is not rung.llama:
         monkeypatch.setattr(rung, "llama", scripted)
     if thing is rung.load:

@@ -56,12 +56,13 @@ if TYPE_CHECKING:
         IssueCode,
         Message,
         Outcome,
+        Preparing,
         Price,
-        Progressed,
         Provisional,
         Quote,
         Reason,
         Request,
+        Requirement,
         Sampling,
         Score,
         Shadowed,
@@ -168,6 +169,44 @@ def load(path: str | os.PathLike[str] | None = None) -> Ladder:
     return read(path).ladder()
 
 
+def home(path: str | os.PathLike[str]) -> None:
+    """Keep everything in an app's own folder: models, ledger, trusted files, caches, and the user's `rung.toml`.
+
+        rung.home("app-data")
+        rung.store.user_store().root.parts[-2:]  # ('app-data', 'models')
+
+    Call it before anything else of rung. Without it an app shares all that with the `rung` command and with other apps
+    of the same user. The variables `RUNG_MODELS_DIR`, `RUNG_LEDGER` and `RUNG_CONFIG` move nothing then. Only workers'
+    claims on memory stay where every program of this user finds them.
+
+    Args:
+        path: the folder, for example the one that `platformdirs.user_data_path("my-app")` names. It is made when
+            something is stored.
+
+    Raises:
+        ConfigError: rung has already looked into another folder.
+    """
+    from pathlib import Path
+
+    from rung import checking, paths
+
+    checking.instance("path", path, (str, os.PathLike), "the path of a folder")
+    paths.home(Path(path).absolute())
+
+
+def freeze_support() -> None:
+    """Let a frozen app run local models. Call it first in the app's main script, right after its imports.
+
+        rung.freeze_support()  # None
+
+    A local model runs in a worker process. A frozen app has no Python to start for it, so it starts itself again, and
+    this call makes that second process the worker. In an app that isn't frozen it does nothing. See docs/apps.md.
+    """
+    from rung import frozen
+
+    frozen.freeze_support()
+
+
 def ask() -> Consent:
     """Consent of the person at the terminal, who is told which tier and host, what is sent and what it costs at most.
 
@@ -215,8 +254,8 @@ __all__ = [
     "ModelNotFound",
     "Offline",
     "Outcome",
+    "Preparing",
     "Price",
-    "Progressed",
     "PromptTooLong",
     "Provisional",
     "Purse",
@@ -225,6 +264,7 @@ __all__ = [
     "RateLimited",
     "Reason",
     "Request",
+    "Requirement",
     "Reservation",
     "Rung",
     "RungError",
@@ -258,6 +298,8 @@ __all__ = [
     "checks",
     "deferral",
     "errors",
+    "freeze_support",
+    "home",
     "llama",
     "load",
     "never",

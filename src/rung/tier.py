@@ -12,15 +12,16 @@ from pydantic import Field
 from rung import checking
 from rung.allowed import Integer, Real, Word
 from rung.errors import ConfigError
-from rung.limits import LONGEST, Money, Usd, usd
+from rung.limits import LONGEST, Cancel, Money, Usd, usd
 from rung.settings import SettingsTable, given, read
-from rung.types import Call, Delta, FeedbackPolicy, Quote, Redactor, Shape, Threshold, Zone
+from rung.types import Call, Delta, FeedbackPolicy, Preparing, Quote, Redactor, Requirement, Shape, Threshold, Zone
 
 __all__ = [
     "Connects",
     "Describes",
     "Outgoing",
     "Pinned",
+    "Prepares",
     "Prices",
     "Quotes",
     "Resides",
@@ -84,6 +85,46 @@ class Warms(Protocol):
 
     def warm(self) -> None:
         """Load what the first call would have to load."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A tier whose model is a file, which can be fetched and loaded before the first call.
+
+    `sourcing` says where the file may come from, in terms of the tier's own store; `None` leaves that to the store.
+    """
+
+    sourcing: Any
+
+    def requirement(self) -> Requirement:
+        """What it takes of this machine. It looks, and fetches nothing.
+
+        Raises:
+            StoreError: there is no such model.
+        """
+
+    def fetch(self, tell: Callable[[Preparing], None], cancel: Cancel, *, verify: bool) -> None:
+        """Make sure that the file is here with the right bytes. The caller has consented to the download.
+
+        Args:
+            tell: told how far it is, on the calling thread.
+            cancel: ends it within 200 ms.
+            verify: whether a file that is here is hashed again.
+
+        Raises:
+            RungError: it can't be had. The error says why, and what helps.
+        """
+
+    def load(self, tell: Callable[[Preparing], None], cancel: Cancel) -> None:
+        """Load the model, and tell how far it is.
+
+        Args:
+            tell: told how far it is, on the calling thread.
+            cancel: ends the wait within 200 ms. The load goes on, for the first call.
+
+        Raises:
+            RungError: it can't be loaded.
+        """
 
 
 @runtime_checkable
@@ -198,6 +239,7 @@ _ABILITIES = {
     "quotes": Quotes,
     "prices": Prices,
     "warms": Warms,
+    "prepares": Prepares,
     "resides": Resides,
     "travels": Travels,
     "connects": Connects,
@@ -277,9 +319,9 @@ class Rung:
         ladder = rung.Ladder(small, rung.llama("qwen2.5-coder-1.5b"))
         ladder.run("Is water wet?").tier  # smollm2-135m
 
-    The tier's optional abilities are looked up once, when the rung is made: `quotes`, `prices`, `warms`, `resides`,
-    `travels`, `connects`, `pinned`, `describes`, `shows`, `thresholds`. Each is the tier itself, or `None` if the tier
-    lacks the ability.
+    The tier's optional abilities are looked up once, when the rung is made: `quotes`, `prices`, `warms`, `prepares`,
+    `resides`, `travels`, `connects`, `pinned`, `describes`, `shows`, `thresholds`. Each is the tier itself, or `None`
+    if the tier lacks the ability.
 
     Args:
         tier: the tier that answers.
@@ -307,6 +349,7 @@ class Rung:
     quotes: Quotes | None = field(init=False, repr=False, compare=False)
     prices: Prices | None = field(init=False, repr=False, compare=False)
     warms: Warms | None = field(init=False, repr=False, compare=False)
+    prepares: Prepares | None = field(init=False, repr=False, compare=False)
     resides: Resides | None = field(init=False, repr=False, compare=False)
     travels: Travels | None = field(init=False, repr=False, compare=False)
     connects: Connects | None = field(init=False, repr=False, compare=False)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 import zipfile
 
 import pytest
-from bundle_site import alter, tree
+from bundle_site import alter, run_installer, tree
 
 from rung.bundle import diff, verify
 from rung.bundle.install import MANIFEST, read_manifest
 from rung.bundle.platforms import Platform
 from rung.bundle.wheels import cmake_arguments
 from rung.errors import ChecksumMismatch, ConfigError, StoreError
-from rung.store import user_store
+from rung.store import Store, user_store
+from rung.store.entries import own_catalogue, shipped_catalogue
 
 
 def test_two_kits_from_one_lock_file_are_the_same_bytes(site):
@@ -184,3 +186,25 @@ def tier_model(site):
     import tomllib
 
     return [tier["model"] for tier in tomllib.loads((site.root / "rung.toml").read_text())["tier"]]
+
+
+def test_a_model_of_the_own_catalogue_has_its_name_on_the_other_side_too(site, monkeypatch):
+    monkeypatch.setenv("HOME", str(site.root / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    content = b"GGUF" + bytes(100_000)
+    store = user_store()
+    sha256 = hashlib.sha256(content).hexdigest()
+    store.blob(sha256).parent.mkdir(parents=True, exist_ok=True)
+    store.blob(sha256).write_bytes(content)
+    own_catalogue().mkdir(parents=True)
+    (own_catalogue() / "house.toml").write_text(
+        f'name = "house"\nlicence = "MIT"\nsize = {len(content)}\nsha256 = "{sha256}"\n'
+        '[[source]]\nkind = "folder"\npath = "/mnt/share"\n'
+    )
+    site.configure("house")
+    target = site.root / "target"
+    done = run_installer(site.kit("kit").path, "--target", target)
+    assert done.returncode == 0, done.stderr
+    (models,) = {path.parent.parent for path in target.rglob("blobs/*.gguf")}
+    elsewhere = Store(models, shipped_catalogue()).named("house")
+    assert (elsewhere.sha256, elsewhere.licence, elsewhere.origin) == (sha256, "MIT", "a kit")

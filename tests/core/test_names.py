@@ -21,6 +21,7 @@ PUBLIC = {
         "Describes",
         "Outgoing",
         "Pinned",
+        "Prepares",
         "Prices",
         "Quotes",
         "Resides",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rung.learn.data import BadRow, read
+from rung.learn.data import read
 from rung.learn.grading import grade
+from rung.learn.tables import BadRow
 from rung.learn.tasks import open_task
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))

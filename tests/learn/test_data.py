@@ -9,9 +9,10 @@ import tracemalloc
 import pytest
 
 from rung.errors import ConfigError
-from rung.learn import data
-from rung.learn.data import BadRow, read
+from rung.learn import tables
+from rung.learn.data import read
 from rung.learn.rows import Row
+from rung.learn.tables import BadRow
 from rung.learn.templates import Template
 from rung.types import Message
 
@@ -187,7 +188,7 @@ def test_a_missing_file_and_a_folder_are_sentences(tmp_path):
 
 
 def test_a_line_that_is_too_long_is_bad_and_the_next_is_read(file, monkeypatch):
-    monkeypatch.setattr(data, "LONGEST_LINE", 100)
+    monkeypatch.setattr(tables, "LONGEST_LINE", 100)
     long = json.dumps({"prompt": "x" * 500})
     found = rows(file("d.jsonl", f'{{"prompt": "a"}}\n{long}\n{{"prompt": "b"}}\n'))
     assert [type(row) for row in found] == [Row, BadRow, Row]
@@ -201,7 +202,7 @@ def test_a_line_that_is_too_long_is_bad_and_the_next_is_read(file, monkeypatch):
 def test_a_cell_may_be_as_long_as_a_prompt(file):
     (row,) = rows(file("d.csv", f'prompt\n"{"x" * 200_000}"\n'))
     assert len(row.messages[0].text) == 200_000
-    assert csv.field_size_limit() >= data.LONGEST_LINE
+    assert csv.field_size_limit() >= tables.LONGEST_LINE
 
 
 @pytest.mark.parametrize("name", ["d.jsonl", "d.csv"])

@@ -49,6 +49,14 @@ def test_several_gpus_share_a_model():
     assert one < offload(FIT, 4096, [GTX_1650, GTX_1650, CPU], None).layers
 
 
+def test_only_what_goes_to_memory_of_a_gpus_own_is_claimed_there():
+    whole = FIT.need(4096)
+    on_the_card = offload(FIT, 4096, [RTX_3060, CPU], None).takes["CUDA0"]
+    assert whole.weights + whole.kv <= on_the_card <= whole.weights + whole.kv + whole.buffers
+    assert offload(FIT, 4096, [M2, CPU], None).takes == {}
+    assert offload(FIT, 4096, [FULL, CPU], None).takes == {}
+
+
 def test_a_gpu_that_shares_the_machines_memory_is_used_only_where_there_is_no_other():
     assert gpus([CPU, RADEON, ARC]) == (ARC,)
     assert gpus([CPU, RADEON, M2]) == (RADEON,)

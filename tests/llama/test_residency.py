@@ -13,9 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from llama.models import BIG, GIB
 from rung import Ladder
 from rung.errors import TierUnavailable
 from rung.tiers.llama import LlamaTier
+from rung.tiers.llama.devices import Device, offload
+from rung.tiers.llama.fit import Fit
 from rung.tiers.llama.residents import Residents
 from rung.types import AttemptStarted, Shape
 
@@ -25,11 +28,14 @@ CLAIM = """
 import sys, time
 from pathlib import Path
 from rung.tiers.llama.residents import Residents
-folder, total = sys.argv[1:]
+folder, total, *on_a_gpu = sys.argv[1:]
 residents = Residents(Path(folder))
 with residents.planning():
-    residents.claim(int(total))
+    residents.claim(int(total), {"CUDA0": int(size) for size in on_a_gpu})
 print("claimed", flush=True)
+sys.stdin.readline()
+residents.claim(int(total))
+print("loaded", flush=True)
 time.sleep(60)
 """
 
@@ -46,9 +52,12 @@ def claim(claims):
     """Starts a process that claims memory and never takes it."""
     started = []
 
-    def begin(total: int) -> subprocess.Popen[str]:
+    def begin(*sizes: int) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", CLAIM, str(claims), str(total)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CLAIM, str(claims), *map(str, sizes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         started.append(process)
         assert process.stdout.readline() == "claimed\n"
@@ -57,8 +66,7 @@ def claim(claims):
     yield begin
     for process in started:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
 
 
 def wait_until(condition) -> None:
@@ -86,6 +94,34 @@ def test_a_claim_ends_with_its_process(claims, claim):
     assert not list(claims.glob("*.json"))
 
 
+def test_two_models_that_do_not_fit_on_a_gpu_together_are_not_both_put_there(claims, claim):
+    card = Device("CUDA0", "NVIDIA GeForce RTX 3060", "gpu", 11 * GIB, 12 * GIB)
+    fit = Fit(BIG, slots=4)
+    alone = offload(fit, 4096, Residents(claims).devices([card]), None)
+    assert alone.layers == BIG.layers + 1
+
+    loading = claim(1 << 20, 11 * GIB - alone.takes["CUDA0"])
+    beside = offload(fit, 4096, Residents(claims).devices([card]), None)
+    assert beside.layers < alone.layers
+    assert "on the CPU" in beside.note or "the CPU computes" in beside.note
+
+    # now the driver itself says what is gone
+    print(file=loading.stdin, flush=True)
+    assert loading.stdout.readline() == "loaded\n"
+    assert Residents(claims).devices([card]) == (card,)
+
+
+def test_a_claim_on_one_gpu_leaves_the_others_free(claims, claim):
+    cards = [Device(f"CUDA{n}", "NVIDIA GeForce RTX 3060", "gpu", 11 * GIB, 12 * GIB) for n in range(2)]
+    claim(1 << 20, 8 * GIB)
+    left = Residents(claims).devices(cards)
+    assert [card.free for card in left] == [3 * GIB, 11 * GIB]
+    # so the second takes the larger share, and is claimed so
+    where = offload(Fit(BIG, slots=4), 4096, left, None)
+    assert where.shares == pytest.approx((3 / 14, 11 / 14))
+    assert where.takes["CUDA0"] < where.takes["CUDA1"]
+
+
 def test_what_a_worker_has_taken_counts_once(claims):
     residents = Residents(claims)
     residents.claim(1)
@@ -95,7 +131,11 @@ def test_what_a_worker_has_taken_counts_once(claims):
 
 def test_a_claim_that_can_not_be_read_is_swept_away_and_one_that_can_not_be_written_is_left_out(claims, tmp_path):
     claims.mkdir(parents=True)
-    for name, content in (("1.json", "{"), ("x.json", "{}"), (f"{2**22 - 1}.json", '{"total": 1, "started": 0}')):
+    for name, content in (
+        ("1.json", "{"),
+        ("x.json", "{}"),
+        (f"{2**22 - 1}.json", '{"total": 1, "devices": {}, "started": 0}'),
+    ):
         (claims / name).write_text(content)
     assert Residents(claims).memory().available > 0
     assert not list(claims.glob("*.json"))

@@ -10,8 +10,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -144,6 +146,50 @@ def asks(questions, monkeypatch):
     """A loopback server is asked, as it is outside of tests, and given all the time that a busy machine needs."""
     monkeypatch.setattr("rung.tiers.openai.ollama._PATIENCE", 30.0)
     questions()
+
+
+class Closing(BaseHTTPRequestHandler):
+    """Answers once on each connection, doesn't say so, and closes it only once the next request is on its way."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.answer(404, {})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        known = self.path.endswith("completions")
+        choice = {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
+        self.answer(200 if known else 404, {"object": "chat.completion", "choices": [choice]})
+
+    def answer(self, status: int, value: object) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        self.rfile.read(1)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.usefixtures("asks")
+def test_a_prompt_is_not_sent_on_a_connection_that_the_question_has_used_up(tier_at):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Closing)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        # without retries a lost request is a lost answer
+        tier = OpenAITier("m", base_url=f"http://127.0.0.1:{server.server_port}/v1", retries=0)
+        with Ladder(tier) as ladder:
+            assert ladder.run("hi").value == "ok"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def ollama(*entries, show=None):

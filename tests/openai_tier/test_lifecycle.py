@@ -152,8 +152,9 @@ def test_a_forked_child_has_a_connection_of_its_own_and_the_parents_goes_on(serv
     server = serve()
     script = f"""
 import os
-from rung.tiers.openai import OpenAITier
+from rung.tiers.openai import OpenAITier, ollama
 from rung.types import Call, Message
+ollama._PATIENCE = 30.0  # a busy machine must not make a second connection of one question
 tier = OpenAITier("m", base_url={server.url!r})
 call = Call((Message("user", "hi"),))
 ask = lambda: "".join(delta.text for delta in tier.stream(call))
@@ -170,7 +171,7 @@ assert ask() == "ok"
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (len(server.requests), server.connections) == (3, 2)
+    assert (len(server.requests), server.connections - len(server.questions)) == (3, 2)
 
 
 def test_a_program_that_never_closes_its_tier_ends_quietly(serve):

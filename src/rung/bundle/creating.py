@@ -25,7 +25,8 @@ from rung.errors import ConfigError, StoreError
 from rung.files import full, read_bounded
 from rung.limits import Cancel
 from rung.store import Hub, Store, resolve, user_store
-from rung.store.layout import NO_SPACE, Pulled
+from rung.store.entries import shipped_catalogue
+from rung.store.layout import NO_SPACE, Named, Pulled
 from rung.writing import sync
 
 PART_SIZE = (4 << 30) - (64 << 10)
@@ -208,7 +209,7 @@ def _items(
     for tier in pinned.tier:
         if tier.model.startswith("hf:"):
             on_the_way.record(Hub.parse(tier.model), Pulled(sha256=tier.sha256, size=tier.size))
-        elif (own := store.named(tier.model)) is not None:
+        elif (own := _own(tier.model, store)) is not None:
             # its origin is a path of this machine, which is nobody's business elsewhere, and differs each time
             on_the_way.give_name(tier.model, own.model_copy(update={"origin": "a kit"}))
     names = sorted((scratch / "models").rglob("*.json"))
@@ -224,6 +225,16 @@ def _items(
         for tier in pinned.tier
     }
     return items + [weights[sha256] for sha256 in sorted(weights)]
+
+
+def _own(model: str, store: Store) -> Named | None:
+    """What a name means that only this user knows: it was given to a file, or is an entry of their own catalogue."""
+    entry = store.catalogue.get(model)
+    if entry is None:
+        return store.named(model)
+    if model in shipped_catalogue():
+        return None
+    return Named(sha256=entry.sha256, size=entry.size, origin="", licence=entry.licence, context=entry.context)
 
 
 def _tasks(config: Config, tell: Callable[[str], None]) -> list[Item]:

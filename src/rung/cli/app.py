@@ -65,6 +65,7 @@ _COMMANDS = {
     "config": "See the configuration in force; trust a project's file.",
     "tiers": "List the kinds of tiers that are installed.",
     "ledger": "See what was asked, what answered and what it cost.",
+    "batch": "Answer every row of a file, and go on after a kill.",
     "eval": "See what each tier is worth on your own data.",
     "calibrate": "Find out when to believe the small tiers of a task.",
     "label": "Judge answers of a calibration that differ.",
@@ -77,11 +78,15 @@ function of the same name is it, with `EXAMPLES` below its help and of the class
 _MODULES = {"eval": "evaluate"}
 """The module of a command whose own name is Python's."""
 
+_GROUPS = {("eval", "compare"): "comparing", ("batch", "merge"): "merging"}
+"""Commands whose first word may name a command of its own: the function of their module that gives it."""
+
 
 def _load(root: typer.Typer, name: str, does: str, following: str | None) -> None:
     module = import_module(f"rung.cli.{_MODULES.get(name, name)}")
-    if name == "eval" and following == "compare":
-        root.add_typer(module.comparing(), name=name)
+    group = _GROUPS.get((name, following or ""))
+    if group is not None:
+        root.add_typer(getattr(module, group)(), name=name)
     elif hasattr(module, "commands"):
         root.add_typer(module.commands(), name=name)
     else:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rung.cli.codes import Exit
 from rung.cli.continuing import AskCommand
-from rung.cli.options import OnlyTiers, TrustedConfig
+from rung.cli.options import (
+    AnswerChecks,
+    AnswerChoices,
+    AnswerRegex,
+    AnswerSchema,
+    AnswerType,
+    OnlyTiers,
+    QuotedFields,
+    TextChecks,
+    TrustedConfig,
+)
 
 if TYPE_CHECKING:
     from rung.cli.interrupt import Interrupts
@@ -53,40 +62,6 @@ _Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="What to a
 _File = Annotated[
     list[str] | None,
     typer.Option("--file", metavar="FILE", help="Read the prompt from FILE; - is stdin. Repeatable."),
-]
-_Schema = Annotated[
-    Path | None, typer.Option("--schema", metavar="FILE", help="The answer is JSON that fits the JSON Schema in FILE.")
-]
-_Type = Annotated[
-    str | None,
-    typer.Option("--type", metavar="MODULE:NAME", help="The answer is of this pydantic model or other type."),
-]
-_Choices = Annotated[
-    str | None, typer.Option("--choices", metavar="A,B,C", help="The answer is one of these, split at commas.")
-]
-_Regex = Annotated[
-    str | None, typer.Option("--regex", metavar="REGEX", help="The answer matches this from end to end.")
-]
-_Check = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--check",
-        metavar="CMD",
-        help="A command that gets the answer on its stdin, or its code where it has one fenced block: exit 0 accepts, "
-        "otherwise what it says is what is wrong. {file.py} in it is a file of that. Or MODULE:FUNCTION. Repeatable.",
-    ),
-]
-_Quoted = Annotated[
-    list[str] | None,
-    typer.Option("--quoted", metavar="FIELD", help="This field's value must occur in the prompt. Repeatable."),
-]
-_TextChecks = Annotated[
-    bool,
-    typer.Option(
-        "--text-checks/--no-text-checks",
-        help="Whether plain text that repeats itself without end, is the prompt again, or holds control tokens is "
-        "refused.",
-    ),
 ]
 _Reach = Annotated[
     str | None,
@@ -163,13 +138,13 @@ def ask(
     context: typer.Context,
     prompt: _Prompt = None,
     file: _File = None,
-    schema: _Schema = None,
-    type_: _Type = None,
-    choices: _Choices = None,
-    regex: _Regex = None,
-    check: _Check = None,
-    quoted: _Quoted = None,
-    text_checks: _TextChecks = True,
+    schema: AnswerSchema = None,
+    type_: AnswerType = None,
+    choices: AnswerChoices = None,
+    regex: AnswerRegex = None,
+    check: AnswerChecks = None,
+    quoted: QuotedFields = None,
+    text_checks: TextChecks = True,
     reach: _Reach = None,
     tier: OnlyTiers = None,
     max_seconds: _Seconds = None,

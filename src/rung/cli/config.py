@@ -171,9 +171,10 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
 
 
 def _held(config: Config) -> list[tuple[str, Any, Origin]]:
-    """What the system's policy says, and where the models are stored."""
+    """What the system's policy says, where the models are stored, and where entries of the user's own are read."""
     from rung.config import Origin
     from rung.store import user_store
+    from rung.store.entries import own_catalogue
 
     rows: list[tuple[str, Any, Origin]] = []
     origin = Origin("policy", str(config.policy_file))
@@ -185,6 +186,7 @@ def _held(config: Config) -> list[tuple[str, Any, Origin]]:
     rows.append(
         ("models", str(user_store().root), Origin("environment", "RUNG_MODELS_DIR") if chosen else Origin("default"))
     )
+    rows.append(("models.catalogue", str(own_catalogue()), Origin("default")))
     return rows
 
 

@@ -108,7 +108,7 @@ def _record(found: Checkup) -> dict[str, Any]:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "llama-cpp-python": found.build and found.build.version,
-            "llama.cpp": found.build and found.build.commit,
+            "llama.cpp": found.build and found.build.inside,
             **_packages(),
         },
         **_outside(found.leaving),

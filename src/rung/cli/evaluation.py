@@ -14,7 +14,7 @@ from rung.cli import inputs
 from rung.cli.output import Output
 from rung.cli.progress import EvalLine
 from rung.cli.reading import Patience
-from rung.config import Config, load
+from rung.config import Config, TierTable, load
 from rung.contract import Contract, compile_output
 from rung.contract.sameness import Same
 from rung.errors import ConfigError
@@ -161,15 +161,19 @@ def _prepare(
         same=same,
         purse=None if limit is None else MemoryPurse(limit),
         asks=asks,
-        together=wishes.together or _together(config),
+        together=wishes.together or together(config),
         cancel=cancel,
         recorder=wishes.recorder,
     )
     return PreparedEvaluation(work, rows, cassette, identities, asked.check)
 
 
-def _together(config: Config) -> int:
-    """Calls at once: as many as the local engine decodes together, or more where a tier's table wants it so."""
+def together(config: Config) -> int:
+    """Calls at once: as many as the local engine decodes together, or more where a tier's table wants it so.
+
+    Args:
+        config: has the tiers.
+    """
     slots = [table.settings.get("slots") for table in config.tiers.value if table.rung.kind == "llama"]
     return max([TOGETHER, *(count for count in slots if isinstance(count, int))])
 
@@ -257,6 +261,22 @@ def _known(rungs: tuple[Rung, ...]) -> str:
     return f"known: {', '.join(rung.tier.name for rung in rungs)}"
 
 
+def identity_of(rung: Rung, table: TierTable, output: Output, cancel: Cancel) -> Identity:
+    """Which model answers for a tier, and with which settings.
+
+    Args:
+        rung: the tier.
+        table: its settings.
+        output: is told what takes a while.
+        cancel: ends it.
+
+    Raises:
+        TierUnavailable: the model file isn't here.
+    """
+    behaviour = {} if rung.describes is None else rung.describes.behaviour
+    return identify(table.rung.kind, table.settings, behaviour, report=output.say, cancel=cancel)
+
+
 def _identities(
     config: Config, ladder: Ladder, cassette: Cassette, output: Output, cancel: Cancel, *, asks: bool
 ) -> dict[str, Identity]:
@@ -269,8 +289,7 @@ def _identities(
             if rung.tier.zone > ladder.reach:
                 output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would ask it")
                 continue
-            behaviour = {} if rung.describes is None else rung.describes.behaviour
-            known = identify(table.rung.kind, table.settings, behaviour, report=output.say, cancel=cancel)
+            known = identity_of(rung, table, output, cancel)
             cassette.identify(name, about(rung, known))
         else:
             told = cassette.tiers.get(name)

@@ -32,16 +32,27 @@ class Interrupts:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
         self._set = False
-        self.patient = False
+        self._finishes: Callable[[], None] | None = None
+        self.keeps_code = False
 
-    def ends_itself(self, stop: Callable[[], None]) -> None:
-        """At Ctrl-C or SIGTERM, call `stop` and wait for the work's own end and exit code. A second one ends at once.
+    @property
+    def finishes(self) -> bool:
+        """Whether the work ends in its own way."""
+        return self._finishes is not None
+
+    def finish(self, callback: Callable[[], None], *, keeps_code: bool = False) -> None:
+        """Let the work end in its own way at Ctrl-C or SIGTERM, however long that takes. A second one stops it at once.
 
         Args:
-            stop: must be quick.
+            callback: tells the work to end, for example after the step that it is at. It must be quick.
+            keeps_code: whether the exit code is then the work's own, and not that of an interrupted command.
         """
-        self.patient = True
-        self.on(stop)
+        with self._lock:
+            self._finishes = callback
+            self.keeps_code = keeps_code
+            now = self._set
+        if now:
+            callback()
 
     def on(self, callback: Callable[[], None]) -> None:
         """Call `callback` at Ctrl-C, at once if that has been.
@@ -62,6 +73,15 @@ class Interrupts:
         cancel = Cancel()
         self.on(cancel.set)
         return cancel
+
+    def step(self) -> bool:
+        """Tell the work to end in its own way; whether it does so."""
+        with self._lock:
+            finishes = self._finishes
+            self._set = self._set or finishes is not None
+        if finishes is not None:
+            finishes()
+        return finishes is not None
 
     def tell(self) -> bool:
         """Tell everybody; whether there was anybody."""
@@ -93,11 +113,14 @@ def run(work: Callable[[Interrupts], int]) -> int:
 
     threading.Thread(target=thread, name="rung-command", daemon=True).start()
     code = _next(news)
+    if code is None and interrupts.step():
+        code = _next(news)
+        if code is not None and not interrupts.keeps_code:
+            _end()
     if code is None:
         if interrupts.tell():
-            code = _wait(news, None if interrupts.patient else _GRACE)
-        if code is None or not interrupts.patient:
-            _end()
+            _wait(news)
+        _end()
     _on_signal(lambda: os._exit(Exit.INTERRUPTED))  # the interpreter's own end must not print a traceback either
     return code
 
@@ -108,19 +131,11 @@ def _on_signal(react: Callable[[], None]) -> None:
         signal.signal(signal.SIGINT, lambda number, frame: react())
 
 
-def _next(news: SimpleQueue[int | None]) -> int | None:
-    while True:
-        try:
-            return news.get(timeout=_TICK)
-        except Empty:
-            continue
-
-
 def _on_termination(interrupts: Interrupts, react: Callable[[], None]) -> None:
-    """SIGTERM is Ctrl-C to a command that ends by itself, and the end of any other."""
+    """SIGTERM is Ctrl-C to work that ends in its own way, and the end of any other."""
 
     def handle(number: int, frame: object) -> None:
-        if interrupts.patient:
+        if interrupts.finishes:
             react()
         else:
             signal.signal(number, signal.SIG_DFL)
@@ -130,14 +145,20 @@ def _on_termination(interrupts: Interrupts, react: Callable[[], None]) -> None:
         signal.signal(signal.SIGTERM, handle)
 
 
-def _wait(news: SimpleQueue[int | None], seconds: float | None) -> int | None:
-    """The work's exit code, once it ends; `None` where the time is over, or Ctrl-C comes again."""
-    if seconds is None:
-        return _next(news)
+def _next(news: SimpleQueue[int | None]) -> int | None:
+    while True:
+        try:
+            return news.get(timeout=_TICK)
+        except Empty:
+            continue
+
+
+def _wait(news: SimpleQueue[int | None]) -> None:
+    """Until the work ends, the grace is over, or Ctrl-C comes again."""
     try:
-        return news.get(timeout=seconds)
+        news.get(timeout=_GRACE)
     except Empty:
-        return None
+        pass
 
 
 def _end() -> NoReturn:

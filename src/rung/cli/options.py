@@ -19,3 +19,37 @@ OnAverage = Annotated[
 Feature = Annotated[
     str | None, typer.Option("--feature", metavar="NAME", help="The feature that answers are put in order by.")
 ]
+AnswerSchema = Annotated[
+    Path | None, typer.Option("--schema", metavar="FILE", help="The answer is JSON that fits the JSON Schema in FILE.")
+]
+AnswerType = Annotated[
+    str | None,
+    typer.Option("--type", metavar="MODULE:NAME", help="The answer is of this pydantic model or other type."),
+]
+AnswerChoices = Annotated[
+    str | None, typer.Option("--choices", metavar="A,B,C", help="The answer is one of these, split at commas.")
+]
+AnswerRegex = Annotated[
+    str | None, typer.Option("--regex", metavar="REGEX", help="The answer matches this from end to end.")
+]
+AnswerChecks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--check",
+        metavar="CMD",
+        help="A command that gets the answer on its stdin, or its code where it has one fenced block: exit 0 accepts, "
+        "otherwise what it says is what is wrong. {file.py} in it is a file of that. Or MODULE:FUNCTION. Repeatable.",
+    ),
+]
+QuotedFields = Annotated[
+    list[str] | None,
+    typer.Option("--quoted", metavar="FIELD", help="This field's value must occur in the prompt. Repeatable."),
+]
+TextChecks = Annotated[
+    bool,
+    typer.Option(
+        "--text-checks/--no-text-checks",
+        help="Whether plain text that repeats itself without end, is the prompt again, or holds control tokens is "
+        "refused.",
+    ),
+]

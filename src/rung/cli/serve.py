@@ -120,7 +120,7 @@ def serve(
 
         def hold(server: Server) -> None:
             # what is under way may end, and then the ladder is closed
-            interrupts.ends_itself(server.stop)
+            interrupts.finish(server.stop, keeps_code=True)
             if parent_pid is not None:
                 watching.parent(parent_pid, lambda: server.stop(at_once=True))
             if exit_on_stdin_eof and sys.stdin is not None:

@@ -114,6 +114,9 @@ class Config:
         self._demand_trust(tables)
         rungs = self._build(tables)
         self._judge(self._far(rungs))
+        for rung in rungs:
+            if rung.prepares is not None:
+                rung.prepares.sourcing = self.sourcing()
         always, never = (
             frozenset(t.rung.name for t in tables if t.rung.consent == word) for word in ("always", "never")
         )

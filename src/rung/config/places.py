@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from rung.files import full
-from rung.paths import user_config, user_data
+from rung.paths import named, user_config, user_data
 
 NAME = "rung.toml"
 _COMMON_APPDATA = 0x23
@@ -37,14 +36,14 @@ class Places:
     @classmethod
     def standard(cls) -> Places:
         """The places of this user on this machine."""
-        chosen = os.environ.get("RUNG_CONFIG")
+        chosen = named("RUNG_CONFIG")
         return cls(
             working=Path.cwd(),
             home=Path.home(),
             user=full(chosen, "RUNG_CONFIG").absolute() if chosen else user_config() / NAME,
             trusted=user_data() / "trusted.json",
             policy=system_policy(),
-            named=bool(chosen),
+            named=chosen is not None,
         )
 
     def project(self) -> Path | None:

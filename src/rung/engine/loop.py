@@ -41,7 +41,6 @@ from rung.types import (
     Event,
     Finished,
     Outcome,
-    Progressed,
     Provisional,
     Reason,
     Toss,
@@ -96,8 +95,7 @@ def run(plan: Plan) -> Generator[Event, None, None]:
                     shadowing.follow(plan, toss, event.outcome, run)
                 if failed:
                     event = replace(event, outcome=replace(event.outcome, notes=(*event.outcome.notes, *failed)))
-            if not isinstance(event, Progressed):
-                yield event
+            yield event
     finally:
         forget()
         cancel.set()
@@ -246,8 +244,8 @@ class _Run:
             stream = tier.stream(replace(offer.call, deadline=patience))
             for delta in thoughts.apart(self._watched(stream, patience)):
                 came.add(delta)
-                if delta.progress is not None:
-                    yield Progressed(pending.number, tier.name, delta.progress)
+                if delta.preparing is not None:
+                    yield delta.preparing
                 shown = plan.provisional and offer.restore is None and delta.index == 0
                 if shown and (delta.text or delta.reasoning):
                     yield Provisional(pending.number, tier.name, delta.text, delta.reasoning)

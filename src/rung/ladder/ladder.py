@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import ExitStack, aclosing, closing
 from typing import Any, Literal, Self, TypeVar, Unpack, get_args, overload
 
@@ -13,13 +13,25 @@ from rung.contract import Contract, Validator, compile_output
 from rung.errors import ConfigError, RungError
 from rung.ladder import bridge
 from rung.ladder.options import Fields, Prompt, RequestOptions, Written
+from rung.ladder.refusing import demand_prices, thresholds_of
 from rung.ladder.tasks import Tasks, messages_of, output_of
 from rung.ladder.typed import Decorator
 from rung.limits import Budget, Cancel, Deadline, Seconds
 from rung.money import PaidAfter, Purse
 from rung.settings import nearest
 from rung.tier import Rung, Tier
-from rung.types import Event, Finished, Outcome, Redactor, Request, Sampling, Task, Threshold, Zone
+from rung.types import (
+    Event,
+    Finished,
+    Outcome,
+    Preparing,
+    Redactor,
+    Request,
+    Requirement,
+    Sampling,
+    Task,
+    Zone,
+)
 
 T = TypeVar("T")
 _CONTRACTS = 256
@@ -101,7 +113,7 @@ class Ladder:
         self._tasks = Tasks(tasks)
         wanted = shadow if isinstance(shadow, engine.Shadow) else engine.Shadow(shadow)
         self._shadows = engine.Shadows(wanted) if wanted.share else None
-        self._demand_prices()
+        demand_prices(self.rungs, self.reach, limited=self.budget.usd is not None or purse is not None)
         self._compiled = functools.lru_cache(_CONTRACTS, typed=True)(compile_output)
 
     def __repr__(self) -> str:
@@ -203,6 +215,58 @@ class Ladder:
         if failed:
             raise failed[0]
 
+    def requirements(self) -> tuple[Requirement, ...]:
+        """What each local tier takes of this machine, for an app that asks before it fetches anything.
+
+            missing = [it for it in ladder.requirements() if it.path is None]
+            sum(it.size or 0 for it in missing)  # 0
+
+        It looks, and fetches and loads nothing. Endpoints take nothing, so they aren't in it.
+
+        Raises:
+            StoreError: there is no model of a tier's name.
+        """
+        return tuple(rung.prepares.requirement() for rung in self.rungs if rung.prepares is not None)
+
+    def prepare(
+        self,
+        progress: Callable[[Preparing], None] = lambda _: None,
+        *,
+        cancel: Cancel | None = None,
+        verify: bool = True,
+        load: Literal["first", "all", "none"] = "first",
+    ) -> None:
+        """Fetch the model files that are missing, check all of them, and load what the first calls need.
+
+            ladder.prepare(progress=print)
+
+        Calling it is the consent to the downloads that `requirements` names; no request ever starts one. It blocks, so
+        an app with a window calls it on a thread of its own.
+
+        Args:
+            progress: told how far it is, about five times a second, on the calling thread.
+            cancel: ends it within 200 ms. What was fetched stays, and the next call goes on from there.
+            verify: whether a file that is here is hashed again, which takes about a second for each gigabyte.
+            load: the models to load: the first tier's, all, or none.
+
+        Raises:
+            LicenceNotAccepted: a licence asks for acceptance (`rung.store.accept`).
+            Offline: a file is missing, and the environment forbids the network.
+            StoreError: a file can't be had, or has the wrong bytes.
+            TierError: a model can't be loaded.
+            Cancelled: `cancel` was set.
+        """
+        checking.one_of("load", load, ("first", "all", "none"))
+        cancel = cancel or Cancel()
+        for rung in self.rungs:
+            if rung.prepares is not None:
+                rung.prepares.fetch(progress, cancel, verify=verify)
+        for rung in {"first": self.rungs[:1], "all": self.rungs, "none": ()}[load]:
+            if rung.prepares is not None:
+                rung.prepares.load(progress, cancel)
+            elif rung.warms is not None:
+                rung.warms.warm()
+
     def close(self) -> None:
         """Close every tier, whatever one of them raises. A later call starts them again.
 
@@ -267,25 +331,6 @@ class Ladder:
             word = min(unknown)
             raise TypeError(f"there is no setting {word!r}; {nearest(word, RequestOptions.__optional_keys__)}")
 
-    def _demand_prices(self) -> None:
-        """Refuse a tier whose cost nobody can bound. It would be refused at every request, so it is better to say so
-        now.
-
-        Raises:
-            ConfigError: money is limited, and a tier within the reach has no price.
-        """
-        limited = self.budget.usd is not None or self._purse is not None
-        for rung in self.rungs:
-            if not Zone.HOST < rung.tier.zone <= self.reach or not (limited or rung.usd is not None):
-                continue
-            if rung.quotes is None:
-                hint = "give it a quote: docs/tiers.md"
-            elif rung.prices is not None and not rung.prices.priced:
-                hint = "set its price, { input = 0, output = 0 } where it is free"
-            else:
-                continue
-            raise ConfigError(f"tier {rung.tier.name!r} has no price, and money is limited", hint=hint)
-
     def plan(self, prompt: Prompt, output: Any, settings: RequestOptions) -> engine.Plan:
         """What `run` would do, as a value for `rung.engine.run`. It may be changed before it is run.
 
@@ -333,7 +378,7 @@ class Ladder:
             task=task,
             prompt=asked.template,
             notes=self._tasks.notes(name),
-            thresholds=self._thresholds(settings.get("thresholds")),
+            thresholds=thresholds_of(self.rungs, settings.get("thresholds")),
             same=task.same if task is not None and (output is None or output is task.output) else None,
             shadows=self._shadows,
         )
@@ -345,14 +390,6 @@ class Ladder:
             name: the task's name.
         """
         return output_of(None, self._tasks.find(name))
-
-    def _thresholds(self, given: Mapping[str, Threshold] | None) -> Mapping[str, Threshold]:
-        names = [rung.tier.name for rung in self.rungs]
-        for name, value in checking.instance("thresholds", given or {}, Mapping, "a mapping").items():
-            if name not in names:
-                raise ConfigError(f"thresholds: there is no tier {name!r}", hint=nearest(str(name), names))
-            checking.instance(f"the threshold of tier {name!r}", value, Threshold, "a rung.Threshold")
-        return given or {}
 
 
 def _reach(allowed: Zone, wanted: Zone | None) -> Zone:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rung.errors import Cancelled, ConfigError
 from rung.files import full, opened
-from rung.learn.data import BadRow, read
+from rung.learn.data import read
 from rung.learn.duplicates import grouped
 from rung.learn.rows import Row
+from rung.learn.tables import BadRow
 from rung.learn.templates import Template
 from rung.limits import Cancel
 

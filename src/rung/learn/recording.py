@@ -205,17 +205,18 @@ def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
         raise cassette.changed() from None
 
 
-class RecordingTier:
-    """Stands for a tier in one request: says what is recorded, and records what is not.
+class StandIn:
+    """Stands for a tier in one request. It has the abilities of the real one, except those that load and unload its
+    model: whoever makes it says which model is held.
 
-    It quotes, and tells prices, destination, hosts, weights, behaviour and default threshold, where the real tier
-    does. It doesn't load or unload a model for the ladder: one evaluation holds one model at a time, and says which.
+    A subclass says what `quote` and `default_threshold` give, in `_quote` and `_threshold_of`.
+
+    Args:
+        rung: the tier and how the ladder uses it.
     """
 
-    def __init__(self, recorder: TierRecorder, heard: list[Heard], *, asks: bool) -> None:
-        rung = recorder.rung
+    def __init__(self, rung: Rung) -> None:
         self.name, self.zone = rung.tier.name, Zone(rung.tier.zone)
-        self._recorder, self._heard, self._asks = recorder, heard, asks
         # instance attributes and not methods: a tier without an ability must stay one without
         if rung.quotes is not None:
             self.quote = self._quote
@@ -227,16 +228,35 @@ class RecordingTier:
             self.hosts = rung.connects.hosts
         if rung.describes is not None:
             self.behaviour, self.setup = rung.describes.behaviour, rung.describes.setup
-            told = recorder.cassette.tiers.get(self.name, {}).get("setup")
-            if not asks and isinstance(told, Mapping):  # a replay says again what another setup may have answered
-                self.setup = told
         if rung.shows is not None:
             self.outgoing = rung.shows.outgoing
         if rung.pinned is not None:
             self.weights: str | None = None
-        self._threshold: Threshold | None = None
         if rung.thresholds is not None:
             self.default_threshold = self._threshold_of
+
+    def _quote(self, call: Call) -> Quote:
+        raise NotImplementedError
+
+    def _threshold_of(self, shape: Shape) -> Threshold | None:
+        raise NotImplementedError
+
+
+class RecordingTier(StandIn):
+    """Stands for a tier in one request: says what is recorded, and records what is not.
+
+    It quotes, and tells prices, destination, hosts, weights, behaviour and default threshold, where the real tier
+    does. It doesn't load or unload a model for the ladder: one evaluation holds one model at a time, and says which.
+    """
+
+    def __init__(self, recorder: TierRecorder, heard: list[Heard], *, asks: bool) -> None:
+        super().__init__(recorder.rung)
+        self._recorder, self._heard, self._asks = recorder, heard, asks
+        self._threshold: Threshold | None = None
+        told = recorder.cassette.tiers.get(self.name, {}).get("setup")
+        # a replay says again what another setup may have answered
+        if recorder.rung.describes is not None and not asks and isinstance(told, Mapping):
+            self.setup = told
 
     def __repr__(self) -> str:
         return f"RecordingTier({self.name!r})"

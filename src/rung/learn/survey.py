@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from rung.learn.data import BadRow, read
+from rung.learn.data import read
 from rung.learn.splits import FEWEST_TO_FIT, part
+from rung.learn.tables import BadRow
 from rung.learn.templates import Template
 
 _MOST_SHOWN = 20

@@ -13,7 +13,7 @@ from typing import Self
 from rung.errors import LedgerError
 from rung.files import full
 from rung.ledger.schema import prepare
-from rung.paths import user_data
+from rung.paths import named, user_data
 from rung.writing import private_folder
 
 VARIABLE = "RUNG_LEDGER"
@@ -45,7 +45,7 @@ def user_ledger() -> Path:
     Raises:
         ConfigError: what it names can't be a file.
     """
-    chosen = os.environ.get(VARIABLE)
+    chosen = named(VARIABLE)
     if chosen and chosen != OFF:
         return full(chosen, VARIABLE).absolute()
     return user_data() / "ledger.sqlite3"

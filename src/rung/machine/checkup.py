@@ -101,12 +101,15 @@ def check(config: Path | None, *, quick: bool, report: Callable[[str], None], ca
     from rung.tiers.llama.devices import present, together
     from rung.tiers.llama.headroom import free_memory
     from rung.tiers.llama.host.build import NoBuild, build
+    from rung.tiers.llama.residents import Residents
 
     memory = free_memory()
     findings = [python(), *machine(memory), *openmp(os.environ)]
     found: Build | None = None
     try:
         found = build()
+        # a worker that is loading has claimed memory that the GPU's driver still calls free
+        found = replace(found, devices=Residents().devices(found.devices))
     except NoBuild as error:
         hint = "install it: docs/install.md names the ways"
         findings.append(Finding("llama.cpp", "problem", f"llama-cpp-python can't be used: {error}", hint))

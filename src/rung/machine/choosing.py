@@ -72,12 +72,13 @@ def measure() -> Hardware:
     from rung.tiers.llama.devices import gpus, present
     from rung.tiers.llama.headroom import free_memory
     from rung.tiers.llama.host.build import NoBuild, build
+    from rung.tiers.llama.residents import Residents
     from rung.tiers.llama.threads import free_cores
 
     memory, seen, note = free_memory(), present(), ""
     found: tuple[Device, ...] = ()
     try:
-        found = tuple(gpu for gpu in gpus(build().devices) if gpu.kind == "gpu")
+        found = tuple(gpu for gpu in gpus(Residents().devices(build().devices)) if gpu.kind == "gpu")
     except NoBuild:
         note = "llama-cpp-python can't be used yet: `rung doctor` says why."
     else:

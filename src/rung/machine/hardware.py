@@ -50,8 +50,8 @@ def openmp(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def library(found: Build) -> Finding:
     """The library and what it was built with."""
-    commit = f", llama.cpp {found.commit}" if found.commit else ""
-    return Finding("llama.cpp", "ok", f"llama-cpp-python {found.version}{commit}: {', '.join(found.features)}")
+    inside = f", llama.cpp {found.inside}" if found.inside else ""
+    return Finding("llama.cpp", "ok", f"llama-cpp-python {found.version}{inside}: {', '.join(found.features)}")
 
 
 def processor(found: Build, flags: frozenset[str]) -> Iterator[Finding]:

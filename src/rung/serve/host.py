@@ -139,13 +139,13 @@ class LadderHost:
         return not any(rung.min_confidence for rung in plan.rungs)
 
     def flowing(self, plan: engine.Plan) -> engine.Plan:
-        """The plan of an answer that is shown while it is written. Once a part of it was, no other one is tried.
+        """The plan of an answer that is shown while it is written. Once a part of it is, nothing else can follow.
 
         Args:
             plan: one that `flows`.
         """
-        shown = _Shown(deferral.first_of(_within_its_cap, plan.rule))
-        return replace(plan, provisional=True, rule=shown.decide, observers=(*plan.observers, shown.see))
+        begun = _Begun(plan.rule)
+        return replace(plan, provisional=True, rule=begun.rule, observers=(*plan.observers, begun.told))
 
     def showing(self, plan: engine.Plan) -> engine.Plan:
         """The plan of an answer whose drafts are shown, marked as such.
@@ -170,26 +170,26 @@ class LadderHost:
         return asking.messages[0].content
 
 
-@dataclass(slots=True)
-class _Shown:
-    """Ends a climb once a part of an answer was shown, before a later tier is asked for what nobody would see.
+class _Begun:
+    """Whether a part of an answer was shown; then nothing is tried after it.
 
     Args:
-        rule: decides everything else.
-        any: whether something was shown.
+        inner: decides as long as nothing was shown, and whether what was shown is right.
     """
 
-    rule: deferral.Rule
-    any: bool = False
+    def __init__(self, inner: deferral.Rule) -> None:
+        self._inner = inner
+        self._is_shown = False
 
-    def see(self, event: Event) -> None:
-        """Take note of what is shown."""
-        self.any = self.any or (isinstance(event, Provisional) and bool(event.text.strip() or event.reasoning))
+    def told(self, event: Event) -> None:
+        """An observer: it hears of each piece before the rule is asked about the whole."""
+        if isinstance(event, Provisional) and (event.text.strip() or event.reasoning):
+            self._is_shown = True
 
-    def decide(self, s: deferral.Situation) -> deferral.Decision | None:
-        """What the rule says, or that this was the end."""
-        decision = self.rule(s)
-        if decision is None or not self.any or decision.verdict is Verdict.ACCEPT:
+    def rule(self, s: deferral.Situation) -> deferral.Decision | None:
+        """What comes next."""
+        decision = self._inner(s)
+        if decision is None or not self._is_shown or decision.verdict is Verdict.ACCEPT:
             return decision
         return deferral.Decision(Verdict.STOP, decision.reason)
 

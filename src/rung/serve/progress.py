@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from rung.types import Event, Progressed
+from rung.types import Event, Preparing
 
 _MOST = 100
 """Pieces of news that wait for one listener. Who reads slower than that wants the latest ones."""
@@ -34,23 +34,23 @@ class ProgressHub:
                 self._listeners.pop(queue, None)
 
     def told(self, event: Event) -> None:
-        """Pass on how far a tier is; an observer of the ladder."""
-        if isinstance(event, Progressed):
-            self.publish({"what": "answer", "tier": event.tier, "done": event.done, "total": 1.0})
+        """Pass on how far a tier has come in getting ready; an observer of the ladder."""
+        if isinstance(event, Preparing):
+            self.publish({"what": event.phase, "tier": event.tier, "done": event.done, "total": event.total})
 
     def close(self) -> None:
         """Nothing more will be told."""
         self._tell(None)
 
-    async def listen(self) -> AsyncGenerator[Mapping[str, Any]]:
-        """The news from now on, until the hub is closed."""
+    def listen(self) -> AsyncGenerator[Mapping[str, Any]]:
+        """The news from now on, until the hub is closed. Called on the listener's loop."""
         queue: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue(_MOST)
         self._listeners[queue] = asyncio.get_running_loop()
+        return self._news(queue)
+
+    async def _news(self, queue: asyncio.Queue[Mapping[str, Any] | None]) -> AsyncGenerator[Mapping[str, Any]]:
         try:
-            while True:
-                news = await queue.get()
-                if news is None:
-                    return
+            while (news := await queue.get()) is not None:
                 yield news
         finally:
             self._listeners.pop(queue, None)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from rung.types import Attempt, AttemptEnded, Event, Finished, Outcome, Progressed
+from rung.types import Attempt, AttemptEnded, Event, Finished, Outcome, Preparing
 
 _MOST = 200
 """Requests that are remembered, of all callers: some pages of them."""
@@ -28,8 +28,8 @@ class Recent:
     def told(self, event: Event) -> None:
         """Take note of an event."""
         with self._lock:
-            if isinstance(event, Progressed):
-                self._progress[event.tier] = event.done
+            if isinstance(event, Preparing):
+                self._progress[event.tier] = event.done / event.total if event.total else 0.0
             elif isinstance(event, AttemptEnded):
                 self._progress.pop(event.attempt.tier, None)
             elif isinstance(event, Finished):
@@ -42,7 +42,7 @@ class Recent:
             return [it for whose, it in reversed(self._requests) if whose == caller][:_SHOWN]
 
     def progress(self, tier: str) -> float | None:
-        """How far a tier is on the way to its first token, in [0, 1]; `None` where it isn't on the way."""
+        """How far a tier is in getting ready, in [0, 1]; `None` where it isn't getting ready."""
         with self._lock:
             return self._progress.get(tier)
 

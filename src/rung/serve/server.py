@@ -10,7 +10,8 @@ from collections.abc import Callable
 import uvicorn
 
 from rung.serve.app import ServeApp
-from rung.serve.protocol import HEAD_BYTES, BoundedProtocol
+from rung.serve.door import HEAD_BYTES
+from rung.serve.protocol import BoundedProtocol
 
 _AT_ONCE = 0.5
 """Seconds that requests have to notice their cancellation where nobody is left who could read an answer."""

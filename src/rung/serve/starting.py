@@ -15,6 +15,7 @@ from rung.config import Config
 from rung.consent import Consent
 from rung.errors import LedgerError, RungError
 from rung.ladder import Ladder
+from rung.limits import Cancel
 from rung.serve.app import ServeApp
 from rung.serve.door import Tokens
 from rung.serve.host import LadderHost
@@ -122,11 +123,11 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
 
 def _warm(ladder: Ladder, hub: ProgressHub, say: Callable[[str], None]) -> None:
     """Load the first model while the first request is still being written."""
-    tier = ladder.rungs[0].tier.name
-    hub.publish({"what": "load", "tier": tier, "done": 0.0, "total": 1.0})
+    first = ladder.rungs[0]
     try:
-        ladder.warm()
+        if first.prepares is not None:
+            first.prepares.load(hub.told, Cancel())
+        else:
+            ladder.warm()
     except RungError as error:
-        say(f"note: tier {tier!r} is not ready: {error}")
-    else:
-        hub.publish({"what": "load", "tier": tier, "done": 1.0, "total": 1.0})
+        say(f"note: tier {first.tier.name!r} is not ready: {error}")

@@ -6,7 +6,7 @@ from rung.store.files import Listed, ModelFile, WantedModel, adopt, models, reso
 from rung.store.finding import Found, find
 from rung.store.importing import import_file
 from rung.store.layout import Store, user_store
-from rung.store.licences import accept
+from rung.store.licences import accept, licence_text
 from rung.store.pulling import Phase, PullProgress, pull
 from rung.store.removing import Removed, remove
 from rung.store.sourcing import Sourcing
@@ -32,6 +32,7 @@ __all__ = [
     "adopt",
     "find",
     "import_file",
+    "licence_text",
     "models",
     "pull",
     "remove",

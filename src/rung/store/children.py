@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rung.errors import Cancelled
+from rung import frozen
+from rung.errors import Cancelled, StoreError
 from rung.limits import Cancel
 
 _PROGRAM = Path(__file__).with_name("_child.py")
@@ -51,10 +52,10 @@ def run(
 
     Raises:
         Cancelled: `cancel` was set.
+        StoreError: the app is frozen, and can't run the child.
     """
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-    # -P: the modules beside the program don't count as top-level modules.
-    command = [sys.executable, "-P", "-W", "ignore", str(_PROGRAM), str(os.getpid()), *arguments]
+    command = [*_program(), str(os.getpid()), *arguments]
     stderr = scratch / "stderr"
     with (
         stderr.open("wb") as sink,
@@ -75,6 +76,16 @@ def run(
         finally:
             _kill(child)
     return ChildEnded(child.returncode, _last_line(stderr))
+
+
+def _program() -> list[str]:
+    if not frozen.is_frozen():
+        # By its path, because its module would load rung. -P: what lies beside it doesn't count as top-level modules.
+        return [sys.executable, "-P", "-W", "ignore", str(_PROGRAM)]
+    try:
+        return frozen.command(frozen.FETCH)
+    except frozen.NotFreezable as error:
+        raise StoreError(f"nothing can be fetched: {error.message}", hint=error.hint) from None
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

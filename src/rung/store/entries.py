@@ -14,6 +14,7 @@ from rung.errors import ConfigError, StoreError
 from rung.files import full, read_bounded
 from rung.hosts import place
 from rung.parsing import parse_toml
+from rung.paths import user_config
 from rung.settings import SettingsTable, nearest, read
 
 _SEGMENT = r"[A-Za-z0-9_][\w.-]*"
@@ -298,9 +299,33 @@ def shipped_catalogue() -> Mapping[str, Entry]:
     Raises:
         ConfigError: an entry is malformed.
     """
-    paths = (path for path in sorted(_shipped().glob("*.toml")) if path.name != _LADDERS)
-    entries = [read_entry(path) for path in paths]
+    entries = [read_entry(path) for path in catalogue_files() if path.name != _LADDERS]
     return {entry.name: entry for entry in entries}
+
+
+def own_catalogue() -> Path:
+    """The folder of this user's own entries, one TOML file each."""
+    return user_config() / "models"
+
+
+def user_catalogue() -> Mapping[str, Entry]:
+    """The entries that come with this package and those of the user's own folder, by name.
+
+    Raises:
+        ConfigError: an entry is malformed, or one of the user's has the name of a shipped one.
+    """
+    shipped = shipped_catalogue()
+    own = {path.stem: path for path in sorted(own_catalogue().glob("*.toml"))}
+    for name in own.keys() & shipped.keys():
+        raise ConfigError(
+            f"{own[name]}: rung's own catalogue has a model {name!r} already", hint="give yours another name"
+        )
+    return {**shipped, **{name: read_entry(path) for name, path in own.items()}}
+
+
+def catalogue_files() -> list[Path]:
+    """The files of the catalogue that comes with this package."""
+    return sorted(_shipped().glob("*.toml"))
 
 
 def shipped_ladders() -> Path:

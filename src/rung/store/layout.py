@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -28,9 +27,9 @@ from rung.errors import Cancelled, ConfigError, RungError, StoreError
 from rung.files import full, read_bounded
 from rung.limits import Cancel
 from rung.parsing import parse_json
-from rung.paths import user_data
+from rung.paths import named, user_data
 from rung.settings import SettingsTable, read
-from rung.store.entries import Entry, Hub, Sha256, shipped_catalogue
+from rung.store.entries import Entry, Hub, Sha256, user_catalogue
 from rung.writing import write_whole
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -210,16 +209,16 @@ def _write(path: Path, record: SettingsTable) -> None:
 
 
 def user_store() -> Store:
-    """The store of this user: `RUNG_MODELS_DIR`, or else a folder among the user's data.
+    """The store of this user: `RUNG_MODELS_DIR`, or else a folder among the user's data or in the app's own place.
 
         "smollm2-135m" in user_store().catalogue  # True
 
     Raises:
         ConfigError: an entry of the catalogue is malformed.
     """
-    chosen = os.environ.get("RUNG_MODELS_DIR")
+    chosen = named("RUNG_MODELS_DIR")
     root = full(chosen, "RUNG_MODELS_DIR").absolute() if chosen else user_data() / "models"
-    return Store(root, shipped_catalogue())
+    return Store(root, user_catalogue())
 
 
 @contextmanager

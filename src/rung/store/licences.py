@@ -49,6 +49,24 @@ def accept(model: WantedModel, *, store: Store | None = None) -> None:
             write_whole(_path(model, store), accepted.model_dump_json().encode())
 
 
+def licence_text(model: WantedModel) -> str | None:
+    """The text of a model's licence, where it comes with this package; `None` leaves `model.licence_text`, its address.
+
+        [small] = [it.model for it in models() if it.model.name == "smollm2-135m"]
+        licence_text(small).split()[:2]  # ['Apache', 'License']
+
+    It comes with licences whose text is the same for everybody. Others hold names, or terms that change.
+    """
+    return apache().read_text(encoding="utf-8") if model.licence == "Apache-2.0" else None
+
+
+def apache() -> Path:
+    """The file with the text of Apache-2.0, which is the licence of this project and of most models."""
+    packed = Path(__file__).with_name("texts") / "LICENSE"
+    # In a source checkout it is the project's own.
+    return packed if packed.is_file() else Path(__file__).parents[3] / "LICENSE"
+
+
 def demand(model: WantedModel, store: Store) -> None:
     """Refuse to fetch a model whose licence asks for acceptance and was not accepted.
 

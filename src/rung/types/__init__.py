@@ -18,13 +18,13 @@ from rung.types.events import (
     AttemptStarted,
     Event,
     Finished,
-    Progressed,
     Provisional,
     Shadowed,
     Toss,
     Withdrawn,
 )
 from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
+from rung.types.preparing import Preparing, PreparingPhase, Requirement
 from rung.types.price import Price
 from rung.types.reasons import IssueCode, Reason
 from rung.types.request import Request, Sampling
@@ -64,13 +64,15 @@ __all__ = [
     "Message",
     "OnVoid",
     "Outcome",
+    "Preparing",
+    "PreparingPhase",
     "Price",
-    "Progressed",
     "Provisional",
     "Quote",
     "Reason",
     "Redactor",
     "Request",
+    "Requirement",
     "Role",
     "Sampling",
     "Score",

@@ -11,6 +11,7 @@ from rung import checking
 from rung.errors import ConfigError, ContractError
 from rung.limits import Cancel, Deadline
 from rung.types.messages import Message
+from rung.types.preparing import Preparing
 from rung.types.price import Price
 from rung.types.reasons import IssueCode
 from rung.types.request import Sampling
@@ -271,6 +272,7 @@ class Delta:
         load_seconds: time spent loading the model before this call could start. TTFT leaves it out.
         progress: how much of the work before the first token is done, in [0, 1], first of a load and then of a prefill.
             A change shows that the tier is working.
+        preparing: how far a load has come, for whoever looks at the stream.
         streams: `False` where the answer will come in one piece, so that nothing can be seen of it earlier.
     """
 
@@ -285,6 +287,7 @@ class Delta:
     model: str | None = None
     load_seconds: float = 0.0
     progress: float | None = None
+    preparing: Preparing | None = None
     streams: bool = True
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rung.types.call import Issue
+from rung.types.preparing import Preparing
 from rung.types.request import Request
 from rung.types.result import Attempt, Outcome
 from rung.types.zone import Zone
@@ -18,22 +19,6 @@ class AttemptStarted:
     number: int
     tier: str
     zone: Zone
-
-
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """How far a tier is on the way to its first token, first with a load and then with the prompt. Observers are told;
-    no stream has it.
-
-    Args:
-        number: the attempt's.
-        tier: the tier's name.
-        done: in [0, 1].
-    """
-
-    number: int
-    tier: str
-    done: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +115,4 @@ class Shadowed:
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
 
 
-Event = AttemptStarted | Progressed | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed
+Event = AttemptStarted | Preparing | Provisional | Withdrawn | AttemptEnded | Accepted | Finished | Shadowed

@@ -9,8 +9,8 @@ import ctypes
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,11 +50,16 @@ class Offload:
             everything there.
         cells: tokens of context for which the GPU has room; `None` if the GPU isn't used.
         note: what the person should know, as a clause; empty if everything is as expected.
+        shares: share of the layers that each GPU takes, in llama.cpp's order; they add up to 1. Empty where no two GPUs
+            share them.
+        takes: bytes that each GPU with memory of its own will hold, by its name.
     """
 
     layers: int = 0
     cells: int | None = None
     note: str = ""
+    shares: tuple[float, ...] = ()
+    takes: Mapping[str, int] = field(default_factory=dict)
 
 
 def devices() -> tuple[Device, ...]:
@@ -171,4 +176,12 @@ def offload(fit: Fit, cells: int, found: Sequence[Device], wanted: int | None) -
         return Offload(0, note=f"the CPU computes: {names} has {readable(free)} free, too little for a layer")
     context = (room - layers * need.weights // (blocks + 1)) // fit.cell // GRAIN * GRAIN
     note = f"{layers} of {blocks + 1} layers are on {names}, the others on the CPU" if layers <= blocks else ""
-    return Offload(layers, max(cells, context), note)
+    free = sum(d.free for d in usable)
+    # asked for more than there is, llama.cpp is to say so itself
+    shares = tuple(d.free / free if free else 1 / len(usable) for d in usable)
+    takes = {
+        d.name: int(share * layers * each) + need.buffers
+        for d, share in zip(usable, shares, strict=True)
+        if d.kind == "gpu"
+    }
+    return Offload(layers, max(cells, context), note, shares if len(shares) > 1 else (), takes)

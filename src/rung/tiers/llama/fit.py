@@ -218,6 +218,11 @@ def plan(header: Header, *, context: int | None, slots: int | None, memory: Free
     return LoadPlan(Fit(header, chosen), cells, most)
 
 
+def least(size: int) -> int:
+    """Bytes of memory that a model takes at least, by the size of its file alone: its weights and its process."""
+    return size + _WORKER
+
+
 def _grains(tokens: int) -> int:
     return -(-tokens // GRAIN) * GRAIN
 

@@ -24,9 +24,6 @@ LIMIT = 64 * 1024 * 1024
 BEAT = 1.0
 """Seconds between two signs of life of a worker: a failure is noticed soon, and an idle machine has no load."""
 
-WORKER = "rung.tiers.llama.worker"
-"""The module that Python runs as a worker. A frozen app runs itself, and gets only the arguments that follow."""
-
 FLAG = "--rung-llama-worker"
 """Makes a process a worker. The process id of its host follows."""
 

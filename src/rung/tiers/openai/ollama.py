@@ -11,7 +11,7 @@ import json
 from typing import Any, Literal
 
 import httpx2
-from openai import APIStatusError, AsyncOpenAI, OpenAIError
+from openai import APIStatusError, AsyncOpenAI, OpenAIError, RequestOptions
 
 from rung.tiers.openai.endpoint import Endpoint
 from rung.tiers.openai.exchange import EXCHANGE, Exchange
@@ -23,6 +23,12 @@ _PATIENCE = 1.0
 """Most seconds for the endpoint's answer, which it has at hand. This bounds what a hanging endpoint costs a call."""
 _LONGEST = 4 * 1024 * 1024
 """Longest list of models that is read, in bytes: some ten thousand models."""
+_ALONE: RequestOptions = {"headers": {"connection": "close"}}
+"""Gives a question a connection of its own.
+
+Some servers close a connection after each answer without saying so. The prompt that came next on the same connection
+would be lost, where it may be sent only once.
+"""
 
 
 async def ask(client: AsyncOpenAI, endpoint: Endpoint, model: str, seconds: float) -> Told:
@@ -56,9 +62,9 @@ async def _json(client: AsyncOpenAI, url: str, body: dict[str, str] | None = Non
     """The object that the endpoint answers with; empty if it answers with anything else."""
     try:
         if body is None:
-            response = await client.get(url, cast_to=httpx2.Response)
+            response = await client.get(url, cast_to=httpx2.Response, options=_ALONE)
         else:
-            response = await client.post(url, cast_to=httpx2.Response, body=body)
+            response = await client.post(url, cast_to=httpx2.Response, body=body, options=_ALONE)
     except APIStatusError:
         return {}
     is_json = "json" in response.headers.get("content-type", "") and len(response.content) <= _LONGEST

@@ -81,6 +81,8 @@ class Transport(httpx2.AsyncBaseTransport):
         url = request.url.copy_with(scheme=self._endpoint.scheme, host=self._endpoint.host, port=self._endpoint.port)
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
         headers["accept-encoding"] = "identity"
+        if request.headers.get("connection") == "close":
+            headers["connection"] = "close"
         if exchange.key is not None:
             # Added here and not by the SDK, so that no request or exception object of the SDK holds it.
             headers["authorization"] = f"Bearer {exchange.key}"

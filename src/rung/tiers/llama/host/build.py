@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rung import frozen
 from rung.tiers.llama.devices import Device, devices
 from rung.tiers.llama.host import system
 from rung.tiers.llama.host.environment import environment
@@ -25,13 +26,13 @@ class Build:
 
     Args:
         version: version of llama-cpp-python.
-        commit: commit of the llama.cpp inside, if the build knows it.
+        inside: version of the llama.cpp inside, with its commit where the build knows it; `None` if it can't be asked.
         features: what it was compiled with and uses, for example `AVX2` and `OPENMP`.
         devices: devices that it can compute on.
     """
 
     version: str
-    commit: str | None
+    inside: str | None
     features: tuple[str, ...]
     devices: tuple[Device, ...]
 
@@ -49,14 +50,13 @@ def build(python: str | None = None) -> Build:
     Raises:
         NoBuild: it can't be loaded.
     """
-    program = interpreter(python)
-    if program is None:
-        raise NoBuild("a frozen app can't be asked")
-    command = [program, "-P", "-m", __name__]
     try:
+        command = frozen.command(frozen.BUILD, interpreter(python))
         done = subprocess.run(
             command, capture_output=True, env=environment(), timeout=_PATIENCE, stdin=subprocess.DEVNULL, check=False
         )
+    except frozen.NotFreezable as error:
+        raise NoBuild(error.message) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoBuild(f"its worker can't be started: {getattr(error, 'strerror', None) or 'no answer'}") from None
     if done.returncode:
@@ -75,16 +75,21 @@ def _here() -> Build:
     # What the library prints while loading must not mix with the answer.
     hush = llama_cpp.llama_log_callback(lambda level, text, data: None)
     llama_cpp.llama_log_set(hush, ctypes.c_void_p(0))
+    inside = None
+    if hasattr(llama_cpp, "llama_version"):
+        inside = llama_cpp.llama_version().decode("utf-8", "replace")
     ggml: Any = _ggml.libggml
-    commit = None
     if hasattr(ggml, "ggml_commit"):
         ggml.ggml_commit.restype = ctypes.c_char_p
         commit = ggml.ggml_commit().decode("utf-8", "replace")
+        # what a build says that was made without git
+        if commit != "unknown":
+            inside = f"{inside} ({commit})" if inside else commit
     info = llama_cpp.llama_print_system_info().decode("utf-8", "replace")
     words = (part.rpartition(":")[2].partition(" = ") for part in info.split("|"))
     features = tuple(name.strip() for name, _, value in words if value.strip() == "1")
     found = devices()
-    return Build(llama_cpp.__version__, commit, features, found)
+    return Build(llama_cpp.__version__, inside, features, found)
 
 
 if __name__ == "__main__":

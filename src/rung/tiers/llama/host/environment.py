@@ -8,6 +8,8 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
+from rung import frozen
+
 _NEEDED = """
 PATH HOME USER LOGNAME PWD TMPDIR TEMP TMP
 XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR XDG_STATE_HOME
@@ -47,9 +49,10 @@ def environment() -> dict[str, str]:
         # A crash must not start a debugger.
         "GGML_NO_BACKTRACE": "1",
         **allowed(os.environ),
+        **frozen.shared(),
     }
     root = str(Path(__file__).parents[4])
-    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+    if not frozen.is_frozen() and root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, (variables.get("PYTHONPATH"), root)))
     return variables
 

@@ -12,7 +12,8 @@ from typing import Self
 from rung.errors import Cancelled, PromptTooLong, TierError, TierTimeout, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
 from rung.tiers.llama import frames
-from rung.tiers.llama.host.process import LoadGetsOn, Mailbox, Process, Wake, WorkerEnded
+from rung.tiers.llama.host.process import LoadGetsOn, Mailbox, Wake, WorkerEnded, worker_of
+from rung.tiers.llama.host.sharing import Lease
 
 
 class WorkerRequest:
@@ -31,7 +32,7 @@ class WorkerRequest:
     def __init__(
         self,
         tier: str,
-        connect: Callable[[], tuple[Process, int, Mailbox]],
+        connect: Callable[[], tuple[Lease, int, Mailbox]],
         request: Callable[[int], frames.Ask | frames.Count | frames.Ready],
         deadline: Deadline,
         cancel: Cancel,
@@ -50,26 +51,26 @@ class WorkerRequest:
         return self
 
     def _ask(self) -> None:
-        self._process, self._id, self._mailbox = self._connect()
+        self._lease, self._id, self._mailbox = self._connect()
         self._over = False
         self._asked += 1
         self._opened = time.monotonic()
         mailbox = self._mailbox
         self._forget = self._cancel.on_set(lambda: mailbox.put(Wake()))
-        self._process.send(self._request(self._id))
+        self._lease.send(self._request(self._id))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._forget()
-        self._process.forget(self._id)
+        self._lease.forget(self._id)
         if not self._over:
-            self._process.send(frames.Drop(self._id))
+            self._lease.send(frames.Drop(self._id))
 
     @property
     def load_seconds(self) -> float:
         """Seconds that this request had to wait for the model to be loaded."""
-        return self._process.loading(self._opened)
+        return self._lease.process.loading(self._opened)
 
     def finish(self) -> None:
         """The last frame has come, so nothing is left to drop."""
@@ -103,11 +104,13 @@ class WorkerRequest:
                 self._over = True
                 if not self._heard and self._asked == 1 and self._opened > mail.anew:
                     self._forget()
-                    self._process.forget(self._id)
+                    self._lease.forget(self._id)
                     self._ask()
                     continue
-                # One instance serves every caller, and a raised exception carries a traceback.
-                raise type(mail.error)(mail.error.message, hint=mail.error.hint)
+                # One instance serves every caller, and a raised exception carries a traceback. The worker is called
+                # after the tier that started it, which this one may share it with.
+                message = mail.error.message.replace(self._lease.process.name, worker_of(self._tier), 1)
+                raise type(mail.error)(message, hint=mail.error.hint)
             if isinstance(mail, frames.Failed):
                 self._over = True
                 raise _error(mail)

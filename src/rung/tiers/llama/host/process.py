@@ -11,16 +11,16 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import IO
 
+from rung import frozen
 from rung.errors import PromptTooLong, TierCrashed, TierError, TierUnavailable
 from rung.tiers.llama import frames
-from rung.tiers.llama.frames import CAUSE, FLAG, WORKER
+from rung.tiers.llama.frames import CAUSE, FLAG
 from rung.tiers.llama.host import system
 from rung.tiers.llama.host.environment import environment
 from rung.tiers.llama.host.pulse import Pulse
@@ -63,9 +63,11 @@ class LoadGetsOn:
 
     Args:
         done: how much of the load is done, in [0, 1).
+        held: bytes of memory that the worker holds.
     """
 
     done: float
+    held: int = 0
 
 
 Request = frames.Ask | frames.Count | frames.Ready | frames.Drop
@@ -87,7 +89,7 @@ class Process:
     """
 
     def __init__(self, tier: str, load: frames.LoadModel, python: str | None) -> None:
-        self._name = f"the worker of {tier!r}"
+        self.name = worker_of(tier)
         self._load = load
         self._python = python
         self._lock = threading.Lock()
@@ -156,7 +158,7 @@ class Process:
     def close(self) -> None:
         """End the process, kill it if it doesn't react, and reap it. Calls under way fail."""
         with self._lock:
-            self._failure = self._failure or TierUnavailable(f"{self._name} was closed")
+            self._failure = self._failure or TierUnavailable(f"{self.name} was closed")
             self._settled.set()
         self._outgoing.put(None)
         self._keeper.join(_PATIENCE)
@@ -184,9 +186,11 @@ class Process:
                 return self._failure, None
         try:
             child = self._child = self._start()
+        except frozen.NotFreezable as error:
+            return TierUnavailable(f"{self.name} can't be started: {error.message}", hint=error.hint), None
         except OSError as error:
             return TierUnavailable(
-                f"{self._name} can't be started: {error.strerror}", hint=f"name a Python that has rung in {PYTHON}"
+                f"{self.name} can't be started: {error.strerror}", hint=f"name a Python that has rung in {PYTHON}"
             ), None
         writer = threading.Thread(
             target=self._write, args=(child.stdin, load, settled), name=f"{self._keeper.name}-write", daemon=True
@@ -217,18 +221,20 @@ class Process:
         return self._failure or self._autopsy(code), code
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            _command(self._python),
+        child = subprocess.Popen(
+            [*frozen.command(frozen.WORKER, interpreter(self._python)), FLAG, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(),
             **system.own_group(),
         )
+        system.tie(child)
+        return child
 
     def _give_up(self, child: subprocess.Popen[bytes], what: str, anew: float) -> None:
         """End a worker that shows no sign of life, and release its calls before it is gone."""
-        error = TierCrashed(f"{self._name} {what}", hint="try again: a new one is started")
+        error = TierCrashed(f"{self.name} {what}", hint="try again: a new one is started")
         self._fail(error)
         self._finish(error, anew)
         child.kill()
@@ -238,10 +244,10 @@ class Process:
             try:
                 frame = frames.read(pipe)
             except frames.WrongFrame as error:
-                self._answer(frames.Failed("failed", f"{self._name} sent {error}", id=error.request))
+                self._answer(frames.Failed("failed", f"{self.name} sent {error}", id=error.request))
                 continue
             except frames.BrokenFrame as error:
-                self._fail(TierCrashed(f"{self._name} sent {error}"))
+                self._fail(TierCrashed(f"{self.name} sent {error}"))
                 return
             if frame is None:
                 return
@@ -252,7 +258,7 @@ class Process:
                     if protocol != frames.PROTOCOL:
                         self._fail(
                             TierUnavailable(
-                                f"{self._name} speaks protocol {protocol}, its host {frames.PROTOCOL}",
+                                f"{self.name} speaks protocol {protocol}, its host {frames.PROTOCOL}",
                                 hint=f"install the same version of rung for both, or unset {PYTHON}",
                             )
                         )
@@ -271,11 +277,11 @@ class Process:
         if mailbox is not None:
             mailbox.put(frame)
 
-    def _gets_on(self, done: float) -> None:
+    def _gets_on(self, done: float, held: int) -> None:
         with self._lock:
             mailboxes = list(self._mailboxes.values())
         for mailbox in mailboxes:
-            mailbox.put(LoadGetsOn(done))
+            mailbox.put(LoadGetsOn(done, held))
 
     def _write(self, pipe: IO[bytes], load: frames.LoadModel, settled: threading.Event) -> None:
         try:
@@ -348,32 +354,27 @@ class Process:
             # Before its greeting it has been told nothing, so whatever it says is safe to repeat.
             last = f": {lines[-1][:_LONGEST_CAUSE]}" if lines else ""
             return TierUnavailable(
-                f"{self._name} {system.death(code)} before it could start{last}",
+                f"{self.name} {system.death(code)} before it could start{last}",
                 hint=f"name a Python that has rung in {PYTHON}",
             )
         causes = [line[:_LONGEST_CAUSE] for line in lines if any(mark in line for mark in _CAUSES)]
         cause = f" ({causes[-1].removeprefix(CAUSE)})" if causes else ""
         loading = f" while it loaded {self._load.path}" if self._loaded_at is None else ""
-        return TierCrashed(f"{self._name} {system.death(code)}{loading}{cause}", hint="try again: a new one is started")
+        return TierCrashed(f"{self.name} {system.death(code)}{loading}{cause}", hint="try again: a new one is started")
 
 
-def _command(python: str | None) -> list[str]:
-    chosen = interpreter(python)
-    host = str(os.getpid())
-    if chosen is None:
-        return [sys.executable, FLAG, host]
-    # -P: a file in the working directory must not be taken for a module.
-    return [chosen, "-P", "-m", WORKER, FLAG, host]
+def worker_of(tier: str) -> str:
+    """What errors call the worker of a tier."""
+    return f"the worker of {tier!r}"
 
 
 def interpreter(python: str | None = None) -> str | None:
-    """The Python that runs workers; `None` if the app runs them itself, because it is frozen.
+    """The Python that a person chose for workers; `None` is the host's or, where the host is frozen, the app itself.
 
     Args:
         python: the tier's setting.
     """
-    chosen = python or os.environ.get(PYTHON)
-    return chosen or (None if getattr(sys, "frozen", False) else sys.executable)
+    return python or os.environ.get(PYTHON)
 
 
 def _check_size(frame: frames.Ask | frames.Count, loaded: frames.Loaded) -> None:

@@ -41,10 +41,11 @@ class Pulse:
         pid: process id of the worker.
         lost: called when the worker is to be given up, with what it did (a clause that follows its name) and the time
             (on the clock of `time.monotonic`) from which on it can't have heard any call.
-        loads: called whenever the load has made progress, with how much of it is done, in [0, 1).
+        loads: called whenever the load has made progress, with how much of it is done, in [0, 1), and the most bytes of
+            memory that the worker has held.
     """
 
-    def __init__(self, pid: int, lost: Callable[[str, float], None], loads: Callable[[float], None]) -> None:
+    def __init__(self, pid: int, lost: Callable[[str, float], None], loads: Callable[[float, int], None]) -> None:
         self._pid = pid
         self._lost = lost
         self._loads = loads
@@ -69,11 +70,13 @@ class Pulse:
 
     def watch(self) -> None:
         """Look until the end, or until the worker is lost."""
-        known, silent, done = -1, 0.0, 0.0
+        known, silent, done, most_held = -1, 0.0, 0.0, 0
         while not self._over.wait(look := _LOOK if self._loaded else _LOOK_AT_LOAD):
-            if not self._loaded and (now := self._load_done()) > done:
-                done = now
-                self._loads(done)
+            if not self._loaded:
+                now, held = self._load_done()
+                if now > done:
+                    done, most_held = now, max(held, most_held)
+                    self._loads(done, most_held)
             if self._signs != known:
                 known, silent = self._signs, 0.0
                 if self._stuck > _STUCK:
@@ -90,8 +93,9 @@ class Pulse:
                 self._lost(f"gave no sign of life for {most:g} s", self._heard_at + _MISSED)
                 return
 
-    def _load_done(self) -> float:
-        """How much of the load is done, estimated from the memory and processor time that the worker has taken so far.
+    def _load_done(self) -> tuple[float, int]:
+        """How much of the load is done, estimated from the memory and processor time that the worker has taken so far,
+        and that memory in bytes.
 
         It grows towards 1. Nobody can tell where the end is: starting Python and importing libraries is a part of it,
         and llama.cpp calls a file loaded that it has only mapped.
@@ -102,8 +106,8 @@ class Pulse:
             process = psutil.Process(self._pid)
             times, held = process.cpu_times(), process.memory_info().rss
         except psutil.Error:
-            return 0.0
-        return 1 - 1 / (1 + round(times.user + times.system, 1) + held / 2**30)
+            return 0.0, 0
+        return 1 - 1 / (1 + round(times.user + times.system, 1) + held / 2**30), held
 
     def _is_stopped(self) -> bool:
         import psutil

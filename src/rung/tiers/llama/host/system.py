@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import subprocess
 import sys
@@ -9,6 +10,11 @@ from typing import TypedDict
 
 _BROKE = (0xC0000005, 0xC000001D) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGILL)
 """Exit codes for a wrong address, and for an instruction that the processor doesn't know."""
+
+
+_KILL_ON_JOB_CLOSE = 0x2000
+_EXTENDED_LIMITS = 9
+"""`JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE` and `JobObjectExtendedLimitInformation` of winnt.h."""
 
 
 class Group(TypedDict, total=False):
@@ -23,6 +29,59 @@ def own_group() -> Group:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"process_group": 0}
+
+
+if sys.platform == "win32":
+
+    def tie(child: subprocess.Popen[bytes]) -> None:
+        """Let the system end a child with this process, however this process ends. Where it refuses, the child watches.
+
+        Args:
+            child: a process that was just started.
+        """
+        import ctypes
+        from contextlib import suppress
+
+        with suppress(OSError):
+            kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+            kernel.AssignProcessToJobObject.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+            if not kernel.AssignProcessToJobObject(_job(), int(child._handle)):
+                raise ctypes.WinError(ctypes.get_last_error())
+
+    @functools.cache
+    def _job() -> int:
+        """A Job Object that kills what is in it when its last handle closes. This process holds the only one."""
+        import ctypes
+
+        class Limits(ctypes.Structure):
+            """`JOBOBJECT_EXTENDED_LIMIT_INFORMATION`, of which only the flags are set."""
+
+            _fields_ = [
+                ("times", ctypes.c_int64 * 2),
+                ("flags", ctypes.c_uint32),
+                ("working_set", ctypes.c_size_t * 2),
+                ("active", ctypes.c_uint32),
+                ("affinity", ctypes.c_size_t),
+                ("classes", ctypes.c_uint32 * 2),
+                ("counters", ctypes.c_uint64 * 6),
+                ("memory", ctypes.c_size_t * 4),
+            ]
+
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.CreateJobObjectW.restype = ctypes.c_void_p
+        kernel.SetInformationJobObject.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32)
+        job = kernel.CreateJobObjectW(None, None)
+        limits = Limits(flags=_KILL_ON_JOB_CLOSE)
+        if not job or not kernel.SetInformationJobObject(
+            job, _EXTENDED_LIMITS, ctypes.byref(limits), ctypes.sizeof(limits)
+        ):
+            raise ctypes.WinError(ctypes.get_last_error())
+        return int(job)
+
+else:
+
+    def tie(child: subprocess.Popen[bytes]) -> None:
+        """Nothing to do: the worker itself asks to end with its parent, as `worker/system.py` says."""
 
 
 def death(code: int) -> str:

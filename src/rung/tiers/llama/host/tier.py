@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,21 +19,16 @@ from rung.settings import given
 from rung.tier import tier_kind
 from rung.tiers.llama import frames
 from rung.tiers.llama.host import describing
+from rung.tiers.llama.host.asking import draft_of, sampled, texts
 from rung.tiers.llama.host.defaults import default_threshold
 from rung.tiers.llama.host.line import WorkerRequest
-from rung.tiers.llama.host.process import LoadGetsOn, Mailbox, Process
-from rung.tiers.llama.host.settings import LlamaSettings, is_unicode, model_setting, read_template, unicode_text
-from rung.types import Call, Delta, Image, Message, Quote, Sampling, Shape, Threshold, Zone
+from rung.tiers.llama.host.process import LoadGetsOn, Mailbox
+from rung.tiers.llama.host.settings import LlamaSettings, model_setting, read_template, unicode_text
+from rung.tiers.llama.host.sharing import Lease
+from rung.types import Call, Delta, Preparing, Quote, Requirement, Sampling, Shape, Threshold, Zone
 
 if TYPE_CHECKING:
-    from rung.store import ModelFile
-
-_MOST_STOPS = 64
-_LONGEST_STOP = 256
-"""Stop strings, and characters of each: all are looked for after each token, while other calls wait for theirs."""
-
-_LONGEST_DRAFT = 64 * 1024
-"""Characters of a rejected answer that the next one may resemble. Longer answers are none of a small model's."""
+    from rung.store import ModelFile, Sourcing
 
 
 @dataclass(slots=True)
@@ -41,25 +36,28 @@ class _Owner:
     """What one process of the host holds: after a fork the child gets an owner, and so a worker, of its own."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    process: Process | None = None
+    lease: Lease | None = None
 
 
 class LlamaTier:
     """A GGUF model on this machine, in a worker process that starts with the first call and ends with its host.
 
-    Making one does no I/O. Safe from several threads: the worker decodes up to `slots` calls together, and further
-    ones wait. They share the context's memory, so calls that need all of it come one after another.
+    Making one does no I/O. Tiers of the same file and settings share one worker, which ends with the last of them. Safe
+    from several threads: the worker decodes up to `slots` calls together, and further ones wait. They share the
+    context's memory, so calls that need all of it come one after another.
 
-    In a frozen app, where `sys.executable` is the app, call `rung.tiers.llama.worker.main()` first thing: it returns at
-    once unless this process is meant to be a worker. Or name an interpreter that has rung, here or in
-    `RUNG_WORKER_PYTHON`. The worker keeps its OpenMP threads on their cores (`OMP_PROC_BIND`, which the environment may
-    set otherwise), since unbound ones can end up spinning on one core. It inherits the cores that its host may use: a
-    host that has tied itself to one core, as an OpenMP library can, gets a worker on that core.
+    A frozen app, where `sys.executable` is the app, calls `rung.freeze_support()` first, or names an interpreter that
+    has rung, here or in `RUNG_WORKER_PYTHON`. The worker keeps its OpenMP threads on their cores (`OMP_PROC_BIND`,
+    which the environment may set otherwise), since unbound ones can end up spinning on one core. It inherits the cores
+    that its host may use: a host that has tied itself to one core, as an OpenMP library can, gets a worker on that
+    core.
 
     Args:
         model: path of a GGUF file, or whatever `rung.store.resolve` knows: a catalogue name, `hf:owner/repo/file.gguf`.
         name: of the tier; `None` is the model's.
         python: interpreter of the worker; `None` is this one.
+        sourcing: where `Ladder.prepare` may fetch the model from; `None` is the catalogue's sources without package
+            wheels.
         settings: as `LlamaSettings` has them, for example `context=8192`.
 
     Raises:
@@ -79,8 +77,10 @@ class LlamaTier:
         *,
         name: str | None = None,
         python: str | None = None,
+        sourcing: Sourcing | None = None,
         **settings: Any,
     ) -> None:
+        self.sourcing = sourcing
         usual = describing.short_name(str(model_setting("model", model)))
         self.name = checking.text("a tier's name", name or usual)
         where = f"tier {self.name!r}"
@@ -88,6 +88,7 @@ class LlamaTier:
         self._python = None if python is None else unicode_text(f"{where}: python", python)
         self._defaults = Sampling(top_p=self._settings.top_p, min_p=self._settings.min_p)
         self._answered_by: frames.Loaded | None = None
+        self._size: int | None = None
         self._owners: dict[int, _Owner] = {}
         self._end = weakref.finalize(self, _close, self._owners)
 
@@ -123,9 +124,9 @@ class LlamaTier:
             raise
 
     def _answer(self, call: Call) -> Iterator[Delta]:
-        messages = self._texts(call)
-        sampling = self._sampling(call.sampling)
-        draft = _draft(call.rejected)
+        messages = texts(self.name, call)
+        sampling = sampled(self.name, self._defaults, call.sampling)
+        draft = draft_of(call.rejected)
 
         def ask(request: int) -> frames.Ask:
             return frames.Ask(request, messages, sampling, call.max_tokens, call.shape, call.candidates, draft)
@@ -135,12 +136,12 @@ class LlamaTier:
             while left:
                 frame = line.receive()
                 if isinstance(frame, LoadGetsOn):
-                    yield Delta(progress=frame.done)
+                    yield Delta(progress=frame.done, preparing=self._loading(frame))
                 if not isinstance(frame, frames.AnswerDelta):
                     continue
                 delta = frame.delta
                 if first:
-                    self._answered_by = process.model if (process := self._worker) else None
+                    self._answered_by = lease.process.model if (lease := self._worker) else None
                     delta = replace(delta, load_seconds=delta.load_seconds + line.load_seconds)
                     first = False
                 if delta.usage is not None:
@@ -164,7 +165,7 @@ class LlamaTier:
             TierTimeout: the deadline passed.
             Cancelled: the flag was set.
         """
-        messages = self._texts(call)
+        messages = texts(self.name, call)
         counted = self._once(lambda request: frames.Count(request, messages), call.deadline, call.cancel)
         return Quote(counted.input_tokens, counted.context, call.max_tokens)
 
@@ -182,17 +183,57 @@ class LlamaTier:
         """
         self._once(frames.Ready, Deadline(), Cancel())
 
+    def requirement(self) -> Requirement:
+        """What the model takes of this machine. Nothing is fetched, hashed or loaded.
+
+        Raises:
+            StoreError: there is no model of this name.
+        """
+        from rung.tiers.llama.host.preparing import requirement
+
+        return requirement(self.name, self._settings)
+
+    def fetch(self, tell: Callable[[Preparing], None], cancel: Cancel, *, verify: bool = True) -> None:
+        """Make sure that the model's file is here with the right bytes.
+
+        Raises:
+            LicenceNotAccepted: its licence asks for acceptance.
+            Offline: it isn't here, and the network is forbidden.
+            StoreError: it can't be had.
+            Cancelled: the flag was set.
+        """
+        from rung.tiers.llama.host.preparing import fetch
+
+        fetch(self.name, self._settings, self.sourcing, tell, cancel, verify=verify)
+
+    def load(self, tell: Callable[[Preparing], None], cancel: Cancel) -> None:
+        """Start the worker and load the model.
+
+        Raises:
+            TierUnavailable: the model can't be found or loaded.
+            TierCrashed: the worker died.
+            Cancelled: the flag was set. The load goes on.
+        """
+        size = self._file().size
+        tell(Preparing(self.name, "loading", 0, size))
+        self._once(frames.Ready, Deadline(), cancel, lambda frame: tell(self._loading(frame)))
+        tell(Preparing(self.name, "ready", size, size))
+
+    def _loading(self, frame: LoadGetsOn) -> Preparing:
+        size = self._size
+        return Preparing(self.name, "loading", min(frame.held, size or frame.held), size)
+
     @property
     def loaded(self) -> bool:
         """Whether a worker holds the model, or has begun to load it."""
-        process = self._worker
-        return process is not None and process.alive
+        lease = self._worker
+        return lease is not None and lease.alive
 
     @property
     def idle(self) -> float | None:
         """Seconds since the last call ended; `None` while one is under way, or where there is no worker."""
-        process = self._worker
-        return process.idle if process is not None and process.alive else None
+        lease = self._worker
+        return lease.idle if lease is not None and lease.alive else None
 
     def fits(self) -> bool:
         """Whether memory would hold the model beside what is held now.
@@ -228,11 +269,11 @@ class LlamaTier:
         if owner is None:
             return
         with owner.lock:
-            process = owner.process
-            if process is None or process.idle is None:
+            lease = owner.lease
+            if lease is None or lease.idle is None:
                 return
-            owner.process = None
-        process.close()
+            owner.lease = None
+        lease.close()
 
     def close(self) -> None:
         """End the worker, and with it the calls under way. The next call starts another."""
@@ -241,18 +282,26 @@ class LlamaTier:
     @property
     def worker_pid(self) -> int | None:
         """Process id of the worker; `None` while there is none."""
-        process = self._worker
-        return None if process is None else process.pid
+        lease = self._worker
+        return None if lease is None else lease.process.pid
 
     @property
-    def _worker(self) -> Process | None:
+    def _worker(self) -> Lease | None:
         owner = self._owners.get(os.getpid())
-        return None if owner is None else owner.process
+        return None if owner is None else owner.lease
 
-    def _once(self, request: Any, deadline: Deadline, cancel: Cancel) -> frames.Counted:
+    def _once(
+        self,
+        request: Any,
+        deadline: Deadline,
+        cancel: Cancel,
+        gets_on: Callable[[LoadGetsOn], None] = lambda _: None,
+    ) -> frames.Counted:
         with self._line(request, deadline, cancel) as line:
             while True:
                 frame = line.receive()
+                if isinstance(frame, LoadGetsOn):
+                    gets_on(frame)
                 if isinstance(frame, frames.Counted):
                     line.finish()
                     return frame
@@ -260,21 +309,24 @@ class LlamaTier:
     def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> WorkerRequest:
         return WorkerRequest(self.name, lambda: self._open(deadline, cancel), request, deadline, cancel)
 
-    def _open(self, deadline: Deadline, cancel: Cancel) -> tuple[Process, int, Mailbox]:
-        with self._started(deadline, cancel) as process:
-            return process, *process.open()
+    def _open(self, deadline: Deadline, cancel: Cancel) -> tuple[Lease, int, Mailbox]:
+        with self._started(deadline, cancel) as lease:
+            return lease, *lease.open()
 
     @contextmanager
-    def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Process]:
+    def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Lease]:
         """The worker, started if need be; nobody unloads it before the end of the block."""
         owner = self._owners.setdefault(os.getpid(), _Owner())
         load: frames.LoadModel | None = None
         while True:
             with owner.lock:
-                if load is not None and (owner.process is None or not owner.process.alive):
-                    owner.process = Process(self.name, load, self._python)
-                if owner.process is not None and (load is not None or owner.process.alive):
-                    yield owner.process
+                lease = owner.lease
+                if load is not None and (lease is None or not lease.alive):
+                    if lease is not None:
+                        lease.close(reap=False)
+                    lease = owner.lease = Lease(self.name, load, self._python)
+                if lease is not None and (load is not None or lease.alive):
+                    yield lease
                     return
             # Files are read outside the lock: whoever waits for it has a deadline, too.
             template = self._settings.chat_template
@@ -306,29 +358,8 @@ class LlamaTier:
             raise TierUnavailable(error.message, hint=error.hint) from error
         except UnicodeEncodeError:
             raise TierUnavailable(f"the path of tier {self.name!r}'s model is not UTF-8", hint="rename it") from None
-        self.weights = file.sha256
+        self.weights, self._size = file.sha256, file.size
         return file
-
-    def _texts(self, call: Call) -> tuple[Message, ...]:
-        for message in call.messages:
-            if not isinstance(message.content, str) and any(isinstance(part, Image) for part in message.content):
-                raise Unsupported(f"tier {self.name!r} takes no images", hint="ask a tier that does")
-        return tuple(replace(message, content=message.text) for message in call.messages)
-
-    def _sampling(self, wanted: Sampling) -> Sampling:
-        top_p = self._defaults.top_p if wanted.top_p is None else wanted.top_p
-        min_p = self._defaults.min_p if wanted.min_p is None else wanted.min_p
-        if len(wanted.stop) > _MOST_STOPS or any(len(text) > _LONGEST_STOP for text in wanted.stop):
-            raise Unsupported(
-                f"tier {self.name!r} takes up to {_MOST_STOPS} stop strings of up to {_LONGEST_STOP} characters",
-                hint="name fewer or shorter ones",
-            )
-        return replace(wanted, top_p=top_p, min_p=min_p)
-
-
-def _draft(rejected: str | None) -> str | None:
-    """What of a rejected answer is worth a try: speculation must never be what a call fails of."""
-    return rejected if rejected and len(rejected) <= _LONGEST_DRAFT and is_unicode(rejected) else None
 
 
 def _close(owners: dict[int, _Owner]) -> None:
@@ -336,9 +367,9 @@ def _close(owners: dict[int, _Owner]) -> None:
     if owner is None:
         return
     with owner.lock:
-        process, owner.process = owner.process, None
-    if process is not None:
-        process.close()
+        lease, owner.lease = owner.lease, None
+    if lease is not None:
+        lease.close()
 
 
 @tier_kind(LlamaSettings)

@@ -122,16 +122,23 @@ class Model:
         path: path of the GGUF file.
         log: receives llama.cpp's reasons for refusing.
         gpu_layers: how many of its layers go to a GPU, if the build has one.
+        gpu_shares: share of those layers that each GPU takes, in llama.cpp's order; left out it goes by what is free.
         repack: whether weights may be laid out anew for the processor.
 
     Raises:
         LoadError: it is not a GGUF file, is corrupt, or of an architecture that this build doesn't know.
     """
 
-    def __init__(self, path: str, log: Log, *, gpu_layers: int = 0, repack: bool = True) -> None:
+    def __init__(
+        self, path: str, log: Log, *, gpu_layers: int = 0, gpu_shares: Sequence[float] = (), repack: bool = True
+    ) -> None:
         llama.llama_backend_init()
         params = llama.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
+        if gpu_shares:
+            # llama.cpp reads as many as it knows devices; what isn't given is 0
+            shares = (ctypes.c_float * llama.llama_max_devices())(*gpu_shares)
+            params.tensor_split = shares
         params.use_extra_bufts = repack
         self.pointer = llama.llama_model_load_from_file(path.encode(), params)
         if not self.pointer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rung.errors import StoreError, TierUnavailable
 from rung.store.gguf import read_header
-from rung.tiers.llama.devices import devices, offload, together
+from rung.tiers.llama.devices import Offload, devices, offload, together
 from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
 from rung.tiers.llama.frames import LoadModel
 from rung.tiers.llama.residents import Residents
@@ -55,36 +55,42 @@ def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
         header = read_header(path)
     except StoreError as error:
         raise TierUnavailable(error.message, hint=error.hint) from None
-    found = devices()
     residents = Residents()
     with residents.planning():
+        found = residents.devices(devices())
         free = together(residents.memory(), found)
         chosen = plan(header, context=load.context, slots=load.slots, memory=free)
         where = offload(chosen.fit, chosen.cells, found, load.gpu_layers)
-        if not where.layers:
-            residents.claim(chosen.fit.need(chosen.cells).total)
-    if where.layers and where.cells is not None:
+        total = max(0, chosen.fit.need(chosen.cells).total - sum(where.takes.values()))
+        residents.claim(total, where.takes)
+    if where.cells is not None:
         chosen = replace(chosen, most=min(chosen.most, where.cells))
     notes = (where.note,) if where.note else ()
     try:
         try:
-            model, context = _make(load, where.layers, chosen, threads, log)
+            model, context = _make(load, where, chosen, threads, log)
         except LoadError as error:
             if not where.layers or load.gpu_layers is not None:
                 raise
             notes = (f"the CPU computes: with {where.layers} layers on the GPU llama.cpp said {error}",)
-            model, context = _make(load, 0, chosen, threads, log)
+            with residents.planning():
+                chosen = plan(header, context=load.context, slots=load.slots, memory=residents.memory())
+                residents.claim(total := chosen.fit.need(chosen.cells).total)
+            model, context = _make(load, Offload(), chosen, threads, log)
     except LoadError as error:
         raise TierUnavailable(
             f"{path} can't be loaded: {error}", hint="run `rung models verify`, or pull the model again"
         ) from None
+    if where.takes:
+        # what is on a GPU now is what its driver no longer calls free
+        residents.claim(total)
     if not load.repack:
         notes = (*notes, _PLAIN)
     return Placed(model, context, chosen, notes)
 
 
-def _make(load: LoadModel, layers: int, chosen: LoadPlan, threads: Threads, log: Log) -> tuple[Model, Context]:
-    model = Model(load.path, log, gpu_layers=layers, repack=load.repack)
+def _make(load: LoadModel, where: Offload, chosen: LoadPlan, threads: Threads, log: Log) -> tuple[Model, Context]:
+    model = Model(load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=load.repack)
     context = Context(
         model,
         cells=chosen.cells,

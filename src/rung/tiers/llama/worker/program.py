@@ -40,10 +40,7 @@ _BROKEN = 70
 
 
 def main() -> None:
-    """Be a worker if the command line says so. Otherwise return at once.
-
-    A frozen app, whose executable is the app itself, calls this first thing.
-    """
+    """Be a worker if the command line says so. Otherwise return at once."""
     if sys.argv[1:2] != [FLAG]:
         return
     system.ignore_interrupts()

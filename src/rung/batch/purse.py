@@ -1,0 +1,97 @@
+"""The budget of a job, in its manifest: one for all processes that work on it, and for every time that it is started.
+
+A reservation whose process died stays counted, because its call may have been billed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rung.batch.manifest import Manifest
+from rung.errors import BudgetExceeded, LedgerError
+from rung.ledger.schema import MOST, dollars, pico
+
+
+@dataclass(frozen=True, slots=True)
+class JobPurse:
+    """The purse of a job.
+
+    Args:
+        manifest: of the job.
+        limit: US dollars of the whole job; `None` counts and sets no limit.
+    """
+
+    manifest: Manifest
+    limit: Decimal | None
+
+    def reserve(self, bound: Decimal) -> JobReservation:
+        """Reserve `bound` US dollars, atomically among all processes.
+
+        Raises:
+            BudgetExceeded: there is not enough left, or the manifest can't be written.
+        """
+        if not bound.is_finite() or bound > MOST:
+            raise BudgetExceeded(f"${bound:f} is more than a job can hold", hint="lower max_tokens or the price")
+        amount = pico(bound)
+        try:
+            with self.manifest.transaction() as connection:
+                counted = connection.execute("SELECT counted FROM money").fetchone()["counted"]
+                if self.limit is not None and counted + amount > pico(self.limit):
+                    left = max(Decimal(0), self.limit - dollars(counted))
+                    raise BudgetExceeded(
+                        f"${bound:f} is more than the ${left:f} left of the job's ${self.limit:f}",
+                        left=left,
+                        hint="raise --max-cost, and run the same command again",
+                    )
+                connection.execute("UPDATE money SET counted = counted + ?", (amount,))
+                made = connection.execute(
+                    "INSERT INTO reservations (owner, bound) VALUES (?, ?)", (self.manifest.owner, amount)
+                )
+                number = made.lastrowid or 0
+        except LedgerError as error:
+            raise BudgetExceeded(f"the job's budget can't be kept: {error.message}", hint=error.hint) from error
+        return JobReservation(self, number)
+
+
+@dataclass(frozen=True, slots=True)
+class JobReservation:
+    """A reservation in a job's manifest.
+
+    Args:
+        purse: that made it.
+        number: of the reservation.
+    """
+
+    purse: JobPurse
+    number: int
+
+    def settle(self, cost: Decimal | None) -> None:
+        """Replace the reserved bound by the cost. If that is unknown (`None`), the bound stays counted."""
+        self._close(None if cost is None else pico(cost))
+
+    def release(self) -> None:
+        """Give the whole reservation back, because certainly nothing was billed."""
+        self._close(0)
+
+    def _close(self, cost: int | None) -> None:
+        with self.purse.manifest.transaction() as connection:
+            found = connection.execute("SELECT bound FROM reservations WHERE id = ?", (self.number,)).fetchone()
+            if found is None:
+                return
+            paid = found["bound"] if cost is None else cost
+            connection.execute("DELETE FROM reservations WHERE id = ?", (self.number,))
+            connection.execute(
+                "UPDATE money SET counted = counted + ?, spent = spent + ?", (paid - found["bound"], paid)
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PaidBefore:
+    """A reservation for a call that was made, and paid, in an earlier pass or before a kill."""
+
+    def settle(self, cost: Decimal | None) -> None:
+        """Nothing is counted twice."""
+
+    def release(self) -> None:
+        """Nothing was reserved."""

@@ -1,0 +1,260 @@
+"""What a row asks: the prompt of a column, a template over columns, a task, or of OpenAI's batch form; and its id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rung.batch import openai_form
+from rung.contract.bounds import is_text
+from rung.errors import ConfigError, RungError
+from rung.learn.data import row_of
+from rung.learn.rows import Row
+from rung.learn.tables import BadRow, Record, UnusableRow, kind_of
+from rung.learn.templates import Template
+from rung.settings import nearest, shortened
+from rung.types import Message, Sampling
+
+IDS = ("custom_id", "id")
+"""Columns that hold a row's id where nobody names one."""
+_LONGEST_ID = 200
+"""Characters of an id: more than any has, and few enough for an index."""
+_MOST_KEYS = 20
+"""Columns among which a misspelt one is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a row asks.
+
+    Args:
+        messages: the conversation.
+        schema: JSON Schema of its answer, if it has one of its own.
+        max_tokens: first cap on its answer, if it has one of its own.
+        sampling: how its tokens are chosen, if it says so itself.
+        id: of the row; `None` where it has none.
+    """
+
+    messages: tuple[Message, ...] = field(repr=False)
+    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    max_tokens: int | None = None
+    sampling: Sampling | None = None
+    id: str | None = None
+
+    @property
+    def key(self) -> bytes:
+        """Identity of what is asked, the same in every input and run."""
+        asked = [
+            [[turn.role, turn.text] for turn in self.messages],
+            self.schema,
+            self.max_tokens,
+            None
+            if self.sampling is None
+            else [
+                self.sampling.temperature,
+                self.sampling.top_p,
+                self.sampling.min_p,
+                self.sampling.seed,
+                self.sampling.stop,
+            ],
+        ]
+        return hashlib.sha256(json.dumps(asked).encode()).digest()[:16]
+
+
+class Asks(Protocol):
+    """Makes a question's messages of a row's values."""
+
+    def sees(self, columns: tuple[str, ...]) -> None:
+        """Raise `ConfigError` if the columns of the input won't do."""
+
+    def __call__(self, record: Record, *, cells: bool) -> Question:
+        """What a row asks. Raises `UnusableRow` or `RungError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Makes the question of a row.
+
+    Args:
+        asks: makes what is asked.
+        id: the column of ids; `None` takes `custom_id` or `id` where there is one.
+    """
+
+    asks: Asks
+    id: str | None = None
+
+    def sees(self, columns: tuple[str, ...]) -> None:
+        """Say once of a whole input what would otherwise be wrong with each of its rows.
+
+        Raises:
+            ConfigError: a column is missing.
+        """
+        if self.id is not None and self.id not in columns:
+            raise ConfigError(f"there is no column {shortened(self.id)!r} for --id", hint=nearest(self.id, columns))
+        self.asks.sees(columns)
+
+    def of(self, record: Record, *, cells: bool) -> Question | BadRow:
+        """What a row asks, or why it can't be used.
+
+        Args:
+            record: the row.
+            cells: whether each of its values is a text of a table's cell.
+        """
+        try:
+            asked = self.asks(record, cells=cells)
+            if any("\0" in turn.text or not is_text(turn.text) for turn in asked.messages):
+                raise UnusableRow("it holds a NUL or half of a surrogate pair, so it is not text")
+            found = self._id(record.values)
+        except (UnusableRow, RungError) as error:
+            return record.bad(error)
+        return Question(asked.messages, asked.schema, asked.max_tokens, asked.sampling, found)
+
+    def known_id(self, record: Record) -> str:
+        """The id of a row that can't be used, as far as it has one; empty otherwise."""
+        try:
+            return self._id(record.values) or ""
+        except UnusableRow:
+            return ""
+
+    def _id(self, values: Mapping[str, Any]) -> str | None:
+        names = IDS if self.id is None else (self.id,)
+        name = next((name for name in names if values.get(name) not in (None, "")), None)
+        if name is None:
+            if self.id is not None:
+                raise UnusableRow(f"it has no {self.id!r}, and --id says that its id stands there")
+            return None
+        value = values[name]
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise UnusableRow(f"its id is {kind_of(value)} and not a text")
+        found = str(value)
+        if len(found) > _LONGEST_ID or not is_text(found):
+            raise UnusableRow(f"its id is longer than {_LONGEST_ID} characters, or isn't text")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """A row as `rung eval` takes it: `prompt`, `messages`, or the fields of a task's template; or OpenAI's batch form.
+
+    Args:
+        template: of the task; `None` without one.
+        folder: whether the rows are texts of a folder.
+    """
+
+    template: Template | None = None
+    folder: bool = False
+
+    def sees(self, columns: tuple[str, ...]) -> None:
+        """Say once what is missing."""
+        fields = self.template.fields if self.template is not None else ()
+        for name in fields:
+            if name not in columns and not (self.folder and len(fields) == 1):
+                raise ConfigError(f"there is no column for the template's field {name!r}", hint=nearest(name, columns))
+        if not fields and not self.folder and not ({"prompt", "messages", "body"} & set(columns)):
+            raise ConfigError(
+                "there is no column that says what to ask",
+                hint=f"name one with --prompt, or write a --template over these: {', '.join(columns[:_MOST_KEYS])}",
+            )
+
+    def __call__(self, record: Record, *, cells: bool) -> Question:
+        """What a row asks."""
+        values = record.values
+        if self.template is None and openai_form.fits(values):
+            return _of_openai(values)
+        fields = self.template.fields if self.template is not None else ()
+        if self.folder:
+            values = {(fields[0] if len(fields) == 1 else "prompt"): values["text"], "file": values["file"]}
+        wanted = {"prompt", "messages", "schema", *fields}
+        kept = {name: value for name, value in values.items() if name in wanted}
+        if not kept and values:
+            close = nearest("prompt", [shortened(name) for name in list(values)[:_MOST_KEYS]])
+            raise UnusableRow(f"it has neither a prompt nor messages; {close}")
+        row = row_of(Record(record.number, record.place, kept, 1), self.template, cells=cells and not self.folder)
+        if isinstance(row, Row):
+            return Question(row.messages, row.schema)
+        raise UnusableRow(row.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The prompt is a column.
+
+    Args:
+        name: of the column.
+    """
+
+    name: str
+
+    def sees(self, columns: tuple[str, ...]) -> None:
+        """Say once that it is missing."""
+        if self.name not in columns:
+            raise ConfigError(
+                f"there is no column {shortened(self.name)!r} for --prompt", hint=nearest(self.name, columns)
+            )
+
+    def __call__(self, record: Record, *, cells: bool) -> Question:
+        """What a row asks."""
+        value = record.values.get(self.name)
+        if self.name not in record.values:
+            near = nearest(self.name, [shortened(name) for name in list(record.values)[:_MOST_KEYS]])
+            raise UnusableRow(f"it has no {self.name!r}{f'; {near}' if near else ''}")
+        if not isinstance(value, str):
+            raise UnusableRow(f"its {self.name!r} is {kind_of(value)} and not a text")
+        if not value.strip():
+            raise UnusableRow(f"its {self.name!r} is empty")
+        return Question((Message("user", value),))
+
+
+class Templated:
+    """The prompt is a template over the columns, in jinja's sandbox.
+
+    Args:
+        text: of the template.
+
+    Raises:
+        ConfigError: it is not a template.
+    """
+
+    def __init__(self, text: str) -> None:
+        from jinja2 import StrictUndefined, TemplateError, meta
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        self.text = text
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        try:
+            self.names = frozenset(meta.find_undeclared_variables(environment.parse(text)))
+            self._render: Callable[..., str] = environment.from_string(text).render
+        except TemplateError as error:
+            raise ConfigError(f"--template is not a template: {error}", hint="write {{ column }}") from None
+        self._error = TemplateError
+
+    def sees(self, columns: tuple[str, ...]) -> None:
+        """Say once that a column is missing."""
+        for name in sorted(self.names):
+            if name not in columns:
+                raise ConfigError(
+                    f"there is no column {shortened(name)!r}, which the template names", hint=nearest(name, columns)
+                )
+
+    def __call__(self, record: Record, *, cells: bool) -> Question:
+        """What a row asks."""
+        for name in sorted(self.names):
+            if name not in record.values:
+                near = nearest(name, [shortened(key) for key in list(record.values)[:_MOST_KEYS]])
+                raise UnusableRow(f"it has no {name!r}, which the template names{f'; {near}' if near else ''}")
+        try:
+            prompt = self._render({name: record.values[name] for name in self.names})
+        except (self._error, TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
+            # its message is left out, because nobody knows what that quotes
+            raise UnusableRow(f"the template can't be filled: {type(error).__name__}") from None
+        if not prompt.strip():
+            raise UnusableRow("the template makes an empty prompt of it")
+        return Question((Message("user", prompt),))
+
+
+def _of_openai(values: Mapping[str, Any]) -> Question:
+    asked = openai_form.asked(values)
+    return Question(asked.messages, asked.schema, asked.max_tokens, asked.sampling)

@@ -1,0 +1,280 @@
+"""Tiers for one question: they say again what is kept of earlier passes, ask the tiers whose turn it is, and stop at
+the others.
+
+So each pass is a whole climb of the real engine, with its thresholds, repairs and rules, and no tier is asked twice.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from rung.batch.manifest import KeptCall
+from rung.batch.purse import PaidBefore
+from rung.errors import (
+    Cancelled,
+    Offline,
+    PromptTooLong,
+    RateLimited,
+    RungError,
+    StoreError,
+    TierCrashed,
+    TierError,
+    TierTimeout,
+    TierUnavailable,
+    Unsupported,
+)
+from rung.learn import records
+from rung.learn.cassette import key_of
+from rung.learn.recording import StandIn
+from rung.limits import Cancel
+from rung.money import Purse, Reservation
+from rung.tier import Rung
+from rung.types import Call, Delta, Quote, Shape, Threshold
+
+STANDING = (TierUnavailable, StoreError, Offline, RateLimited)
+"""What stands in the way of every question alike, and says nothing of the tier's answers."""
+_FAILED: Mapping[str, type[TierError]] = {kind.__name__: kind for kind in (TierCrashed, TierTimeout)}
+"""Failures that have a name of their own in an attempt."""
+
+
+class NotYet(TierError):
+    """It is not this tier's turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    """A call of one question.
+
+    Args:
+        seconds: that it took when it was really made.
+        replayed: whether it was made before.
+    """
+
+    seconds: float
+    replayed: bool
+
+
+class Climber:
+    """One question on its way up. Its tiers are asked one after the other, from whatever thread.
+
+    Args:
+        kept: what tiers answered before, by the number of the call.
+        identities: of the tiers, by name.
+        live: places of the tiers whose turn it is.
+        keep: puts a call that cost money on the disk, at once.
+        get_ready: is called before a tier is really asked, with its place, and loads its model.
+        patient: whether a crash ends this try, so that the question can be asked again by itself.
+    """
+
+    def __init__(
+        self,
+        kept: Mapping[int, KeptCall],
+        identities: Mapping[str, str],
+        live: frozenset[int],
+        keep: Callable[[int, KeptCall], None],
+        get_ready: Callable[[int], None],
+        *,
+        patient: bool,
+    ) -> None:
+        self._kept, self._identities, self._keep = kept, identities, keep
+        self.get_ready = get_ready
+        self._live, self._patient = live, patient
+        self._lock = threading.Lock()
+        self._number = 0
+        self.paid_before = False
+        self.cancel = Cancel()
+        self.made: list[CallMade] = []
+        self.fresh: dict[int, KeptCall] = {}
+        self.stopped_at: int | None = None
+        self.crashed = False
+        self.failure: RungError | None = None
+
+    def tiers(self, rungs: Sequence[Rung]) -> tuple[Rung, ...]:
+        """The ladder's rungs, with tiers that stand for the real ones in this climb."""
+        return tuple(replace(rung, tier=ClimbingTier(self, rung, place)) for place, rung in enumerate(rungs))
+
+    def purse(self, purse: Purse) -> Purse:
+        """A purse that reserves nothing for a call that was made before."""
+        return _ClimbPurse(self, purse)
+
+    def must_stop(self, place: int) -> bool:
+        """Whether a tier is not to be asked now; the climb ends then."""
+        if place in self._live:
+            return False
+        self.stopped_at = place if self.stopped_at is None else self.stopped_at
+        self.cancel.set()
+        return True
+
+    def record(self, name: str, call: Call) -> dict[str, Any] | None:
+        """What is kept of the next call; `None` where it wasn't made, or was another one."""
+        found = self._kept.get(self._number)
+        if found is None:
+            return None
+        known: dict[str, Any] = json.loads(zlib.decompress(found.record))
+        return known if known["of"] == self._of(name, call) else None
+
+    def took(self, call: CallMade) -> None:
+        """A call is over."""
+        with self._lock:
+            self.made.append(call)
+            self._number += 1
+
+    def note(self, name: str, call: Call, record: Mapping[str, Any], *, at_once: bool) -> None:
+        """Keep the next call."""
+        line = zlib.compress(json.dumps({"of": self._of(name, call), **record}).encode("ascii"))
+        kept = KeptCall(line, failed="failed" in record)
+        if at_once:
+            self._keep(self._number, kept)
+        else:
+            self.fresh[self._number] = kept
+
+    def failed(self, error: RungError) -> None:
+        """A tier failed for a reason that may be gone next time."""
+        self.failure = error
+        if isinstance(error, STANDING):
+            self.cancel.set()
+        if isinstance(error, TierCrashed) and self._patient:
+            self.crashed = True
+            self.cancel.set()
+
+    def _of(self, name: str, call: Call) -> str:
+        # its cap is left out: a budget may have lowered it, and be raised since
+        return key_of(self._identities[name], replace(call, max_tokens=None))[:24]
+
+
+class ClimbingTier(StandIn):
+    """Stands for a tier in one climb.
+
+    Args:
+        climber: the question.
+        rung: the tier.
+        place: of the tier in the ladder.
+    """
+
+    def __init__(self, climber: Climber, rung: Rung, place: int) -> None:
+        super().__init__(rung)
+        self._climber, self._rung, self._place = climber, rung, place
+        self._threshold: Threshold | None = None
+        if rung.pinned is not None:
+            self.weights = rung.pinned.weights
+
+    def __repr__(self) -> str:
+        return f"ClimbingTier({self.name!r})"
+
+    def stream(self, call: Call) -> Iterator[Delta]:
+        """Say what is kept of the call, or ask the tier if it is its turn.
+
+        Raises:
+            NotYet: it isn't.
+            RungError: what the tier raises.
+        """
+        record = self._climber.record(self.name, call)
+        if record is not None:
+            yield from self._say(record)
+            return
+        if self._climber.must_stop(self._place):
+            raise NotYet(f"it is not the turn of tier {self.name!r}")
+        yield from self._ask(call)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _say(self, record: Mapping[str, Any]) -> Iterator[Delta]:
+        if "weights" in record:
+            self.weights = record["weights"]
+        self._threshold = records.threshold(record["threshold"]) if "threshold" in record else None
+        self._climber.took(CallMade(record["seconds"], replayed=True))
+        if "error" in record:
+            raise records.failure(record["error"])
+        if "failed" in record:
+            kind, message, hint, billed = record["failed"]
+            raise _FAILED.get(kind, TierError)(message, hint=hint, billed=billed)
+        yield from records.deltas(record)
+
+    def _ask(self, call: Call) -> Iterator[Delta]:
+        came = records.Came(call.candidates)
+        failure: RungError | None = None
+        whole = False
+        stream: Iterator[Delta] | None = None
+        try:
+            self._climber.get_ready(self._place)
+            stream = self._rung.tier.stream(call)
+            for delta in stream:
+                came.add(delta)
+                yield delta
+            whole = True
+        except GeneratorExit:
+            # left in the middle: because of what came, which would be so again, or because nobody waits any more
+            whole = not call.cancel.is_set() and not call.deadline.passed
+            raise
+        except Cancelled:
+            raise
+        except RungError as error:
+            failure = error
+            self._climber.failed(error)
+            raise
+        except Exception as bug:  # in somebody's tier: it is a failure like any other, and is kept like one
+            failure = TierCrashed(f"tier {self.name!r} raised {type(bug).__name__}")
+            self._climber.failed(failure)
+            raise failure from bug
+        finally:
+            close = getattr(stream, "close", None)
+            if close is not None:
+                with suppress(Exception):
+                    close()
+            self._end(call, came, failure, whole=whole)
+
+    def _end(self, call: Call, came: records.Came, failure: RungError | None, *, whole: bool) -> None:
+        rung, seconds = self._rung, time.monotonic() - came.began
+        record: dict[str, Any] = {"tier": self.name, **came.record(), "seconds": seconds}
+        if rung.pinned is not None:
+            record["weights"] = self.weights = rung.pinned.weights
+        if rung.thresholds is not None and call.shape is not None:
+            self._threshold = rung.thresholds.default_threshold(call.shape)
+            if self._threshold is not None:
+                record["threshold"] = records.of_threshold(self._threshold)
+        if isinstance(failure, (PromptTooLong, Unsupported)):
+            record["error"] = records.of_failure(failure)
+        elif failure is not None:
+            record["failed"] = [type(failure).__name__, failure.message, failure.hint, getattr(failure, "billed", "no")]
+        # what ended the climb itself is asked again
+        if whole or (failure is not None and not self._climber.cancel.is_set()):
+            self._climber.note(self.name, call, record, at_once=rung.may_cost)
+        self._climber.took(CallMade(seconds, replayed=False))
+
+    def _threshold_of(self, shape: Shape) -> Threshold | None:
+        """The default threshold as it was when the call was answered."""
+        return self._threshold
+
+    def _quote(self, call: Call) -> Quote:
+        before = self._climber.record(self.name, call) is not None
+        self._climber.paid_before = before
+        if not before and self._climber.must_stop(self._place):
+            raise NotYet(f"it is not the turn of tier {self.name!r}")
+        assert self._rung.quotes is not None, "only a tier that quotes has this method"
+        return self._rung.quotes.quote(call)
+
+
+@dataclass(frozen=True, slots=True)
+class _ClimbPurse:
+    """A purse that reserves nothing for a call that was made before.
+
+    Args:
+        climber: knows whether the call was.
+        purse: the real one.
+    """
+
+    climber: Climber
+    purse: Purse
+
+    def reserve(self, bound: Decimal) -> Reservation:
+        """Reserve `bound` US dollars."""
+        return PaidBefore() if self.climber.paid_before else self.purse.reserve(bound)

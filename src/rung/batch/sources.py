@@ -1,0 +1,213 @@
+"""What a job reads: JSON Lines, CSV, Parquet, or a folder of texts. Row by row, and again at any place.
+
+Each source is a `Source`: its rows are `rung.learn.tables.Record`s, in an order that is the same every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from rung.errors import ConfigError, RungError
+from rung.files import full, read_bounded, unreadable
+from rung.learn.tables import LONGEST_LINE, BadRow, Record, Table, nothing_in
+from rung.parsing import decode
+
+_WHAT = "the input"
+
+
+class Source(Protocol):
+    """The rows of an input.
+
+    `columns` are their names, where all rows have the same; `cells` says whether every value is a text.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    cells: bool
+
+    def state(self) -> str:
+        """Another text as soon as the input may have changed."""
+
+    def read(self, after: tuple[int, int] | None = None) -> Iterator[Record | BadRow]:
+        """The rows in their order, the bad ones too.
+
+        Args:
+            after: place and number of the row behind which to begin; `None` begins with the first.
+        """
+
+    def at(self, place: int, number: int) -> Record | BadRow | None:
+        """One row again; `None` where there is none any more.
+
+        Args:
+            place: as its record has it.
+            number: as its record has it.
+        """
+
+    def close(self) -> None:
+        """Close what is open."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def source_of(path: str | os.PathLike[str], demand: Callable[[tuple[str, ...]], None]) -> Source:
+    """The rows of a file or folder.
+
+    Args:
+        path: as it was written.
+        demand: is given the names of the columns where the input has a head, and raises if they won't do.
+
+    Raises:
+        ConfigError: it can't be read, or is not a kind of input.
+    """
+    whole = full(path, _WHAT)
+    if whole.is_dir():
+        return Folder(whole)
+    if whole.suffix.lower() == ".parquet":
+        from rung.batch.parquet import ParquetSource
+
+        return ParquetSource(whole, demand)
+    return TableSource(whole, demand)
+
+
+def state_of(path: Path) -> str:
+    """Another text as soon as a file may have changed."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise unreadable(path, _WHAT, error) from None
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+
+
+class ClosingSource:
+    """A source as a context manager."""
+
+    def close(self) -> None:
+        """Close what is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class TableSource(ClosingSource):
+    """A file of JSON Lines or CSV.
+
+    Args:
+        path: of the file.
+        demand: is given the names of the columns where the file has a head.
+
+    Raises:
+        ConfigError: it can't be read, is of another kind, or its head is wrong.
+    """
+
+    def __init__(self, path: Path, demand: Callable[[tuple[str, ...]], None]) -> None:
+        self.path = path
+        self._state = state_of(path) if path.exists() else ""
+        self._table = Table(path, lambda names: demand(tuple(names)))
+        self.columns, self.cells = self._table.columns, self._table.cells
+
+    def state(self) -> str:
+        """Another text as soon as the file may have changed."""
+        return self._state
+
+    def read(self, after: tuple[int, int] | None = None) -> Iterator[Record | BadRow]:
+        """The rows in their order."""
+        if after is None:
+            self._table.rewind()
+        else:
+            self._table.at(*after)
+        empty = after is None
+        for row in self._table:
+            empty = False
+            yield row
+        if empty:
+            raise nothing_in(self.path)
+
+    def at(self, place: int, number: int) -> Record | BadRow | None:
+        """One row again."""
+        return self._table.at(place, number)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._table.close()
+
+
+class Folder(ClosingSource):
+    """A folder of text files. Each is a row with `file`, its path in the folder, and `text`. Hidden files are left out.
+
+    Args:
+        path: of the folder.
+
+    Raises:
+        ConfigError: it can't be read, or has no file.
+    """
+
+    columns: tuple[str, ...] = ("file", "text")
+    cells = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._names = sorted(self._found(path, ""))
+        if not self._names:
+            raise ConfigError(f"the folder {path} holds no file", hint="check that it is the right one")
+
+    def state(self) -> str:
+        """Another text as soon as a file was added, removed or changed."""
+        found = []
+        for name in self._names:
+            try:
+                found.append([name, state_of(self.path / name)])
+            except ConfigError:
+                found.append([name, "gone"])
+        return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+    def read(self, after: tuple[int, int] | None = None) -> Iterator[Record | BadRow]:
+        """The files, in the order of their names."""
+        for place in range(0 if after is None else after[0] + 1, len(self._names)):
+            yield self._row(place)
+
+    def at(self, place: int, number: int) -> Record | BadRow | None:
+        """One file again."""
+        return self._row(place) if place < len(self._names) else None
+
+    def _row(self, place: int) -> Record | BadRow:
+        name = self._names[place]
+        try:
+            text = decode(read_bounded(self.path / name, LONGEST_LINE, "the file"), name)
+            if "\0" in text:
+                raise ConfigError(f"{name} holds a NUL, so it is not text")
+        except RungError as error:
+            return BadRow(place + 1, error.message, place)
+        return Record(place + 1, place, {"file": name, "text": text})
+
+    def _found(self, folder: Path, before: str) -> Iterator[str]:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        yield from self._found(Path(entry.path), f"{before}{entry.name}/")
+                    elif entry.is_file():
+                        yield f"{before}{entry.name}"
+        except OSError as error:
+            raise unreadable(folder, _WHAT, error) from None
+
+
+def plain(value: Any) -> Any:
+    """A value of a Parquet file as JSON has it: what JSON lacks (a date, a decimal) becomes a text."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

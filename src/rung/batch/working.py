@@ -1,0 +1,386 @@
+"""The work of a job: tier by tier, or through all tiers at once, by as many processes as there are.
+
+A process takes a few questions at a time, asks the tiers whose turn it is, and notes what came of each before it takes
+the next. So a kill loses what was under way, and nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from rung import engine
+from rung.batch.answers import answer_of, problem
+from rung.batch.intake import again
+from rung.batch.manifest import Claim, Manifest
+from rung.batch.questions import Question, Questions
+from rung.batch.replaying import STANDING, Climber
+from rung.batch.schema import ACCEPTED, REJECTED, UNUSABLE
+from rung.batch.sources import Source
+from rung.contract import Validator
+from rung.errors import ConfigError, ContractError, LedgerError, RungError
+from rung.ladder import Ladder, RequestOptions
+from rung.limits import Cancel, Deadline
+from rung.money import BothPurses, Purse
+from rung.tier import Rung
+from rung.types import Finished, Outcome, Zone
+
+Order = Literal["tiers", "stream"]
+"""Whether all rows are put to one tier before the next is loaded, or each row climbs by itself."""
+
+_ALONE = 2
+"""Crashes of a question that is asked alone, from which on it is left to the engine's own rule: it may be what makes
+the tier crash."""
+_TROUBLES = 5
+"""Times in a row that a tier can't be asked at all before the job stops. Between two of them it waits."""
+_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+"""Seconds of the first wait, which doubles each time, and of the longest."""
+_LOOK = 0.3
+"""Seconds between two looks at what other processes have finished."""
+_TELL = 0.2
+"""Seconds between two reports of progress: a person reads no faster."""
+_CONTRACTS = 256
+"""Compiled contracts that are kept where rows have schemas of their own: a few megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done.
+
+    Args:
+        manifest: of the job, the input taken in.
+        source: the input.
+        questions: makes a question of a row.
+        ladder: its tiers, their settings and its limits.
+        identities: of the tiers, by name.
+        output: what an answer must be, where a row has no schema of its own.
+        validators: further checks.
+        options: of every request.
+        purse: what the job may spend, beside the ladder's own limits; `None` sets no limit.
+        order: whether all rows are put to one tier before the next.
+        together: most questions under way at once.
+        stop: ends it after the questions that are under way.
+        cancel: ends those, too; they are asked again next time.
+        observers: told of each row that cost money or left this machine.
+    """
+
+    manifest: Manifest
+    source: Source
+    questions: Questions
+    ladder: Ladder
+    identities: Mapping[str, str]
+    output: Any = None
+    validators: Sequence[Validator] = ()
+    options: RequestOptions = field(default_factory=RequestOptions)
+    purse: Purse | None = None
+    order: Order = "tiers"
+    together: int = 8
+    stop: Cancel = field(default_factory=Cancel)
+    cancel: Cancel = field(default_factory=Cancel)
+    observers: Sequence[engine.Observer] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """How far one process is with one step.
+
+    Args:
+        tier: who is asked; empty where each row climbs by itself.
+        done: questions of this step that this process is through with.
+        sent_up: how many of them went on to a later tier.
+        seconds: of the step so far, without those in which its model was loaded.
+    """
+
+    tier: str
+    done: int
+    sent_up: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Step:
+    """A step under way."""
+
+    tier: str
+    began: float = field(default_factory=time.monotonic)
+    done: int = 0
+    sent_up: int = 0
+    troubles: int = 0
+    last_trouble: float = 0.0
+    told: float = 0.0
+
+    def progress(self, loaded: float) -> StepProgress:
+        return StepProgress(self.tier, self.done, self.sent_up, time.monotonic() - self.began - loaded)
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came of one climb: whether it went up, and what stood in its way."""
+
+    sent_up: bool = False
+    trouble: RungError | None = None
+    began: float = 0.0
+
+
+def work(job: Job, among: Sequence[int] | None = None) -> Iterator[StepProgress]:
+    """Do what is left to do, or a part of it.
+
+    Args:
+        job: what is to be done.
+        among: numbers of the only questions to ask; `None` asks all.
+
+    Yields:
+        Progress, several times a second, and at the end of each step.
+
+    Raises:
+        ConfigError: the input changed meanwhile.
+        LedgerError: the manifest can't be written. What was finished is kept.
+        RungError: a tier can't be asked at all.
+    """
+    yield from _Worker(job, among).steps()
+
+
+class _Worker:
+    def __init__(self, job: Job, among: Sequence[int] | None) -> None:
+        self._job = job
+        self._among = among
+        self._lock = threading.Lock()
+        self._loaded = 0.0
+        self._fatal: RungError | None = None
+        self._contracts: dict[str, Any] = {}
+        self._ready: set[int] = set()
+
+    def steps(self) -> Iterator[StepProgress]:
+        job = self._job
+        places = range(len(job.ladder.rungs))
+        job.manifest.join()
+        while not job.stop.is_set():
+            counts = job.manifest.counts()
+            if not counts.open:
+                return
+            if job.order == "stream":
+                yield from self._step(_Step(""), [*places], frozenset(places))
+            else:
+                for place in places:
+                    step = _Step(job.ladder.rungs[place].tier.name)
+                    try:
+                        yield from self._step(step, [place], frozenset((place,)))
+                    finally:
+                        self._put_away(place)
+            if self._among is not None:
+                return
+            # what is still open now, others have; or they died, and it is free again
+            if job.manifest.bury():
+                job.stop.wait(_LOOK)
+
+    def _step(self, step: _Step, places: list[int], live: frozenset[int]) -> Iterator[StepProgress]:
+        """Put all questions that wait for some tiers to those."""
+        job, self._loaded = self._job, 0.0
+        with ThreadPoolExecutor(job.together, thread_name_prefix="rung-batch") as pool:
+            under_way: set[Future[_Came]] = set()
+            try:
+                while True:
+                    claims = [] if len(under_way) > job.together else self._claims(places, under_way)
+                    for claim in claims:
+                        under_way.add(pool.submit(self._climb, claim, self._question(claim), live))
+                    if not under_way:
+                        break
+                    ready, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    for future in ready:
+                        self._count(step, future.result())
+                    if time.monotonic() - step.told > _TELL:
+                        step.told = time.monotonic()
+                        yield step.progress(self._loaded)
+            finally:
+                for future in under_way:
+                    future.cancel()
+        if step.done:
+            yield step.progress(self._loaded)
+
+    def _claims(self, places: list[int], under_way: set[Future[_Came]]) -> list[Claim]:
+        """The next questions; those that a tier crashed under come last, and alone."""
+        job = self._job
+        if job.stop.is_set():
+            return []
+        for place in places:
+            if found := job.manifest.claim(place, job.together, among=self._among):
+                return found
+        for place in places if not under_way else ():
+            if found := job.manifest.claim(place, 1, suspects=True, among=self._among):
+                return found
+        return []
+
+    def _count(self, step: _Step, came: _Came) -> None:
+        if came.trouble is None:
+            step.done += 1
+            step.sent_up += came.sent_up
+            step.troubles = 0
+            return
+        if self._fatal is not None:
+            raise self._fatal
+        if came.began < step.last_trouble:
+            return  # it was under way when the last trouble came, so it is the same one
+        step.troubles += 1
+        if step.troubles >= _TROUBLES:
+            error = came.trouble
+            raise type(error)(error.message, hint=error.hint or "run the same command again: it goes on from here")
+        self._job.stop.wait(min(_PAUSE * 2 ** (step.troubles - 1), _LONGEST_PAUSE))
+        step.last_trouble = time.monotonic()
+
+    def _get_ready(self, place: int) -> None:
+        """Load a model before its first call. If it can't be loaded, that is an error of the job and not of a row."""
+        with self._lock:
+            if self._fatal is not None:
+                raise self._fatal
+            rung, began = self._job.ladder.rungs[place], time.monotonic()
+            if place in self._ready or rung.warms is None:
+                self._ready.add(place)
+                return
+            try:
+                rung.warms.warm()
+            except STANDING as error:
+                self._fatal = error
+                raise
+            self._ready.add(place)
+            self._loaded += time.monotonic() - began
+
+    def _put_away(self, place: int) -> None:
+        """Give the memory of a model back, for the next one."""
+        if place in self._ready:
+            self._ready.discard(place)
+            self._job.ladder.rungs[place].tier.close()
+
+    def _question(self, claim: Claim) -> Question:
+        found = again(self._job.source, self._job.questions, claim.place, claim.line)
+        if found is None or found[1].key != claim.key:
+            raise ConfigError(
+                f"{self._job.source.path} changed while the job was running: line {claim.line:,} asks something else",
+                hint="run the same command again: what changed is asked anew",
+            )
+        return found[1]
+
+    def _climb(self, claim: Claim, question: Question, live: frozenset[int]) -> _Came:
+        """Ask, and note what came of it."""
+        job, began = self._job, time.monotonic()
+        climber = Climber(
+            claim.calls,
+            job.identities,
+            live,
+            lambda number, record: job.manifest.keep(claim.number, {number: record}),
+            self._get_ready,
+            patient=claim.crashes <= _ALONE,
+        )
+        try:
+            plan = self._plan(question, climber)
+        except (ConfigError, ContractError) as error:
+            job.manifest.finish(claim.number, UNUSABLE, problem("unusable", error.message), {})
+            return _Came()
+        forget = job.cancel.on_set(climber.cancel.set)
+        try:
+            finished = _run(plan)
+        except LedgerError:
+            raise
+        except RungError as error:
+            return self._broken(claim, climber, error.message)
+        except Exception as bug:  # noqa: BLE001  of the person's own check: one row's, and not the end of the job
+            return self._broken(claim, climber, f"a check raised {type(bug).__name__}")
+        finally:
+            forget()
+        outcome = finished.outcome
+        if climber.stopped_at is not None:
+            job.manifest.move(claim.number, climber.stopped_at, climber.fresh)
+            return _Came(sent_up=climber.stopped_at != claim.stage)
+        if climber.cancel.is_set():
+            job.manifest.give_back(claim.number, climber.fresh, crashed=climber.crashed)
+            return _Came(trouble=None if climber.crashed else climber.failure, began=began)
+        self._record(plan, finished)
+        stage = ACCEPTED if outcome.accepted else REJECTED
+        job.manifest.finish(claim.number, stage, answer_of(outcome, climber.made), climber.fresh)
+        return _Came()
+
+    def _broken(self, claim: Claim, climber: Climber, said: str) -> _Came:
+        self._job.manifest.finish(claim.number, REJECTED, problem("check_failed", said), climber.fresh)
+        return _Came()
+
+    def _plan(self, question: Question, climber: Climber) -> engine.Plan:
+        job = self._job
+        options: RequestOptions = {**job.options, "cancel": climber.cancel}
+        if question.max_tokens is not None:
+            options["max_tokens"] = question.max_tokens
+        if question.sampling is not None:
+            options["sampling"] = question.sampling
+        plan = job.ladder.plan(question.messages, self._contract(question), options)
+        purse = plan.purse
+        if job.purse is not None:
+            purse = job.purse if purse is None else BothPurses(purse, job.purse)
+        if plan.task is not None and plan.task.fill is not None:
+            plan = replace(plan, prompt=plan.task.prompt)  # the rows were made by its template
+        return replace(
+            plan,
+            rungs=climber.tiers(job.ladder.rungs),
+            purse=None if purse is None else climber.purse(purse),
+            # a limit on time would measure how many rows are under way at once
+            deadline=Deadline(),
+            residency=_Residency(job.ladder.rungs, plan.residency) if job.order == "stream" else engine.Residency(),
+            observers=(),
+            shadows=None,
+        )
+
+    def _contract(self, question: Question) -> Any:
+        if question.schema is None:
+            return self._contract_of("", self._job.output)
+        import json
+
+        return self._contract_of(json.dumps(question.schema), dict(question.schema))
+
+    def _contract_of(self, key: str, output: Any) -> Any:
+        found = self._contracts.get(key)
+        if found is None:
+            found = self._job.ladder.contract(output, self._job.validators)
+            if len(self._contracts) < _CONTRACTS:
+                self._contracts[key] = found
+        return found
+
+    def _record(self, plan: engine.Plan, finished: Finished) -> None:
+        """Tell observers of rows that cost money or left this machine. The others are in the manifest alone."""
+        outcome: Outcome[Any] = finished.outcome
+        far = any(attempt.sent and attempt.zone > Zone.HOST for attempt in outcome.attempts)
+        if not far and outcome.cost == 0:
+            return
+        for observer in self._job.observers:
+            with suppress(Exception):  # an observer must not break what it observes
+                observer(finished)
+
+
+class _Residency(engine.Residency):
+    """Looks after the real tiers' models where rungs of a climb are named.
+
+    Args:
+        rungs: the real ones.
+        residency: of the ladder.
+    """
+
+    def __init__(self, rungs: Sequence[Rung], residency: engine.Residency) -> None:
+        super().__init__()
+        self._real = {rung.tier.name: rung for rung in rungs}
+        self._residency = residency
+
+    def make_room(self, rung: Rung) -> None:
+        """Unload models that no call uses until the model of this rung fits."""
+        self._residency.make_room(self._real[rung.tier.name])
+
+    def expect(self, rung: Rung) -> None:
+        """Begin to load the model after this rung's, if it fits."""
+        self._residency.expect(self._real[rung.tier.name])
+
+
+def _run(plan: engine.Plan) -> Finished:
+    for event in engine.run(plan):
+        if isinstance(event, Finished):
+            return event
+    raise AssertionError("a run ends with Finished")

@@ -1,0 +1,327 @@
+"""What `rung batch` does: makes everything ready, works, and writes the output whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from rung import guard
+from rung.batch import openai_form, outputs
+from rung.batch.fingerprint import fingerprint
+from rung.batch.intake import Intake, Shard
+from rung.batch.manifest import Manifest
+from rung.batch.purse import JobPurse
+from rung.batch.questions import Asks, Column, Questions, Templated, Usual
+from rung.batch.sources import Folder, Source, source_of
+from rung.batch.working import Job, Order, work
+from rung.cli import batch_report, inputs
+from rung.cli.batch_progress import BatchLine
+from rung.cli.codes import Exit
+from rung.cli.evaluation import identity_of, together
+from rung.cli.interrupt import Interrupts
+from rung.cli.output import Output
+from rung.cli.reading import Patience
+from rung.config import Config, load
+from rung.contract import Contract, compile_output
+from rung.errors import Cancelled, ConfigError, RungError
+from rung.files import full, read_bounded
+from rung.ladder import Ladder, RequestOptions
+from rung.ladder.refusing import demand_prices
+from rung.learn.tables import BadRow
+from rung.learn.templates import Template
+from rung.ledger import Ledger
+from rung.limits import Cancel, usd
+from rung.locking import locked
+from rung.parsing import decode
+from rung.settings import nearest
+from rung.types import Zone
+
+_MOST_TEMPLATE = 1 << 20
+"""Bytes of a template's file: a prompt of a thousand pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWishes:
+    """What the person asked for; see the options of `rung batch`."""
+
+    data: str
+    out: Path
+    rejects: Path | None
+    prompt: str | None
+    template: str | None
+    template_file: Path | None
+    id: str | None
+    task: str | None
+    output: tuple[Path | None, str | None, str | None, str | None]
+    checks: tuple[str, ...]
+    quoted: tuple[str, ...]
+    text_checks: bool
+    system: str | None
+    max_tokens: int | None
+    tiers: tuple[str, ...]
+    reach: str | None
+    max_cost: str | None
+    order: str
+    together: int | None
+    retry: bool
+    attempts: bool
+    estimate: int | None
+    yes: bool
+    sample: int | None
+    shard: str | None
+    config: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedJob:
+    """Everything that a job needs.
+
+    Args:
+        job: what is to be done.
+        out: for accepted rows.
+        rejects: for the others.
+        ledger: where rows are recorded that cost money or left this machine.
+    """
+
+    job: Job
+    out: Path
+    rejects: Path
+    ledger: Ledger | None
+
+
+def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Cancel) -> int:
+    """Do a job, or what is left of it. Returns the exit code.
+
+    Args:
+        wishes: what the person asked for.
+        output: where it is told.
+        interrupts: tells of Ctrl-C.
+        cancel: is set by a Ctrl-C that stops at once.
+
+    Raises:
+        ConfigError: an option, the configuration or the input can't be used, or the output belongs to another job.
+        RungError: a tier can't be asked at all, or the manifest can't be written. What was finished is kept.
+    """
+    with contextlib.ExitStack() as stack:
+        ready = Patience(None, output, cancel).run(lambda: _prepare(wishes, output, cancel, stack))
+        manifest = ready.job.manifest
+        interrupts.finish(lambda: _finish(ready.job.stop, output))
+        pages = []
+        try:
+            if wishes.estimate is not None and not _goes_on(wishes, ready, output):
+                return Exit.OK
+            _work(ready, output)
+        finally:
+            if ready.ledger is not None:
+                with contextlib.suppress(RungError):
+                    ready.ledger.flush()
+            write(manifest, ready.out, ready.rejects, attempts=wishes.attempts)
+        if wishes.sample is not None:
+            from rung.batch.reviewing import write_page
+
+            page = ready.out.with_name(f"{ready.out.name}.review.html")
+            write_page(page, manifest, ready.job.source, ready.job.questions, wishes.sample, wishes.task)
+            pages.append(page)
+        code = batch_report.tell(manifest, ready.out, ready.rejects, output, pages=pages)
+        if ready.job.stop.is_set():
+            raise Cancelled("interrupted")
+        return code
+
+
+def places(out: Path, rejects: Path | None) -> tuple[Path, Path]:
+    """Where accepted and other rows are written.
+
+    Raises:
+        ConfigError: one of them can't be written there.
+    """
+    whole = outputs.demand_place(out, "--out")
+    other = whole.with_name(f"{whole.stem}.rejects.jsonl") if rejects is None else rejects
+    other = outputs.demand_place(other, "--rejects")
+    if other == whole:
+        raise ConfigError("--out and --rejects name the same file", hint="give them different names")
+    return whole, other
+
+
+def write(manifest: Manifest, out: Path, rejects: Path, *, attempts: bool) -> None:
+    """Write both files, one process at a time.
+
+    Raises:
+        ConfigError: one can't be written.
+    """
+    with locked(Path(f"{manifest.path}.lock")):
+        outputs.write(manifest, out, rejects, attempts=attempts)
+
+
+def _finish(stop: Cancel, output: Output) -> None:
+    output.say("finishing the rows that are under way; Ctrl-C again stops at once")
+    stop.set()
+
+
+def _work(ready: PreparedJob, output: Output) -> None:
+    with BatchLine(output, ready.job) as line:
+        for progress in work(ready.job):
+            line.show(progress)
+
+
+def _goes_on(wishes: BatchWishes, ready: PreparedJob, output: Output) -> bool:
+    from rung.batch.estimating import estimate
+
+    assert wishes.estimate is not None, "only called for an estimate"
+    with BatchLine(output, ready.job) as line:
+        found = estimate(ready.job, wishes.estimate, line.show)
+    if ready.job.stop.is_set():
+        return False
+    if found is None:
+        return True
+    for sentence in found.sentences():
+        output.say(sentence)
+    if wishes.yes:
+        return True
+    if output.json:
+        output.object({"status": "estimated", "estimate": found.as_object()})
+    return batch_report.agreed(output)
+
+
+def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: contextlib.ExitStack) -> PreparedJob:
+    out, rejects = places(wishes.out, wishes.rejects)
+    shard = None if wishes.shard is None else Shard.parse(wishes.shard)
+    limit = None if wishes.max_cost is None else usd(wishes.max_cost, "--max-cost")
+    order = _order(wishes.order)
+    config = load(wishes.config, reach=None if wishes.reach is None else Zone.parse(wishes.reach))
+    for note in config.notes:
+        output.say(f"note: {note}")
+    guard.install(config.reach.value)
+    patience = Patience(None, output, cancel)
+    contract, template = _asked(wishes, config, patience, output)
+    questions = _questions(wishes, template)
+    source = stack.enter_context(source_of(wishes.data, questions.sees))
+    if isinstance(source, Folder) and questions.id is None:
+        questions = Questions(questions.asks, "file")
+    ledger = config.ledger.ledger()
+    # nobody is asked for consent row by row: --reach gives it, or the tier's table does
+    ladder = config.ladder(only=wishes.tiers, consent=None, ledger=ledger)
+    stack.callback(ladder.close)
+    if config.reach.value > Zone.HOST:
+        guard.install(config.reach.value, hosts=config.hosts(ladder))
+    demand_prices(ladder.rungs, ladder.reach, limited=limit is not None)
+    options: RequestOptions = {
+        "system": wishes.system,
+        "max_tokens": wishes.max_tokens,
+        "task": wishes.task,
+        "text_checks": wishes.text_checks,
+    }
+    identities = _identities(config, ladder, output, cancel)
+    manifest = stack.enter_context(Manifest(out.with_name(f"{out.name}.job")))
+    manifest.demand_same(fingerprint(contract, _prompt(wishes, questions), ladder, identities, _limits(wishes), shard))
+    with manifest.transaction() as connection:
+        manifest.put(connection, "openai", _is_openai(source, questions))
+    with locked(Path(f"{manifest.path}.lock"), cancel=cancel), BatchLine.reading(output) as tell:
+        Intake(manifest, source, questions, shard, cancel).run(tell)
+    if wishes.retry and not manifest.bury():
+        manifest.retry()
+    job = Job(
+        manifest=manifest,
+        source=source,
+        questions=questions,
+        ladder=ladder,
+        identities=identities,
+        output=contract,
+        options=options,
+        purse=JobPurse(manifest, limit) if limit is not None or _all_priced(ladder) else None,
+        order=order,
+        together=wishes.together or together(config),
+        cancel=cancel,
+        observers=() if ledger is None else (ledger,),
+    )
+    return PreparedJob(job, out, rejects, ledger)
+
+
+def _order(word: str) -> Order:
+    for order in get_args(Order):
+        if word == order:
+            return order  # type: ignore[no-any-return]  # one of the literal's own words
+    raise ConfigError(f"--order {word[:20]!r} is not an order", hint=nearest(word, get_args(Order)))
+
+
+def _asked(
+    wishes: BatchWishes, config: Config, patience: Patience, output: Output
+) -> tuple[Contract[Any], Template | None]:
+    """What answers must be, and the template of the task."""
+    shape = inputs.output(*wishes.output, patience)
+    validators = inputs.validators(wishes.checks, wishes.quoted)
+    own = any(given is not None for given in wishes.output)
+    if wishes.task is None:
+        return compile_output(shape, validators), None
+    task = config.tasks.demand(wishes.task)
+    if wishes.system is not None and task.template is not None:
+        raise ConfigError("--system can't go together with a task that has a prompt of its own", hint="leave it out")
+    for tier, changed in task.void().items():
+        what = " and ".join(changed)
+        output.say(f"note: what was learnt about tier {tier!r} is void, because {what} changed since")
+    contract = compile_output(shape) if own else task.contract()
+    return (contract.checked(validators) if validators else contract), task.template
+
+
+def _questions(wishes: BatchWishes, template: Template | None) -> Questions:
+    given = [
+        name
+        for name, value in (
+            ("--prompt", wishes.prompt),
+            ("--template", wishes.template),
+            ("--template-file", wishes.template_file),
+            ("--task with a prompt", template),
+        )
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
+    asks: Asks
+    if wishes.prompt is not None:
+        asks = Column(wishes.prompt)
+    elif wishes.template is not None:
+        asks = Templated(wishes.template)
+    elif wishes.template_file is not None:
+        path = full(wishes.template_file, "the template")
+        asks = Templated(decode(read_bounded(path, _MOST_TEMPLATE, "the template"), str(path)))
+    else:
+        asks = Usual(template, folder=full(wishes.data, "the input").is_dir())
+    return Questions(asks, wishes.id)
+
+
+def _prompt(wishes: BatchWishes, questions: Questions) -> dict[str, Any]:
+    """What prompts and ids are made of, for the fingerprint."""
+    asks = questions.asks
+    made = asks.text if isinstance(asks, Templated) else wishes.prompt
+    if isinstance(asks, Usual) and asks.template is not None:
+        made = asks.template.sha256
+    return {"made": made, "system": wishes.system, "task": wishes.task, "id": questions.id}
+
+
+def _limits(wishes: BatchWishes) -> dict[str, Any]:
+    return {"max_tokens": wishes.max_tokens, "text_checks": wishes.text_checks}
+
+
+def _identities(config: Config, ladder: Ladder, output: Output, cancel: Cancel) -> dict[str, str]:
+    tables = {table.rung.name: table for table in config.tiers.value or config.default_tiers()}
+    found = {}
+    for rung in ladder.rungs:
+        name = rung.tier.name
+        if rung.tier.zone > ladder.reach:
+            output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would ask it")
+        found[name] = identity_of(rung, tables[name], output, cancel).digest
+    return found
+
+
+def _all_priced(ladder: Ladder) -> bool:
+    """Whether something may cost money, and of everything that may it is known how much: a purse refuses the rest."""
+    far = [rung for rung in ladder.rungs if rung.may_cost and rung.tier.zone <= ladder.reach]
+    return bool(far) and all(rung.prices is not None and rung.prices.priced for rung in far)
+
+
+def _is_openai(source: Source, questions: Questions) -> bool:
+    if not isinstance(questions.asks, Usual) or questions.asks.template is not None or source.cells:
+        return False
+    first = next(iter(source.read()), None)
+    return first is not None and not isinstance(first, BadRow) and openai_form.fits(first.values)

@@ -1,0 +1,79 @@
+"""rung's own programs: how each is started, in an app that is frozen and in one that isn't.
+
+A frozen app has no Python to start: `sys.executable` is the app itself. So the app starts itself a second time, with a
+flag, and `freeze_support` makes that process the program that the flag names.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+
+FLAG = "--rung-program"
+"""Makes a process of a frozen app one of our programs. The program's module follows, then its own arguments."""
+
+WORKER = "rung.tiers.llama.worker"
+BUILD = "rung.tiers.llama.host.build"
+FETCH = "rung.store._child"
+
+PROGRAMS = (WORKER, BUILD, FETCH)
+"""The modules that the flag may name. Whoever can start an app shall not be able to run any module in it."""
+
+_called = False
+
+
+class NotFreezable(Exception):
+    """A frozen app has never said where our programs begin, so that starting one would start the app over.
+
+    Args:
+        message: what happened.
+        hint: what helps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("this app is frozen, and it never called rung.freeze_support()")
+        self.message = str(self)
+        self.hint = "call it first in the app's main script, right after its imports"
+
+
+def is_frozen() -> bool:
+    """Whether `sys.executable` is an app that was frozen, by PyInstaller for example."""
+    return bool(getattr(sys, "frozen", False))
+
+
+def freeze_support() -> None:
+    """Be the program that the command line names, and end with it. Otherwise return at once."""
+    global _called
+    _called = True
+    if not is_frozen() or sys.argv[1:2] != [FLAG]:
+        return
+    module = "".join(sys.argv[2:3])
+    if module not in PROGRAMS:
+        sys.exit(f"{FLAG}: {module!r} is not a program of rung")
+    del sys.argv[1:3]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit(0)
+
+
+def command(module: str, python: str | None = None) -> list[str]:
+    """The beginning of a command line that runs one of our programs. Its own arguments follow.
+
+    Args:
+        module: one of `PROGRAMS`.
+        python: an interpreter that has rung; `None` is this one or, where that is a frozen app, the app itself.
+
+    Raises:
+        NotFreezable: the app is frozen, and can't run it.
+    """
+    if python is None and is_frozen():
+        if not _called:
+            raise NotFreezable
+        return [sys.executable, FLAG, module]
+    # -P: a file in the working directory must not be taken for a module.
+    return [python or sys.executable, "-P", "-m", module]
+
+
+def shared() -> dict[str, str]:
+    """Variables by which a frozen app's own process finds what the app has unpacked. Without them it unpacks again."""
+    return {name: value for name, value in os.environ.items() if name.startswith("_PYI_")} if is_frozen() else {}

@@ -1,0 +1,3 @@
+"""PyInstaller: how pydantic prints its own schemas for its developers."""
+
+excludedimports = ["rich"]

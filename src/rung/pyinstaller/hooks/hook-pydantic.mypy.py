@@ -1,0 +1,3 @@
+"""PyInstaller: pydantic's plugin for mypy, which a frozen app doesn't run."""
+
+excludedimports = ["mypy"]

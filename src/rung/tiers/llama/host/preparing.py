@@ -1,0 +1,102 @@
+"""Getting a tier's file onto this machine, and what it takes there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from rung.errors import StoreError
+from rung.limits import Cancel
+from rung.store import PullProgress, Sourcing, pull, resolve
+from rung.store.files import is_path, wanted
+from rung.store.gguf import read_header
+from rung.store.layout import user_store
+from rung.store.licences import asks
+from rung.tiers.llama.fit import CONTEXT, MOST_SLOTS, Fit, least
+from rung.tiers.llama.host.settings import LlamaSettings
+from rung.types import Preparing, Requirement
+
+
+def requirement(tier: str, settings: LlamaSettings) -> Requirement:
+    """What a tier takes of this machine.
+
+    Args:
+        tier: name of the tier.
+        settings: its settings.
+
+    Raises:
+        StoreError: there is no such model, or its name has another form.
+    """
+    name = _name(settings)
+    found = Requirement(tier, name)
+    if not is_path(name):
+        it, store = wanted(name, user_store()), user_store()
+        found = replace(
+            found,
+            size=it.size,
+            memory=None if it.size is None else least(it.size),
+            licence=it.licence,
+            licence_address=it.licence_text,
+            asks=asks(it, store),
+        )
+    try:
+        file = resolve(name)
+    except StoreError:
+        return found
+    return replace(found, path=file.path, size=file.size, memory=_memory(file.path, settings) or found.memory)
+
+
+def fetch(
+    tier: str,
+    settings: LlamaSettings,
+    sourcing: Sourcing | None,
+    tell: Callable[[Preparing], None],
+    cancel: Cancel,
+    *,
+    verify: bool,
+) -> None:
+    """Make sure that a tier's file is here with the right bytes.
+
+    Args:
+        tier: name of the tier.
+        settings: its settings.
+        sourcing: where the file may come from; `None` is the catalogue's sources without package wheels.
+        tell: told how far it is.
+        cancel: ends it.
+        verify: whether a file that is here is hashed again. Nothing pins the bytes of a file that is named by its path.
+
+    Raises:
+        StoreError: it can't be had.
+        Offline: the network is forbidden.
+        Cancelled: the flag was set.
+    """
+    name = _name(settings)
+    if is_path(name):
+        resolve(name)
+        return
+    if not verify:
+        try:
+            resolve(name)
+        except StoreError:
+            pass  # `pull` replaces what is damaged, and says what is wrong
+        else:
+            return
+
+    def told(it: PullProgress) -> None:
+        tell(Preparing(tier, it.phase, it.done, it.total, it.source, it.detail))
+
+    pull(name, sourcing=sourcing, progress=told, cancel=cancel)
+
+
+def _name(settings: LlamaSettings) -> str:
+    return str(settings.model.absolute()) if isinstance(settings.model, Path) else settings.model
+
+
+def _memory(path: Path, settings: LlamaSettings) -> int | None:
+    try:
+        header = read_header(path)
+    except StoreError:  # the load says what is wrong with it
+        return None
+    context = settings.context or min(CONTEXT, header.context_length or CONTEXT)
+    return Fit(header, settings.slots or MOST_SLOTS).need(context).total

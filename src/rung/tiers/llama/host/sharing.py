@@ -1,0 +1,134 @@
+"""One worker for all tiers of this process that want the same of it: the same file, loaded in the same way."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rung.errors import TierUnavailable
+from rung.tiers.llama import frames
+from rung.tiers.llama.host.process import Mailbox, Process, Request, WorkerEnded, worker_of
+
+_File = tuple[int, int, int] | None
+_Key = tuple[frames.LoadModel, str | None, _File]
+
+
+@dataclass(slots=True)
+class _Shared:
+    """A worker process, and how many tiers hold it."""
+
+    process: Process
+    holders: int = 0
+
+
+@dataclass(slots=True)
+class _Workers:
+    """The workers of one process of the host. After a fork the child gets its own."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    shared: dict[_Key, _Shared] = field(default_factory=dict)
+
+
+_WORKERS: dict[int, _Workers] = {}
+
+
+class Lease:
+    """A tier's hold on a worker. The worker ends with the last lease on it.
+
+    What one tier does leaves the calls of others alone: `close` ends the calls that came through this lease.
+
+    Args:
+        tier: name of the tier, for errors.
+        load: what the worker has to load.
+        python: the worker's interpreter; `None` takes the host's, or the app itself if it is frozen.
+    """
+
+    def __init__(self, tier: str, load: frames.LoadModel, python: str | None) -> None:
+        self._tier = tier
+        self._workers = _WORKERS.setdefault(os.getpid(), _Workers())
+        self._key: _Key = (load, python, _file(load.path))
+        with self._workers.lock:
+            shared = self._workers.shared.get(self._key)
+            if shared is None or not shared.process.alive:
+                shared = self._workers.shared[self._key] = _Shared(Process(tier, load, python))
+            shared.holders += 1
+        self._shared = shared
+        self._lock = threading.Lock()
+        self._mailboxes: dict[int, Mailbox] = {}
+        self._idle_since = time.monotonic()
+        self._closed = False
+
+    @property
+    def process(self) -> Process:
+        """The worker."""
+        return self._shared.process
+
+    @property
+    def alive(self) -> bool:
+        """Whether a call has a chance of an answer."""
+        return not self._closed and self.process.alive
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds since this tier's last call ended, or since the start; `None` while one is under way."""
+        with self._lock:
+            return None if self._mailboxes else time.monotonic() - self._idle_since
+
+    def open(self) -> tuple[int, Mailbox]:
+        """The id of a new request, and the mailbox for its frames."""
+        request, mailbox = self.process.open()
+        with self._lock:
+            self._mailboxes[request] = mailbox
+            closed = self._closed
+        if closed:
+            mailbox.put(self._end())
+        return request, mailbox
+
+    def send(self, frame: Request) -> None:
+        """Hand a frame over once the model is loaded. It never waits."""
+        self.process.send(frame)
+
+    def forget(self, request: int) -> None:
+        """Nobody reads this request's mailbox any more."""
+        self.process.forget(request)
+        with self._lock:
+            self._mailboxes.pop(request, None)
+            self._idle_since = time.monotonic()
+
+    def close(self, *, reap: bool = True) -> None:
+        """End this tier's calls, and the worker if nobody else holds it.
+
+        Args:
+            reap: whether to wait for the worker's end; not needed where it is dead already.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            calls = dict(self._mailboxes)
+        with self._workers.lock:
+            self._shared.holders -= 1
+            last = self._shared.holders == 0
+            if last and self._workers.shared.get(self._key) is self._shared:
+                del self._workers.shared[self._key]
+        if last and reap:
+            self.process.close()
+        for request, mailbox in calls.items():
+            self.process.forget(request)
+            self.process.send(frames.Drop(request))
+            mailbox.put(self._end())
+
+    def _end(self) -> WorkerEnded:
+        return WorkerEnded(TierUnavailable(f"{worker_of(self._tier)} was closed"))
+
+
+def _file(path: str) -> _File:
+    """What tells a file from another that takes its place; `None` where there is none."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
