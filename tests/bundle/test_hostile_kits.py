@@ -246,14 +246,14 @@ def special(path: str, kind: bytes, to: str = "/etc/passwd") -> tarfile.TarInfo:
 )
 def test_a_member_that_is_no_ordinary_file_is_refused(kit, kind):
     pack(kit, put(members(kit), "licences/x", content=b"", header=special("licences/x", kind)))
-    refused(kit, "no ordinary file")
+    refused(kit, "not an ordinary file")
 
 
 def test_a_member_with_an_extended_header_is_refused(kit):
     info = tarfile.TarInfo("licences/x")
     info.pax_headers = {"path": "../../evil", "GNU.sparse.major": "1", "GNU.sparse.realsize": str(1 << 50)}
     pack(kit, put(members(kit), "licences/x", header=info), tar_format=tarfile.PAX_FORMAT)
-    refused(kit, "no ordinary file")
+    refused(kit, "not an ordinary file")
 
 
 def test_a_member_with_a_wrong_hash_is_named_by_checking(kit, tmp_path):
@@ -322,7 +322,7 @@ def test_a_part_that_is_no_ordinary_file_is_refused_and_not_waited_for(kit, tmp_
     else:
         to = {"link": tmp_path / "aside", "device": "/dev/zero", "loop": path}[kind]
         path.symlink_to(to)
-    refused(kit, "no ordinary file")
+    refused(kit, "not an ordinary file")
     with pytest.raises(ConfigError):
         diff(kit, kit)
 
@@ -428,7 +428,7 @@ def test_a_wheel_with_a_link_or_a_device_is_refused(kit, tmp_path, mode):
     info = zipfile.ZipInfo("link")
     info.external_attr = mode << 16
     wheel_kit(kit, spoilt(tmp_path, (info, b"/etc")))
-    refused(kit, "no ordinary file")
+    refused(kit, "not an ordinary file")
 
 
 def test_a_wheel_with_a_member_twice_is_refused(kit, tmp_path):
@@ -707,7 +707,7 @@ def test_a_failing_installation_takes_back_what_it_wrote_and_nothing_else(kit, t
     (target / "models" / "blobs" / "mine.gguf").write_text("mine")
     (target / names[-1]).parent.mkdir(parents=True)
     (target / (names[-1] + ".new")).mkdir()
-    with pytest.raises(Refused, match="a folder, no ordinary file"):
+    with pytest.raises(Refused, match="a folder, not an ordinary file"):
         install(kit, Target(target), None)
     assert tree(target) == {".lock": b"", "models/blobs/mine.gguf": b"mine"}
     assert not list((target / "versions").iterdir())

@@ -53,7 +53,7 @@ def test_a_branch_in_the_place_of_a_commit_is_told_what_to_write_and_where_it_st
     with pytest.raises(StoreError) as raised:
         resolve("hf:owner/repo/file.gguf@main")
     assert "can move" in str(raised.value)
-    assert "in the place of 'main'" in raised.value.hint
+    assert "instead of 'main'" in raised.value.hint
     assert "https://huggingface.co/owner/repo/commits/main" in raised.value.hint
 
 

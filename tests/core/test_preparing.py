@@ -36,7 +36,7 @@ def catalogue(tmp_path, monkeypatch):
         source=(Folder(kind="folder", path=str(shelf)),),
     )
     monkeypatch.setenv("RUNG_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(layout, "shipped_catalogue", lambda: {"tiny": entry})
+    monkeypatch.setattr(layout, "user_catalogue", lambda: {"tiny": entry})
     return entry
 
 

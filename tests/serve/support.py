@@ -72,7 +72,7 @@ class Served:
         """One request on a connection of its own; `headers` with underscores, `None` leaves one out."""
         given = {"authorization": f"Bearer {TOKEN}", **{k.replace("_", "-"): v for k, v in headers.items()}}
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request(method, path, content, {k: v for k, v in given.items() if v is not None})
             answer = connection.getresponse()
@@ -100,11 +100,14 @@ class Served:
                 pass
             return found
 
-    def open_chat(self, **fields: Any) -> socket.socket:
-        """A connection on which a chat completion was asked for; the caller closes it."""
-        body = {"model": "rung", "messages": [{"role": "user", "content": "Is water wet?"}], **fields}
-        content = json.dumps(body).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n"
+    def connection(self, method: str, path: str, content: bytes = b"") -> socket.socket:
+        """A connection on which a request was sent; the caller closes it."""
+        head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n"
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         connection.sendall(head.encode() + f"content-length: {len(content)}\r\n\r\n".encode() + content)
         return connection
+
+    def open_chat(self, **fields: Any) -> socket.socket:
+        """The same for a chat completion."""
+        body = {"model": "rung", "messages": [{"role": "user", "content": "Is water wet?"}], **fields}
+        return self.connection("POST", "/v1/chat/completions", json.dumps(body).encode())

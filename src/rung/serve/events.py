@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-COMMENT = b": waiting for a validated answer\n\n"
+COMMENT = b": waiting\n\n"
 """Bridges a silence. A bare colon is read as the end of the stream by some clients."""
 
 PAUSE = 10.0

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rung import deferral, engine
+from rung.consent import ConfiguredConsent, Consent
 from rung.ladder import Ladder
 from rung.limits import Budget, Cancel, usd
 from rung.serve.asking import Asking, BudgetBody
 from rung.serve.door import Caller
 from rung.serve.errors import ApiError
+from rung.serve.questions import PageQuestions
 from rung.tier import Rung
-from rung.types import IssueCode, Reason, Verdict, Zone
+from rung.types import Event, IssueCode, Provisional, Reason, Verdict, Zone
 
 LADDER = "rung"
 """Name of the whole ladder as a model."""
@@ -43,14 +45,21 @@ class LadderHost:
         ladder: who answers. The host doesn't close it.
         task_names: names the tasks that there are.
         seconds: wall time of one request.
+        questions: to those who have the page open; `None` where nobody can be asked.
     """
 
     def __init__(
-        self, ladder: Ladder, *, task_names: Callable[[], tuple[str, ...]] = tuple, seconds: float | None = None
+        self,
+        ladder: Ladder,
+        *,
+        task_names: Callable[[], tuple[str, ...]] = tuple,
+        seconds: float | None = None,
+        questions: PageQuestions | None = None,
     ) -> None:
         self.ladder = ladder
         self._task_names = task_names
         self._seconds = seconds
+        self._questions = questions
 
     def models(self) -> tuple[ServedModel, ...]:
         """The ladder, its tiers and its tasks, in this order."""
@@ -111,8 +120,13 @@ class LadderHost:
             plan = replace(plan, rungs=(model.rung,))
         if plan.request.max_tokens is not None and asking.max_tokens is not None:
             plan = replace(plan, rule=deferral.first_of(_within_its_cap, plan.rule))
-        notes = (*plan.notes, *asking.notes, *_wider(asking, plan))
-        return replace(plan, budget=_tightened(plan.budget, limits.budget), notes=notes)
+        return replace(
+            plan,
+            request=replace(plan.request, caller=caller.name),
+            budget=_tightened(plan.budget, limits.budget),
+            consent=self._consent(plan.consent, caller, cancel),
+            notes=(*plan.notes, *asking.notes, *_wider(asking, plan)),
+        )
 
     def flows(self, plan: engine.Plan) -> bool:
         """Whether an answer may be shown while it is written: nothing could send it up once it is whole.
@@ -125,12 +139,13 @@ class LadderHost:
         return not any(rung.min_confidence for rung in plan.rungs)
 
     def flowing(self, plan: engine.Plan) -> engine.Plan:
-        """The plan of an answer that is shown while it is written, and so can't be made anew with a larger cap.
+        """The plan of an answer that is shown while it is written. Once a part of it is, nothing else can follow.
 
         Args:
             plan: one that `flows`.
         """
-        return replace(plan, provisional=True, rule=deferral.first_of(_within_its_cap, plan.rule))
+        begun = _Begun(plan.rule)
+        return replace(plan, provisional=True, rule=begun.rule, observers=(*plan.observers, begun.told))
 
     def showing(self, plan: engine.Plan) -> engine.Plan:
         """The plan of an answer whose drafts are shown, marked as such.
@@ -140,6 +155,12 @@ class LadderHost:
         """
         return replace(plan, provisional=True)
 
+    def _consent(self, consent: Consent, caller: Caller, cancel: Cancel) -> Consent:
+        """The ladder's consent, which asks whoever made the request where it would have to ask a person."""
+        if self._questions is None or not isinstance(consent, ConfiguredConsent) or consent.person is not None:
+            return consent
+        return replace(consent, person=self._questions.person(caller.name, cancel))
+
     def _prompt(self, asking: Asking, task: str | None) -> Any:
         """The conversation or, for a task with a template, the texts that fill it."""
         if asking.fields is not None:
@@ -147,6 +168,30 @@ class LadderHost:
         if task is None or len(asking.messages) != 1 or not isinstance(asking.messages[0].content, str):
             return asking.messages
         return asking.messages[0].content
+
+
+class _Begun:
+    """Whether a part of an answer was shown; then nothing is tried after it.
+
+    Args:
+        inner: decides as long as nothing was shown, and whether what was shown is right.
+    """
+
+    def __init__(self, inner: deferral.Rule) -> None:
+        self._inner = inner
+        self._is_shown = False
+
+    def told(self, event: Event) -> None:
+        """An observer: it hears of each piece before the rule is asked about the whole."""
+        if isinstance(event, Provisional) and (event.text.strip() or event.reasoning):
+            self._is_shown = True
+
+    def rule(self, s: deferral.Situation) -> deferral.Decision | None:
+        """What comes next."""
+        decision = self._inner(s)
+        if decision is None or not self._is_shown or decision.verdict is Verdict.ACCEPT:
+            return decision
+        return deferral.Decision(Verdict.STOP, decision.reason)
 
 
 def _within_its_cap(s: deferral.Situation) -> deferral.Decision | None:

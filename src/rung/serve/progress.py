@@ -42,15 +42,15 @@ class ProgressHub:
         """Nothing more will be told."""
         self._tell(None)
 
-    async def listen(self) -> AsyncGenerator[Mapping[str, Any]]:
-        """The news from now on, until the hub is closed."""
+    def listen(self) -> AsyncGenerator[Mapping[str, Any]]:
+        """The news from now on, until the hub is closed. Called on the listener's loop."""
         queue: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue(_MOST)
         self._listeners[queue] = asyncio.get_running_loop()
+        return self._news(queue)
+
+    async def _news(self, queue: asyncio.Queue[Mapping[str, Any] | None]) -> AsyncGenerator[Mapping[str, Any]]:
         try:
-            while True:
-                news = await queue.get()
-                if news is None:
-                    return
+            while (news := await queue.get()) is not None:
                 yield news
         finally:
             self._listeners.pop(queue, None)

@@ -8,9 +8,6 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_BYTES = 32 * 1024
-"""Bytes of a request's head: some hundred headers of the usual length, and a token or a cookie beside them."""
-
 _HEAD_SECONDS = 10.0
 """How long a client may take to send a head. Who sends it byte by byte holds a connection no longer."""
 

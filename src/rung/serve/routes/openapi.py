@@ -7,6 +7,7 @@ from typing import Any
 
 from openai.types import Completion
 from openai.types.chat import ChatCompletion
+from openai.types.responses import Response as ResponsesAnswer
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import Request
@@ -14,6 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from rung import __version__
 from rung.serve.bodies import ChatBody, CompletionBody
+from rung.serve.responses_bodies import ResponsesBody
+from rung.serve.routes.work import parts_of
 
 
 class ErrorDetails(BaseModel):
@@ -58,17 +61,23 @@ class HealthBody(BaseModel):
 
 async def description(request: Request) -> Response:
     """The description."""
-    return JSONResponse(described())
+    return JSONResponse(described(tuple(model.id for model in parts_of(request).host.models())))
 
 
-@functools.cache
-def described() -> dict[str, Any]:
-    """The OpenAPI description of the server."""
+@functools.lru_cache(maxsize=4)
+def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
+    """The OpenAPI description of a server.
+
+    Args:
+        names_of_models: that it has.
+    """
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (ChatBody, "validation"),
         (CompletionBody, "validation"),
+        (ResponsesBody, "validation"),
         (ChatCompletion, "serialization"),
         (Completion, "serialization"),
+        (ResponsesAnswer, "serialization"),
         (ErrorBody, "serialization"),
         (ModelBody, "serialization"),
         (ModelList, "serialization"),
@@ -76,6 +85,8 @@ def described() -> dict[str, Any]:
     ]
     names, found = models_json_schema(models, ref_template="#/components/schemas/{model}")
     schema = {model: names[model, mode] for model, mode in models}
+    for body in (ChatBody, CompletionBody):
+        found["$defs"][body.__name__]["properties"]["model"] = {"type": "string", "enum": list(names_of_models)}
 
     def operation(name: str, answer: Any, body: Any = None, **more: Any) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -93,6 +104,7 @@ def described() -> dict[str, Any]:
     named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     chat = operation("chat", {**_json(schema[ChatCompletion]), **stream}, ChatBody)
     complete = operation("complete", {**_json(schema[Completion]), **stream}, CompletionBody)
+    respond = operation("respond", {**_json(schema[ResponsesAnswer]), **stream}, ResponsesBody)
     return {
         "openapi": "3.1.0",
         "info": {"title": "rung serve", "version": __version__},
@@ -104,6 +116,7 @@ def described() -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": chat},
             "/v1/completions": {"post": complete},
+            "/v1/responses": {"post": respond},
             "/v1/models": {"get": operation("models", _json(schema[ModelList]))},
             "/v1/models/{name}": {"get": operation("model", _json(schema[ModelBody]), parameters=[named])},
             "/health": {"get": operation("health", _json(schema[HealthBody]), security=[])},

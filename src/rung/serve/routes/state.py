@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
@@ -37,12 +38,13 @@ async def metrics(request: Request) -> Response:
 
 async def events(request: Request) -> Response:
     """Progress of loading and fetching models, as it is made."""
-    return EventStream(_progress(request))
+    return EventStream(_progress(parts_of(request).hub.listen()))
 
 
-async def _progress(request: Request) -> AsyncGenerator[bytes]:
-    async for found in parts_of(request).hub.listen():
-        yield event(found, "progress")
+async def _progress(news: AsyncGenerator[Mapping[str, Any]]) -> AsyncGenerator[bytes]:
+    async with aclosing(news) as found:
+        async for item in found:
+            yield event(item, "progress")
 
 
 def _model(model: ServedModel) -> dict[str, Any]:
