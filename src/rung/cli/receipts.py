@@ -1,4 +1,4 @@
-"""What the ledger holds of a request, in words."""
+"""What the ledger has of a request, in words."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ _LEFT = {True: "yes", False: "no", None: "unknown"}
 
 
 def listing(records: Sequence[RequestRecord]) -> str:
-    """Requests, one on a line."""
-    heads = ("id", "began (UTC)", "task", "answered by", "reason", "left", "attempts", "seconds", "cost")
+    """Requests, one on each line."""
+    # only servers, which people share, know who asked
+    shared = any(r.caller for r in records)
+    by = ("asked by",) if shared else ()
+    heads = ("id", "began (UTC)", *by, "task", "answered by", "reason", "left", "attempts", "seconds", "cost")
     rows = [
         (
             r.id,
             _when(r),
+            *((r.caller or UNKNOWN,) if shared else ()),
             r.task or UNKNOWN,
             r.tier or "nobody",
             r.reason,
@@ -33,7 +37,7 @@ def listing(records: Sequence[RequestRecord]) -> str:
         )
         for r in records
     ]
-    return aligned(heads, rows, words=6)
+    return aligned(heads, rows, words=6 + len(by))
 
 
 def receipt(record: RequestRecord) -> str:
@@ -43,6 +47,7 @@ def receipt(record: RequestRecord) -> str:
     answered = f"accepted: {record.tier}{vouched}" if record.accepted else f"accepted: none ({record.reason})"
     above = [
         f"{record.id}, began {_when(record)} UTC{task}",
+        *([f"asked by {record.caller}"] if record.caller else []),
         *([f"goes on from {record.continues}"] if record.continues else []),
         answered,
         f"in all: {record.seconds:.2f} s, cost {money(record.cost)}",
@@ -51,25 +56,25 @@ def receipt(record: RequestRecord) -> str:
         "",
     ]
     details = [said for a in record.attempts for said in _details(a)]
-    # each on its line: a name with a line break in it would forge one, such as "left this machine: no"
+    # each on its own line: a name with a line break in it could forge one, such as "left this machine: no"
     return "\n".join([*map(line, above), _attempts(record), *map(line, details), *map(line, _shadow(record))])
 
 
 def _shadow(record: RequestRecord) -> Iterator[str]:
-    """What came of the request's shadow."""
+    """The result of the request's shadow."""
     shadow = record.shadow
     if record.fell and shadow is None:
-        yield "shadow: its coin fell, and nothing came of it yet, or ever"
+        yield "shadow: the request was drawn for one; it has no result, or none yet"
     if shadow is None:
         return
     verdict = {True: "says the same", False: "says something else", None: "gave nothing to compare"}[shadow.agrees]
     yield f"shadow: {shadow.against} {verdict}" + (f" ({shadow.reason})" if shadow.reason else "")
     for a in shadow.attempts:
-        yield f"  {a.tier}: {a.reason}, {a.seconds:.2f} s, cost {money(a.cost)}, in no sum of the request"
+        yield f"  {a.tier}: {a.reason}, {a.seconds:.2f} s, cost {money(a.cost)}, not part of the request's sums"
 
 
 def why_it_left(record: RequestRecord) -> list[str]:
-    """Why a request left this machine, in sentences; none where it stayed."""
+    """Why a request left this machine, in sentences; empty if it stayed."""
     beside = record.shadow.attempts if record.shadow is not None else ()
     hops = [a for a in (*record.attempts, *beside) if a.sent and a.stays_here is not True]
     return [sentence for hop in hops for sentence in _hop(hop, record.attempts)]
@@ -94,10 +99,10 @@ def _hop(hop: AttemptRecord, attempts: tuple[AttemptRecord, ...]) -> Iterator[st
 
 
 def _failed(a: AttemptRecord) -> str:
-    """What became of an attempt, in a clause."""
+    """The result of a failed attempt, in a clause."""
     if a.issues:
         return f"{a.tier}'s answer failed {_issues(a)}"
-    return f"{a.tier} gave no answer that would do: {a.reason}"
+    return f"{a.tier} gave no usable answer: {a.reason}"
 
 
 def _issues(a: AttemptRecord) -> str:

@@ -1,4 +1,4 @@
-"""Between records and rows, and finding requests again. A column is called as its field is."""
+"""Converting between records and rows, and finding requests. Each column has the name of its field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from rung.ledger.file import LedgerFile
 from rung.ledger.records import AttemptRecord, RequestRecord, ShadowRecord, shadow_record
 from rung.ledger.schema import known, pico
-from rung.types import Outcome, Shadowed
+from rung.types import Outcome, Reason, Shadowed
 
 _DAY = 86_400_000
 _ATTEMPT = tuple(f.name for f in fields(AttemptRecord) if f.name != "text")
@@ -21,7 +21,7 @@ _SHADOW = tuple(f.name for f in fields(ShadowRecord) if f.name != "attempts")
 
 
 def write(connection: sqlite3.Connection, record: RequestRecord, retention_days: int) -> None:
-    """Put a request into the ledger.
+    """Insert a request.
 
     Args:
         connection: within a transaction.
@@ -39,11 +39,11 @@ def write(connection: sqlite3.Connection, record: RequestRecord, retention_days:
 
 
 def write_shadow(connection: sqlite3.Connection, event: Shadowed, now: float) -> None:
-    """Put what came of a shadow beside its request. Where that is gone, there is nothing to put it beside.
+    """Insert the result of a shadow beside its request. Does nothing if the request has been deleted.
 
     Args:
         connection: within a transaction.
-        event: that tells of it.
+        event: the one that reports it.
         now: seconds since 1970.
     """
     found = connection.execute("SELECT id, left_machine FROM requests WHERE toss = ?", (event.toss.key,)).fetchone()
@@ -73,18 +73,22 @@ def requests(
     since: int | None = None,
     left_machine: bool = False,
     answered: bool = False,
+    unresolved: bool = False,
+    caller: str | None = None,
 ) -> list[RequestRecord]:
-    """Requests, the latest first.
+    """Requests, latest first.
 
         [it.tier for it in requests(file, task="weather", limit=10)]  # ['small']
 
     Args:
         file: the ledger's.
-        limit: most that are wanted; `None` is all.
-        task: only this task's.
-        since: only what began then or later, in milliseconds since 1970.
-        left_machine: only those that left this machine, or may have.
-        answered: only those with an accepted answer.
+        limit: the most to return; `None` returns all.
+        task: only requests of this task.
+        since: only requests that began at this time or later, in milliseconds since 1970.
+        left_machine: only requests that left this machine, or may have.
+        answered: only requests with an accepted answer.
+        unresolved: only requests without an accepted answer that nobody cancelled.
+        caller: only requests of whoever asked a server by this name.
 
     Raises:
         LedgerError: the file can't be read.
@@ -101,9 +105,33 @@ def requests(
         where.append("left_machine IS NOT 0")
     if answered:
         where.append("accepted")
+    if unresolved:
+        where.append("NOT accepted AND reason <> ?")
+        values.append(str(Reason.CANCELLED))
+    if caller is not None:
+        where.append("caller = ?")
+        values.append(caller)
     sql = f"SELECT * FROM requests WHERE {' AND '.join(where)} ORDER BY at DESC, id DESC LIMIT ?"
     with file.snapshot() as connection:
         return read(connection, connection.execute(sql, (*values, -1 if limit is None else limit)).fetchall())
+
+
+def asked_since(file: LedgerFile, caller: str, since: int) -> int:
+    """How many requests somebody has made.
+
+        asked_since(file, "ada", 0)  # 0
+
+    Args:
+        file: the ledger's.
+        caller: who asked a server.
+        since: only requests that began at this time or later, in milliseconds since 1970.
+
+    Raises:
+        LedgerError: the file can't be read.
+    """
+    with file.snapshot() as connection:
+        sql = "SELECT count(*) FROM requests WHERE caller = ? AND at >= ?"
+        return int(connection.execute(sql, (caller, since)).fetchone()[0])
 
 
 def find(file: LedgerFile, prefix: str, limit: int = 5) -> list[RequestRecord]:
@@ -114,8 +142,8 @@ def find(file: LedgerFile, prefix: str, limit: int = 5) -> list[RequestRecord]:
 
     Args:
         file: the ledger's.
-        prefix: of the name; a whole name finds one.
-        limit: most that are wanted.
+        prefix: of the name. A whole name finds one request.
+        limit: the most to return.
 
     Raises:
         LedgerError: the file can't be read.

@@ -172,6 +172,7 @@ def read(model: type[M], value: Any) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         # what follows a union's field is the name of one of its types
-        where = ".".join(str(step) for step in first["loc"] if not str(step).startswith(("list[", "function-")))
+        steps = (str(step) for step in first["loc"])
+        where = ".".join(step for step in steps if step != "str" and not step.startswith(("list[", "function-")))
         message = f"{where or 'the body'}: {first['msg'][:1].lower()}{first['msg'][1:]}"
         raise ApiError(400, message[:_SHOWN], code=first["type"], param=where[:_SHOWN] or None) from None

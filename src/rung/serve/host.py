@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rung import deferral, engine
+from rung.consent import ConfiguredConsent, Consent
 from rung.ladder import Ladder
 from rung.limits import Budget, Cancel, usd
 from rung.serve.asking import Asking, BudgetBody
 from rung.serve.door import Caller
 from rung.serve.errors import ApiError
+from rung.serve.questions import PageQuestions
 from rung.tier import Rung
 from rung.types import Event, IssueCode, Provisional, Reason, Verdict, Zone
 
@@ -43,14 +45,21 @@ class LadderHost:
         ladder: who answers. The host doesn't close it.
         task_names: names the tasks that there are.
         seconds: wall time of one request.
+        questions: to those who have the page open; `None` where nobody can be asked.
     """
 
     def __init__(
-        self, ladder: Ladder, *, task_names: Callable[[], tuple[str, ...]] = tuple, seconds: float | None = None
+        self,
+        ladder: Ladder,
+        *,
+        task_names: Callable[[], tuple[str, ...]] = tuple,
+        seconds: float | None = None,
+        questions: PageQuestions | None = None,
     ) -> None:
         self.ladder = ladder
         self._task_names = task_names
         self._seconds = seconds
+        self._questions = questions
 
     def models(self) -> tuple[ServedModel, ...]:
         """The ladder, its tiers and its tasks, in this order."""
@@ -111,8 +120,13 @@ class LadderHost:
             plan = replace(plan, rungs=(model.rung,))
         if plan.request.max_tokens is not None and asking.max_tokens is not None:
             plan = replace(plan, rule=deferral.first_of(_within_its_cap, plan.rule))
-        notes = (*plan.notes, *asking.notes, *_wider(asking, plan))
-        return replace(plan, budget=_tightened(plan.budget, limits.budget), notes=notes)
+        return replace(
+            plan,
+            request=replace(plan.request, caller=caller.name),
+            budget=_tightened(plan.budget, limits.budget),
+            consent=self._consent(plan.consent, caller, cancel),
+            notes=(*plan.notes, *asking.notes, *_wider(asking, plan)),
+        )
 
     def flows(self, plan: engine.Plan) -> bool:
         """Whether an answer may be shown while it is written: nothing could send it up once it is whole.
@@ -140,6 +154,12 @@ class LadderHost:
             plan: of the request.
         """
         return replace(plan, provisional=True)
+
+    def _consent(self, consent: Consent, caller: Caller, cancel: Cancel) -> Consent:
+        """The ladder's consent, which asks whoever made the request where it would have to ask a person."""
+        if self._questions is None or not isinstance(consent, ConfiguredConsent) or consent.person is not None:
+            return consent
+        return replace(consent, person=self._questions.person(caller.name, cancel))
 
     def _prompt(self, asking: Asking, task: str | None) -> Any:
         """The conversation or, for a task with a template, the texts that fill it."""

@@ -82,6 +82,7 @@ class Request:
         reach: how far this request may travel. It can only tighten the ladder's reach.
         text_checks: whether plain text is refused that repeats itself or the prompt, or holds control tokens.
         continues: name in the ledger of the request that this one goes on from, whose turns are in `messages`.
+        caller: who asks a server that several share, for the ledger.
 
     Raises:
         ConfigError: the prompt is empty, or a value has the wrong type or is out of range.
@@ -95,6 +96,7 @@ class Request:
     reach: Zone | None = None
     text_checks: bool = True
     continues: str | None = None
+    caller: str | None = None
 
     def __post_init__(self) -> None:
         turns = checking.several("messages", self.messages, Message, "messages")
@@ -105,6 +107,8 @@ class Request:
             checking.text("task", self.task)
         if self.continues is not None:
             checking.text("continues", self.continues)
+        if self.caller is not None:
+            checking.text("caller", self.caller)
         if self.max_tokens is not None:
             object.__setattr__(self, "max_tokens", checking.whole("max_tokens", self.max_tokens, 1))
         checking.instance("sampling", self.sampling, Sampling, "a Sampling")

@@ -7,6 +7,7 @@ from typing import Any
 
 from openai.types import Completion
 from openai.types.chat import ChatCompletion
+from openai.types.responses import Response as ResponsesAnswer
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from rung import __version__
 from rung.serve.bodies import ChatBody, CompletionBody
+from rung.serve.responses_bodies import ResponsesBody
 from rung.serve.routes.work import parts_of
 
 
@@ -72,8 +74,10 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (ChatBody, "validation"),
         (CompletionBody, "validation"),
+        (ResponsesBody, "validation"),
         (ChatCompletion, "serialization"),
         (Completion, "serialization"),
+        (ResponsesAnswer, "serialization"),
         (ErrorBody, "serialization"),
         (ModelBody, "serialization"),
         (ModelList, "serialization"),
@@ -101,6 +105,7 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
     named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     chat = operation("chat", {**_json(schema[ChatCompletion]), **stream}, ChatBody)
     complete = operation("complete", {**_json(schema[Completion]), **stream}, CompletionBody)
+    respond = operation("respond", {**_json(schema[ResponsesAnswer]), **stream}, ResponsesBody)
     return {
         "openapi": "3.1.0",
         "info": {"title": "rung serve", "version": __version__},
@@ -112,6 +117,7 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": chat},
             "/v1/completions": {"post": complete},
+            "/v1/responses": {"post": respond},
             "/v1/models": {"get": operation("models", _json(schema[ModelList]))},
             "/v1/models/{name}": {"get": operation("model", _json(schema[ModelBody]), parameters=[named])},
             "/health": {"get": operation("health", _json(schema[HealthBody]), security=[])},

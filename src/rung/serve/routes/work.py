@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -14,13 +14,17 @@ from rung import engine
 from rung.config.tables import ServeTable
 from rung.limits import Cancel
 from rung.serve.asking import Asking
+from rung.serve.conversations import Conversations
 from rung.serve.door import CALLER
 from rung.serve.errors import Gone
 from rung.serve.host import LadderHost
 from rung.serve.intake import INTAKE, Taken
 from rung.serve.metrics import Metrics
 from rung.serve.progress import ProgressHub
+from rung.serve.questions import PageQuestions
 from rung.serve.queueing import Queue
+from rung.serve.recent import Recent
+from rung.serve.tokens import Quotas
 
 PARTS = "rung.parts"
 """Key of the `Parts` in the scope of every request."""
@@ -36,6 +40,10 @@ class Parts:
         metrics: what is counted.
         hub: who is told of progress.
         settings: of the server.
+        recent: what the page shows of requests.
+        questions: to those who have the page open.
+        quotas: what the tokens have left for today.
+        conversations: that a later response may go on from.
     """
 
     host: LadderHost
@@ -43,6 +51,10 @@ class Parts:
     metrics: Metrics
     hub: ProgressHub
     settings: ServeTable
+    recent: Recent
+    questions: PageQuestions
+    quotas: Quotas
+    conversations: Conversations = field(default_factory=Conversations)
 
 
 def parts_of(request: Request) -> Parts:
@@ -66,7 +78,7 @@ async def planned(request: Request, asking: Asking) -> AsyncIterator[Sequence[en
         asking: what is asked.
 
     Raises:
-        ApiError: the server is busy, or there is no such model.
+        ApiError: the server is busy, the caller's requests are used up, or there is no such model.
         ConfigError, ContractError: something in the request can't be used.
     """
     parts, gone, caller = parts_of(request), taken_of(request).gone, request.scope[CALLER]
@@ -74,14 +86,16 @@ async def planned(request: Request, asking: Asking) -> AsyncIterator[Sequence[en
     async with parts.queue.place(gone):
 
         def plans() -> list[engine.Plan]:
+            parts.quotas.take(caller, asking.answers)
             return [parts.host.plan(asking, gone, caller, number=number) for number in range(asking.answers)]
 
         yield await _unless_gone(plans, gone)
 
 
 async def _unless_gone(make: Callable[[], list[engine.Plan]], gone: Cancel) -> list[engine.Plan]:
-    """What `make` makes, in a thread, because a contract may take a while to compile. Nobody waits for it any longer
-    than the client does.
+    """What `make` makes, in a thread: a contract may take a while to compile, and a quota may be counted from a file.
+
+    Nobody waits for it any longer than the client does.
 
     Raises:
         Gone: the client left.

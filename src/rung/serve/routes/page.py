@@ -1,0 +1,119 @@
+"""`GET /`, its style and its script; what the page shows, and the answer to what it asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from importlib import resources
+from typing import Any
+
+import psutil
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from rung import __version__, guard
+from rung.serve.bodies import read
+from rung.serve.door import CALLER
+from rung.serve.errors import ApiError
+from rung.serve.events import EventStream, event
+from rung.serve.routes.work import Parts, parts_of, taken_of
+from rung.tier import Rung
+from rung.types import Zone
+
+FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+"""The page's parts by their path. They need no token, because they say nothing of this server."""
+
+_EVERY = 0.5
+"""Seconds between two looks at what has changed: a person doesn't see it sooner."""
+
+_HEADERS = {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+class ConsentBody(BaseModel):
+    """The body of `POST /page/consent`: the answer to a question."""
+
+    id: str
+    send: bool
+
+
+async def part(request: Request) -> Response:
+    """A part of the page."""
+    name, media_type = FILES[request.url.path]
+    content = resources.files("rung.serve").joinpath("page", name).read_bytes()
+    return Response(content, media_type=media_type, headers=_HEADERS)
+
+
+async def watch(request: Request) -> Response:
+    """What the page shows, whenever it changes."""
+    return EventStream(_states(parts_of(request), request.scope[CALLER].name))
+
+
+async def consent(request: Request) -> Response:
+    """Take the answer to a question."""
+    body = read(ConsentBody, taken_of(request).json())
+    if not parts_of(request).questions.answer(request.scope[CALLER].name, body.id, body.send):
+        raise ApiError(404, "there is no such question any more", code="question_not_found", param="id")
+    return JSONResponse({"status": "ok"})
+
+
+async def _states(parts: Parts, caller: str) -> AsyncGenerator[bytes]:
+    last = None
+    with parts.questions.watching(caller):
+        while not parts.queue.closed:
+            state = event(_state(parts, caller), "state")
+            if state != last:
+                yield state
+            last = state
+            await asyncio.sleep(_EVERY)
+
+
+def _state(parts: Parts, caller: str) -> Mapping[str, Any]:
+    memory = psutil.virtual_memory()
+    reach = Zone.HOST if guard.offline() else parts.host.ladder.reach
+    models = parts.host.models()
+    return {
+        "version": __version__,
+        "caller": caller,
+        "reach": str(reach),
+        "models": [model.id for model in models],
+        "tiers": [_tier(parts, model.rung) for model in models if model.rung is not None],
+        # in steps, so that not every look at it is news
+        "memory_mib": {"available": memory.available // 2**20 // 100 * 100, "total": memory.total // 2**20},
+        "queue": {"running": parts.queue.running, "waiting": parts.queue.waiting},
+        "requests": parts.recent.of(caller),
+        "questions": parts.questions.of(caller),
+    }
+
+
+def _tier(parts: Parts, rung: Rung) -> Mapping[str, Any]:
+    tier, resides = rung.tier, rung.resides
+    return {
+        "name": tier.name,
+        "zone": str(tier.zone),
+        "paid": rung.may_cost,
+        "loaded": None if resides is None else resides.loaded,
+        "memory_mib": _memory(getattr(tier, "worker_pid", None)),
+        "progress": parts.recent.progress(tier.name),
+    }
+
+
+def _memory(pid: int | None) -> int | None:
+    """MiB that a worker holds, in steps of ten; `None` where there is none."""
+    try:
+        return None if pid is None else int(psutil.Process(pid).memory_info().rss // 2**20 // 10 * 10)
+    except psutil.Error:
+        return None
