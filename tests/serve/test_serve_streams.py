@@ -191,7 +191,7 @@ def test_the_completions_api_takes_a_bare_prompt(serve, stream):
 
 
 def test_progress_is_told_to_whoever_listens(serve):
-    served = serve(Pieces("small", Delta(progress=0.5), Delta("It is."), Delta(finish="stop")))
+    served = serve(Pieces("small", Delta("It is."), Delta(finish="stop")))
     served.app.parts.hub.publish({"what": "early"})
     with served.connection("GET", "/events") as connection:
         found = connection.recv(4096)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,9 +12,11 @@ from starlette.requests import Request
 
 from rung import engine
 from rung.config.tables import ServeTable
+from rung.limits import Cancel
 from rung.serve.asking import Asking
 from rung.serve.conversations import Conversations
 from rung.serve.door import CALLER
+from rung.serve.errors import Gone
 from rung.serve.host import LadderHost
 from rung.serve.intake import INTAKE, Taken
 from rung.serve.metrics import Metrics
@@ -86,5 +89,28 @@ async def planned(request: Request, asking: Asking) -> AsyncIterator[Sequence[en
             parts.quotas.take(caller, asking.answers)
             return [parts.host.plan(asking, gone, caller, number=number) for number in range(asking.answers)]
 
-        # in a thread: a contract may take a while to compile, and a quota may be counted from a file
-        yield await anyio.to_thread.run_sync(plans)
+        yield await _unless_gone(plans, gone)
+
+
+async def _unless_gone(make: Callable[[], list[engine.Plan]], gone: Cancel) -> list[engine.Plan]:
+    """What `make` makes, in a thread, because a contract may take a while to compile. Nobody waits for it any longer
+    than the client does.
+
+    Raises:
+        Gone: the client left.
+    """
+    made = asyncio.ensure_future(anyio.to_thread.run_sync(make, abandon_on_cancel=True))
+
+    def stop() -> None:
+        made.cancel()
+
+    forget = gone.on_set(stop)
+    try:
+        return await made
+    except asyncio.CancelledError:
+        if gone.is_set():
+            raise Gone from None
+        made.cancel()
+        raise
+    finally:
+        forget()
