@@ -78,7 +78,9 @@ def convert_bfcl() -> Iterator[Converted]:
 
 
 def convert_clinc150() -> Iterator[Converted]:
-    """Intent among 150, or out of scope. The answer is the intent and nothing else: every token of it decides."""
+    """Intent among 150, or out of scope. The answer is the intent and nothing else: every token of it decides. And the
+    same with every seventh or so of the intents, 20 in all, and nothing out of scope.
+    """
     sets = json.loads((bfcl.folder() / "clinc150" / "clinc150_data_small.json").read_text(encoding="utf-8"))
     intents = sorted({intent for _, intent in sets["test"]})
     rows = [
@@ -94,6 +96,14 @@ def convert_clinc150() -> Iterator[Converted]:
         "choices": [*intents, "out_of_scope"],
     }
     yield Converted("clinc150", task, rows)
+    few = intents[:: len(intents) // 20][:20]
+    fewer = {
+        "about": "which of 20 intents somebody has (CLINC150)",
+        "system": "Say which intent the message has.",
+        "prompt": "{text}",
+        "choices": few,
+    }
+    yield Converted("clinc20", fewer, [row for row in rows if row["expected"] in few])
 
 
 def convert_restaurant8k() -> Iterator[Converted]:

@@ -20,8 +20,8 @@ TESTS = Path(__file__).parents[1] / "tests"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 """No 5xx, and every answer as the description says. That a token is needed is tested apart."""
 
-OPERATIONS = 6
-"""Endpoints that are asked: all but /events, whose answer has no end."""
+OPERATIONS = 2
+"""Endpoints that take a body. Of the others, which are asked too, there are only a few different requests."""
 
 
 def schemathesis(folder: Path) -> Path:

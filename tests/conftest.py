@@ -16,8 +16,8 @@ from helpers.warm import Warm
 from rung.errors import StoreError
 
 # the same examples each time, and nothing kept between two runs, which may go on side by side
-settings.register_profile("light", derandomize=True, database=None, deadline=None)
-settings.register_profile("thorough", settings.get_profile("light"))
+settings.register_profile("light", derandomize=True, database=None, deadline=None, max_examples=20)
+settings.register_profile("thorough", settings.get_profile("light"), max_examples=100)
 settings.load_profile("light")
 
 

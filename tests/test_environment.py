@@ -118,6 +118,33 @@ def test_a_stage_may_have_no_test_but_not_all_of_them(suite, monkeypatch, codes,
     assert suite.test("python", {"one": (), "two": (), "three": ()}, rest) == failed
 
 
+def test_tests_write_into_memory_where_there_is_room_and_nothing_is_left(suite, tmp_path, monkeypatch):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(suite, "MEMORY", tmp_path)
+    monkeypatch.setattr(suite, "ROOM", 0)
+    with suite.scratch() as named:
+        assert Path(named["TMPDIR"]).parent == tmp_path
+        (Path(named["TMPDIR"]) / "left").touch()
+    assert [*tmp_path.iterdir()] == []
+    monkeypatch.setattr(suite, "ROOM", 1 << 80)
+    with suite.scratch() as named:
+        assert named == {}
+    monkeypatch.setattr(suite, "ROOM", 0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with suite.scratch() as named:
+        assert named == {}, "whoever runs the tests has said where"
+    monkeypatch.delenv("TMPDIR")
+    monkeypatch.setattr(suite, "MEMORY", tmp_path / "absent")
+    with suite.scratch() as named:
+        assert named == {}
+
+
+def test_a_check_of_the_source_that_fails_is_told_with_what_it_said(suite, monkeypatch):
+    checks = {"good": ("-c", "print('fine')"), "bad": ("-c", "import sys; sys.exit('line 3 is wrong')")}
+    monkeypatch.setattr(suite, "CHECKS", checks)
+    assert suite.lint(sys.executable, [*checks]) == [("good", "fine\n", True), ("bad", "line 3 is wrong\n", False)]
+
+
 def test_where_nothing_may_be_skipped_a_test_that_would_be_fails(tmp_path):
     path = tmp_path / "test_skips.py"
     path.write_text("import pytest\ndef test_one(): pytest.skip('no window')\n")

@@ -20,6 +20,7 @@ import rung
 import rung.ledger
 import rung.store
 import rung.testing
+from helpers.each import each
 from helpers.promises import example, keep
 from rung import checks, deferral
 from rung.ledger.budgets import Budgets
@@ -153,7 +154,7 @@ def test_what_one_calls_opens_with_an_example_that_runs(module, thing, at_hand, 
     keep(code, thing.__qualname__, {"__name__": "example", **at_hand, **names, "rung": rung})
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+@each("module", MODULES, ids=lambda module: module.__name__)
 def test_no_name_is_exempt_that_has_an_example_or_is_gone(module):
     there = dict(public(module))
     assert exempt(module) <= there.keys()

@@ -10,6 +10,7 @@ import textwrap
 
 import pytest
 
+from helpers.each import each
 from rung.errors import Offline
 from rung.guard import Guard, offline
 from rung.hosts import zone_of
@@ -49,7 +50,7 @@ def verdict(call):
 """
 
 
-@pytest.mark.parametrize(
+@each(
     ("address", "zone"),
     [
         ("127.0.0.1", Zone.HOST),
@@ -104,7 +105,7 @@ def test_either_switch_says_offline_and_a_strange_value_counts_as_on(monkeypatch
     assert offline() is expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("reach", "hosts", "name", "allowed"),
     [
         (Zone.HOST, None, "example.org", False),
@@ -121,7 +122,7 @@ def test_either_switch_says_offline_and_a_strange_value_counts_as_on(monkeypatch
         (Zone.INTERNET, {"api.example.org"}, "api.example.org", True),
     ],
 )
-@pytest.mark.parametrize("kind", [str, str.encode])
+@each("kind", [str, str.encode])
 def test_a_name_is_looked_up_only_where_the_reach_and_the_hosts_allow(reach, hosts, name, allowed, kind):
     guard = Guard(reach, None if hosts is None else frozenset(hosts))
     if allowed:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-import pytest
-
 import rung
+from helpers.each import each
 from rung.hiding import HIDDEN, hide, hide_all, looks_like_key, variable
 
 MODELS = Path(rung.__file__).parents[2] / "models"
 HEX = "9217f5db79a29953eb74d5343926648285ec7e67"
 
 
-@pytest.mark.parametrize(
+@each(
     "key",
     [
         "sk-live-abc123",
@@ -50,7 +49,7 @@ def test_a_key_is_hidden_whatever_it_is_called(key):
     assert variable(key) == HIDDEN
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "shown"),
     [
         ("https://me:hunter2@api.example.com/v1", "https://(hidden)@api.example.com/v1"),
@@ -68,7 +67,7 @@ def test_of_a_url_or_a_sentence_only_the_secret_is_hidden(written, shown):
     assert hide(written) == shown
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         "smollm2-135m",
@@ -104,19 +103,17 @@ def test_what_a_configuration_ordinarily_says_stays(value):
     assert hide_all(value, "model") == value
 
 
-@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET", "MY_KEY_2", "hf_token", "_x", "KEY"])
+@each("name", ["OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET", "MY_KEY_2", "hf_token", "_x", "KEY"])
 def test_the_name_of_a_variable_may_be_said(name):
     assert variable(name) == name
 
 
-@pytest.mark.parametrize("name", ["sk-live-abc123", "sk_live_abc123", "MY KEY", "1KEY", "", "KEY\n", None, 5, ["KEY"]])
+@each("name", ["sk-live-abc123", "sk_live_abc123", "MY KEY", "1KEY", "", "KEY\n", None, 5, ["KEY"]])
 def test_what_is_not_the_name_of_a_variable_is_not_repeated(name):
     assert variable(name) == HIDDEN
 
 
-@pytest.mark.parametrize(
-    "key", ["api_key", "auth_token", "Authorization", "client_secret", "passwd", "password", "cookie"]
-)
+@each("key", ["api_key", "auth_token", "Authorization", "client_secret", "passwd", "password", "cookie"])
 def test_what_is_called_like_a_secret_is_hidden_whatever_its_shape(key):
     for value in ("hunter2", ["hunter2"], {"value": "hunter2"}):
         assert "hunter2" not in str(hide_all({key: value}))

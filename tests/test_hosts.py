@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.each import each
 from rung.hosts import addresses, canonical, covers, pattern, zone_of
 from rung.types import Zone
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "name"),
     [
         ("API.Example.COM", "api.example.com"),
@@ -33,7 +34,7 @@ def test_a_host_has_one_spelling(written, name):
     assert canonical(name) == name
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     [
         "",
@@ -70,7 +71,7 @@ def test_what_can_be_read_in_two_ways_is_not_a_host(written):
     assert addresses(written) == ()
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     [
         "127.1",
@@ -94,7 +95,7 @@ def test_letters_that_only_look_alike_are_not_this_machine(written):
     assert zone_of(written) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "found"),
     [
         ("localhost", ("127.0.0.1", "::1")),
@@ -110,7 +111,7 @@ def test_nobody_is_asked_for_the_address_of_this_machine(host, found):
     assert all(zone_of(address) == zone_of(host) for address in found)
 
 
-@pytest.mark.parametrize(
+@each(
     ("allowed", "host", "covered"),
     [
         ("api.example.com", "api.example.com", True),
@@ -130,9 +131,7 @@ def test_a_pattern_covers_a_host_however_either_is_written(allowed, host, covere
     assert covers({str(pattern(allowed))}, host) is covered
 
 
-@pytest.mark.parametrize(
-    "text", ["*", "*.", "*.*.com", "a.*.com", "*.10.0.0.1", "api.example.com:443", "https://a.com"]
-)
+@each("text", ["*", "*.", "*.*.com", "a.*.com", "*.10.0.0.1", "api.example.com:443", "https://a.com"])
 def test_what_is_neither_a_host_nor_a_domain_is_not_a_pattern(text):
     assert pattern(text) is None
 

@@ -51,7 +51,7 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
+from helpers.each import each
 
 TESTS = Path(__file__).parent
 ROWS = re.findall(r"^\| (\d+) \|.*\| ([\w/., :]+) \|$", __doc__, re.MULTILINE)
@@ -61,7 +61,7 @@ def test_every_kind_has_a_row():
     assert list(dict.fromkeys(int(kind) for kind, _ in ROWS)) == [*range(1, 14), *range(15, 19), *range(20, 37)]
 
 
-@pytest.mark.parametrize(("kind", "tests"), ROWS)
+@each(("kind", "tests"), ROWS)
 def test_every_kind_has_tests(kind, tests):
     for named in tests.split(", "):
         module, _, beginning = named.partition("::")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
+from helpers.each import each
 from helpers.promises import keep
 from openai_tier.server import Server, chat, status
 from rung.config.reference import VARIABLES, filled, tables
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("tiers.md", "validators.md", "rules.md", "streaming.md", "endpoints.md")
+PAGES = ("apps.md", "tiers.md", "validators.md", "rules.md", "streaming.md", "endpoints.md")
 ENDPOINT = "http://127.0.0.1:8080/v1"
 """Where the pages have a server on this machine; the test puts a scripted one there."""
 ANSWERS = {
@@ -29,7 +28,7 @@ ANSWERS = {
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each("page", PAGES)
 def test_the_code_of_a_page_gives_what_its_comments_promise(page):
     with Server(*ANSWERS.get(page, ())) as server:
         namespace = {"__name__": "page"}

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 import rung
 
 # In a frozen app this process may be a model's worker: then it never gets past this line.
-rung.freeze_support()
+rung.freeze_support(end_with_launcher=True)
 
 from asking import Asker
 from parts import use_scheme

@@ -117,8 +117,8 @@ class Asker(QObject):
             for event in self.ladder.stream(
                 prompt, Invoice, reach=reach, cancel=cancel, provisional=True, max_tokens=200, timeout=300
             ):
-                if isinstance(event, rung.Finished) and not event.outcome.accepted:
-                    self.look()  # a model's file may be gone
+                if isinstance(event, rung.AttemptEnded) and isinstance(event.attempt.error, rung.TierUnavailable):
+                    self.look()  # its file may be gone
                 self.happened.emit(event)
 
         threading.Thread(target=work, name="ask", daemon=True).start()

@@ -194,17 +194,22 @@ def home(path: str | os.PathLike[str]) -> None:
     paths.home(Path(path).absolute())
 
 
-def freeze_support() -> None:
+def freeze_support(*, end_with_launcher: bool = False) -> None:
     """Let a frozen app run local models. Call it first in the app's main script, right after its imports.
 
         rung.freeze_support()  # None
 
     A local model runs in a worker process. A frozen app has no Python to start for it, so it starts itself again, and
     this call makes that second process the worker. In an app that isn't frozen it does nothing. See docs/apps.md.
+
+    Args:
+        end_with_launcher: an app that PyInstaller made one file of is two processes, and the first has only unpacked
+            it. If that one is killed, the app goes on by itself, and its unpacked files stay behind. With this it gets
+            SIGTERM, ends a second later, and the files are removed. Not on Windows.
     """
     from rung import frozen
 
-    frozen.freeze_support()
+    frozen.freeze_support(end_with_launcher=end_with_launcher)
 
 
 def ask() -> Consent:

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
+import signal
 import sys
+import threading
+import time
+from pathlib import Path
 
 FLAG = "--rung-program"
 """Makes a process of a frozen app one of our programs. The program's module follows, then its own arguments."""
@@ -19,6 +24,12 @@ FETCH = "rung.store._child"
 
 PROGRAMS = (WORKER, BUILD, FETCH)
 """The modules that the flag may name. Whoever can start an app shall not be able to run any module in it."""
+
+_LOOK = 0.5
+"""Seconds between two looks at the launcher."""
+
+_GRACE = 1.0
+"""Seconds that an app has to end after SIGTERM."""
 
 _called = False
 
@@ -42,11 +53,20 @@ def is_frozen() -> bool:
     return bool(getattr(sys, "frozen", False))
 
 
-def freeze_support() -> None:
-    """Be the program that the command line names, and end with it. Otherwise return at once."""
+def freeze_support(*, end_with_launcher: bool) -> None:
+    """Be the program that the command line names, and end with it. Otherwise return at once.
+
+    Args:
+        end_with_launcher: whether an app that is one file ends when the process that has unpacked it is killed.
+    """
     global _called
     _called = True
-    if not is_frozen() or sys.argv[1:2] != [FLAG]:
+    if not is_frozen():
+        return
+    if sys.argv[1:2] != [FLAG]:
+        folder = _unpacked()
+        if end_with_launcher and folder is not None and os.name == "posix":
+            threading.Thread(target=_end_with, args=(os.getppid(), folder), name="rung-launcher", daemon=True).start()
         return
     module = "".join(sys.argv[2:3])
     if module not in PROGRAMS:
@@ -54,6 +74,23 @@ def freeze_support() -> None:
     del sys.argv[1:3]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit(0)
+
+
+def _unpacked() -> Path | None:
+    """The folder that an app of one file was unpacked into; `None` for any other app."""
+    folder = Path(getattr(sys, "_MEIPASS", sys.executable))
+    return None if folder.is_relative_to(Path(sys.executable).parent) else folder
+
+
+def _end_with(launcher: int, folder: Path) -> None:
+    """End this process soon after its launcher, and remove what the launcher can't remove any more."""
+    while os.getppid() == launcher:
+        time.sleep(_LOOK)
+    shutil.rmtree(folder, ignore_errors=True)
+    # An app that handles the signal has a moment to put things in order.
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)
 
 
 def command(module: str, python: str | None = None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Money: who holds it, how much answer it buys, and what a call cost in the end. Prices are in `rung.types`."""
+"""Money: who holds it, how long an answer it buys, and what a call cost. Prices are in `rung.types`."""
 
 from __future__ import annotations
 

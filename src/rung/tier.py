@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -288,18 +289,18 @@ def tier_kind(settings: type[M]) -> Callable[[Callable[[str, M], T]], TierKind[M
 
 
 class RungSettings(SettingsTable):
-    """How the ladder uses a tier: what `Rung` takes beside the tier, and what every `[[tier]]` may hold.
+    """How the ladder uses a tier: what `Rung` takes besides the tier, and what every `[[tier]]` may contain.
 
     Args:
-        repairs: how often a rejected answer goes back to the same tier with what is wrong with it. Left out it is once,
-            and never where the quote has a price, since a repair is then paid for again.
-        max_seconds: how long one request may stay on this tier, model load, repairs and retries included; then it is
-            given up for the next one. Left out, only the request's own limit holds.
-        min_confidence: least confidence that is accepted; uncalibrated. Left out, the tier's own default threshold
-            holds, where there is one, and 0 turns that off. What a task was calibrated to goes before both.
-        feedback: what this tier is told of the answer rejected before. The rejected text is kept back by default: small
-            models tend to say again what stands before them.
-        max_tokens: first cap on the answer where the request names none.
+        repairs: how often a rejected answer goes back to the same tier with what is wrong with it. By default once, and
+            never if the quote has a price, because a repair is then paid for again.
+        max_seconds: how long one request may stay on this tier, including model load, repairs and retries. Then the
+            next tier is asked. By default only the request's own limit holds.
+        min_confidence: least confidence that is accepted; uncalibrated. By default the tier's own default threshold
+            holds, if it has one, and 0 turns that off. The calibration of a task takes precedence over both.
+        feedback: what this tier is told about the last rejected answer. The rejected text is kept back by default,
+            because small models tend to repeat what they read.
+        max_tokens: first cap on the answer if the request names none.
         max_cost: upper bound of what one request may cost on this tier.
     """
 
@@ -329,8 +330,8 @@ class Rung:
             more about this and the next five.
         max_seconds: how long one request may stay on this tier.
         min_confidence: least confidence in [0, 1] that is accepted.
-        feedback: what this tier is told of the answer rejected before.
-        max_tokens: first cap on the answer where the request names none, in tokens.
+        feedback: what this tier is told about the last rejected answer.
+        max_tokens: first cap on the answer if the request names none, in tokens.
         max_cost: upper bound of one request on this tier, in US dollars.
         redactor: masks what is sent to this tier, if it is beyond this machine; `None` takes the ladder's.
 
@@ -372,6 +373,19 @@ class Rung:
             object.__setattr__(self, key, value)
         for name, kind in _ABILITIES.items():
             object.__setattr__(self, name, self.tier if isinstance(self.tier, kind) else None)
+
+    def standing_in(self, tier: Tier) -> Rung:
+        """The same settings for a tier that stands for this one and has its abilities, which aren't looked up again.
+
+        Args:
+            tier: has every ability of this rung's tier that is used, and no other.
+        """
+        rung = copy.copy(self)
+        object.__setattr__(rung, "tier", tier)
+        for name in _ABILITIES:
+            if getattr(self, name) is not None:
+                object.__setattr__(rung, name, tier)
+        return rung
 
     @property
     def usd(self) -> Decimal | None:

@@ -5,7 +5,7 @@ import sys
 import rung
 
 if "forgetful" not in sys.argv:
-    rung.freeze_support()
+    rung.freeze_support(end_with_launcher=True)
 rung.home(sys.argv[1])
 
 with rung.Ladder(rung.llama("smollm2-135m", context=1024)) as ladder:

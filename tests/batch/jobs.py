@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import rung
 from rung.batch import outputs
-from rung.batch.intake import Intake, Shard
-from rung.batch.manifest import Manifest
+from rung.batch.intake import RowIntake, Shard
+from rung.batch.manifest import JobManifest
 from rung.batch.purse import JobPurse
 from rung.batch.questions import Questions, Usual
 from rung.batch.sources import source_of
@@ -24,7 +23,10 @@ from rung.batch.working import Job, work
 from rung.limits import Cancel
 from rung.testing import QuotingTier, Reply, ScriptedTier
 
-HERE = Path(__file__).parent
+
+def asked(call: Any) -> str:
+    """The prompt of a call. A repair's begins with it."""
+    return str(call.messages[-1].text).split("\n")[0]
 
 
 class Answering(ScriptedTier):
@@ -33,41 +35,41 @@ class Answering(ScriptedTier):
     def __init__(self, name: str, says: Any, log: Path | None = None, seconds: float = 0.0) -> None:
         super().__init__(name)
         self._says, self._log, self._seconds = says, log, seconds
+        self.asked: list[str] = []
 
     def stream(self, call: Any) -> Any:
-        prompt = call.messages[-1].text
-        if self._log is not None:
-            with self._log.open("a") as out:
-                out.write(f"{self.name} {prompt}\n")
+        prompt = asked(call)
+        self.asked.append(prompt)
+        note(self._log, f"{self.name} {prompt}")
         said = self._says(prompt)
         if isinstance(said, BaseException):
             raise said
-        one = ScriptedTier(self.name, Reply(said, seconds=self._seconds))
-        yield from one.stream(call)
-        if self._log is not None:
-            with self._log.open("a") as out:
-                out.write(f"{self.name} {prompt} done\n")
+        yield from ScriptedTier(self.name, Reply(said, seconds=self._seconds)).stream(call)
 
 
 class PaidAnswering(QuotingTier):
-    """The same for money: a call costs what its tokens cost."""
-
-    def __init__(self, name: str, says: Any, log: Path | None = None, seconds: float = 0.0) -> None:
-        # 100 tokens in, 10 out at most: a bound of $0.02
-        price = rung.Price(100.0, 1000.0)
-        super().__init__(name, zone=rung.Zone.INTERNET, price=price, input_tokens=100, max_tokens=10)
-        self._says, self._log, self._seconds = says, log, seconds
+    """The same for money. A call costs $0.015 and may cost $0.02."""
 
     priced = True
 
+    def __init__(self, name: str, says: Any, log: Path | None = None, seconds: float = 0.0) -> None:
+        price = rung.Price(100.0, 1000.0)
+        super().__init__(name, zone=rung.Zone.INTERNET, price=price, input_tokens=100, max_tokens=10)
+        self._says, self._log, self._seconds = says, log, seconds
+        self.asked: list[str] = []
+
     def stream(self, call: Any) -> Any:
-        prompt = call.messages[-1].text
-        if self._log is not None:
-            with self._log.open("a") as out:
-                out.write(f"{self.name} {prompt}\n")
-        usage = rung.Usage(100, 5)  # $0.015
-        one = ScriptedTier(self.name, Reply(self._says(prompt), usage=usage, seconds=self._seconds))
-        yield from one.stream(call)
+        prompt = asked(call)
+        self.asked.append(prompt)
+        note(self._log, f"{self.name} {prompt}")
+        reply = Reply(self._says(prompt), usage=rung.Usage(100, 5), seconds=self._seconds)
+        yield from ScriptedTier(self.name, reply).stream(call)
+
+
+def note(log: Path | None, line: str) -> None:
+    if log is not None:
+        with log.open("a") as out:
+            out.write(f"{line}\n")
 
 
 def rows(path: Path, prompts: Sequence[str], **more: Any) -> Path:
@@ -80,7 +82,6 @@ def run(
     out: Path,
     *tiers: Any,
     output: Any = None,
-    among: int | None = None,
     limit: str | None = None,
     shard: str | None = None,
     **settings: Any,
@@ -88,8 +89,8 @@ def run(
     """A job from the beginning to the end, as the command does it; the rows of its output."""
     ladder = rung.Ladder(*tiers, reach=rung.Zone.INTERNET)
     asks = Questions(settings.pop("asks", Usual()), settings.pop("id", None))
-    with Manifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
-        Intake(manifest, source, asks, None if shard is None else Shard.parse(shard), Cancel()).run()
+    with JobManifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None if shard is None else Shard.parse(shard), Cancel()).run()
         purse = None if limit is None else JobPurse(manifest, Decimal(limit))
         names = {r.tier.name: r.tier.name for r in ladder.rungs}
         manifest.join()
@@ -108,21 +109,37 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.splitlines()]
 
 
-def killed(script: str, *arguments: str, after: float) -> bool:
-    """Run a script of this folder and kill it after a while; whether it had ended by itself."""
-    process = start(script, *arguments)
-    try:
-        assert process.wait(after) == 0
-        return True
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        return False
+class Forked:
+    """A job in a process of its own, forked from this one, which has imported all that it needs."""
 
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.pid = os.fork()
+        self.code: int | None = None
+        if not self.pid:
+            code = 1
+            try:
+                work()
+                code = 0
+            except BaseException:  # noqa: BLE001  a failed assertion, too, is to be seen
+                traceback.print_exc()
+            finally:
+                os._exit(code)
 
-def start(script: str, *arguments: str) -> subprocess.Popen[bytes]:
-    paths = os.pathsep.join([str(Path(rung.__file__).parents[1]), str(HERE.parent)])
-    return subprocess.Popen([sys.executable, str(HERE / script), *arguments], env={**os.environ, "PYTHONPATH": paths})
+    def poll(self) -> int | None:
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.code
+
+    def wait(self, seconds: float = 60.0) -> int:
+        until(lambda: self.poll() is not None, seconds)
+        assert self.code is not None
+        return self.code
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
 
 
 def until(true: Any, seconds: float = 20.0) -> None:

@@ -37,6 +37,7 @@ from pathlib import Path
 import pytest
 from bundle_site import Member, alter, make_wheel, members, pack, run_installer, tree
 
+from helpers.each import each
 from rung.bundle import diff, verify
 from rung.bundle.install import (
     FILES,
@@ -122,15 +123,13 @@ def refused(kit: Path, word: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("path", ODD_NAMES)
+@each("path", ODD_NAMES)
 def test_a_path_that_is_not_the_same_name_everywhere_is_refused(path):
     with pytest.raises(Refused, match="the path"):
         safe(path)
 
 
-@pytest.mark.parametrize(
-    "path", ["rung.toml", "licences/zażółć/ЛИЦЕНЗИЯ.txt", "a b/c-d_e+f@1.2~3", "x" * 250, ".hidden"]
-)
+@each("path", ["rung.toml", "licences/zażółć/ЛИЦЕНЗИЯ.txt", "a b/c-d_e+f@1.2~3", "x" * 250, ".hidden"])
 def test_a_path_that_is_the_same_name_everywhere_is_taken(path):
     assert safe(path) == path
 
@@ -247,14 +246,14 @@ def special(path: str, kind: bytes, to: str = "/etc/passwd") -> tarfile.TarInfo:
 )
 def test_a_member_that_is_no_ordinary_file_is_refused(kit, kind):
     pack(kit, put(members(kit), "licences/x", content=b"", header=special("licences/x", kind)))
-    refused(kit, "no ordinary file")
+    refused(kit, "not an ordinary file")
 
 
 def test_a_member_with_an_extended_header_is_refused(kit):
     info = tarfile.TarInfo("licences/x")
     info.pax_headers = {"path": "../../evil", "GNU.sparse.major": "1", "GNU.sparse.realsize": str(1 << 50)}
     pack(kit, put(members(kit), "licences/x", header=info), tar_format=tarfile.PAX_FORMAT)
-    refused(kit, "no ordinary file")
+    refused(kit, "not an ordinary file")
 
 
 def test_a_member_with_a_wrong_hash_is_named_by_checking(kit, tmp_path):
@@ -323,7 +322,7 @@ def test_a_part_that_is_no_ordinary_file_is_refused_and_not_waited_for(kit, tmp_
     else:
         to = {"link": tmp_path / "aside", "device": "/dev/zero", "loop": path}[kind]
         path.symlink_to(to)
-    refused(kit, "no ordinary file")
+    refused(kit, "not an ordinary file")
     with pytest.raises(ConfigError):
         diff(kit, kit)
 
@@ -429,7 +428,7 @@ def test_a_wheel_with_a_link_or_a_device_is_refused(kit, tmp_path, mode):
     info = zipfile.ZipInfo("link")
     info.external_attr = mode << 16
     wheel_kit(kit, spoilt(tmp_path, (info, b"/etc")))
-    refused(kit, "no ordinary file")
+    refused(kit, "not an ordinary file")
 
 
 def test_a_wheel_with_a_member_twice_is_refused(kit, tmp_path):
@@ -708,7 +707,7 @@ def test_a_failing_installation_takes_back_what_it_wrote_and_nothing_else(kit, t
     (target / "models" / "blobs" / "mine.gguf").write_text("mine")
     (target / names[-1]).parent.mkdir(parents=True)
     (target / (names[-1] + ".new")).mkdir()
-    with pytest.raises(Refused, match="a folder, no ordinary file"):
+    with pytest.raises(Refused, match="a folder, not an ordinary file"):
         install(kit, Target(target), None)
     assert tree(target) == {".lock": b"", "models/blobs/mine.gguf": b"mine"}
     assert not list((target / "versions").iterdir())
@@ -861,7 +860,7 @@ def good(first_kits) -> dict:
     return json.loads((first_kits[0] / MANIFEST).read_text())
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "word"),
     [
         (b"", "not JSON"),

@@ -140,7 +140,7 @@ def test_the_same_look_again_certifies_and_another_one_is_an_estimate(calibrate:
 def test_too_few_rows_are_told_before_any_model_is_asked(calibrate: Calibrate) -> None:
     code, _, said = calibrate(rows=range(1, 76))
     assert code == 2
-    assert "75 rows can certify, and 76 are needed" in said
+    assert "75 rows can certify, but 76 are needed" in said
     assert not (home_of(calibrate) / "counts").exists()
     assert calibrate(rows=range(1, 77))[0] == 0
 

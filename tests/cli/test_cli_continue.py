@@ -126,7 +126,7 @@ def test_a_request_that_failed_has_no_answer_to_go_on_from(rung, ladder, sent):
     rung(ASK, "Is it?", "--choices", "yes,no", "--config", config, code=3)
     failed, _ = ids(rung, config)
     said = rung(ASK, GO_ON, failed, "Sure?", "--config", config, code=2)[1]
-    assert f"the request {failed} has no accepted answer to go on from" in said
+    assert f"the request {failed} has no accepted answer to continue from" in said
     rung(ASK, GO_ON, "Who am I?", "--config", ladder(("Ann.",)))
     assert sent() == [*MET, ["user", "Who am I?"]]
 
@@ -134,7 +134,7 @@ def test_a_request_that_failed_has_no_answer_to_go_on_from(rung, ladder, sent):
 def test_two_system_turns_are_one_too_many(rung, ladder):
     rung(ASK, HERE, "--system", "Be short.", "--config", ladder(("I am small.",)))
     said = rung(ASK, GO_ON, "Sure?", "--system", "Be long.", "--config", ladder(("Yes.",)), code=2)[1]
-    assert "has a system turn already; leave out --system" in said
+    assert "already has a system turn; leave out --system" in said
 
 
 def test_a_conversation_that_fits_no_context_is_told_with_what_helps(rung, ladder):

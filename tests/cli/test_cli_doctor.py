@@ -174,7 +174,7 @@ def test_it_is_told_whether_a_prompt_could_leave_and_by_which_tier(monkeypatch, 
     [
         (CLOUD, 0, "nothing could leave this machine"),
         (f'reach = "internet"\n{CLOUD}', 1, "a prompt could leave this machine"),
-        (f"{CLOUD}modell = 1\n", 1, "it is not known that nothing could leave this machine"),
+        (f"{CLOUD}modell = 1\n", 1, "it can't be ruled out that something could leave this machine"),
     ],
     ids=["shut", "open", "a configuration that can't be judged"],
 )

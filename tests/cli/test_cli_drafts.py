@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.thorough import times
 from rung.cli import drafts
 from rung.cli.drafts import Drafts
 from rung.cli.output import Output
@@ -324,7 +325,7 @@ LINES = st.text(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=times(60))
 @given(LINES, st.integers(2, 30))
 def test_no_row_is_wider_than_the_screen_and_no_character_is_lost(text, columns):
     rows = wrapped(text, columns)
@@ -332,7 +333,7 @@ def test_no_row_is_wider_than_the_screen_and_no_character_is_lost(text, columns)
     assert "".join("".join(rows).split()) == "".join(text.split())
 
 
-@settings(max_examples=60)
+@settings(max_examples=times(60))
 @given(LINES, st.integers(1, 30))
 def test_a_line_that_is_fitted_fits(text, columns):
     assert cells(fitted(text, columns)) <= columns

@@ -159,9 +159,9 @@ def test_json_is_one_object_that_compare_reads(person: Person) -> None:
 
 def test_without_labels_each_tier_is_held_against_the_next(person: Person) -> None:
     free = ask(person, "bare.jsonl")
-    assert "free text knows no equality" in free.stderr
+    assert "free text can't be compared" in free.stderr
     done = ask(person, "bare.jsonl", "--same", "exact")
-    assert "each tier is held against the next one" in done.stderr
+    assert "each tier is compared with the next one" in done.stderr
     assert re.search(r"^small +60\.0% ", done.stdout, re.MULTILINE)
     assert "The ladder's answer differs from big's in 0.0% of 20 rows (95% interval 0 to 17)" in done.stdout
 
@@ -206,7 +206,7 @@ def test_an_interrupted_evaluation_says_what_is_kept(person: Person) -> None:
     running.send_signal(signal.SIGINT)
     said = running.communicate(timeout=30)[1].decode()
     assert running.returncode == 130
-    assert re.search(r"\d+ calls are kept in .*calls; the same command goes on from there", said)
+    assert re.search(r"\d+ calls are kept in .*calls; the same command continues from there", said)
     assert "Traceback" not in said
 
 
@@ -270,7 +270,7 @@ def test_three_rows_one_class_and_bad_rows_are_told_and_not_lost(person: Person)
     assert "line 4 can't be used" in done.stderr
     assert "2 rows can't be used (line 4, 5)" in said
     assert re.search(r"^small +100\.0% +29 to 100 ", said, re.MULTILINE)
-    assert "nothing is gained by sending up" in said
+    assert "sending up gains nothing" in said
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_three_rows_one_class_and_bad_rows_are_told_and_not_lost(person: Person)
         (("absent.jsonl",), 2, "no such file"),
         (("empty.jsonl",), 2, "holds no row"),
         (("bad.jsonl",), 2, "none of the 2 rows"),
-        (("data.json",), 2, "is read: .jsonl, "),
+        (("data.json",), 2, "data file; known: .jsonl, "),
         (("data.jsonl", "--check", "exct"), 2, "did you mean 'exact'"),
         (("data.jsonl", "--check", "own:missing"), 2, "there is no module 'own'"),
         (("data.jsonl", "--same", "regex", "--check", "regex"), 2, "can't compare two answers"),
@@ -322,7 +322,7 @@ def test_a_check_that_raises_ends_it_soon_and_says_which_error(person: Person) -
 def test_an_unknown_feature_is_told_and_nothing_is_lost_by_it(person: Person) -> None:
     done = ask(person, "data.jsonl", "--score", "minmum")
     assert not done.returncode
-    assert "no answer has the feature 'minmum', so minimum is taken; known: " in done.stderr
+    assert "no answer has the feature 'minmum', so minimum is used; known: " in done.stderr
     assert "by its minimum" in done.stdout
 
 

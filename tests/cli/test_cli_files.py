@@ -202,8 +202,8 @@ def test_several_files_follow_one_another_and_stdin_is_read_once(here, capfd):
     [
         (b"caf\xe9", "not valid UTF-8: byte 3"),
         ("text".encode("utf-16"), "it is UTF-16"),
-        ("text".encode("utf-16-le"), "holds a NUL (byte 1)"),
-        (b"a\0b", "holds a NUL (byte 1)"),
+        ("text".encode("utf-16-le"), "contains a NUL (byte 1)"),
+        (b"a\0b", "contains a NUL (byte 1)"),
     ],
     ids=["latin-1", "UTF-16", "UTF-16 without a mark", "NUL"],
 )

@@ -211,7 +211,7 @@ def test_stats_split_savings_and_tell_the_budgets(command, history, path):
         "measured: $0.00",
         "imputed: $0.00",
         "unknown: 1 requests",
-        "this day (UTC): $0.25 of $1.00 spent, $0.125 reserved by 1 calls without an end, $0.625 left",
+        "this day (UTC): $0.25 of $1.00 spent, $0.125 reserved by 1 calls that haven't ended, $0.625 left",
     ):
         assert words in done.out
     found = command("stats", "--json", "--config", str(config)).json
@@ -260,7 +260,7 @@ def test_a_purge_says_what_it_forgets_and_asks_somebody_or_is_told(command, hist
     assert command("purge", "--all", "--content", "--yes", "--json").json == gone | {"contents": 2}
     assert [r.messages for r in recorded(path)] == [None, None]
     assert CANARY.encode() not in path.read_bytes()
-    assert "forgot 2 requests" in command("purge", "--all", "--yes").err
+    assert "deleted 2 requests" in command("purge", "--all", "--yes").err
     assert recorded(path) == []
 
 

@@ -139,7 +139,7 @@ def test_what_a_site_names_serves_without_a_network(program):
 
 def test_a_place_that_is_none_is_named_with_where_it_stands(program):
     wrong = program("models", "pull", NAME, RUNG_MODELS_FROM="ftp://host/x")
-    assert (wrong.returncode, b"RUNG_MODELS_FROM: 'ftp://host/x' names no place" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, b"RUNG_MODELS_FROM: 'ftp://host/x' is not a valid place" in wrong.stderr) == (2, True)
     wrong = program("models", "pull", NAME, "--config", program.config('[models]\nfrom = ["models"]\n'))
     assert (wrong.returncode, b"models.from" in wrong.stderr) == (2, True)
 

@@ -124,7 +124,7 @@ def test_a_device_without_an_end_is_read_to_a_bound(program):
     [
         (b"caf\xe9", b"stdin is not valid UTF-8: byte 3; save it as UTF-8"),
         ("text".encode("utf-16"), b"stdin is not valid UTF-8: it is UTF-16"),
-        (b"a\0b", b"stdin holds a NUL (byte 1)"),
+        (b"a\0b", b"stdin contains a NUL (byte 1)"),
     ],
     ids=["latin-1", "UTF-16", "NUL"],
 )

@@ -58,14 +58,14 @@ def test_data_is_looked_through_before_anything_is_asked(program, mood):
     (program.work / "d.csv").write_text("tone,text,expected\nkind,a,yes\nkind,b\nkind,c,yes\n")
     done = program("task", "show", "mood", "--data", "d.csv", *mood)
     assert done.stderr.decode().splitlines() == [
-        "line 3: it has 2 cells, and the head has 3",
+        "line 3: it has 2 cells, but the head has 3",
         "2 rows can be used, 2 of them with the right answer; 1 are bad",
         "2 groups: 1 to fit, 1 to certify",
         "fewer than 150 rows: nothing is fitted, and all of them certify",
         "every right answer is the same, so these rows can't show which answers are wrong",
     ]
     seen = json.loads(program("task", "show", "mood", "--data", "d.csv", "--json", *mood).stdout)["data"]
-    assert (seen["rows"], seen["bad"]) == (2, [{"line": 3, "reason": "it has 2 cells, and the head has 3"}])
+    assert (seen["rows"], seen["bad"]) == (2, [{"line": 3, "reason": "it has 2 cells, but the head has 3"}])
 
 
 def test_the_fields_come_from_options_and_stdin(program, mood):

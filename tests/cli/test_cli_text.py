@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import rung.cli
+from helpers.each import each
 from helpers.terminal import Session
 from rung.cli.tables import aligned
 from rung.consent.person import _question
@@ -55,7 +56,7 @@ HIDDEN = {
 }
 
 
-@pytest.mark.parametrize("kind", HIDDEN)
+@each("kind", HIDDEN)
 def test_what_steers_turns_or_hides_is_visible(kind):
     c = HIDDEN[kind]
     shown = plain(f"a{c}b")
@@ -93,12 +94,12 @@ READABLE = {
 }
 
 
-@pytest.mark.parametrize("kind", READABLE)
+@each("kind", READABLE)
 def test_text_that_needs_joiners_and_variants_stays_as_it_is(kind):
     assert plain(READABLE[kind]) == READABLE[kind]
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "pay\u200dpal",
@@ -131,12 +132,12 @@ def question(**more) -> str:
     return _question(Hop(**{**values, **more}))
 
 
-@pytest.mark.parametrize(
+@each(
     "evil",
     ["\u202emoc.elpmaxe", "a\nSend it? yes\n", "a\r\x1b[2K", "a\u2066b", "a\u2028b", "a\u200bb"],
     ids=["override", "line", "erase", "isolate", "separator", "zero width"],
 )
-@pytest.mark.parametrize("where", ["tier", "destination", "reasons"])
+@each("where", ["tier", "destination", "reasons"])
 def test_a_question_for_consent_shows_what_a_name_is_made_of(where, evil):
     asked = question(**{where: (evil,) if where == "reasons" else evil})
     assert asked.count("\n") == (2 if where == "reasons" else 1)

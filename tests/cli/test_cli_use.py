@@ -127,11 +127,12 @@ def test_from_use_to_a_calibrated_task(home: Path, command: Any) -> None:
     use(home, range(1, 41))
     code, out, err = command("calibrate", "--task", "double", "--from-ledger")
     assert (code, out) == (2, "")
-    assert "the coin fell for 40 requests of the task 'double' under its present settings, and 76 are needed" in err
+    drawn = "40 requests of the task 'double' under its present settings were drawn for a shadow"
+    assert f"{drawn}, but 76 are needed" in err
     use(home, range(41, 91))
     code, out, err = command("ledger", "stats")
     assert code == 0
-    assert "double: 90 requests under the present settings; the coin fell for 90" in out
+    assert "double: 90 requests under the present settings, 90 drawn for a shadow" in out
     assert "enough to calibrate: rung calibrate --task double --from-ledger" in out
     assert "shadows: 90, of which 0 were dropped; 90 attempts, " in out
     code, out, err = command("calibrate", "--task", "double", "--from-ledger", "--json")
@@ -172,8 +173,8 @@ def test_drift_is_said_with_its_delay_once_there_is_a_promise(home: Path, comman
         (("data.csv", "--task", "double", "--from-ledger"), "--from-ledger and DATA can't go together"),
         (("--task", "double", "--from-ledger", "--risk", "0.05"), "--from-ledger and --risk can't go together"),
         (("--task", "double"), "there is no data to calibrate by"),
-        (("--task", "double", "--from-ledger"), "holds no request of the task 'double' as it is now"),
-        (("--task", "chat", "--from-ledger"), "nobody knows when two texts say the same"),
+        (("--task", "double", "--from-ledger"), "has no request of the task 'double' in its present form"),
+        (("--task", "chat", "--from-ledger"), "rung can't tell when two texts say the same"),
     ],
 )
 def test_what_cannot_be_calibrated_from_use_is_a_sentence(command: Any, words: tuple[str, ...], says: str) -> None:
@@ -213,7 +214,8 @@ def test_no_answer_waits_for_its_shadow_and_a_kill_loses_nothing_but_that(progra
     os.kill(pid, signal.SIGKILL)
     (request,) = held(ledger)
     assert (request.accepted, request.fell, request.shadow) == (True, True, None)
-    assert "nothing came of it yet, or ever" in program("ledger", "show", "--config", config).stdout.decode()
+    shown = program("ledger", "show", "--config", config).stdout.decode()
+    assert "the request was drawn for one; it has no result, or none yet" in shown
 
 
 def test_free_text_gets_no_shadow_and_only_the_trace_says_so(program: Program) -> None:

@@ -90,7 +90,7 @@ def test_the_policy_is_asked_for_the_host_of_a_tier_whose_zone_says_this_machine
 @pytest.mark.parametrize("host", ["*", "a.*.com", "api.example.com:443", "https://api.example.com", "lo calhost", ""])
 def test_a_policy_that_names_what_is_not_a_host_stops_everything(places, host):
     put(places.policy, f'hosts = ["{host}"]\n')
-    with pytest.raises(ConfigError, match="is not a host"):
+    with pytest.raises(ConfigError, match="is not a valid host"):
         load(places=places)
 
 

@@ -207,7 +207,7 @@ def test_the_policy_names_the_kinds_and_hosts_that_are_allowed(places):
         with pytest.raises(ConfigError, match=f"would reach {proxy}"):
             load(put(path, proxied), places=places).ladder()
     silent = SMALL + 'zone = "internet"\n'
-    with pytest.raises(ConfigError, match="doesn't tell"):
+    with pytest.raises(ConfigError, match="doesn't name"):
         load(put(path, silent), places=places).ladder()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pytest
 from config_files import project
 
+from helpers.each import each
 from rung.config import load
 from rung.errors import ConfigError, StoreError
 from rung.parsing import parse_toml
@@ -20,7 +21,7 @@ from rung.store import resolve
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         r"C:\models\x.gguf",
@@ -37,9 +38,7 @@ def test_a_path_of_windows_in_double_quotes_is_told_of_single_quotes(path):
     assert parse_toml(f"model = '{path}'".encode(), "rung.toml") == {"model": path}
 
 
-@pytest.mark.parametrize(
-    "text", ["Q:\nA: {x}", "Be brief.\nThank you.", "a\tb", "x: y\n", "One file:\nx.gguf, please."]
-)
+@each("text", ["Q:\nA: {x}", "Be brief.\nThank you.", "a\tb", "x: y\n", "One file:\nx.gguf, please."])
 def test_a_text_of_several_lines_is_no_path(text):
     written = text.replace("\n", "\\n").replace("\t", "\\t")
     assert parse_toml(f'system = "{written}"'.encode(), "rung.toml") == {"system": text}
@@ -54,11 +53,11 @@ def test_a_branch_in_the_place_of_a_commit_is_told_what_to_write_and_where_it_st
     with pytest.raises(StoreError) as raised:
         resolve("hf:owner/repo/file.gguf@main")
     assert "can move" in str(raised.value)
-    assert "in the place of 'main'" in raised.value.hint
+    assert "instead of 'main'" in raised.value.hint
     assert "https://huggingface.co/owner/repo/commits/main" in raised.value.hint
 
 
-@pytest.mark.parametrize(
+@each(
     ("address", "says"),
     [
         ("https://huggingface.co/owner/repo/resolve/main/file.gguf", "hf:owner/repo/file.gguf@COMMIT"),

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from helpers.each import each
+from helpers.thorough import times
 from rung import Ladder, Rung
 from rung.contract.parsing import Rejected, parse
 from rung.testing import ScriptedTier
@@ -32,7 +34,7 @@ def run(text, output, **settings):
     return Ladder(Rung(ScriptedTier("small", text), repairs=0)).run("Go on, then.", output, **settings)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         'Here you are: {"a": 1} Hope that helps!',
@@ -65,7 +67,7 @@ def test_a_text_may_hold_raw_line_breaks_and_tabs():
     assert run('{"a": "one\r\ntwo"}', A).value == {"a": "one\r\ntwo"}
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         '{"a": 1} or {"a": 2}',
@@ -96,7 +98,7 @@ JSON = st.recursive(
 PROSE = st.text(st.characters(codec="utf-8", exclude_characters='[]{}`"\\<|>'), max_size=20)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(150), derandomize=True, deadline=None, database=None)
 @given(value=JSON, before=PROSE, after=PROSE, form=st.sampled_from(["{}", "```json\n{}\n```", "```{}```", "`{}`"]))
 def test_whatever_the_prose_the_value_is_the_one_that_was_written(value, before, after, form):
     written = json.dumps({"a": value}, ensure_ascii=False)
@@ -105,7 +107,7 @@ def test_whatever_the_prose_the_value_is_the_one_that_was_written(value, before,
     assert parse(before + form.replace("{}", written) + after, objects=True) == {"a": value}
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(150), derandomize=True, deadline=None, database=None)
 @given(value=JSON, cut=st.integers(1, 200), before=PROSE)
 def test_of_a_value_that_breaks_off_nothing_is_read(value, cut, before):
     written = json.dumps({"a": {"b": value}})
@@ -113,9 +115,7 @@ def test_of_a_value_that_breaks_off_nothing_is_read(value, cut, before):
         parse(before + written[: min(cut, len(written) - 1)], objects=True)
 
 
-@pytest.mark.parametrize(
-    "text", ["{" * 400_000, "[{ " * 200_000, '{"a": ' * 100_000, '{"a": 1} [2] ' * 100_000, "`" * 500_000]
-)
+@each("text", ["{" * 400_000, "[{ " * 200_000, '{"a": ' * 100_000, '{"a": 1} [2] ' * 100_000, "`" * 500_000])
 def test_looking_for_a_value_takes_time_that_grows_with_the_text(text):
     began = time.process_time()
     with pytest.raises(Rejected):
@@ -132,7 +132,7 @@ YES = (
 )
 
 
-@pytest.mark.parametrize("text", YES)
+@each("text", YES)
 def test_a_choice_is_what_people_would_call_the_same_word(text):
     assert run(text, ["yes", "no"]).value == "yes"
     assert run(text, Literal["yes", "no"]).value == "yes"
@@ -140,9 +140,7 @@ def test_a_choice_is_what_people_would_call_the_same_word(text):
     assert run(text, {"type": "boolean"}).value is True
 
 
-@pytest.mark.parametrize(
-    "text", ["True", "`True`", "true.", "Yes", '{"value": true}', '{"value": "yes"}', "```\ntrue\n```"]
-)
+@each("text", ["True", "`True`", "true.", "Yes", '{"value": true}', '{"value": "yes"}', "```\ntrue\n```"])
 def test_true_is_true_in_any_spelling(text):
     assert run(text, bool).value is True
     assert run(text, {"type": "boolean"}).value is True
@@ -152,7 +150,7 @@ def test_an_enum_is_read_like_a_choice():
     assert run("Red.", Colour).value is Colour.RED
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "options"),
     [
         ("Yes. Or no.", ["yes", "no"]),
@@ -173,9 +171,7 @@ def test_options_that_differ_in_little_are_told_apart():
         assert run(f"`{option}`", ["C", "C++", "C#", "c"]).value == option
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("**42**", 42), ("`42`", 42), ("42.", 42), ("42</s>", 42), ("```\n42\n```", 42)]
-)
+@each(("text", "value"), [("**42**", 42), ("`42`", 42), ("42.", 42), ("42</s>", 42), ("```\n42\n```", 42)])
 def test_a_number_may_be_decorated(text, value):
     assert run(text, int).value == value
     assert run(text, {"type": "integer"}).value == value

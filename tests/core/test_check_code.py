@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from helpers.each import each
 from rung import Ladder
 from rung.checks import command
 from rung.testing import ScriptedTier
@@ -80,7 +81,7 @@ GIVEN = {
 }
 
 
-@pytest.mark.parametrize("kind", GIVEN)
+@each("kind", GIVEN)
 def test_the_only_fenced_block_is_the_code_and_otherwise_all_of_the_text(kind):
     text, given = GIVEN[kind]
     code = "import sys; data = sys.stdin.buffer.read().decode(); sys.exit(0 if data == sys.argv[1] else repr(data))"

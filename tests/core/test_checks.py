@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from helpers.each import each
 from helpers.ids import shown
 from rung import Cancel, Ladder, Rung
 from rung.checks import command, quoted, that
@@ -68,7 +69,7 @@ def test_that_refuses_an_async_predicate_which_would_hold_of_everything():
 # --- quoted ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         1234.5,
@@ -100,7 +101,7 @@ def test_what_the_source_says_in_any_notation_is_quoted(value):
     assert quoted("found")(answer, context_of(answer)) == []
 
 
-@pytest.mark.parametrize("value", [1234, 50, 75, 6, -12, 1275.2, "Müll", "ea at", "black tea", "05.03.2024"])
+@each("value", [1234, 50, 75, 6, -12, 1275.2, "Müll", "ea at", "black tea", "05.03.2024"])
 def test_what_the_source_does_not_say_is_an_issue_that_names_the_field(value):
     class Any(BaseModel):
         found: object

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from core.support import BAD, GOOD, WORSE, Sum, verdicts
+from helpers.each import each
 from rung import (
     Budget,
     Cancel,
@@ -206,7 +207,7 @@ def test_an_empty_answer_escalates_without_a_repair(output):
 # --- the tier broke --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "error",
     [
         TierCrashed("the worker died"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
+from helpers.each import each
 from rung import Ladder, Rung
 from rung.testing import ScriptedTier
 
@@ -25,7 +26,7 @@ def run(text, output):
     return Ladder(Rung(ScriptedTier("small", text), repairs=0)).run("Who is it?", output)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         '{"type": "object", "properties": {"name": "Ann"}}',
@@ -34,7 +35,7 @@ def run(text, output):
         '{"type": "object", "properties": {"name": {"type": "string", "value": "Ann"}}, "required": ["name"]}',
     ],
 )
-@pytest.mark.parametrize("output", [NAME, Person], ids=["schema", "type"])
+@each("output", [NAME, Person], ids=["schema", "type"])
 def test_a_schema_with_values_in_it_is_an_issue_that_says_what_to_give(text, output):
     outcome = run(text, output)
     assert not outcome.accepted
@@ -69,7 +70,7 @@ def test_what_a_raw_schema_leaves_open_is_noted_and_what_it_says_is_not():
     schema = {"type": "object", "properties": {"n": {"type": "number"}, "m": {"type": "integer", "minimum": 0}}}
     notes = run('{"n": 1}', schema).attempts[0].notes
     assert any("requires none" in note for note in notes)
-    assert any("no bounds to n:" in note for note in notes)
+    assert any("no bounds for n:" in note for note in notes)
     said = {"type": "object", "properties": {"m": {"type": "integer", "minimum": 0}}, "required": ["m"]}
     assert run('{"m": 1}', said).attempts[0].notes == ()
     assert run('{"name": "Ann"}', Person).attempts[0].notes == ()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pickle
 
-import pytest
-
+from helpers.each import each
 from rung import Ladder, Unresolved, errors
 from rung.testing import ScriptedTier
 
@@ -21,7 +20,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@each("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_comes_out_of_a_pickle_as_it_went_in(error):
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)

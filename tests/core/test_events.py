@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from helpers.each import each
 from helpers.ids import shown
 from rung import (
     Accepted,
@@ -150,7 +151,7 @@ def test_what_an_attempt_took_is_in_it():
     assert attempt.notes == ("warm",)
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "says"),
     [
         ({"timeout": -1}, "timeout"),
@@ -175,7 +176,7 @@ def test_an_empty_prompt_is_an_error(prompt):
         Ladder(ScriptedTier("small", "yes")).run(prompt)
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "says"),
     [
         (lambda: Ladder(), "a ladder needs a tier"),

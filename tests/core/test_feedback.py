@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from helpers.each import each
 from rung import Issue, Ladder, Rung
 from rung.checks import quoted
 from rung.testing import ScriptedTier
@@ -26,7 +27,7 @@ def field(**of):
     return {"type": "object", "properties": {"field": of}, "required": ["field"]}
 
 
-@pytest.mark.parametrize(
+@each(
     ("schema", "wrong", "quoted_as", "right", "says"),
     [
         (field(type="integer", maximum=12), 77, "77", 12, "field: it is greater than the maximum of 12"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 import rung
@@ -74,6 +76,39 @@ def test_no_other_module_can_be_run_in_an_app(module):
     done = start(frozen.FLAG, module)
     assert (done.returncode, done.stdout) == (1, "")
     assert "not a program of rung" in done.stderr
+
+
+LAUNCHED = """
+import os, sys, time
+folder = sys.argv[1]
+os.makedirs(folder)
+if os.fork():
+    time.sleep(60)
+sys.frozen, sys._MEIPASS = True, folder
+import rung
+rung.freeze_support(end_with_launcher=len(sys.argv) > 2)
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+"""An app of one file: the launcher unpacks it, and its child is the app."""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_app_ends_with_its_killed_launcher_and_tidies_up_only_where_it_said_so(tmp_path, ends):
+    folder = tmp_path / "unpacked"
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHED, str(folder), *["ends"] * ends], stdout=subprocess.PIPE, text=True
+    )
+    with launcher:
+        app = psutil.Process(int(launcher.stdout.readline()))
+        launcher.kill()
+        try:
+            app.wait(5 if ends else 1)
+        except psutil.TimeoutExpired:
+            app.kill()
+            assert not ends
+        assert folder.exists() != ends
 
 
 def test_the_hooks_are_where_pyinstaller_asks_for_them():

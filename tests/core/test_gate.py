@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from helpers.each import each
 from rung import (
     Budget,
     Cancel,
@@ -204,7 +205,7 @@ def throw(error):
     raise error
 
 
-@pytest.mark.parametrize(
+@each(
     ("then", "spent", "cost"),
     [
         (lambda call: None, "0.11", "0.11"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import rung
+import rung.store
 
 HEAVY = (
     "llama_cpp openai huggingface_hub typer numpy rich asyncio subprocess sqlite3 jsonschema_rs regex llguidance"
@@ -33,9 +34,9 @@ def rooms(code):
     return said(f"import sys; {code}; print(*sorted(m for m in sys.modules if m.startswith(('rung.', 'pydantic'))))")
 
 
-def seen_by_type_checkers():
-    """Module and name of everything that the package imports for type checkers alone."""
-    tree = ast.parse(Path(rung.__file__).read_text(encoding="utf-8"))
+def seen_by_type_checkers(package=rung):
+    """Module and name of everything that a package imports for type checkers alone."""
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
     guarded = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
     assert all(isinstance(n, ast.ImportFrom) for n in guarded.body)
     return [(n.module, alias.name) for n in guarded.body for alias in n.names]
@@ -55,6 +56,16 @@ def test_importing_the_package_loads_none_of_its_rooms():
     """So that a command's help, and whoever wants one name, waits for no more than that."""
     assert rooms("import rung") == []
     assert not {"rung.tier", "rung.engine", "rung.ladder", "pydantic"} & set(rooms("import rung; rung.Zone"))
+
+
+def test_a_name_of_the_store_is_loaded_when_it_is_asked_for():
+    """Every command and every tier knows of model files, and nearly none of them pulls or searches."""
+    assert [room for room in rooms("import rung.store") if room.startswith(("rung.store.", "pydantic"))] == []
+    assert "rung.store.pulling" not in rooms("from rung.store import Sourcing, models, resolve")
+    told = seen_by_type_checkers(rung.store)
+    assert sorted(name for _, name in told) == rung.store.__all__
+    for module, name in told:
+        assert getattr(rung.store, name) is getattr(import_module(module), name), name
 
 
 def test_a_name_comes_from_where_type_checkers_are_told_that_it_does():

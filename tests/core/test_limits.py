@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.each import each
 from helpers.ids import shown
+from helpers.thorough import times
 from rung import Budget, BudgetExceeded, Cancel, Cancelled, ConfigError, Deadline, MemoryPurse, Price, threads
 
 NO_MONEY = [float("nan"), "NaN", float("inf"), "-inf", -1, "-0.01", "much", Decimal("sNaN"), True, None]
 
 
-@pytest.mark.parametrize("amount", NO_MONEY, ids=shown)
+@each("amount", NO_MONEY, ids=shown)
 def test_what_is_no_amount_of_money_is_refused(amount):
     for make in (
         lambda: Price(amount, 1),
@@ -29,8 +31,8 @@ def test_what_is_no_amount_of_money_is_refused(amount):
             make()
 
 
-@pytest.mark.parametrize("limit", ["seconds", "tokens"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1])
+@each("limit", ["seconds", "tokens"])
+@each("value", [float("nan"), float("inf"), -1])
 def test_what_is_no_limit_is_refused(limit, value):
     with pytest.raises(ConfigError, match=f"budget.{limit}.* (out of range|has to be)"):
         Budget(**{limit: value})
@@ -41,7 +43,7 @@ def test_a_float_is_read_as_it_is_written():
     assert Budget(money=0.1).usd == Decimal("0.1")
 
 
-@settings(max_examples=50)
+@settings(max_examples=times(50))
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.decimals(0, 1000, places=4), st.decimals(0, 1000, places=4))
 def test_a_cost_is_exact_and_the_sum_of_its_parts(inputs, outputs, price_in, price_out):
     price = Price(price_in, price_out)
@@ -65,7 +67,7 @@ def test_a_deadline_passes_once_and_never_without_an_instant():
     assert not soon.later(60).passed
 
 
-@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, "5", True])
+@each("seconds", [float("nan"), float("inf"), 1e300, "5", True])
 def test_a_deadline_is_after_a_finite_time(seconds):
     with pytest.raises(ConfigError, match="seconds"):
         Deadline.after(seconds)

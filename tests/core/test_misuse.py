@@ -10,6 +10,7 @@ import inspect
 import pytest
 
 import rung
+from helpers.each import each
 from rung import Budget, ConfigError, Ladder, Price, Rung, RungError
 from rung.limits import Deadline
 from rung.testing import ScriptedTier
@@ -85,8 +86,8 @@ def test_what_does_not_belong_is_refused_in_a_sentence(made, given, name, monkey
         assert not said or 10 < len(said) < 400, said
 
 
-@pytest.mark.parametrize("strange", STRANGE, ids=lambda v: repr(v)[:12])
-@pytest.mark.parametrize("option", [*OPTIONS, "prompt", "output"])
+@each("strange", STRANGE, ids=lambda v: repr(v)[:12])
+@each("option", [*OPTIONS, "prompt", "output"])
 def test_a_request_says_what_belongs_where_something_else_stands(option, strange):
     ladder = Ladder(ScriptedTier("small", *["yes"] * 3))
     said = complaint(lambda: ladder.run(**{"prompt": "Well?", option: strange}))

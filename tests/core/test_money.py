@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from core.support import DOLLARS
+from helpers.each import each
 from rung import Budget, Ladder, MemoryPurse, Price, Rung, Usage, Zone
 from rung.errors import BudgetExceeded
 from rung.money import BothPurses
@@ -28,8 +29,8 @@ def bounded(limit, how):
     return Ladder(rung, reach=Zone.INTERNET, budget=budget, purse=purse), tier
 
 
-@pytest.mark.parametrize("how", ["request", "tier", "purse"])
-@pytest.mark.parametrize(("limit", "cap"), [("1.1", None), ("1.0999", 999), ("0.5", 400), ("0.356", 256)])
+@each("how", ["request", "tier", "purse"])
+@each(("limit", "cap"), [("1.1", None), ("1.0999", 999), ("0.5", 400), ("0.356", 256)])
 def test_the_cap_is_lowered_to_what_the_budget_allows_and_the_attempt_says_so(how, limit, cap):
     ladder, tier = bounded(limit, how)
     (attempt,) = ladder.run("Where?").attempts
@@ -39,8 +40,8 @@ def test_the_cap_is_lowered_to_what_the_budget_allows_and_the_attempt_says_so(ho
     assert (f"capped at {cap} tokens" in " ".join(attempt.notes)) == (cap is not None)
 
 
-@pytest.mark.parametrize("how", ["request", "tier", "purse"])
-@pytest.mark.parametrize("limit", ["0.3559", "0.1", "0.05", "0"])
+@each("how", ["request", "tier", "purse"])
+@each("limit", ["0.3559", "0.1", "0.05", "0"])
 def test_a_budget_that_leaves_no_useful_answer_is_not_spent(how, limit):
     ladder, tier = bounded(limit, how)
     (attempt,) = ladder.run("Where?").attempts

@@ -9,9 +9,8 @@ import types
 from collections import defaultdict
 from pathlib import Path
 
-import pytest
-
 import rung
+from helpers.each import each
 
 PUBLIC = {
     "rung.checks": {"command", "quoted", "that"},
@@ -64,7 +63,7 @@ def modules():
     return [found.name for found in pkgutil.walk_packages(rung.__path__, "rung.")]
 
 
-@pytest.mark.parametrize("name", modules())
+@each("name", modules())
 def test_no_module_is_hidden_by_something_of_its_name(name):
     package, _, leaf = name.rpartition(".")
     importlib.import_module(name)
@@ -80,7 +79,7 @@ def test_no_two_classes_that_other_modules_may_use_have_one_name():
     assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@each("name", PUBLIC)
 def test_what_is_public_is_a_list(name):
     module = importlib.import_module(name)
     assert set(module.__all__) == PUBLIC[name]

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
+from helpers.each import each
+from helpers.thorough import times
 from rung import Ladder, Rung
 from rung.contract import pydantic_schema
 from rung.testing import ScriptedTier
@@ -26,7 +28,7 @@ class Priced(BaseModel):
     note: str = ""
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(60), derandomize=True, deadline=None, database=None)
 @given(cents=st.integers(-(10**9), 10**9))
 def test_every_sum_of_money_is_a_multiple_of_a_cent(cents):
     price = f"{Decimal(cents) / 100:.2f}"
@@ -41,8 +43,8 @@ def test_what_is_no_multiple_of_a_cent_is_rejected(text):
     assert not run(text, Annotated[Decimal, Field(multiple_of=Decimal("0.01"))]).accepted
 
 
-@pytest.mark.parametrize("digits", ["12345678901234567890.123456789", "0.1234567890123456789", "-99999999999999999.99"])
-@pytest.mark.parametrize("form", ["{}", '"{}"', '{{"value": {}}}'])
+@each("digits", ["12345678901234567890.123456789", "0.1234567890123456789", "-99999999999999999.99"])
+@each("form", ["{}", '"{}"', '{{"value": {}}}'])
 def test_a_decimal_keeps_every_digit_that_was_written(digits, form):
     assert run(form.format(digits), Decimal).value == Decimal(digits)
     assert run(f'{{"price": {digits}}}', Priced).value.price == Decimal(digits)
@@ -52,16 +54,16 @@ INFINITE = ("1e999", "-1e999", '{"value": 1e400}', "Infinity", "-Infinity", "NaN
 IN_QUOTES = ('"Infinity"', '" inf "', '{"value": "-infinity"}', '"NaN"', '"1e999"', f'"{"9" * 400}"')
 
 
-@pytest.mark.parametrize("text", INFINITE)
-@pytest.mark.parametrize("output", [float, float | None, Decimal, {"type": "number"}, {}, list[float]], ids=str)
+@each("text", INFINITE)
+@each("output", [float, float | None, Decimal, {"type": "number"}, {}, list[float]], ids=str)
 def test_a_number_that_json_does_not_have_is_rejected_with_a_sentence(text, output):
     outcome = run(f"[{text}]" if output == list[float] else text, output)
     assert not outcome.accepted
     assert len(outcome.attempts[0].issues[0].message) > 10
 
 
-@pytest.mark.parametrize("text", IN_QUOTES)
-@pytest.mark.parametrize("output", [float, float | None, list[float], {"type": "number"}], ids=str)
+@each("text", IN_QUOTES)
+@each("output", [float, float | None, list[float], {"type": "number"}], ids=str)
 def test_nor_is_one_made_of_a_text(text, output):
     assert not run(f"[{text}]" if output == list[float] else text, output).accepted
 
@@ -77,7 +79,7 @@ def test_a_text_that_only_reads_like_infinity_is_a_text():
 DIGITS = st.integers(1, 7)
 
 
-@settings(max_examples=120, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(120), derandomize=True, deadline=None, database=None)
 @given(
     digits=DIGITS,
     places=st.integers(0, 4) | st.none(),

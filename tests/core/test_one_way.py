@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from core.support import GOOD, Sum, verdicts
+from helpers.each import each
 from rung import Budget, Ladder, Rung, deferral
 from rung.engine.gate import GATE
 from rung.testing import QuotingTier, Reply, ScriptedTier
@@ -75,7 +74,7 @@ def test_compiling_a_contract_counts_against_the_deadline():
     assert (outcome.reason, outcome.attempts, tier.calls) == ("deadline", (), [])
 
 
-@pytest.mark.parametrize("step", GATE, ids=lambda step: step.__name__)
+@each("step", GATE, ids=lambda step: step.__name__)
 def test_every_step_of_the_gate_says_what_it_lets_pass(step):
     assert step.__doc__
 

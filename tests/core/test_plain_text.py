@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.each import each
 from rung import Delta, Ladder, Message, Rung
 from rung.testing import Reply, ScriptedTier
 
@@ -16,7 +17,7 @@ def codes(text, prompt=PROMPT):
     return [issue.code for issue in outcome.attempts[0].issues]
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "code"),
     [
         ("  \n\t", "empty"),
@@ -64,7 +65,7 @@ for i in range(10):
 ```"""
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         CODE,
@@ -148,7 +149,7 @@ def test_the_checks_of_plain_text_can_be_turned_off(text):
 ITEMS = {"type": "object", "properties": {"items": {"type": "array"}}, "required": ["items"]}
 
 
-@pytest.mark.parametrize("element", ['"McX", ', '{"name": "McX", "n": 1}, ', '["a", 1], ', "0, ", "null, "])
+@each("element", ['"McX", ', '{"name": "McX", "n": 1}, ', '["a", 1], ', "0, ", "null, "])
 def test_a_list_that_never_ends_is_cut_short_and_sent_up(element):
     far = []
 
@@ -164,8 +165,8 @@ def test_a_list_that_never_ends_is_cut_short_and_sent_up(element):
     assert len(far) * len(element) < 10_000
 
 
-@pytest.mark.parametrize("element", ['"McX"', '{"name": "McX"}', "0", "[0, 0, 0, 0]", '"a"'])
-@pytest.mark.parametrize("times", [3, 39])
+@each("element", ['"McX"', '{"name": "McX"}', "0", "[0, 0, 0, 0]", '"a"'])
+@each("times", [3, 39])
 def test_a_list_that_repeats_a_little_is_left_alone(element, times):
     text = '{"items": [' + ", ".join([element] * times) + "]}"
 

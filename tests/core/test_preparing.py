@@ -8,7 +8,7 @@ import os
 import pytest
 
 import rung
-from llama.test_progress import ANSWER, GREETING, LOADS
+from llama.played import ANSWER, GREETING, LOADS
 from rung.errors import ModelNotFound, StoreError
 from rung.store import Sourcing, layout
 from rung.testing import ScriptedTier
@@ -36,7 +36,7 @@ def catalogue(tmp_path, monkeypatch):
         source=(Folder(kind="folder", path=str(shelf)),),
     )
     monkeypatch.setenv("RUNG_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(layout, "shipped_catalogue", lambda: {"tiny": entry})
+    monkeypatch.setattr(layout, "user_catalogue", lambda: {"tiny": entry})
     return entry
 
 

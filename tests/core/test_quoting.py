@@ -21,6 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
+from helpers.each import each
+from helpers.thorough import times
 from rung import CheckContext, Ladder, Request, Rung
 from rung.checks import quoted
 from rung.errors import ContractError
@@ -63,6 +65,7 @@ SAME = [
     ("Straße", "HAUPTSTRASSE, or STRASSE"),
     ("ΟΔΟΣ", "η οδος"),
     ("İstanbul", "istanbul"),
+    ("Diyarbakır", "DİYARBAKIR"),
     ("ＡＢＣ株式会社", "ABC株式会社様"),
     ("Müller & Söhne", "Mu\u0308ller  &\nSo\u0308hne GmbH"),
     ('"quoted"', "he said “quoted” twice"),
@@ -86,12 +89,12 @@ OTHER = [
 ]
 
 
-@pytest.mark.parametrize(("value", "source"), SAME)
+@each(("value", "source"), SAME)
 def test_what_a_person_would_call_the_same_text_is_quoted(value, source):
     assert is_quoted(value, source)
 
 
-@pytest.mark.parametrize(("value", "source"), [pair for pair in OTHER if pair[0]])
+@each(("value", "source"), [pair for pair in OTHER if pair[0]])
 def test_what_is_another_word_or_a_part_of_one_is_not(value, source):
     assert not is_quoted(value, source)
 
@@ -101,7 +104,7 @@ WORDS = st.text(
 )
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(150), derandomize=True, deadline=None, database=None)
 @given(
     words=st.lists(WORDS, min_size=1, max_size=3),
     form=st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]),
@@ -148,17 +151,17 @@ NO_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "source"), NUMBERS)
+@each(("value", "source"), NUMBERS)
 def test_a_number_is_quoted_in_every_notation(value, source):
     assert is_quoted(value, source)
 
 
-@pytest.mark.parametrize(("value", "source"), NO_NUMBERS)
+@each(("value", "source"), NO_NUMBERS)
 def test_a_part_of_a_number_is_not(value, source):
     assert not is_quoted(value, source)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(150), derandomize=True, deadline=None, database=None)
 @given(
     cents=st.integers(0, 10**12),
     marks=st.sampled_from(
@@ -172,7 +175,7 @@ def test_a_sum_is_quoted_whatever_separates_its_thousands(cents, marks):
     assert is_quoted(value, f"Total: {written} EUR")
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         "1, " * 260_000,
@@ -238,7 +241,7 @@ def test_a_field_may_have_other_spellings_in_the_source():
     assert [i.path for i in run(wrong, Bill, check).attempts[0].issues] == ["currency"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("output", "name", "says"),
     [
         (Bill, "numbr", "did you mean 'number'"),

@@ -9,6 +9,7 @@ from itertools import chain, count, islice, product
 
 import pytest
 
+from helpers.each import each
 from redaction_texts import VALUES, text_with
 from rung import Image, Message, Text, ToolCall, redact
 
@@ -30,7 +31,7 @@ def test_a_value_of_each_kind_is_gone_and_comes_back(kind):
             assert restore(masked) == text
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "a@b, x @ y, @name, user@host",
@@ -71,7 +72,7 @@ def test_a_text_that_looks_like_a_placeholder_is_not_taken_for_one(theirs):
     assert restore(masked) == text
 
 
-@pytest.mark.parametrize("written", ["[EMAIL_1]", "EMAIL_1", "[email_1]", r"[EMAIL\_1]", "[EMAIL_1](mailto:[EMAIL_1])"])
+@each("written", ["[EMAIL_1]", "EMAIL_1", "[email_1]", r"[EMAIL\_1]", "[EMAIL_1](mailto:[EMAIL_1])"])
 def test_what_models_do_to_a_placeholder_is_undone(written):
     _, restore = mask("bob@example.org")
     assert "bob@example.org" in restore(written)
@@ -118,7 +119,7 @@ ADVERSE = {
 }
 
 
-@pytest.mark.parametrize("kind", ADVERSE)
+@each("kind", ADVERSE)
 def test_the_time_it_takes_grows_with_the_text_and_no_faster(kind):
     def seconds(text):
         began = time.process_time()

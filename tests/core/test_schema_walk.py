@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.each import each
 from helpers.thorough import times
 from rung import Ladder, schemas
 from rung.checks import quoted
@@ -59,7 +60,7 @@ def forms(uri):
     return found
 
 
-@pytest.mark.parametrize("draft", URIS)
+@each("draft", URIS)
 def test_the_table_of_keywords_is_that_of_the_drafts_own_meta_schemas(draft):
     ours = {key for key in schemas.HOLDERS if key in schemas.draft_of(URIS[draft]).keywords}
     theirs = forms(URIS[draft])
@@ -190,9 +191,7 @@ def test_the_outer_comes_before_the_inner_in_whatever_order_references_lead_ther
     assert json.dumps(marked).count('"mark"') == sum(isinstance(node, dict) for _, node in schemas.walk(schema))
 
 
-@pytest.mark.parametrize(
-    "ref", ["#/nowhere", "#/anyOf/7", "#/anyOf/x", "#/title/a", "#%ff", "#/%ff", "#name", "http://a/b", 5, "", "#"]
-)
+@each("ref", ["#/nowhere", "#/anyOf/7", "#/anyOf/x", "#/title/a", "#%ff", "#/%ff", "#name", "http://a/b", 5, "", "#"])
 def test_a_reference_that_leads_nowhere_or_elsewhere_adds_nothing(ref):
     schema = {"anyOf": [{"$ref": ref}], "title": "t"}
     assert [path for path, _ in schemas.walk(schema)] == [(), ("anyOf", 0)]
@@ -279,7 +278,7 @@ def test_schemas_in_dependencies_are_changed_like_any_other(draft):
     assert json.loads(told[told.index("{") :])["dependencies"] == {"title": ["a"], "a": {"required": ["b"]}}
 
 
-@pytest.mark.parametrize("keyword", ["dependencies", "additionalItems", "prefixItems", "contains", "not"])
+@each("keyword", ["dependencies", "additionalItems", "prefixItems", "contains", "not"])
 def test_strict_mode_is_given_no_keyword_with_schemas_that_it_does_not_know(keyword):
     inner = {"a": {}} if schemas.HOLDERS[keyword] == "named" else [{}] if keyword == "prefixItems" else {}
     assert closed({"type": "object", keyword: inner}) is None

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import pytest
 
+from helpers.each import each
 from rung import ConfigError, Rung
 from rung.allowed import Integer, Real, Word
 from rung.settings import given, read
@@ -34,7 +35,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "from_file", "settings"),
     WRONG,
     ids=lambda part: str(part) if isinstance(part, dict) else getattr(part, "__name__", "file"),

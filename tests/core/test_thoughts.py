@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.each import each
+from helpers.thorough import times
 from rung import Delta, Ladder, Rung
 from rung.testing import Reply, ScriptedTier
 from rung.thoughts import Splitter, apart
@@ -46,7 +47,7 @@ def run(text, output=None, prompt="What is the capital of France, please?"):
     return Ladder(Rung(ScriptedTier("small", text), repairs=0)).run(prompt, output)
 
 
-@pytest.mark.parametrize("kind", THOUGHTS)
+@each("kind", THOUGHTS)
 def test_a_thought_is_reasoning_and_the_rest_is_the_answer(kind):
     outcome = run(THOUGHTS[kind])
     assert outcome.value == "Paris."
@@ -54,14 +55,14 @@ def test_a_thought_is_reasoning_and_the_rest_is_the_answer(kind):
     assert "Paris" not in outcome.attempts[0].candidate.reasoning
 
 
-@pytest.mark.parametrize("kind", THOUGHTS)
+@each("kind", THOUGHTS)
 def test_a_shape_is_read_behind_the_thought(kind):
     outcome = run(THOUGHTS[kind].replace("Paris.", '{"a": 1}'), A)
     assert outcome.value == {"a": 1}
     assert outcome.text.strip() == '{"a": 1}'
 
 
-@settings(max_examples=80, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(80), derandomize=True, deadline=None, database=None)
 @given(kind=st.sampled_from(sorted(THOUGHTS)), cuts=st.lists(st.integers(0, 120), max_size=12))
 def test_how_a_stream_is_cut_changes_nothing(kind, cuts):
     """Each piece is a token of its own; those of the answer join to it."""
@@ -82,7 +83,7 @@ def test_how_a_stream_is_cut_changes_nothing(kind, cuts):
     assert "The" in candidate.reasoning
 
 
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@settings(max_examples=times(200), derandomize=True, deadline=None, database=None)
 @given(st.lists(st.sampled_from(["<", "think>", "</think>", "a", " ", "<th", "[", "{", "|>", "\n", "◁"]), max_size=12))
 def test_no_character_is_lost_or_told_twice(pieces):
     splitter = Splitter()
@@ -90,7 +91,7 @@ def test_no_character_is_lost_or_told_twice(pieces):
     assert "".join(text for _, text in parts) == "".join(pieces)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "prompt"),
     [
         ("The tag </think> closes a thought.", "What does </think> mean?"),

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from core.support import BAD, DOLLARS, GOOD, Sum, verdicts
+from helpers.each import each
 from rung import Cancel, ConfigError, Ladder, Rung, TierCrashed, TierUnavailable, Zone
 from rung.deferral import Decision, first_of, standard
 from rung.testing import QuotingTier, Reply, ScriptedTier
@@ -60,8 +61,8 @@ def test_what_a_person_set_goes_before_the_default_and_zero_turns_it_off(least_c
     assert ("confidence" in outcome.checked_by) is (least_confidence == 0.05)
 
 
-@pytest.mark.parametrize(("learnt", "tier"), [(0.01, "small"), (0.2, "mid")])
-@pytest.mark.parametrize("configured", [None, 0.0, 0.05, 0.9])
+@each(("learnt", "tier"), [(0.01, "small"), (0.2, "mid")])
+@each("configured", [None, 0.0, 0.05, 0.9])
 def test_what_was_learnt_for_the_task_goes_before_all_else(learnt, tier, configured):
     small = Rung(Measured("small", sure(GOOD, 0.1)), min_confidence=configured)
     ladder = Ladder(small, ScriptedTier("mid", OTHER))

@@ -69,8 +69,8 @@ def test_a_validator_that_returns_a_bool_is_named_and_the_mend_works():
     with pytest.raises(ContractError) as raised:
         identify_author("Dune")
     assert str(raised.value) == (
-        "the validator is_upper returned something that isn't of the output's type; pydantic takes what a validator "
-        "returns for the value; return the value, or wrap a predicate: AfterValidator(rung.checks.that(is_upper))"
+        "the validator is_upper returned something that isn't of the output's type; pydantic uses what a validator "
+        "returns as the value; return the value, or wrap a predicate: AfterValidator(rung.checks.that(is_upper))"
     )
 
     @ladder.typed

@@ -11,6 +11,7 @@ from typing import Annotated
 import pytest
 from pydantic import AfterValidator, BaseModel, ValidationInfo, field_validator
 
+from helpers.each import each
 from helpers.ids import shown
 from rung import Cancel, CheckContext, Issue, Ladder, Rung
 from rung.errors import ContractError, TierUnavailable
@@ -67,7 +68,7 @@ def test_a_partial_and_a_bound_method_are_validators():
     assert issues("hello there".startswith) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("returned", "expected"),
     [
         (None, []),

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from helpers.each import each
 from helpers.ids import shown
 from rung.errors import ConfigError, ContractError
 from rung.limits import Cancel, Deadline
@@ -34,7 +35,7 @@ def refused(make, *args, kind=ConfigError, **values) -> str:
     return said
 
 
-@pytest.mark.parametrize("role", ["", "User", "function", CANARY * 99, None, 1, b"user", ["user"]])
+@each("role", ["", "User", "function", CANARY * 99, None, 1, b"user", ["user"]])
 def test_a_role_that_there_is_not_is_refused(role):
     with pytest.raises(ConfigError):
         Message(role, "x")
@@ -60,7 +61,7 @@ def test_what_is_only_spelt_otherwise_is_taken():
     assert Shape("json", MappingProxyType({"a": 1})).schema == {"a": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     [None, 5, 1.5, CANARY.encode(), {"text": CANARY}, {CANARY}, [CANARY], [Text("a"), CANARY], [None], iter("ab")],
     ids=lambda c: type(c).__name__,
@@ -69,7 +70,7 @@ def test_content_is_text_or_parts(content):
     refused(Message, "user", content)
 
 
-@pytest.mark.parametrize(
+@each(
     "values",
     [
         {"tool_calls": ({"id": "1"},)},
@@ -99,8 +100,8 @@ def test_parts_hold_what_they_are_for(make):
     refused(make)
 
 
-@pytest.mark.parametrize("name", ["temperature", "top_p", "min_p"])
-@pytest.mark.parametrize(
+@each("name", ["temperature", "top_p", "min_p"])
+@each(
     "value",
     [float("nan"), float("inf"), float("-inf"), -0.1, 11, HUGE, -HUGE, ENDLESS, True, "0.5", CANARY, [0.5], 1j],
     ids=lambda v: f"{type(v).__name__} {str(v)[:6]}" if v is not ENDLESS else "endless",
@@ -109,16 +110,14 @@ def test_sampling_numbers_are_numbers_in_their_range(name, value):
     assert name in refused(Sampling, **{name: value})
 
 
-@pytest.mark.parametrize(
-    "values", [{"top_p": 0}, {"top_p": 1.01}, {"min_p": 1}, {"temperature": None}, {"temperature": 10.1}]
-)
+@each("values", [{"top_p": 0}, {"top_p": 1.01}, {"min_p": 1}, {"temperature": None}, {"temperature": 10.1}])
 def test_the_edges_of_ranges_are_those_that_are_documented(values):
     refused(Sampling, **values)
     Sampling(temperature=10, top_p=1, min_p=0)
     Sampling(temperature=0, top_p=1e-9, min_p=0.999)
 
 
-@pytest.mark.parametrize(
+@each(
     "seed", ["x", "1", 1.0, True, HUGE, -HUGE, ENDLESS, float("nan"), [1], np.bool_(True)], ids=lambda s: str(type(s))
 )
 def test_a_seed_is_a_whole_number_that_formats_can_carry(seed):
@@ -130,9 +129,7 @@ def test_a_seed_may_be_negative_and_use_all_its_bits(seed):
     assert Sampling(seed=seed).seed == seed
 
 
-@pytest.mark.parametrize(
-    "stop", ["abc", "", None, 5, b"abc", {"a"}, (CANARY, 1), (None,), ("a", b"b"), iter("ab")], ids=shown
-)
+@each("stop", ["abc", "", None, 5, b"abc", {"a"}, (CANARY, 1), (None,), ("a", b"b"), iter("ab")], ids=shown)
 def test_stop_strings_are_a_tuple_of_texts_and_one_text_is_not_taken_for_its_characters(stop):
     assert "stop" in refused(Sampling, stop=stop)
 
@@ -144,9 +141,7 @@ def test_an_empty_stop_string_is_refused():
 WRONG_COUNTS = [0, -1, 1.5, 1.0, "5", True, HUGE, ENDLESS, float("nan"), [5]]
 
 
-@pytest.mark.parametrize(
-    "count", WRONG_COUNTS, ids=lambda c: f"{type(c).__name__} {str(c)[:4]}" if c is not ENDLESS else "endless"
-)
+@each("count", WRONG_COUNTS, ids=lambda c: f"{type(c).__name__} {str(c)[:4]}" if c is not ENDLESS else "endless")
 def test_a_cap_on_the_answer_is_a_whole_number_of_at_least_one(count):
     turns = (Message("user", "x"),)
     for make in (lambda: Request(turns, max_tokens=count), lambda: Call(turns, max_tokens=count)):
@@ -154,13 +149,13 @@ def test_a_cap_on_the_answer_is_a_whole_number_of_at_least_one(count):
     assert "max_tokens" in refused(Rung, ScriptedTier("a", "x"), max_tokens=count)
 
 
-@pytest.mark.parametrize("count", [*WRONG_COUNTS, None, 129, 1000], ids=lambda c: f"{type(c).__name__}")
+@each("count", [*WRONG_COUNTS, None, 129, 1000], ids=lambda c: f"{type(c).__name__}")
 def test_candidates_are_one_to_128(count):
     assert "candidates" in refused(Call, (Message("user", "x"),), candidates=count)
     assert Call((Message("user", "x"),), candidates=128).candidates == 128
 
 
-@pytest.mark.parametrize(
+@each(
     "values",
     [
         {"messages": None},
@@ -182,7 +177,7 @@ def test_a_call_holds_what_it_says(values):
     Call((Message("user", "x"),), deadline=Deadline.after(1), cancel=Cancel())
 
 
-@pytest.mark.parametrize(
+@each(
     "values",
     [{"messages": None}, {"messages": (CANARY,)}, {"task": 5}, {"sampling": 1}, {"reach": "host"}, {"reach": 1}],
     ids=str,
@@ -191,14 +186,12 @@ def test_a_request_holds_what_it_says(values):
     refused(Request, **{"messages": (Message("user", "x"),), **values})
 
 
-@pytest.mark.parametrize(
-    "prompt", [None, 5, 1.5, b"bytes", {"role": "user"}, [CANARY], [None], object()], ids=lambda p: type(p).__name__
-)
+@each("prompt", [None, 5, 1.5, b"bytes", {"role": "user"}, [CANARY], [None], object()], ids=lambda p: type(p).__name__)
 def test_a_prompt_is_text_or_messages(prompt):
     assert "prompt" in refused(conversation, prompt)
 
 
-@pytest.mark.parametrize("system", [5, 0, False, b"x", [CANARY]], ids=str)
+@each("system", [5, 0, False, b"x", [CANARY]], ids=str)
 def test_a_system_turn_is_text(system):
     assert "system" in refused(conversation, "x", system)
     assert conversation("x", "") == conversation("x") == conversation(iter([Message("user", "x")]))
@@ -224,7 +217,7 @@ def doubled(times: int) -> dict:
     return schema
 
 
-@pytest.mark.parametrize(
+@each(
     "schema",
     [
         {"enum": {1, 2}},
@@ -262,7 +255,7 @@ def test_a_schema_of_any_size_that_is_in_use_is_taken():
     Shape("json", {"properties": {f"p{n}": {"type": "string"} for n in range(20_000)}})
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "schema", "more"),
     [
         ("yaml", SCHEMA, {}),
@@ -281,7 +274,7 @@ def test_a_shape_holds_what_its_kind_needs(kind, schema, more):
     refused(Shape, kind, schema, **more)
 
 
-@pytest.mark.parametrize(
+@each(
     "values",
     [
         {"repairs": -1},
@@ -306,6 +299,6 @@ def test_a_rung_is_told_by_the_name_of_its_tier(values):
     assert "tier 'a'" in refused(Rung, ScriptedTier("a", "x"), **values)
 
 
-@pytest.mark.parametrize("tier", [None, "smollm2-135m", 5, object(), ScriptedTier])
+@each("tier", [None, "smollm2-135m", 5, object(), ScriptedTier])
 def test_what_is_not_a_tier_is_not_taken_for_one(tier):
     assert "is not a tier" in refused(Rung, tier)

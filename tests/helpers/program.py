@@ -19,8 +19,14 @@ from helpers.warm import PIPE, Forked, Warm
 SOURCE = Path(rung.__file__).parents[1]
 OUTSIDE = Path(__file__).parents[1] / "cli" / "outside"
 IMPORTED = (
-    *(f"rung.cli.{name}" for name in ("app", "ask", "bundle", "config", "doctor", "init", "ledger", "models")),
-    *("rung.config", "rung.ladder", "rung.ledger", "rung.store", "rung.testing", "outside_tier"),
+    *("rung.cli.ask", "rung.cli.bundle", "rung.cli.config", "rung.cli.doctor", "rung.cli.drafts", "rung.cli.init"),
+    *("rung.cli.inputs", "rung.cli.ledger", "rung.cli.licences", "rung.cli.models", "rung.cli.outgoing"),
+    *("rung.cli.progress", "rung.cli.pulling", "rung.cli.reading", "rung.cli.report", "rung.cli.screen"),
+    *("rung.config", "rung.consent.person", "rung.ladder", "rung.ledger", "rung.learn.survey", "rung.store"),
+    *("rung.machine.checkup", "rung.machine.leaving", "rung.testing", "rung.tiers.llama.host.tier"),
+    # what these load late, and the endpoint tier with its first call
+    *("filelock", "jsonschema_rs", "openai", "psutil", "rung.store.pulling", "rung.tiers.openai.conversation"),
+    *("typer._adapters", "outside_tier"),
 )
 """What most commands load."""
 ANNOUNCED = "import os, sys; from rung.cli import main; os.write(2, b'>'); sys.exit(main())"

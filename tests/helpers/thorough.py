@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-LIGHT = 5
-"""Where tests run fast, so much fewer."""
+LIGHT, FEWEST = 10, 5
+"""Where tests run fast, so much fewer, down to so many."""
 
 
 def times(most: int) -> int:
@@ -14,4 +14,4 @@ def times(most: int) -> int:
     Args:
         most: times.
     """
-    return most if settings.get_current_profile_name() == "thorough" else max(1, most // LIGHT)
+    return most if settings.get_current_profile_name() == "thorough" else min(most, max(FEWEST, most // LIGHT))

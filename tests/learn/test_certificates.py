@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from helpers.each import each
 from rung.errors import ConfigError
 from rung.learn.bounds import Betting, Binomial
 from rung.learn.certificates import certify, certify_accepted, rows_likely, rows_needed, shadow_losses
@@ -251,7 +252,7 @@ def test_shuffled_labels_certify_no_more_than_chance_and_do_not_pay():
     assert not Pay(float(np.mean(kept)), seconds=0.3, next_seconds=1.0).pays
 
 
-@pytest.mark.parametrize(
+@each(
     "give",
     [
         lambda: certify([], [], limit=LIMIT, delta=DELTA),

@@ -19,7 +19,7 @@ import convert_data
 
 COUNTS = {
     "bfcl": {"bfcl": 400},
-    "clinc150": {"clinc150": 5500},
+    "clinc150": {"clinc150": 5500, "clinc20": 600},
     "restaurant8k": {"restaurant8k": 128},
     "bbh": {f"bbh-{name}": 250 for name in convert_data.BBH},
     "gsm8k": {"gsm8k": 1319},
@@ -78,7 +78,7 @@ def test_slots_are_the_words_of_the_message(converted):
 
 
 def test_the_first_rows_of_intents_are_a_sample_of_all(converted):
-    ((folder, path),) = converted("clinc150").values()
+    folder, path = converted("clinc150")["clinc150"]
     expected = [row.expected for row in read(path, folder.template)]
     assert len(set(expected)) == 151
     assert 0.1 < expected[:500].count("out_of_scope") / 500 < 0.27

@@ -113,12 +113,12 @@ def test_rows_that_ask_the_same_but_for_case_and_punctuation_share_a_group(file)
             b'{"messages": [{"role": "human", "content": "a"}]}',
             "'human' is not a role; known: system, user, assistant, tool",
         ),
-        (b'{"messages": [{"role": "system", "content": "a"}]}', "its messages have no user's turn with a text"),
+        (b'{"messages": [{"role": "system", "content": "a"}]}', "its messages have no turn of the user with a text"),
         (b'{"prompt": "a", "schema": 5}', "its schema is a number and not an object"),
         (b'{"prompt": "a", "metadata": []}', "its metadata is a list and not an object"),
         (b'{"prompt": "a", "group": {}}', "its group is an object and not a text"),
-        (b'{"prompt": "a\\u0000"}', "it holds a NUL or half of a surrogate pair, so it is not text"),
-        (b'{"prompt": "a\\ud800"}', "it holds a NUL or half of a surrogate pair, so it is not text"),
+        (b'{"prompt": "a\\u0000"}', "it contains a NUL or half of a surrogate pair, so it is not text"),
+        (b'{"prompt": "a\\ud800"}', "it contains a NUL or half of a surrogate pair, so it is not text"),
     ],
 )
 def test_a_bad_row_is_reported_with_its_line_and_the_rows_around_it_are_read(file, line, reason):
@@ -144,8 +144,8 @@ def test_a_table_without_anything_to_ask_is_refused_once(file):
 
 def test_a_row_of_another_width_is_bad(file):
     assert bad(file("d.csv", "prompt,expected\na\na,b,c\n")) == [
-        "line 2: it has 1 cells, and the head has 2",
-        "line 3: it has 3 cells, and the head has 2",
+        "line 2: it has 1 cells, but the head has 2",
+        "line 3: it has 3 cells, but the head has 2",
     ]
 
 
@@ -167,7 +167,11 @@ def test_an_empty_set_is_a_sentence(file, name, content):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("d.json", b"[]", "is not a kind of file that is read: .jsonl, .ndjson, .csv, .tsv, .tab; of a JSON array, `"),
+        (
+            "d.json",
+            b"[]",
+            "is not a known kind of data file; known: .jsonl, .ndjson, .csv, .tsv, .tab; from a JSON array",
+        ),
         ("d.jsonl", '{"prompt": "a"}'.encode("utf-16"), "is not valid UTF-8: it is UTF-16"),
         ("d.csv", b"prompt,prompt\na,b\n", "two columns are called 'prompt'"),
         ("d.csv", b"prompt,\na,b\n", "a column has no name"),
@@ -192,11 +196,11 @@ def test_a_line_that_is_too_long_is_bad_and_the_next_is_read(file, monkeypatch):
     long = json.dumps({"prompt": "x" * 500})
     found = rows(file("d.jsonl", f'{{"prompt": "a"}}\n{long}\n{{"prompt": "b"}}\n'))
     assert [type(row) for row in found] == [Row, BadRow, Row]
-    assert str(found[1]) == "line 2: it is longer than the 100 bytes that are read of a row"
+    assert str(found[1]) == "line 2: it is longer than the 100 bytes that a row may have"
     assert found[2].number == 3
     several = "\n".join(["y" * 30] * 5)
     found = rows(file("d.csv", f'prompt\na\n"{several}"\n'))
-    assert str(found[1]) == "line 3: it is longer than the 100 bytes that are read of a row (the row takes 4 lines)"
+    assert str(found[1]) == "line 3: it is longer than the 100 bytes that a row may have (the row takes 4 lines)"
 
 
 def test_a_cell_may_be_as_long_as_a_prompt(file):

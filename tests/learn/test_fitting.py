@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers.each import each
 from rung.errors import ConfigError
 from rung.learn import extra
 from rung.learn.fitting import FEWEST_ROWS, MOST_FEATURES, ROWS_PER_FEATURE, fit
@@ -117,7 +118,7 @@ def test_a_fitted_score_becomes_the_threshold_that_a_ladder_acts_on():
     assert (threshold.above, threshold.curve) == (0.3, fitted.curve)
 
 
-@pytest.mark.parametrize(
+@each(
     "give",
     [
         lambda: fit({"sum": [1.0]}, [1], default="mean"),

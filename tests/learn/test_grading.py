@@ -9,6 +9,7 @@ from datetime import date
 import pytest
 from pydantic import BaseModel
 
+from helpers.each import each
 from rung.errors import ConfigError
 from rung.learn import grading
 from rung.learn.grading import Grade, grade, grader, same_for
@@ -21,7 +22,7 @@ class Invoice(BaseModel):
     due: date
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "value", "expected", "right"),
     [
         ("exact", " yes\n", "yes", True),
@@ -70,7 +71,7 @@ def test_a_model_is_graded_as_the_json_that_it_stands_for():
     assert grade(grader("json"), value, {"vendor": "ACME", "due": "2024-03-05"}).right
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "hint"),
     [
         ("exakt", "did you mean 'exact'?"),
@@ -86,7 +87,7 @@ def test_an_unknown_check_or_option_names_the_nearest(check, hint):
     assert hint in error.value.hint
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "value", "expected", "reason"),
     [
         ("number", "5", "none", "what is expected holds no number"),
@@ -119,13 +120,13 @@ def test_a_check_of_ones_own_that_raises_is_a_reason_and_not_a_traceback(tmp_pat
             None, "the check raised ZeroDivisionError"
         )
         vague = grade(grader("own_checks:vague", folder=tmp_path), 1, 1)
-        assert vague == Grade(None, "own_checks:vague returned a str and not whether the answer is right")
+        assert vague == Grade(None, "own_checks:vague returned a str, not whether the answer is right")
         assert grade(grader("own_checks:near", folder=tmp_path), 4, 5).right
         with pytest.raises(ConfigError, match="'own_checks:number' is not a function"):
             grader("own_checks:number", folder=tmp_path)
         with pytest.raises(ConfigError, match="has no 'nera'; did you mean 'near'"):
             grader("own_checks:nera", folder=tmp_path)
-        with pytest.raises(ConfigError, match=f"there is no module 'no_such'; it is looked for in {tmp_path}"):
+        with pytest.raises(ConfigError, match=f"there is no module 'no_such'; rung looks for it in {tmp_path}"):
             grader("no_such:check", folder=tmp_path)
         with pytest.raises(ConfigError, match="takes no options"):
             grader({"name": "own_checks:near", "within": 1}, folder=tmp_path)

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from helpers.each import each
 from rung.errors import ConfigError
 from rung.learn import metrics
 from rung.learn.costs import Pay, equal_cost
@@ -118,7 +119,7 @@ def test_a_tier_pays_where_it_keeps_more_than_asking_it_costs():
     assert Pay(0.2, 1, 4).mean_seconds > 4
 
 
-@pytest.mark.parametrize(
+@each(
     "give",
     [
         lambda: deferral([], [], []),

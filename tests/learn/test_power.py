@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.each import each
+
 from .from_scripts import script
 
 bench = script("bench_certificates")
@@ -33,7 +35,7 @@ def fits(cell, column, draws):
     return KNOWN[column][cell] - 0.03 <= share <= bench.most(bench.POPULATIONS[cell], column[0])
 
 
-@pytest.mark.parametrize("cell", range(9))
+@each("cell", range(9))
 def test_the_most_that_can_be_kept_is_known(cell):
     population = bench.POPULATIONS[cell]
     assert [bench.most(population, kind) for kind in "ABC"] == pytest.approx([MOST[k][cell] for k in "ABC"], abs=0.015)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers.each import each
 from rung.learn.metrics import deferral, oracle
 
 from .from_scripts import script
@@ -51,7 +52,7 @@ def test_a_gate_on_shuffled_answers_is_worth_nothing(rows):
     assert deferral(score, rows.weak, rows.strong).apgr == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "feature", "value"),
     [
         ("3 * 2 = <<3*2=6>>6\n#### 6", "miscalculated", 0),

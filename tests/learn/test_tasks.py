@@ -114,7 +114,7 @@ def test_a_new_task_is_read_back_with_the_check_that_fits_its_contract(tmp_path,
         ({"check": "5"}, "'check'"),
         ({"same": '{ name = "json", hw = 1 }'}, "same: unknown key 'hw'; did you mean 'how'?"),
         ({"schema": None, "type": '"Invoice"'}, "type: 'Invoice' names nothing; write module:name"),
-        ({"schema": '"../../secret.json"'}, "lies outside the task's folder"),
+        ({"schema": '"../../secret.json"'}, "is outside the task's folder"),
         ({"on_void": '"never"'}, "'on_void'"),
         ({"max_tokens": "0"}, "'max_tokens'"),
     ],
@@ -195,8 +195,8 @@ def test_another_build_is_a_note_that_asks_for_a_check_and_a_seed_is_nothing(fol
     found = task.learned.standing(conditions(task, setup={"build": "2", "batch": "8"}, sampling=Sampling(seed=7)))
     assert found.threshold is not None
     assert found.notes == (
-        "build was 1 when the task was calibrated, and is 2: `rung calibrate --check` on fresh rows tells whether that "
-        "matters",
+        "build was 1 when the task was calibrated, and is now 2: `rung calibrate --check` on fresh rows tells whether "
+        "that matters",
     )
     unknown = task.learned.standing(conditions(task, weights=None, others={}, setup={}))
     assert (unknown.void, unknown.notes) == ((), ())

@@ -52,7 +52,7 @@ def test_as_many_rows_are_needed_as_the_certificate_needs():
 
 def test_76_requests_that_all_agree_certify_and_75_say_how_many_are_missing(ledger):
     fill(ledger, [False] * 75)
-    with pytest.raises(ConfigError, match=r"the coin fell for 75 requests .* 76 are needed"):
+    with pytest.raises(ConfigError, match=r"75 requests .* drawn for a shadow, but 76 are needed"):
         calibrate_use(used(ledger), "mid", Question())
     fill(ledger, [False])
     found = calibrate_use(used(ledger), "mid", Question())
@@ -96,7 +96,8 @@ def test_a_small_share_is_weighted_and_certifies_with_as_many_coins(ledger):
 def test_enough_coins_of_too_few_requests_say_how_many_requests_are_missing(ledger):
     for number in range(400):
         ask(ledger, chance=0.05, fell=number % 4 == 0)
-    with pytest.raises(ConfigError, match=r"the coin fell for 100 of 400 requests, .* about 1,\d\d\d more are needed"):
+    missing = r"100 of 400 requests were drawn for a shadow, .* about 1,\d\d\d more are needed"
+    with pytest.raises(ConfigError, match=missing):
         calibrate_use(used(ledger), "mid", Question())
 
 
@@ -127,7 +128,8 @@ def test_the_sentences_say_what_the_numbers_say(ledger):
         "say. So the ladder is at most 3 points less accurate than mid, however good mid is. How good mid is, this "
         "can't tell. The method is right in 90% of samples."
     )
-    assert coins.startswith("A coin chose 100 of them before they were answered: 100 agree with mid, 0 differ, and 0 ")
+    drawn = "100 of them were drawn for a shadow before they were answered"
+    assert coins.startswith(f"{drawn}: 100 agree with mid, 0 differ, and 0 ")
     assert keeps == "small answers 100 of the 100 requests, and answered 100 of them so far."
     assert next(sentences(found, "later")).startswith("This is an estimate and not a certificate")
 
@@ -237,7 +239,7 @@ def test_before_there_is_a_promise_nothing_is_said_of_how_often_they_agree(ledge
     found = watch(used(ledger), None)
     assert (found.losses, found.enough) == (None, False)
     assert list(said(found)) == [
-        "intent: 75 requests under the present settings; the coin fell for 75",
+        "intent: 75 requests under the present settings, 75 drawn for a shadow",
         "  76 are needed to calibrate from them",
     ]
     fill(ledger, [True])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from helpers.each import each
 from rung.learn.certificates import certify, certify_accepted, shadow_losses
 from rung.learn.fitting import fit
 from rung.learn.metrics import auroc
@@ -197,7 +198,7 @@ def within(misses: Draws, draws: int) -> bool:
     return sum(misses(generator) for _ in range(draws)) <= binom.ppf(0.999, draws, DELTA)
 
 
-@pytest.mark.parametrize("case", ["200 rows", "tied scores", "grouped", "--risk", "coins", "20 forms"])
+@each("case", ["200 rows", "tied scores", "grouped", "--risk", "coins", "20 forms"])
 def test_the_promise_fails_about_as_rarely_as_it_says(case):
     assert within(CASES[case], 120)
 

@@ -18,7 +18,7 @@ from rung.ledger import schema as schemas
 from rung.testing import ScriptedTier
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="permissions, forks and limits of this kind are POSIX's")
-AWAY = "move it away: a new one begins, and its budgets with nothing spent"
+AWAY = "move it away: a new one starts with nothing spent"
 
 
 def ask(ledger):

@@ -27,6 +27,7 @@ from dataclasses import replace
 
 import pytest
 
+from helpers.each import each
 from llama.conftest import call, text
 from rung.errors import ConfigError, PromptTooLong, RungError, TierError, TierTimeout, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
@@ -347,7 +348,7 @@ def test_a_template_file_that_is_none_is_a_sentence_in_time(tmp_path, kind):
     tier.close()
 
 
-@pytest.mark.parametrize(
+@each(
     "settings",
     [
         {"context": "5"},

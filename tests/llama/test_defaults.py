@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel
 
+from helpers.each import each
 from rung import Ladder
 from rung.contract import compile_output
 from rung.tiers.llama import LlamaTier
@@ -21,7 +22,7 @@ class Invoice(BaseModel):
     total: int
 
 
-@pytest.mark.parametrize(
+@each(
     ("output", "kind"),
     [
         (["yes", "no"], "choice"),
@@ -48,8 +49,8 @@ def test_a_model_that_was_never_measured_has_to_be_surer_than_any_that_is_believ
     assert set(unknown.weights) <= set(KNOWN)
 
 
-@pytest.mark.parametrize("kind", FEATURES)
-@pytest.mark.parametrize(("architecture", "probability"), [("llama", 1.0), ("qwen2", 0.8)])
+@each("kind", FEATURES)
+@each(("architecture", "probability"), [("llama", 1.0), ("qwen2", 0.8)])
 def test_a_measured_family_goes_by_its_own_figure(kind, architecture, probability):
     parameters = {"llama": 134_515_008, "qwen2": 630_167_424}[architecture]
     threshold = threshold_of(architecture, parameters, kind)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
+from helpers.each import each
 from llama.enforced_kinds import KINDS, v
 from rung import schemas
 from rung.contract import compile_output
@@ -72,7 +73,7 @@ def judged(contract, text: str):
     return contract.judge(Candidate(text, finish="stop"), context)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each("kind", KINDS)
 def test_all_that_can_be_enforced_is_and_what_is_not_is_named(kind):
     output, lacking = KINDS[kind]
     contract = compile_output(output)
@@ -95,7 +96,7 @@ def test_all_that_can_be_enforced_is_and_what_is_not_is_named(kind):
     assert ended >= 4
 
 
-@pytest.mark.parametrize(
+@each(
     ("pattern", "without"),
     [
         (r"^(?=.*\d)(?=.*[a-z]).{8,}$", "^.{8,}$"),
@@ -191,8 +192,8 @@ def test_a_schema_of_more_parts_than_are_looked_at_is_not_enforced_and_says_so(m
         GRAMMARS.constrain(Shape("json", {"type": "object", "anyOf": make([{}] * (schemas.MOST_SCHEMAS + 1))}))
 
 
-@pytest.mark.parametrize("pattern", [r"\w+", r"[\w-]+", r"\W", r"[^\W\d]+", r"\s", r"\S+\Z", r"[\[a]+"])
-@pytest.mark.parametrize("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "-", "\x1c", "\u00a0", "["])
+@each("pattern", [r"\w+", r"[\w-]+", r"\W", r"[^\W\d]+", r"\s", r"\S+\Z", r"[\[a]+"])
+@each("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "-", "\x1c", "\u00a0", "["])
 def test_decoder_and_validator_agree_on_what_a_pattern_means(pattern, text):
     contract = compile_output(re.compile(pattern))
     matcher = GRAMMARS.constrain(contract.shape)._matcher
@@ -223,14 +224,14 @@ def agree(kind, value):
     assert held == contract.judge(Candidate(written, finish="stop"), context).valid
 
 
-@pytest.mark.parametrize("kind", NAMED, ids=["Rust", "Python", "keys"])
-@pytest.mark.parametrize("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "²", "٣", "-", "a\u200db", "\u200d"])
+@each("kind", NAMED, ids=["Rust", "Python", "keys"])
+@each("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "²", "٣", "-", "a\u200db", "\u200d"])
 def test_decoder_and_validator_agree_on_what_a_pattern_of_a_type_means(kind, text):
     """Each engine counts other characters among the letters, and a JSON Schema's own are ASCII's."""
     agree(kind, {text: 1} if kind is NAMED[2] else {"name": text})
 
 
-@pytest.mark.parametrize("text", ["é-", "-a", "--", "-٣", "a-"])
-@pytest.mark.parametrize("kind", NAMED[:2], ids=["Rust", "Python"])
+@each("text", ["é-", "-a", "--", "-٣", "a-"])
+@each("kind", NAMED[:2], ids=["Rust", "Python"])
 def test_decoder_and_validator_agree_on_what_a_pattern_of_a_type_leaves_out(kind, text):
     agree(kind, {"name": "a", "other": text})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.each import each
 from llama.conftest import call, text
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
 from rung.limits import Cancel
@@ -236,7 +237,7 @@ def test_a_name_for_a_tier_is_that_of_its_model():
     assert names == {"small"}
 
 
-@pytest.mark.parametrize("setting", [{"context": 0}, {"threads": 0}, {"slots": 0}, {"slots": 1000}, {"top_p": 2.0}])
+@each("setting", [{"context": 0}, {"threads": 0}, {"slots": 0}, {"slots": 1000}, {"top_p": 2.0}])
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ConfigError):
         LlamaTier("x", **setting)

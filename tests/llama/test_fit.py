@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from helpers.each import each
 from llama.conftest import call, text
 from llama.models import BIG, GIB, MIB
 from rung.errors import PromptTooLong, TierUnavailable
@@ -32,7 +33,7 @@ def test_keys_and_values_take_what_the_formula_says():
     assert need.resident - need.total == need.copies
 
 
-@pytest.mark.parametrize("gigabytes", [5.5, 6, 7, 8, 12, 24, 64])
+@each("gigabytes", [5.5, 6, 7, 8, 12, 24, 64])
 def test_whatever_is_planned_fits_at_first_and_when_it_has_grown(gigabytes):
     found = planned(gigabytes * GIB)
     assert GRAIN <= found.cells <= min(CONTEXT, found.most)

@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from helpers.each import each
 from rung.tiers.llama import frames
 from rung.types import Delta, Message, Sampling, Shape, Token, ToolCall, Usage
 
@@ -28,7 +29,7 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("frame", SAID, ids=lambda f: f.kind)
+@each("frame", SAID, ids=lambda f: f.kind)
 def test_a_frame_arrives_as_it_was_sent(frame):
     assert frames.read(io.BytesIO(frames.encode(frame))) == frame
 
@@ -64,7 +65,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("body", WRONG, ids=range(len(WRONG)))
+@each("body", WRONG, ids=range(len(WRONG)))
 def test_a_wrong_frame_is_told_from_a_broken_one_and_the_next_can_be_read(body):
     stream = io.BytesIO(len(body).to_bytes(4, "big") + body + frames.encode(SAID[0]))
     with pytest.raises(frames.WrongFrame) as caught:

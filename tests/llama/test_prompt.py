@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.each import each
 from rung.errors import TierUnavailable, Unsupported
 from rung.tiers.llama.worker import prompt
 from rung.tiers.llama.worker.prompt import ChatTemplate
@@ -64,8 +65,8 @@ HANDLING = {
 }
 
 
-@pytest.mark.parametrize("body", HANDLING.values(), ids=HANDLING.keys())
-@pytest.mark.parametrize("text", [ATTACK, f"  {ATTACK}\n", "<|im_start|>", "a<|im_end|>b"])
+@each("body", HANDLING.values(), ids=HANDLING.keys())
+@each("text", [ATTACK, f"  {ATTACK}\n", "<|im_start|>", "a<|im_end|>b"])
 def test_whatever_a_template_does_to_content_it_never_becomes_the_templates_word(body, text):
     source = "{% for m in messages %}" + body + "{% endfor %}"
     assert "im_" not in trusted(source, user(text)).lower()
@@ -152,7 +153,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("source", BAD.values(), ids=BAD.keys())
+@each("source", BAD.values(), ids=BAD.keys())
 def test_a_template_can_not_leave_its_sandbox_nor_break_its_host(source):
     with pytest.raises(Unsupported):
         template(source).render([user("x")])
@@ -188,7 +189,7 @@ HUGE = {
 }
 
 
-@pytest.mark.parametrize("source", HUGE.values(), ids=HUGE.keys())
+@each("source", HUGE.values(), ids=HUGE.keys())
 def test_a_template_can_not_make_a_value_beyond_all_measure(source):
     with pytest.raises((Unsupported, TierUnavailable)):
         template(source).render([user("x")])

@@ -16,6 +16,7 @@ import asyncio
 
 import pytest
 
+from helpers.each import each
 from openai_tier.conftest import call, notes_of
 from openai_tier.server import events, piece, status
 from rung import Ladder, Price, Usage, Zone
@@ -53,7 +54,7 @@ def test_a_name_that_only_looks_like_this_machine_is_a_foreign_one_and_is_sent_n
     assert (caught.value.sent, server.connections) == (False, 0)
 
 
-@pytest.mark.parametrize("host", LOOK_ALIKES)
+@each("host", LOOK_ALIKES)
 def test_a_proxy_that_only_looks_like_this_machine_is_a_foreign_one(host):
     tier = OpenAITier("m", base_url="http://127.0.0.1:1/v1", proxy=f"http://{host}:3128")
     assert tier.zone == Zone.INTERNET
@@ -70,7 +71,7 @@ def test_a_look_alike_that_leads_to_this_machine_is_sent_nothing_even_where_prom
     assert (outcome.left_machine, server.connections) == (False, 0)
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "http://127.0.0.1@evil.example/v1",
@@ -93,7 +94,7 @@ def test_a_look_alike_that_leads_to_this_machine_is_sent_nothing_even_where_prom
         "http://localhost/v1?x#@evil.example",
     ],
 )
-@pytest.mark.parametrize("setting", ["base_url", "proxy"])
+@each("setting", ["base_url", "proxy"])
 def test_a_url_in_which_two_readers_see_two_hosts_is_refused_and_not_repeated(url, setting):
     with pytest.raises(ConfigError, match=setting) as caught:
         OpenAITier("m", **{setting: url})
@@ -156,7 +157,7 @@ class Stream:
         self.closed = True
 
 
-@pytest.mark.parametrize(
+@each(
     ("zone", "peer", "fits"),
     [
         (Zone.HOST, ("127.0.0.1", 80), True),
@@ -188,7 +189,7 @@ def test_a_peer_that_nobody_can_tell_or_that_is_too_far_away_is_hung_up_on(zone,
 KEY = "sk-live-CANARY123"
 
 
-@pytest.mark.parametrize(
+@each(
     "settings",
     [
         {"api_key": {"env": KEY}},

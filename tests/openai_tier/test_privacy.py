@@ -5,6 +5,7 @@ import traceback
 
 import pytest
 
+from helpers.each import each
 from openai_tier.conftest import call, text_of
 from openai_tier.server import chat, cut, events, piece, raw, reset, slow_headers, status
 from rung.errors import ConfigError, Offline, RungError, TierError, TierUnavailable
@@ -16,7 +17,7 @@ from rung.types import Price, Zone
 KEY, PROMPT = "sk-CANARYKEY", "CANARYPROMPT"
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "model", "zone"),
     [
         ("http://127.0.0.1:11434/v1", "qwen", Zone.HOST),
@@ -73,7 +74,7 @@ def test_a_proxy_counts_for_the_zone_and_is_named():
     assert tier.destination == "127.0.0.1:1 through proxy.example.com:3128"
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "http://user:CANARYKEY@127.0.0.1/v1",

@@ -20,6 +20,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.each import each
+from helpers.thorough import times
 from openai_tier.conftest import call, notes_of, text_of
 from openai_tier.server import chat, events, piece, raw, status, usage, whole
 from rung import Ladder, Price, Usage, Zone
@@ -27,7 +29,7 @@ from rung.errors import PromptTooLong, RateLimited, TierCrashed, TierError, Tier
 from rung.tiers.openai.answer import StreamReader
 from rung.tiers.openai.events import BodyReader
 
-few = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=times(120), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(*parts, candidates=1, cap=None):
@@ -153,7 +155,7 @@ def test_a_field_that_nothing_hangs_on_may_be_missing_null_or_of_another_type(di
     assert (text_of(deltas), deltas[-1].finish) == ("Paris", "stop")
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     [
         [{"type": "text", "text": "Paris"}],
@@ -172,7 +174,7 @@ def framed_plainly(*values):
     return b"".join(f"data: {json.dumps(value)}\n\n".encode() for value in values)
 
 
-@pytest.mark.parametrize("content", [5, True, 0.5, [5], [{"type": "text", "text": 5}], {"type": "text", "text": [1]}])
+@each("content", [5, True, 0.5, [5], [{"type": "text", "text": 5}], {"type": "text", "text": [1]}])
 def test_a_text_of_another_type_is_no_answer(content):
     with pytest.raises(TierError, match="a part of the answer is lost"):
         read(framed_plainly(part("whole"), part(content, "stop"), "[DONE]"))
@@ -207,7 +209,7 @@ def test_the_end_is_told_by_the_word_and_the_word_stands_in_a_note(serve, tier_a
     assert repr(word) in notes_of(deltas)
 
 
-@pytest.mark.parametrize("word", ["error", "abort", "cancelled", "network_error", "insufficient_system_resource"])
+@each("word", ["error", "abort", "cancelled", "network_error", "insufficient_system_resource"])
 def test_an_answer_that_the_endpoint_gave_up_is_none(word):
     with pytest.raises(TierCrashed, match=word):
         read(framed_plainly(piece("half"), piece(finish=word), "[DONE]"))

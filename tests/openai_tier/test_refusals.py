@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.thorough import times
 from openai_tier.conftest import call, notes_of, text_of
 from openai_tier.server import chat, status, whole
 from rung import Ladder, Price, Zone
@@ -264,7 +265,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=times(150), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(body=JSON, code=st.sampled_from([400, 404, 422, 429, 500, 503]), shape=st.sampled_from([None, SHAPE]))
 def test_whatever_an_error_holds_it_is_read_and_each_way_out_asks_for_less(body, code, shape):
     complaint = complaints.read(body)

@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
+from helpers.each import each
 from openai_tier.conftest import call
 from rung.errors import ConfigError, Unsupported
 from rung.tiers.openai import OpenAITier, from_config
@@ -32,7 +33,7 @@ def test_a_table_of_settings_makes_a_tier():
     assert tier._tariff.at(0) == Price(1, 4)
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "message"),
     [
         ({"api_key": "sk-CANARY"}, r'write api_key = \{ env = "OPENAI_API_KEY" \}'),
@@ -86,7 +87,7 @@ def test_a_quote_counts_what_is_sent_beside_the_prompt():
     assert longer > 500
 
 
-@pytest.mark.parametrize("text", ["plain words", "ÄÖÜ und 漢字", "😀" * 20, "\x00\x01" * 50, "a" * 500])
+@each("text", ["plain words", "ÄÖÜ und 漢字", "😀" * 20, "\x00\x01" * 50, "a" * 500])
 def test_no_byte_level_tokenizer_makes_more_tokens_than_the_quote_says(text):
     tier = OpenAITier("m", base_url=LOCAL["base_url"])
     assert tier.quote(call(text)).input_tokens >= len(text.encode())
@@ -134,7 +135,7 @@ def test_a_closed_schema_takes_nothing_that_the_schema_itself_refuses():
             assert jsonschema.Draft202012Validator(schema).is_valid(value)
 
 
-@pytest.mark.parametrize(
+@each(
     "schema",
     [
         Priced.model_json_schema(),

@@ -9,7 +9,7 @@ import pytest
 import rung
 from rung.serve import events
 from rung.testing import Reply, ScriptedTier
-from rung.types import Delta
+from rung.types import Delta, Preparing
 
 NUMBER = {
     "type": "json_schema",
@@ -191,14 +191,16 @@ def test_the_completions_api_takes_a_bare_prompt(serve, stream):
 
 
 def test_progress_is_told_to_whoever_listens(serve):
-    served = serve(Pieces("small", Delta("It is."), Delta(finish="stop")))
+    loading = Delta(preparing=Preparing("small", "loading", 1, 2))
+    served = serve(Pieces("small", loading, Delta("It is."), Delta(finish="stop")))
     served.app.parts.hub.publish({"what": "early"})
     with served.connection("GET", "/events") as connection:
         found = connection.recv(4096)
         while b"text/event-stream" not in found or b": " not in found:
             found += connection.recv(4096)
-        served.app.parts.hub.publish({"what": "load", "tier": "small", "done": 0.5, "total": 1.0})
+        assert served.chat().text == "It is."
         while b"event: progress" not in found:
             found += connection.recv(4096)
-        assert b'"done":0.5' in found
+        assert b'"what":"loading"' in found
+        assert b'"done":1,"total":2' in found
         assert b"early" not in found

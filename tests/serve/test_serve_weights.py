@@ -12,7 +12,7 @@ from serve.support import TOKEN
 
 pytestmark = pytest.mark.weights
 
-RULES = "\n".join(f"Rule {n}: a question about topic {n} is answered with the word topic{n}." for n in range(1, 41))
+RULES = "\n".join(f"Rule {n}: a question about topic {n} is answered with the word topic{n}." for n in range(1, 25))
 
 
 def small():
@@ -26,11 +26,13 @@ def test_the_official_client_gets_real_answers(serve, tmp_path):
 
 
 @pytest.mark.parametrize("line", [None, "x-session: {}"])
-def test_from_the_second_turn_most_of_the_prompt_is_what_was_kept(serve, line):
-    """Also where a line at the front changes with each request, if the setting names it."""
+def test_from_the_second_turn_all_but_the_end_of_the_prompt_is_what_was_kept(serve, line):
+    """Also where a line at the front changes with each request, if the setting names it. The end is what is new, and
+    what the engine evaluates again before it: less than a hundred tokens, however long the prompt is.
+    """
     served = serve(small(), limits={"drop_system_lines": ("x-session:",)})
-    talk, shares = [], []
-    for turn in range(4):
+    talk, figures = [], []
+    for turn in range(3):
         head = [] if line is None else [line.format(turn * 7919)]
         talk.append({"role": "user", "content": f"Topic {turn + 1}?"})
         system = {"role": "system", "content": "\n".join([*head, RULES])}
@@ -38,7 +40,7 @@ def test_from_the_second_turn_most_of_the_prompt_is_what_was_kept(serve, line):
         assert answer.status == 200, answer.body
         talk.append({"role": "assistant", "content": answer.text})
         usage = answer.json["usage"]
-        shares.append(usage["prompt_tokens_details"]["cached_tokens"] / usage["prompt_tokens"])
+        figures.append((usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]))
         assert any("drop_system_lines" in note for note in answer.json["x_rung"]["notes"]) == (line is not None)
-    assert shares[0] == 0
-    assert min(shares[1:]) >= 0.95, shares
+    assert figures[0][1] == 0
+    assert all(0 < prompt - kept < 140 and kept > 400 for prompt, kept in figures[1:]), figures

@@ -14,6 +14,7 @@ from pulls import kill_after, start_pull, still_running
 from pydantic import ValidationError
 from standin import StandIn
 
+from helpers.each import each
 from rung.errors import ChecksumMismatch, ConfigError, LicenceNotAccepted, Offline, StoreError
 from rung.store import Folder, PullProgress, Sourcing, Store, Url, accept, pull
 from rung.store.files import WantedModel, wanted
@@ -290,10 +291,10 @@ def test_what_the_system_does_not_allow_is_not_used(make_store, hub, wheels, sha
 def test_a_reach_that_ends_at_the_lan_asks_no_name_and_follows_no_redirection(make_store, content):
     """Where either leads only asking could tell."""
     sourcing = Sourcing(reach=Zone.LAN, held_by="/etc/policy")
-    with pytest.raises(Offline, match="/etc/policy holds the reach to lan"):
+    with pytest.raises(Offline, match="/etc/policy limits the reach to lan"):
         pull("tiny", store=make_store(Url(url="http://models.example/tiny")), sourcing=sourcing)
     with StandIn(content, cdn="/elsewhere") as server:
-        with pytest.raises(StoreError, match="sends on to another address"):
+        with pytest.raises(StoreError, match="redirects to another address"):
             pull("tiny", store=make_store(at(server)), sourcing=sourcing)
         server.cdn = ""
         assert pull("tiny", store=make_store(at(server)), sourcing=sourcing).path.read_bytes() == content
@@ -332,7 +333,7 @@ def test_an_entry_must_say_where_such_a_licence_is_to_be_read(make_store, hub):
         make_store(hub, licence="LicenseRef-Ours")
 
 
-@pytest.mark.parametrize(
+@each(
     "place",
     [
         "http://127.0.0.1@evil.example",

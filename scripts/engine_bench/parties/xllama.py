@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import xllamacpp
@@ -16,13 +18,14 @@ class XLlama:
         model: path of the GGUF file.
         context: in tokens.
         threads: for decoding.
+        slots: answers at once, which share the context.
     """
 
-    def __init__(self, model: str, context: int, threads: int) -> None:
+    def __init__(self, model: str, context: int, threads: int, slots: int = 1) -> None:
         params = xllamacpp.CommonParams()
         params.model.path = model
         params.n_ctx = context
-        params.n_parallel = 1
+        params.n_parallel = slots
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         self._server = xllamacpp.Server(params)
 
@@ -55,6 +58,13 @@ class XLlama:
         if problems:
             raise RuntimeError(str(problems[0])[:200])
         return clock.stop()
+
+    def rows(self, conversations: Any, max_tokens: int, clients: int) -> dict[str, Any]:
+        """Every conversation answered by some clients at once: seconds in all, and characters."""
+        began = time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            done = list(pool.map(lambda messages: self.answer(messages, max_tokens), conversations))
+        return {"seconds": time.perf_counter() - began, "characters": sum(len(timing.text) for timing in done)}
 
     def close(self) -> None:
         """The process ends anyway."""

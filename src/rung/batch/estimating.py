@@ -43,7 +43,7 @@ class JobEstimate:
         sent_up: share of the rows that the first tier's answer doesn't settle.
         rejected: share of the rows without an accepted answer.
         cost: US dollars of one row, on average.
-        paid: share of the rows that cost anything.
+        paid: share of the rows that cost anything; `None` where no tier that may be asked can cost anything.
         limit: US dollars of the whole job; `None` where nothing limits it.
     """
 
@@ -53,7 +53,7 @@ class JobEstimate:
     sent_up: Estimate
     rejected: Estimate
     cost: Estimate
-    paid: Estimate
+    paid: Estimate | None
     limit: float | None
 
     def hours(self) -> tuple[float, float, float]:
@@ -83,7 +83,9 @@ class JobEstimate:
             f"  without an accepted answer: {_share(self.rejected)}",
         ]
         said += [f"  {tier.tier}: {_share(tier.asked)} of the rows, {tier.seconds:.2f} s each" for tier in self.tiers]
-        if self.cost.value:
+        if self.paid is None:
+            said.append("  cost: nothing; no tier that may be asked costs money")
+        elif self.cost.value:
             said.append(f"  cost: ${money[0]:.2f} (${money[1]:.2f} to ${money[2]:.2f})")
         else:
             high = self.paid.high or 0.0
@@ -148,6 +150,7 @@ def estimate(job: Job, most: int, tell: Callable[[StepProgress], None]) -> JobEs
         )
         for name in names
     )
+    may_cost = any(rung.may_cost and rung.tier.zone <= job.ladder.reach for rung in job.ladder.rungs)
     purse = job.purse if isinstance(job.purse, JobPurse) else None
     first = job.ladder.rungs[0].tier.name
     open_rows = sum(job.manifest.counts().open.values())
@@ -158,7 +161,7 @@ def estimate(job: Job, most: int, tell: Callable[[StepProgress], None]) -> JobEs
         sent_up=_share_of([said["tier"] != first or stage != ACCEPTED for stage, said in answers]),
         rejected=_share_of([stage != ACCEPTED for stage, _ in answers]),
         cost=bootstrap(lambda drawn: float(drawn.mean()), costs),
-        paid=_share_of([cost > 0 for cost in costs]),
+        paid=_share_of([cost > 0 for cost in costs]) if may_cost else None,
         limit=None if purse is None or purse.limit is None else float(purse.limit),
     )
 

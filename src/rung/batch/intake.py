@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rung.batch.manifest import Manifest
-from rung.batch.questions import Question, Questions
+from rung.batch.manifest import JobManifest
+from rung.batch.questions import Questions, RowQuestion
 from rung.batch.schema import FREE
-from rung.batch.sources import Source
+from rung.batch.sources import RowSource
 from rung.errors import Cancelled, ConfigError
-from rung.learn.tables import BadRow, Record
+from rung.learn.tables import BadRow, InputRow
 from rung.limits import Cancel
 
 _PIECE = 1.0
@@ -75,7 +75,7 @@ class _Taken:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-class Intake:
+class RowIntake:
     """One intake, which may be killed at any moment and goes on from the last piece.
 
     Args:
@@ -87,7 +87,7 @@ class Intake:
     """
 
     def __init__(
-        self, manifest: Manifest, source: Source, questions: Questions, shard: Shard | None, cancel: Cancel
+        self, manifest: JobManifest, source: RowSource, questions: Questions, shard: Shard | None, cancel: Cancel
     ) -> None:
         self._manifest, self._source, self._questions, self._shard = manifest, source, questions, shard
         self._cancel = cancel
@@ -126,7 +126,7 @@ class Intake:
             self._manifest.put(connection, "bad", 0)
             self._manifest.put(connection, "shard", None if self._shard is None else str(self._shard))
 
-    def _piece(self, rows: Iterator[Record | BadRow], taken: _Taken) -> bool:
+    def _piece(self, rows: Iterator[InputRow | BadRow], taken: _Taken) -> bool:
         """Take a piece in. Returns whether more may follow."""
         ends = time.monotonic() + _PIECE
         with self._manifest.transaction() as connection:
@@ -143,7 +143,7 @@ class Intake:
             self._manifest.put(connection, "bad", taken.bad)
         return not taken.done
 
-    def _take(self, connection: sqlite3.Connection, row: Record | BadRow, taken: _Taken) -> None:
+    def _take(self, connection: sqlite3.Connection, row: InputRow | BadRow, taken: _Taken) -> None:
         asked = row if isinstance(row, BadRow) else self._questions.of(row, cells=self._source.cells)
         if isinstance(asked, BadRow):
             # without an id it belongs to the share of its place, so that exactly one has it
@@ -195,7 +195,7 @@ class Intake:
         )
 
 
-def again(source: Source, questions: Questions, place: int, line: int) -> tuple[Record, Question] | None:
+def again(source: RowSource, questions: Questions, place: int, line: int) -> tuple[InputRow, RowQuestion] | None:
     """A row and what it asks, read again; `None` where it can't be.
 
     Args:

@@ -89,7 +89,7 @@ class JobCounts:
         return self.accepted + self.rejected + self.bad + sum(self.open.values())
 
 
-class Manifest(ManifestFile):
+class JobManifest(ManifestFile):
     """A job's manifest. Safe from several threads and processes.
 
     Args:
@@ -145,9 +145,8 @@ class Manifest(ManifestFile):
         before = json.loads(found["value"])
         other = [what for what in fingerprint if before.get(what) != fingerprint[what]]
         if other:
-            verb = "differs" if len(other) == 1 else "differ"
             raise ConfigError(
-                f"the output belongs to another job: {' and '.join(other)} {verb}",
+                f"the output belongs to another job, with something else for {' and '.join(other)}",
                 hint=f"name another --out, or remove {self.path} to begin anew",
             )
 
@@ -198,15 +197,20 @@ class Manifest(ManifestFile):
                 )
         return claims
 
-    def keep(self, question: int, calls: Mapping[int, KeptCall]) -> None:
-        """Keep what tiers answered.
+    def keep(self, question: int, number: int, call: KeptCall, reservation: int | None) -> None:
+        """Keep what a tier answered.
 
         Args:
             question: its number.
-            calls: records, by the number of the call.
+            number: of the call.
+            call: what the tier answered.
+            reservation: that pays for it.
         """
         with self.transaction() as connection:
-            _keep(connection, question, calls)
+            _keep(connection, question, {number: call})
+            connection.execute(
+                "UPDATE reservations SET question = ?, call = ? WHERE id = ?", (question, number, reservation)
+            )
 
     def move(self, question: int, stage: int, calls: Mapping[int, KeptCall]) -> None:
         """Leave a question to another tier.
@@ -222,7 +226,15 @@ class Manifest(ManifestFile):
                 "UPDATE questions SET stage = ?, owner = ?, crashes = 0 WHERE number = ?", (stage, FREE, question)
             )
 
-    def finish(self, question: int, stage: int, answer: Mapping[str, Any], calls: Mapping[int, KeptCall]) -> None:
+    def finish(
+        self,
+        question: int,
+        stage: int,
+        answer: Mapping[str, Any],
+        calls: Mapping[int, KeptCall],
+        *,
+        forget: bool = True,
+    ) -> None:
         """End a question. What tiers answered is kept unless an answer was accepted: it may be tried again.
 
         Args:
@@ -230,12 +242,13 @@ class Manifest(ManifestFile):
             stage: `ACCEPTED`, `REJECTED` or `UNUSABLE`.
             answer: what came of it.
             calls: what tiers answered and isn't kept yet.
+            forget: whether there may be calls that are no longer needed.
         """
         said = json.dumps(answer, ensure_ascii=False)
         with self.transaction() as connection:
             if stage == REJECTED:
                 _keep(connection, question, calls)
-            else:
+            elif forget:
                 connection.execute("DELETE FROM calls WHERE question = ?", (question,))
             connection.execute(
                 "UPDATE questions SET stage = ?, owner = ?, answer = ? WHERE number = ?",
@@ -256,6 +269,11 @@ class Manifest(ManifestFile):
                 "UPDATE questions SET owner = ?, crashes = crashes + ? WHERE number = ?",
                 (SUSPECT if crashed else FREE, crashed, question),
             )
+
+    def money_may_come_back(self) -> bool:
+        """Whether calls are under way for which more is reserved than they will have cost."""
+        self.bury()
+        return bool(self.rows("SELECT 1 FROM reservations JOIN owners ON owners.number = reservations.owner LIMIT 1"))
 
     def retry(self) -> int:
         """Let rejected questions be tried again. What a tier answered stays; what failed is asked anew.

@@ -49,9 +49,9 @@ class ManifestFile:
     def __init__(self, path: Path, *, makes: bool = True) -> None:
         self.path = path
         self._turn = threading.RLock()
-        if not makes and not path.exists():
-            raise ConfigError(f"there is no job at {path}", hint="see the path")
         try:
+            if not makes and not path.exists():
+                raise ConfigError(f"there is no job at {path}", hint="see the path")
             private_folder(path.parent)
         except OSError as error:
             why = (error.strerror or str(error)).lower()

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rung.batch.intake import Shard
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 from rung.errors import ConfigError
 
 _APART = "the shard"
@@ -16,7 +16,7 @@ _APART = "the shard"
 
 
 @contextmanager
-def merged(out: Path, shards: Sequence[Path]) -> Iterator[Manifest]:
+def merged(out: Path, shards: Sequence[Path]) -> Iterator[JobManifest]:
     """A manifest of all rows, beside the output of the whole.
 
     Args:
@@ -28,16 +28,16 @@ def merged(out: Path, shards: Sequence[Path]) -> Iterator[Manifest]:
         LedgerError: a manifest can't be read or written.
     """
     with ExitStack() as stack:
-        parts = [stack.enter_context(Manifest(_beside(shard), makes=False)) for shard in shards]
+        parts = [stack.enter_context(JobManifest(_beside(shard), makes=False)) for shard in shards]
         _demand_whole(parts, shards)
         path = _beside(out)
         if path.exists():
-            with Manifest(path) as before:
+            with JobManifest(path) as before:
                 if not before.get("merged"):
                     raise ConfigError(f"{path} belongs to a job that is no merger", hint="name another output")
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
-        whole = stack.enter_context(Manifest(path))
+        whole = stack.enter_context(JobManifest(path))
         for place, part in enumerate(parts):
             _copy(whole, part, place)
         yield whole
@@ -47,7 +47,7 @@ def _beside(out: Path) -> Path:
     return out.absolute().with_name(f"{out.name}.job")
 
 
-def _demand_whole(parts: Sequence[Manifest], shards: Sequence[Path]) -> None:
+def _demand_whole(parts: Sequence[JobManifest], shards: Sequence[Path]) -> None:
     """See that the parts are all shards of one job, and finished."""
     found: dict[Shard, Path] = {}
     first = parts[0].get("fingerprint") or {}
@@ -73,7 +73,7 @@ def _demand_whole(parts: Sequence[Manifest], shards: Sequence[Path]) -> None:
         raise ConfigError(f"shards are missing: {', '.join(missing) or 'they are of different divisions'}")
 
 
-def _copy(whole: Manifest, part: Manifest, place: int) -> None:
+def _copy(whole: JobManifest, part: JobManifest, place: int) -> None:
     with whole.attached(part.path) as connection:
         offset = connection.execute("SELECT coalesce(max(number), 0) FROM questions").fetchone()[0]
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rung.batch import openai_form
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 from rung.batch.schema import ACCEPTED, REJECTED, UNUSABLE
 from rung.errors import ConfigError
 from rung.files import full
@@ -71,14 +72,20 @@ def demand_place(path: Path, what: str) -> Path:
         from rung.batch.parquet import library
 
         library("pyarrow")
-    if whole.is_dir():
-        raise ConfigError(f"{what} {path} is a folder", hint=f"name a file in it: {path}/answers.jsonl")
-    if whole.parent.is_dir() and not os.access(whole.parent, os.W_OK):
-        raise ConfigError(f"the folder {whole.parent} can't be written", hint="see to its permissions")
+    try:
+        if whole.is_dir():
+            raise ConfigError(f"{what} {path} is a folder", hint=f"name a file in it: {path}/answers.jsonl")
+        if whole.parent.is_dir() and not os.access(whole.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(
+            f"the folder {whole.parent} can't be written: {why}", hint="see to its permissions, or name another"
+        ) from None
     return whole
 
 
-def write(manifest: Manifest, out: Path, rejects: Path, *, attempts: bool = False) -> None:
+def write(manifest: JobManifest, out: Path, rejects: Path, *, attempts: bool = False) -> None:
     """Write both files. Whoever reads them sees the old ones or the new ones, and whole lines.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 from rung.batch.sources import ClosingSource, plain, state_of
 from rung.errors import ConfigError
 from rung.files import opened
-from rung.learn.tables import BadRow, Record, nothing_in
+from rung.learn.tables import BadRow, InputRow, nothing_in
 
 _TOGETHER = 256
 """Rows that are made Python's own at once: a megabyte of usual texts."""
@@ -62,20 +62,20 @@ class ParquetSource(ClosingSource):
         self._ends: list[int] = []
         for group in range(groups.num_row_groups):
             self._ends.append((self._ends[-1] if self._ends else 0) + groups.row_group(group).num_rows)
-        self._reading: Iterator[Record] | None = None
+        self._reading: Iterator[InputRow] | None = None
         self._next = 0
 
     def state(self) -> str:
         """Another text as soon as the file may have changed."""
         return self._state
 
-    def read(self, after: tuple[int, int] | None = None) -> Iterator[Record | BadRow]:
+    def read(self, after: tuple[int, int] | None = None) -> Iterator[InputRow | BadRow]:
         """The rows in their order."""
         if not self._ends or not self._ends[-1]:
             raise nothing_in(self.path)
         yield from self._from(0 if after is None else after[0] + 1)
 
-    def at(self, place: int, number: int) -> Record | BadRow | None:
+    def at(self, place: int, number: int) -> InputRow | BadRow | None:
         """One row again. Rows that follow one another are read together."""
         if not self._ends or place >= self._ends[-1]:
             return None
@@ -94,7 +94,7 @@ class ParquetSource(ClosingSource):
         self._rows.close()
         self._file.close()
 
-    def _from(self, place: int) -> Iterator[Record]:
+    def _from(self, place: int) -> Iterator[InputRow]:
         begins = 0
         for group, end in enumerate(self._ends):
             if end > place:
@@ -104,7 +104,7 @@ class ParquetSource(ClosingSource):
                         if at + batch.num_rows > place:
                             for values in batch.to_pylist():
                                 if at >= place:
-                                    yield Record(at + 1, at, plain(values))
+                                    yield InputRow(at + 1, at, plain(values))
                                 at += 1
                         else:
                             at += batch.num_rows

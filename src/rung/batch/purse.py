@@ -5,10 +5,11 @@ A reservation whose process died stays counted, because its call may have been b
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 from rung.errors import BudgetExceeded, LedgerError
 from rung.ledger.schema import MOST, dollars, pico
 
@@ -22,7 +23,7 @@ class JobPurse:
         limit: US dollars of the whole job; `None` counts and sets no limit.
     """
 
-    manifest: Manifest
+    manifest: JobManifest
     limit: Decimal | None
 
     def reserve(self, bound: Decimal) -> JobReservation:
@@ -76,22 +77,42 @@ class JobReservation:
 
     def _close(self, cost: int | None) -> None:
         with self.purse.manifest.transaction() as connection:
-            found = connection.execute("SELECT bound FROM reservations WHERE id = ?", (self.number,)).fetchone()
-            if found is None:
-                return
-            paid = found["bound"] if cost is None else cost
-            connection.execute("DELETE FROM reservations WHERE id = ?", (self.number,))
-            connection.execute(
-                "UPDATE money SET counted = counted + ?, spent = spent + ?", (paid - found["bound"], paid)
-            )
+            _close(connection, self.number, cost)
 
 
 @dataclass(frozen=True, slots=True)
 class PaidBefore:
-    """A reservation for a call that was made, and paid, in an earlier pass or before a kill."""
+    """A reservation for a call that was made before. It reserves nothing.
+
+    Args:
+        purse: of the job; `None` where another purse held the money.
+        question: number of the question.
+        call: number of its call.
+    """
+
+    purse: JobPurse | None
+    question: int
+    call: int
 
     def settle(self, cost: Decimal | None) -> None:
-        """Nothing is counted twice."""
+        """Nothing is counted twice. If a kill came between the call's end and its settlement, it is settled now."""
+        if self.purse is None:
+            return
+        with self.purse.manifest.transaction() as connection:
+            found = connection.execute(
+                "SELECT id FROM reservations WHERE question = ? AND call = ?", (self.question, self.call)
+            ).fetchone()
+            if found is not None:
+                _close(connection, found["id"], None if cost is None else pico(cost))
 
     def release(self) -> None:
-        """Nothing was reserved."""
+        """Nothing was billed."""
+        self.settle(Decimal(0))
+
+
+def _close(connection: sqlite3.Connection, number: int, cost: int | None) -> None:
+    """End a reservation; a second end of the same one changes nothing."""
+    found = connection.execute("DELETE FROM reservations WHERE id = ? RETURNING bound", (number,)).fetchone()
+    if found is not None:
+        paid = found["bound"] if cost is None else cost
+        connection.execute("UPDATE money SET counted = counted + ?, spent = spent + ?", (paid - found["bound"], paid))

@@ -13,7 +13,7 @@ from rung.contract.bounds import is_text
 from rung.errors import ConfigError, RungError
 from rung.learn.data import row_of
 from rung.learn.rows import Row
-from rung.learn.tables import BadRow, Record, UnusableRow, kind_of
+from rung.learn.tables import BadRow, InputRow, UnusableRow, kind_of
 from rung.learn.templates import Template
 from rung.settings import nearest, shortened
 from rung.types import Message, Sampling
@@ -27,7 +27,7 @@ _MOST_KEYS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RowQuestion:
     """What a row asks.
 
     Args:
@@ -70,7 +70,7 @@ class Asks(Protocol):
     def sees(self, columns: tuple[str, ...]) -> None:
         """Raise `ConfigError` if the columns of the input won't do."""
 
-    def __call__(self, record: Record, *, cells: bool) -> Question:
+    def __call__(self, record: InputRow, *, cells: bool) -> RowQuestion:
         """What a row asks. Raises `UnusableRow` or `RungError`."""
 
 
@@ -96,7 +96,7 @@ class Questions:
             raise ConfigError(f"there is no column {shortened(self.id)!r} for --id", hint=nearest(self.id, columns))
         self.asks.sees(columns)
 
-    def of(self, record: Record, *, cells: bool) -> Question | BadRow:
+    def of(self, record: InputRow, *, cells: bool) -> RowQuestion | BadRow:
         """What a row asks, or why it can't be used.
 
         Args:
@@ -110,9 +110,9 @@ class Questions:
             found = self._id(record.values)
         except (UnusableRow, RungError) as error:
             return record.bad(error)
-        return Question(asked.messages, asked.schema, asked.max_tokens, asked.sampling, found)
+        return RowQuestion(asked.messages, asked.schema, asked.max_tokens, asked.sampling, found)
 
-    def known_id(self, record: Record) -> str:
+    def known_id(self, record: InputRow) -> str:
         """The id of a row that can't be used, as far as it has one; empty otherwise."""
         try:
             return self._id(record.values) or ""
@@ -159,7 +159,7 @@ class Usual:
                 hint=f"name one with --prompt, or write a --template over these: {', '.join(columns[:_MOST_KEYS])}",
             )
 
-    def __call__(self, record: Record, *, cells: bool) -> Question:
+    def __call__(self, record: InputRow, *, cells: bool) -> RowQuestion:
         """What a row asks."""
         values = record.values
         if self.template is None and openai_form.fits(values):
@@ -172,9 +172,9 @@ class Usual:
         if not kept and values:
             close = nearest("prompt", [shortened(name) for name in list(values)[:_MOST_KEYS]])
             raise UnusableRow(f"it has neither a prompt nor messages; {close}")
-        row = row_of(Record(record.number, record.place, kept, 1), self.template, cells=cells and not self.folder)
+        row = row_of(InputRow(record.number, record.place, kept, 1), self.template, cells=cells and not self.folder)
         if isinstance(row, Row):
-            return Question(row.messages, row.schema)
+            return RowQuestion(row.messages, row.schema)
         raise UnusableRow(row.reason)
 
 
@@ -195,7 +195,7 @@ class Column:
                 f"there is no column {shortened(self.name)!r} for --prompt", hint=nearest(self.name, columns)
             )
 
-    def __call__(self, record: Record, *, cells: bool) -> Question:
+    def __call__(self, record: InputRow, *, cells: bool) -> RowQuestion:
         """What a row asks."""
         value = record.values.get(self.name)
         if self.name not in record.values:
@@ -205,7 +205,7 @@ class Column:
             raise UnusableRow(f"its {self.name!r} is {kind_of(value)} and not a text")
         if not value.strip():
             raise UnusableRow(f"its {self.name!r} is empty")
-        return Question((Message("user", value),))
+        return RowQuestion((Message("user", value),))
 
 
 class Templated:
@@ -239,7 +239,7 @@ class Templated:
                     f"there is no column {shortened(name)!r}, which the template names", hint=nearest(name, columns)
                 )
 
-    def __call__(self, record: Record, *, cells: bool) -> Question:
+    def __call__(self, record: InputRow, *, cells: bool) -> RowQuestion:
         """What a row asks."""
         for name in sorted(self.names):
             if name not in record.values:
@@ -252,9 +252,9 @@ class Templated:
             raise UnusableRow(f"the template can't be filled: {type(error).__name__}") from None
         if not prompt.strip():
             raise UnusableRow("the template makes an empty prompt of it")
-        return Question((Message("user", prompt),))
+        return RowQuestion((Message("user", prompt),))
 
 
-def _of_openai(values: Mapping[str, Any]) -> Question:
+def _of_openai(values: Mapping[str, Any]) -> RowQuestion:
     asked = openai_form.asked(values)
-    return Question(asked.messages, asked.schema, asked.max_tokens, asked.sampling)
+    return RowQuestion(asked.messages, asked.schema, asked.max_tokens, asked.sampling)

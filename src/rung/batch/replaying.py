@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 from rung.batch.manifest import KeptCall
-from rung.batch.purse import PaidBefore
+from rung.batch.purse import JobPurse, JobReservation, PaidBefore
 from rung.errors import (
     Cancelled,
     Offline,
@@ -62,28 +62,57 @@ class CallMade:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StandingRung:
+    """A rung of the ladder, and one with a tier that stands for its own.
+
+    Args:
+        real: the ladder's.
+        shape: has the abilities of a tier that stands for it.
+    """
+
+    real: Rung
+    shape: Rung
+
+
+def standing(rungs: Sequence[Rung], identities: Mapping[str, str]) -> tuple[StandingRung, ...]:
+    """What each climb makes its rungs of.
+
+    Args:
+        rungs: of the ladder.
+        identities: of the tiers, by name.
+    """
+    nobody = Climber(0, {}, identities, frozenset(), lambda *_: None, lambda _: None, patient=False)
+    return tuple(
+        StandingRung(rung, replace(rung, tier=ClimbingTier(nobody, rung, place))) for place, rung in enumerate(rungs)
+    )
+
+
 class Climber:
     """One question on its way up. Its tiers are asked one after the other, from whatever thread.
 
     Args:
+        question: its number.
         kept: what tiers answered before, by the number of the call.
         identities: of the tiers, by name.
         live: places of the tiers whose turn it is.
-        keep: puts a call that cost money on the disk, at once.
+        keep: puts a call that may have cost money on the disk, at once, with the reservation that pays for it.
         get_ready: is called before a tier is really asked, with its place, and loads its model.
         patient: whether a crash ends this try, so that the question can be asked again by itself.
     """
 
     def __init__(
         self,
+        question: int,
         kept: Mapping[int, KeptCall],
         identities: Mapping[str, str],
         live: frozenset[int],
-        keep: Callable[[int, KeptCall], None],
+        keep: Callable[[int, int, KeptCall, int | None], None],
         get_ready: Callable[[int], None],
         *,
         patient: bool,
     ) -> None:
+        self._question, self._reservation, self._kept_now = question, 0, False
         self._kept, self._identities, self._keep = kept, identities, keep
         self.get_ready = get_ready
         self._live, self._patient = live, patient
@@ -92,18 +121,32 @@ class Climber:
         self.paid_before = False
         self.cancel = Cancel()
         self.made: list[CallMade] = []
-        self.fresh: dict[int, KeptCall] = {}
+        self._fresh: dict[int, tuple[str, Call, Mapping[str, Any]]] = {}
         self.stopped_at: int | None = None
         self.crashed = False
         self.failure: RungError | None = None
 
-    def tiers(self, rungs: Sequence[Rung]) -> tuple[Rung, ...]:
-        """The ladder's rungs, with tiers that stand for the real ones in this climb."""
-        return tuple(replace(rung, tier=ClimbingTier(self, rung, place)) for place, rung in enumerate(rungs))
+    def tiers(self, rungs: Sequence[StandingRung]) -> tuple[Rung, ...]:
+        """Rungs with tiers that stand for the real ones in this climb.
+
+        Args:
+            rungs: what `standing` made of the ladder's.
+        """
+        return tuple(it.shape.standing_in(ClimbingTier(self, it.real, place)) for place, it in enumerate(rungs))
 
     def purse(self, purse: Purse) -> Purse:
         """A purse that reserves nothing for a call that was made before."""
         return _ClimbPurse(self, purse)
+
+    def reserve(self, purse: Purse, bound: Decimal) -> Reservation:
+        """Reserve money for the next call, unless it was made before."""
+        ours = purse if isinstance(purse, JobPurse) else None
+        if self.paid_before:
+            return PaidBefore(ours, self._question, self._number)
+        found = purse.reserve(bound)
+        if isinstance(found, JobReservation):
+            self._reservation = found.number
+        return found
 
     def must_stop(self, place: int) -> bool:
         """Whether a tier is not to be asked now; the climb ends then."""
@@ -129,12 +172,24 @@ class Climber:
 
     def note(self, name: str, call: Call, record: Mapping[str, Any], *, at_once: bool) -> None:
         """Keep the next call."""
-        line = zlib.compress(json.dumps({"of": self._of(name, call), **record}).encode("ascii"))
-        kept = KeptCall(line, failed="failed" in record)
         if at_once:
-            self._keep(self._number, kept)
+            self._kept_now = True
+            self._keep(self._question, self._number, self._kept_of(name, call, record), self._reservation or None)
         else:
-            self.fresh[self._number] = kept
+            self._fresh[self._number] = (name, call, record)
+
+    @property
+    def kept_any(self) -> bool:
+        """Whether the manifest has calls of this question."""
+        return bool(self._kept) or self._kept_now
+
+    def fresh(self) -> dict[int, KeptCall]:
+        """What tiers answered in this climb and isn't kept yet. Most questions are finished and never need it."""
+        return {number: self._kept_of(*made) for number, made in self._fresh.items()}
+
+    def _kept_of(self, name: str, call: Call, record: Mapping[str, Any]) -> KeptCall:
+        line = zlib.compress(json.dumps({"of": self._of(name, call), **record}).encode("ascii"))
+        return KeptCall(line, failed="failed" in record)
 
     def failed(self, error: RungError) -> None:
         """A tier failed for a reason that may be gone next time."""
@@ -277,4 +332,4 @@ class _ClimbPurse:
 
     def reserve(self, bound: Decimal) -> Reservation:
         """Reserve `bound` US dollars."""
-        return PaidBefore() if self.climber.paid_before else self.purse.reserve(bound)
+        return self.climber.reserve(self.purse, bound)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rung.batch.intake import again
-from rung.batch.manifest import Manifest
+from rung.batch.manifest import JobManifest
 from rung.batch.questions import Questions
 from rung.batch.review_page import PAGE
-from rung.batch.sources import Source
+from rung.batch.sources import RowSource
 from rung.errors import ConfigError
 from rung.writing import write_whole
 
@@ -20,7 +20,7 @@ _LONGEST = 20_000
 
 
 def write_page(
-    path: Path, manifest: Manifest, source: Source, questions: Questions, most: int, task: str | None
+    path: Path, manifest: JobManifest, source: RowSource, questions: Questions, most: int, task: str | None
 ) -> int:
     """Write the page. Returns how many answers are on it.
 

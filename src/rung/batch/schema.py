@@ -53,5 +53,13 @@ TABLES = (
     # one row; `counted` is what was spent and what is reserved
     "CREATE TABLE money (one INTEGER PRIMARY KEY CHECK (one = 1), counted INTEGER NOT NULL, spent INTEGER NOT NULL)",
     "INSERT INTO money VALUES (1, 0, 0)",
-    "CREATE TABLE reservations (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, bound INTEGER NOT NULL)",
+    # `question` and `call` are there once the call that it pays for is kept: if its process dies before it settles,
+    # whoever replays the call does
+    """CREATE TABLE reservations (
+        id INTEGER PRIMARY KEY,
+        owner INTEGER NOT NULL,
+        bound INTEGER NOT NULL,
+        question INTEGER,
+        call INTEGER
+    )""",
 )

@@ -1,6 +1,6 @@
 """What a job reads: JSON Lines, CSV, Parquet, or a folder of texts. Row by row, and again at any place.
 
-Each source is a `Source`: its rows are `rung.learn.tables.Record`s, in an order that is the same every time.
+Each source is a `RowSource`: its rows are `rung.learn.tables.InputRow`s, in an order that is the same every time.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Protocol, Self
 
 from rung.errors import ConfigError, RungError
 from rung.files import full, read_bounded, unreadable
-from rung.learn.tables import LONGEST_LINE, BadRow, Record, Table, nothing_in
+from rung.learn.tables import LONGEST_LINE, BadRow, InputRow, TableFile, nothing_in
 from rung.parsing import decode
 
 _WHAT = "the input"
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """The rows of an input.
 
     `columns` are their names, where all rows have the same; `cells` says whether every value is a text.
@@ -33,14 +33,14 @@ class Source(Protocol):
     def state(self) -> str:
         """Another text as soon as the input may have changed."""
 
-    def read(self, after: tuple[int, int] | None = None) -> Iterator[Record | BadRow]:
+    def read(self, after: tuple[int, int] | None = None) -> Iterator[InputRow | BadRow]:
         """The rows in their order, the bad ones too.
 
         Args:
             after: place and number of the row behind which to begin; `None` begins with the first.
         """
 
-    def at(self, place: int, number: int) -> Record | BadRow | None:
+    def at(self, place: int, number: int) -> InputRow | BadRow | None:
         """One row again; `None` where there is none any more.
 
         Args:
@@ -55,7 +55,7 @@ class Source(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def source_of(path: str | os.PathLike[str], demand: Callable[[tuple[str, ...]], None]) -> Source:
+def source_of(path: str | os.PathLike[str], demand: Callable[[tuple[str, ...]], None]) -> RowSource:
     """The rows of a file or folder.
 
     Args:
@@ -66,8 +66,12 @@ def source_of(path: str | os.PathLike[str], demand: Callable[[tuple[str, ...]], 
         ConfigError: it can't be read, or is not a kind of input.
     """
     whole = full(path, _WHAT)
-    if whole.is_dir():
-        return Folder(whole)
+    try:
+        folder = whole.is_dir()
+    except OSError as error:
+        raise unreadable(whole, _WHAT, error) from None
+    if folder:
+        return TextFolder(whole)
     if whole.suffix.lower() == ".parquet":
         from rung.batch.parquet import ParquetSource
 
@@ -110,15 +114,15 @@ class TableSource(ClosingSource):
 
     def __init__(self, path: Path, demand: Callable[[tuple[str, ...]], None]) -> None:
         self.path = path
-        self._state = state_of(path) if path.exists() else ""
-        self._table = Table(path, lambda names: demand(tuple(names)))
+        self._table = TableFile(path, lambda names: demand(tuple(names)))
+        self._state = state_of(path)
         self.columns, self.cells = self._table.columns, self._table.cells
 
     def state(self) -> str:
         """Another text as soon as the file may have changed."""
         return self._state
 
-    def read(self, after: tuple[int, int] | None = None) -> Iterator[Record | BadRow]:
+    def read(self, after: tuple[int, int] | None = None) -> Iterator[InputRow | BadRow]:
         """The rows in their order."""
         if after is None:
             self._table.rewind()
@@ -131,7 +135,7 @@ class TableSource(ClosingSource):
         if empty:
             raise nothing_in(self.path)
 
-    def at(self, place: int, number: int) -> Record | BadRow | None:
+    def at(self, place: int, number: int) -> InputRow | BadRow | None:
         """One row again."""
         return self._table.at(place, number)
 
@@ -140,7 +144,7 @@ class TableSource(ClosingSource):
         self._table.close()
 
 
-class Folder(ClosingSource):
+class TextFolder(ClosingSource):
     """A folder of text files. Each is a row with `file`, its path in the folder, and `text`. Hidden files are left out.
 
     Args:
@@ -169,16 +173,16 @@ class Folder(ClosingSource):
                 found.append([name, "gone"])
         return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
-    def read(self, after: tuple[int, int] | None = None) -> Iterator[Record | BadRow]:
+    def read(self, after: tuple[int, int] | None = None) -> Iterator[InputRow | BadRow]:
         """The files, in the order of their names."""
         for place in range(0 if after is None else after[0] + 1, len(self._names)):
             yield self._row(place)
 
-    def at(self, place: int, number: int) -> Record | BadRow | None:
+    def at(self, place: int, number: int) -> InputRow | BadRow | None:
         """One file again."""
         return self._row(place) if place < len(self._names) else None
 
-    def _row(self, place: int) -> Record | BadRow:
+    def _row(self, place: int) -> InputRow | BadRow:
         name = self._names[place]
         try:
             text = decode(read_bounded(self.path / name, LONGEST_LINE, "the file"), name)
@@ -186,7 +190,7 @@ class Folder(ClosingSource):
                 raise ConfigError(f"{name} holds a NUL, so it is not text")
         except RungError as error:
             return BadRow(place + 1, error.message, place)
-        return Record(place + 1, place, {"file": name, "text": text})
+        return InputRow(place + 1, place, {"file": name, "text": text})
 
     def _found(self, folder: Path, before: str) -> Iterator[str]:
         try:

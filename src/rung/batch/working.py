@@ -17,18 +17,18 @@ from typing import Any, Literal
 from rung import engine
 from rung.batch.answers import answer_of, problem
 from rung.batch.intake import again
-from rung.batch.manifest import Claim, Manifest
-from rung.batch.questions import Question, Questions
-from rung.batch.replaying import STANDING, Climber
+from rung.batch.manifest import Claim, JobManifest
+from rung.batch.questions import Questions, RowQuestion
+from rung.batch.replaying import STANDING, Climber, standing
 from rung.batch.schema import ACCEPTED, REJECTED, UNUSABLE
-from rung.batch.sources import Source
+from rung.batch.sources import RowSource
 from rung.contract import Validator
 from rung.errors import ConfigError, ContractError, LedgerError, RungError
 from rung.ladder import Ladder, RequestOptions
 from rung.limits import Cancel, Deadline
 from rung.money import BothPurses, Purse
 from rung.tier import Rung
-from rung.types import Finished, Outcome, Zone
+from rung.types import Finished, Outcome, Reason, Zone
 
 Order = Literal["tiers", "stream"]
 """Whether all rows are put to one tier before the next is loaded, or each row climbs by itself."""
@@ -69,8 +69,8 @@ class Job:
         observers: told of each row that cost money or left this machine.
     """
 
-    manifest: Manifest
-    source: Source
+    manifest: JobManifest
+    source: RowSource
     questions: Questions
     ladder: Ladder
     identities: Mapping[str, str]
@@ -120,9 +120,10 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Came:
-    """What came of one climb: whether it went up, and what stood in its way."""
+    """What came of one climb: whether it went up, waits for money, or what stood in its way."""
 
     sent_up: bool = False
+    waits: bool = False
     trouble: RungError | None = None
     began: float = 0.0
 
@@ -149,6 +150,7 @@ class _Worker:
     def __init__(self, job: Job, among: Sequence[int] | None) -> None:
         self._job = job
         self._among = among
+        self._rungs = standing(job.ladder.rungs, job.identities)
         self._lock = threading.Lock()
         self._loaded = 0.0
         self._fatal: RungError | None = None
@@ -216,6 +218,8 @@ class _Worker:
         return []
 
     def _count(self, step: _Step, came: _Came) -> None:
+        if came.waits:
+            return
         if came.trouble is None:
             step.done += 1
             step.sent_up += came.sent_up
@@ -255,7 +259,7 @@ class _Worker:
             self._ready.discard(place)
             self._job.ladder.rungs[place].tier.close()
 
-    def _question(self, claim: Claim) -> Question:
+    def _question(self, claim: Claim) -> RowQuestion:
         found = again(self._job.source, self._job.questions, claim.place, claim.line)
         if found is None or found[1].key != claim.key:
             raise ConfigError(
@@ -264,14 +268,15 @@ class _Worker:
             )
         return found[1]
 
-    def _climb(self, claim: Claim, question: Question, live: frozenset[int]) -> _Came:
+    def _climb(self, claim: Claim, question: RowQuestion, live: frozenset[int]) -> _Came:
         """Ask, and note what came of it."""
         job, began = self._job, time.monotonic()
         climber = Climber(
+            claim.number,
             claim.calls,
             job.identities,
             live,
-            lambda number, record: job.manifest.keep(claim.number, {number: record}),
+            job.manifest.keep,
             self._get_ready,
             patient=claim.crashes <= _ALONE,
         )
@@ -293,21 +298,28 @@ class _Worker:
             forget()
         outcome = finished.outcome
         if climber.stopped_at is not None:
-            job.manifest.move(claim.number, climber.stopped_at, climber.fresh)
+            job.manifest.move(claim.number, climber.stopped_at, climber.fresh())
             return _Came(sent_up=climber.stopped_at != claim.stage)
         if climber.cancel.is_set():
-            job.manifest.give_back(claim.number, climber.fresh, crashed=climber.crashed)
+            job.manifest.give_back(claim.number, climber.fresh(), crashed=climber.crashed)
             return _Came(trouble=None if climber.crashed else climber.failure, began=began)
+        if outcome.reason == Reason.OVER_BUDGET and job.purse is not None and job.manifest.money_may_come_back():
+            job.manifest.give_back(claim.number, climber.fresh())
+            job.stop.wait(_LOOK)
+            return _Came(waits=True)
         self._record(plan, finished)
-        stage = ACCEPTED if outcome.accepted else REJECTED
-        job.manifest.finish(claim.number, stage, answer_of(outcome, climber.made), climber.fresh)
+        answer = answer_of(outcome, climber.made)
+        if outcome.accepted:
+            job.manifest.finish(claim.number, ACCEPTED, answer, {}, forget=climber.kept_any)
+        else:
+            job.manifest.finish(claim.number, REJECTED, answer, climber.fresh())
         return _Came()
 
     def _broken(self, claim: Claim, climber: Climber, said: str) -> _Came:
-        self._job.manifest.finish(claim.number, REJECTED, problem("check_failed", said), climber.fresh)
+        self._job.manifest.finish(claim.number, REJECTED, problem("check_failed", said), climber.fresh())
         return _Came()
 
-    def _plan(self, question: Question, climber: Climber) -> engine.Plan:
+    def _plan(self, question: RowQuestion, climber: Climber) -> engine.Plan:
         job = self._job
         options: RequestOptions = {**job.options, "cancel": climber.cancel}
         if question.max_tokens is not None:
@@ -315,15 +327,13 @@ class _Worker:
         if question.sampling is not None:
             options["sampling"] = question.sampling
         plan = job.ladder.plan(question.messages, self._contract(question), options)
-        purse = plan.purse
-        if job.purse is not None:
-            purse = job.purse if purse is None else BothPurses(purse, job.purse)
+        purses = [climber.purse(purse) for purse in (plan.purse, job.purse) if purse is not None]
         if plan.task is not None and plan.task.fill is not None:
             plan = replace(plan, prompt=plan.task.prompt)  # the rows were made by its template
         return replace(
             plan,
-            rungs=climber.tiers(job.ladder.rungs),
-            purse=None if purse is None else climber.purse(purse),
+            rungs=climber.tiers(self._rungs),
+            purse=BothPurses(*purses) if len(purses) == 2 else next(iter(purses), None),
             # a limit on time would measure how many rows are under way at once
             deadline=Deadline(),
             residency=_Residency(job.ladder.rungs, plan.residency) if job.order == "stream" else engine.Residency(),
@@ -331,7 +341,7 @@ class _Worker:
             shadows=None,
         )
 
-    def _contract(self, question: Question) -> Any:
+    def _contract(self, question: RowQuestion) -> Any:
         if question.schema is None:
             return self._contract_of("", self._job.output)
         import json

@@ -112,7 +112,7 @@ def create(
             manifest = _finish(fresh, _version(wheels), machine, base, made, files)
     except Refused as refused:
         raise ConfigError(
-            f"no installer would take this kit: {refused}", hint="give other wheels with --wheel or --wheels"
+            f"the installer would refuse this kit: {refused}", hint="give other wheels with --wheel or --wheels"
         ) from None
     except OSError as error:
         if error.errno in NO_SPACE:
@@ -160,15 +160,15 @@ def _machine(order: KitOrder, wheels: list[Wheel], scratch: Path) -> tuple[Machi
     probed = natives.probe(llama.path, scratch) if platform.here else None
     if probed is None and order.cpu is None and not platform.here:
         raise ConfigError(
-            f"what {llama.path.name} needs of a processor can't be read here",
-            hint="say it: --cpu avx2,fma,f16c,bmi2, or --cpu '' for any processor",
+            f"which instruction sets {llama.path.name} needs can't be read here",
+            hint="name them: --cpu avx2,fma,f16c,bmi2, or --cpu '' for any processor",
         )
     stated = set(order.cpu or ()) | set(probed.flags if probed else ())
     by = "asked of the library itself" if probed else "stated by whoever made the kit" if order.cpu else "nothing"
     least = natives.glibc(wheels) if platform.system == "Linux" else ""
     if platform.glibc is not None and least and int(least.partition(".")[2]) > platform.glibc:
         raise ConfigError(
-            f"a wheel needs glibc {least}, and {platform.tag} has 2.{platform.glibc}",
+            f"a wheel needs glibc {least}, but {platform.tag} has 2.{platform.glibc}",
             hint="build llama-cpp-python on such a system and give it with --wheel",
         )
     machine = Machine(
@@ -210,7 +210,7 @@ def _items(
         if tier.model.startswith("hf:"):
             on_the_way.record(Hub.parse(tier.model), Pulled(sha256=tier.sha256, size=tier.size))
         elif (own := _own(tier.model, store)) is not None:
-            # its origin is a path of this machine, which is nobody's business elsewhere, and differs each time
+            # its origin is a path of this machine: private, and different each time
             on_the_way.give_name(tier.model, own.model_copy(update={"origin": "a kit"}))
     names = sorted((scratch / "models").rglob("*.json"))
     items += [Item(path.relative_to(scratch).as_posix(), "name", path.read_bytes()) for path in names]
@@ -245,7 +245,7 @@ def _tasks(config: Config, tell: Callable[[str], None]) -> list[Item]:
             raise task
         files, missing = task.files()
         for reference in missing:
-            tell(f"{reference} of the task {task.name!r} lies outside its folder, and is not packed")
+            tell(f"{reference} of the task {task.name!r} is outside its folder, and is not packed")
         for path in files:
             content = read_bounded(path, _MOST_OF_TASK, "the task's file")
             items.append(Item(f"{FOLDER}/{task.name}/{path.relative_to(task.path).as_posix()}", "file", content))

@@ -514,7 +514,7 @@ def open_file(path: Path) -> BinaryIO:
         if not kind:
             return file
         file.close()
-    raise Refused("{} is {}, no ordinary file".format(path.name, kind))
+    raise Refused("{} is {}, not an ordinary file".format(path.name, kind))
 
 
 def read_file(path: Path, most: int) -> bytes:
@@ -722,7 +722,7 @@ def _members(joined: BinaryIO, manifest: Manifest) -> Iterator[Tuple[File, Binar
             name = info.name if name is None else name
             if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
                 kinds = {tarfile.SYMTYPE: "a link", tarfile.LNKTYPE: "a hard link", tarfile.DIRTYPE: "a folder"}
-                text = "{!r} in the archive is {}, no ordinary file"
+                text = "{!r} in the archive is {}, not an ordinary file"
                 raise Refused(text.format(name, kinds.get(info.type, "something special")))
             safe(name)
             if not awaited or (name, info.size) != awaited[0][:2]:
@@ -885,7 +885,7 @@ class Tree:
                     if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
                         raise
                     where = self._root.joinpath(*[*self._below, *path][:depth])
-                    raise Refused("{} is a link or a file, and nothing is done through it".format(where))
+                    raise Refused("{} is a link or a file, and nothing is written or read through it".format(where))
                 os.close(at)
                 at = below
             yield at
@@ -944,7 +944,7 @@ class Tree:
                     kind = _kind(os.stat(there, dir_fd=at, follow_symlinks=False).st_mode)
                     if kind:
                         where = self.path.joinpath(*above, there)
-                        raise Refused("{} is {}, no ordinary file: nothing is written there".format(where, kind))
+                        raise Refused("{} is {}, not an ordinary file: nothing is written there".format(where, kind))
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name + NEW, dir_fd=at)  # what a kill left
             with _make_at(at, name + NEW, runs) as sink:
@@ -1038,7 +1038,7 @@ def _open_at(at: int, name: str, path: Path) -> BinaryIO:
         if not kind:
             return file
         file.close()
-    raise Refused("{} is {}, no ordinary file".format(path, kind))
+    raise Refused("{} is {}, not an ordinary file".format(path, kind))
 
 
 def _make_at(at: int, name: str, runs: bool) -> BinaryIO:
@@ -1193,7 +1193,7 @@ class Target:
         import fcntl
 
         if self.tree.kind(".lock"):
-            raise Refused("{} is {}, no ordinary file".format(self.root / ".lock", self.tree.kind(".lock")))
+            raise Refused("{} is {}, not an ordinary file".format(self.root / ".lock", self.tree.kind(".lock")))
         with self.tree.open(make=True) as at:
             lock = os.open(".lock", os.O_RDWR | os.O_CREAT | _NO_FOLLOW | _NO_WAIT, 0o666, dir_fd=at)
         try:
@@ -1433,7 +1433,7 @@ def contents(wheel: zipfile.ZipFile, name: str, size: int, names: Names) -> List
     for info in infos:
         own.add(safe(info.orig_filename))
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise Refused("{!r} is {}, no ordinary file".format(info.filename, _kind(info.external_attr >> 16)))
+            raise Refused("{!r} is {}, not an ordinary file".format(info.filename, _kind(info.external_attr >> 16)))
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Refused("{!r} is encrypted, or compressed as wheels are not".format(info.filename))
         pieces, place, runs = info.filename.split("/"), [site], False

@@ -75,7 +75,7 @@ def _package(wheel: Wheel, commit: str | None) -> dict[str, Any]:
 
 
 def _llama_cpp(commit: str) -> dict[str, Any]:
-    # a build from a source archive calls itself dirty
+    # a build from a source archive reports its version as dirty
     purl = f"pkg:github/ggml-org/llama.cpp@{commit.removesuffix('-dirty')}"
     licences = [{"license": {"id": "MIT"}}]
     return {
@@ -93,7 +93,7 @@ def _licences(wheel: Wheel) -> list[dict[str, Any]]:
     if expression:
         return [{"expression": expression}]
     text = str(wheel.metadata["License"] or "").strip()
-    # some packages put the whole text there
+    # some packages put the whole text into this field
     names = [text] if text and len(text) < 80 else []
     classified = (str(it).split(" :: ") for it in wheel.metadata.get_all("Classifier", []))
     names = names or [parts[-1] for parts in classified if parts[0] == "License"]

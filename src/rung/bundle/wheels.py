@@ -122,7 +122,7 @@ def gather(wanted: WantedWheels) -> list[Wheel]:
     llama = given.pop(LLAMA, None) or _llama(wanted)
     named = [wheel.resolve() for wheel in wanted.given if wheel not in (own, llama)]
     constraints = wanted.scratch / "constraints.txt"
-    # what was tried here is what is carried over; this also makes two kits of one environment equal
+    # what was tested here is what the kit carries; this also makes two kits of one environment equal
     constraints.write_text("".join(f"{line}\n" for line in sorted(_installed())), encoding="utf-8")
     target = wanted.scratch / "wheels"
     target.mkdir()
@@ -190,7 +190,7 @@ def cmake_arguments(cpu: tuple[str, ...]) -> str:
     unknown = [flag for flag in cpu if flag not in _BUILD_FLAGS]
     if unknown:
         raise ConfigError(
-            f"no build can be told to use {', '.join(unknown)}", hint=f"name some of {', '.join(_BUILD_FLAGS)}"
+            f"no build setting exists for {', '.join(unknown)}", hint=f"name some of {', '.join(_BUILD_FLAGS)}"
         )
     switches = {"GGML_NATIVE": False, **{switch: flag in cpu for flag, switch in _BUILD_FLAGS.items()}}
     switches.update(dict.fromkeys(_UNUSED, False))
@@ -288,6 +288,6 @@ def _pip(arguments: list[str], wanted: WantedWheels, purpose: str, environment: 
     if ended.code:
         raise StoreError(
             f"pip could not {purpose}: {ended.said}",
-            hint="see that the package index can be reached; where a version that is installed here has no such wheel, "
+            hint="check that the package index can be reached; if it has no such wheel of an installed version, "
             "collect others in a folder and name it with --wheels",
         )

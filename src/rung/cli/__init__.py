@@ -1,4 +1,4 @@
-"""The `rung` command: the only room that prints.
+"""The `rung` command. No other package prints.
 
 stdout carries the answer and nothing else, stderr the rest. Exit codes: 0 accepted, 1 unexpected, 2 usage,
 3 unresolved, 4 no attempt could start because every permitted tier is unavailable (or a pull is offline),
@@ -11,12 +11,12 @@ from rung.cli.interrupt import Interrupts, run
 
 
 def main() -> int:
-    """Run the command that the process's arguments name; its exit code."""
+    """Run the command that the process's arguments name. Returns its exit code."""
     return run(_work)
 
 
 def _work(interrupts: Interrupts) -> int:
-    # inside the work and not above, so that Ctrl-C during these imports is an ordinary one
+    # imported within the work, so that Ctrl-C during these imports is handled like any other
     import sys
 
     from rung.cli.app import invoke

@@ -67,6 +67,7 @@ _COMMANDS = {
     "ledger": "See what was asked, what answered and what it cost.",
     "batch": "Answer every row of a file, and go on after a kill.",
     "eval": "See what each tier is worth on your own data.",
+    "tune": "Find the form of the prompt in which small tiers do best.",
     "calibrate": "Find out when to believe the small tiers of a task.",
     "label": "Judge answers of a calibration that differ.",
     "task": "Make and show tasks: a prompt, its contract, what was learnt.",

@@ -158,9 +158,9 @@ def batch(
     json: Json = False,
     config: TrustedConfig = None,
 ) -> int:
-    """Answer every row of a file on the smallest tier that can, and go on after a kill."""
+    """Answer every row of a file on the smallest tier that can, and continue after a kill."""
     interrupts: Interrupts = context.obj.interrupts
-    cancel = interrupts.cancel()  # first, because what follows takes a while to load
+    cancel = interrupts.cancel()  # first, because the other imports take a while
     from rung.cli import batching
 
     wishes = batching.BatchWishes(
@@ -214,12 +214,12 @@ def merge(
     attempts: _Attempts = False,
     json: Json = False,
 ) -> int:
-    """Join the outputs of a job's shards, and their books."""
-    from rung.batch import merging
+    """Join the outputs of a job's shards, and their manifests."""
+    from rung.batch.merging import merged
     from rung.cli import batch_report, batching
 
     output: Output = context.obj.output
     out, rejects = batching.places(out, rejects)
-    with merging.merged(out, shards) as manifest:
+    with merged(out, shards) as manifest:
         batching.write(manifest, out, rejects, attempts=attempts)
         return batch_report.tell(manifest, out, rejects, output, pages=())

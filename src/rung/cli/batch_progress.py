@@ -1,4 +1,4 @@
-"""How far a job is: one line of a terminal, or a line a minute in a file."""
+"""The progress of a job: one line of a terminal, or a line a minute in a file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rung.cli.progress import ClimbProgress, duration
 from rung.ledger.schema import dollars
 
 _EVERY = 60.0
-"""Seconds between two lines of progress where stderr is a file."""
+"""Seconds between two lines of progress if stderr is a file."""
 _SHARE = 20
-"""Counting a large job takes a while, so it is done at most for this part of the time."""
+"""Share of the time that may go into counting, because counting a large job takes a while."""
 
 
 class BatchLine:
-    """The line.
+    """The progress line.
 
     Args:
-        output: where it is said.
-        job: that is done.
+        output: where to show it.
+        job: the job.
     """
 
     def __init__(self, output: Output, job: Job) -> None:
@@ -41,7 +41,7 @@ class BatchLine:
     @staticmethod
     @contextmanager
     def reading(output: Output) -> Iterator[Callable[[int], None]]:
-        """While the input is read: gives the function that is told how many rows are in."""
+        """A block in which the input is read. Gives a function that is told the number of rows so far."""
         line = ClimbProgress(output.talks)
         try:
             yield lambda rows: line.draw(f"reading the input: {rows:,} rows")
@@ -63,7 +63,7 @@ class BatchLine:
             self._output.say(self._said(progress))
 
     def clear(self) -> None:
-        """Take the line away, before something else is said."""
+        """Clear the line before something else is written."""
         self._line.draw("")
 
     def __enter__(self) -> Self:

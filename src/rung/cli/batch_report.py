@@ -6,22 +6,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rung.batch.manifest import JobCounts, Manifest
+from rung.batch.manifest import JobCounts, JobManifest
 from rung.cli.codes import Exit
 from rung.cli.output import Output
 from rung.console import ask, is_terminal
 from rung.ledger.schema import dollars
 
 
-def tell(manifest: Manifest, out: Path, rejects: Path, output: Output, *, pages: Sequence[Path]) -> int:
-    """Say what came of a job. Returns the exit code.
+def tell(manifest: JobManifest, out: Path, rejects: Path, output: Output, *, pages: Sequence[Path]) -> int:
+    """Report the end of a job. Returns the exit code.
 
     Args:
         manifest: of the job.
-        out: for accepted rows.
-        rejects: for the others.
-        output: where it is said.
-        pages: for review.
+        out: the file of accepted rows.
+        rejects: the file of the others.
+        output: where to report.
+        pages: the pages for review.
     """
     counts = manifest.counts()
     waiting = sum(counts.open.values())
@@ -40,19 +40,19 @@ def tell(manifest: Manifest, out: Path, rejects: Path, output: Output, *, pages:
 
 
 def sums(counts: JobCounts) -> str:
-    """The rows add up, and the reader sees that they do."""
+    """A sentence that shows how the rows add up."""
     waiting = sum(counts.open.values())
     parts = [f"{counts.accepted:,} accepted", f"{counts.rejected:,} rejected", f"{counts.bad:,} bad"]
     parts += [f"{waiting:,} not yet asked"] if waiting else []
     money = f"; ${dollars(counts.spent):f} spent" if counts.counted else ""
     held = counts.counted - counts.spent
     if held:
-        money += f", and ${dollars(held):f} counted for calls whose end nobody saw"
+        money += f", and ${dollars(held):f} counted for calls whose end is unknown"
     return f"{counts.rows:,} rows = {' + '.join(parts)}{money}"
 
 
 def agreed(output: Output) -> bool:
-    """Whether the person wants to go on. Without a terminal nobody can say so."""
+    """Whether the person wants to continue. Without a terminal nobody can be asked."""
     again = "what the sample answered is kept; run it with --yes, or without --estimate, to go on"
     if not is_terminal(sys.stdin):
         output.say(again)
@@ -65,7 +65,7 @@ def agreed(output: Output) -> bool:
 
 
 def _as_object(
-    manifest: Manifest, counts: JobCounts, out: Path, rejects: Path, pages: Sequence[Path]
+    manifest: JobManifest, counts: JobCounts, out: Path, rejects: Path, pages: Sequence[Path]
 ) -> dict[str, object]:
     waiting = sum(counts.open.values())
     return {

@@ -1,4 +1,4 @@
-"""What `rung batch` does: makes everything ready, works, and writes the output whatever happens."""
+"""What `rung batch` does: get everything ready, work, and write the output whatever happens."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, get_args
 from rung import guard
 from rung.batch import openai_form, outputs
 from rung.batch.fingerprint import fingerprint
-from rung.batch.intake import Intake, Shard
-from rung.batch.manifest import Manifest
+from rung.batch.intake import RowIntake, Shard
+from rung.batch.manifest import JobManifest
 from rung.batch.purse import JobPurse
 from rung.batch.questions import Asks, Column, Questions, Templated, Usual
-from rung.batch.sources import Folder, Source, source_of
+from rung.batch.sources import RowSource, TextFolder, source_of
 from rung.batch.working import Job, Order, work
 from rung.cli import batch_report, inputs
 from rung.cli.batch_progress import BatchLine
@@ -39,12 +39,12 @@ from rung.settings import nearest
 from rung.types import Zone
 
 _MOST_TEMPLATE = 1 << 20
-"""Bytes of a template's file: a prompt of a thousand pages."""
+"""Bytes of a template's file, enough for a prompt of a thousand pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchWishes:
-    """What the person asked for; see the options of `rung batch`."""
+    """What the user asked for; see the options of `rung batch`."""
 
     data: str
     out: Path
@@ -79,10 +79,10 @@ class PreparedJob:
     """Everything that a job needs.
 
     Args:
-        job: what is to be done.
-        out: for accepted rows.
-        rejects: for the others.
-        ledger: where rows are recorded that cost money or left this machine.
+        job: what to do.
+        out: the file for accepted rows.
+        rejects: the file for the others.
+        ledger: records the rows that cost money or left this machine.
     """
 
     job: Job
@@ -95,10 +95,10 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
     """Do a job, or what is left of it. Returns the exit code.
 
     Args:
-        wishes: what the person asked for.
-        output: where it is told.
+        wishes: what the user asked for.
+        output: where to report.
         interrupts: tells of Ctrl-C.
-        cancel: is set by a Ctrl-C that stops at once.
+        cancel: set by a Ctrl-C that stops at once.
 
     Raises:
         ConfigError: an option, the configuration or the input can't be used, or the output belongs to another job.
@@ -131,7 +131,7 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
 
 
 def places(out: Path, rejects: Path | None) -> tuple[Path, Path]:
-    """Where accepted and other rows are written.
+    """The files for accepted and for other rows.
 
     Raises:
         ConfigError: one of them can't be written there.
@@ -144,7 +144,7 @@ def places(out: Path, rejects: Path | None) -> tuple[Path, Path]:
     return whole, other
 
 
-def write(manifest: Manifest, out: Path, rejects: Path, *, attempts: bool) -> None:
+def write(manifest: JobManifest, out: Path, rejects: Path, *, attempts: bool) -> None:
     """Write both files, one process at a time.
 
     Raises:
@@ -197,10 +197,10 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
     contract, template = _asked(wishes, config, patience, output)
     questions = _questions(wishes, template)
     source = stack.enter_context(source_of(wishes.data, questions.sees))
-    if isinstance(source, Folder) and questions.id is None:
+    if isinstance(source, TextFolder) and questions.id is None:
         questions = Questions(questions.asks, "file")
     ledger = config.ledger.ledger()
-    # nobody is asked for consent row by row: --reach gives it, or the tier's table does
+    # nobody is asked for consent row by row: --reach or the tier's table gives it
     ladder = config.ladder(only=wishes.tiers, consent=None, ledger=ledger)
     stack.callback(ladder.close)
     if config.reach.value > Zone.HOST:
@@ -213,12 +213,12 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
         "text_checks": wishes.text_checks,
     }
     identities = _identities(config, ladder, output, cancel)
-    manifest = stack.enter_context(Manifest(out.with_name(f"{out.name}.job")))
+    manifest = stack.enter_context(JobManifest(out.with_name(f"{out.name}.job")))
     manifest.demand_same(fingerprint(contract, _prompt(wishes, questions), ladder, identities, _limits(wishes), shard))
     with manifest.transaction() as connection:
         manifest.put(connection, "openai", _is_openai(source, questions))
     with locked(Path(f"{manifest.path}.lock"), cancel=cancel), BatchLine.reading(output) as tell:
-        Intake(manifest, source, questions, shard, cancel).run(tell)
+        RowIntake(manifest, source, questions, shard, cancel).run(tell)
     if wishes.retry and not manifest.bury():
         manifest.retry()
     job = Job(
@@ -248,7 +248,7 @@ def _order(word: str) -> Order:
 def _asked(
     wishes: BatchWishes, config: Config, patience: Patience, output: Output
 ) -> tuple[Contract[Any], Template | None]:
-    """What answers must be, and the template of the task."""
+    """The output, and the template of the task."""
     shape = inputs.output(*wishes.output, patience)
     validators = inputs.validators(wishes.checks, wishes.quoted)
     own = any(given is not None for given in wishes.output)
@@ -291,7 +291,7 @@ def _questions(wishes: BatchWishes, template: Template | None) -> Questions:
 
 
 def _prompt(wishes: BatchWishes, questions: Questions) -> dict[str, Any]:
-    """What prompts and ids are made of, for the fingerprint."""
+    """What prompts and ids are made from, for the fingerprint."""
     asks = questions.asks
     made = asks.text if isinstance(asks, Templated) else wishes.prompt
     if isinstance(asks, Usual) and asks.template is not None:
@@ -309,18 +309,18 @@ def _identities(config: Config, ladder: Ladder, output: Output, cancel: Cancel) 
     for rung in ladder.rungs:
         name = rung.tier.name
         if rung.tier.zone > ladder.reach:
-            output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would ask it")
+            output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would include it")
         found[name] = identity_of(rung, tables[name], output, cancel).digest
     return found
 
 
 def _all_priced(ladder: Ladder) -> bool:
-    """Whether something may cost money, and of everything that may it is known how much: a purse refuses the rest."""
+    """Whether something may cost money, and the cost of all that may is known, because a purse refuses the rest."""
     far = [rung for rung in ladder.rungs if rung.may_cost and rung.tier.zone <= ladder.reach]
     return bool(far) and all(rung.prices is not None and rung.prices.priced for rung in far)
 
 
-def _is_openai(source: Source, questions: Questions) -> bool:
+def _is_openai(source: RowSource, questions: Questions) -> bool:
     if not isinstance(questions.asks, Usual) or questions.asks.template is not None or source.cells:
         return False
     first = next(iter(source.read()), None)

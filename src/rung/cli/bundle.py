@@ -62,14 +62,14 @@ def create(
         bool, typer.Option("--native", help="Pack llama-cpp-python as it is built here, for processors like this one.")
     ] = False,
     base: Annotated[
-        Path | None, typer.Option(metavar="OLD", help="Leave out weights that this kit has already.")
+        Path | None, typer.Option(metavar="OLD", help="Leave out weights that this kit already has.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Pack configuration, models, rung and its packages, and an installer that needs no network.
 
-    Making a kit may fetch packages: asking for one is consent. RUNG_OFFLINE and the system's policy forbid it, and
-    --wheels needs none.
+    Making a kit may fetch packages: asking for a kit is consent to that. RUNG_OFFLINE and the system's policy forbid
+    it. With --wheels nothing is fetched.
     """
     from rung import guard
     from rung.bundle import KitOrder, Platform
@@ -100,7 +100,7 @@ def create(
         f"for CPython {machine.python} on {machine.tag}, glibc {machine.glibc or '-'}, "
         f"processor: {', '.join(machine.cpu) or 'any'} ({machine.cpu_stated_by})"
     )
-    output.say(f"sha256 of its manifest: {kit.manifest.sha256}; sign that (docs/airgap.md), carry the folder over")
+    output.say(f"sha256 of its manifest: {kit.manifest.sha256}; sign that (docs/airgap.md), then carry the folder over")
 
 
 def verify(context: typer.Context, kit: _Folder, json: Json = False) -> int:
@@ -163,7 +163,7 @@ def _bytes(size: str) -> int:
 
 
 def _demand_network(order: KitOrder) -> None:
-    """See that packages may be fetched, where some have to be.
+    """Check that packages may be fetched, if any must be.
 
     Raises:
         Offline: the environment or the policy forbids it.
@@ -175,7 +175,7 @@ def _demand_network(order: KitOrder) -> None:
     limit = farthest()
     if order.folder is None and limit.value < Zone.INTERNET:
         raise Offline(
-            f"the packages would have to be fetched, and {limit.origin} holds the reach to {limit.value}",
+            f"the packages would have to be fetched, and {limit.origin} limits the reach to {limit.value}",
             hint="give a folder that holds them with --wheels",
         )
 

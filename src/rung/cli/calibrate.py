@@ -23,14 +23,13 @@ Examples:
 
 \b
 DATA is JSON Lines or CSV: prompts, or the fields of the task's template. No row
-needs an expected answer: then the small tiers are held against the last local
-one. Rows that were looked at before give an estimate and not a certificate.
-What `rung label` was told counts, once that is enough. docs/know.md says the
-rest.
+needs an expected answer: the small tiers are then compared with the last local
+one. Rows that were used before give an estimate instead of a certificate.
+Judgements of `rung label` count once there are enough. See docs/know.md.
 
 \b
---from-ledger takes the requests in use whose answers were compared ([shadow] in
-rung.toml), and asks no model: docs/use.md.
+--from-ledger uses the recorded requests whose answers were compared ([shadow]
+in rung.toml), and asks no model. See docs/use.md.
 
 \b
 Exit codes: 0 calibrated, or not contradicted by --check; 1 contradicted by it;
@@ -46,7 +45,7 @@ def calibrate(
     ] = None,
     from_ledger: Annotated[
         bool,
-        typer.Option("--from-ledger", help="Take the requests of the ledger whose coin fell, and no file ([shadow])."),
+        typer.Option("--from-ledger", help="Use the requests of the ledger that were drawn for a shadow, not a file."),
     ] = False,
     within: Annotated[
         float | None,
@@ -58,24 +57,24 @@ def calibrate(
     ] = None,
     risk: Annotated[
         float | None,
-        typer.Option("--risk", metavar="SHARE", help="Promise instead: so many accepted answers are wrong at most."),
+        typer.Option("--risk", metavar="SHARE", help="Promise instead: at most this share of accepted answers wrong."),
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Hold fresh rows against the certificate; exit 1 if they contradict it."),
+        typer.Option("--check", help="Check the certificate on fresh rows; exit 1 if they contradict it."),
     ] = False,
     on_average: OnAverage = False,
     feature: Feature = None,
     labels: Annotated[
         Path | None,
         typer.Option(
-            "--labels", metavar="FILE", help="What `rung label --labels FILE` kept; the task's own by default."
+            "--labels", metavar="FILE", help="What `rung label --labels FILE` kept; by default the task's own."
         ),
     ] = None,
     tier: OnlyTiers = None,
     record: Annotated[
         Path | None,
-        typer.Option("--record", metavar="FILE", help="Keep the answers in FILE, and go on from what is there."),
+        typer.Option("--record", metavar="FILE", help="Keep the answers in FILE, and continue from what is there."),
     ] = None,
     replay: Annotated[
         Path | None, typer.Option("--replay", metavar="FILE", help="Take the answers from FILE and ask no model.")
@@ -83,8 +82,8 @@ def calibrate(
     json: Json = False,
     config: TrustedConfig = None,
 ) -> int:
-    """Find out when to believe the small tiers of a task, and say what can be promised of the whole ladder."""
-    cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
+    """Find out when to trust the small tiers of a task, and say what can be promised of the whole ladder."""
+    cancel: Cancel = context.obj.interrupts.cancel()  # first, because the other imports take a while
     from rung.cli import calibration, evaluation, recheck
     from rung.cli.codes import Exit
     from rung.errors import ConfigError
@@ -123,13 +122,13 @@ def calibrate(
         record=record,
         replay=replay,
         config=config,
-        # a calibration would look at rows that a check leaves fresh
+        # a calibration would use up rows that a check needs fresh
         recorder=recheck.RECORDER if check else calibration.RECORDER,
     )
     if check:
         if on_average or any(given is not None for given in (within, delta, risk, feature)):
             raise ConfigError(
-                "--check takes the promise as it stands", hint="leave out --within, --delta, --risk and the like"
+                "--check takes the promise as it is", hint="leave out --within, --delta, --risk and the like"
             )
         with evaluation.prepared(wishes, output, cancel) as ready:
             checked = recheck.rechecked(ready, task, labels, config, output)

@@ -1,4 +1,4 @@
-"""What `rung calibrate` does: asks the tiers, looks at the rows once, and writes what was learnt."""
+"""What `rung calibrate` does: ask the tiers, look at the rows once, and write what was learnt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rung import __version__
+from rung.cli.admitting import with_waiting
 from rung.cli.evaluation import PreparedEvaluation
 from rung.cli.output import Output
 from rung.cli.progress import EvalLine
@@ -20,6 +21,7 @@ from rung.learn.choosing import choose
 from rung.learn.climbing import Climbed, climb
 from rung.learn.data import wording
 from rung.learn.disagreements import Disagreements
+from rung.learn.escalations import Admission
 from rung.learn.judgements import NAME as JUDGEMENTS
 from rung.learn.judgements import Judgements
 from rung.learn.looks import LookKind, note_look
@@ -28,16 +30,16 @@ from rung.learn.rows import Row
 from rung.learn.tasks import TaskFolder
 
 RECORDER = "rung calibrate DATA --task NAME --record FILE"
-"""The command that records what a replay lacks."""
+"""The command that records the answers that a replay lacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationReport:
-    """What a person is told.
+    """The report of a calibration.
 
     Args:
-        found: by the calibration.
-        look: at the certify rows.
+        found: the calibration.
+        look: the kind of look at the certify rows.
         sentences: for stdout.
         notes: for stderr.
     """
@@ -48,7 +50,7 @@ class CalibrationReport:
     notes: tuple[str, ...]
 
     def as_object(self) -> dict[str, Any]:
-        """The same for `--json`."""
+        """The object of `--json`."""
         found = self.found
         tiers = [
             {
@@ -92,7 +94,7 @@ class CalibrationReport:
 def question(
     ready: PreparedEvaluation, *, limit: float, delta: float, risk: bool, average: bool, feature: str | None
 ) -> Question:
-    """What is to be promised: with labels on all rows more is kept, and without them nothing but agreement is known."""
+    """What to promise. Labels on all rows allow a promise that keeps more; without them only agreement is known."""
     labelled = ready.rows.labelled == ready.rows.rows
     return Question(limit, delta, "wrong" if risk else "worse" if labelled else "differs", average, feature)
 
@@ -105,69 +107,71 @@ def calibrated(
     Args:
         ready: the data, the ladder and its recorders.
         name: of the task.
-        asked: what is to be promised.
-        labels: the file of judgements, where that isn't the task's own.
+        asked: what to promise.
+        labels: the file of judgements, if not the task's own.
         config: the only configuration to read.
-        output: where progress is told.
+        output: where progress is shown.
 
     Raises:
-        ConfigError: free text knows no equality, there are too few rows, or a file can't be written.
-        RungError: what asking the tiers raises.
+        ConfigError: free text can't be compared, there are too few rows, or a file can't be written.
+        RungError: whatever asking the tiers raises.
     """
     task = load(config).tasks.demand(name)
+    today = datetime.now(UTC).date().isoformat()
+    ready, admitted, told = with_waiting(ready, task, today)
     rows = usable_rows(ready, name, asked)
     demand_rows(rows, asked)
     with Judgements(judgements_of(task, labels)) as judgements:
         climbed = climbed_rows(ready, len(rows), output)
         asked, notes = _with_judgements(asked, climbed, judgements)
         found = calibrate(climbed.climbs, asked, judgements)
-        today = datetime.now(UTC).date().isoformat()
         look = _look(ready, task, found, climbed, judgements, today)
     says = saying.promise(found, look)
     origin = Provenance(ready.rows.sha256, today, __version__, look != "later", says)
-    written = _written(task, found, climbed, origin)
-    return CalibrationReport(found, look, (says, *saying.findings(found)), (*judgements.notes, *notes, *written))
+    written = _written(task, found, climbed, origin, admitted)
+    told = (*told, *judgements.notes, *notes, *written)
+    return CalibrationReport(found, look, (says, *saying.findings(found)), told)
 
 
 def demand_equality(name: str, same: Any) -> None:
-    """See that it is known when two answers of a task say the same.
+    """Check that two answers of a task can be compared.
 
     Args:
         name: of the task.
-        same: compares them; `None` where nothing does.
+        same: compares them; `None` if nothing does.
 
     Raises:
-        ConfigError: nothing does.
+        ConfigError: nothing compares them.
     """
     if same is None:
         raise ConfigError(
-            f"the task {name!r} answers in free text, and nobody knows when two texts say the same: nothing can be "
+            f"the task {name!r} answers in free text, and rung can't tell when two texts say the same: nothing can be "
             "certified",
             hint="say how answers are compared with same = ... in its task.toml (docs/tasks.md)",
         )
 
 
 def usable_rows(ready: PreparedEvaluation, name: str, asked: Question) -> list[Row]:
-    """The rows, where the question can be asked of them at all.
+    """The rows, if the question can be asked of them.
 
     Args:
         ready: the data.
         name: of the task.
-        asked: what is to be promised.
+        asked: what to promise.
 
     Raises:
-        ConfigError: free text knows no equality, or rows have contracts of their own.
+        ConfigError: free text can't be compared, or rows have contracts of their own.
     """
     rows = list(ready.work.rows())
     if asked.kind in ("differs", "judged"):
         demand_equality(name, ready.work.same)
     if any(row.schema is not None for row in rows):
-        raise ConfigError("rows have schemas of their own, and a task has one contract", hint="leave schema out")
+        raise ConfigError("rows have schemas of their own, but a task has one contract", hint="leave schema out")
     return rows
 
 
 def climbed_rows(ready: PreparedEvaluation, rows: int, output: Output) -> Climbed:
-    """Ask every tier every row, and say how far it is."""
+    """Ask every tier about every row, and show the progress."""
     with EvalLine(output, rows) as line:
         for event in climb(ready.work):
             if isinstance(event, Climbed):
@@ -177,13 +181,13 @@ def climbed_rows(ready: PreparedEvaluation, rows: int, output: Output) -> Climbe
 
 
 def judgements_of(task: TaskFolder, named: Path | None) -> Path | None:
-    """Where a person's judgements are read: the file that was named, or the task's own; `None` where there is none."""
+    """The file of a person's judgements: the one that was named, or the task's own; `None` if there is none."""
     own = task.path / JUDGEMENTS
     return named or (own if own.exists() else None)
 
 
 def _with_judgements(asked: Question, climbed: Climbed, judgements: Judgements) -> tuple[Question, tuple[str, ...]]:
-    """The question that a person's judgements allow, and what is to be said of them."""
+    """The question that a person's judgements allow, and notes about them."""
     chosen = choose(climbed.climbs, asked) if judgements.last is not None else None
     if chosen is None or not judgements.of(chosen.certifying):
         return asked, ()
@@ -206,10 +210,10 @@ def _look(
     judgements: Judgements,
     today: str,
 ) -> LookKind:
-    """Note the look at the certify rows.
+    """Record the look at the certify rows.
 
-    A certificate by judgements is no second choice after the one without: its thresholds only go lower, and both
-    promise that the ladder is not much less accurate. Nor is one after a check of the same promise.
+    A certificate by judgements doesn't count as a second choice after one without them: its thresholds can only be
+    lower, and both promise that the ladder is not much less accurate. Nor does one after a check of the same promise.
     """
     asked, chosen = found.question, found.chosen
     before = [checked_question(asked.limit, asked.delta)]
@@ -227,18 +231,22 @@ def _look(
 
 
 def checked_question(limit: float, delta: float) -> dict[str, Any]:
-    """What a check asks of fresh rows, for the record of looks."""
+    """The question of a check on fresh rows, for the record of looks."""
     return {"check": [limit, delta]}
 
 
-def _written(task: TaskFolder, found: Calibration, climbed: Climbed, origin: Provenance) -> tuple[str, ...]:
-    """Write what was learnt; an estimate never takes the place of a certificate that still stands."""
+def _written(
+    task: TaskFolder, found: Calibration, climbed: Climbed, origin: Provenance, admitted: Admission
+) -> tuple[str, ...]:
+    """Write what was learnt. An estimate never replaces a certificate that is still valid."""
     before = task.learned
     conditions = climbed.conditions
     stands = any(
         tier in conditions and not learned.evidence.void(conditions[tier]) for tier, learned in before.tiers.items()
     )
     if not origin.certified and before.promise is not None and before.promise.certified and stands:
-        return ("learned.json keeps the certificate that it has; fresh rows make another one",)
-    learnt(found, conditions, origin).write(task.path)
+        return ("learned.json keeps its certificate; only fresh rows can make another one",)
+    if admitted.admitted:
+        admitted.examples.write(task.path)
+    learnt(found, conditions, origin).model_copy(update={"forms": admitted.forms}).write(task.path)
     return (f"what was learnt is in {task.path / 'learned.json'}",)

@@ -1,4 +1,4 @@
-"""What `rung calibrate --from-ledger` does: reads what the ledger keeps, looks once, writes what was learnt."""
+"""What `rung calibrate --from-ledger` does: read the ledger, look at the requests once, and write what was learnt."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from rung.types import Conditions, Zone
 
 @dataclass(frozen=True, slots=True)
 class UseReport:
-    """What a person is told.
+    """The report of a calibration from the ledger.
 
     Args:
-        found: by the calibration.
-        look: at the requests.
+        found: the calibration.
+        look: the kind of look at the requests.
         sentences: for stdout.
         notes: for stderr.
     """
@@ -42,7 +42,7 @@ class UseReport:
     notes: tuple[str, ...]
 
     def as_object(self) -> dict[str, Any]:
-        """The same for `--json`."""
+        """The object of `--json`."""
         found, use = self.found, self.found.use
         return {
             "promised": found.promised,
@@ -69,11 +69,11 @@ def calibrated_from_use(name: str, asked: Question, config: Path | None) -> UseR
 
     Args:
         name: of the task.
-        asked: what is to be promised.
+        asked: what to promise.
         config: the only configuration to read.
 
     Raises:
-        ConfigError: the ledger holds too little, or not of the present settings, or a file can't be written.
+        ConfigError: the ledger has too few requests, or none under the present settings, or a file can't be written.
         LedgerError: the ledger can't be read.
     """
     guard.install(Zone.HOST)
@@ -96,21 +96,21 @@ def calibrated_from_use(name: str, asked: Question, config: Path | None) -> UseR
     says = tuple(sentences(calibration, look))
     origin = Provenance(data, today, __version__, look != "later", says[0])
     if not origin.certified and task.learned.promise is not None and task.learned.promise.certified:
-        notes = ("learned.json keeps the certificate that it has; fresh requests make another one",)
+        notes = ("learned.json keeps its certificate; only fresh requests can make another one",)
     else:
-        learnt_from_use(calibration, now, origin).write(task.path)
+        learnt_from_use(calibration, now, origin).keeping(task.learned).write(task.path)
         notes = (f"what was learnt is in {task.path / 'learned.json'}",)
     return UseReport(calibration, look, says, notes)
 
 
 def _present(found: Config, task: TaskFolder) -> tuple[Plan, tuple[Rung, ...]]:
-    """A request of the task as it would be made now, and the two tiers that it is about."""
+    """A request of the task as it would be made now, and the two tiers of this machine."""
     ladder = found.ladder()
     rungs = tuple(rung for rung in ladder.rungs if rung.tier.zone <= Zone.HOST)
     if len(rungs) != 2:
         names = ", ".join(repr(rung.tier.name) for rung in rungs) or "none"
         raise ConfigError(
-            f"calibrating from the ledger needs just two tiers of this machine, and there is {names}",
+            f"calibrating from the ledger needs exactly two tiers on this machine; there is {names}",
             hint="calibrate on a file of prompts instead: rung calibrate DATA",
         )
     prompt = "?" if task.template is None else dict.fromkeys(task.template.fields, "?")
@@ -125,14 +125,14 @@ def _use(found: Config, name: str, wanted: str) -> Use:
             use = read_use(file, name, time.time(), wanted)
     if use is None:
         raise ConfigError(
-            f"the ledger {path} holds no request of the task {name!r} as it is now",
-            hint="ask with it (rung ask --task), with [shadow] share = ... in rung.toml",
+            f"the ledger {path} has no request of the task {name!r} in its present form",
+            hint="make some (rung ask --task), with [shadow] share = ... in rung.toml",
         )
     return use
 
 
 def _conditions(plan: Plan, rungs: tuple[Rung, ...], use: Use) -> dict[str, Conditions]:
-    """Under which conditions the tiers answer now, their weights as the ledger saw them last."""
+    """The present conditions of the tiers, with their weights as the ledger last recorded them."""
     weights = {tier: sha256 for tier, sha256 in use.weights.items() if sha256 is not None}
     now = {}
     for rung in rungs:
@@ -143,7 +143,7 @@ def _conditions(plan: Plan, rungs: tuple[Rung, ...], use: Use) -> dict[str, Cond
             raise ConfigError(
                 f"the ledger's latest requests of the task {use.task!r} were made with other tiers, or with other "
                 f"settings of tier {tier!r}",
-                hint="only requests under the present settings count: ask under them first",
+                hint="only requests under the present settings count: make some first",
             )
         now[tier] = present
     return now

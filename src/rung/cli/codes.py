@@ -1,4 +1,4 @@
-"""Exit codes, as README and docs name them."""
+"""Exit codes, as the README and the docs list them."""
 
 from __future__ import annotations
 

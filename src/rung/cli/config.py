@@ -33,7 +33,7 @@ def commands() -> typer.Typer:
 
 
 def _config() -> None:
-    """See the configuration in force, and trust a project's file."""
+    """Show the configuration in force, and trust a project's file."""
 
 
 def show(
@@ -43,7 +43,7 @@ def show(
         Path | None, typer.Option("--config", metavar="FILE", help="Show this configuration and no other.")
     ] = None,
 ) -> None:
-    """Show each value of the configuration and where it came from. Keys are never shown."""
+    """Show each value of the configuration and its origin. Keys are never shown."""
     from rung import guard
     from rung.config import load
     from rung.types import Zone
@@ -73,14 +73,12 @@ def trust(
     context: typer.Context,
     path: Annotated[
         Path | None,
-        typer.Argument(
-            help="The rung.toml or task.toml; the nearest rung.toml where none is named.", show_default=False
-        ),
+        typer.Argument(help="The rung.toml or task.toml; by default the nearest rung.toml.", show_default=False),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Trust a project's rung.toml, or a task.toml beside it, with its present content, so that it may do what only you
-    can grant. A task.toml may then run the modules that it names, whatever they come to hold.
+    """Trust a project's rung.toml, or a task.toml beside it, with its present content. It may then do what only you can
+    allow. A trusted task.toml may run the modules that it names, even after they change.
     """
     from rung import guard
     from rung.config import Places, load
@@ -127,7 +125,7 @@ def _trust_task(path: Path, places: Places, output: Output) -> None:
 
 
 def _rows(config: Config) -> list[tuple[str, Any, Origin]]:
-    """Key, value and origin of everything, with all API keys hidden, whatever they are called."""
+    """Key, value and origin of every setting, with all API keys hidden, whatever their name."""
     tiers = [
         (f"tier.{hide(table.rung.name)}.{hide(key)}", value, config.tiers.origin)
         for table in config.tiers.value or config.default_tiers()
@@ -141,7 +139,7 @@ def _hidden(rows: list[tuple[str, Any, Origin]]) -> list[tuple[str, Any, Origin]
 
 
 def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
-    """What the files, the environment and the options say, apart from the tiers."""
+    """The settings of the files, the environment and the options, apart from the tiers."""
     rows: list[tuple[str, Any, Origin]] = [
         ("reach", str(config.reach.value), config.reach.origin),
         ("paid_after", config.paid_after.value, config.paid_after.origin),
@@ -171,7 +169,7 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
 
 
 def _held(config: Config) -> list[tuple[str, Any, Origin]]:
-    """What the system's policy says, where the models are stored, and where entries of the user's own are read."""
+    """The settings of the system's policy, where the models are stored, and where the user's own entries are read."""
     from rung.config import Origin
     from rung.store import user_store
     from rung.store.entries import own_catalogue
@@ -191,14 +189,14 @@ def _held(config: Config) -> list[tuple[str, Any, Origin]]:
 
 
 def _keys(table: TierTable) -> dict[str, Any]:
-    """What a tier's table says, without its secrets."""
+    """The keys of a tier's table, without its secrets."""
     ours = table.rung.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"name"})
     said = {"kind": table.rung.kind, **ours, **table.settings}
     return {key: _named(value) or hide_all(_json(value), key) for key, value in said.items()}
 
 
 def _json(value: Any) -> Any:
-    """A value of TOML as a value of JSON. Dates, times, infinities and NaN, which JSON lacks, become text."""
+    """A TOML value as a JSON value. Dates, times, infinities and NaN, which JSON lacks, become text."""
     if isinstance(value, Mapping):
         return {str(key): _json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -208,7 +206,7 @@ def _json(value: Any) -> Any:
 
 
 def _named(value: Any) -> str | None:
-    """A variable that a setting is read from, and whether it is set; `None` for any other value."""
+    """The variable that a setting is read from, and whether it is set; `None` for any other value."""
     if not isinstance(value, Mapping) or set(value) != {"env"}:
         return None
     name = variable(value["env"])

@@ -1,4 +1,4 @@
-"""`rung ask --continue`: the conversation that a question goes on from."""
+"""`rung ask --continue`: the conversation that a question continues."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 _OPTION = "--continue"
 _ID = re.compile(r"0[0-9a-hjkmnp-tv-z]{3,17}", re.IGNORECASE)
-"""The name of a request, or how it begins: every one begins with a 0 until the year 3084."""
+"""The name of a request, or the beginning of one. Every name begins with a 0 until the year 3084."""
 
 
 class AskCommand(TyperCommand):
-    """A command whose `--continue` may stand without a value: the word behind it is one where it looks like the name
-    of a request, and the prompt otherwise."""
+    """A command whose `--continue` may stand without a value. The next word is its value if it looks like the name of a
+    request, and the prompt otherwise."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words behind the command."""
+        """Parse the words after the command."""
         end = args.index("--") if "--" in args else len(args)
         words = [
             f"{_OPTION}=" if word == _OPTION and not (at + 1 < end and _ID.fullmatch(args[at + 1])) else word
@@ -33,17 +33,17 @@ class AskCommand(TyperCommand):
 def goes_on(
     settings: LedgerConfig, name: str, question: str | dict[str, str], system: str | None
 ) -> tuple[str, tuple[Message, ...]]:
-    """The request to go on from, and its conversation with the answer and the new question behind it.
+    """The request to continue from, and its conversation followed by its answer and the new question.
 
     Args:
         settings: of the ledger.
-        name: of the request, or how it begins; the latest that was answered where it is empty.
-        question: what is asked now.
-        system: a system turn that is given now.
+        name: of the request, or its beginning; empty means the latest request that was answered.
+        question: the new question.
+        system: a new system turn.
 
     Raises:
-        ConfigError: there is no such request, the ledger doesn't hold its conversation, each of the two has a system
-            turn, or the question is made by a template.
+        ConfigError: there is no such request, the ledger doesn't have its conversation, both have a system turn, or
+            the question is made from a template.
         LedgerError: the ledger can't be read.
     """
     from rung.cli.ledger import one
@@ -52,7 +52,7 @@ def goes_on(
     from rung.types import Message
 
     if not isinstance(question, str):
-        raise ConfigError("--continue asks what you write, and the task has a template", hint="leave out --task")
+        raise ConfigError("--continue needs a prompt of its own, but the task has a template", hint="leave out --task")
     if settings.path.value.exists():
         with LedgerFile(settings.path.value) as file:
             record = one(file, name, answered=True)
@@ -60,5 +60,5 @@ def goes_on(
         record = one(None, name, answered=True)
     turns = conversation(record)
     if system and turns[0].role == "system":
-        raise ConfigError(f"the request {record.id} has a system turn already", hint="leave out --system, or ask anew")
+        raise ConfigError(f"the request {record.id} already has a system turn", hint="leave out --system, or ask anew")
     return record.id, (*turns, Message("user", question))

@@ -39,13 +39,13 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Hash no model file and load no model.")] = False,
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Only tell what could leave this machine, and fail if anything could."),
+        typer.Option("--offline", help="Only show what could leave this machine, and fail if anything could."),
     ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Read this configuration and no other.")
     ] = None,
 ) -> int:
-    """See what this machine can run locally, what is in the way, and what could leave it.
+    """Show what this machine can run locally, what prevents it, and what could leave the machine.
 
     Hashes the file of each local tier, and loads it for one token. Opens no connection.
     """
@@ -66,7 +66,7 @@ def _gate(context: typer.Context, config: Path | None) -> int:
     else:
         verdict = "nothing could leave this machine" if found.sealed else "a prompt could leave this machine"
         if not found.sealed and not any(way.open for way in found.ways):
-            verdict = "it is not known that nothing could leave this machine"
+            verdict = "it can't be ruled out that something could leave this machine"
         rows = [*map(_finding, found.findings), *map(_way, found.ways), (" " if found.sealed else "x", "", verdict, "")]
         context.obj.output.answer(_table(rows))
     return 0 if found.sealed else Exit.UNEXPECTED
@@ -84,7 +84,7 @@ def _whole(context: typer.Context, config: Path | None, *, quick: bool) -> int:
     if output.json:
         output.object(_record(found))
     else:
-        # what keeps a tier's model from being loaded is told with the trial, where there was one
+        # if there was a trial, it reports why a tier's model can't be loaded
         fitting = [m for m in found.models if m.context is not None or not (m.tier and found.trials)]
         rows = [*map(_finding, found.findings), *map(_way, found.leaving.ways), *map(_model, fitting)]
         output.answer(_table([*rows, *map(_trial, found.trials)]))
@@ -129,7 +129,7 @@ def _listed(found: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def _packages() -> dict[str, str]:
-    """What rung needs and which version of it is here."""
+    """What rung depends on, and the installed version of each."""
     import re
     from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -147,7 +147,7 @@ def _packages() -> dict[str, str]:
 
 
 def _table(rows: list[_Row]) -> str:
-    """Sign, topic, text and hint, one below the other."""
+    """Sign, topic, text and hint, one row each."""
     width = max(len(topic) for _, topic, _, _ in rows)
     lines = []
     for sign, topic, text, hint in rows:
@@ -167,9 +167,9 @@ def _way(way: Way) -> _Row:
         return "!", "outside", f"{where}: {way.why}", way.hint
     rejected = {"none": "nothing", "issues": "what was wrong", "issues+answer": "what was wrong and the answer"}
     said = [
-        f"{'could go out' if way.open else 'nothing goes out'}, since {way.why}",
+        f"{'could go out' if way.open else 'nothing goes out'}, because {way.why}",
         "masked" if way.redacted else "not masked",
-        f"of a rejected answer {rejected[way.feedback]}",
+        f"after a rejected answer it is sent {rejected[way.feedback]}",
         *(["store: false"] if way.store is False else []),
         *([f"{way.key} is {'' if way.key_set else 'not '}set"] if way.key else []),
     ]

@@ -1,8 +1,8 @@
-"""What a tier is writing, shown on a terminal while nobody has checked it yet, and taken away again.
+"""Showing on a terminal what a tier is writing, before it is checked, and removing it again.
 
-A draft stands on stderr below the cursor, which stays at its first place. So whatever becomes of the terminal
-meanwhile, another width, keys that are pressed, the end of the program, all below the cursor is the draft, and nothing
-above it is.
+A draft is drawn on stderr below the cursor, which stays where it was. So whatever happens to the terminal meanwhile
+(a new width, keys that are pressed, the end of the program), all below the cursor is the draft, and nothing above it
+is.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from rung.cli.output import Output
 
 _EVERY = 0.1
-"""Seconds between two pictures: as often as a reader can follow, and few enough bytes for a slow connection."""
+"""Seconds between two redraws: as often as a reader can follow, and few enough bytes for a slow connection."""
 _FLASH = 0.15
-"""Seconds between the first word of a draft and its first picture: an answer that is there by then has no draft."""
+"""Seconds from the first word of a draft to its first drawing. An answer that is complete by then shows no draft."""
 _GIVE_UP = 0.5
-"""Seconds that Ctrl-C waits for a picture that is being written: a terminal may take nothing at all."""
+"""Seconds that Ctrl-C waits for a redraw in progress. A terminal may have stopped reading."""
 _ERASE = "\r\x1b[J\r"
 _REST_OF_ROW, _REST_OF_SCREEN = "\x1b[K", "\x1b[J"
 _CUT, _WRAP = "\x1b[?7l", "\x1b[?7h"
-"""What a terminal draws wider than `screen` counts is cut off, so that a row is one row."""
+"""Turns line wrap off, so that text which the terminal draws wider than `screen` counts is cut and stays one row."""
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 def can_be_shown(output: Output) -> bool:
-    """Whether a draft can be put on the screen and taken away again, and a person reads there.
+    """Whether a draft can be drawn on the screen and removed again, and a person reads there.
 
-    With stdout in a pipe somebody else may own the screen, as a pager does. Windows' consoles are left out: nobody
-    could try them.
+    If stdout is a pipe, another program such as a pager may control the screen. Windows consoles are excluded, because
+    they are untested.
     """
     steered = sys.platform != "win32" and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
     return steered and not output.json and is_terminal(sys.stdout) and is_terminal(sys.stderr)
 
 
 class Drafts:
-    """The draft on the screen; before there is one, who is at work.
+    """The draft on the screen. Before there is one, it shows which tier is at work.
 
     Args:
-        output: where it is said that a draft was withdrawn.
+        output: where to say that a draft was withdrawn.
     """
 
     def __init__(self, output: Output) -> None:
@@ -63,11 +63,11 @@ class Drafts:
         self._painter = threading.Thread(target=self._paint_on, name="rung-drafts", daemon=True)
         self._tier, self._attempt = "", 0
         self._text = ""
-        self._from = 0.0  # when the draft may be painted
+        self._from = 0.0  # when the draft may first be painted
         self._painted: object = None
 
     def show(self, event: Event) -> None:
-        """Follow what happens."""
+        """Follow the request."""
         with self._lock:
             if self._over.is_set():
                 return
@@ -85,7 +85,7 @@ class Drafts:
                     self._output.say("\n".join(rows))
 
     def close(self) -> None:
-        """Take away what is on the screen, and put nothing there any more."""
+        """Clear the screen below the cursor, and draw nothing more."""
         self._over.set()
         if self._lock.acquire(timeout=_GIVE_UP):
             try:
@@ -127,7 +127,7 @@ class Drafts:
         self._painted = state
 
     def _rows(self, size: os.terminal_size) -> list[str]:
-        """The rows of the picture: that it is a draft, and the end of it as far as there is room."""
+        """The rows to draw: a heading that says it is a draft, and as much of its end as fits."""
         columns = max(1, size.columns - 1)
         text = self._encodable(plain(self._text.strip("\r\n")))
         rows, longer = screen.last_rows(text, columns, max(0, size.lines - 2))
@@ -138,5 +138,5 @@ class Drafts:
         ]
 
     def _encodable(self, text: str) -> str:
-        """A text with what stderr's encoding doesn't have written as it will be, so that its cells can be counted."""
+        """A text with characters that stderr's encoding lacks written as escapes, so that its cells can be counted."""
         return text.encode(self._encoding, "backslashreplace").decode(self._encoding)

@@ -23,8 +23,8 @@ Examples:
 
 \b
 DATA is JSON Lines or CSV. A row has a prompt (or messages) and, where the right
-answer is known, expected. Without any expected answer each tier is held against
-the next one. docs/eval.md says the rest.
+answer is known, expected. Without any expected answer each tier is compared
+with the next one. See docs/eval.md.
 
 \b
 --record keeps what the models answer in a file that you alone can read. Run the
@@ -61,7 +61,7 @@ _Check = Annotated[
     typer.Option(
         "--check",
         metavar="NAME",
-        help="How an answer is held against the expected one: exact, number, choice, json, regex, contains, or "
+        help="How an answer is compared with the expected one: exact, number, choice, json, regex, contains, or "
         "MODULE:FUNCTION. By default what suits the kind of answer.",
     ),
 ]
@@ -88,7 +88,7 @@ _Replay = Annotated[
 ]
 _Score = Annotated[
     str | None,
-    typer.Option("--score", metavar="NAME", help="The feature that answers are put in order by (minimum by default)."),
+    typer.Option("--score", metavar="NAME", help="The feature that answers are ranked by (minimum by default)."),
 ]
 _Texts = Annotated[
     bool, typer.Option("--texts", help="Put answers into --json, and the confident and wrong ones into the report.")

@@ -1,4 +1,4 @@
-"""What `rung eval` does before and while the tiers are asked."""
+"""What `rung eval` does before the tiers are asked, and meanwhile."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ from rung.tier import Rung
 from rung.types import Zone
 
 _MOST_BAD = 10
-"""Bad rows that are named on stderr: enough to see what is wrong with the file."""
+"""Bad rows that are listed on stderr. A few show what is wrong with the file."""
 _LONGEST_TEXT = 300
 """Characters of a prompt or an answer that a report repeats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the person asked for; see the options of `rung eval`.
+    """What the user asked for; see the options of `rung eval`.
 
     Args:
         data: the file of rows.
-        task: whose prompt, contract, check and calibration are used.
-        output: of `--schema`, `--type`, `--choices` and `--regex`.
-        check: how an answer is held against the expected one.
+        task: the task whose prompt, contract, check and calibration are used.
+        output: the values of `--schema`, `--type`, `--choices` and `--regex`.
+        check: how an answer is compared with the expected one.
         same: how two answers are compared.
         system: instructions put before each prompt.
         max_tokens: first cap on an answer.
-        tiers: the only ones to use; all of them where it is empty.
-        rows: how many are asked at most.
+        tiers: names of the tiers to use; empty uses all of them.
+        rows: the most rows to ask.
         together: calls at once.
         record: the file to record into.
         replay: the file to replay.
         reach: how far prompts may travel.
-        max_cost: US dollars of the whole evaluation.
+        max_cost: US dollars that the whole evaluation may cost.
         config: the only configuration to read.
-        recorder: the command that records what a replay lacks.
+        recorder: the command that records the answers that a replay lacks.
     """
 
     data: str
@@ -87,11 +87,11 @@ class PreparedEvaluation:
     """Everything that an evaluation needs.
 
     Args:
-        work: for the evaluation.
-        rows: what the data holds.
-        cassette: where calls are kept.
+        work: the evaluation.
+        rows: counts of the data's rows.
+        cassette: where calls are recorded.
         identities: of the tiers, by name.
-        check: by what answers are held against the expected ones.
+        check: the name of the check that compares answers with the expected ones.
     """
 
     work: Work
@@ -103,12 +103,12 @@ class PreparedEvaluation:
 
 @contextmanager
 def prepared(wishes: Wishes, output: Output, cancel: Cancel) -> Iterator[PreparedEvaluation]:
-    """Read and make everything; what is held is given back at the end of the block.
+    """Read and make everything. The end of the block releases it.
 
     Raises:
         ConfigError: an option, the configuration, the data or the recording can't be used.
-        ContractError: the output can't be.
-        TierUnavailable: there is no tier, or no file of a tier's model.
+        ContractError: the output isn't valid.
+        TierUnavailable: there is no tier, or a tier's model file is missing.
         Cancelled: the flag was set.
     """
     if wishes.record is not None and wishes.replay is not None:
@@ -169,7 +169,7 @@ def _prepare(
 
 
 def together(config: Config) -> int:
-    """Calls at once: as many as the local engine decodes together, or more where a tier's table wants it so.
+    """Calls at once: as many as the local engine decodes together, or more if a tier's table has more `slots`.
 
     Args:
         config: has the tiers.
@@ -192,12 +192,12 @@ class _Asked:
 def _asked(wishes: Wishes, config: Config, patience: Patience, output: Output) -> _Asked:
     shape = inputs.output(*wishes.output, patience)
     if wishes.task is None:
-        compile_output(shape)  # a wrong schema must not hide behind a model that is missing
+        compile_output(shape)  # a wrong schema is reported before a missing model
         same = same_for(shape, wishes.same, wishes.check)
         return _Asked(shape, *_grader(wishes.check, None, shape), same)
     task = config.tasks.demand(wishes.task)
     if wishes.system is not None and task.template is not None:
-        raise ConfigError("--system can't go together with a task that has a prompt of its own", hint="leave it out")
+        raise ConfigError("--system can't go together with a task that has its own prompt", hint="leave it out")
     for tier, changed in task.void().items():
         what = " and ".join(changed)
         output.say(f"note: what was learnt about tier {tier!r} is void, because {what} changed since")
@@ -209,7 +209,7 @@ def _asked(wishes: Wishes, config: Config, patience: Patience, output: Output) -
 
 
 def _grader(wanted: str | None, task: TaskFolder | None, shape: Any) -> tuple[str, Grader]:
-    """The check's name, and what it says of a row: the option's, the task's, or what suits the kind of answer."""
+    """The check's name, and its verdict on a row. It is the option's, the task's, or the usual one for the answer."""
     form = compile_output(shape).shape if not isinstance(shape, Contract) else shape.shape
     usual = {"choice": "choice", "json": "json"}.get("" if form is None else form.kind, "exact")
     own = None if wanted is not None or task is None else task.grader()
@@ -234,9 +234,9 @@ def _tell(rows: RowCounts, output: Output, *, comparable: bool) -> None:
         output.say(f"note: nor can {len(rows.bad) - _MOST_BAD:,} more rows; --json lists them all")
     if not rows.labelled:
         how = (
-            "each tier is held against the next one"
+            "each tier is compared with the next one"
             if comparable
-            else "free text knows no equality, so nothing is held against anything; --same NAME says how to compare"
+            else "free text can't be compared, so answers are not graded; --same NAME says how to compare"
         )
         output.say(f"note: no row has an expected answer: {how}")
     elif rows.labelled < rows.rows:
@@ -244,9 +244,9 @@ def _tell(rows: RowCounts, output: Output, *, comparable: bool) -> None:
 
 
 def _ladder(config: Config, wishes: Wishes, cassette: Cassette) -> Ladder:
-    """The ladder of the configuration; for a replay where none is configured, the one that was recorded."""
+    """The ladder of the configuration, or the recorded one for a replay without configured tiers."""
     if wishes.replay is None or config.tiers.value:
-        # nobody is asked for consent row by row: --reach gives it, or the tier's table does
+        # nobody is asked for consent row by row: --reach or the tier's table gives it
         return config.ladder(only=wishes.tiers, consent=None)
     rungs = recorded_rungs(cassette)
     if not rungs:
@@ -287,7 +287,7 @@ def _identities(
         table = tables.get(name)
         if asks and table is not None:
             if rung.tier.zone > ladder.reach:
-                output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would ask it")
+                output.say(f"note: tier {name!r} is left out; --reach {rung.tier.zone} would include it")
                 continue
             known = identity_of(rung, table, output, cancel)
             cassette.identify(name, about(rung, known))
@@ -296,21 +296,21 @@ def _identities(
             if told is None:
                 known_names = ", ".join(cassette.tiers) or "none"
                 raise ConfigError(
-                    f"{cassette.path} holds nothing of tier {name!r}", hint=f"tiers in it: {known_names}; see --tier"
+                    f"{cassette.path} has no calls of tier {name!r}", hint=f"tiers in it: {known_names}; see --tier"
                 )
             known = Identity(str(told.get("identity")), told.get("weights"), told.get("model"))
             model = None if table is None else table.settings.get("model")
             if model is not None and model != known.model:
-                output.say(f"note: what is recorded of tier {name!r} is {known.model}'s, not {model}'s")
+                output.say(f"note: the recording of tier {name!r} is from {known.model}, not {model}")
         found[name] = known
     return found
 
 
 def asked(ready: PreparedEvaluation, output: Output) -> Results:
-    """Put the rows to the tiers, and say how far it is.
+    """Ask the tiers about the rows, and show the progress.
 
     Raises:
-        RungError: what `rung.learn.evaluating.evaluate` raises.
+        RungError: whatever `rung.learn.evaluating.evaluate` raises.
     """
     found: list[TierResult] = []
     with EvalLine(output, ready.rows.rows) as line:
@@ -345,7 +345,7 @@ def _tell_kept(ready: PreparedEvaluation, output: Output) -> None:
     if cassette.path is None:
         output.say(f"{len(cassette):,} answers are lost; --record FILE keeps what was asked")
     else:
-        output.say(f"{len(cassette):,} calls are kept in {cassette.path}; the same command goes on from there")
+        output.say(f"{len(cassette):,} calls are kept in {cassette.path}; the same command continues from there")
 
 
 def _facts(rung: Rung, identities: Mapping[str, Identity]) -> TierFacts:
@@ -357,18 +357,18 @@ def _facts(rung: Rung, identities: Mapping[str, Identity]) -> TierFacts:
 
 
 def feature(results: Results, wanted: str | None, output: Output) -> str:
-    """The feature that answers are put in order by. A wrong name is told and not obeyed: which there are is only known
-    when the tiers have answered, and then an error would lose the answers.
+    """The feature that answers are ranked by. A wrong name gives a note instead of an error: the known names come with
+    the answers, and an error would lose those.
     """
     known = sorted({name for result in results.results for name in result.features})
     if wanted is None or wanted in known or not known:
         return wanted or FEATURE
-    output.say(f"note: no answer has the feature {wanted!r}, so {FEATURE} is taken; known: {', '.join(known)}")
+    output.say(f"note: no answer has the feature {wanted!r}, so {FEATURE} is used; known: {', '.join(known)}")
     return FEATURE
 
 
 def texts(ready: PreparedEvaluation, results: Results) -> dict[int, tuple[str, str]]:
-    """Prompt and expected answer of each row that some tier has wrong, as far as a report repeats them."""
+    """Prompt and expected answer of each row that a tier got wrong, cut to what a report shows."""
     wrong = {r.row for r in results.results if r.right is False or r.agrees is False}
     found = {}
     for row in ready.work.rows():

@@ -1,4 +1,4 @@
-"""What an evaluation found, told to a person, to a program and as a page."""
+"""The results of an evaluation: for a person, for a program, and as a page."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rung.visible import line
 
 _UNKNOWN = "-"
 _FIGURES = ("curve", "reliability", "risk")
-"""What a summary holds for the figures; the results have the same row by row."""
+"""Parts of a summary for the figures, left out of `--json`. The results have the same row by row."""
 
 Texts = Mapping[int, tuple[str, str]]
-"""Prompt and expected answer by row."""
+"""Prompt and expected answer, by row."""
 
 
 def as_object(found: Summary | Comparison) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def told(results: Results, summary: Summary, texts: Texts) -> str:
     Args:
         results: row by row.
         summary: their numbers.
-        texts: of the rows that are wrong, where the person asked for them.
+        texts: of the rows that are wrong, if the user asked for them.
     """
     parts = [_head(results, summary), _table(summary), "\n".join(_notes(results, summary))]
     parts += [_pair(pair, summary) for pair in summary.pairs]
@@ -63,7 +63,7 @@ def _head(results: Results, summary: Summary) -> str:
             f"all with an expected answer, by the check {results.check}" if results.labelled == results.rows else held
         )
     else:
-        held = "none with an expected answer: each tier is held against the next one"
+        held = "none with an expected answer: each tier is compared with the next one"
     return f"{rows}, {held}; up to {results.together} calls at once"
 
 
@@ -147,7 +147,7 @@ def _pair(pair: PairSummary, summary: Summary) -> str:
     lines = [f"Sending up from {pair.small} to {pair.larger} by its {summary.feature}:"]
     lines.append(f"  area under the deferral curve {_figure(pair.area)}; AUROC {_figure(pair.auroc)}")
     if pair.apgr.value is None:
-        lines.append(f"  {pair.larger} is not the better one here, so nothing is gained by sending up")
+        lines.append(f"  {pair.larger} isn't the better one here, so sending up gains nothing")
     else:
         lines.append(
             f"  APGR {_figure(pair.apgr)} (0.5 is random); "
@@ -159,12 +159,12 @@ def _pair(pair: PairSummary, summary: Summary) -> str:
         lines.append(f"{said}, whatever the threshold{': it hardly pays' if pair.enough > 0.5 else ''}")
     tier = next(t for t in summary.tiers if t.tier == pair.small)
     if tier.brier is not None and tier.ece is not None:
-        lines.append(f"  taken for a probability: Brier {_figure(tier.brier)}, calibration error {_figure(tier.ece)}")
+        lines.append(f"  read as a probability: Brier {_figure(tier.brier)}, calibration error {_figure(tier.ece)}")
     return "\n".join(lines)
 
 
 def _surest(results: Results, summary: Summary, texts: Texts) -> Iterator[str]:
-    """The rows that a tier has wrong and was surest of."""
+    """The rows that a tier got wrong and was surest of."""
     word = "wrong" if summary.measure == "right" else "not as the next tier says"
     for tier in summary.tiers:
         if not tier.surest_wrong:
@@ -263,7 +263,7 @@ def page(results: Results, summary: Summary, texts: Texts) -> str:
     Args:
         results: row by row.
         summary: their numbers.
-        texts: of the rows that are wrong, where the person asked for them.
+        texts: of the rows that are wrong, if the user asked for them.
     """
     tiers = [*summary.tiers, *([summary.ladder] if len(summary.tiers) > 1 else [])]
     heads = ("tier", _word(summary), "95% interval", "accepted", "sent up", "s/row", "tokens/row", "cost")

@@ -1,4 +1,4 @@
-"""`rung models info`: what a model is, what it takes, and which tier it suits here. Nothing is loaded."""
+"""`rung models info`: what a model is, what it needs, and which tier it suits here. Nothing is loaded."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def info(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of `rung models list`, or the path of a file.")],
     tokens: Annotated[
-        int | None, typer.Option("--context", metavar="N", min=1, help="Work out the memory for a context of N tokens.")
+        int | None, typer.Option("--context", metavar="N", min=1, help="Compute the memory for a context of N tokens.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what a model is, the memory it takes, and which tier it suits on this machine."""
+    """Show what a model is, the memory that it needs, and which tier it suits on this machine."""
     from rung import guard
     from rung.store import resolve, user_store
     from rung.store.architectures import read_usable
@@ -48,7 +48,7 @@ def info(
 
 
 def _catalogued(it: WantedModel) -> dict[str, Any]:
-    """What is known of a model that is not here."""
+    """What is known of a model that isn't on this machine."""
     return {
         "name": it.name,
         "path": None,
@@ -87,7 +87,7 @@ class _Need:
 
 
 def _need(header: Header, tokens: int | None) -> _Need:
-    """What the model takes with a context, by default that which a tier begins with."""
+    """The memory that the model needs with a context, by default the one that a tier begins with."""
     from rung.tiers.llama.fit import CONTEXT, MOST_SLOTS, Fit
 
     tokens = tokens or min(CONTEXT, header.context_length or CONTEXT)
@@ -95,7 +95,7 @@ def _need(header: Header, tokens: int | None) -> _Need:
 
 
 def _suited(size: int, need: int) -> str:
-    """Which tier, in words: as the model nearest in size in the ladder for this machine."""
+    """Which tier it suits, in words: that of the model nearest in size in the ladder for this machine."""
     from rung.errors import TierUnavailable
     from rung.machine.choosing import choose, measure, room
     from rung.store import user_store
@@ -104,13 +104,13 @@ def _suited(size: int, need: int) -> str:
 
     machine = measure()
     if need > room(machine):
-        return f"no tier: of {readable(machine.free)} free ({machine.limited_by}) {readable(room(machine))} may be used"
+        return f"no tier: {readable(machine.free)} free ({machine.limited_by}), {readable(room(machine))} may be used"
     listed = models()
     known: tuple[MachineLadder, ...] = ladders(user_store().catalogue.keys())
     try:
         ladder = choose(machine, listed, known, best=True).models
     except TierUnavailable:
-        return "the only tier: not even the most modest ladder fits beside it"
+        return "the only tier: not even the smallest ladder fits beside it"
     sizes = [it.model.size or 1 for it in ladder]
     n = min(range(len(sizes)), key=lambda n: abs(math.log(size / sizes[n])))
     return f"{_ORDINALS[min(n, 2)]} tier, as {ladder[n].model.name} in the ladder for this machine"

@@ -23,12 +23,12 @@ def init(
     context: typer.Context,
     path: Annotated[Path, typer.Option("--output", metavar="FILE", help="Write this file.")] = Path("rung.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
-    best: Annotated[bool, typer.Option("--best", help="Choose what suits best, whether or not it is here.")] = False,
+    best: Annotated[bool, typer.Option("--best", help="Choose the best ladder, whether or not it is here.")] = False,
     json: Json = False,
 ) -> None:
     """Measure this machine and write a rung.toml with a ladder that fits it. Fetches nothing.
 
-    Models that are here already are taken first. The reasons stand in the file, and what to fetch is said.
+    Models that are already here are preferred. The file gives the reasons, and the command says what to fetch.
     """
     from rung import guard
     from rung.machine.choosing import choose, measure
@@ -53,7 +53,7 @@ def init(
 def render(machine: Hardware, choice: LadderChoice) -> str:
     """The file's text."""
     notes = ["Written by `rung init`.", *_found(machine), *_chosen(choice), f"Next: {_next(choice)}"]
-    # what a driver calls its device could break out of a comment
+    # a driver's name for its device could break out of a comment
     lines = [f"# {' '.join(plain(note).split())}" for note in notes]
     lines += ["", 'reach = "host"   # prompts stay on this machine']
     for name, it in zip(_NAMES, choice.models, strict=False):
@@ -62,8 +62,8 @@ def render(machine: Hardware, choice: LadderChoice) -> str:
 
 
 _SHADOW = (
-    "# Off by default. Of this share of requests the accepted answer is also asked of the next tier on this machine,",
-    "# when it is idle and the answer is out: so rung learns how often the two agree (docs/use.md).",
+    "# Off by default. For this share of requests the accepted answer is also asked of the next tier on this machine,",
+    "# when the machine is idle and the answer is out. So rung learns how often the two agree (docs/use.md).",
     "# [shadow]",
     "# share = 0.05",
 )

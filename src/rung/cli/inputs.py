@@ -1,4 +1,4 @@
-"""What the person gives `rung ask`: the prompt, what the answer must be, and checks."""
+"""What the user gives `rung ask`: the prompt, the shape of the answer, and checks."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 _BLANK = "\n\n"
 _STDIN = "-"
 _SCHEMA_MOST = 16 << 20
-"""Bytes of a JSON Schema; the largest published ones have a few million."""
+"""Bytes of a JSON Schema. The largest published ones have a few million."""
 
 
 def prompt(argument: str | None, files: Sequence[str], patience: Patience) -> str:
-    """The prompt. An argument is the instruction; files, or else what is piped in, are the material behind it.
+    """The prompt. An argument is the instruction. Files, or else piped input, are the material after it.
 
     Args:
-        argument: of the command line.
-        files: paths, or `-` for stdin. With a file stdin is not read.
-        patience: how long is waited for what is piped in.
+        argument: from the command line.
+        files: paths, or `-` for stdin. If there is a file, stdin is not read.
+        patience: limits the wait for piped input.
 
     Raises:
         ConfigError: there is no prompt, a file can't be read, or something is not UTF-8.
     """
     if files.count(_STDIN) > 1:
-        raise ConfigError("--file - stands twice, and stdin can be read once", hint="leave one of them out")
+        raise ConfigError("--file - is given twice, but stdin can be read only once", hint="leave one of them out")
     parts = [_argument(argument)] if argument is not None else []
     for name in files or ([] if is_terminal(sys.stdin) else [_STDIN]):
         content = read_stdin(patience) if name == _STDIN else read_file(name, patience)
@@ -57,10 +57,10 @@ def fields(texts: Sequence[str], files: Sequence[str], patience: Patience) -> di
     Args:
         texts: each `NAME=TEXT`.
         files: each `NAME=FILE`.
-        patience: how long is waited for a file.
+        patience: limits the wait for a file.
 
     Raises:
-        ConfigError: one has no name, two have one, or a file can't be read.
+        ConfigError: one has no name, two have the same name, or a file can't be read.
     """
     found: dict[str, str] = {}
     for option, what, given in (("--field", "TEXT", texts), ("--field-file", "FILE", files)):
@@ -75,7 +75,7 @@ def fields(texts: Sequence[str], files: Sequence[str], patience: Patience) -> di
 
 
 def fields_of(config: Config, task: str | None) -> tuple[str, ...] | None:
-    """The fields of a task's template; `None` where there is no such task, or it has no template.
+    """The fields of a task's template; `None` if there is no such task, or it has no template.
 
     Raises:
         ConfigError: the task's files are wrong.
@@ -91,17 +91,17 @@ def asked(
     names: tuple[str, ...] | None,
     patience: Patience,
 ) -> str | dict[str, str]:
-    """The prompt, or a text for each field of the task's template: what `prompt` reads is the field that is left.
+    """The prompt, or a text for each field of the task's template. The field without a text gets what `prompt` reads.
 
     Args:
-        argument: of the command line.
+        argument: from the command line.
         files: paths, or `-` for stdin.
-        given: fields that have a text already.
-        names: of the fields of the template; `None` where there is none.
-        patience: how long is waited for what is piped in.
+        given: the fields that have a text.
+        names: of the template's fields; `None` if there is no template.
+        patience: limits the wait for piped input.
 
     Raises:
-        ConfigError: a field is unknown, missing or too much, or as `prompt` says.
+        ConfigError: a field is unknown, missing or one too many, or `prompt` raises it.
     """
     if names is None:
         if given:
@@ -124,14 +124,14 @@ def asked(
 
 
 def output(schema: Path | None, type_: str | None, choices: str | None, regex: str | None, patience: Patience) -> Any:
-    """What the answer must be; `None` is plain text.
+    """The shape of the answer; `None` is plain text.
 
     Args:
         schema: the file of a JSON Schema.
         type_: `module:name`.
         choices: separated by commas.
         regex: a pattern.
-        patience: is told what is read.
+        patience: told what is being read.
 
     Raises:
         ConfigError: more than one of them is given, or a file or module can't be read.
@@ -154,10 +154,10 @@ def output(schema: Path | None, type_: str | None, choices: str | None, regex: s
 
 
 def one_contract(schema: Path | None, type_: str | None, choices: str | None, regex: str | None) -> None:
-    """See that at most one of the options that say what the answer must be is given; takes what `output` does.
+    """Check that at most one option gives the shape of the answer. Takes the arguments of `output`.
 
     Raises:
-        ConfigError: several are.
+        ConfigError: several do.
     """
     given = [
         f"--{name}"
@@ -189,7 +189,7 @@ def _argument(argument: str) -> str:
         argument.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"the prompt is not valid UTF-8: character {error.start}", hint="see the terminal's locale"
+            f"the prompt is not valid UTF-8: character {error.start}", hint="check the terminal's locale"
         ) from None
     return argument
 
@@ -201,5 +201,5 @@ def _schema(path: Path, patience: Patience) -> dict[str, Any]:
     except ConfigError as error:
         raise ContractError(error.message, hint=error.hint) from None
     if not isinstance(schema, dict):
-        raise ContractError(f"{path} is not a JSON Schema: it holds no object at its top")
+        raise ContractError(f"{path} is not a JSON Schema: its top level is not an object")
     return schema

@@ -1,7 +1,7 @@
 """Ctrl-C at any moment: exit 130, nothing left running, no traceback. A server ends as it would by itself instead.
 
-The work runs on a thread of its own, and the main thread only waits. So a signal never raises in the middle of
-somebody's code: it cancels what has asked to be cancelled, and then the process ends whatever the work is doing.
+The work runs on a separate thread, and the main thread only waits. So a signal never raises in the middle of any code.
+It cancels whatever asked for that, and then the process ends, whatever the work is doing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from rung.limits import Cancel
 
 _GRACE = 3.0
-"""Seconds for the work to end by itself; it needs about 0.2."""
+"""Seconds that the work has to end by itself. It needs about 0.2."""
 _TICK = 0.1
-"""Seconds after which the main thread looks up. On Windows no signal interrupts a wait; elsewhere one that comes just
-before the wait begins, as while another thread is given its turn, doesn't."""
+"""Seconds between two wake-ups of the main thread. On Windows no signal interrupts a wait. Elsewhere one that comes
+just before the wait, while another thread gets its turn, doesn't either."""
 
 
 class Interrupts:
-    """Who wants to know of Ctrl-C."""
+    """The callbacks for Ctrl-C."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,10 +55,10 @@ class Interrupts:
             callback()
 
     def on(self, callback: Callable[[], None]) -> None:
-        """Call `callback` at Ctrl-C, at once if that has been.
+        """Call `callback` at Ctrl-C, or at once if that has already happened.
 
         Args:
-            callback: must be quick; the process waits a little for what it stops.
+            callback: must be quick. The process waits a little for what it stops.
         """
         with self._lock:
             self._callbacks.append(callback)
@@ -84,7 +84,7 @@ class Interrupts:
         return finishes is not None
 
     def tell(self) -> bool:
-        """Tell everybody; whether there was anybody."""
+        """Call all callbacks. Returns whether there were any."""
         with self._lock:
             self._set = True
             callbacks = tuple(self._callbacks)
@@ -94,12 +94,12 @@ class Interrupts:
 
 
 def run(work: Callable[[Interrupts], int]) -> int:
-    """Do the work; its exit code, unless Ctrl-C ends the process first.
+    """Do the work and return its exit code, unless Ctrl-C ends the process first.
 
     Args:
         work: returns an exit code.
     """
-    news: SimpleQueue[int | None] = SimpleQueue()  # a code, or `None` for Ctrl-C; putting is safe in a signal handler
+    news: SimpleQueue[int | None] = SimpleQueue()  # a code, or `None` for Ctrl-C; `put` is safe in a signal handler
     interrupts = Interrupts()
     _on_signal(lambda: news.put(None))
     _on_termination(interrupts, lambda: news.put(None))
@@ -121,12 +121,12 @@ def run(work: Callable[[Interrupts], int]) -> int:
         if interrupts.tell():
             _wait(news)
         _end()
-    _on_signal(lambda: os._exit(Exit.INTERRUPTED))  # the interpreter's own end must not print a traceback either
+    _on_signal(lambda: os._exit(Exit.INTERRUPTED))  # nor may the interpreter's exit print a traceback
     return code
 
 
 def _on_signal(react: Callable[[], None]) -> None:
-    # A program started in the background of a script ignores Ctrl-C, and should.
+    # A program that a script started in the background ignores Ctrl-C, as it should.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda number, frame: react())
 
@@ -154,7 +154,7 @@ def _next(news: SimpleQueue[int | None]) -> int | None:
 
 
 def _wait(news: SimpleQueue[int | None]) -> None:
-    """Until the work ends, the grace is over, or Ctrl-C comes again."""
+    """Wait until the work ends, the grace period is over, or Ctrl-C comes again."""
     try:
         news.get(timeout=_GRACE)
     except Empty:
@@ -166,5 +166,5 @@ def _end() -> NoReturn:
         os.write(2, b"interrupted\n")
     except OSError:
         pass
-    # Not `sys.exit`: the work's thread may be anywhere, and the interpreter would wait for what it left behind.
+    # Not `sys.exit`: the work's thread may be anywhere, and the interpreter would wait for the threads that it started.
     os._exit(Exit.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""What `rung label` does: shows answers that differ, one pair at a time, and keeps what is said of them."""
+"""What `rung label` does: show answers that differ, one pair at a time, and keep the judgements."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _KEYS = {
     "c": Judgement.UNSURE,
 }
 _LEGEND = "[a] only A is right  [b] only B  [t] the two of them  [n] neither  [c] can't tell  [u] undo  [q] stop: "
-_ENOUGH = "Enough is known. [u] takes the last one back, any other key ends: "
+_ENOUGH = "Enough is known. [u] takes the last judgement back, any other key ends: "
 
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """What came of it.
+    """The result of a session.
 
     Args:
-        judged: disagreements in all.
-        now: of them in this session.
-        left: at most.
+        judged: number of disagreements judged in all.
+        now: number of those judged in this session.
+        left: the most that are left.
         enough: whether no more need be judged.
-        path: of the file of judgements.
+        path: the file of judgements.
     """
 
     judged: int
@@ -53,15 +53,15 @@ class LabelReport:
 
     @property
     def sentence(self) -> str:
-        """For stdout."""
+        """The sentence for stdout."""
         if self.enough and not self.judged:
             return "Nothing has to be judged: so few answers differ that no judgement could change the promise."
         if self.enough:
             return f"Enough is known ({self.judged:,} judged): `rung calibrate` uses the judgements now."
-        return f"{self.judged:,} judged, at most {self.left:,} left: the same command goes on from there."
+        return f"{self.judged:,} judged, at most {self.left:,} left: the same command continues from there."
 
     def as_object(self) -> dict[str, Any]:
-        """The same for `--json`."""
+        """The object of `--json`."""
         return {
             "judged": self.judged,
             "now": self.now,
@@ -81,16 +81,16 @@ def labelled(
     output: Output,
     cancel: Cancel,
 ) -> LabelReport:
-    """Show what has to be judged, and keep what is said.
+    """Show what has to be judged, and keep the judgements.
 
     Args:
         ready: the data, the ladder and its recorders.
         name: of the task.
-        asked: what is to be promised in the end.
-        labels: the file of judgements, where that isn't the task's own.
+        asked: what to promise in the end.
+        labels: the file of judgements, if not the task's own.
         config: the only configuration to read.
         output: where the questions are shown.
-        cancel: ends it; what was judged by then is kept.
+        cancel: ends it. Earlier judgements are kept.
 
     Raises:
         ConfigError: nothing can be promised of these rows, or the file of judgements can't be used.
@@ -98,7 +98,7 @@ def labelled(
     """
     task = load(config).tasks.demand(name)
     if ready.rows.labelled == ready.rows.rows:
-        raise ConfigError("every row has an expected answer, so nobody need judge any", hint="run `rung calibrate`")
+        raise ConfigError("every row has an expected answer, so none has to be judged", hint="run `rung calibrate`")
     rows = usable_rows(ready, name, asked)
     demand_rows(rows, asked)
     climbed = climbed_rows(ready, len(rows), output)
@@ -115,7 +115,9 @@ def labelled(
 
 
 def _converse(disagreements: Disagreements, pressed: Keys, output: Output) -> None:
-    """Until enough is known, or the person stops. Nothing is said of what comes of it: that would guide them."""
+    """Ask until enough is known, or the person stops. The effect of a judgement isn't shown, because it would guide the
+    next one.
+    """
     answers = 0
     while True:
         found = disagreements.next()
@@ -136,15 +138,15 @@ def _converse(disagreements: Disagreements, pressed: Keys, output: Output) -> No
         elif pressed.terminal:
             output.say("Press one of these: a, b, t, n, c, u, q.")
         else:
-            # whoever pipes judgements in has lost count, and what follows would go to other questions
+            # whoever pipes judgements in has lost count, and the rest would answer other questions
             raise ConfigError(
                 f"answer {answers:,} is not one of a, b, t, n, c, u, q",
-                hint="those before it are kept; go on behind them",
+                hint="those before it are kept; continue after them",
             )
 
 
 def _shown(found: Disagreement, disagreements: Disagreements) -> str:
-    """The question. Whose answer is whose isn't said."""
+    """The question. It doesn't say which tier gave which answer."""
     messages = found.climb.row.messages
     asked = messages[0].text if len(messages) == 1 else "\n".join(f"{m.role}: {m.text}" for m in messages)
     head = f"{disagreements.judged:,} judged, at most {disagreements.left:,} left"

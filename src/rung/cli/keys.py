@@ -14,9 +14,9 @@ from rung.errors import Cancelled, ConfigError
 from rung.limits import Cancel, Deadline
 
 _TICK = 0.1
-"""Seconds between two looks at whether the command was interrupted."""
+"""Seconds between two checks for an interrupt."""
 _LONGEST = 100
-"""Bytes of a line that is to hold one letter."""
+"""Bytes of a line, which should have one letter."""
 
 
 class Keys(Protocol):
@@ -25,10 +25,11 @@ class Keys(Protocol):
     terminal: bool
 
     def next(self, ask: Callable[[], None]) -> str | None:
-        """The next key, in small letters; `None` where no more come.
+        """The next key, in lower case; `None` at the end of input.
 
         Args:
-            ask: shows the question. On a terminal a key that was pressed before is forgotten: it answered another one.
+            ask: shows the question. On a terminal, keys pressed before it are dropped, because they answered another
+                question.
 
         Raises:
             Cancelled: the command was interrupted.
@@ -38,13 +39,13 @@ class Keys(Protocol):
 
 @contextmanager
 def keys(cancel: Cancel) -> Iterator[Keys]:
-    """Those of whoever is at stdin. The terminal is as it was at the end of the block.
+    """The keys of the person at stdin. The end of the block restores the terminal.
 
     Args:
-        cancel: ends the waiting.
+        cancel: ends the wait.
 
     Raises:
-        ConfigError: somebody types who can't see the questions.
+        ConfigError: the person can't see the questions.
     """
     if not is_terminal(sys.stdin):
         yield _Lines(cancel)
@@ -60,7 +61,7 @@ def keys(cancel: Cancel) -> Iterator[Keys]:
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     try:
-        # keys come at once and aren't echoed; Ctrl-C stays a signal
+        # keys come at once and aren't echoed; Ctrl-C is still a signal
         tty.setcbreak(fd)
         yield _Terminal(fd, cancel)
     finally:
@@ -84,7 +85,7 @@ class _Terminal:
         while not select.select([self._fd], [], [], _TICK)[0]:
             _go_on(self._cancel)
         pressed = os.read(self._fd, 1)
-        # Ctrl-D, or nobody is there any more
+        # Ctrl-D, or the input has ended
         return None if pressed in (b"", b"\x04") else pressed.decode("ascii", "replace").lower()
 
 
@@ -131,7 +132,7 @@ class _Lines:
                 return line.strip().decode("utf-8", "replace").lower()
 
     def _line(self) -> bytes | None:
-        """The next line; `None` at the end. Not through `sys.stdin`: the interpreter's end would wait for its lock."""
+        """The next line; `None` at the end. Avoids `sys.stdin`, whose lock the interpreter's exit waits for."""
         while b"\n" not in self._left and len(self._left) <= _LONGEST:
             piece = b"" if sys.stdin is None else os.read(sys.stdin.fileno(), _LONGEST)
             if not piece:

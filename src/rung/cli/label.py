@@ -20,14 +20,15 @@ Examples:
   rung calibrate mails.csv --task intent --replay intent.calls
 
 \b
-Shown are answers of the ladder that differ from the last tier's, the surest
-first, and not whose they are. One key each; in a pipe one letter a line:
+It shows answers of the ladder that differ from the last tier's, the surest
+first, but not which tier gave which. Press one key each; in a pipe write one
+letter a line:
   a, b  only this one is right     t  the two of them     n  neither
   c     can't tell                 u  undo                q  stop
 
 \b
-It ends by itself when enough is known, and goes on where it stopped. Give it the
---within, --delta, --on-average and --feature that `rung calibrate` gets.
+It ends by itself when enough is known, and continues where it stopped. Give it
+the --within, --delta, --on-average and --feature of `rung calibrate`.
 
 \b
 Exit codes: 0 done or stopped, 2 usage or too few rows, 130 interrupted.
@@ -51,14 +52,14 @@ def label(
     feature: Feature = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", metavar="FILE", help="Keep the judgements in FILE and not in the task's folder."),
+        typer.Option("--labels", metavar="FILE", help="Keep the judgements in FILE, not in the task's folder."),
     ] = None,
     tier: OnlyTiers = None,
     json: Json = False,
     config: TrustedConfig = None,
 ) -> None:
-    """Judge the answers of a calibration that differ, so that it keeps more on the small tiers."""
-    cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
+    """Judge the answers of a calibration that differ, so that the small tiers may answer more often."""
+    cancel: Cancel = context.obj.interrupts.cancel()  # first, because the other imports take a while
     from rung.cli import calibration, evaluation, judging
     from rung.learn.questions import Question
 

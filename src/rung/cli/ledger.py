@@ -47,7 +47,7 @@ def commands() -> typer.Typer:
 
 
 def _ledger() -> None:
-    """See what was asked, what answered, what left this machine and what it cost. RUNG_LEDGER says where that lies."""
+    """Show what was asked, what answered, what left this machine and what it cost. RUNG_LEDGER names the file."""
 
 
 def list_(
@@ -66,7 +66,7 @@ def list_(
     json: Json = False,
     config: _Config = None,
 ) -> None:
-    """List requests, the latest first."""
+    """List requests, latest first."""
     from rung.cli import receipts
     from rung.ledger import as_object, requests
 
@@ -89,12 +89,12 @@ def list_(
 def show(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="[ID]", help="The request, or how its ID begins; the latest where none is named.")
+        str, typer.Argument(metavar="[ID]", help="The request, or the beginning of its ID; by default the latest.")
     ] = "",
     json: Json = False,
     config: _Config = None,
 ) -> None:
-    """Tell what was tried, why, and, where the request left this machine, who allowed it and what was sent."""
+    """Show what was tried and why. If the request left this machine: who allowed it, and what was sent."""
     from rung.cli import receipts
     from rung.ledger import as_object
 
@@ -133,7 +133,7 @@ def stats(context: typer.Context, days: _Days = None, json: Json = False, config
 
 
 def _watched(file: LedgerFile, config: Path | None) -> list[Watched]:
-    """The tasks of which coins were tossed, each with what its use says of what was promised."""
+    """The tasks with shadows, each with what its use says about its promise."""
     from rung.config import load
     from rung.errors import ConfigError
     from rung.learn.learned import CALIBRATED
@@ -147,7 +147,7 @@ def _watched(file: LedgerFile, config: Path | None) -> list[Watched]:
         if use is None:
             continue
         promise = None
-        with suppress(ConfigError):  # a task that can't be read makes no promise
+        with suppress(ConfigError):  # a task that can't be read has no promise
             folder = tasks.find(name)
             in_force = use.threshold is not None and use.threshold.origin.startswith(CALIBRATED)
             promise = folder.learned.promise if folder is not None and in_force else None
@@ -170,7 +170,7 @@ def export(
     json: Json = False,
     config: _Config = None,
 ) -> None:
-    """Print requests to stdout, one JSON object a line, the oldest first."""
+    """Print requests to stdout, one JSON object a line, oldest first."""
     import json as jsons
 
     from rung.errors import LedgerError
@@ -208,7 +208,7 @@ def purge(
     json: Json = False,
     config: _Config = None,
 ) -> int:
-    """Forget requests, or only their prompts and answers. The sums that this month's budgets count stay."""
+    """Delete requests, or only their prompts and answers. The sums that this month's budgets count stay."""
     from rung.errors import ConfigError
     from rung.ledger.purging import Purged
     from rung.ledger.purging import purge as forget
@@ -222,20 +222,20 @@ def purge(
         else:
             what = "the prompts and answers of " if content else ""
             age = "every request" if older_than is None else f"the requests of more than {older_than:g} days ago"
-            if not yes and not _agreed(output, f"Forget {what}{age} in {file.path}? [y]es, [n]o: "):
+            if not yes and not _agreed(output, f"Delete {what}{age} in {file.path}? [y]es, [n]o: "):
                 output.say("nothing was purged")
                 return 1
             gone = forget(file, time.time(), older_than_days=older_than or 0, content_only=content)
     if output.json:
         output.object({"status": "ok", "requests": gone.requests, "contents": gone.contents})
     else:
-        output.say(f"forgot {gone.requests:,} requests, and the prompts and answers of {gone.contents:,}")
+        output.say(f"deleted {gone.requests:,} requests, and the prompts and answers of {gone.contents:,}")
     return 0
 
 
 @contextmanager
 def _opened(config: Path | None) -> Iterator[tuple[LedgerConfig, LedgerFile | None]]:
-    """The ledger's settings and its file, what has expired deleted; `None` where there is none yet."""
+    """The ledger's settings and its file, with expired content deleted; `None` if there is no file yet."""
     from rung import guard
     from rung.config import load
     from rung.errors import LedgerError
@@ -249,7 +249,7 @@ def _opened(config: Path | None) -> Iterator[tuple[LedgerConfig, LedgerFile | No
         yield settings, None
         return
     with LedgerFile(settings.path.value) as file:
-        # who may only read, may read; a file that is worse than that says so when it is read
+        # a user who may only read the file can still read it; a worse fault is reported by the read
         with suppress(LedgerError), file.transaction() as connection:
             expire(connection, time.time())
         yield settings, file
@@ -260,15 +260,15 @@ def _since(days: float | None) -> int | None:
 
 
 def one(file: LedgerFile | None, name: str, *, answered: bool = False) -> RequestRecord:
-    """The request of that name, or whose name begins so; the latest where none is given.
+    """The request with this name, or whose name begins with it; the latest if none is given.
 
     Args:
-        file: the ledger's; `None` where there is none yet.
-        name: as the person typed it.
-        answered: whether the latest is the latest with an accepted answer.
+        file: the ledger's; `None` if there is none yet.
+        name: as the user typed it.
+        answered: whether the latest means the latest with an accepted answer.
 
     Raises:
-        ConfigError: there is none, or several have a name that begins so.
+        ConfigError: there is none, or several names begin like this.
     """
     from rung.errors import ConfigError
     from rung.ledger import find, requests
@@ -284,10 +284,10 @@ def one(file: LedgerFile | None, name: str, *, answered: bool = False) -> Reques
 
 
 def _agreed(output: Output, question: str) -> bool:
-    """Whether the person at the terminal says yes.
+    """Whether the person at the terminal agrees.
 
     Raises:
-        ConfigError: nobody is there to be asked.
+        ConfigError: there is nobody to ask.
     """
     from rung.console import ask, is_terminal
     from rung.errors import ConfigError

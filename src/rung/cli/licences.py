@@ -1,4 +1,4 @@
-"""Licences that ask for acceptance: put to the person at the terminal, or named on the command line."""
+"""Licences that need acceptance: asked of the person at the terminal, or accepted on the command line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def see_to(models: Sequence[WantedModel], store: Store, *, accepted: Collection[str], output: Output) -> None:
-    """See that every licence that asks is accepted, before anything is fetched.
+    """Have every licence that needs acceptance accepted, before anything is fetched.
 
     Args:
-        models: that are to be fetched.
+        models: the models to fetch.
         store: keeps what was accepted.
         accepted: licences that the command line accepts.
-        output: where the question goes.
+        output: where to ask.
 
     Raises:
-        LicenceNotAccepted: one isn't, or nobody is there to be asked.
+        LicenceNotAccepted: one isn't accepted, or there is nobody to ask.
         ConfigError: the command line accepts a licence that none of the models has.
     """
     from rung.errors import ConfigError

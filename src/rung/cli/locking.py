@@ -47,7 +47,7 @@ def lock(
 
 
 def compare(context: typer.Context, config: Path | None) -> int:
-    """Compare the files of the local tiers with rung.lock; exit code 1 where something differs."""
+    """Compare the files of the local tiers with rung.lock. Exit code 1 if something differs."""
     from rung.config import load
     from rung.config.lock import differences, lock_path, read_lock
 

@@ -41,17 +41,17 @@ def commands() -> typer.Typer:
 
 
 def _models() -> None:
-    """List, fetch, find, check and remove model files. RUNG_MODELS_DIR says where they lie."""
+    """List, fetch, find, check and remove model files. RUNG_MODELS_DIR names their folder."""
 
 
 def list_(context: typer.Context, json: Json = False) -> None:
-    """List the models that can be had, and which of them are on this machine."""
+    """List the available models, and show which of them are on this machine."""
     from rung import guard
     from rung.store import models
     from rung.types import Zone
 
     guard.install(Zone.HOST)
-    # what is here stands where the eye begins
+    # models that are here come first
     listed = sorted(models(), key=lambda it: it.file is None)
     if context.obj.output.json:
         found = [
@@ -101,11 +101,11 @@ def pull(
         Path | None, typer.Option("--config", metavar="FILE", help="Read this configuration and no other.")
     ] = None,
 ) -> None:
-    """Fetch models, check their sha256, and print where they lie.
+    """Fetch models, check their sha256, and print where they are.
 
-    What is there is checked and kept; what was cut off goes on where it stopped. Asking for a model is consent to
-    fetch it, whatever the reach. RUNG_OFFLINE and the system's policy still forbid it. RUNG_MODELS_FROM and
-    `models.from` in rung.toml name places, too.
+    A file that is here is checked and kept. An interrupted fetch continues where it stopped. Asking for a model is
+    consent to fetch it, whatever the reach. RUNG_OFFLINE and the system's policy still forbid it. RUNG_MODELS_FROM and
+    `models.from` in rung.toml also name places.
     """
     from rung import guard
     from rung.cli.licences import see_to
@@ -123,7 +123,7 @@ def pull(
             output.say(f"note: {settings.project.path} is not trusted, so it can't {ask}")
     store = user_store()
     see_to([wanted(name, store) for name in names], store, accepted=licences or (), output=output)
-    # Only now: Ctrl-C at the question ends the command at once.
+    # Only now, so that Ctrl-C at the question ends the command at once.
     cancel = _cancel(context)
     with Pulling(output) as pulling:
         files = [fetch(name, sourcing=settings.sourcing(), progress=pulling.show, cancel=cancel) for name in names]
@@ -145,7 +145,7 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Hash model files again and compare with what was pinned. Exit code 1 where one is damaged."""
+    """Hash model files again and compare with what was pinned. Exit code 1 if one is damaged."""
     from rung import guard
     from rung.errors import ChecksumMismatch, ConfigError
     from rung.store import models
@@ -155,7 +155,7 @@ def verify(
     guard.install(Zone.HOST)
     if locked:
         if names:
-            raise ConfigError("--locked compares all tiers, and models were named, too", hint="leave one of them out")
+            raise ConfigError("--locked compares all tiers, but models were named, too", hint="leave one of them out")
         return locking.compare(context, config)
     output, cancel = context.obj.output, _cancel(context)
     chosen = names or [it.model.name for it in models() if it.file is not None]

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ TrustedConfig = Annotated[
 ]
 OnlyTiers = Annotated[list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")]
 OnAverage = Annotated[
-    bool, typer.Option("--on-average", help="Promise it on average over samples: weaker, and keeps more.")
+    bool, typer.Option("--on-average", help="Promise only an average over samples: weaker, and keeps more.")
 ]
 Feature = Annotated[
-    str | None, typer.Option("--feature", metavar="NAME", help="The feature that answers are put in order by.")
+    str | None, typer.Option("--feature", metavar="NAME", help="The feature that answers are ranked by.")
 ]
 AnswerSchema = Annotated[
     Path | None, typer.Option("--schema", metavar="FILE", help="The answer is JSON that fits the JSON Schema in FILE.")

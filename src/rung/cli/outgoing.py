@@ -1,4 +1,4 @@
-"""`rung ask --show-outgoing`: what would leave this machine, byte for byte, and nothing sent."""
+"""`rung ask --show-outgoing`: what would leave this machine, byte for byte. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def show(preview: Preview, output: Output) -> None:
-    """Write each body to stdout, ended by a line break that doesn't belong to it, and what it is to stderr.
+    """Write each body to stdout, followed by a line break that isn't part of it, and its description to stderr.
 
     Raises:
-        Cancelled: the caller cancelled before all was known.
+        Cancelled: the caller cancelled before everything was known.
     """
     if preview.outcome.reason == "cancelled":
         raise Cancelled("interrupted")
@@ -27,7 +27,7 @@ def show(preview: Preview, output: Output) -> None:
     for out in preview.outgoing:
         output.say(f"{line(out.tier)}: would send {len(out.body):,} bytes ({out.zone}): {ascii_(out.to)}")
         if not output.json:
-            # a tier of another package may send what isn't text
+            # a tier of another package may send bytes that aren't text
             output.answer(out.body.decode("utf-8", "backslashreplace"))
     shown = {out.tier for out in preview.outgoing}
     for attempt in preview.outcome.attempts:

@@ -1,4 +1,4 @@
-"""Where text goes: answers to stdout, everything else to stderr, and nothing to a terminal that could steer it."""
+"""Where text goes: answers to stdout, everything else to stderr, and no control sequence of a model to a terminal."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Output:
 
     @property
     def talks(self) -> bool:
-        """Whether stderr is a terminal, so that progress is of use."""
+        """Whether stderr is a terminal, so that showing progress makes sense."""
         return is_terminal(sys.stderr)
 
     def answer(self, text: str) -> None:
-        """Write the answer to stdout: byte for byte into a pipe or file, made harmless on a terminal.
+        """Write the answer to stdout: byte for byte into a pipe or file, with control characters escaped on a terminal.
 
         Raises:
             BrokenPipeError: nobody reads it any more.
@@ -44,7 +44,7 @@ class Output:
         sys.stdout.flush()
 
     def value(self, value: Any) -> None:
-        """Write a value to stdout: a string as it is, anything else as JSON, on one line or laid out for a reader."""
+        """Write a value to stdout: a string as it is, anything else as JSON, on one line or indented for a reader."""
         if isinstance(value, str):
             self.answer(value)
         else:
@@ -63,5 +63,5 @@ class Output:
 
 
 def silence_stdout() -> None:
-    """Send what is left for a closed stdout nowhere, so that the interpreter's end doesn't stumble over it."""
+    """Redirect a closed stdout to nowhere, so that the interpreter's exit doesn't fail on what is left to write."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

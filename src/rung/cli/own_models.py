@@ -1,4 +1,4 @@
-"""`rung models find`, `import` and `remove`: models that nobody pulled, and those that nobody wants any more."""
+"""`rung models find`, `import` and `remove`: models that weren't pulled, and models that are no longer wanted."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def find(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Look for GGUF files that are on this machine already, and use them where they lie.
+    """Look for GGUF files that are already on this machine, and use them where they are.
 
-    Without a folder: the caches of the Hugging Face hub, Ollama, LM Studio and llama.cpp. Each file that is new or was
-    written to is hashed. Nothing is copied and no file is changed.
+    Without a folder it searches the caches of the Hugging Face hub, Ollama, LM Studio and llama.cpp. Each file that is
+    new or was written to is hashed. Nothing is copied and no file is changed.
     """
     from rung import guard
     from rung.cli.pulling import Pulling
@@ -50,7 +50,7 @@ def find(
         output.object({"status": "ok", "models": rows, "passed_over": left})
         return
     if not found:
-        output.say("no model was found; name a folder, or run `rung init`, which names models that suit")
+        output.say("no model was found; name a folder, or run `rung init`, which names suitable models")
         return
     lines = [f"{it.file.name}  {readable(it.file.size)}  {it.file.path}  ({it.origin})" for it in found]
     output.answer("\n".join(lines))
@@ -64,9 +64,10 @@ def import_(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Copy a GGUF file into the store and print what it is called there.
+    """Copy a GGUF file into the store, and print its name there.
 
-    Its header is read and checked first: what is malformed, or no model that answers, never reaches the runtime.
+    Its header is read and checked first. A malformed file, or a model that doesn't answer prompts, never reaches the
+    runtime.
     """
     from rung import guard
     from rung.cli.pulling import Pulling
@@ -118,5 +119,5 @@ def remove(
 
 
 def described(model: ModelFile) -> dict[str, Any]:
-    """A model file, for programs."""
+    """The object of `--json` for a model file."""
     return {"name": model.name, "path": str(model.path), "size": model.size, "sha256": model.sha256}

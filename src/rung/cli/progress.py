@@ -1,4 +1,4 @@
-"""Which tier is at work, and how far it is: a line of a terminal that is gone when there is something to say."""
+"""Which tier is at work, and its progress: one line of a terminal that is cleared before anything else is written."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from rung.learn.evaluating import EvalProgress
 
 _EVERY = 60.0
-"""Seconds between two lines of progress where stderr is a file."""
+"""Seconds between two lines of progress if stderr is a file."""
 
 
 class ClimbProgress:
-    """The line.
+    """The progress line.
 
     Args:
-        shown: whether anybody reads along.
+        shown: whether a person reads it.
     """
 
     def __init__(self, shown: bool) -> None:
@@ -30,18 +30,18 @@ class ClimbProgress:
         self._width = 0
 
     def show(self, event: Event) -> None:
-        """Follow what happens."""
+        """Follow the request."""
         if isinstance(event, AttemptStarted):
             self.draw(f"{event.tier} is answering (attempt {event.number}) …")
         elif isinstance(event, AttemptEnded):
             self.draw("")
 
     def draw(self, text: str) -> None:
-        """Put another text on the line; an empty one clears it."""
+        """Replace the text of the line. An empty text clears it."""
         if self._shown:
             shown = screen.fitted(line(text), screen.size().columns - 1)
-            # Overwritten with blanks and not erased by a control sequence, which not every console knows. The cursor
-            # goes back to the beginning, where it still is when the terminal breaks the line anew for another width.
+            # Overwritten with blanks, because not every console knows the control sequence that erases. The cursor
+            # returns to the beginning of the line, where it stays if the terminal wraps the line anew for a new width.
             write(f"\r{' ' * self._width}\r{shown}\r" if shown else f"\r{' ' * self._width}\r")
             self._width = screen.cells(shown)
 
@@ -54,11 +54,11 @@ class ClimbProgress:
 
 
 class EvalLine:
-    """Who is asked, how far it is, and what is left: one line of a terminal, or a line a minute in a file.
+    """The progress of an evaluation: one line of a terminal, or a line a minute in a file.
 
     Args:
-        output: where it is said.
-        rows: how many there are.
+        output: where to show it.
+        rows: number of rows.
     """
 
     def __init__(self, output: Output, rows: int) -> None:
@@ -80,7 +80,7 @@ class EvalLine:
             self._output.say(said)
 
     def clear(self) -> None:
-        """Take the line away, before something else is said."""
+        """Clear the line before something else is written."""
         self._line.draw("")
 
     def __enter__(self) -> Self:
@@ -91,7 +91,7 @@ class EvalLine:
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it."""
+    """A time in words."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 90 * 60:

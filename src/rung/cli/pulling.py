@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Pulling:
-    """Shows how pulls go.
+    """Shows the progress of pulls.
 
     Args:
-        output: where to; each source is named before it is asked, and one that failed is told, in any case.
+        output: where to show it. Names of sources, and failures, are shown even if it is not a terminal.
     """
 
     def __init__(self, output: Output) -> None:

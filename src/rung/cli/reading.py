@@ -1,4 +1,4 @@
-"""Reading what a person named, for as long as they gave and no longer, and saying what is waited for."""
+"""Reading what the user named, within the time that they gave, and saying what is waited for."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PROMPT_MOST = 32 << 20
-"""Bytes of one part of a prompt: eight times what the longest context of today holds."""
+"""Bytes of one part of a prompt: eight times what the longest context of today takes."""
 _CHUNK = 1 << 16
 _SILENT = 1.0
-"""Seconds until a person is told what is waited for: long enough that an ordinary pipe has ended by then."""
+"""Seconds until the user is told what the command waits for. An ordinary pipe has ended by then."""
 
 
 class TimeUp(RungError):
-    """The time that the person gave was over before anything was asked."""
+    """The user's time limit passed before anything was asked."""
 
 
 class Patience:
-    """How long a command prepares, counted from when this is made.
+    """The time that a command may take to prepare, counted from the making of this object.
 
     Args:
-        seconds: that the person gave; `None` sets no limit.
-        output: where it is said what is waited for.
-        cancel: ends it.
+        seconds: the user's time limit; `None` sets none.
+        output: where to say what the command waits for.
+        cancel: ends the wait.
     """
 
     def __init__(self, seconds: float | None, output: Output, cancel: Cancel) -> None:
@@ -52,17 +52,17 @@ class Patience:
 
     @property
     def spent(self) -> float:
-        """Seconds since then."""
+        """Seconds since the start."""
         return time.monotonic() - self._began
 
     def run(self, prepare: Callable[[], T]) -> T:
-        """Call `prepare` on a thread of its own, which is given up when the time is over.
+        """Call `prepare` on a separate thread, which is abandoned at the time limit.
 
         Args:
-            prepare: may block anywhere: in a pipe, in a file system that doesn't answer, in somebody's module.
+            prepare: may block anywhere: in a pipe, in a file system that doesn't respond, in a module of the user's.
 
         Raises:
-            TimeUp: the time was over first.
+            TimeUp: the time limit passed first.
             Cancelled: the flag was set.
         """
         from rung import threads
@@ -76,21 +76,21 @@ class Patience:
             ) from None
 
     def doing(self, what: str, hint: str = "") -> None:
-        """Say what is being done now, for the error.
+        """Name the current step, for the error.
 
         Args:
             what: as in "reading stdin".
-            hint: what would make it end, as an imperative clause.
+            hint: how to make it end, as an imperative clause.
         """
         self._doing, self._hint = what, f"{hint}, or " if hint else ""
 
     @contextmanager
     def waiting(self, what: str, hint: str) -> Iterator[None]:
-        """While something is read that somebody else has to end: tell the person after a second.
+        """A block that reads something which another program has to end. After a second the user is told.
 
         Args:
-            what: is read.
-            hint: what would make it end, as an imperative clause.
+            what: what is being read.
+            hint: how to make it end, as an imperative clause.
         """
         self.doing(f"reading {what}", hint)
         timer = threading.Timer(_SILENT, self._output.say, [f"rung: waiting for {what} to end; {hint}"])
@@ -103,7 +103,7 @@ class Patience:
 
 
 def read_stdin(patience: Patience) -> bytes:
-    """All of stdin; nothing where it is closed.
+    """All of stdin; empty if it is closed.
 
     Raises:
         ConfigError: it can't be read, or is longer than any prompt.
@@ -112,7 +112,7 @@ def read_stdin(patience: Patience) -> bytes:
         return b""
     try:
         fd = sys.stdin.fileno()
-    except (OSError, ValueError):  # a program that has us in it put something else there
+    except (OSError, ValueError):  # a program that embeds rung replaced it
         content: bytes = sys.stdin.buffer.read(PROMPT_MOST + 1)
         demand_size("stdin", len(content), PROMPT_MOST, "what is piped in through")
         return content
@@ -120,21 +120,21 @@ def read_stdin(patience: Patience) -> bytes:
         try:
             if not _may_be_read(fd):
                 return b""
-            # Not through `sys.stdin`, whose lock the interpreter would want at its end from a thread that still waits.
+            # Not read through `sys.stdin`: a thread that still waits would hold the lock that the exit needs.
             return _drained(fd, "stdin", "what is piped in through")
         except OSError as error:
             raise unreadable("stdin", "what is piped in through", error) from None
 
 
 def read_file(name: str, patience: Patience) -> bytes:
-    """A file that the person at the command line named as a prompt, or a pipe, as a shell makes of `<(command)`.
+    """Read a prompt's file, or a pipe as a shell makes one from `<(command)`.
 
     Args:
         name: its path.
-        patience: for a pipe, which has somebody else at its other end.
+        patience: limits the wait for a pipe, which another program has to end.
 
     Raises:
-        ConfigError: it can't be read, is neither file nor pipe, or is longer than any prompt.
+        ConfigError: it can't be read, is neither a file nor a pipe, or is longer than any prompt.
     """
     what = "the file"
     path = full(name, what)
@@ -144,7 +144,7 @@ def read_file(name: str, patience: Patience) -> bytes:
     try:
         if not stat.S_ISFIFO(path.stat().st_mode):
             return read_bounded(path, PROMPT_MOST, what)
-        with patience.waiting(f"the pipe {name}", "see that its other end is written to and closed"):
+        with patience.waiting(f"the pipe {name}", "check that its other end is written to and closed"):
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
             try:
                 return _drained(fd, name, what)
@@ -155,26 +155,26 @@ def read_file(name: str, patience: Patience) -> bytes:
 
 
 def read_small(path: Path, limit: int, what: str, patience: Patience) -> bytes:
-    """An ordinary file that an option names.
+    """Read an ordinary file that an option names.
 
     Args:
-        path: as it was written.
-        limit: in bytes.
+        path: as the user wrote it.
+        limit: the largest size in bytes.
         what: what the file is, for the error: `the schema`.
-        patience: is told what is read.
+        patience: told what is being read.
 
     Raises:
-        ConfigError: it can't be read, is larger, or not an ordinary file.
+        ConfigError: it can't be read, is larger, or isn't an ordinary file.
     """
     patience.doing(f"reading {what} {path}")
     return read_bounded(full(path, what), limit, what)
 
 
 def text_of(content: bytes, name: str) -> str:
-    """What was read as text for a model.
+    """Decode what was read as text for a model.
 
     Raises:
-        ConfigError: it is not UTF-8, or holds a NUL.
+        ConfigError: it isn't UTF-8, or contains a NUL.
     """
     from rung.parsing import decode
 
@@ -182,14 +182,14 @@ def text_of(content: bytes, name: str) -> str:
     at = content.find(b"\0")
     if at >= 0:
         raise ConfigError(
-            f"{name} holds a NUL (byte {at}), so it is not text, or not in UTF-8",
+            f"{name} contains a NUL (byte {at}), so it is not text, or not in UTF-8",
             hint="name a text file, or convert it to UTF-8",
         )
     return text
 
 
 def _may_be_read(fd: int) -> bool:
-    """Whether a descriptor is open for reading: `nohup` and some services put one there that isn't."""
+    """Whether a descriptor is open for reading. `nohup` and some services give a process one that isn't."""
     if sys.platform == "win32":
         return True
     import fcntl
@@ -202,7 +202,7 @@ def _drained(fd: int, name: str, what: str) -> bytes:
     while True:
         try:
             piece = os.read(fd, _CHUNK)
-        except BlockingIOError:  # somebody who shares it made it so
+        except BlockingIOError:  # another process that shares it made it non-blocking
             select.select([fd], [], [])
             continue
         if not piece:

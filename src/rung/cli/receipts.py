@@ -1,4 +1,4 @@
-"""What the ledger holds of a request, in words."""
+"""What the ledger has of a request, in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEFT = {True: "yes", False: "no", None: "unknown"}
 
 
 def listing(records: Sequence[RequestRecord]) -> str:
-    """Requests, one on a line."""
+    """Requests, one on each line."""
     # only servers, which people share, know who asked
     shared = any(r.caller for r in records)
     by = ("asked by",) if shared else ()
@@ -56,25 +56,25 @@ def receipt(record: RequestRecord) -> str:
         "",
     ]
     details = [said for a in record.attempts for said in _details(a)]
-    # each on its line: a name with a line break in it would forge one, such as "left this machine: no"
+    # each on its own line: a name with a line break in it could forge one, such as "left this machine: no"
     return "\n".join([*map(line, above), _attempts(record), *map(line, details), *map(line, _shadow(record))])
 
 
 def _shadow(record: RequestRecord) -> Iterator[str]:
-    """What came of the request's shadow."""
+    """The result of the request's shadow."""
     shadow = record.shadow
     if record.fell and shadow is None:
-        yield "shadow: its coin fell, and nothing came of it yet, or ever"
+        yield "shadow: the request was drawn for one; it has no result, or none yet"
     if shadow is None:
         return
     verdict = {True: "says the same", False: "says something else", None: "gave nothing to compare"}[shadow.agrees]
     yield f"shadow: {shadow.against} {verdict}" + (f" ({shadow.reason})" if shadow.reason else "")
     for a in shadow.attempts:
-        yield f"  {a.tier}: {a.reason}, {a.seconds:.2f} s, cost {money(a.cost)}, in no sum of the request"
+        yield f"  {a.tier}: {a.reason}, {a.seconds:.2f} s, cost {money(a.cost)}, not part of the request's sums"
 
 
 def why_it_left(record: RequestRecord) -> list[str]:
-    """Why a request left this machine, in sentences; none where it stayed."""
+    """Why a request left this machine, in sentences; empty if it stayed."""
     beside = record.shadow.attempts if record.shadow is not None else ()
     hops = [a for a in (*record.attempts, *beside) if a.sent and a.stays_here is not True]
     return [sentence for hop in hops for sentence in _hop(hop, record.attempts)]
@@ -99,10 +99,10 @@ def _hop(hop: AttemptRecord, attempts: tuple[AttemptRecord, ...]) -> Iterator[st
 
 
 def _failed(a: AttemptRecord) -> str:
-    """What became of an attempt, in a clause."""
+    """The result of a failed attempt, in a clause."""
     if a.issues:
         return f"{a.tier}'s answer failed {_issues(a)}"
-    return f"{a.tier} gave no answer that would do: {a.reason}"
+    return f"{a.tier} gave no usable answer: {a.reason}"
 
 
 def _issues(a: AttemptRecord) -> str:

@@ -1,4 +1,4 @@
-"""What `rung calibrate --check` does: holds fresh rows against what a task promises."""
+"""What `rung calibrate --check` does: check a task's promise on fresh rows."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from rung.learn.rows import Row
 from rung.learn.tasks import TaskFolder
 
 RECORDER = "rung calibrate DATA --task NAME --check --record FILE"
-"""The command that records what a replay of a check lacks."""
+"""The command that records the answers that a replay of a check lacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a person is told.
+    """The report of a check.
 
     Args:
-        found: by the check.
-        promised: what was checked.
-        left_out: rows that took part in a calibration.
+        found: the check.
+        promised: the promise that was checked.
+        left_out: number of rows that took part in a calibration.
         notes: for stderr.
     """
 
@@ -45,11 +45,11 @@ class CheckReport:
 
     @property
     def sentence(self) -> str:
-        """For stdout."""
+        """The sentences for stdout."""
         return saying.rechecked(self.found, self.promised)
 
     def as_object(self) -> dict[str, Any]:
-        """The same for `--json`."""
+        """The object of `--json`."""
         promise = self.promised.model_dump(mode="json")
         return {**asdict(self.found), "promise": promise, "left_out": self.left_out, "sentences": [self.sentence]}
 
@@ -57,18 +57,18 @@ class CheckReport:
 def rechecked(
     ready: PreparedEvaluation, name: str, labels: Path | None, config: Path | None, output: Output
 ) -> CheckReport:
-    """Ask the tiers fresh rows, and hold what came against what the task promises.
+    """Ask the tiers about fresh rows, and compare the result with the task's promise.
 
     Args:
         ready: the data, the ladder and its recorders.
         name: of the task.
-        labels: the file of judgements, where that isn't the task's own.
+        labels: the file of judgements, if not the task's own.
         config: the only configuration to read.
-        output: where progress is told.
+        output: where progress is shown.
 
     Raises:
         ConfigError: nothing is promised, what was learnt is void, or no row is fresh.
-        RungError: what asking the tiers raises.
+        RungError: whatever asking the tiers raises.
     """
     task = load(config).tasks.demand(name)
     promised = task.learned.promise
@@ -102,11 +102,16 @@ def _demand_holding(name: str, void: dict[str, tuple[str, ...]]) -> None:
 
 
 def _fresh(rows: list[Row], task: TaskFolder, data: str) -> tuple[list[Row], int]:
-    """The rows that took no part in any calibration of the task, and how many did."""
+    """The rows that took no part in a calibration of the task, and the number of those that did."""
     looks = [look for look in read_looks(task.path).looks if not look.check]
     whole = {look.data for look in looks} | {tier.evidence.data for tier in task.learned.tiers.values()}
     seen = {one for look in looks for one in look.seen}
-    fresh = [row for row in rows if data not in whole and wording(row.messages) not in seen]
+    examples = task.examples()
+    fresh = [
+        row
+        for row in rows
+        if data not in whole and wording(row.messages) not in seen and not examples.asks(row.messages)
+    ]
     if not fresh:
         raise ConfigError(
             f"none of the {len(rows):,} rows is fresh: all took part in a calibration of the task",
@@ -118,7 +123,7 @@ def _fresh(rows: list[Row], task: TaskFolder, data: str) -> tuple[list[Row], int
 def _noted(
     task: TaskFolder, promised: Promise, fresh: list[Row], data: str, climbed: Climbed, found: Recheck
 ) -> tuple[str, ...]:
-    """Keep what the check tells. A folder that can't be written, as where only tests run, changes no verdict."""
+    """Record the result of the check. If the folder can't be written, as where only tests run, the verdict stays."""
     today = datetime.now(UTC).date().isoformat()
     setups = {tier: now.setup for tier, now in climbed.conditions.items()}
     asked = checked_question(promised.limit, promised.delta)

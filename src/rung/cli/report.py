@@ -1,4 +1,4 @@
-"""What came of a request, told to a person or to a program."""
+"""The result of a request, for a person or for a program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rung.visible import line
 
 _ABSENT = (TierUnavailable, StoreError, Offline)
 _LONGEST_SAID = 200
-"""Characters of an issue that are shown where a draft was: what is wrong, and not all of what it quotes."""
+"""Characters of an issue that are shown in place of a draft: what is wrong, but not all that it quotes."""
 
 
 def as_json(outcome: Outcome[Any]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _number(amount: Decimal | None) -> float | int | None:
 
 
 def advice(outcome: Outcome[Any]) -> str | None:
-    """A line for an answer that nothing vouches for but its own shape; `None` where something does."""
+    """A hint for an answer that was checked only for its shape, or not at all; `None` for any other."""
     last = outcome.attempts[-1]
     enforced = last.candidate is not None and last.candidate.constraint != "none"
     if not outcome.checked_by:
@@ -84,7 +84,7 @@ def advice(outcome: Outcome[Any]) -> str | None:
 
 
 def exit_code(outcome: Outcome[Any]) -> int:
-    """3, or 4 where no attempt could start because every tier that may be used is unavailable."""
+    """4 if no attempt could start because every permitted tier is unavailable, otherwise 3."""
     refused = (Verdict.SKIP, Verdict.STOP)
     tried = [a for a in outcome.attempts if a.error is not None or a.verdict not in refused or a.answered]
     absent = tried and all(isinstance(a.error, _ABSENT) for a in tried)
@@ -92,30 +92,30 @@ def exit_code(outcome: Outcome[Any]) -> int:
 
 
 def withdrawn(attempt: Attempt) -> str:
-    """Why what a person saw as a draft is gone, in one sentence. It may quote the draft, which they have just read."""
+    """Why a draft that a person saw is gone, in one sentence. It may quote the draft, which they have just read."""
     if attempt.error is not None:
         return f"{attempt.tier}'s draft was withdrawn: {attempt.error.message}"
     if attempt.issues:
         first, *more = map(str, attempt.issues)
         said = first if len(first) <= _LONGEST_SAID else f"{first[: _LONGEST_SAID - 1]}…"
         return f"{attempt.tier}'s draft was rejected: {said}{f' (and {len(more)} more)' if more else ''}"
-    return f"{attempt.tier}'s draft was put aside: {_detail(attempt)}"
+    return f"{attempt.tier}'s draft was not accepted: {_detail(attempt)}"
 
 
 def unresolved(outcome: Outcome[Any], *, trace: bool, continued: bool) -> str:
-    """Why no answer was accepted, tier by tier, and what would mend it.
+    """Why no answer was accepted, tier by tier, and how to change that.
 
     Args:
         outcome: without an accepted answer.
-        trace: whether the trace, with every issue, was shown already.
-        continued: whether earlier turns were sent along.
+        trace: whether the trace, with every issue, was already shown.
+        continued: whether earlier turns were sent, too.
     """
     lines = ["rung: no answer was accepted"]
     lines += [line(f"  {a.tier}: {_why(a)}") for a in outcome.attempts]
     if outcome.reason == "deadline":
         lines.append("  the time was up; give more with --max-seconds")
     if continued and any(isinstance(a.error, PromptTooLong) for a in outcome.attempts):
-        lines.append("  all earlier turns were sent along; ask without --continue, and say again what matters of them")
+        lines.append("  all earlier turns were sent, too; ask without --continue, and repeat what matters of them")
     if outcome.best is not None:
         also = "" if trace else ", --trace shows what was wrong with them"
         lines.append(f"  --json shows the rejected answers{also}")
@@ -123,7 +123,7 @@ def unresolved(outcome: Outcome[Any], *, trace: bool, continued: bool) -> str:
 
 
 def _why(a: Attempt) -> str:
-    """Without a word of the answer, which an issue's message may quote."""
+    """The reason in words, without a word of the answer, which an issue's message may quote."""
     if a.error is not None:
         return f"{a.error.message}; {a.error.hint}" if a.error.hint else a.error.message
     if a.issues:
@@ -148,7 +148,7 @@ def _detail(a: Attempt) -> str:
 
 
 def _below(a: Attempt) -> str:
-    """What would let an answer pass that stayed below a threshold."""
+    """How an answer below the threshold could be accepted, as a clause."""
     if a.threshold is None or a.threshold.origin == "min_confidence":
         return "; a lower min_confidence accepts it"
     origin = f" ({a.threshold.origin})" if a.threshold.origin else ""

@@ -1,7 +1,7 @@
-"""Text laid out for a terminal: how many of its cells a text takes, and the rows that it is broken into.
+"""Laying text out for a terminal: how many of its cells a text takes, and how it breaks into rows.
 
-Terminals differ in the width of emoji, flags and joined pictures. What is counted here is the widest that any of them
-draws, so that a row never runs over the edge.
+Terminals differ in the width of emoji, flags and joined pictures. The widest that any of them draws is counted, so a
+row never runs past the edge.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _ZWJ = "\u200d"
 _VARIATIONS = range(0xFE00, 0xFE10)
 _SKIN = range(0x1F3FB, 0x1F400)
 _PICTURES = range(0x1F000, 0x1FB00)
-"""Emoji, playing cards and the letters of flags, with places for those that this Python's Unicode doesn't know yet."""
+"""Emoji, playing cards and the letters of flags, including code points that this Python's Unicode doesn't know yet."""
 
 
 def size() -> os.terminal_size:
-    """Columns and lines of the terminal on stderr; the usual ones where it doesn't tell."""
+    """Columns and lines of the terminal on stderr; the usual ones if it doesn't say."""
     try:
         found = os.get_terminal_size(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):
@@ -29,16 +29,16 @@ def size() -> os.terminal_size:
 
 
 def cells(text: str) -> int:
-    """How many cells of a row a text takes at most, without tabs and line breaks."""
+    """The most cells of a row that a text takes, without tabs and line breaks."""
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
 def fitted(text: str, columns: int) -> str:
-    """A line as it fits into so many columns: cut where it is longer, with `…` at its end.
+    """A line cut to a number of columns, with `…` at its end if it was longer.
 
     Args:
         text: without line breaks.
-        columns: of the row, and one where there are fewer.
+        columns: of the row; less than one counts as one.
     """
     columns = max(1, columns)
     if cells(text) <= columns:
@@ -52,7 +52,7 @@ def fitted(text: str, columns: int) -> str:
 
 
 def wrapped(line: str, columns: int) -> list[str]:
-    """A line broken into rows, between words where it has any. An empty line is one row.
+    """A line broken into rows, between words if it has several. An empty line is one row.
 
     Args:
         line: without line breaks.
@@ -67,7 +67,7 @@ def wrapped(line: str, columns: int) -> list[str]:
         if used + wide <= columns:
             row, used = row + word, used + cells(word)
             continue
-        for unit in _units(word):  # a word that no row can hold, as a sentence without spaces is
+        for unit in _units(word):  # a word longer than a row, such as a sentence in a script without spaces
             if used + cells(unit) > columns:
                 rows.append(row)
                 row, used = "", 0
@@ -76,12 +76,12 @@ def wrapped(line: str, columns: int) -> list[str]:
 
 
 def last_rows(text: str, columns: int, most: int) -> tuple[list[str], bool]:
-    """The last rows of a text, and whether there are more before them.
+    """The last rows of a text, and whether there are others before them.
 
     Args:
         text: any number of lines.
         columns: of a row.
-        most: rows that are wanted.
+        most: the most rows to return.
     """
     rows: list[str] = []
     lines = text.split("\n")
@@ -91,7 +91,7 @@ def last_rows(text: str, columns: int, most: int) -> tuple[list[str], bool]:
 
 
 def _units(text: str) -> list[str]:
-    """Characters with what belongs to them: accents, and the parts of a joined emoji."""
+    """Characters, each with what belongs to it: accents, and the parts of a joined emoji."""
     units: list[str] = []
     for character in text:
         joins = not _width(character) or ord(character) in _VARIATIONS or ord(character) in _SKIN
@@ -107,7 +107,7 @@ def _width(character: str) -> int:
     if code < 0x300:
         return 1
     if code in _VARIATIONS:
-        return 1  # behind a narrow sign it may ask for the wide picture of it
+        return 1  # after a narrow sign it may select its wide picture
     if code in _PICTURES or unicodedata.east_asian_width(character) in "WF":
         return 2
     return 0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else 1

@@ -1,8 +1,8 @@
-"""The shadow of a one-shot `rung ask`: asked by a process of its own, after the answer stands on stdout.
+"""The shadow of a one-shot `rung ask`: asked by a separate process, after the answer is on stdout.
 
-Whoever waits for the command waits for its process. So the command ends, and leaves the question to another process
-that has no terminal, no stdout and a lower priority, waits until the machine is idle, and writes nothing but the
-ledger. The prompt goes to it through a pipe and is on no disk. One that is killed leaves a coin without a result, which
+Whoever waits for the command waits for its process. So the command ends, and another process asks the question. That
+process has no terminal, no stdout and a lower priority. It waits until the machine is idle, and writes only to the
+ledger. It gets the prompt through a pipe, so the prompt is on no disk. If it is killed, its shadow has no result, which
 counts as a dropped shadow.
 """
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from rung.types import Finished
 
 _WINDOWS = 0x00000008 | 0x00000200 | 0x00004000
-"""Detached, in a process group of its own, below normal priority."""
+"""Creation flags: detached, in its own process group, below normal priority."""
 _NICENESS = 10
 
 
 def hand_over(plan: Plan, finished: Finished, words: dict[str, Any]) -> None:
-    """Leave the shadow of a request to a process of its own, where one has to be asked.
+    """Leave the shadow of a request to a separate process, if there is one to ask.
 
     Args:
         plan: of the request.
         finished: its end.
-        words: what the person gave to `rung ask`, its prompt read.
+        words: what the user gave to `rung ask`, with its prompt read.
     """
     from dataclasses import asdict
 
@@ -40,7 +40,7 @@ def hand_over(plan: Plan, finished: Finished, words: dict[str, Any]) -> None:
     try:
         asked = shadowing.question(plan, finished.outcome)
         if asked is None or not asked.asks:
-            return  # the engine has told so
+            return  # the engine has already reported that
         content = json.dumps({"words": words, "toss": asdict(toss), "asked": asdict(asked)}, default=str)
         process = subprocess.Popen(
             [sys.executable, "-m", "rung.cli.shadowing"],
@@ -53,13 +53,13 @@ def hand_over(plan: Plan, finished: Finished, words: dict[str, Any]) -> None:
         assert process.stdin is not None, "it was asked for"
         with process.stdin as pipe:
             pipe.write(content.encode("utf-8", "surrogatepass"))
-        process.returncode = 0  # nobody waits for it, and Python shall not warn of that
+        process.returncode = 0  # nobody waits for it; this keeps Python from warning about that
     except Exception:  # noqa: BLE001  whatever is wrong with the shadow, the answer is none the worse for it
         return
 
 
 def main() -> None:
-    """Ask the question that stands on stdin."""
+    """Ask the question that comes on stdin."""
     given = json.loads(sys.stdin.buffer.read().decode("utf-8", "surrogatepass"))
     _yield_to_others()
     words = given["words"]
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def _ask(plan: Plan, asked: Any, toss: Any, ledger: Any) -> None:
-    """Ask when nobody else does and the machine is idle; say that it was dropped where that never comes."""
+    """Ask when nobody else does and the machine is idle. If that never happens, report that the shadow was dropped."""
     import time
 
     from rung.engine import run, shadowing
@@ -114,7 +114,7 @@ def _ask(plan: Plan, asked: Any, toss: Any, ledger: Any) -> None:
     from rung.locking import locked
     from rung.types import Shadowed
 
-    assert plan.shadows is not None, "a coin was tossed with this configuration"
+    assert plan.shadows is not None, "a draw was made with this configuration"
     settings = plan.shadows.settings
     until = time.monotonic() + settings.patience
     try:
@@ -132,11 +132,11 @@ def _ask(plan: Plan, asked: Any, toss: Any, ledger: Any) -> None:
 
 
 _LOOK = 1.0
-"""Seconds between two looks at a busy machine."""
+"""Seconds between two checks of a busy machine."""
 
 
 def _yield_to_others() -> None:
-    """Take the processors only where nobody else wants them; the workers that are started inherit it."""
+    """Use the processors only when nobody else wants them. The workers that are started inherit this."""
     import os
 
     if hasattr(os, "nice"):

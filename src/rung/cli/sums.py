@@ -1,4 +1,4 @@
-"""What the ledger adds up to, for a person and for a program."""
+"""The sums of the ledger, for a person and for a program."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def as_object(found: Statistics, spans: Iterable[Spending], use: Iterable[Watche
 
 
 def told(found: Statistics, spans: Iterable[Spending], use: Iterable[Watched] = ()) -> str:
-    """The same for a person."""
+    """The sums as text."""
     unknown = f" and that of {found.cost_unknown:,} unknown" if found.cost_unknown else ""
     head = (
         f"{found.requests:,} requests, {found.accepted:,} answered, {found.left_machine:,} left this machine, "
@@ -72,7 +72,7 @@ def _shadows(s: ShadowStatistics) -> Iterator[str]:
         unknown = f" + {s.cost_unknown:,} unknown" if s.cost_unknown else ""
         yield (
             f"shadows: {s.told:,}, of which {s.dropped:,} were dropped; {s.asked:,} attempts, {s.seconds:.1f} s, "
-            f"{money(s.cost)}{unknown}, in no request's sum"
+            f"{money(s.cost)}{unknown}, not part of any request's sums"
         )
 
 
@@ -136,11 +136,11 @@ def _savings(s: Savings) -> Iterator[str]:
     yield f"  imputed: {money(s.imputed)} ({s.imputed_requests:,} requests)"
     if s.imputed_requests:
         yield f"    {METHOD}"
-    yield f"  unknown: {s.unknown_requests:,} requests with nothing to compare to"
+    yield f"  unknown: {s.unknown_requests:,} requests with nothing to compare with"
 
 
 def _budget(s: Spending) -> str:
     limit = "" if s.limit is None else f" of {money(s.limit)}"
-    held = f", {money(s.reserved)} reserved by {s.open:,} calls without an end" if s.open else ""
+    held = f", {money(s.reserved)} reserved by {s.open:,} calls that haven't ended" if s.open else ""
     left = "" if s.left is None else f", {money(s.left)} left"
     return f"this {s.span} (UTC): {money(s.spent)}{limit} spent{held}{left}"

@@ -14,11 +14,11 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> 
     """A table.
 
     Args:
-        heads: of the columns.
-        rows: of cells.
-        words: how many columns, from the left, hold words; the others hold numbers, which end at the same place.
+        heads: heads of the columns.
+        rows: the cells of each row.
+        words: number of columns from the left that contain words. The others contain numbers, aligned to the right.
     """
-    # here and not when the table is printed: what becomes visible takes room, and a line break would forge a row
+    # made visible before the widths are measured: escapes take room, and a line break would forge a row
     heads, rows = [line(head) for head in heads], [[line(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in (heads, *rows)) for n in range(len(heads))]
     return "\n".join(
@@ -31,7 +31,7 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> 
 
 
 def money(amount: Decimal | None) -> str:
-    """US dollars, to a cent's hundredth where that loses nothing."""
+    """US dollars, to a hundredth of a cent if that loses nothing."""
     if amount is None:
         return "unknown"
     return f"${amount:f}" if amount % Decimal("0.01") else f"${amount:.2f}"

@@ -29,6 +29,7 @@ def commands() -> typer.Typer:
         (new, "new", "Make a task.", 'rung task new mood --prompt "Is this friendly? {text}" --choices yes,no'),
         (list_, "list", "List tasks.", "rung task list"),
         (show, "show", "Show everything about a task.", "rung task show invoice --data invoices.jsonl"),
+        (forget, "forget", "Take examples or forms out of a task.", "rung task forget invoice --example 3f2a9c01"),
     ):
         command: Callable[..., None] = function
         group.command(name, short_help=says, epilog=f"Example: {example}")(command)
@@ -36,18 +37,18 @@ def commands() -> typer.Typer:
 
 
 def _task() -> None:
-    """Make tasks and look at them: a prompt, what its answers must be, and what was learnt about the tiers."""
+    """Make tasks and show them: a prompt, what its answers must be, and what was learnt about the tiers."""
 
 
 def new(
     context: typer.Context,
     name: _Name,
     prompt: Annotated[
-        str, typer.Option("--prompt", metavar="TEXT", help="The prompt, its fields in braces, as in {text}.")
+        str, typer.Option("--prompt", metavar="TEXT", help="The prompt, with its fields in braces, as in {text}.")
     ] = "{text}",
     system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="A system turn before it.")] = None,
     schema: Annotated[
-        Path | None, typer.Option("--schema", metavar="FILE", help="The JSON Schema of the answer, which is copied.")
+        Path | None, typer.Option("--schema", metavar="FILE", help="The JSON Schema of the answer. It is copied.")
     ] = None,
     choices: Annotated[
         str | None, typer.Option("--choices", metavar="A,B,C", help="The only answers, split at commas.")
@@ -67,7 +68,7 @@ def new(
     json: Json = False,
     config: _Config = None,
 ) -> None:
-    """Make a task's folder beside the configuration in force, for you to go on with in an editor."""
+    """Make a task's folder beside the configuration in force, to edit further."""
     from rung import guard
     from rung.cli import inputs
     from rung.cli.reading import Patience
@@ -96,7 +97,7 @@ def new(
         output.object({"status": "ok", "task": _object(made)})
     else:
         output.answer(f"made {made.path}")
-        output.say(f"change {made.path / 'task.toml'} as you like, then: {_usage(made)}")
+        output.say(f"edit {made.path / 'task.toml'} as you like, then: {_usage(made)}")
 
 
 def list_(context: typer.Context, json: Json = False, config: _Config = None) -> None:
@@ -128,13 +129,17 @@ def show(
     name: _Name,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="FILE", help="Read this data with the task, and tell what is wrong with it."),
+        typer.Option("--data", metavar="FILE", help="Read this data with the task, and show what is wrong with it."),
     ] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Show the examples that its tiers are shown, whole, and where from.")
+    ] = False,
     json: Json = False,
     config: _Config = None,
 ) -> None:
-    """Tell what a task asks, what was learnt about its tiers, and on what evidence."""
+    """Show what a task asks, what was learnt about its tiers, and on what evidence."""
     from rung import guard
+    from rung.cli import learnt_forms
     from rung.config import load
     from rung.learn.survey import survey
     from rung.types import Zone
@@ -147,7 +152,9 @@ def show(
     setups = _setups(found) if task.learned.tiers else {}
     asks = {tier: learnt.evidence.notes(setups.get(tier, {})) for tier, learnt in task.learned.tiers.items()}
     if output.json:
-        values = {"status": "ok", "task": {**_object(task), "notes": {tier: list(said) for tier, said in asks.items()}}}
+        notes = {tier: list(said) for tier, said in asks.items()}
+        shown = learnt_forms.as_object(task, whole=examples)
+        values = {"status": "ok", "task": {**_object(task), "notes": notes, **shown}}
         output.object(values if seen is None else {**values, "data": seen.as_object()})
         return
     values = {key: value for key, value in _object(task).items() if key not in ("learned", "void")}
@@ -163,13 +170,45 @@ def show(
             setup = ", ".join(f"{key} = {value}" for key, value in check.setup.items())
             lines.append(f"  checked {check.date} on {check.rows:,} fresh rows with {setup}")
         lines += [f"  {note}" for note in asks[tier]]
+    lines += learnt_forms.said(task, whole=examples)
     output.answer("\n".join(lines))
     for sentence in () if seen is None else seen.sentences():
         output.say(sentence)
 
 
+def forget(
+    context: typer.Context,
+    name: _Name,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--example", metavar="ID", help="An example, as `rung task show --examples` names it. Repeatable."
+        ),
+    ] = None,
+    from_ledger: Annotated[
+        bool, typer.Option("--from-ledger", help="Every example that comes from the ledger.")
+    ] = False,
+    tier: Annotated[
+        str | None, typer.Option("--form", metavar="TIER", help="The form of this tier, and all of its examples.")
+    ] = None,
+    json: Json = False,
+    config: _Config = None,
+) -> None:
+    """Take examples or a tier's form out of a task. What was calibrated with them is void then."""
+    from rung.cli import learnt_forms
+    from rung.config import load
+
+    output: Output = context.obj.output
+    task = load(config).tasks.demand(name)
+    gone = learnt_forms.forget(task, tuple(example or ()), ledger=from_ledger, tier=tier)
+    if output.json:
+        output.object({"status": "ok", "forgotten": list(gone)})
+    else:
+        output.answer("\n".join(gone))
+
+
 def _setups(config: Config) -> dict[str, Mapping[str, str]]:
-    """How each tier is set up now, by name; none where they can't even be made. No model is loaded for that."""
+    """The present setup of each tier, by name; empty if the tiers can't even be made. Loads no model."""
     from rung.errors import RungError
 
     try:
@@ -180,7 +219,7 @@ def _setups(config: Config) -> dict[str, Mapping[str, str]]:
 
 
 def _object(task: TaskFolder) -> dict[str, Any]:
-    """Everything about a task, as JSON has it."""
+    """Everything about a task, for `--json`."""
     table = task.table
     return {
         "name": task.name,

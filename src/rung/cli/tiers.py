@@ -23,13 +23,13 @@ Examples:
 def tiers(
     context: typer.Context,
     kind: Annotated[
-        str | None, typer.Argument(help="List the keys of this kind, and import its package.", show_default=False)
+        str | None, typer.Argument(help="List the keys of this kind. Imports its package.", show_default=False)
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the kinds of tiers that are installed, and the package that each comes from; or the keys of one kind.
+    """List the installed kinds of tiers, and the package of each; or the keys of one kind.
 
-    A kind is what stands in `kind = "..."` of a [[tier]]. The list imports none of them.
+    A kind is the value of `kind = "..."` in a [[tier]]. The list imports none of them.
     """
     from rung import guard
     from rung.cli.tables import UNKNOWN, aligned
@@ -69,7 +69,7 @@ def _keys(kind: str, output: Output) -> None:
         output.object({"kind": kind, "declared": model is not None, "keys": [asdict(key) for key in found]})
         return
     if model is None:
-        output.say(f"the kind {hide(kind)!r} declares no settings: see what its package says of them")
+        output.say(f"the kind {hide(kind)!r} declares no settings: see its package's documentation")
     blocks = []
     for key in found:
         default = "; required" if key.required else f"; default {key.default}" if key.default else ""

@@ -1,4 +1,4 @@
-"""The table of `--trace`: every attempt on a line, what was wrong with it beneath."""
+"""The table of `--trace`: one line for every attempt, with what was wrong below it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rung.types import Attempt, Outcome, Threshold, Usage, Zone
 from rung.visible import line
 
 _LONGEST_SAID = 300
-"""Characters of an endpoint's own words that are shown: what is wrong stands at the beginning, and the prompt, which
-some repeat, behind it."""
+"""Characters of an endpoint's own words that are shown. The fault comes first, and the prompt, which some repeat, comes
+after it."""
 
 
 def table(outcome: Outcome[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The configuration in force: frozen values, each with where it came from, and the ladder that they describe."""
+"""The configuration in force: frozen values, each with its origin, and the ladder that they describe."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ class Config:
     Args:
         reach: how far a prompt may travel.
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
-        redact: whether what is private is masked before it leaves the machine.
-        unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
+        redact: whether private data is masked before it leaves the machine.
+        unload_after: seconds without a call after which a local model is unloaded, except the first tier's.
         drafts: whether `rung ask` on a terminal shows what a tier writes before it is checked.
         seconds: wall time of one request; `None` sets no limit.
-        tokens: of one request; `None` sets no limit.
-        money: US dollars of one request; `None` sets no limit.
-        ledger: what is written down, and what all requests together may spend.
+        tokens: prompt and answer tokens of one request; `None` sets no limit.
+        money: US dollars that one request may cost; `None` sets no limit.
+        ledger: what is recorded, and what all requests together may spend.
         models_from: folders and web servers that model files are looked for in first.
         packages: whether model files may come from package wheels.
-        shadow: share of requests whose accepted answer is also asked of the next tier.
-        shadow_busy: share of the processors' time from which the machine is too busy for that.
-        serve: what `rung serve` is held to.
-        tiers: as the files have them; empty where none has any.
+        shadow: share of the requests whose accepted answer is also asked of the next tier.
+        shadow_busy: share of the processors' time above which the machine is too busy for a shadow.
+        serve: the limits of `rung serve`.
+        tiers: as in the files; empty if no file has any.
         policy: what the system allows.
-        policy_file: where that stands, if it does.
-        files: that were read, the one with the most to say first.
-        tasks: where tasks lie.
+        policy_file: where the policy is, or would be.
+        files: those that were read, highest precedence first.
+        tasks: where tasks are.
         denied: what an untrusted project file asked for at the top level and did not get.
-        notes: sentences about what the person asked for and does not get.
+        notes: sentences about what the user asked for and doesn't get.
     """
 
     reach: Setting[Zone]
@@ -86,7 +86,7 @@ class Config:
 
     @property
     def project(self) -> Document | None:
-        """The project file, where there is one."""
+        """The project file; `None` if there is none."""
         return next((f for f in self.files if f.origin.source == "project file"), None)
 
     def ladder(
@@ -100,15 +100,15 @@ class Config:
         """The ladder that the configuration describes. Loads no model and opens no connection.
 
         Args:
-            only: names of the tiers to use; all of them where it is empty.
-            consent: asks a person about a hop, where the reach comes from a file. Without it such a hop is refused,
-                unless its tier says `consent = "always"`.
+            only: names of the tiers to use; empty uses all of them.
+            consent: asks a person about a hop if the reach comes from a file. Without it such a hop is refused, unless
+                its tier says `consent = "always"`.
             ledger: records the requests and keeps the budgets; `None` makes the one that the configuration describes.
             observers: told of every event, beside the ledger.
 
         Raises:
             ConfigError: a tier is unknown or wrong, or the project file is not trusted with what it asks for.
-            TierUnavailable: there is no tier in any file, and no model on this machine.
+            TierUnavailable: no file has a tier, and no model is on this machine.
         """
         tables = self._chosen(only)
         self._demand_trust(tables)
@@ -128,7 +128,7 @@ class Config:
             consent=ConfiguredConsent(self.reach.origin.source == "option", always, never, consent),
             paid_after=self.paid_after.value,
             unload_after=self.unload_after.value,
-            # a purse refuses every tier of unknown price, so it is there only with a budget
+            # a purse refuses every tier of unknown price, so there is one only with a budget
             purse=ledger if ledger is not None and ledger.keeps_budgets else None,
             observers=tuple(observers) if ledger is None else (ledger, *observers),
             tasks=self.tasks.task,
@@ -143,13 +143,13 @@ class Config:
         )
 
     def hosts(self, ladder: Ladder) -> frozenset[str] | None:
-        """The names and addresses that the tiers of a ladder connect to; `None` where a tier beyond this machine
-        doesn't tell."""
+        """The names and addresses that the tiers of a ladder connect to; `None` if a tier beyond this machine
+        doesn't say."""
         named = [hosts(rung) for rung in ladder.rungs if rung.tier.zone > Zone.HOST]
         return None if None in named else frozenset().union(*(n for n in named if n is not None))
 
     def asks(self) -> tuple[str, ...]:
-        """What the project file asks for that only a trusted one gets; nothing where it is trusted.
+        """What the project file asks for and gets only when trusted; empty if it is trusted.
 
         Raises:
             ConfigError: a tier is unknown or wrong.
@@ -162,11 +162,11 @@ class Config:
 
     @property
     def local_tiers(self) -> tuple[TierTable, ...]:
-        """The tiers in force whose model is a GGUF file that a worker of ours loads."""
+        """The tiers in force whose model is a GGUF file that one of rung's workers loads."""
         return tuple(table for table in self.tiers.value if table.rung.kind == "llama")
 
     def default_tiers(self) -> tuple[TierTable, ...]:
-        """The tiers of a person who configured none, as far as their models are on this machine."""
+        """The tiers for a user who configured none: those of the default models that are on this machine."""
         from rung.store import models
 
         there = {listed.model.name for listed in models() if listed.file is not None}
@@ -212,7 +212,7 @@ class Config:
             )
 
     def _asked(self, tables: tuple[TierTable, ...]) -> tuple[str, ...]:
-        """What can be told without making a tier of a stranger's table."""
+        """What the tables ask for, as far as it shows before a tier is made from them."""
         asked = list(self.denied)
         if self.project is not None and self.project.foreign:
             asked.append("be read although it belongs to another user")
@@ -223,7 +223,7 @@ class Config:
         return tuple(asked)
 
     def _far(self, rungs: list[Rung]) -> tuple[str, ...]:
-        """The tiers of an untrusted project file that lie beyond this machine."""
+        """The tiers of an untrusted project file that are beyond this machine."""
         own = {t.rung.name for t in self._own_tiers}
         return tuple(
             f"send prompts to {_destination(rung)} (tier {hide(rung.tier.name)!r})"

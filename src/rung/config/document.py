@@ -1,4 +1,4 @@
-"""One configuration file, read: what it says, where it lies, and whether the user trusts it."""
+"""One configuration file, read: its content, its place, and whether the user trusts it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rung.settings import SettingsTable, read
 T = TypeVar("T")
 M = TypeVar("M", bound=SettingsTable)
 _MOST = 1 << 20
-"""Bytes of a configuration file. The largest that anybody wrote by hand has a few thousand."""
+"""Bytes of a configuration file. The largest that people write by hand have a few thousand."""
 _WHAT = "the configuration"
 Source = Literal["default", "user file", "project file", "named file", "environment", "option", "policy"]
 
@@ -29,7 +29,7 @@ class Origin:
 
     Args:
         source: the layer.
-        where: the file or the variable, where there is one.
+        where: the file or the variable; `None` for a layer that has neither.
     """
 
     source: Source
@@ -55,10 +55,10 @@ class Document:
         path: absolute, without links.
         origin: which layer it is.
         sha256: of its bytes, in hexadecimal.
-        table: what it says.
+        table: its content.
         tiers: its tiers.
         trusted: whether it may ask for what only the user can grant.
-        foreign: whether it belongs to another user, who may have put it in the way.
+        foreign: whether it belongs to another user, who may have planted it.
     """
 
     path: Path
@@ -71,17 +71,17 @@ class Document:
 
 
 def read_table(path: Path, model: type[M]) -> tuple[M, str]:
-    """A TOML file as settings, and the sha256 of its bytes.
+    """Read a TOML file as settings, and hash its bytes.
 
     Args:
         path: the file.
-        model: which settings there are.
+        model: the settings that it may contain.
 
     Raises:
-        ConfigError: it can't be read, is not a file of at most a mebibyte, is not TOML, or says something unknown or
-            wrong.
+        ConfigError: it can't be read, isn't a file of at most a mebibyte, isn't TOML, or contains an unknown or wrong
+            setting.
     """
-    # the usual way to say that there is no such file
+    # the usual way to say that a file doesn't exist
     content = b"" if str(path) == os.devnull else read_bounded(path, _MOST, _WHAT)
     return read(model, _parse(content, path), str(path)), hashlib.sha256(content).hexdigest()
 
@@ -94,19 +94,19 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def open_document(path: Path, source: Source, *, trusted: bool | None = None, recorded: str | None = None) -> Document:
-    """The configuration file at `path`.
+    """Read the configuration file at `path`.
 
     Args:
         path: the file.
         source: which layer it is.
-        trusted: whether it is trusted whatever it says; `None` asks the record.
-        recorded: sha256 of the content that the user trusts; `None` where there is none.
+        trusted: whether to trust it whatever it contains; `None` looks at `recorded`.
+        recorded: sha256 of the content that the user trusts; `None` if there is no such record.
 
     Raises:
         ConfigError: it can't be read or is wrong.
     """
     try:
-        path = Path(os.path.realpath(path))  # which, unlike `resolve`, comes to an end in a loop of links
+        path = Path(os.path.realpath(path))  # unlike `resolve`, this ends in a loop of links
         table, sha256 = read_table(path, FileTable)
         foreign = sys.platform != "win32" and path.stat().st_uid not in (0, os.geteuid())
     except (OSError, ValueError) as error:

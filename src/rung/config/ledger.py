@@ -1,4 +1,4 @@
-"""What the ledger may hold, where it lies, and the budgets that it keeps."""
+"""What the ledger may keep, where it is, and the budgets that it enforces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Pick(Protocol):
-    """Takes a value out of the files by precedence."""
+    """Picks a setting from the files by precedence."""
 
     def __call__(self, key: str, get: Callable[[FileTable], T], looser: Callable[[T, T], bool]) -> Setting[T]:
         """The value of `key`."""
@@ -32,7 +32,7 @@ class LedgerConfig:
     Args:
         record: whether requests are recorded.
         content: whether prompts and answers are kept.
-        retention_days: how long.
+        retention_days: for how long.
         path: the file.
         money_per_day: US dollars of all processes in a day; `None` sets no limit.
         money_per_month: the same for a month.
@@ -46,9 +46,9 @@ class LedgerConfig:
     money_per_month: Setting[Decimal | None]
 
     def ledger(self) -> Ledger | None:
-        """The ledger to use; `None` where nothing is recorded and no budget is to be kept.
+        """The ledger to use; `None` if nothing is recorded and no budget is set.
 
-        A budget is kept also where nothing is recorded: that needs no more than sums.
+        A budget is enforced even if nothing is recorded. It needs only sums.
         """
         ledger = Ledger(
             self.path.value,
@@ -66,14 +66,14 @@ def ledger_config(
 ) -> LedgerConfig:
     """The ledger's part of the configuration.
 
-    A project file that nobody has trusted can make it hold less and spend less. It can't move it, nor turn it off,
-    which would hide what was done and what was spent.
+    An untrusted project file can make the ledger keep less and lower its budgets. It can't move the ledger or turn it
+    off, because that would hide what was done and spent.
 
     Args:
-        pick: takes values out of the files.
+        pick: picks a setting from the files.
         more_money: whether a budget is looser than another.
         policy: what the system allows.
-        policy_origin: where that stands.
+        policy_origin: where the policy is.
     """
     record = pick("ledger.record", lambda t: t.ledger.record, looser=lambda new, old: new != old)
     content = pick("ledger.content", lambda t: t.ledger.content, looser=lambda new, old: new > old)

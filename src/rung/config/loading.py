@@ -44,21 +44,21 @@ def load(
     project: str | os.PathLike[str] | None = None,
     places: Places | None = None,
 ) -> Config:
-    """The configuration in force.
+    """Load the configuration in force.
 
     Args:
-        path: the only file to read; naming it is trusting it. `None` looks for a project file and the user's.
+        path: the only file to read. Naming it trusts it. `None` looks for a project file and the user's file.
         reach: how far a prompt may travel. Giving it is consent.
         seconds: wall time of each request.
         tokens: tokens of each request.
         money: US dollars of each request.
         models_from: folders and web servers that model files are looked for in first.
-        packages: whether model files may come from package wheels, where the files don't say so already.
-        project: the project file, where it is not the one that would be found. Naming it here doesn't trust it.
+        packages: whether model files may come from package wheels, if the files don't allow it already.
+        project: the project file, instead of the one that a search would find. Naming it here doesn't trust it.
         places: where to look; this user's places by default.
 
     Raises:
-        ConfigError: a file can't be read, or something in it or in the environment is unknown or wrong.
+        ConfigError: a file can't be read, or a setting in it or in the environment is unknown or wrong.
     """
     places = places or Places.standard()
     policy = _policy(places.policy)
@@ -69,7 +69,7 @@ def load(
         "paid_after", lambda t: t.paid_after, looser=lambda new, old: new == "any_failure" != old
     )
     amount = None if money is None else usd(money, "money")
-    Budget(seconds, tokens)  # refuses what is not a limit
+    Budget(seconds, tokens)  # refuses invalid limits
     return Config(
         reach=chosen_reach,
         paid_after=paid_after,
@@ -83,7 +83,7 @@ def load(
         models_from=_models_from(layers, models_from),
         packages=_given(packages or None)
         or layers.pick("models.packages", lambda t: t.models.packages, looser=lambda new, old: new and not old),
-        # more work for this machine, and more questions where the reach is wide
+        # shadows make more work for this machine, and lead to more consent questions where the reach is wide
         shadow=layers.pick("shadow.share", lambda t: t.shadow.share, looser=lambda new, old: new > old),
         shadow_busy=layers.pick("shadow.busy", lambda t: t.shadow.busy, looser=lambda new, old: new > old),
         serve=serve_config(layers.pick),
@@ -98,7 +98,7 @@ def load(
 
 
 def farthest(places: Places | None = None) -> Setting[Zone]:
-    """How far anything may travel whatever the person wants: the system's policy and the environment's switch.
+    """How far anything may travel whatever the user wants: the system's policy and the environment's switch.
 
     Raises:
         ConfigError: the policy can't be read or is wrong.
@@ -112,11 +112,11 @@ def _policy(path: Path) -> PolicyTable:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is a policy. Only a file or folder that doesn't exist says that there is none: a link to nothing
-    and what can't be looked at must stop everything, or whoever breaks the policy would be rid of it.
+    """Whether there is a policy. Only a missing file or folder means that there is none. A dangling link, or a path
+    that can't be examined, stops everything. Otherwise breaking the policy's path would be a way around it.
 
     Raises:
-        ConfigError: that can't be told.
+        ConfigError: the path can't be examined.
     """
     for part in (*reversed(path.parents), path):
         try:
@@ -141,14 +141,14 @@ def _unreadable(path: Path, error: OSError, why: str = "") -> ConfigError:
 def _files(
     places: Places, path: str | os.PathLike[str] | None, project: str | os.PathLike[str] | None
 ) -> list[Document]:
-    """The files in force, the one with the most to say first."""
+    """The files in force, highest precedence first."""
     if path is not None:
         return [open_document(full(path, "the configuration"), "named file", trusted=True)]
     found = []
     nearest = full(project, "the configuration") if project is not None else places.project()
     if nearest is not None:
         found.append(open_document(nearest, "project file", recorded=recorded(nearest, places)))
-    # even a link to nothing: whoever made it wants what it names
+    # a dangling link counts as a file: the user who made it wants its target
     there = is_there(places.user)
     if places.named and not there:
         raise ConfigError(
@@ -161,7 +161,7 @@ def _files(
 
 @dataclass(frozen=True, slots=True)
 class _Layers:
-    """The files, and what an untrusted one asked for in vain."""
+    """The files, and what an untrusted one asked for and was denied."""
 
     files: Sequence[Document]
     denied: list[str]
@@ -172,12 +172,12 @@ class _Layers:
         get: Callable[[FileTable], T],
         looser: Callable[[T, T], bool] = lambda new, old: False,
     ) -> Setting[T]:
-        """A value by precedence.
+        """Pick a setting by precedence.
 
         Args:
-            key: its name, for what is denied.
+            key: its name, for the list of what was denied.
             get: takes it out of a file.
-            looser: whether a value lets more happen than the one below it, which only a trusted file may do.
+            looser: whether a value allows more than the one of lower precedence. Only a trusted file may do that.
         """
         found = Setting(get(FileTable()), _DEFAULT)
         for file in reversed(self.files):
@@ -217,17 +217,17 @@ def _models_from(layers: _Layers, option: Sequence[str]) -> Setting[tuple[str, .
     if given := [place.strip() for place in variable.split(",") if place.strip()]:
         origin = Origin("environment", "RUNG_MODELS_FROM")
         return Setting(tuple(_here(place, origin) for place in given), origin)
-    # A stranger's file would have a connection made, or say which files of this machine are read.
+    # an untrusted file could cause a connection, or choose which files of this machine are read
     return layers.pick("models.from", lambda t: t.models.places, looser=lambda new, old: bool(set(new) - set(old)))
 
 
 def _here(place: str, origin: Origin) -> str:
-    """A place as it was typed: a folder may be named from the working folder."""
+    """A place in full. A folder may be relative to the working folder."""
     whole = place if "://" in place else os.path.normpath(full(place, str(origin)).absolute())
     try:
         see_place(whole)
     except ConfigError as error:
-        raise ConfigError(f"{origin}: {hide(place)!r} names no place: {error.message}") from None
+        raise ConfigError(f"{origin}: {hide(place)!r} is not a valid place: {error.message}") from None
     return whole
 
 
@@ -249,7 +249,7 @@ def _tiers(files: Sequence[Document]) -> Setting[tuple[TierTable, ...]]:
 
 
 def _notes(reach: Setting[Zone], option: Zone | None) -> tuple[str, ...]:
-    """What the person asked for and doesn't get."""
+    """What the user asked for and doesn't get."""
     notes = []
     if option is not None and reach.value < option:
         notes.append(f"the reach is {reach.value} and not {option}: {reach.origin} allows no more")
@@ -272,5 +272,5 @@ def _shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(map(_shown, value))}]"
-    # a zone is an int too, and has a name
+    # a zone is an int, too, but is shown by its name
     return str(value) if isinstance(value, Decimal) or type(value) is int else f'"{hide(str(value))}"'

@@ -18,20 +18,20 @@ from rung.settings import SettingsTable, read
 NAME = "rung.lock"
 _VERSION: Literal[1] = 1
 _MOST = 1 << 20
-"""Bytes of a lock: some thousand tiers."""
+"""Bytes of a lock, enough for some thousand tiers."""
 _HEAD = "# Written by `rung models lock`: the exact file of each local tier.\n"
 
 
 class LockedTier(SettingsTable):
-    """The file of one tier.
+    """The file of one tier, as it was locked.
 
     Args:
         name: of the tier.
         model: as the tier names it.
         sha256: of the file, in hexadecimal.
         size: of the file, in bytes.
-        licence: SPDX identifier; empty where nobody said.
-        source: where the file can be had; empty for a file of one's own.
+        licence: SPDX identifier; empty if unknown.
+        source: where to get the file; empty for the user's own file.
     """
 
     name: str
@@ -54,22 +54,22 @@ class Lock(SettingsTable):
     tier: tuple[LockedTier, ...]
 
     def text(self) -> str:
-        """The file's content: the same lock is the same text."""
+        """The file's content. Equal locks give equal text."""
         tables = [f"\n[[tier]]\n{_lines(tier)}" for tier in self.tier]
         return f"{_HEAD}version = {self.version}\n{''.join(tables)}"
 
 
 def _lines(tier: LockedTier) -> str:
-    # a JSON string or whole number is TOML's, too, but for DEL
+    # JSON strings and whole numbers are valid TOML, except for DEL in a string
     values = {key: json.dumps(value).replace("\x7f", "\\u007f") for key, value in tier.model_dump().items()}
     return "".join(f"{key} = {value}\n" for key, value in values.items())
 
 
 def lock_path(config: Config) -> Path:
-    """Where the lock of a configuration lies: beside the file that its tiers come from.
+    """The path for the lock of a configuration: beside the file that its tiers come from.
 
     Raises:
-        ConfigError: no file has any tier.
+        ConfigError: no file has a tier.
     """
     for file in config.files:
         if file.tiers:
@@ -78,7 +78,7 @@ def lock_path(config: Config) -> Path:
 
 
 def lock(config: Config, *, cancel: Cancel) -> Lock:
-    """The lock of the files that the local tiers have now. Hashes each of them.
+    """The lock for the files that the local tiers have now. Hashes each file.
 
     Args:
         config: the configuration in force.
@@ -92,7 +92,7 @@ def lock(config: Config, *, cancel: Cancel) -> Lock:
 
 
 def _local(config: Config) -> list[tuple[str, str]]:
-    """Name and model of each local tier."""
+    """The name and the model of each local tier."""
     return [(table.rung.name, str(table.settings.get("model"))) for table in config.local_tiers]
 
 
@@ -120,7 +120,7 @@ def _locked(name: str, model: str, cancel: Cancel) -> LockedTier:
 
 
 def read_lock(path: Path) -> Lock:
-    """The lock at `path`.
+    """Read the lock at `path`.
 
     Raises:
         ConfigError: it can't be read, is malformed, or is of another version.
@@ -149,10 +149,10 @@ def read_lock(path: Path) -> Lock:
 
 
 def differences(locked: Lock, config: Config, *, cancel: Cancel) -> list[str]:
-    """What differs between a lock and the files that are there; a clause for each difference. Hashes each file.
+    """What differs between a lock and the present files, one clause for each difference. Hashes each file.
 
     Args:
-        locked: as it was written.
+        locked: the lock as it was written.
         config: the configuration in force.
         cancel: ends it.
 

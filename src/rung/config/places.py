@@ -1,4 +1,4 @@
-"""Where configuration lies on this machine."""
+"""Where configuration is on this machine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Places:
 
     Args:
         working: where the search for a project file begins.
-        home: where it ends, if it comes by.
-        user: the user's own file. `RUNG_CONFIG` says where, if it is not in the usual place.
+        home: where the search ends, if it gets there.
+        user: the user's own file. `RUNG_CONFIG` moves it.
         trusted: the record of project files that the user trusts.
-        policy: the system's policy. No option and no variable of the environment moves it.
-        named: whether `RUNG_CONFIG` named the user's file, so that it has to be there.
+        policy: the system's policy. No option and no environment variable moves it.
+        named: whether `RUNG_CONFIG` names the user's file. Then the file must exist.
     """
 
     working: Path
@@ -35,7 +35,7 @@ class Places:
 
     @classmethod
     def standard(cls) -> Places:
-        """The places of this user on this machine."""
+        """This user's places on this machine."""
         chosen = named("RUNG_CONFIG")
         return cls(
             working=Path.cwd(),
@@ -47,13 +47,13 @@ class Places:
         )
 
     def project(self) -> Path | None:
-        """The nearest `rung.toml` in the working folder or above it, the user's own file left out.
+        """The nearest `rung.toml` in the working folder or above it, except the user's own file.
 
-        The search ends after a folder that holds `.git`, after the home folder, and at the root.
+        The search ends after a folder that contains `.git`, after the home folder, and at the root.
         """
         for folder in (self.working, *self.working.parents):
             path = folder / NAME
-            # whatever else has that name is somebody's file, and reading it says what is wrong with it
+            # anything else of that name is meant as the file, and reading it says what is wrong with it
             if is_there(path) and not path.is_dir() and not _same(path, self.user):
                 return path
             if folder == self.home or (folder / ".git").exists():
@@ -62,11 +62,11 @@ class Places:
 
 
 def system_policy() -> Path:
-    """The policy file: `/etc/rung/policy.toml`, on Windows `rung\\policy.toml` in the folder of all users' data."""
+    """The policy file: `/etc/rung/policy.toml`. On Windows it is `rung\\policy.toml` in the folder for all users."""
     if sys.platform == "win32":
         import ctypes
 
-        # asked of the system, because whoever starts a process chooses its %ProgramData%
+        # asked of the system, because whoever starts a process can choose its %ProgramData%
         buffer = ctypes.create_unicode_buffer(260)
         ctypes.windll.shell32.SHGetFolderPathW(None, _COMMON_APPDATA, None, 0, buffer)
         return Path(buffer.value or r"C:\ProgramData") / "rung" / "policy.toml"
@@ -74,7 +74,7 @@ def system_policy() -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Whether something has this name, even a link to nothing."""
+    """Whether something of this name exists, even a dangling link."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The reference of `rung.toml`, made from the models that read it. `docs/configuration.md` holds its tables."""
+"""The reference of `rung.toml`, made from the models that read it. `docs/configuration.md` contains its tables."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _MARK = re.compile(r"(<!-- keys of (.+?) -->\n).*?(<!-- end of keys -->)", re.DO
 
 VARIABLES = {
     "RUNG_REACH": "Lowers `reach`: `host`, `lan` or `internet`. It never widens it; `--reach` does.",
-    "RUNG_OFFLINE": "`1` holds everything to this machine, whatever a file or option says; `HF_HUB_OFFLINE`, too.",
-    "RUNG_CONFIG": "Names the user's own `rung.toml`, in place of the usual one.",
-    "RUNG_LEDGER": "Names the ledger's file, in place of `ledger.path`; `off` records nothing.",
-    "RUNG_MODELS_FROM": "Folders and web servers, separated by commas, in place of `models.from`.",
-    "RUNG_MODELS_DIR": "Names the folder that model files lie in.",
+    "RUNG_OFFLINE": "`1` keeps everything on this machine, whatever a file or option says. So does `HF_HUB_OFFLINE`.",
+    "RUNG_CONFIG": "Names the user's own `rung.toml`, instead of the usual one.",
+    "RUNG_LEDGER": "Names the ledger's file, instead of `ledger.path`; `off` records nothing.",
+    "RUNG_MODELS_FROM": "Folders and web servers, separated by commas, instead of `models.from`.",
+    "RUNG_MODELS_DIR": "Names the folder for model files.",
     "RUNG_WORKER_PYTHON": "Names the interpreter of local models' workers, for an app whose own can't run them.",
     "RUNG_SERVE_TOKEN": "The token that clients of `rung serve` show, in place of a new one for each start.",
     "RUNG_DEBUG": "`1` shows the traceback of an unexpected error.",
 }
-"""What rung reads from the environment, beside the API keys whose variables a file names."""
+"""What rung reads from the environment, besides the API keys whose variables a file names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Key:
     """One key of a table.
 
     Args:
-        name: as it is written; a key of a table within it has that one's name before a dot.
+        name: as it is written. A key of an inner table has that table's name and a dot in front.
         kind: type, unit and range, in words.
-        default: as it would be written; empty where there is none.
-        required: whether it has to be there.
+        default: as it would be written; empty if there is none.
+        required: whether it must be given.
         about: what it does.
     """
 
@@ -50,11 +50,11 @@ class Key:
 
 
 def keys(model: type[SettingsTable]) -> tuple[Key, ...]:
-    """Every key of a table: first what has to be there, then the others in the order of its fields. Those of an inner
-    table follow the one that holds it.
+    """Every key of a table: required ones first, then the others in the order of its fields. The keys of an inner
+    table follow the key that contains it.
 
     Args:
-        model: the table. A field's description is what its docstring says under `Args:`, or its `description`.
+        model: the table. A field's description is its entry under `Args:` in the docstring, or its `description`.
     """
     schema = model.model_json_schema()
     about = {field: said for kind in reversed(model.__mro__) for field, said in _arguments(kind.__doc__ or "").items()}
@@ -63,7 +63,7 @@ def keys(model: type[SettingsTable]) -> tuple[Key, ...]:
 
 
 def tables() -> dict[str, str]:
-    """Every table of the reference in Markdown, by what it holds the keys of."""
+    """Every table of the reference in Markdown, under the name of what it describes."""
     models: dict[str, type[SettingsTable] | None] = {
         "rung.toml": FileTable,
         "[budget]": BudgetTable,
@@ -85,7 +85,7 @@ def tables() -> dict[str, str]:
 
 
 def filled(page: str) -> str:
-    """A page with its tables made anew: each stands between `<!-- keys of NAME -->` and `<!-- end of keys -->`.
+    """A page with its tables filled in again. Each is between `<!-- keys of NAME -->` and `<!-- end of keys -->`.
 
     Args:
         page: in Markdown.
@@ -156,7 +156,7 @@ def _or(choices: list[str]) -> str:
 
 
 def _arguments(docstring: str) -> dict[str, str]:
-    """The entries of a docstring's section `Args:`, each a sentence."""
+    """The entries of a docstring's `Args:` section, each as a sentence."""
     _, _, section = inspect.cleandoc(docstring).partition("Args:\n")
     found: dict[str, str] = {}
     for name, said in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section.partition("\n\n")[0], re.MULTILINE):

@@ -1,4 +1,4 @@
-"""What `rung serve` is held to."""
+"""The limits of `rung serve`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class ServeConfig:
 def serve_config(pick: Pick) -> ServeConfig:
     """The server's part of the configuration.
 
-    A project file that nobody has trusted can lower the limits, and neither raise them nor have lines removed.
+    An untrusted project file can lower the limits, but it can't raise them or have lines removed.
 
     Args:
-        pick: takes values out of the files.
+        pick: picks a setting from the files.
     """
 
     def get(key: str) -> Any:

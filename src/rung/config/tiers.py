@@ -1,4 +1,4 @@
-"""From a `[[tier]]` to a tier. Kinds are entry points in the group `rung.tiers`, imported when they are used."""
+"""From a `[[tier]]` to a tier. Kinds are entry points in the group `rung.tiers`, imported on first use."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from rung.types import Zone
 
 GROUP = "rung.tiers"
 Factory = Callable[[str, Mapping[str, Any]], Tier]
-"""Makes a tier of its name and settings; raises `ConfigError` for what it doesn't know."""
+"""Makes a tier from its name and settings. Raises `ConfigError` for settings that it doesn't know."""
 
 _ALIKE = 0.8
 
 
 def kinds() -> dict[str, EntryPoint]:
-    """Every kind of tier that is installed, by name.
+    """Every installed kind of tier, by name.
 
     Raises:
-        ConfigError: two packages offer different tiers under one name.
+        ConfigError: two packages offer different tiers under the same name.
     """
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUP):
@@ -41,13 +41,13 @@ def kinds() -> dict[str, EntryPoint]:
 
 
 def is_ours(kind: str) -> bool:
-    """Whether a kind is one that comes with rung, so that it is known what its settings can do."""
+    """Whether a kind comes with rung, so that the effect of its settings is known."""
     entry = kinds().get(kind)
     return entry is not None and entry.module.startswith("rung.tiers.")
 
 
 def declared(kind: str) -> type[SettingsTable] | None:
-    """The settings that a kind declares; `None` where it declares none. Imports the package of the kind.
+    """The settings that a kind declares; `None` if it declares none. Imports the package of the kind.
 
     Raises:
         ConfigError: there is no such kind, or its package can't be imported.
@@ -57,16 +57,16 @@ def declared(kind: str) -> type[SettingsTable] | None:
 
 
 def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: bool) -> Rung:
-    """The tier that a table describes, and how the ladder uses it. Sends nothing and loads no model.
+    """Make the tier that a table describes, with the ladder's settings for it. Sends nothing and loads no model.
 
     Args:
         table: one `[[tier]]`.
         policy: which kinds and hosts are allowed.
-        policy_file: where that stands.
-        redacts: whether what goes beyond this machine is masked, where the table doesn't say.
+        policy_file: where the policy is.
+        redacts: whether prompts that leave this machine are masked, if the table doesn't say.
 
     Raises:
-        ConfigError: the kind is unknown, a setting is, or the policy forbids the tier.
+        ConfigError: the kind or a setting is unknown, or the policy forbids the tier.
     """
     kind = table.rung.kind
     if policy.kinds is not None and kind not in policy.kinds:
@@ -90,15 +90,17 @@ def build(table: TierTable, policy: PolicyTable, policy_file: str, *, redacts: b
 
 
 def hosts(rung: Rung) -> frozenset[str] | None:
-    """The hosts that a tier connects to, in their canonical form; `None` where it doesn't tell."""
+    """The hosts that a tier connects to, in their canonical form; `None` if it doesn't say."""
     return None if rung.connects is None else frozenset(canonical(host) or host for host in rung.connects.hosts)
 
 
 def _foreign(rung: Rung, allowed: frozenset[str]) -> str:
-    """What a tier would reach that is neither proven to be this machine nor allowed, as a clause; empty for nothing."""
+    """The hosts that a tier would reach although neither proven to be this machine nor allowed, as a clause; empty if
+    there are none.
+    """
     named = hosts(rung)
     if named is None:
-        return "a host that it doesn't tell" if rung.tier.zone > Zone.HOST else ""
+        return "a host that it doesn't name" if rung.tier.zone > Zone.HOST else ""
     beyond = {host for host in named if zone_of(host) != Zone.HOST}
     return ", ".join(sorted(host for host in beyond if not covers(allowed, host)))
 
@@ -110,14 +112,14 @@ def _make(table: TierTable) -> Tier:
         return factory(name, table.settings)
     except RungError as error:
         place = table.where.removesuffix(f": tier {shortened(hide(name))!r}")
-        # somebody's package may repeat a value, and a value may be a key in the wrong place
+        # another package may repeat a value in its message, and a value may be a key in the wrong place
         raise ConfigError(f"{place}: {hide(error.message)}", hint=_own_key(error) or hide(error.hint)) from error
-    except Exception as error:  # somebody's package; whatever it raises, the table is what the person can mend
+    except Exception as error:  # another package may raise anything, and the user can only correct the table
         raise _broken(table.rung.kind, f"{table.where}: ", error) from error
 
 
 def _load(kind: str, place: str) -> Factory:
-    """What makes the tiers of a kind; `place` stands before what is said where there is none."""
+    """The factory for the tiers of a kind. Errors begin with `place`."""
     known = kinds()
     if kind not in known:
         raise ConfigError(f"{place}there is no tier kind {hide(kind)!r}", hint=nearest(kind, known))
@@ -135,7 +137,7 @@ def _broken(kind: str, place: str, error: Exception) -> ConfigError:
 
 
 def _own_key(error: RungError) -> str:
-    """Where a tier met a key that it doesn't know, and the key is nearly one of the ladder's: which."""
+    """A hint for a key that a tier doesn't know but that is close to one of the ladder's; empty otherwise."""
     if not isinstance(error, ConfigError) or not error.unknown_key:
         return ""
     close = difflib.get_close_matches(error.unknown_key, RungTable.all_keys(), n=1, cutoff=_ALIKE)

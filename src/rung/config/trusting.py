@@ -1,4 +1,4 @@
-"""The project files that the user trusts, by absolute path and sha256. A changed file is a stranger again."""
+"""The project files that the user trusts, by absolute path and sha256. A file that changed is untrusted again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rung.writing import write_whole
 
 _WHAT = "the record of trusted files"
 _MOST = 16 << 20
-"""Bytes of the record: a hundred thousand files."""
+"""Bytes of the record, enough for a hundred thousand files."""
 
 
 def recorded(path: Path, places: Places) -> str | None:
-    """The sha256 of the content of `path` that the user trusts; `None` where there is none, or nobody can tell."""
+    """The sha256 of the content of `path` that the user trusts; `None` if there is none, or the record is broken."""
     try:
         return _read(places.trusted).get(os.path.realpath(path))
     except ConfigError:
@@ -27,12 +27,12 @@ def recorded(path: Path, places: Places) -> str | None:
 
 
 def trust(document: Document, places: Places) -> None:
-    """Trust a configuration with the content that was read, from now on; raises as `trust_file` does."""
+    """Trust a configuration from now on, with the content that was read. Raises what `trust_file` raises."""
     trust_file(document.path, document.sha256, places)
 
 
 def trust_file(path: Path, sha256: str, places: Places) -> None:
-    """Trust a file with some content, from now on.
+    """Trust a file from now on, with this content.
 
     Args:
         path: of the file.
@@ -40,8 +40,8 @@ def trust_file(path: Path, sha256: str, places: Places) -> None:
         places: where the record lies.
 
     Raises:
-        ConfigError: the record can't be read or written. What can't be read is not overwritten: it may be another
-            file, or hold what the user trusted before.
+        ConfigError: the record can't be read or written. A record that can't be read is not overwritten: it may be
+            another file, or contain what the user trusted before.
     """
     record = {**_read(places.trusted), os.path.realpath(path): sha256}
     try:
@@ -54,18 +54,18 @@ def trust_file(path: Path, sha256: str, places: Places) -> None:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """The record, empty where there is none yet.
+    """The record; empty if there is none yet.
 
     Raises:
         ConfigError: it can't be read, or is not such a record.
     """
     if not is_there(path):
         return {}
-    hint = "move it away, and trust again what you want to"
+    hint = "move it away, and trust your files again"
     try:
         record = parse_json(read_bounded(path, _MOST, _WHAT), f"{_WHAT} {path}")
     except ConfigError as error:
         raise ConfigError(error.message, hint=hint) from None
     if not isinstance(record, dict) or not all(isinstance(value, str) for value in record.values()):
-        raise ConfigError(f"{_WHAT} {path} is not one: it has to be an object of paths and checksums", hint=hint)
+        raise ConfigError(f"{_WHAT} {path} is invalid: it must be an object of paths and checksums", hint=hint)
     return record

@@ -12,8 +12,9 @@ from rung.threads import Awaiter
 from rung.types import Hop
 
 Consent = Callable[[Hop], bool | Awaitable[bool]]
-"""Says whether a hop may happen. It may block: the request's clock stops while it waits, and a cancel ends the wait. An
-attribute `origin` (a text, or a function of the hop) names who answers for it. Without one, its own name is used."""
+"""Decides whether a hop may happen. It may block: the request's clock stops while it waits, and cancelling ends the
+wait. An attribute `origin` (a text, or a function of the hop) names who decided. Otherwise the name of the callable
+does."""
 
 
 def always(hop: Hop) -> bool:
@@ -23,7 +24,7 @@ def always(hop: Hop) -> bool:
         ladder = rung.Ladder(paid, reach=rung.Zone.INTERNET, consent=rung.always)
         ladder.run("Is water wet?").left_machine  # True
 
-    This is what a reach given in code amounts to.
+    A reach that is given in code implies this.
     """
     return True
 
@@ -35,13 +36,13 @@ def never(hop: Hop) -> bool:
         ladder = rung.Ladder(paid, reach=rung.Zone.INTERNET, consent=rung.never)
         ladder.run("Is water wet?").left_machine  # False
 
-    The tiers of this machine answer, or none does.
+    Only the tiers of this machine may answer.
     """
     return False
 
 
 def ask(consent: Consent, hop: Hop, await_: Awaiter, cancel: Cancel) -> bool:
-    """Whether somebody consents. Only `True` counts as a yes. There is no deadline: a person may take any time.
+    """Whether the hop is allowed. Only `True` counts as a yes. There is no deadline: a person may take any time.
 
     Raises:
         Cancelled: the flag was set meanwhile.
@@ -55,22 +56,22 @@ def ask(consent: Consent, hop: Hop, await_: Awaiter, cancel: Cancel) -> bool:
 
 
 def origin(consent: Consent | None, hop: Hop) -> str:
-    """Who answers for a hop, in the words that the attempt shows."""
+    """Who decided about a hop, in the words that the attempt shows."""
     named = getattr(consent, "origin", None)
     return str((named(hop) if callable(named) else named) or getattr(consent, "__name__", "consent"))
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredConsent:
-    """Consent of a ladder that comes from a configuration.
+    """The consent of a ladder that comes from a configuration.
 
-    A reach that was given is consent. One from a file needs a person, or a tier that says `consent = "always"`.
+    A given reach is consent. A reach from a file needs a person, or a tier that says `consent = "always"`.
 
     Args:
         given: whether the reach was given in code or as an option.
         always: names of the tiers that need no question.
         never: names of the tiers that nothing is sent to.
-        person: asks a person; `None` where there is nobody to ask.
+        person: asks a person; `None` if there is nobody to ask.
     """
 
     given: bool
@@ -87,7 +88,7 @@ class ConfiguredConsent:
         return self.person(hop) if self.person is not None and not hop.shadow else False
 
     def origin(self, hop: Hop) -> str:
-        """Who answers for this hop, in the words that the attempt shows."""
+        """Who decided about this hop, in the words that the attempt shows."""
         if self.given and hop.tier not in self.never:
             return "the given reach"
         if hop.tier in self.always | self.never or self.person is None:

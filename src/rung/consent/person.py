@@ -33,7 +33,7 @@ class Terminal:
         self._always: set[str] = set()
 
     def __call__(self, hop: Hop) -> bool:
-        """Whether the person lets the prompt go. The end of input counts as a no, and nobody is asked for a shadow."""
+        """Whether the person lets the prompt go. The end of input counts as a no. Nobody is asked about a shadow."""
         if hop.tier in self._always:
             return True
         if hop.shadow:
@@ -57,17 +57,17 @@ class Terminal:
 
 
 class Nobody:
-    """Stands for the person where there is no terminal: refuses."""
+    """Refuses in place of a person if there is no terminal."""
 
     origin = "nobody at a terminal"
 
     def __call__(self, hop: Hop) -> bool:
-        """No."""
+        """Refuse."""
         return False
 
 
 def terminal() -> Terminal | None:
-    """A person to ask; `None` where nobody would see the question, or nobody could answer it."""
+    """A person to ask; `None` if nobody would see the question, or nobody could answer it."""
     if not is_terminal(sys.stderr):
         return None
     if is_terminal(sys.stdin):
@@ -80,12 +80,12 @@ def terminal() -> Terminal | None:
 
 
 def _console() -> TextIO:
-    """The terminal itself. It is there even where stdin carries the prompt."""
+    """The terminal itself. It can be opened even if stdin carries the prompt."""
     return Path(_CONSOLE).open(encoding="utf-8", errors="replace")
 
 
 def _name(tier: str) -> str:
-    """A tier's name in quotes, on one line, with letters of the person's own script unless that runs from right to
+    """A tier's name in quotes, on one line. Letters of other scripts are shown, unless the script runs from right to
     left.
     """
     short = tier if len(tier) <= _LONGEST else f"{tier[:_LONGEST]}…"
@@ -94,8 +94,8 @@ def _name(tier: str) -> str:
 
 
 def _question(hop: Hop) -> str:
-    # The person decides by these. A name that reverses the direction of writing could show another host, or swap the
-    # figures behind it.
+    # The person decides by these words. A name that reverses the direction of writing could show another host, or swap
+    # the figures after it.
     where = f"{ascii_(hop.destination)} ({hop.zone})" if hop.destination else f"the zone {hop.zone}"
     cost = "no price is known" if hop.max_cost is None else f"at most ${hop.max_cost:f}"
     answer = ", the rejected answer included" if hop.sends_answer else ""

@@ -1,4 +1,4 @@
-"""What an answer must be: its shape for the decoder, instructions for the model, and the judgement of what came."""
+"""What an answer must be: its shape for the decoder, instructions for the model, and the verdict on the answer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -20,32 +21,48 @@ from rung.contract.bounds import (
     is_too_long,
     too_long,
 )
+from rung.contract.forms import FormedReader, reason_ends
 from rung.contract.parsing import Rejected
 from rung.contract.readers import AnswerReader, Choice, JsonSchema, Pattern, PlainText, PydanticType
 from rung.contract.sameness import Same, same_under
+from rung.contract.schema import VALUE
 from rung.contract.spans import scores
 from rung.contract.text import Tail, circles, stuck, unfinished_value
 from rung.contract.validators import Check, Validator, checks
 from rung.errors import ContractError
 from rung.threads import Awaiter, refuse_to_await
-from rung.types import Candidate, CheckContext, Issue, IssueCode, Message, Score, Shape, Token, Validation
+from rung.types import (
+    Candidate,
+    CheckContext,
+    Image,
+    Issue,
+    IssueCode,
+    Message,
+    PromptForm,
+    Score,
+    Shape,
+    Text,
+    Token,
+    Validation,
+)
 
 __all__ = ["LONGEST_ANSWER", "AnswerWatch", "Contract", "Validator", "compile_output", "is_too_long"]
 
 T = TypeVar("T")
 _STUCK_AT_LEAST = 1000
-"""Characters of repetition that end an answer early: more than reject a whole one, since a list of zeros may go on."""
+"""Characters of repetition that end an answer early. That is more than rejects a whole answer, because a list of zeros
+may still end."""
 _LOOK_EVERY = 256
-"""Characters of new text between two looks at whether an answer goes round in circles."""
+"""Characters of new text after which an answer is searched for repetition again."""
 
 
 class AnswerWatch:
-    """Whether the end of an answer that is still coming is worth waiting for. Each character is looked at once.
+    """Tells when an answer that is still coming isn't worth waiting for. Each character is looked at once.
 
     Args:
-        structured: whether it is JSON. Data may rightly repeat itself, so of JSON the value at its end counts, and
-            elements only where they are the same very often.
-        checked: whether anybody wants to know of circles.
+        structured: whether the answer is JSON. Data may rightly repeat itself, so in JSON only the value at its end is
+            searched, and elements count only if the same ones come very often.
+        checked: whether to look for repetition at all.
     """
 
     def __init__(self, *, structured: bool, checked: bool = True) -> None:
@@ -55,8 +72,8 @@ class AnswerWatch:
         self._characters = self._unseen = 0
 
     def add(self, text: str) -> bool:
-        """Take the next piece in; whether the answer may be cut short, because it repeats itself without end or is
-        longer than is read.
+        """Take the next piece. Returns whether to cut the answer short, because it repeats itself without end or is
+        longer than any answer that is read.
         """
         self._characters += len(text)
         if is_too_long(self._characters):
@@ -78,11 +95,12 @@ class Contract(Generic[T]):
 
     Args:
         reader: the kind of value.
-        validators: the caller's own checks, in order. All of them run, so that a repair hears of everything.
+        validators: the caller's own checks, in order. All of them run, so that a repair is told of every issue.
     """
 
     def __init__(self, reader: AnswerReader, validators: Sequence[Validator] = ()) -> None:
         self._reader = reader
+        self._formed: dict[PromptForm, Contract[T]] = {}
         self._checks: tuple[Check, ...] = checks(validators)
         self._validators = tuple(validators)
         for check in self._checks:
@@ -105,25 +123,46 @@ class Contract(Generic[T]):
 
     @property
     def vouches(self) -> tuple[str, ...]:
-        """What can send an answer up for its content: `schema`, `type`, `check:NAME`; nothing for bare text."""
+        """Which checks can reject an answer for its content: `schema`, `type`, `check:NAME`; empty for bare text."""
         return (*self._reader.vouches, *(f"check:{c.name}" for c in self._checks))
 
     @property
     def same(self) -> Same | None:
-        """Whether two answers say the same; `None` for free text."""
+        """Compares two answers for meaning the same; `None` for free text."""
         return same_under(self.shape)
+
+    def under(self, form: PromptForm) -> Contract[T]:
+        """The same contract in another form: it asks in other words, and accepts the same values."""
+        if form == PromptForm(examples=form.examples):
+            return self
+        found = self._formed.get(form)
+        if found is None:
+            found = self._formed[form] = Contract(FormedReader(self._reader, form), self._validators)
+        return found
+
+    def written(self, value: Any) -> str:
+        """A value as a model is to write it, for an example.
+
+        Args:
+            value: as JSON has it.
+        """
+        if self._reader.wraps:
+            value = {VALUE: value}
+        elif isinstance(value, str) and (self.shape is None or self.shape.kind != "json"):
+            return value
+        return json.dumps(value, ensure_ascii=False)
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of what the contract asks of an answer: its shape, its instructions, the names of its checks."""
+        """The digest of what the contract asks of an answer: its shape, its instructions, the names of its checks."""
         shape = self.shape
         shaped = None if shape is None else [shape.kind, shape.schema, shape.pattern, shape.choices]
-        # in the order in which it was written: that of an object's fields is the order in which a model answers
+        # keys stay in the order in which they were written: a model answers an object's fields in that order
         asked = json.dumps([shaped, self._reader.instructions, self.vouches])
         return hashlib.sha256(asked.encode()).hexdigest()
 
     def checked(self, validators: Sequence[Validator]) -> Contract[T]:
-        """The same with further checks.
+        """The same contract with further checks.
 
         Raises:
             ContractError: a validator can't be called.
@@ -132,20 +171,23 @@ class Contract(Generic[T]):
 
     @property
     def told(self) -> str:
-        """What a model is told of it; empty for free text."""
+        """The instructions for the model; empty for free text."""
         return self._reader.instructions
 
     def instruct(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-        """The conversation with what the answer must look like, in its system turn."""
-        if not self._reader.instructions:
+        """The conversation, with a description of the answer in its system turn, or where the form puts it."""
+        told = self._reader.instructions
+        if not told:
             return messages
+        if self._reader.place != "system":
+            return _beside(messages, told, before=self._reader.place == "before")
         first = messages[0]
         if first.role == "system":
-            return (Message("system", f"{first.text}\n\n{self._reader.instructions}"), *messages[1:])
-        return (Message("system", self._reader.instructions), *messages)
+            return (Message("system", f"{first.text}\n\n{told}"), *messages[1:])
+        return (Message("system", told), *messages)
 
     def judge(self, candidate: Candidate, context: CheckContext, await_: Awaiter = refuse_to_await) -> Validation:
-        """Whether a candidate is right.
+        """The verdict on a candidate.
 
         Args:
             candidate: what a tier answered.
@@ -173,7 +215,7 @@ class Contract(Generic[T]):
             return Validation(issues=(Issue("", "the answer repeats itself without end", IssueCode.LOOPING),))
         running = ["type" if self._reader.calls_functions else "schema"]
         try:
-            # What a reader of ours does is bounded or looks at the clock itself; the caller's code has to be left.
+            # Our own readers are bounded or watch the clock. Code of the caller's may have to be abandoned.
             if not self._checks and not self._reader.calls_functions:
                 return self._judge(candidate.text, context, await_, running)
             return threads.run(
@@ -188,15 +230,15 @@ class Contract(Generic[T]):
         return Validation(issues=(issue,), abandoned=(name,))
 
     def loops(self, text: str) -> bool:
-        """Whether the beginning of an answer shows that its end is not worth waiting for. Data may rightly repeat
-        itself, so of JSON only the value at its end is looked at.
+        """Whether the beginning of an answer shows that its end isn't worth waiting for. Data may rightly repeat
+        itself, so in JSON only the value at its end is looked at.
         """
         if self._is_json:
             return stuck(unfinished_value(text), _STUCK_AT_LEAST) or circles(text)
         return stuck(text, _STUCK_AT_LEAST)
 
     def progress(self, *, text_checks: bool = True) -> AnswerWatch:
-        """What to ask while an answer comes in; of plain text only whether it is too long, where that is wanted."""
+        """A watch for an answer as it comes in. `text_checks=False` limits it to the length, for plain text."""
         return AnswerWatch(structured=self._is_json, checked=text_checks or self._reader.shape is not None)
 
     @property
@@ -205,7 +247,12 @@ class Contract(Generic[T]):
         return shape is not None and shape.kind == "json"
 
     def score(self, text: str, tokens: Sequence[Token]) -> tuple[Score | None, dict[str, Score]]:
-        """What the tokens' log-probabilities say of an answer, in all and per field."""
+        """How sure the model was of an answer, from its tokens' log-probabilities: in all, and per field. A reason at
+        its beginning doesn't count.
+        """
+        if self._reader.reasons:
+            end = reason_ends(text)
+            tokens = _silent(tokens, end)
         return scores(text, tokens, structured=self._is_json)
 
     def _judge(self, text: str, context: CheckContext, await_: Awaiter, running: list[str]) -> Validation:
@@ -218,6 +265,27 @@ class Contract(Generic[T]):
             running.append(f"check:{check.name}")
             issues += islice(check(value, context, await_), MOST_ISSUES)
         return Validation(value, tuple(issues), self.vouches)
+
+
+def _beside(messages: tuple[Message, ...], told: str, *, before: bool) -> tuple[Message, ...]:
+    """The conversation with instructions in the user's last turn."""
+    last = max(i for i, message in enumerate(messages) if message.role == "user")
+    turn = messages[last]
+    content: str | tuple[Text | Image, ...]
+    if isinstance(turn.content, str):
+        content = f"{told}\n\n{turn.content}" if before else f"{turn.content}\n\n{told}"
+    else:
+        content = (Text(f"{told}\n\n"), *turn.content) if before else (*turn.content, Text(f"\n\n{told}"))
+    return (*messages[:last], replace(turn, content=content), *messages[last + 1 :])
+
+
+def _silent(tokens: Sequence[Token], end: int) -> list[Token]:
+    """The tokens, of which those that begin before a place say nothing of the answer."""
+    found, at = [], 0
+    for token in tokens:
+        found.append(replace(token, logprob=None) if at < end else token)
+        at += len(token.text)
+    return found
 
 
 def compile_output(output: Any, validators: Sequence[Validator] = ()) -> Contract[Any]:
@@ -244,7 +312,7 @@ def compile_output(output: Any, validators: Sequence[Validator] = ()) -> Contrac
 
 
 def reader_of(output: Any) -> AnswerReader:
-    """How answers of that kind are read; raises `ContractError` for what can't be an output."""
+    """The reader of answers of one kind. Raises `ContractError` for anything that can't be an output."""
     if output is None or output is str:
         return PlainText()
     if isinstance(output, re.Pattern):

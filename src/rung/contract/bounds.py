@@ -1,4 +1,4 @@
-"""What bounds the work on an answer: its size, its nesting, its time. Nothing here grows with what an answer says."""
+"""Bounds on the work that an answer may cause: its size, its nesting, its time. No bound depends on the answer."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from rung.types import Issue, IssueCode
 T = TypeVar("T")
 
 LONGEST_ANSWER = 4_000_000
-"""Characters of the longest answer that is read: a million tokens of four characters, more than any model writes. What
-is parsed takes up to 30 times as much memory for a moment, and Python's parser can't be interrupted."""
+"""Characters of the longest answer that is read: a million tokens of four characters, more than any model writes.
+Parsing takes up to 30 times as much memory for a moment, and Python's parser can't be interrupted."""
 
 MOST_VALUES = 500_000
-"""Lists, objects and items of the largest answer that is parsed, counted by their brackets and commas. Each is a Python
-object, so without a bound a long answer of empty lists would take far more memory than its text."""
+"""Lists, objects and items of the largest answer that is parsed, counted by their brackets and commas. Each becomes a
+Python object. Without a bound, a long answer of empty lists would take far more memory than its text."""
 
 DEEPEST_ANSWER = 200
-"""Levels of lists and objects in an answer: as many as pydantic's parser takes."""
+"""Levels of lists and objects in an answer. Pydantic's parser takes as many."""
 
 MOST_ISSUES = 50
-"""Issues that are told of one answer. A repair hears of ten; the rest is for people."""
+"""Issues that are reported of one answer. A repair is told ten of them; the rest is for people."""
 
 LONGEST_CHECK = 30.0
-"""Seconds that a schema or a pattern may take for one answer where nobody set a deadline."""
+"""Seconds that a schema or a pattern may take for one answer if nobody set a deadline."""
 
 _LOOK_EVERY = 64
 
@@ -38,11 +38,11 @@ class CheckOverdue(Exception):
 
 
 class Undecided(Exception):
-    """A value can't be checked in bounded time. The message says which, as a clause."""
+    """A value can't be checked in bounded time. The message is a clause that says which value."""
 
 
 class Watch:
-    """Ends work between its steps: at the deadline, on cancel, and after `LONGEST_CHECK` seconds.
+    """Ends work between its steps: at the deadline, when cancelled, and after `LONGEST_CHECK` seconds.
 
     Args:
         deadline: of the request.
@@ -55,7 +55,7 @@ class Watch:
         self._steps = 0
 
     def step(self) -> None:
-        """Count a short step, and look at the clock now and then; raises as `look` does."""
+        """Count a short step, and look at the clock now and then. Raises what `look` raises."""
         self._steps += 1
         if self._steps % _LOOK_EVERY == 0:
             self.look()
@@ -65,7 +65,7 @@ class Watch:
 
         Raises:
             Abandoned: the deadline passed.
-            CheckOverdue: it went on for too long.
+            CheckOverdue: the work took longer than `LONGEST_CHECK`.
             Cancelled: the flag was set.
         """
         if self.cancel.is_set():
@@ -77,26 +77,26 @@ class Watch:
 
     @property
     def remaining(self) -> float:
-        """Seconds until it ends."""
+        """Seconds until the work is ended."""
         left = max(0.0, self._end - time.monotonic())
         at = self.deadline.remaining()
         return left if at is None else min(left, at)
 
 
 def is_too_long(characters: int) -> bool:
-    """Whether an answer of so many characters is refused unread, so that its stream can be ended."""
+    """Whether an answer of this many characters is refused unread, so that its stream can be ended."""
     return characters > LONGEST_ANSWER
 
 
 def too_long(text: str) -> Issue:
-    """The issue of an answer that is refused unread."""
+    """The issue of an answer that is refused unread because it is too long."""
     return Issue(
         "", f"the answer has {len(text):,} characters; at most {LONGEST_ANSWER:,} are read", IssueCode.TOO_LONG
     )
 
 
 def is_text(text: str) -> bool:
-    """Whether a string can be written as UTF-8: a lone half of a surrogate pair can't, and libraries trip over it."""
+    """Whether a string can be written as UTF-8. Half of a surrogate pair can't be, and libraries fail on it."""
     if text.isascii():
         return True
     try:
@@ -107,7 +107,7 @@ def is_text(text: str) -> bool:
 
 
 def is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects are nested more than `levels` deep in a value."""
+    """Whether a value nests lists and objects more than `levels` deep."""
     level = [value]
     for _ in range(levels):
         level = [
@@ -122,10 +122,10 @@ def is_deeper(value: Any, levels: int) -> bool:
 
 
 def unrolled(work: Generator[Generator[Any, Any, Any], Any, T]) -> T:
-    """The result of a recursion that is written as generators, which need no stack of the interpreter.
+    """The result of a recursion that is written as generators, so that it needs no stack of the interpreter.
 
     Args:
-        work: yields the generator of each call that it would make, and is sent that call's result.
+        work: yields a generator for each recursive call, and is sent the result of that call.
     """
     stack: list[Generator[Any, Any, Any]] = [work]
     result: Any = None

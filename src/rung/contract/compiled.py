@@ -1,7 +1,7 @@
-"""A raw JSON Schema made ready: held against its meta-schema, its references resolved, each of its schemas a node.
+"""Compiling a raw JSON Schema: check it against its meta-schema, resolve its references, make a node of each schema.
 
-`jsonschema_rs` checks the schema and compiles what each node asserts of a value by itself. It isn't handed the whole,
-because its time may double with every reference, and it can't be interrupted; and it would fetch what isn't there.
+`jsonschema_rs` checks the schema and compiles what each node asserts of a value by itself. It doesn't get the whole
+schema: its time may double with every reference, it can't be interrupted, and it would fetch remote references.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from rung.errors import ContractError
 from rung.schemas import ASSERTIONS, SILENT, Path, draft_of, pointed, rebuilt, schemas_in, walk
 
 MOST_SCHEMAS = 15_000
-"""Schemas in a schema. A page of 2,000 lines has some hundreds; each takes 0.1 ms to be made ready, this many 1.5 s."""
+"""Schemas in a schema. A page of 2,000 lines has some hundreds. Compiling one takes 0.1 ms, and this many 1.5 s."""
 LONGEST_COMPILE = 10.0
-"""Seconds that a schema may take to be made ready. A page of 2,000 lines takes some milliseconds; what takes this long
-has thousands of large patterns."""
+"""Seconds that compiling a schema may take. A page of 2,000 lines takes some milliseconds. A schema that takes this
+long has thousands of large patterns."""
 
 
 def compiled(schema: Mapping[str, Any]) -> Compiled:
@@ -76,12 +76,13 @@ class _Compiler:
 
     def _look(self) -> None:
         if time.monotonic() > self._end:
-            raise ContractError(f"the schema takes more than {LONGEST_COMPILE:g} s to be made ready")
+            raise ContractError(f"the schema takes more than {LONGEST_COMPILE:g} s to compile")
 
     def _adopt(self, schema: Any, place: str) -> None:
-        """Hold a schema and those in it against the meta-schema, and make nodes of them.
+        """Check a schema and those in it against the meta-schema, and make nodes of them.
 
-        What only a `$ref` leads to is adopted when one is met: the walk must not take it for a schema before.
+        A part that only a `$ref` leads to is adopted when the walk meets that `$ref`. Before, nothing says that it is
+        a schema.
         """
         found = self._survey(schema, place)
         self._check(schema, place)
@@ -89,11 +90,11 @@ class _Compiler:
             self._node(inner, self._places[id(inner)])
 
     def _walk(self, schema: Any) -> Iterator[tuple[Path, Any]]:
-        """The schemas in one by the keywords of the root's draft alone."""
+        """The schemas within a schema, found by the keywords of the root's draft alone."""
         return walk(schema, self._draft, references=False)
 
     def _survey(self, schema: Any, place: str) -> list[dict[str, Any]]:
-        """The schemas in a schema that are objects. Notes where each stands and what it is called."""
+        """The schemas within a schema that are objects. Notes the place and the names of each."""
         own = {"$id", "id"} & self._draft.keywords if self._draft.name == "Draft4" else {"$id"}
         places: dict[Path, str] = {}
         surveyed = []
@@ -114,13 +115,13 @@ class _Compiler:
                 name = found.get(key)
                 if key in own:
                     if not isinstance(name, str) or not name.startswith("#"):
-                        # what lies below one resource is below already, whatever other resources are in it
+                        # all that lies below one resource is noted already, including other resources in it
                         if isinstance(name, str) and found is not self._root and id(found) not in self._below:
                             self._below |= {id(inner) for _, inner in self._walk(found)}
                         continue
                     name = name[1:]
                 if id(found) in self._below:
-                    continue  # a name in another resource
+                    continue  # a name that belongs to another resource
                 if isinstance(name, str) and name and key in (*own, *self._draft.keywords):
                     if name in self._anchors and self._anchors[name] is not found:
                         raise ContractError(f"the schema has two anchors {cut(name, 60)!r}")
@@ -142,7 +143,7 @@ class _Compiler:
             raise ContractError(f"this is not a JSON Schema: {cut(str(error), 200)}") from None
 
     def _tame(self, schema: Any) -> Any:
-        """A schema for the meta-schema to look at, without patterns, which would be compiled, and foreign names."""
+        """A schema as the meta-schema should check it: without patterns, which would be compiled, and unknown keys."""
         if not isinstance(schema, dict):
             return schema
         tame = rebuilt(schema, _tamed, self._draft, references=False)
@@ -184,7 +185,7 @@ class _Compiler:
         node.one_of = list(parts.get("oneOf", {}).values())
         node.not_ = single.get("not")
         node.if_, node.then, node.else_ = (single.get(key) for key in ("if", "then", "else"))
-        # what settles a case by itself comes first
+        # properties that decide most cases by themselves are checked first
         properties = parts.get("properties", {})
         node.properties = dict(
             sorted(properties.items(), key=lambda named: not _settles(schema["properties"][named[0]]))
@@ -223,7 +224,7 @@ class _Compiler:
                 ) from None
 
     def _old_dependencies(self, node: Node, schema: Mapping[str, Any], made: Mapping[str, Node]) -> None:
-        """What `dependencies` says: of each name either a schema or the names that it needs."""
+        """Read `dependencies`, which gives for each name either a schema or the names that it needs."""
         node.dependents = dict(made)
         for name, needed in (schema.get("dependencies") or {}).items():
             if isinstance(needed, list) and needed:

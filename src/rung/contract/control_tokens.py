@@ -1,7 +1,8 @@
-"""A chat template's control tokens in plain text: which have leaked into it, and which it is about.
+"""Control tokens of a chat template in plain text: which of them leaked, and which the text is about.
 
-Answers may rightly hold such tokens: code, HTML with `<s>`, an explanation of ChatML. So only what no such text looks
-like counts: an end without a beginning at the end of the answer, the whole answer inside one turn, another turn begun.
+An answer may rightly contain such tokens: code, HTML with `<s>`, an explanation of ChatML. So only patterns count that
+such texts never show: a closing token without an opening one at the end of the answer, the whole answer inside one
+turn, or the start of another turn.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def leaked(text: str, prompt: str) -> str | None:
 
     Args:
         text: the answer.
-        prompt: what was asked; what stands in there may be answered with.
+        prompt: what was asked. Tokens that occur in it may occur in the answer.
     """
     bare = _CODE.sub(lambda found: " " * len(found[0]), text).strip()
     prompted = {match[0] for match in _TOKEN.finditer(prompt)}
@@ -38,7 +39,7 @@ def leaked(text: str, prompt: str) -> str | None:
         return None
     first, last = found[0], found[-1]
     if not _TOKEN.sub("", bare).strip():
-        return first[0]  # nothing else was said
+        return first[0]  # the answer is nothing but tokens
     if first.start() == 0 and first[0] in _PAIRS and _encloses(bare, first[0]):
         return first[0]
     if last.end() == len(bare) and not _is_closed(bare, last) and _is_glued(bare, last.start()):
@@ -47,7 +48,7 @@ def leaked(text: str, prompt: str) -> str | None:
 
 
 def _begins_a_turn(bare: str, match: re.Match[str]) -> bool:
-    """Whether a token begins somebody else's turn after something was said outside of any."""
+    """Whether a token begins another speaker's turn after text that was outside of any turn."""
     closing, at = _PAIRS.get(match[0]), match.start()
     if closing is None or not at or match[0] == "<s>" or not _ROLE.match(bare, match.end()):
         return False
@@ -55,7 +56,7 @@ def _begins_a_turn(bare: str, match: re.Match[str]) -> bool:
 
 
 def _encloses(bare: str, opening: str) -> bool:
-    """Whether a text that begins with a token is one turn, or one that is never closed."""
+    """Whether a text that begins with a token is one turn as a whole, or a turn that is never closed."""
     closing = _PAIRS[opening]
     if opening == "<s>":
         return closing not in bare or (bare.startswith("<s> ") and bare.endswith(closing))
@@ -63,12 +64,12 @@ def _encloses(bare: str, opening: str) -> bool:
 
 
 def _is_closed(bare: str, last: re.Match[str]) -> bool:
-    """Whether what ends there has begun before."""
+    """Whether the closing token has an opening one before it."""
     opening = next((opening for opening, closing in _PAIRS.items() if closing == last[0]), None)
     return opening is not None and 0 < bare.count(last[0]) <= bare.count(opening)
 
 
 def _is_glued(bare: str, at: int) -> bool:
-    """Whether a token follows what is said without being a word of it: `It ends with </s>` names one."""
+    """Whether a token follows the text without being one of its words. `It ends with </s>` names a token."""
     before = bare[:at]
     return not before.endswith(" ") or before.rstrip()[-1:] in ".!?:;)]}\"'。"

@@ -1,4 +1,4 @@
-"""A schema that is given back in the place of an answer, with values in it or without; what a schema leaves open."""
+"""Answers that repeat the schema instead of filling it in, and what a schema leaves open."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from rung.contract.spans import show
 from rung.schemas import followed
 
 _DEEPEST = 30
-"""Levels down to which an answer is looked through for a schema: more than people write."""
+"""Levels of an answer that are searched for the schema: more than people write."""
 _MOST_NAMED = 5
 
 _Path = tuple[str | int, ...]
 
 
 def echoes(schema: Mapping[str, Any], value: Any, watch: Watch) -> Iterator[tuple[str, str]]:
-    """Where an answer has a part of the schema in the place of values: the path, and what is wrong there.
+    """Find where an answer has a part of the schema instead of values: the path, and what is wrong there.
 
-    Only what the schema doesn't ask for itself counts: `properties` where no property is called so, which holds names
-    that it does ask for.
+    A place counts only if the schema doesn't ask for it: a key `properties` that the schema doesn't name, whose value
+    has names that the schema does name.
 
     Args:
         schema: with an object at its root.
         value: the answer, as JSON.
         watch: ends the work.
     """
-    # a walk of its own: over the values, and beside each the one schema that names it, not over the schemas
+    # its own walk, because it goes over the values, each with the one schema that names it, and not over the schemas
     waiting: list[tuple[Any, Any, _Path]] = [(schema, value, ())]
     while waiting:
         watch.step()
@@ -52,7 +52,7 @@ def echoes(schema: Mapping[str, Any], value: Any, watch: Watch) -> Iterator[tupl
 
 
 def left_open(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a schema of somebody's own leaves open that it could easily say, as sentences for the trace.
+    """What a user's schema leaves open but could easily say, as sentences for the trace.
 
     Args:
         schema: with an object at its root.
@@ -66,7 +66,7 @@ def left_open(schema: Mapping[str, Any]) -> tuple[str, ...]:
     )
     if unbounded:
         names = ", ".join(unbounded[:_MOST_NAMED]) + (", …" if len(unbounded) > _MOST_NAMED else "")
-        notes.append(f"the schema sets no bounds to {names}: with `minimum` and `maximum` a wrong number can be seen")
+        notes.append(f"the schema sets no bounds for {names}: `minimum` and `maximum` would expose a wrong number")
     return tuple(notes)
 
 

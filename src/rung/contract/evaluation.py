@@ -1,9 +1,9 @@
-"""Whether a JSON value fits a compiled schema, and where it doesn't.
+"""Evaluating a compiled schema on a JSON value: whether the value fits, and where it doesn't.
 
-Each schema is applied to each value once at most, however many ways lead to it: what came of it is remembered. So the
-time grows with the schema's size times the answer's, where validators without a memory double it with every reference
-or level of nesting. Between two steps the clock is looked at. It needs no stack of the interpreter, so that neither
-a long chain of references nor deep nesting ends in a `RecursionError`.
+Each schema is applied to each value at most once, however many paths lead to it, because results are remembered. So
+the time grows with the size of the schema times the size of the answer. Validators without such a memory double the
+time with every reference or level of nesting. The clock is checked between steps. The recursion doesn't use the
+interpreter's stack, so neither a long chain of references nor deep nesting ends in a `RecursionError`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rung.contract.spans import show
 from rung.types import Issue, IssueCode
 
 _LONGEST_FORMATTED = 100_000
-"""Characters of a text that is held against a format: none has so many, and checking one takes time that may grow with
-their square."""
+"""Characters of a text that is checked against a format. No real value has as many, and the time for one may grow with
+the square of its length."""
 
 _MOST_REMEMBERED = 1_000_000
-"""Results that are remembered of one answer, and names and numbers of what keywords have seen: 130 MB at most."""
+"""Results remembered for one answer, plus the names and numbers that keywords have seen. They take at most 130 MB."""
 
 _MANY = 50
-"""Options of an enumeration from which on it takes a while to go through them, and to write them down."""
+"""Options of an enumeration above which comparing and listing all of them takes noticeable time."""
 
 _Path = tuple[str | int, ...]
 _Steps = Generator[Any, Any, bool]
@@ -34,10 +34,10 @@ _NOTHING: frozenset[str | int] = frozenset()
 
 
 def issues(schema: Compiled, value: Any, watch: Watch) -> tuple[Issue, ...]:
-    """What is wrong with a value, the outermost first, at most `MOST_ISSUES` of it.
+    """What is wrong with a value, outermost issues first, at most `MOST_ISSUES`.
 
     Args:
-        schema: that it should fit.
+        schema: what the value should fit.
         value: JSON, at most `DEEPEST_ANSWER` levels deep.
         watch: ends the work.
 
@@ -77,7 +77,7 @@ class _Evaluation:
             known = self._known[key] = yield self._holds(node, value, seen)
             self._room -= 1 + len(seen)
             if self._room < 0:
-                raise Undecided("the schema and the answer are too large together to be held against each other")
+                raise Undecided("the schema and the answer are too large to be checked against each other")
             if known and seen:
                 self._seen[key] = frozenset(seen)
         return known
@@ -130,19 +130,19 @@ class _Evaluation:
         return True
 
     def _is_other(self, branch: Node, value: Any) -> bool:
-        """Whether a branch is at once seen to be meant for other objects: most are, and needn't be looked into."""
+        """Whether one look shows that a branch is meant for other objects. Most are, and needn't be evaluated."""
         return isinstance(value, dict) and any(
             name in value and not self._asserted(tag, value[name]) for name, tag in branch.tags.items()
         )
 
     def _asserted(self, node: Node, value: Any) -> bool:
-        """Whether a value fits what a node asserts by itself."""
+        """Whether a value fits what a node asserts without the help of other nodes."""
         self._watch.step()
         if node.never:
             return False
         if node.leaf is not None:
             if isinstance(value, str) and len(value) > _LONGEST_FORMATTED and "format" in node.flat:
-                raise Undecided(f"a text is too long to be held against the format {cut(str(node.flat['format']), 40)}")
+                raise Undecided(f"a text is too long to check against the format {cut(str(node.flat['format']), 40)}")
             if len(node.flat.get("enum", ())) > _MANY:
                 self._watch.look()
             if not node.leaf.is_valid(value):
@@ -176,7 +176,7 @@ class _Evaluation:
         return True
 
     def _members(self, node: Node, value: dict[str, Any]) -> Iterable[tuple[str, Node]]:
-        """The properties that a node has something to say of, each with the node that says it."""
+        """The properties that a node has a schema for, each with that schema's node."""
         properties = node.properties
         if len(properties) <= len(value):
             yield from ((name, inner) for name, inner in properties.items() if name in value)
@@ -220,7 +220,7 @@ class _Evaluation:
         return True
 
     def _elements(self, node: Node, value: list[Any]) -> Iterable[tuple[int, Node]]:
-        """The items that a node has something to say of, each with the node that says it."""
+        """The items that a node has a schema for, each with that schema's node."""
         yield from enumerate(node.prefix[: len(value)])
         if node.items is not None:
             yield from ((number, node.items) for number in range(len(node.prefix), len(value)))
@@ -228,7 +228,7 @@ class _Evaluation:
     # --- why not -----------------------------------------------------------------------------------------------------
 
     def explained(self, value: Any) -> tuple[Issue, ...]:
-        """The issues of a value that doesn't fit, the outermost first."""
+        """The issues of a value that doesn't fit, outermost first."""
         found: dict[Issue, int] = {}
         asked: set[tuple[int, _Path]] = set()
         waiting: list[tuple[Node, Any, _Path]] = [(self._schema.root, value, ())]
@@ -291,13 +291,13 @@ class _Evaluation:
             if make(flat, validate_formats=True).is_valid(value):
                 yield f"{what} is not one of the {len(node.flat['enum']):,} allowed values"
                 return
-        # the same schema once more, with the value's beginning in place of all of it
+        # evaluate the same schema again, with messages that show the beginning of the value instead of all of it
         make = getattr(jsonschema_rs, f"{self._schema.draft.name}Validator")
         errors = make(flat, validate_formats=True, mask=what).iter_errors(value)
         yield from (error.message for error in islice(errors, MOST_ISSUES))
 
     def _strangers(self, node: Node, value: dict[str, Any]) -> Iterable[str]:
-        """Properties that aren't allowed, in one sentence."""
+        """The properties that aren't allowed, as one clause."""
         strange = []
         if _forbids(node.rest):
             strange = [name for name, inner in self._members(node, value) if inner is node.rest]
@@ -312,7 +312,7 @@ class _Evaluation:
             yield f"additional properties are not allowed: {names}"
 
     def _fits_every(self, node: Node, value: Any) -> bool:
-        """Whether nothing else is wrong; if something is, what was looked at isn't known."""
+        """Whether `allOf` and references hold. If they don't, the properties that they looked at are unknown."""
         return all(self.fits(inner, value) for inner in node.every)
 
     def _all_seen(self, node: Node, value: dict[str, Any]) -> set[str | int]:
@@ -323,7 +323,7 @@ class _Evaluation:
         return seen
 
     def _deeper(self, node: Node, value: Any, path: _Path) -> Iterable[tuple[Node, Any, _Path]]:
-        """Where else to look for what is wrong."""
+        """The places to search next for what is wrong."""
         yield from ((inner, value, path) for inner in node.every)
         for branches in (node.any_of, node.one_of):
             if branches and not any(self.fits(inner, value) for inner in branches):

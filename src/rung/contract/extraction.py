@@ -1,7 +1,8 @@
-"""The one JSON value in a text that has something around it: a fence, prose, a byte order mark, an end token.
+"""Extracting the one JSON value from a text with something around it: a fence, prose, a byte order mark, an end token.
 
-What nobody held to a shape often comes like that, and is right all the same. Only a value that is whole and alone is
-taken; a part of a broken one, or one of several that differ, never is. All of it in time that grows with the text.
+Models that decode without a constraint often answer like that, and the value is right all the same. Only a whole value
+that stands alone is taken. A part of a broken value never is, nor is one of several that differ. The time grows
+linearly with the text.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 Loads = Callable[[str, int], tuple[Any, int]]
-"""Reads one JSON value that begins at a place; gives it and where it ends, or raises `ValueError`."""
+"""Reads one JSON value at an offset. Returns it and the offset of its end, or raises `ValueError`."""
 
 FENCE = "```"
 _OPENING = re.compile(r"[^\S\n]*+[\w+#.-]*+[^\S\n]*+(?:\n|(?=[\[{\"]))")
 _FENCE_LINE = re.compile(r"[ \t]{0,8}(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`\r\n]*\r?\n?\Z")
-"""A line that opens or closes a block, after CommonMark (section 4.5), indented a little more, as in a list."""
+"""A line that opens or closes a block, as in CommonMark (section 4.5), but with more indentation, as in a list."""
 _BRACKET = re.compile(r"[\[{]")
 _BEGINS = re.compile(r'\{\s*+["}]|\[\s*+(?:["\[{]|-?\d+\s*+[,\].eE]|(?:true|false|null)\b)')
-"""What begins like JSON: where that breaks off, it isn't looked for a smaller value inside."""
+"""The beginning of a JSON value. If that value is broken, no smaller value is looked for inside it."""
 _END_TOKEN = re.compile(r"(?:<\|[^|<>\s]{1,40}\|>|</s>|<eos>|<end_of_turn>|<｜[^｜\n]{1,40}｜>|\[/INST\])\s*\Z")
 _MOST_END_TOKENS = 8
 _MOST_VALUES = 20
-"""Times that the same value may be repeated in a text and still be the one that it holds."""
+"""How often the same value may occur in a text and still count as the one that it holds."""
 _MARKS = "\ufeff\u200b\u2060"
-"""Characters that nobody sees: a byte order mark, and spaces without width."""
+"""Invisible characters: a byte order mark and zero-width spaces."""
 _DECORATION = "`*_\"'“”‘’«»„ \t\r\n"
 
 
@@ -35,7 +36,7 @@ class Several(ValueError):
 
 
 def trimmed(text: str) -> str:
-    """A text without what isn't part of it at its ends: white space, a byte order mark, a model's end tokens."""
+    """A text without what doesn't belong to it at either end: white space, a byte order mark, a model's end tokens."""
     text = text.strip().strip(_MARKS).strip()
     for _ in range(_MOST_END_TOKENS):
         found = _END_TOKEN.search(text, max(0, len(text) - 100))
@@ -46,7 +47,7 @@ def trimmed(text: str) -> str:
 
 
 def unfenced(text: str) -> str | None:
-    """What stands in a text's only code fence; `None` where there is none, or more than one."""
+    """The content of a text's only code fence; `None` if there is no fence, or more than one."""
     if text.count(FENCE) != 2:
         return None
     inner = text.split(FENCE)[1]
@@ -55,8 +56,9 @@ def unfenced(text: str) -> str | None:
 
 
 def only_block(text: str) -> tuple[str, str] | None:
-    """The code of a text's only fenced block, and its language, empty where it names none; `None` where there is no
-    block, or more than one. A block that is never closed goes on to the end.
+    """The code and the language of a text's only fenced block; `None` if there is no block, or more than one.
+
+    The language is empty if the block names none. A block that is never closed extends to the end.
     """
     blocks: list[tuple[list[str], str]] = []
     fence = ""
@@ -87,18 +89,18 @@ def extracted(text: str, loads: Loads, *, objects: bool) -> Any:
     Args:
         text: with something around the value.
         loads: reads a value.
-        objects: whether only an object will do, so that lists in the prose (a reference like `[1]`) don't count.
+        objects: whether the value must be an object, so that lists in the prose (a reference like `[1]`) don't count.
 
     Raises:
         Several: there are several, and they differ.
-        LookupError: there is none, or one that is broken.
+        LookupError: there is no value, or a broken one.
     """
     found: list[Any] = []
     for value in _values(text, loads):
         if isinstance(value, dict) or not objects:
             found.append(value)
             if value != found[0] or len(found) > _MOST_VALUES:
-                raise Several("it holds several JSON values, and only one may stand there")
+                raise Several("it holds several JSON values, and only one is allowed")
     if not found:
         raise LookupError
     return found[0]
@@ -121,12 +123,12 @@ def _values(text: str, loads: Loads) -> Iterator[Any]:
 def decoder(
     parse_float: Callable[[str], Any], parse_int: Callable[[str], Any], constant: Callable[[str], Any]
 ) -> Loads:
-    """Reads JSON in which a text may hold raw line breaks and tabs, as small models write them.
+    """A reader of JSON whose strings may contain raw line breaks and tabs, as small models write them.
 
     Args:
-        parse_float: makes a number of its digits.
-        parse_int: the same of whole ones.
-        constant: takes `NaN` and `Infinity`.
+        parse_float: turns the digits of a number into a value.
+        parse_int: the same for whole numbers.
+        constant: handles `NaN` and `Infinity`.
     """
     made = json.JSONDecoder(parse_float=parse_float, parse_int=parse_int, parse_constant=constant, strict=False)
 

@@ -16,9 +16,9 @@ from rung.schemas import SchemaDraft
 class Node:
     """One schema: what it asserts of a value by itself, and the nodes that it applies to the value or to its parts.
 
-    `never` marks `false`, and `place` is where it stands. `flat` is what `leaf` was compiled from. A `simple` node
-    applies no other, and a `shared` one is applied by several. `tags` are the properties whose value is fixed: of many
-    branches they tell the one that an object is meant for.
+    `never` marks `false`, and `place` says where the schema stands. `flat` is what `leaf` was compiled from. A `simple`
+    node applies no other nodes, and a `shared` one is applied by several. `tags` are the properties with a fixed value.
+    They tell which of many branches an object is meant for.
     """
 
     place: str
@@ -75,7 +75,7 @@ class Compiled:
 
     Args:
         root: its first node.
-        draft: that it is written in.
+        draft: the draft that it is written in.
         tracks: whether it asks which properties or items other keywords have seen.
     """
 
@@ -85,7 +85,7 @@ class Compiled:
 
 
 def shorten(node: Node) -> None:
-    """Let a node apply what its references refer to, in place of the references."""
+    """Make a node apply the targets of its references instead of the references."""
     for listed in (node.every, node.any_of, node.one_of, node.prefix):
         listed[:] = map(_aim, listed)
     for named in (node.properties, node.dependents):
@@ -101,14 +101,14 @@ def shorten(node: Node) -> None:
 
 
 def _aim(node: Node) -> Node:
-    """What a node comes to that is nothing but a reference; there are no circles any more."""
+    """The node that a chain of bare references ends at. Circles were refused before."""
     while node.is_reference:
         node = node.every[0]
     return node
 
 
 def count(root: Node, nodes: Iterable[Node]) -> None:
-    """Number the nodes, and note which are simple and which are shared."""
+    """Number the nodes, and mark the simple and the shared ones."""
     met = {id(root)}
     for number, node in enumerate(nodes):
         node.number = number
@@ -121,10 +121,10 @@ def count(root: Node, nodes: Iterable[Node]) -> None:
 
 
 def refuse_circles(nodes: Any) -> None:
-    """Refuse a schema that applies itself to the same value: nobody could say what it accepts.
+    """Refuse a schema that applies itself to the same value: what it accepts is undefined.
 
     Raises:
-        ContractError: there is one.
+        ContractError: a schema does.
     """
     done: set[int] = set()
     for first in list(nodes):
@@ -134,7 +134,7 @@ def refuse_circles(nodes: Any) -> None:
         while step is not None or way:
             if step is not None and id(step) not in done:
                 if id(step) in above:
-                    raise ContractError(f"the schema at {shown_place(step.place)} refers to itself without an end")
+                    raise ContractError(f"the schema at {shown_place(step.place)} refers to itself without end")
                 above.add(id(step))
                 way.append((step, step.in_place()))
             if not way:

@@ -1,4 +1,4 @@
-"""Which option a short answer means, capitals, quotes and full stops aside."""
+"""Which option a short answer means, ignoring case, quotes and full stops."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from rung.contract.extraction import undecorated
 
 _LONGEST_OPTION = 4000
-"""Characters of a text that is compared with options in other forms than its own: none has more."""
+"""Characters of a text that is compared with the options in forms other than its own. No option is longer."""
 _BULLET = re.compile(r"\A\s*(?:[-*•]|\(?\w\))\s+")
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def meant(forms: Sequence[str], options: Sequence[str]) -> str | None:
-    """The one option that an answer is, exactly or as people write it; `None` if it isn't one, or may be several.
+    """The one option that an answer names, exactly or as people write it; `None` if it names none or several.
 
     Args:
-        forms: the answer as it stands, and without what may be around it.
-        options: that there are.
+        forms: the answer as it is, and without decoration around it.
+        options: the allowed ones.
     """
     for form in forms:
         if form in options:
@@ -35,7 +35,7 @@ def meant(forms: Sequence[str], options: Sequence[str]) -> str | None:
 
 
 def truth_of(text: str) -> bool | None:
-    """What a word for true or false means; `None` for any other."""
+    """The truth value that a word stands for; `None` for any other word."""
     word = meant((text,), tuple(_TRUTHS))
     return None if word is None else _TRUTHS[word]
 
@@ -45,5 +45,5 @@ def _folded(text: str) -> str:
 
 
 def _unpunctuated(text: str) -> str:
-    """The text without a bullet before it and brackets around it. Signs stay: -5 is not 5."""
+    """The text without a bullet in front and without brackets around it. Signs stay: -5 is not 5."""
     return _BULLET.sub("", _folded(text)).strip("()[]{}:;,.!?… ")

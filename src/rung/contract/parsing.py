@@ -1,4 +1,4 @@
-"""From an answer's text to JSON, in time that grows with its length only."""
+"""Parsing an answer's text to JSON, in time that grows linearly with its length."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rung.types import Issue, IssueCode
 
 _MESSAGE_LIMIT = 300
 _MOST_DIGITS = 4300
-"""Digits of a whole number, as many as Python itself reads: reading takes time that grows with their square."""
+"""Digits of a whole number, as many as Python itself reads. The time to read one grows with the square of this."""
 _FLOAT_DIGITS = 15
-"""Decimal digits that a float always keeps (IEEE 754 double precision)."""
+"""Decimal digits that a float always preserves (IEEE 754 double precision)."""
 _SCALAR = re.compile(r"-?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,10})?|true|false|null")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Rejected(Exception):
-    """The text is not a value of the kind."""
+    """The text isn't a value of the wanted kind."""
 
     def __init__(self, *issues: Issue) -> None:
         super().__init__(f"{len(issues)} issues")
@@ -30,7 +30,7 @@ class Rejected(Exception):
 
 
 def cut(message: str, limit: int = _MESSAGE_LIMIT) -> str:
-    """A message that is no longer than `limit` characters."""
+    """A message, cut to at most `limit` characters."""
     return message if len(message) <= limit else message[: limit - 1] + "…"
 
 
@@ -63,12 +63,12 @@ def _pieces(value: Any, limit: int) -> Iterator[str]:
 
 
 def parse(text: str, *, objects: bool = False, exact: bool = False) -> Any:
-    """The JSON of an answer: by itself, or as the one value in a text with something around it.
+    """The JSON of an answer: all of the text, or the one value in a text with something around it.
 
     Args:
         text: the answer.
-        objects: whether only an object will do.
-        exact: whether numbers with more digits than a float keeps are left as text.
+        objects: whether the value must be an object.
+        exact: whether a number with more digits than a float preserves stays text.
 
     Raises:
         Rejected: it isn't JSON, has several values, or more values, levels or digits than are read.
@@ -110,7 +110,7 @@ def _found(text: str, loads: Loads, *, objects: bool) -> Any:
         except ValueError as error:
             fault = error if bare.startswith(FENCE) else fault
     if not isinstance(fault, json.JSONDecodeError):
-        raise fault  # it is JSON, with something in it that isn't read
+        raise fault  # it is JSON, but goes beyond a bound
     try:
         return extracted(bare if inner is None else inner, loads, objects=objects)
     except LookupError:
@@ -121,7 +121,7 @@ def _found(text: str, loads: Loads, *, objects: bool) -> Any:
 
 
 def _whole(text: str, loads: Loads) -> Any:
-    """The value that a text is, to its end."""
+    """The value that all of a text is."""
     value, end = loads(text, 0)
     if end < len(text.rstrip()):
         raise json.JSONDecodeError("Extra data", text, end)
@@ -129,7 +129,7 @@ def _whole(text: str, loads: Loads) -> Any:
 
 
 def _exact(digits: str) -> float | str:
-    """A number, or its digits where a float would lose some of them."""
+    """A number, or its digits if a float would lose some of them."""
     number = _float(digits)
     mantissa = digits.lower().partition("e")[0]
     return digits if sum(c.isdigit() for c in mantissa) > _FLOAT_DIGITS else number

@@ -1,8 +1,8 @@
 """Regular expressions that can be stopped.
 
-Python's `re` can't be interrupted, and holds the interpreter while it tries. So a pattern of a JSON Schema runs on
-Rust's linear engine where that takes it and the text is short enough for it, and everything else on the `regex`
-package, which has a time limit and lets other threads run.
+Python's `re` can't be interrupted, and blocks the interpreter while it matches. So a pattern of a JSON Schema runs on
+Rust's linear-time engine if that supports it and the text is short enough. Everything else runs on the `regex`
+package, which has a timeout and lets other threads run.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from rung.contract.parsing import cut
 from rung.errors import ContractError
 
 _AT_ONCE = 0.02
-"""Seconds that a pattern gets on the calling thread; only what needs more is worth a thread of its own."""
+"""Seconds that a pattern gets on the calling thread. Only a match that takes longer is worth a thread of its own."""
 
 _SIZES = tuple(1 << k for k in range(12, 24, 2))
-"""Bytes of a compiled pattern, in steps: which one a pattern fits says how long a character may take."""
+"""Size limits of a compiled pattern in bytes. The smallest limit that a pattern fits bounds its time per character."""
 
 _MOST_WORK = 1 << 30
-"""Bytes of a compiled pattern times bytes of a text that Rust's engine gets in one go, since it can't be interrupted:
-at most 0.3 s. Most texts need far less, but one that makes its automaton grow with every character needs all of it."""
+"""Size limit of the pattern times bytes of the text, for one call of Rust's engine, which can't be interrupted. It
+bounds a call to 0.3 s. Most texts need far less, but one that grows the automaton with every character needs all of
+it."""
 
 _MOST_STATES = 20_000
-"""Size of a pattern with its repetitions written out that `regex` compiles, which takes time and memory for each."""
+"""Largest pattern that `regex` compiles, in states with repetitions written out. Each state costs time and memory."""
 
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
 _REPEAT = re.compile(r"\{(\d*)(?:,(\d*))?\}")
@@ -43,12 +44,12 @@ _INSIDE = "" if sys.version_info >= (3, 14) else r"(?!\A\Z)"  # an empty text ha
 _INSIDE += f"(?:(?<=[{_WORD}])(?=[{_WORD}])|(?<![{_WORD}])(?![{_WORD}]))"
 
 _PYTHON = {"\\s": f"[{_SPACE}]", "\\S": f"[^{_SPACE}]", "\\w": f"[{_WORD}]", "\\W": f"[^{_WORD}]"}
-"""What `re` means where `regex` means something else: it has no marks in words, and has control characters in space."""
+"""Classes that `re` and `regex` define differently: `re` has no marks in words, and has control characters in space."""
 
 _HELD_BY_PYTHON = {"\\w": _PYTHON["\\w"], "\\W": _PYTHON["\\W"], "\\D": r"\P{Nd}", "\\Z": "$"}
 _RUST_WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d"
 _HELD_BY_RUST = {"\\w": f"[{_RUST_WORD}]", "\\W": f"[^{_RUST_WORD}]", "\\D": r"\P{Nd}"}
-"""The classes of Python's `re` and of Rust's `regex` in words that JSON Schema's patterns have, too."""
+"""The classes of Python's `re` and of Rust's `regex`, in terms that JSON Schema's patterns share."""
 
 _ECMA_SPACE = r"\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _ECMA = {
@@ -63,31 +64,31 @@ _ECMA = {
 
 
 class Whole:
-    """Whether a compiled pattern matches a text from end to end, as `re` would find, in bounded time.
+    """Whether a compiled pattern matches all of a text, as `re.fullmatch` decides, in bounded time.
 
     Args:
-        pattern: of text, without flags.
+        pattern: for `str`, without flags.
 
     Raises:
-        ContractError: `regex` can't take it.
+        ContractError: `regex` doesn't support it.
     """
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self._pattern = _compiled(_python(pattern.pattern), pattern.pattern)
 
     def __call__(self, text: str, watch: Watch) -> bool:
-        """Whether it matches; raises as `Watch.look` does."""
+        """Whether it matches. Raises what `Watch.look` raises."""
         return timed(self._pattern.fullmatch, text, watch)
 
 
 class Beginning:
-    """Whether a compiled pattern matches at the beginning of a text, as `re.match` would find, in bounded time.
+    """Whether a compiled pattern matches at the beginning of a text, as `re.match` decides, in bounded time.
 
     Args:
-        pattern: of text.
+        pattern: for `str`.
 
     Raises:
-        ContractError: `regex` can't take it.
+        ContractError: `regex` doesn't support it.
     """
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
@@ -96,7 +97,7 @@ class Beginning:
         self._pattern = _compiled(f"(?{letters}-f:{translated})" if letters else translated, pattern.pattern)
 
     def __call__(self, text: str, watch: Watch) -> bool:
-        """Whether it matches; raises as `Watch.look` does."""
+        """Whether it matches. Raises what `Watch.look` raises."""
         return timed(self._pattern.match, text, watch)
 
 
@@ -104,10 +105,10 @@ class Search:
     """Whether a pattern of a JSON Schema is found in a text, in bounded time.
 
     Args:
-        pattern: as ECMA-262 writes it.
+        pattern: in the syntax of ECMA-262.
 
     Raises:
-        ContractError: it isn't a regular expression, or no engine of ours can take it.
+        ContractError: it isn't a regular expression, or neither engine supports it.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -139,10 +140,10 @@ class Search:
 
 
 def timed(match: Any, text: str, watch: Watch) -> bool:
-    """Call a bound method of a compiled `regex` pattern; what takes long goes to a thread, and is left at the deadline.
+    """Call a bound method of a compiled `regex` pattern. A slow match moves to a thread, abandoned at the deadline.
 
     Raises:
-        Abandoned, CheckOverdue, Cancelled: as `Watch.look` does.
+        Abandoned, CheckOverdue, Cancelled: as `Watch.look` raises them.
     """
     watch.look()
     try:
@@ -165,7 +166,7 @@ def _fits(text: str, size: int) -> bool:
 
 
 def _linear(pattern: str) -> tuple[Any, int]:
-    """A validator that searches in linear time, and the size that it fits; `None` where Rust's engine can't take it."""
+    """A validator that searches in linear time, and the size limit that it fits; `None` if Rust's engine can't."""
     from jsonschema_rs import Draft202012Validator, RegexOptions
 
     for size in _SIZES:
@@ -190,7 +191,7 @@ def _compiled(translated: str, pattern: str) -> Any:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it will mean in some later version
+            warnings.simplefilter("ignore")  # about what the pattern will mean in a later version
             return regex.compile(translated, regex.V1)
     except (regex.error, RecursionError, OverflowError, ValueError, IndexError, KeyError) as error:
         raise ContractError(
@@ -199,7 +200,7 @@ def _compiled(translated: str, pattern: str) -> Any:
 
 
 def _states(pattern: str) -> int:
-    """About how many states a pattern has once its repetitions are written out."""
+    """Roughly how many states a pattern has with its repetitions written out."""
     open_groups, last = [0], 0
     at, in_class = 0, False
     while at < len(pattern):
@@ -231,39 +232,39 @@ def _states(pattern: str) -> int:
 
 
 def for_decoder(pattern: str) -> str:
-    """A pattern of `re` in the words of Rust's engines, its classes as `re` and so `Whole` understand them.
+    """A pattern of `re` in the syntax of Rust's engines, with the classes that `re`, and so `Whole`, means.
 
-    Rust counts vowel signs among the letters of words, and `re` doesn't: what is held to the one fails by the other.
+    Rust's `\\w` includes vowel signs and that of `re` doesn't. Untranslated, what one accepts fails the other.
     """
     return _translated(pattern, {**_PYTHON, "\\Z": "$"})
 
 
 def for_schema(pattern: str, *, python: bool) -> str:
-    r"""A pattern of a pydantic type in words that mean the same in a JSON Schema, whose own `\w` and `\d` are ASCII's.
+    r"""A pattern of a pydantic type in terms that mean the same in a JSON Schema, whose own `\w` and `\d` are ASCII.
 
-    `\d` stays: digits of other scripts are right, too, and nobody needs to write them.
+    `\d` stays: digits of other scripts are right, too, and no answer has to use them.
 
     Args:
         pattern: as the type has it.
-        python: whether Python's `re` reads it, and not Rust's engine, which counts vowel signs among the letters.
+        python: whether Python's `re` reads it. Otherwise Rust's engine does, whose letters include vowel signs.
     """
     return _translated(pattern, _HELD_BY_PYTHON if python else _HELD_BY_RUST)
 
 
 def _python(pattern: str) -> str:
-    """A pattern of `re` in the words of `regex`."""
+    """A pattern of `re` in the syntax of `regex`."""
     return _translated(pattern, {**_PYTHON, "\\b": _BOUND, "\\B": _INSIDE})
 
 
 def _ecma(pattern: str) -> str:
-    """A pattern of ECMA-262 in the words of `regex`."""
+    """A pattern of ECMA-262 in the syntax of `regex`."""
     whole = {"$": r"\Z", ".": r"[^\n\r\u2028\u2029]", "\\/": "/", "\\-": r"\-", "[^]": r"[\s\S]", "(?<": "(?P<"}
     ends = {"\\b": r"(?:(?<=[A-Za-z0-9_])(?![A-Za-z0-9_])|(?<![A-Za-z0-9_])(?=[A-Za-z0-9_]))"}
     return _translated(pattern, {**_ECMA, **whole, **ends, "\\Z": "Z", "\\A": "A"})
 
 
 def _translated(pattern: str, words: dict[str, str]) -> str:
-    """A pattern with some of its tokens replaced, and with everything escaped that is special to `regex` alone."""
+    """A pattern with some of its tokens replaced, and with everything escaped that is special only to `regex`."""
     written: list[str] = []
     at, in_class = 0, False
     while at < len(pattern):
@@ -272,7 +273,7 @@ def _translated(pattern: str, words: dict[str, str]) -> str:
         text, at = token[0], token.end()
         if in_class:
             in_class = text != "]"
-            # `regex` knows sets in sets, and the signs between them
+            # `regex` has nested sets, and operators between them
             text = words.get(text, text) if text.startswith("\\") else f"\\{text}" if text[0] in "[&|~" else text
             if text == "-" and written[-1] == "-":
                 text = r"\-"
@@ -283,9 +284,9 @@ def _translated(pattern: str, words: dict[str, str]) -> str:
                 in_class = True
                 text = text.replace("]", r"\]")
         elif text == "{" and not _REPEAT.match(pattern, at - 1):
-            text = r"\{"  # to `regex` a{e} is a fuzzy match
+            text = r"\{"  # `regex` reads a{e} as a fuzzy match
         elif text.startswith("(?") and "i" in text.partition("-")[0]:
-            text = f"{text[:-1]}{'' if '-' in text else '-'}f{text[-1]}"  # or ß would match ss
+            text = f"{text[:-1]}{'' if '-' in text else '-'}f{text[-1]}"  # no full case folding: ß isn't ss
         elif text.startswith("\\k<"):
             text = f"(?P={text[3:-1]})"
         elif text in words:

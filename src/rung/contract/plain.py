@@ -1,4 +1,4 @@
-"""A schema as plain JSON of bounded size: what comes after may walk it, and write it down, without a thought."""
+"""A schema as plain JSON of bounded size, so that later code may walk it and write it down without limits."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from rung.contract.parsing import cut
 from rung.errors import ContractError
 
 DEEPEST_SCHEMA = 100
-"""Levels of lists and objects in a schema. People write up to forty; each is walked by recursion here and by whoever
-reads the schema later, and decoders give up soon after."""
+"""Levels of lists and objects in a schema. People write up to forty. Each level is one recursion here and in whatever
+reads the schema later, and decoders fail at little more."""
 MOST_VALUES = 150_000
-"""Values in a schema, those of its enumerations included. One object that stands at two places is two. The largest in
-use have some ten thousand; this many are copied in a second."""
+"""Values in a schema, including those of its enumerations. An object that stands in two places counts twice. The
+largest schemas in use have some ten thousand values. Copying this many takes a second."""
 MOST_CHARACTERS = 4_000_000
-"""Characters of all texts and names of a schema."""
+"""Characters of all texts and names in a schema."""
 
 _LARGEST = 10**4300
 _LONGEST_PLACE = 400
-"""Characters of a place in a schema after which no more steps are added: some ten names, more than a message shows."""
+"""Characters of a place in a schema beyond which it isn't extended: some ten names, more than a message shows."""
 
 
 def plain(schema: Any) -> Any:
-    """A copy of a schema that is a tree of JSON, within the bounds of this module.
+    """Copy a schema as a tree of JSON, within the bounds of this module.
 
     Raises:
-        ContractError: it isn't JSON, or larger or deeper than that.
+        ContractError: it isn't JSON, or exceeds a bound.
     """
     return _Copy().of(schema, 0, "")
 
@@ -88,8 +88,8 @@ class _Copy:
 
 
 def below(place: str, *steps: object) -> str:
-    """The place of a part of a schema, for messages. Long names are cut, and so are long ways: everything beneath a
-    name has it in its place, and a name of a million letters would be there as often as there are schemas beneath it.
+    """The place of a part of a schema, for messages. Long names and long places are cut. Everything below a name has
+    that name in its place, so a name of a million letters would be stored once for each schema below it.
     """
     if len(place) > _LONGEST_PLACE:
         return place
@@ -97,5 +97,5 @@ def below(place: str, *steps: object) -> str:
 
 
 def shown_place(place: str) -> str:
-    """A place in a schema as messages name it."""
+    """A place in a schema, as messages show it."""
     return place.strip("/") or "its root"

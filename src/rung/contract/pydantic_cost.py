@@ -1,4 +1,4 @@
-"""What keeps pydantic's work on an answer bounded: it can't be interrupted, and holds the interpreter."""
+"""Bounds on pydantic's work on an answer, because it can't be interrupted and blocks the interpreter."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rung.errors import ContractError
 
 MOST_STEPS = 200_000
 """Values that pydantic may look at for one answer, beyond one for each value in it. A union without a discriminator
-tries all its members at each level, so that a recursive one multiplies the work with each level; failing at one takes
-some microseconds."""
+tries all its members at each level, so a recursive one multiplies the work with each level. A failed try takes some
+microseconds."""
 
 _MOST_PARTS = 20_000
-"""Parts of a type. One that names another twice has two of it, and pydantic makes a validator of each."""
+"""Parts of a type. A part that is named twice counts twice, because pydantic makes a validator for each."""
 
 WATCH: ContextVar[Watch] = ContextVar("WATCH")
-"""Ends the patterns of the validation that is running."""
+"""The watch that ends the patterns of the validation in progress."""
 
 _INNER = ("schema", "lax_schema", "strict_schema", "json_schema", "python_schema")
 _LISTS = frozenset({"list", "set", "frozenset", "generator"})
@@ -35,10 +35,10 @@ class Costly(Exception):
 
 
 def refuse_unfolding(output: Any) -> None:
-    """Refuse a type whose parts, written out, are too many for pydantic to make a validator of.
+    """Refuse a type with too many parts, written out, for pydantic to make a validator of.
 
     Raises:
-        ContractError: they are.
+        ContractError: it has more than 20,000.
     """
     waiting, count = [output], 0
     while waiting:
@@ -52,15 +52,15 @@ def refuse_unfolding(output: Any) -> None:
 
 
 def refuse_costly(core_schema: Any, value: Any, values: int) -> None:
-    """Count what pydantic would look at, without doing it: each part of the type meets each value once here.
+    """Count what pydantic would look at, without the looking: each part of the type meets each value once here.
 
     Args:
         core_schema: of the type.
         value: parsed JSON.
-        values: that it has, about.
+        values: roughly how many values it has.
 
     Raises:
-        Costly: it is too much.
+        Costly: the count is above the bound.
     """
     _Count(core_schema, MOST_STEPS + values).of(value)
 
@@ -79,7 +79,7 @@ class _Count:
         cost = self._known.get(key)
         if cost is None:
             cost = 1
-            self._known[key] = self._limit  # where a type contains nothing but itself
+            self._known[key] = self._limit  # in case the type contains itself for the same value
             several: list[int] = []
             for inner, part in self._steps(schema, value):
                 one: int = yield self._cost(inner, part)
@@ -93,7 +93,7 @@ class _Count:
         return cost
 
     def _steps(self, schema: Any, value: Any) -> Iterator[tuple[Any, Any]]:
-        """Which parts of a type meet which parts of a value."""
+        """Pairs of a part of the type and the part of the value that it validates."""
         kind = schema["type"]
         if kind == "definition-ref":
             named = self._named.get(schema["schema_ref"])
@@ -135,7 +135,7 @@ def _of_fields(schema: Any, value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def stoppable(adapter: TypeAdapter[Any]) -> Callable[..., Any]:
-    """Validation of JSON whose patterns can be stopped: those that pydantic would leave to Python's `re`.
+    """A JSON validation whose patterns can be stopped, including those that pydantic runs on Python's `re`.
 
     Args:
         adapter: of the type.
@@ -153,9 +153,9 @@ def stoppable(adapter: TypeAdapter[Any]) -> Callable[..., Any]:
         return adapter.validator.validate_json
     changed = _without_re(core, by_default, {})
     try:
-        # or it would take the validators that the models in it have already
+        # without it, pydantic reuses the prebuilt validators of the models inside
         return SchemaValidator(changed, _use_prebuilt=False).validate_json
-    except TypeError:  # an older pydantic
+    except TypeError:  # pydantic before it had `_use_prebuilt`
         return SchemaValidator(changed).validate_json
 
 
@@ -165,7 +165,7 @@ def _is_python(node: Mapping[str, Any], *, by_default: bool) -> bool:
 
 
 def _without_re(node: Any, by_default: bool, made: dict[int, Any]) -> Any:
-    """A core schema with each pattern of `re` replaced by a function of ours."""
+    """A core schema with each pattern of `re` replaced by a function of rung's."""
     if id(node) in made:
         return made[id(node)]
     if isinstance(node, dict):

@@ -1,7 +1,7 @@
 """JSON Schemas of pydantic types: one that a model is told, and one that an answer is held to.
 
-Pydantic's own says less than pydantic checks, or something else: `date-time` in JSON Schema has a time zone, and a
-`NaiveDatetime` must not have one; of a `Decimal` it says nothing but that it is a number or a text.
+Pydantic's own schema says less than pydantic checks, or something else. A `date-time` in JSON Schema has a time zone,
+but a `NaiveDatetime` must not have one. Of a `Decimal` it says only that it is a number or a text.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pydantic_core import core_schema
 from rung.contract.patterns import for_schema
 
 _MOST_DIGITS = 40
-"""Digits of a decimal whose patterns are written out, one for each number of places."""
+"""Most digits of a decimal whose patterns are written out, one for each number of places."""
 
-_YEAR = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"  # Python's begin with 1
+_YEAR = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"  # Python's years begin with 1
 _LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 _MONTH_AND_DAY = "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 _DATE = f"(?:{_YEAR}-{_MONTH_AND_DAY}|{_LEAP}-02-29)"
@@ -39,16 +39,16 @@ def _some(parts: list[str]) -> str:
 
 _DURATION = f"-?P(?:[0-9]{{1,4}}W|{_some(_CALENDAR)}(?:T{_some(_CLOCK)})?|T{_some(_CLOCK)})"
 _KEYS = {"int": r"^(?:0|-?[1-9][0-9]*)$", "bool": "^(?:true|false)$"}
-"""Patterns for keys of a dict that aren't texts, as JSON has to write them."""
+"""Patterns for the keys of a dict that aren't strings in Python, in the form that JSON gives them."""
 
 
 def told(adapter: TypeAdapter[Any]) -> dict[str, Any]:
-    """The schema for a model's instructions, short and in JSON Schema's own words."""
+    """The schema for a model's instructions: short, and limited to JSON Schema's own keywords."""
     return adapter.json_schema(mode="validation", schema_generator=_Told)
 
 
 def held(adapter: TypeAdapter[Any]) -> dict[str, Any]:
-    """The schema for decoding: what fits it, pydantic takes, as far as a schema can say that."""
+    """The schema for decoding. Pydantic accepts whatever fits it, as far as a schema can express that."""
     return adapter.json_schema(mode="validation", schema_generator=_Held)
 
 
@@ -56,15 +56,15 @@ class _Told(GenerateJsonSchema):
     _unique: JsonSchemaValue = {}
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        """A number or a text. Which patterns pydantic adds depends on its version, and nobody needs to read them."""
+        """A number or a text. Pydantic adds patterns that differ by its version, and a model needn't read them."""
         return {"anyOf": [self._number(schema), {"type": "string"}]}
 
     def set_schema(self, schema: core_schema.SetSchema) -> JsonSchemaValue:
-        """A list: pydantic itself sees to it that nothing is in a set twice, and a small model is led astray."""
+        """A list without `uniqueItems`: pydantic removes duplicates itself, and the keyword misleads small models."""
         return self._several(super().set_schema(schema))
 
     def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> JsonSchemaValue:
-        """As `set_schema`."""
+        """The same as for `set_schema`."""
         return self._several(super().frozenset_schema(schema))
 
     def _several(self, found: JsonSchemaValue) -> JsonSchemaValue:
@@ -76,7 +76,7 @@ class _Told(GenerateJsonSchema):
         return self.float_schema(core_schema.float_schema(**number))
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
-        """A date and a time. JSON Schema's always has a time zone, so whether this has one is told in words."""
+        """A date with a time. JSON Schema's always has a time zone, so the description says whether this one has."""
         found = super().datetime_schema(schema)
         zone = _TOLD_ZONES.get(str(schema.get("tz_constraint")))
         return {**found, "description": zone} if zone else found
@@ -86,7 +86,7 @@ class _Held(_Told):
     _unique: JsonSchemaValue = {"uniqueItems": True}
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        """A number within the digits, or a text of it where that can be said in a pattern."""
+        """A number within the digits, or also a text if a pattern can express the bounds."""
         digits, places = schema.get("max_digits"), schema.get("decimal_places")
         number = self._number(schema)
         bounded = len(number) > 1
@@ -100,12 +100,12 @@ class _Held(_Told):
                 number["exclusiveMinimum"] = -(10**whole)
         text = {"type": "string", "pattern": _decimals(digits, places)}
         if bounded:
-            return number  # no pattern knows its bounds
-        # the digits of a number can't be counted by its value alone
+            return number  # a pattern can't express them
+        # a number's value alone doesn't say how many digits it was written with
         return {"anyOf": [number, text]} if digits is None or places is not None else text
 
     def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
-        """A text whose pattern means here what it means to pydantic."""
+        """A text with a pattern that means the same here as to pydantic."""
         found = super().str_schema(schema)
         if isinstance(found.get("pattern"), str):
             engine = schema.get("regex_engine") or self._config.regex_engine
@@ -114,19 +114,19 @@ class _Held(_Told):
         return found
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
-        """With a time zone, without, or either, as pydantic asks; never with digits that it would cut off."""
+        """With a time zone, without, or either, as pydantic requires. Never with more digits than pydantic keeps."""
         return _text(super().datetime_schema(schema), f"{_DATE}T{_TIME}{_zone(schema)}")
 
     def time_schema(self, schema: core_schema.TimeSchema) -> JsonSchemaValue:
-        """As `datetime_schema`."""
+        """The same as for `datetime_schema`."""
         return _text(super().time_schema(schema), _TIME + _zone(schema))
 
     def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
-        """An ISO 8601 duration of numbers that Python has room for."""
+        """An ISO 8601 duration whose numbers fit Python's."""
         return _text(super().timedelta_schema(schema), _DURATION)
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        """Keys that are numbers or truth values in Python are texts of these in JSON."""
+        """Keys that are numbers or truth values in Python are strings in JSON."""
         found = super().dict_schema(schema)
         if "patternProperties" in found:
             return {"additionalProperties": False, **found}
@@ -138,12 +138,12 @@ class _Held(_Told):
 
 
 def _text(found: JsonSchemaValue, pattern: str) -> JsonSchemaValue:
-    """A text of a pattern, unless the type is configured to be a number."""
+    """A text with a pattern, unless the type is configured to be a number."""
     return {"type": "string", "pattern": f"^{pattern}$"} if found.get("type") == "string" else found
 
 
 def _zone(schema: Any) -> str:
-    """What of a time zone pydantic takes; an offset in seconds as its constraint is left to its validation."""
+    """The pattern of the time zone that pydantic accepts. If it requires one offset, only validation checks which."""
     constraint = schema.get("tz_constraint")
     if constraint is None:
         return f"{_ZONE}?"
@@ -151,9 +151,9 @@ def _zone(schema: Any) -> str:
 
 
 def _decimals(digits: int | None, places: int | None) -> str:
-    """A pattern for a decimal of so many digits in all, and so many after the point.
+    """A pattern for a decimal with at most this many digits, and this many of them after the point.
 
-    Zeros in front don't count, except where nothing else stands in front of the point.
+    Leading zeros don't count, except for a lone zero before the point.
     """
     if digits is None or digits > _MOST_DIGITS:
         after = r"(?:\.[0-9]+)?" if places is None else rf"(?:\.[0-9]{{1,{places}}})?" if places else ""

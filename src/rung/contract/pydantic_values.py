@@ -1,4 +1,4 @@
-"""What is wrong with a value that pydantic has made of an answer, though it took the answer."""
+"""Faults in a value that pydantic made of an answer although it accepted the answer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 _SCALARS = frozenset({"str", "int", "float", "decimal", "date", "datetime", "model", "dataclass", "enum"})
-"""Kinds of a core schema whose value is never `None` or a bool, which is what a misused validator leaves behind."""
+"""Kinds of a core schema whose value is never `None` or a bool. A misused validator leaves one of these behind."""
 _INFINITE = re.compile(r"inf|nan|\d[eE]\+?\d{2}|\d{300}", re.IGNORECASE)
-"""What a text has in it of which pydantic would make a number without end."""
+"""Parts of a text that pydantic may turn into an infinite number."""
 
 
 def is_infinite(adapter: TypeAdapter[Any], value: Any, text: str) -> bool:
-    """Whether a value holds a number that JSON doesn't have. Pydantic makes one of a text like `Infinity`.
+    """Whether a value holds a number that JSON doesn't have. Pydantic makes one from a text like `Infinity`.
 
     Args:
         adapter: of the type.
-        value: what it made of an answer.
+        value: what pydantic made of the answer.
         text: the answer.
     """
     if not _INFINITE.search(text):
@@ -29,7 +29,7 @@ def is_infinite(adapter: TypeAdapter[Any], value: Any, text: str) -> bool:
     try:
         waiting = [adapter.dump_python(value, warnings=False)]
     except PydanticSerializationError:
-        return False  # `misused` says more
+        return False  # `misused` reports this better
     while waiting:
         part = waiting.pop()
         if isinstance(part, float) and not math.isfinite(part):
@@ -42,13 +42,13 @@ def is_infinite(adapter: TypeAdapter[Any], value: Any, text: str) -> bool:
 
 
 def misused(adapter: TypeAdapter[Any], value: Any) -> bool:
-    """Whether a validated value isn't of the type after all, because a validator gave back something else.
+    """Whether a validated value isn't of the type after all, because a validator returned something else.
 
-    Serializing notices most of it, but not `True` or `None` where a number or a model stands.
+    Serializing notices most cases, but not `True` or `None` in place of a number or a model.
 
     Args:
         adapter: of the type.
-        value: what it made of an answer.
+        value: what pydantic made of the answer.
     """
     try:
         adapter.dump_python(value, warnings="error")
@@ -60,7 +60,7 @@ def misused(adapter: TypeAdapter[Any], value: Any) -> bool:
 
 
 def _scalars(whole: Any, everything: Any, named: Mapping[str, Any]) -> Iterator[Any]:
-    """The values that stand where the type has one of `_SCALARS`. What may be of several types is passed over."""
+    """The values at places that the type gives one of `_SCALARS`. Places that allow several types are skipped."""
     waiting = [(whole, everything)]
     while waiting:
         schema, value = waiting.pop()
@@ -68,7 +68,7 @@ def _scalars(whole: Any, everything: Any, named: Mapping[str, Any]) -> Iterator[
         if kind == "definition-ref":
             waiting.append((named[schema["schema_ref"]], value))
         elif kind in ("nullable", "default") and value is schema.get("default"):
-            continue  # `x: int = None` is allowed to be None
+            continue  # `x: int = None` may be None
         elif kind == "list" and isinstance(value, list):
             inner = schema.get("items_schema", {"type": "any"})
             waiting += [(inner, item) for item in value]

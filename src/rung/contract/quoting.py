@@ -1,6 +1,6 @@
-"""Whether a value occurs in a source, as a person would say: the same text in another typography is the same.
+"""Whether a value occurs in a source as a person would see it, where typography makes no difference.
 
-A source is read once for all values, in time that grows with its length.
+A source is read once for all values, in time that grows linearly with its length.
 """
 
 from __future__ import annotations
@@ -15,27 +15,29 @@ from rung.errors import Cancelled
 from rung.types import CheckContext
 
 _LONGEST_NUMBER = 100
-"""Characters of the longest number that is looked up: what is longer is not one that somebody wrote."""
+"""Characters of the longest number that is looked up. People don't write longer ones."""
 
 _SAME = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u02b9\u2032\u00b4`\uff07", "'"),
         **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033\u300c\u300d", '"'),
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"),
-        # what nobody sees: soft hyphens, joiners, marks of direction, byte order marks
+        # invisible characters: soft hyphens, joiners, direction marks, byte order marks
         **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u2061\ufeff\u061c"),
         **dict.fromkeys(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xFE00, 0xFE10)))),
-        # points and vowel signs that Hebrew and Arabic may leave out, and the stroke that only fills a line
+        # points and vowel signs that are optional in Hebrew and Arabic, and the stroke that only fills a line
         **dict.fromkeys(map(chr, (*range(0x0591, 0x05BE), 0x05BF, 0x05C1, 0x05C2, 0x05C4, 0x05C5, 0x05C7))),
         **dict.fromkeys(map(chr, (*range(0x064B, 0x0660), 0x0670, 0x0640))),
         **dict.fromkeys("\u0622\u0623\u0625\u0671", "\u0627"),
+        # the dotless i, which is an ordinary one in capitals
+        "\u0131": "i",
     }
 )
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u3005-\u3007\u3040-\u30ff"
     "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-"""Letters of scripts that put no space between words: Thai, Lao, Tibetan, Burmese, Khmer, Tai, Chinese, Japanese."""
+"""Letters of scripts without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, Tai, Chinese, Japanese."""
 
 _KOREAN = (
     "은 는 이 가 을 를 의 에 에서 에게 에게서 께 께서 한테 로 으로 로서 으로서 로써 으로써 와 과 랑 이랑 하고 도 만 "
@@ -52,20 +54,18 @@ _BEFORE = re.compile(
 _BEFORE_LETTERS = re.compile("[\u0590-\u06ff]")
 _GAP = re.compile(rf"\W|{_UNSPACED.pattern}")
 _ARTICLE, _TO_THE = "\u0627\u0644", "\u0644\u0644"
-"""Arabic's article, and what it becomes after `to`."""
+"""Arabic's article, and its form after `to`."""
 _LONGEST_PARTICLE = 8
 
 _RUN = re.compile(r"\d+(?:[.,'_ \u066b\u066c\u00b7]\d+)*(?:[eE][+-]?\d{1,3}(?!\d))?")
-"""Groups of digits with one separator between each two."""
+"""Groups of digits with one separator between any two."""
 _BETWEEN = re.compile(r"[.,'_ \u066b\u066c\u00b7]")
 _GROUPS = re.compile(r"\d{1,3}(?:S\d{3})+|\d{1,2}(?:S\d{2})+S\d{3}".replace("S", r"([,.'_ \u066c])"))
 _DECIMAL_POINTS = ".,\u066b\u00b7"
 
 
 def plainly(text: str) -> str:
-    """A text in the form in which texts are compared: without regard to case, white space, typography, and forms of
-    Unicode.
-    """
+    """A text in the form that comparisons use: no difference of case, white space, typography or Unicode form."""
     folded = unicodedata.normalize("NFKC", text.translate(_SAME)).casefold().replace("i\u0307", "i")
     return " ".join(unicodedata.normalize("NFKC", folded.translate(_SAME)).split())
 
@@ -75,7 +75,7 @@ class Source:
 
     Args:
         text: the source.
-        context: of the check; its deadline and its cancel flag end a search.
+        context: of the check. Its deadline and its cancel flag end a search.
     """
 
     def __init__(self, text: str, context: CheckContext) -> None:
@@ -84,13 +84,13 @@ class Source:
         self._numbers: set[Decimal] | None = None
 
     def has_number(self, value: int | float | Decimal) -> bool:
-        """Whether a number occurs, in whatever notation."""
+        """Whether a number occurs, in any notation."""
         if isinstance(value, int) and value.bit_length() > 4 * _LONGEST_NUMBER:
             return False
         return Decimal(str(value)) in self._known_numbers()
 
     def has_text(self, text: str) -> bool:
-        """Whether a text occurs, as words by themselves and not as parts of longer ones."""
+        """Whether a text occurs as whole words, not as parts of longer ones."""
         words = plainly(text)
         if not words or self._has_words(words):
             return True
@@ -121,14 +121,14 @@ class Source:
         raise AssertionError("unreachable")
 
     def _next(self, at: int, first: str) -> int:
-        """Where to go on: what begins inside a word is a part of it, too, unless particles stand before words."""
+        """Where to search next. The rest of a word holds no match, unless the script has prefixed particles."""
         if not _is_of_word(first) or _UNSPACED.match(first) or _BEFORE_LETTERS.match(first):
             return at + 1
         gap = _GAP.search(self._words, at)
         return len(self._words) if gap is None else max(gap.end(), at + 1)
 
     def _begins(self, at: int, first: str) -> bool:
-        """Whether a word may begin at a place."""
+        """Whether a word may begin at this place."""
         before = self._words[at - 1 : at]
         if not _joins(before, first):
             return True
@@ -139,10 +139,10 @@ class Source:
         return (start > 0 or at <= _LONGEST_PARTICLE) and _BEFORE.fullmatch(near[start:]) is not None
 
     def _ends(self, at: int, last: str) -> bool:
-        """Whether a word may end at a place."""
+        """Whether a word may end at this place."""
         after = self._words[at : at + 1]
         if _is_mark(after):
-            return False  # half a letter
+            return False  # the mark belongs to the last letter
         if not _joins(last, after):
             return True
         far = self._words[at : at + _LONGEST_PARTICLE + 1]
@@ -157,7 +157,7 @@ class Source:
 
 
 def _joins(before: str, after: str) -> bool:
-    """Whether two letters that stand beside each other are of one word."""
+    """Whether two adjacent letters belong to one word."""
     if not before or not after or not (_is_of_word(before) and _is_of_word(after)):
         return False
     return not (_UNSPACED.match(before) or _UNSPACED.match(after))
@@ -172,7 +172,7 @@ def _is_mark(letter: str) -> bool:
 
 
 def _numbers(text: str) -> Iterator[Decimal]:
-    """The numbers that a text may mean, with and without the sign before them: in `2024-03-05` the dash is none."""
+    """The numbers that a text may mean, with and without a sign before them. No dash in `2024-03-05` is a sign."""
     for run in _RUN.finditer(text):
         begin = run.start()
         sign = text[begin - 1 : begin]
@@ -185,8 +185,8 @@ def _numbers(text: str) -> Iterator[Decimal]:
 
 
 def _readings(run: str) -> Iterator[Decimal]:
-    """The numbers that digits with separators may mean: `1.234,50` is 1234.5, `1,234` is 1234 or 1.234, `1,2,3` is a
-    list.
+    """The numbers that digits with separators may mean: `1.234,50` is 1234.5, `1,234` is 1234 or 1.234, and `1,2,3` is
+    a list.
     """
     found = False
     if len(run) <= _LONGEST_NUMBER:
@@ -196,7 +196,7 @@ def _readings(run: str) -> Iterator[Decimal]:
                 found = True
                 yield number
     if " " in run or not found:
-        # spaces may part numbers, and what is none as a whole is a list, a date, a version
+        # spaces may separate numbers, and a run that isn't one number is a list, a date or a version
         for separator in (" ", ",", ".", "'", "_", "\u00b7", "\u066b", "\u066c"):
             if separator in run:
                 for part in run.split(separator):
@@ -205,7 +205,7 @@ def _readings(run: str) -> Iterator[Decimal]:
 
 
 def _forms(run: str) -> Iterator[str]:
-    """A run as Python writes numbers: its thousands joined, and a point before its decimals."""
+    """A run of digits as Python writes numbers: no thousands separators, and a point before the decimals."""
     if not _BETWEEN.search(run):
         yield run
         return
@@ -221,7 +221,7 @@ def _forms(run: str) -> Iterator[str]:
 
 
 def _is_grouped(digits: str) -> bool:
-    """Whether digits stand in groups of three, or as in India of two and a last one of three, always parted alike."""
+    """Whether digits are in groups of three, or as in India of two with a last one of three, all with one separator."""
     return _GROUPS.fullmatch(digits) is not None and len(set(_BETWEEN.findall(digits))) == 1
 
 

@@ -1,4 +1,4 @@
-"""Reading an answer's text as a value, one reader for each kind of contract."""
+"""Reading an answer's text as a value: one reader for each kind of contract."""
 
 from __future__ import annotations
 
@@ -30,22 +30,24 @@ from rung.contract.pydantic_values import is_infinite, misused
 from rung.contract.spans import show
 from rung.contract.text import text_issues
 from rung.errors import ContractError
-from rung.types import CheckContext, Issue, IssueCode, Shape
+from rung.types import CheckContext, Issue, IssueCode, Place, Shape
 
 _MANY_ERRORS = 2000
-"""Errors of pydantic from which on they aren't listed: each takes microseconds and a kilobyte, and all come at once."""
+"""Errors of pydantic above which they aren't listed. Each takes microseconds and a kilobyte, and all come at once."""
 
 _OPTIONS_LIMIT = 2000
-"""Characters of the options, or of the pattern, that an issue repeats; the instructions have said all of it."""
+"""Characters of the options, or of the pattern, that an issue repeats. The instructions have all of them."""
 
 
 class AnswerReader(ABC):
     """One kind of contract.
 
-    `shape` is what decoding should enforce, `instructions` what the model is told, `vouches` what a reading says for an
-    answer: `schema`, `type`, or nothing. `is_text` tells whether the value is a string, `calls_functions` whether
-    reading runs code of the caller's. `names` are those of all fields that an answer may have, as JSON and as the type
-    calls them; `None` where it may have any. `notes` say for the trace what the contract leaves open.
+    `shape` is what decoding should enforce, `instructions` is what the model is told, and `vouches` is what a
+    successful reading proves: `schema`, `type`, or nothing. `is_text` says whether the value is a string,
+    `calls_functions` whether reading runs the caller's code. `names` are those of all fields that an answer may have,
+    in JSON and in the type; `None` if any name is allowed. `notes` tell the trace what the contract leaves open.
+    `place` says where the instructions go, `wraps` whether the value is asked for in an object around it, and `reasons`
+    whether that object begins with a reason.
     """
 
     shape: Shape | None = None
@@ -55,18 +57,21 @@ class AnswerReader(ABC):
     calls_functions: bool = False
     names: frozenset[str] | None = frozenset()
     notes: tuple[str, ...] = ()
+    place: Place = "system"
+    wraps: bool = False
+    reasons: bool = False
 
     @abstractmethod
     def read(self, text: str, context: CheckContext) -> Any:
-        """The value of `text`.
+        """The value that `text` means.
 
         Raises:
-            Rejected: it has none.
+            Rejected: it doesn't mean one.
         """
 
 
 class PlainText(AnswerReader):
-    """Any text that is not broken in a way that text can be."""
+    """Any text that has none of the faults of plain text."""
 
     is_text = True
 
@@ -93,13 +98,13 @@ class Choice(AnswerReader):
             or not all(isinstance(o, str) and o.strip() for o in options)
             or len(set(options)) < len(options)
         ):
-            raise ContractError("choices are strings that differ, none of them empty")
+            raise ContractError("choices must be different strings, and none may be empty")
         self._options = tuple(options)
         self.shape = schemas.choice(self._options)
         self.instructions = f"Answer with exactly one of these, and nothing else: {', '.join(options)}"
 
     def read(self, text: str, context: CheckContext) -> str:
-        """The option that the text is."""
+        """The option that the text names."""
         found = meant(_forms(text), self._options)
         if found is None:
             options = cut(", ".join(self._options), _OPTIONS_LIMIT)
@@ -127,7 +132,7 @@ class Pattern(AnswerReader):
         )
 
     def read(self, text: str, context: CheckContext) -> str:
-        """The string that matches."""
+        """The string that the pattern matches."""
         watch = Watch(context.deadline, context.cancel)
         for form in dict.fromkeys((*_forms(text), trimmed(text).strip("`"))):
             if self._matches(form, watch):
@@ -143,19 +148,19 @@ class JsonSchema(AnswerReader):
     def __init__(self, schema: Mapping[str, Any]) -> None:
         schema = plain(schema)
         self._compiled = compiled(schema)
-        self.shape, self._is_wrapped = schemas.of(schema)
+        self.shape, self.wraps = schemas.of(schema)
         self._is_truth = schemas.is_truth(schema)
         self.names = schemas.names_in(schema)
-        self.notes = () if self._is_wrapped else left_open(self.shape.schema)
+        self.notes = () if self.wraps else left_open(self.shape.schema)
         self.instructions = _json_instructions(self.shape)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The parsed JSON."""
-        value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth)
+        value = _value(text, wrapped=self.wraps, truth=self._is_truth)
         try:
             return self._fitting(value, context)
         except Rejected:
-            if not self._is_wrapped or (whole := _rewrapped(text)) is None:
+            if not self.wraps or (whole := _rewrapped(text)) is None:
                 raise
             with suppress(Rejected):
                 return self._fitting(whole, context)
@@ -163,7 +168,7 @@ class JsonSchema(AnswerReader):
 
     def _fitting(self, value: Any, context: CheckContext) -> Any:
         watch = Watch(context.deadline, context.cancel)
-        if self.shape is not None and not self._is_wrapped:
+        if self.shape is not None and not self.wraps:
             _refuse_echo(self.shape.schema, value, watch)
         found = issues(self._compiled, value, watch)
         if found:
@@ -172,7 +177,7 @@ class JsonSchema(AnswerReader):
 
 
 class PydanticType(AnswerReader):
-    """Whatever pydantic's `TypeAdapter` takes."""
+    """Anything that pydantic's `TypeAdapter` takes."""
 
     def __init__(self, output: Any) -> None:
         if inspect.isroutine(output):
@@ -183,7 +188,7 @@ class PydanticType(AnswerReader):
             schema = schemas.closed(pydantic_schema.told(self._adapter))
             held = schemas.closed(pydantic_schema.held(self._adapter))
             self._functions = validators_in(self._adapter.core_schema)
-        except Exception as error:  # pydantic's errors here share no base, and a user's own hooks may raise anything
+        except Exception as error:  # pydantic's errors here share no base class, and a user's hooks may raise anything
             raise schemas.undescribable(output, error) from error
         if is_deeper(schema, DEEPEST_SCHEMA):
             raise ContractError(f"the type's JSON Schema is nested more than {DEEPEST_SCHEMA} levels deep")
@@ -197,7 +202,7 @@ class PydanticType(AnswerReader):
         self.vouches = ("schema", "type") if self._functions else ("schema",)
         self._options = schemas.strings(schema)
         self._plain = PlainText() if schemas.is_plain_string(schema) else None
-        self._is_wrapped, self._is_truth = False, schemas.is_truth(schema)
+        self._is_truth = schemas.is_truth(schema)
         self._has_decimals = has_kind(self._adapter.core_schema, "decimal")
         self._has_floats = has_kind(self._adapter.core_schema, "float")
         self.is_text = schemas.is_text(schema)
@@ -207,7 +212,7 @@ class PydanticType(AnswerReader):
             options = Choice(self._options)
             self.shape, self.instructions = options.shape, options.instructions
         else:
-            told, self._is_wrapped = schemas.of(schema)
+            told, self.wraps = schemas.of(schema)
             self.shape, _ = schemas.of(held)
             self.instructions = _json_instructions(told)
 
@@ -225,12 +230,12 @@ class PydanticType(AnswerReader):
             why = "a union in its type has no discriminator, and each level of nesting multiplies the work"
             raise Rejected(Issue("", f"the answer would take too long to check: {why}", IssueCode.SCHEMA)) from None
         if self._has_floats and is_infinite(self._adapter, value, text):
-            raise Rejected(Issue("", "the answer holds a number that is infinite, or none", IssueCode.SCHEMA))
+            raise Rejected(Issue("", "the answer holds a number that is infinite or undefined", IssueCode.SCHEMA))
         if self._functions and misused(self._adapter, value):
             names = ", ".join(self._functions)
             raise ContractError(
                 f"the validator {names} returned something that isn't of the output's type; "
-                "pydantic takes what a validator returns for the value",
+                "pydantic uses what a validator returns as the value",
                 hint=f"return the value, or wrap a predicate: AfterValidator(rung.checks.that({self._functions[0]}))",
             )
         return value
@@ -241,11 +246,11 @@ class PydanticType(AnswerReader):
         if self._options:
             bare = meant(_forms(text), self._options)
             return self._adapter.validate_python(text if bare is None else bare, context=context.context)
-        value = _value(text, wrapped=self._is_wrapped, truth=self._is_truth, exact=self._has_decimals)
+        value = _value(text, wrapped=self.wraps, truth=self._is_truth, exact=self._has_decimals)
         try:
             return self._validated(value, context)
         except ValidationError:
-            if not self._is_wrapped or (whole := _rewrapped(text)) is None:
+            if not self.wraps or (whole := _rewrapped(text)) is None:
                 raise
             with suppress(ValidationError):
                 return self._validated(whole, context)
@@ -253,9 +258,9 @@ class PydanticType(AnswerReader):
 
     def _validated(self, value: Any, context: CheckContext) -> Any:
         watch = Watch(context.deadline, context.cancel)
-        if not self._is_wrapped:
+        if not self.wraps:
             _refuse_echo(self._schema, value, watch)
-        # back to JSON, since pydantic takes more from JSON (dates, tuples, bytes) than from Python in strict types
+        # back to JSON: in strict types pydantic accepts more from JSON (dates, tuples, bytes) than from Python
         written = json.dumps(value)
         if self._has_union:
             refuse_costly(self._adapter.core_schema, value, written.count(",") + written.count("["))
@@ -271,7 +276,7 @@ class PydanticType(AnswerReader):
             WATCH.reset(token)
 
     def _some(self, value: Any, count: int, watch: Watch) -> Rejected:
-        """Some of the issues of an answer that has so many that pydantic would take seconds to list them."""
+        """Some of the issues of an answer with so many that pydantic would take seconds to list them."""
         try:
             found = issues(compiled(plain(self._schema)), value, watch)
         except ContractError:
@@ -296,7 +301,7 @@ def _issues(error: ValidationError) -> list[Issue]:
 
 
 def _unwrap(value: Any) -> Any:
-    """The wrapped value; a bare one where nobody enforced the wrapping."""
+    """The wrapped value, or a bare one, which comes if nothing enforced the wrapping."""
     if isinstance(value, dict) and set(value) == {schemas.VALUE}:
         return value[schemas.VALUE]
     return value
@@ -310,7 +315,7 @@ def _wrapped(text: str) -> Any:
 
 
 def _rewrapped(text: str) -> Any:
-    """A bare object whose only field is called like the wrapping; `None` for anything else. A union may have such."""
+    """A bare object whose only field has the name of the wrapping; `None` for anything else. A union may allow one."""
     try:
         value = parse(text)
     except Rejected:
@@ -319,7 +324,7 @@ def _rewrapped(text: str) -> Any:
 
 
 def _forms(text: str) -> list[str]:
-    """A text as it stands, and without what may be around it."""
+    """A text as it is, and with decoration removed."""
     return [
         form for form in (text, text.strip(), trimmed(text), unfenced(text), _wrapped(text)) if isinstance(form, str)
     ]
@@ -331,7 +336,7 @@ def _value(text: str, *, wrapped: bool, truth: bool, exact: bool = False) -> Any
     Args:
         text: the answer.
         wrapped: whether the model was asked for an object around the value.
-        truth: whether the value is true or false, for which people have other words.
+        truth: whether the value is true or false, which people also write in other words.
         exact: as for `parse`.
     """
     try:

@@ -1,4 +1,4 @@
-"""Whether two answers under one contract say the same."""
+"""Whether two answers under one contract mean the same."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from rung.types import Shape
 
 Same = Callable[[Any, Any], bool]
-"""Takes two answers as JSON has them."""
+"""Compares two answers, given as their JSON values."""
 
 _AROUND = " \t\r\n\"'`*.,:;!?()[]{}<>"
 _DEEPEST = 100
-"""Levels of an answer that are compared, as deep as a contract's schema goes."""
+"""Levels of an answer that are compared, as many as a contract's schema may have."""
 _LOOSE = str.maketrans("", "", " ,./-_*^")
 
 
 class NotComparable(Exception):
-    """Two answers can't be compared, with the reason in a clause that repeats nothing of them."""
+    """Two answers can't be compared. The message is a clause that repeats nothing of them."""
 
 
 def same_under(shape: Shape | None) -> Same | None:
-    """Whether two answers of a shape say the same; `None` for free text, where only a person can say what that means.
+    """How to compare two answers of a shape; `None` for free text, where only a person can tell.
 
     Args:
         shape: of the contract.
@@ -33,12 +33,12 @@ def same_under(shape: Shape | None) -> Same | None:
 
 
 def same_option(one: Any, other: Any) -> bool:
-    """Whether two texts are one option, whatever their case and the signs around them: `(B).` is `b`."""
+    """Whether two texts name the same option, ignoring case and the signs around it: `(B).` is `b`."""
     return isinstance(one, str) and isinstance(other, str) and option(one) == option(other)
 
 
 def same_text(one: Any, other: Any) -> bool:
-    """Whether two texts are the same but for white space around them."""
+    """Whether two texts are equal apart from white space around them."""
     if not isinstance(one, str) or not isinstance(other, str):
         return equal(one, other)
     a, b = (unicodedata.normalize("NFC", text).strip() for text in (one, other))
@@ -46,15 +46,16 @@ def same_text(one: Any, other: Any) -> bool:
 
 
 def equal(one: Any, other: Any, *, loose: bool = False, subset: bool = False, depth: int = 0) -> bool:
-    """Whether two JSON values are equal, numbers compared by value.
+    """Whether two JSON values are equal, with numbers compared by value.
 
     Args:
-        one: may have more fields than the other, where `subset` says so.
-        other: what it is held against.
-        loose: compare texts without case, spaces and the signs `,./-_*^`, and `'` as `"`.
-        subset: whether fields of `one` alone are passed over.
-        depth: levels above.
+        one: may have more fields than the other if `subset` is true.
+        other: what it is compared with.
+        loose: ignore case, spaces and the signs `,./-_*^` in texts, and read `'` as `"`.
+        subset: ignore fields that only `one` has.
+        depth: levels above these values.
 
+    Raises:
     Raises:
         NotComparable: they are nested too deep.
     """
@@ -79,12 +80,12 @@ def equal(one: Any, other: Any, *, loose: bool = False, subset: bool = False, de
 
 
 def option(text: str) -> str:
-    """An option without its case and the signs around it."""
+    """An option in lower case, without the signs around it."""
     return squeezed(text.strip(_AROUND)) or squeezed(text)
 
 
 def squeezed(text: str) -> str:
-    """A text without its case, each white space one space."""
+    """A text in one case, with each run of white space as one space."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 

@@ -1,4 +1,4 @@
-"""From what the caller asked for to what decoding can enforce: JSON Schemas with an object at their root."""
+"""From what the caller asked for to what decoding can enforce: JSON Schemas with an object at the root."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _NOISE = frozenset({"title", "default", "examples", "$comment"})
 
 
 def choice(options: tuple[str, ...]) -> Shape:
-    """The shape of one of several strings."""
+    """The shape for one of several strings."""
     return Shape("choice", _object({"type": "string", "enum": list(options)}), choices=options)
 
 
 def regex(pattern: str) -> Shape:
-    """The shape of a string that matches `pattern` from end to end."""
+    """The shape for a string that `pattern` matches from end to end."""
     return Shape("regex", _object({"type": "string", "pattern": f"^(?:{pattern})$"}), pattern=pattern)
 
 
 def of(schema: Mapping[str, Any]) -> tuple[Shape, bool]:
-    """The shape of a JSON Schema, and whether the value is wrapped in an object for the model."""
+    """The shape for a JSON Schema, and whether the value is wrapped in an object for the model."""
     root = _inline_root(dict(schema))
     if root.get("type") == "object":
         return Shape("json", _exclusive(root)), False
@@ -36,7 +36,7 @@ def of(schema: Mapping[str, Any]) -> tuple[Shape, bool]:
 
 
 def strings(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The only strings that a schema allows, where it is nothing but an enumeration of strings; else none."""
+    """The strings that a schema allows, if it is only an enumeration of strings; empty otherwise."""
     schema = _inline_root(dict(schema))
     options = schema.get("enum", [schema["const"]] if "const" in schema else [])
     if set(schema) - {"$defs"} - _NOISE - {"enum", "const", "type", "description"} or not all(
@@ -47,30 +47,30 @@ def strings(schema: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def is_plain_string(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema asks for nothing but a string, which any text is."""
+    """Whether a schema asks only for a string, which any text is."""
     return set(schema) - _NOISE - {"description"} == {"type"} and schema["type"] == "string"
 
 
 def is_text(schema: Mapping[str, Any]) -> bool:
-    """Whether what a schema describes is a string in Python too; a date, for one, is written as a string only."""
+    """Whether a schema's values are strings in Python, too. A date, for one, is a string only in JSON."""
     root = _inline_root(dict(schema))
     return bool(strings(schema)) or (root.get("type") == "string" and "format" not in root)
 
 
 def is_truth(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema asks for true or false and nothing else."""
+    """Whether a schema asks only for true or false."""
     return set(schema) - _NOISE - {"description"} == {"type"} and schema["type"] == "boolean"
 
 
 def names_in(schema: Mapping[str, Any]) -> frozenset[str] | None:
-    """The names of all properties that a schema knows, at whatever depth; `None` where it lets in others, too."""
+    """The names of all properties in a schema, at any depth; `None` if it allows others, too."""
     if schema in ({}, {"title": schema.get("title")}) or any(_is_open(node) for _, node in walk(schema)):
         return None
     return property_names(schema)
 
 
 def _is_open(node: Any) -> bool:
-    """Whether a schema lets in properties that it doesn't name."""
+    """Whether a schema allows properties that it doesn't name."""
     return isinstance(node, Mapping) and (
         node.get("additionalProperties", False) is not False
         or "patternProperties" in node
@@ -79,7 +79,7 @@ def _is_open(node: Any) -> bool:
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema whose objects take no keys beyond those they name, for types that would ignore any other key."""
+    """A schema whose objects allow only the keys that they name, for types that would ignore any other key."""
 
     def close(node: dict[str, Any]) -> dict[str, Any]:
         if node.get("type") == "object" and "properties" in node:
@@ -90,7 +90,7 @@ def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def compact(schema: Mapping[str, Any]) -> str:
-    """A schema as a model is told it: without titles, defaults and white space."""
+    """A schema as text for a model: without titles, defaults and white space."""
     return json.dumps(rebuilt(schema, _quiet), separators=(",", ":"), ensure_ascii=False)
 
 
@@ -104,7 +104,7 @@ def undescribable(what: Any, error: Exception) -> ContractError:
 
 
 def _object(inner: dict[str, Any]) -> dict[str, Any]:
-    """`inner` as the only property of an object, its references still pointing at what they did."""
+    """`inner` as the only property of an object. Its references still point at the same targets."""
     moved = f"#/properties/{VALUE}"
 
     def repoint(node: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _object(inner: dict[str, Any]) -> dict[str, Any]:
         return node
 
     inner = rebuilt(inner, repoint)
-    inner.pop("$id", None)  # references are to resolve in the wrapping object
+    inner.pop("$id", None)  # references must resolve in the wrapping object
     shared: dict[str, Any] = {key: inner.pop(key) for key in ("$schema", "$defs", "definitions") if key in inner}
     return {
         **shared,
@@ -126,7 +126,7 @@ def _object(inner: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inline_root(schema: dict[str, Any]) -> dict[str, Any]:
-    """A root that is nothing but a reference into `$defs`, replaced by what it refers to."""
+    """The schema with its root replaced by the target, if the root is only a reference into `$defs`."""
     match = re.fullmatch(r"#/\$defs/([^/]+)", str(schema.get("$ref", "")))
     if match and match.group(1) in schema.get("$defs", {}):
         return {**schema["$defs"][match.group(1)], "$defs": schema["$defs"]}
@@ -134,7 +134,9 @@ def _inline_root(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exclusive(schema: dict[str, Any]) -> dict[str, Any]:
-    """`oneOf` with a discriminator as `anyOf`: its branches exclude each other already, and decoders know `anyOf`."""
+    """A schema with `anyOf` instead of `oneOf` wherever a discriminator already makes the branches exclusive. Decoders
+    know `anyOf`.
+    """
 
     def relax(node: dict[str, Any]) -> dict[str, Any]:
         if "oneOf" in node and "discriminator" in node:

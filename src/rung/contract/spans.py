@@ -1,4 +1,4 @@
-"""From tokens to JSON paths: which tokens carry which value, and what their log-probabilities amount to."""
+"""From tokens to JSON paths: which tokens carry which value, and how sure the model was of each."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from rung.contract.bounds import DEEPEST_ANSWER, is_too_long
 from rung.types import Score, Token
 
 _LEXEME = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
-"""A string without an end is one too: what fails at the end would be tried from each quote in it."""
+"""A JSON string, also without its end. If an open string failed to match, each quote in it would be tried again."""
 _MOST_LEXEMES = 250_000
-"""Lexemes of an answer that are looked at, in a quarter of a second or so. No model writes as many tokens."""
+"""Lexemes of an answer that are looked at, which takes about a quarter of a second. No model writes as many tokens."""
 
 
 def values(text: str) -> Iterator[tuple[str, int, int]]:
-    """The scalar values of a JSON text: path, begin and end of its characters, a string's quotes left out.
+    """The scalar values of a JSON text: the path of each, and the offsets of its first character and its end, without
+    a string's quotes.
 
     Args:
-        text: well-formed JSON; of anything else the values up to the first fault are given, or to where it is nested
-            more deeply than an answer may be, or longer than any answer.
+        text: well-formed JSON. Otherwise values are given up to the first fault, to where the text is nested more
+            deeply than an answer may be, or to the length of the longest answer.
     """
     path: list[str | int] = []
     lexemes = ((m.group(), m.start(), m.end()) for m in islice(_LEXEME.finditer(text), _MOST_LEXEMES))
@@ -58,20 +59,20 @@ def _key(lexeme: str) -> str:
 
 
 def show(path: Iterable[str | int]) -> str:
-    """A path as people write it: `lines[2].total`."""
+    """A path in the usual notation: `lines[2].total`."""
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).removeprefix(".")
 
 
 def scores(text: str, tokens: Sequence[Token], *, structured: bool) -> tuple[Score | None, dict[str, Score]]:
-    """What the tokens' log-probabilities say, over all value tokens and per JSON path.
+    """Scores from the tokens' log-probabilities, over all value tokens and per JSON path.
 
-    A value goes on to the character behind it, which ends it: the closing quote of a string, the comma or bracket
-    behind a number. Behind a text it is the token without text that says so.
+    A value includes the character that ends it: the closing quote of a string, the comma or bracket after a number.
+    For plain text that is the token without text that ends the answer.
 
     Args:
-        text: the answer, to which the tokens' texts join.
-        tokens: in order. Forced ones, and those without a log-probability, are not counted.
-        structured: whether the text is JSON; of plain text every token carries the one value.
+        text: the answer, which is the concatenation of the tokens' texts.
+        tokens: in order. Forced ones, and those without a log-probability, don't count.
+        structured: whether the text is JSON. In plain text every token belongs to the one value.
     """
     if is_too_long(len(text)):
         return None, {}
@@ -87,7 +88,7 @@ def scores(text: str, tokens: Sequence[Token], *, structured: bool) -> tuple[Sco
             span = next(spans, None)
         if token.forced or token.logprob is None:
             continue
-        # A token without text, half of a character or the end of the answer, stands where it begins.
+        # A token without text (part of a character, or the end of the answer) belongs to the place where it begins.
         if span is None or max(at, begin + 1) <= span[1]:
             structure.append(token)
             continue
@@ -97,11 +98,11 @@ def scores(text: str, tokens: Sequence[Token], *, structured: bool) -> tuple[Sco
 
 
 def _score(tokens: Sequence[Token], structure: Sequence[Token] | None = None) -> Score | None:
-    """What counted tokens amount to; `None` where there are none.
+    """The score of some tokens; `None` if none has a log-probability.
 
     Args:
         tokens: those that carry values.
-        structure: those that carry none; `None` where only one value of several is looked at.
+        structure: those that carry none; `None` for one value of several.
     """
     logprobs = [t.logprob for t in tokens if t.logprob is not None]
     if not logprobs:
@@ -117,7 +118,7 @@ def _score(tokens: Sequence[Token], structure: Sequence[Token] | None = None) ->
     )
     if all(t.allowed_logprob is None for t in tokens):
         return score
-    # Where it isn't known of one token, its probability among all tokens is the least that it can be.
+    # For a token without this figure, take its probability among all tokens, which is a lower bound.
     allowed = [p for t in tokens if (p := t.logprob if t.allowed_logprob is None else t.allowed_logprob) is not None]
     return replace(
         score,
@@ -130,7 +131,7 @@ def _score(tokens: Sequence[Token], structure: Sequence[Token] | None = None) ->
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
-    """The value that a share of all lie below, between two of them interpolated (Hyndman and Fan 1996, type 7)."""
+    """The value below which a share of all lies, interpolated between two values (Hyndman and Fan 1996, type 7)."""
     ordered = sorted(values)
     place = share * (len(ordered) - 1)
     below = int(place)

@@ -1,4 +1,4 @@
-"""Running the caller's validators: what they may take, what they may return, how long they may take."""
+"""Running the caller's validators: what they may take and return, and how long they may run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def name_of(validator: Validator) -> str:
 
 
 class Check:
-    """A validator made ready: named, and called with as many arguments as it takes.
+    """A validator made ready: named, and called with the number of arguments that it takes.
 
     Args:
         validator: the caller's own function or object.
@@ -43,10 +43,10 @@ class Check:
         self._takes_context = _takes_context(validator, self.name)
 
     def suits(self, names: frozenset[str] | None) -> None:
-        """Let the validator refuse a contract that it can't be for, where it has a method for that.
+        """Let the validator refuse a contract that it isn't meant for, if it has a method for that.
 
         Args:
-            names: of all fields that an answer may have; `None` where it may have any.
+            names: of all fields that an answer may have; `None` if any name is allowed.
 
         Raises:
             ContractError: it refuses.
@@ -56,7 +56,7 @@ class Check:
             suits(names)
 
     def __call__(self, value: Any, context: CheckContext, await_: Awaiter) -> tuple[Issue, ...]:
-        """What the validator finds wrong. Anything but `ValueError` is the caller's bug and comes through."""
+        """The issues that the validator finds. Any exception but `ValueError` is the caller's bug and is raised."""
         try:
             result = self._function(value, context) if self._takes_context else self._function(value)
             if inspect.isawaitable(result):
@@ -71,7 +71,7 @@ class Check:
             return ()
         if isinstance(result, bool):
             return () if result else (Issue("", f"{self.name} rejected it", self._code),)
-        # the style of pydantic's validators: return the argument or raise
+        # like a pydantic validator: return the argument or raise
         if result is value or (isinstance(result, str) and result == value):
             return ()
         return tuple(self._issues([result] if isinstance(result, Issue | str) else result))
@@ -106,7 +106,7 @@ def checks(validators: Sequence[Validator]) -> tuple[Check, ...]:
     """
     if callable(validators) or isinstance(validators, str | bytes | Mapping) or not isinstance(validators, Iterable):
         raise ContractError(
-            f"validators has to be a list of functions, and is of the type {type(validators).__name__}",
+            f"validators must be a list of functions, and this is a {type(validators).__name__}",
             hint="write validators=[check]",
         )
     return tuple(Check(v) for v in validators)
@@ -115,7 +115,7 @@ def checks(validators: Sequence[Validator]) -> tuple[Check, ...]:
 def _takes_context(validator: Validator, name: str) -> bool:
     try:
         signature = inspect.signature(validator)
-    except (TypeError, ValueError):  # some builtins have no signature; they take the value
+    except (TypeError, ValueError):  # some builtins have no signature: pass them the value
         return False
     for count in (1, 2):
         try:

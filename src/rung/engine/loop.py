@@ -11,6 +11,7 @@ from rung import thoughts
 from rung.deferral import Decision
 from rung.engine import gate, shadowing, share
 from rung.engine.compose import compose, whose
+from rung.engine.forming import formed
 from rung.engine.pending import Collected, PendingAttempt
 from rung.engine.plan import Observer, Plan
 from rung.engine.record import Record
@@ -59,7 +60,7 @@ NO_EQUALITY = (
     "free text gets no shadow, because nobody knows when two texts say the same: "
     "same = ... in the task.toml of a task says it"
 )
-"""What is said where a shadow is wanted and nothing could be compared."""
+"""The note for a request that should have a shadow, but whose answers can't be compared."""
 
 
 def run(plan: Plan) -> Generator[Event, None, None]:
@@ -102,7 +103,7 @@ def run(plan: Plan) -> Generator[Event, None, None]:
 
 
 def _toss(plan: Plan, notes: list[str]) -> Toss | None:
-    """The coin; `None` where nobody would hear of a shadow, or nothing could be compared, which is said once."""
+    """The draw for a shadow; `None` if nobody would hear of one, or answers can't be compared, which is noted once."""
     shadows = plan.shadows
     if shadows is None or not plan.observers or len(shadowing.steps(plan)) < 2:
         return None
@@ -198,18 +199,20 @@ class _Run:
 
     def _try(self, rung: Rung, cap: int | None) -> Generator[Event, None, Decision]:
         """One pass through the gate and, if it opens, one attempt. Returns what is done next."""
-        plan, pending = self._plan, PendingAttempt(len(self._record.attempts) + 1, rung)
+        plan = self._plan
+        pending = PendingAttempt(len(self._record.attempts) + 1, rung, formed(plan, rung))
         plan.residency.make_room(rung)
         refusal = None
         try:
-            call, restore = compose(plan, rung, self._record, cap, _earlier(self._deadline, self._limit))
+            limit = _earlier(self._deadline, self._limit)
+            call, restore = compose(plan, rung, pending.formed, self._record, cap, limit)
             passed = gate.admit(plan, self._record, gate.Offer(rung, call, restore, retries=cap is not None))
             refusal = passed if isinstance(passed, gate.Refusal) else None
             pending.offer = passed.offer if isinstance(passed, gate.Refusal) else passed
             self._deadline = self._deadline.later(pending.offer.waited)
             self._limit = self._limit.later(pending.offer.waited)
         except _FAILURES as error:
-            pending.error = self._told(error, rung, None)
+            pending.error = self._told(error, pending, None)
         if refusal is not None:
             pending.detail = refusal.detail
             decision = Decision(Verdict.STOP if refusal.stops else Verdict.SKIP, refusal.reason)
@@ -231,7 +234,7 @@ class _Run:
     def _stream(self, pending: PendingAttempt, offer: gate.Offer) -> Iterator[Event]:
         """Let the tier answer, and settle the money."""
         tier, plan = pending.rung.tier, self._plan
-        came = pending.collected = Collected(plan.contract, plan.request)
+        came = pending.collected = Collected(pending.formed.contract, plan.request)
         tiers = 1 + share.waiting(plan, self._record, pending.rung)
         patience: share.MovingDeadline | None = None
         # billed="no" until the tier has the call: a caller who leaves at `AttemptStarted` gets the reservation back
@@ -255,7 +258,7 @@ class _Run:
             self._check(self._deadline.passed)
             pending.error = None
         except _FAILURES as failure:
-            pending.error = self._told(failure, pending.rung, patience)
+            pending.error = self._told(failure, pending, patience)
         except Exception as bug:  # noqa: BLE001  a bug in somebody's tier doesn't end the host, and the cause is kept
             pending.error = TierCrashed(f"tier {tier.name!r} raised {type(bug).__name__}")
             pending.error.__cause__ = bug
@@ -281,13 +284,13 @@ class _Run:
         if late:
             raise TierTimeout("the deadline passed")
 
-    def _told(self, error: RungError, rung: Rung, patience: share.MovingDeadline | None) -> RungError:
+    def _told(self, error: RungError, pending: PendingAttempt, patience: share.MovingDeadline | None) -> RungError:
         """The error that ended an attempt early, in terms of the request."""
         if isinstance(error, PromptTooLong):
-            return whose(error, self._plan)
+            return whose(error, self._plan, pending.formed)
         if not isinstance(error, TierTimeout):
             return error
-        return share.stalled(error, rung, self._deadline, self._limit, patience)
+        return share.stalled(error, pending.rung, self._deadline, self._limit, patience)
 
     def _judge(self, pending: PendingAttempt) -> None:
         if pending.candidate is None:
@@ -303,7 +306,7 @@ class _Run:
             shape=self._plan.contract.shape,
         )
         try:
-            pending.validation = self._plan.contract.judge(pending.candidate, context, self._plan.await_)
+            pending.validation = pending.formed.contract.judge(pending.candidate, context, self._plan.await_)
         except Cancelled as error:
             pending.error = error
 

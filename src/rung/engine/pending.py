@@ -14,6 +14,7 @@ from rung import money, thoughts
 from rung.contract import Contract, is_too_long
 from rung.deferral import Decision, Situation
 from rung.engine import gate
+from rung.engine.forming import Formed
 from rung.engine.gate import Offer
 from rung.engine.record import Record, used
 from rung.engine.standing import Learnt
@@ -109,15 +110,17 @@ class PendingAttempt:
     Args:
         number: from 1, over the whole request.
         rung: the tier with its settings.
+        formed: in which form the tier is asked.
 
     `offer` is what was put to the gate. `collected` is what came once the tier was called, and `error` what ended the
     attempt early. `learnt` is what the request's task says of the answer, `conditions` a hash of those that it was
     given under, `threshold` how sure the tier has to be of a valid one, and `note` what else the trace should say.
     """
 
-    def __init__(self, number: int, rung: Rung) -> None:
+    def __init__(self, number: int, rung: Rung, formed: Formed) -> None:
         self.number = number
         self.rung = rung
+        self.formed = formed
         self.offer: Offer | None = None
         self.collected: Collected | None = None
         self.error: RungError | None = None
@@ -219,7 +222,14 @@ class PendingAttempt:
 
     def _notes(self, offer: Offer, came: Collected) -> tuple[str, ...]:
         own = (self.note,) if self.note else ()
-        return (*offer.notes, *came.notes, *money.doubt(offer.quote, self._cost), *self.learnt.notes, *own)
+        return (
+            *offer.notes,
+            *self.formed.notes,
+            *came.notes,
+            *money.doubt(offer.quote, self._cost),
+            *self.learnt.notes,
+            *own,
+        )
 
     @property
     def _repairs(self) -> int:

@@ -1,4 +1,4 @@
-"""Holding the ladder's answer against what the next tier says by itself."""
+"""Comparing the ladder's answer with what the next tier says by itself."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from rung.types import Attempt, Event, Finished, Outcome, Reason, Shadowed, Toss
 Run = Callable[[Plan], Iterator[Event]]
 
 _LONGEST = 600.0
-"""Seconds that a shadow may take once it is asked. Nobody waits for it, and another may."""
+"""Seconds that a shadow may take once it is asked. Nobody waits for it, but another shadow may."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowQuestion:
-    """What the ladder's answer is held against.
+    """What to compare the ladder's answer with.
 
     Args:
-        against: the tier that says something by itself.
-        asks: whether it has to be asked. Where the ladder's own call to it was the very same, nobody has to.
+        against: the tier that answers by itself.
+        asks: whether it has to be asked. It needn't be if the ladder's own call to it was the very same.
         answered: whether the ladder has an answer of its own to compare.
-        value: that answer, as JSON has it.
-        money: US dollars that the request's budget has left; `None` without one.
-        tokens: that it has left; `None` without a limit.
+        value: that answer, as a JSON value.
+        money: US dollars that the request's budget has left; `None` without a budget.
+        tokens: tokens that it has left; `None` without a limit.
     """
 
     against: str
@@ -49,7 +49,7 @@ class ShadowQuestion:
 
 
 def steps(plan: Plan) -> tuple[Rung, ...]:
-    """The tiers between which shadows go: those of this machine, and where that is one alone, the next one beyond it
+    """The tiers between which shadows go: those of this machine or, if that is only one, also the next tier beyond it
     that the prompt may go to.
     """
     local = tuple(rung for rung in plan.rungs if rung.tier.zone <= Zone.HOST)
@@ -58,25 +58,25 @@ def steps(plan: Plan) -> tuple[Rung, ...]:
 
 
 def equality(plan: Plan) -> Same | None:
-    """Whether two answers to the request say the same: as its task says, else as its contract does; `None` for free
+    """How to compare two answers to the request: by its task or, if that doesn't say, by its contract; `None` for free
     text.
     """
     if plan.same is not None:
-        with suppress(Exception):  # a task whose module can't be imported has no equality
+        with suppress(Exception):  # if a task's module can't be imported, its answers can't be compared
             return plan.same()
         return None
     return plan.contract.same
 
 
 def question(plan: Plan, outcome: Outcome[Any]) -> ShadowQuestion | None:
-    """What a finished request is to be held against; `None` where it was cancelled, or out of time.
+    """What to compare a finished request with; `None` if it was cancelled, or ran out of time.
 
-    An answer of a tier before the last one is held against the next tier. The last tier's own answer differs from what
-    it says by itself only where it was told of an answer that was rejected before: then it is asked again, untold.
+    An answer of a tier before the last one is compared with the next tier's. The last tier's own answer differs from
+    what it says by itself only if it was told of an earlier rejected answer. Then it is asked again, untold.
 
     Args:
         plan: the run.
-        outcome: of it.
+        outcome: its outcome.
 
     Raises:
         Exception: the value can't be written as JSON.
@@ -106,7 +106,7 @@ def _spent(attempt: Attempt) -> Decimal:
 
 
 def _asked_alone(last: Rung, attempts: tuple[Attempt, ...]) -> bool:
-    """Whether the last tier's first call was the one that it would have got by itself."""
+    """Whether the last tier's first call was the same that it would have got by itself."""
     for number, attempt in enumerate(attempts):
         if attempt.tier == last.tier.name and attempt.sent:
             told = next((a for a in reversed(attempts[:number]) if a.answered and not a.partial), None)
@@ -115,15 +115,15 @@ def _asked_alone(last: Rung, attempts: tuple[Attempt, ...]) -> bool:
 
 
 def ask(plan: Plan, asked: ShadowQuestion, toss: Toss, cancel: Cancel, run: Run) -> Shadowed:
-    """Ask the tier by itself, and say whether it agrees.
+    """Ask the tier by itself, and compare the answers.
 
-    It goes through the gate like any attempt: reach, consent and what is left of the budgets hold. Nobody is asked for
-    consent, and money is spent only where a budget limits it.
+    The question goes through the gate like any attempt: reach, consent and what is left of the budgets apply. Nobody is
+    asked for consent, and money is spent only if a budget limits it.
 
     Args:
         plan: of the request.
-        asked: what the ladder's answer is held against.
-        toss: the coin that fell.
+        asked: what to compare the ladder's answer with.
+        toss: the draw.
         cancel: ends it.
         run: the engine.
 
@@ -148,7 +148,7 @@ def ask(plan: Plan, asked: ShadowQuestion, toss: Toss, cancel: Cancel, run: Run)
     outcome = next(event.outcome for event in run(alone) if isinstance(event, Finished))
     shadowed = Shadowed(toss, asked.against, None, attempts=outcome.attempts)
     if not outcome.accepted and not any(attempt.issues for attempt in outcome.attempts):
-        # it never gave an answer, which says nothing of what it would have been
+        # it never gave an answer, so it is unknown what that would have been
         return replace(shadowed, reason=str(outcome.reason))
     same = equality(plan)
     if not outcome.accepted or not asked.answered or same is None:
@@ -160,11 +160,11 @@ def ask(plan: Plan, asked: ShadowQuestion, toss: Toss, cancel: Cancel, run: Run)
 
 
 def follow(plan: Plan, toss: Toss, outcome: Outcome[Any], run: Run) -> None:
-    """See to the shadow of a request whose coin fell.
+    """Have the shadow of a request asked, if it was drawn for one.
 
     Args:
         plan: of the request.
-        toss: the coin.
+        toss: the draw.
         outcome: of the request.
         run: the engine.
     """
@@ -194,7 +194,7 @@ def follow(plan: Plan, toss: Toss, outcome: Outcome[Any], run: Run) -> None:
 
 
 def tell(plan: Plan, shadowed: Shadowed) -> None:
-    """Tell the observers. The request is over: nobody is left to hear of one that fails."""
+    """Tell the observers. The request is over, so nobody is left to hear of an observer that fails."""
     for observer in plan.observers:
         with suppress(Exception):
             observer(shadowed)

@@ -17,25 +17,25 @@ from rung.limits import LONGEST, Cancel
 from rung.types import Shadowed, Toss
 
 PATIENCE = 600.0
-"""Seconds that a shadow waits for the machine to be idle, where nobody says otherwise."""
+"""Seconds that a shadow waits for the machine to be idle, by default."""
 
 _MOST = 32
-"""Shadows that wait: each keeps its prompt in memory. At a share of 5% those of 640 requests."""
+"""Shadows that may wait. Each keeps its prompt in memory. At a share of 5% they are those of 640 requests."""
 
 _QUIET = 1.0
-"""Seconds without a request after which the ladder counts as idle: in a burst the next one comes sooner."""
+"""Seconds without a request after which the ladder counts as idle. In a burst the next request comes sooner."""
 
 _LOOK = 0.25
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 _TRIES = 5
-"""How often a shadow is begun: a request that comes meanwhile stops it."""
+"""How often a shadow is begun. A request that comes meanwhile stops it."""
 
 _ENDING = 2.0
-"""Seconds for a call to end that was cancelled; it needs 0.2."""
+"""Seconds for a cancelled call to end. It needs 0.2."""
 
 _COIN = random.SystemRandom()
-"""Not the module's own generator: whoever seeds that would toss the same coin every time."""
+"""Not the module's own generator: a program that seeds that one would get the same draws every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class Shadow:
         ladder.run("Is water wet?", ["yes", "no"]).value  # yes
 
     Args:
-        share: probability with which a request gets a shadow; a coin decides before the request is answered.
-        idle: says whether the machine has time to spare; asked on a thread of its own, again and again while no request
-            is under way. By default: less than half of the processors' time was used in half a second.
-        patience: seconds that a shadow waits for that; then it is dropped.
+        share: probability that a request gets a shadow. A random draw decides before the request is answered.
+        idle: says whether the machine has time to spare. It is called on a separate thread, again and again while no
+            request is under way. By default: less than half of the processors' time was used in half a second.
+        patience: seconds that a shadow waits for an idle machine before it is dropped.
 
     Raises:
-        ConfigError: a value is of another kind, or out of range.
+        ConfigError: a value has the wrong type, or is out of range.
     """
 
     share: float
@@ -67,14 +67,15 @@ class Shadow:
 
 @dataclass(slots=True, eq=False)
 class ShadowJob:
-    """A shadow that waits for its time.
+    """A shadow that waits until it may be asked.
 
     Args:
-        toss: the coin that fell for it.
-        against: the tier that is to be asked.
+        toss: the draw.
+        against: the tier to ask.
         ask: asks it, until the flag is set.
-        tell: told what came of it.
-        here: whether that tier is on this machine. Then a request stops it; one elsewhere takes nothing from a request.
+        tell: told the result.
+        here: whether that tier is on this machine. Then a request stops it. A tier elsewhere takes nothing from a
+            request.
     """
 
     toss: Toss
@@ -87,13 +88,13 @@ class ShadowJob:
     closed: bool = False
 
     def drop(self, reason: str) -> None:
-        """Tell that nothing came of it."""
+        """Report that the shadow was dropped."""
         self.tell(Shadowed(self.toss, self.against, None, reason))
 
 
 @dataclass(slots=True)
 class _Process:
-    """What waits in one process: after a fork the child begins with nothing, since what waits is the parent's."""
+    """The shadows that wait in one process. After a fork the child has none, because those are the parent's."""
 
     news: threading.Condition = field(default_factory=threading.Condition)
     jobs: deque[ShadowJob] = field(default_factory=deque)
@@ -104,14 +105,14 @@ class _Process:
 
 
 class Shadows:
-    """Tosses the coins of one ladder, and asks shadows one after the other on a thread, while no request is under way.
+    """Draws which requests of one ladder get a shadow, and asks shadows one by one on a thread while no request runs.
 
-    A request that comes meanwhile stops the shadow, which is begun again later. What is dropped is told with its
-    reason; what a killed process leaves behind is told by nobody, and its coin stands in the ledger without a result.
+    A request that comes meanwhile stops the shadow, which is begun again later. A dropped shadow is reported with its
+    reason. If the process is killed, nobody reports its shadows, and the ledger has their draws without a result.
 
     Args:
         settings: how often and when.
-        asks: whether shadows are asked here. Without it coins are only tossed, and somebody else asks.
+        asks: whether shadows are asked here. Otherwise there are only draws, and another process asks.
     """
 
     def __init__(self, settings: Shadow, *, asks: bool = True) -> None:
@@ -121,21 +122,21 @@ class Shadows:
         self._processes: dict[int, _Process] = {}
 
     def tossing(self) -> Shadows:
-        """The same without a thread: it only tosses coins, and somebody else asks."""
+        """The same settings without a thread: only draws, and another process asks."""
         return Shadows(self.settings, asks=False)
 
     def toss(self) -> Toss:
-        """A coin for a request. It is tossed before the request is answered, so that it can't depend on the answer."""
+        """Draw for a request. The draw comes before the answer, so that it can't depend on it."""
         return Toss(self.settings.share, _COIN.random() < self.settings.share, os.urandom(8).hex())
 
     def once(self) -> bool:
-        """Whether this is the first time that anybody asks: what is said once is said then."""
+        """Whether this is the first call. What is to be said only once is said then."""
         said, self._said = self._said, True
         return not said
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """A request is under way: the shadow that is being asked makes room for it."""
+        """A block in which a request is under way. The shadow that is being asked makes room for it."""
         here = self._here()
         with here.news:
             here.under_way += 1
@@ -162,7 +163,7 @@ class Shadows:
             job.drop("too many are waiting")
 
     def close(self) -> None:
-        """Drop what waits, and stop what is being asked."""
+        """Drop the shadows that wait, and stop the one that is being asked."""
         here = self._here()
         with here.news:
             waiting = list(here.jobs)
@@ -197,7 +198,7 @@ class Shadows:
     def _take(self, here: _Process, job: ShadowJob, reason: str) -> None:
         with here.news:
             if job not in here.jobs:
-                return  # the ladder was closed meanwhile, and has told so
+                return  # the ladder was closed meanwhile, which reported it
             here.jobs.remove(job)
         job.drop(reason)
 
@@ -206,7 +207,7 @@ class Shadows:
             return not here.under_way and time.monotonic() - here.quiet_since >= _QUIET
 
     def _is_idle(self) -> bool:
-        with suppress(Exception):  # a function of somebody's own that fails says nothing
+        with suppress(Exception):  # a user's function that fails says nothing
             return bool(self.settings.idle())
         return False
 

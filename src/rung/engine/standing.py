@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 
+from rung.engine.forming import form_in_force
 from rung.engine.plan import Plan
 from rung.tier import Rung
 from rung.types import Conditions, Threshold
@@ -28,8 +29,8 @@ class Learnt:
 def learnt(plan: Plan, rung: Rung) -> Learnt:
     """What was learnt about a tier for the request's task. It is asked after the answer, when the weights are known.
 
-    If that is void, a threshold that no answer reaches sends valid answers up. If the task accepts such answers, or no
-    other tier may be asked, the attempt says instead that nobody knows how sure the answer is.
+    If it is void, valid answers are sent up, by a threshold that no answer reaches. If the task accepts such answers,
+    or no other tier may be asked, the attempt says instead that it is unknown how sure the answer is.
 
     Args:
         plan: the run.
@@ -49,12 +50,13 @@ def learnt(plan: Plan, rung: Rung) -> Learnt:
 
 
 def conditions(plan: Plan, rung: Rung) -> Conditions:
-    """Under which a tier answers this request, as far as it can tell.
+    """The conditions under which a tier answers this request, as far as it can tell.
 
     Args:
         plan: the run.
-        rung: who answers.
+        rung: the tier that answers.
     """
+    found = form_in_force(plan, rung)
     weights = {r.tier.name: r.pinned.weights for r in plan.rungs if r.pinned is not None}
     return Conditions(
         tier=rung.tier.name,
@@ -68,14 +70,15 @@ def conditions(plan: Plan, rung: Rung) -> Conditions:
         feedback=rung.feedback,
         behaviour=rung.describes.behaviour if rung.describes is not None else {},
         setup=rung.describes.setup if rung.describes is not None else {},
+        form="" if found is None else found.sha256,
     )
 
 
 def form(plan: Plan) -> str:
-    """sha256 of the kind of request that a plan is of: contract, template, sampling and cap.
+    """sha256 of a plan's kind of request: contract, template, sampling and cap.
 
-    Nothing of the prompt is in it: whoever has such a hash could find out by guessing what was asked. Of a template,
-    which stands in a task's file, its hash is.
+    Nothing of the prompt is in it, because whoever has such a hash could guess what was asked. A template is in a
+    task's file, so its hash is included.
     """
     request = plan.request
     sampling = request.sampling

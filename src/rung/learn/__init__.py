@@ -1,1 +1,1 @@
-"""Tasks, and what can be learnt about them: evaluation, calibration."""
+"""Tasks, and what can be learnt about them: evaluation and calibration."""

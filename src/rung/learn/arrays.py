@@ -1,4 +1,4 @@
-"""The columns that the numbers of this room are made of: read once, as floats of one length, or refused."""
+"""The columns behind this package's numbers: read once, as floats of one length, or refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Groups = Sequence[Any] | NDArray[Any]
 
 
 def scores_of(values: ArrayLike, rows: int | None = None) -> Floats:
-    """One score per row. A row that failed validation has the score minus infinity: it is never accepted.
+    """One score per row. A row that failed validation has the score minus infinity, so it is never accepted.
 
     Raises:
         ConfigError: there is no row, a score is NaN or plus infinity, or the columns differ in length.
@@ -31,10 +31,10 @@ def scores_of(values: ArrayLike, rows: int | None = None) -> Floats:
 
 
 def shares_of(name: str, values: ArrayLike, rows: int | None = None) -> Floats:
-    """One number from 0 to 1 per row: right or not, lost or not, or something between.
+    """One number from 0 to 1 per row: right or not, lost or not, or something in between.
 
     Raises:
-        ConfigError: there is no row, a value lies outside, or the columns differ in length.
+        ConfigError: there is no row, a value is out of range, or the columns differ in length.
     """
     found = _column(name, values, rows)
     if not ((found >= 0) & (found <= 1)).all():
@@ -49,13 +49,13 @@ def truths_of(name: str, values: ArrayLike, rows: int | None = None) -> Bools:
         ConfigError: there is no row, a value is neither 0 nor 1, or the columns differ in length.
     """
     found = _column(name, values, rows)
-    if not np.isin(found, (0.0, 1.0)).all():
+    if not ((found == 0.0) | (found == 1.0)).all():
         raise ConfigError(f"{name} has a value that is neither true nor false")
     return found.astype(np.bool_)
 
 
 def units_of(groups: Groups | None, rows: int) -> Ints:
-    """The number of each row's group, counted from 0 in order of appearance. Without groups each row is its own.
+    """The number of each row's group, counted from 0 in order of appearance. Without groups each row has its own.
 
     Raises:
         ConfigError: the columns differ in length.
@@ -63,7 +63,7 @@ def units_of(groups: Groups | None, rows: int) -> Ints:
     if groups is None:
         return np.arange(rows)
     if len(groups) != rows:
-        raise ConfigError(f"groups has {len(groups):,} rows where {rows:,} are expected")
+        raise ConfigError(f"groups has {len(groups):,} rows, but {rows:,} are expected")
     numbers: dict[Any, int] = {}
     labels = groups.tolist() if isinstance(groups, np.ndarray) else groups
     return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp)
@@ -76,7 +76,7 @@ def _column(name: str, values: ArrayLike, rows: int | None) -> Floats:
         raise ConfigError(f"{name} has a value that is not a number") from error
     if found.ndim != 1 or (rows is not None and len(found) != rows):
         expected = "one dimension" if rows is None else f"{rows:,} rows"
-        raise ConfigError(f"{name} has the shape {found.shape} where {expected} are expected")
+        raise ConfigError(f"{name} has the shape {found.shape}, but {expected} are expected")
     if not len(found):
         raise ConfigError(f"{name} has no rows", hint="give at least one row")
     return found

@@ -1,4 +1,4 @@
-"""How much may be lost on a sample before a limit on the whole can no longer be promised.
+"""How much a sample may lose before a limit on the whole can no longer be promised.
 
 Each bound answers one question: do these losses still certify the limit? The rows are a sample of independent units.
 A unit is a row, or a group of rows with their mean loss.
@@ -30,60 +30,60 @@ class Bound(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Binomial:
-    """Exact, for independent rows that are lost or not: the number of losses has a binomial distribution.
+    """The exact bound for independent rows that are lost or not: the number of losses has a binomial distribution.
 
     Args:
-        allowed: the largest number of losses that still certifies; below 0 where there are too few rows.
+        allowed: the largest number of losses that still certifies; below 0 if there are too few rows.
     """
 
     allowed: int
 
     @classmethod
     def of(cls, rows: int, limit: float, delta: float) -> Binomial:
-        """The bound for so many rows: the largest k with BinomCDF(k; rows, limit) <= delta."""
+        """The bound for this many rows: the largest k with BinomCDF(k; rows, limit) <= delta."""
         return cls(_allowed(rows, limit, delta))
 
     def certifies(self, losses: Floats) -> bool:
-        """Whether so many losses are allowed."""
+        """Whether this many losses are allowed."""
         return int(losses.sum()) <= self.allowed
 
 
 @dataclass(frozen=True, slots=True)
 class Conformal:
-    """In expectation only: conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814, theorem 1).
+    """A bound in expectation only: conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814, theorem 1).
 
-    Averaged over samples, the loss keeps the limit. About every second single sample exceeds it.
+    Averaged over samples, the loss stays within the limit. Roughly every second sample exceeds it.
 
     Args:
         units: the number of each row's unit.
-        limit: what the mean loss may be.
+        limit: the largest mean loss.
     """
 
     units: Ints
     limit: float
 
     def certifies(self, losses: Floats) -> bool:
-        """Whether the mean loss, with one more unit that is lost whole, keeps the limit."""
+        """Whether the mean loss stays within the limit when one more unit is added that is lost whole."""
         means = per_unit(losses, self.units)
         return float(means.sum() + 1) <= self.limit * (len(means) + 1) + 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Betting:
-    """For losses between 0 and a known most: mean losses of groups, and losses weighted by 1/probability.
+    """A bound for losses between 0 and a known maximum: mean losses of groups, and losses weighted by 1/probability.
 
-    A gambler who bets against "the mean loss is above the limit" rarely becomes rich where that is true: a fortune of
-    1/delta has at most the probability delta (Waudby-Smith and Ramdas 2024, arXiv 2010.09686, section 4). Stakes are
-    fixed before any loss is seen, and the fortune is looked at once, after the last unit: the order of the units
-    doesn't matter, so nobody can choose it.
+    A gambler bets against the statement that the mean loss is above the limit. If the statement is true, he rarely
+    becomes rich: a fortune of 1/delta has at most the probability delta (Waudby-Smith and Ramdas 2024, arXiv
+    2010.09686, section 4). Stakes are fixed before any loss is seen, and the fortune is looked at once, after the last
+    unit. So the order of the units doesn't matter, and nobody can choose it.
 
     Args:
         units: the number of each row's unit.
         weights: of each row: 1, or 1/probability that it was looked at.
         most: the largest mean loss that each unit can have.
-        limit: what the mean loss may be.
+        limit: the largest mean loss.
         delta: how often the promise may fail.
-        stakes: shares of the largest possible stake; the fortune is the mean over them.
+        stakes: shares of the largest possible stake. The fortune is the mean over them.
     """
 
     units: Ints
@@ -97,8 +97,8 @@ class Betting:
     def of(cls, units: Ints, weights: Floats, limit: float, delta: float) -> Betting:
         """The bound for these rows.
 
-        Half of the money bets what allows most rows to be lost where every loss is whole. The other half bets more, by
-        two thirds of what is left: losses that spread over the rows of a group leave room for that.
+        Half of the money bets the stake that allows most rows to be lost if every loss is whole. The other half bets
+        more, by two thirds of what is left, because losses that spread over the rows of a group leave room for that.
         """
         most = per_unit(weights, units)
         shares = np.linspace(0.01, 0.99, 99)
@@ -118,16 +118,16 @@ class Betting:
 @lru_cache(maxsize=4096)
 def _allowed(rows: int, limit: float, delta: float) -> int:
     binom = library("scipy.stats").binom
-    # `ppf` is the least k whose CDF reaches delta: one that reaches it exactly still counts
+    # `ppf` is the least k whose CDF reaches delta; a k that reaches it exactly still counts
     least = int(binom.ppf(delta, rows, limit))
     return least if binom.cdf(least, rows, limit) <= delta else least - 1
 
 
 def fortune(edge: Floats, stakes: tuple[float, ...]) -> float:
-    """Logarithm of what a gambler has after all bets, as the mean over several stakes.
+    """The logarithm of the gambler's fortune after all bets, as the mean over several stakes.
 
     Args:
-        edge: what a whole stake wins on each unit, -1 or more.
+        edge: what a whole stake wins on each unit, at least -1.
         stakes: shares of a whole stake.
     """
     with np.errstate(divide="ignore"):
@@ -141,7 +141,7 @@ def per_unit(values: Floats, units: Ints) -> Floats:
 
 
 def promise(limit: float, delta: float) -> tuple[float, float]:
-    """The two numbers of a promise, each strictly between 0 and 1.
+    """Check the two numbers of a promise, each strictly between 0 and 1.
 
     Raises:
         ConfigError: one of them isn't.
@@ -153,12 +153,12 @@ def promise(limit: float, delta: float) -> tuple[float, float]:
 
 
 def bound_for(units: Ints, weights: Floats, limit: float, delta: float, *, graded: bool) -> tuple[Bound, Method]:
-    """The bound that suits rows: exact where each is independent, looked at, and lost or not; else betting.
+    """The bound that suits the rows: exact if each is independent, looked at, and lost or not; betting otherwise.
 
     Args:
         units: the number of each row's group.
         weights: 1/probability that each was looked at.
-        limit: what is to be promised.
+        limit: the limit to promise.
         delta: share of samples in which the promise may fail.
         graded: whether a loss lies between 0 and 1.
     """

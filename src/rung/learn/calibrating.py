@@ -1,6 +1,6 @@
-"""Calibrating a ladder: from what its tiers answered to thresholds, and to what can be promised of all of them.
+"""Calibrating a ladder: from the answers of its tiers to thresholds, and to what can be promised of the whole.
 
-The whole policy is certified, repairs and feedback included: a row counts as lost where the ladder's own answer is,
+The whole policy is certified, including repairs and feedback: a row counts as lost if the ladder's own answer is lost,
 whichever tier gave it. Scores and the path of thresholds are chosen on fit rows, the threshold on certify rows.
 """
 
@@ -29,26 +29,26 @@ from rung.learn.results import TierResult
 from rung.types import Conditions
 
 _MANY = 0.5
-"""Share sent up from which it is said unasked that no threshold does better."""
+"""Share sent up above which the report says, unasked, that no threshold does better."""
 _DRAWS = 500
-"""Resamples of an AUROC's interval, which is shown with two digits."""
+"""Resamples for an AUROC's interval, which is shown with two digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibratedTier:
-    """What was found out about one tier.
+    """The results for one tier.
 
     Args:
         tier: its name.
         fitted: its score.
-        above: an answer is accepted where its score is greater; infinite where none is, or every valid one.
-        rows: that reach it.
-        valid: how many of all rows it answers validly.
-        agrees: how many of all rows it answers without loss: as the last tier does, or rightly.
-        kept: how many of the certify rows it answers.
-        auroc: of its score, on the certify rows, which took no part in choosing it; `None` where no answer has the
+        above: an answer is accepted if its score is greater; infinite if none is accepted, or every valid one.
+        rows: number of rows that reach it.
+        valid: number of all rows that it answers validly.
+        agrees: number of all rows that it answers without loss: as the last tier does, or rightly.
+        kept: number of certify rows that it answers.
+        auroc: of its score, on the certify rows, which took no part in choosing it; `None` if no answer has the
             feature.
-        pay: whether asking it first saves time; `None` where nobody measured seconds.
+        pay: whether asking it first saves time; `None` if no seconds were measured.
     """
 
     tier: str
@@ -63,38 +63,38 @@ class CalibratedTier:
 
     @property
     def tells(self) -> bool:
-        """Whether its score tells good answers from bad ones, as far as the rows show."""
+        """Whether its score separates good answers from bad ones, as far as the rows show."""
         return self.auroc is not None and self.auroc.low is not None and self.auroc.low > 0.5
 
     @property
     def useful(self) -> bool:
-        """Whether it is worth asking: it saves time, or where nobody measured that, its score tells something."""
+        """Whether it is worth asking: it saves time or, if no time was measured, its score separates answers."""
         return self.pay.pays if self.pay is not None else self.auroc is None or self.tells
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What came of it.
+    """The result of a calibration.
 
     Args:
-        question: that was asked.
+        question: the question that was asked.
         against: the last tier.
-        tiers: that got a threshold, smallest first: those before the last one; for `wrong` the last one, too.
-        rows: how many there are.
-        fit_rows: on how many of them scores were chosen.
-        certify_rows: on how many the threshold was.
-        groups: how many independent groups those are.
-        judged: how many disagreements a person judged.
-        promised: whether anything is.
+        tiers: those that got a threshold, smallest first: all before the last one, and for `wrong` the last one, too.
+        rows: number of all rows.
+        fit_rows: number of rows on which scores were chosen.
+        certify_rows: number of rows on which the threshold was chosen.
+        groups: number of independent groups among those.
+        judged: number of disagreements that a person judged.
+        promised: whether anything is promised.
         certificate: how it was computed.
-        losses: certify rows that are lost at the thresholds.
-        unavoidable: certify rows that are lost wherever the thresholds lie: the last tier answers otherwise behind a
-            rejected answer than by itself.
-        kept: certify rows that a tier before the last one answers.
-        unanswered: certify rows that no tier answers.
-        least_sent_up: share of all rows that the best threshold in hindsight sends up; `None` where none keeps the
-            limit even so, and where only a part of the disagreements was judged.
-        chosen: before the certify rows were looked at.
+        losses: number of certify rows that are lost at the thresholds.
+        unavoidable: number of certify rows that are lost whatever the thresholds are, because the last tier answers
+            differently after a rejected answer than by itself.
+        kept: number of certify rows that a tier before the last one answers.
+        unanswered: number of certify rows that no tier answers.
+        least_sent_up: share of all rows that the best threshold in hindsight sends up; `None` if even so none stays
+            within the limit, and if only a part of the disagreements was judged.
+        chosen: what was chosen before the certify rows were looked at.
     """
 
     question: Question
@@ -122,12 +122,12 @@ class Calibration:
 
 
 def calibrate(climbs: Sequence[Climb], question: Question, judgements: Judgements | None = None) -> Calibration:
-    """Thresholds for a ladder, and what can be promised of them.
+    """Find thresholds for a ladder, and what can be promised of them.
 
     Args:
-        climbs: what every tier made of each row.
-        question: what is to be promised.
-        judgements: of a person, where the question asks for them.
+        climbs: what every tier answered to each row.
+        question: what to promise.
+        judgements: a person's judgements, if the question needs them.
 
     Raises:
         ConfigError: there are too few rows, no answer has the feature, or the extra `eval` is missing.
@@ -183,7 +183,7 @@ def _certified(rows: Outcomes, fit_rows: Outcomes | None, path: Path, question: 
 
 
 def _thresholds(rows: Outcomes, path: Path, position: float | None) -> tuple[float, ...]:
-    """Each tier's threshold on its own score. Rounding never accepts what lies at the common threshold or below."""
+    """Each tier's threshold on its own score. Rounding never accepts a row at the common threshold or below."""
     if position is None:
         return (math.inf,) * len(path.slopes)
     placed = path.positions(rows.scores)
@@ -195,7 +195,7 @@ def _thresholds(rows: Outcomes, path: Path, position: float | None) -> tuple[flo
 
 
 def _least_sent_up(every: Outcomes, path: Path, question: Question) -> float | None:
-    """The share that the best threshold sends up, chosen in hindsight on all rows and held against the bare limit."""
+    """The share that the best threshold sends up, chosen in hindsight on all rows and compared with the bare limit."""
     placed = path.positions(every.scores)
     if question.kind == "wrong":
         return _least_bound(every, placed, question.limit)
@@ -267,12 +267,12 @@ def _pay(kept: float, steps: Sequence[TierResult], following: Sequence[TierResul
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where it comes from.
+    """Where what was learnt comes from.
 
     Args:
         data: sha256 of the data's file.
-        date: of today, as in 2026-11-26.
-        rung: the version that learnt it.
+        date: today, as in 2026-11-26.
+        rung: the version of rung.
         certified: whether the rows were looked at for the first time.
         says: the sentence that was printed.
     """
@@ -285,12 +285,12 @@ class Provenance:
 
 
 def learnt(found: Calibration, conditions: Mapping[str, Conditions], origin: Provenance) -> Learned:
-    """What a task's `learned.json` says after a calibration.
+    """The content of a task's `learned.json` after a calibration.
 
     Args:
-        found: by the calibration.
-        conditions: under which each tier answered.
-        origin: of what was learnt.
+        found: the calibration.
+        conditions: those under which each tier answered.
+        origin: where it comes from.
     """
     weights = {name: now.weights for name, now in conditions.items() if now.weights is not None}
     tiers = {}

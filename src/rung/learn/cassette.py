@@ -1,8 +1,8 @@
-"""Recorded calls: what a tier answered, kept in a file, so that it need not be asked again.
+"""Recorded calls: a tier's answers, kept in a file so that they needn't be asked for again.
 
-One JSON object a line, only ever added to. A process may be killed at any moment: a line that was cut off is left out
-when the file is opened again, with a word. The file holds answers, and hashes of what was asked; it is made readable by
-its owner alone.
+The file has one JSON object a line, and is only appended to. A process may be killed at any moment. A line that was cut
+off is skipped when the file is opened again, with a note. The file contains answers, and hashes of what was asked. Only
+its owner can read it.
 """
 
 from __future__ import annotations
@@ -27,23 +27,22 @@ from rung.types import Call, Image, Message
 _VERSION = 1
 _HEAD = json.dumps({"rung": "recording", "version": _VERSION}).encode() + b"\n"
 _SYNC = 5.0
-"""Seconds between two syncs to the disk. What a killed process wrote is kept anyway; a machine that loses its power
-loses at most this much."""
+"""Seconds between two syncs to disk. What a killed process wrote is kept anyway. A machine that loses power loses at
+most this much."""
 _KINDS = ("call", "quote")
 _OPEN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class NotRecorded(TierError):
-    """A call is in no recording, and no model may be asked."""
+    """A call isn't in the recording, and no model may be asked."""
 
 
 def key_of(identity: str, call: Call) -> str:
-    """What determines an answer, as a hash: who is asked, and the call without what only speeds it up.
+    """A hash of what determines an answer: who is asked, and the call without what only speeds it up.
 
     Args:
-        identity: of the tier, as `rung.learn.identity` gives it.
-        call: what the tier is given. Its deadline, its cancel flag and the rejected text that it may speculate by are
-            left out.
+        identity: of the tier, from `rung.learn.identity`.
+        call: the call. Its deadline, its cancel flag and the rejected text for speculation are left out.
     """
     sampling = call.sampling
     shape = call.shape
@@ -56,7 +55,7 @@ def key_of(identity: str, call: Call) -> str:
         call.candidates,
         *([] if sampling.effort is None else [sampling.effort]),
     ]
-    # not sorted: the order of a schema's properties is the order in which they are written
+    # not sorted: the order of a schema's properties is the order in which a model writes them
     return hashlib.sha256(json.dumps(what, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -74,14 +73,14 @@ def _message(message: Message) -> list[Any]:
 class Cassette:
     """Recorded calls, by key. Safe from several threads.
 
-    In memory it keeps where each record stands, and reads the record when it is wanted; without a file it keeps all.
+    Memory holds the place of each record in the file, and the record is read when it is needed. Without a file, memory
+    holds everything.
 
     Args:
-        path: of the file; `None` keeps everything in memory, and nothing beyond the process.
-        writes: whether anything will be added. Then the file is made where it isn't there, and one process at a time
-            has it.
+        path: the file; `None` keeps everything in memory, only as long as the process lives.
+        writes: whether records will be added. Then the file is made if it is missing, and one process at a time has it.
 
-    `notes` are sentences about what was found: a line that was cut off.
+    `notes` are sentences about what was found, such as a line that was cut off.
 
     Raises:
         ConfigError: the file can't be read or written, is not a recording, or another process adds to it.
@@ -129,7 +128,7 @@ class Cassette:
             for line in file if self._end else ():
                 number += 1
                 if not line.endswith(b"\n"):
-                    self.notes = (f"the last line of {path} was cut off; it is left out, and its call is asked again",)
+                    self.notes = (f"the last line of {path} was cut off; it is skipped, and its call is asked again",)
                     break
                 self._note(line, f"{path}, line {number}")
                 self._end += len(line)
@@ -139,7 +138,7 @@ class Cassette:
                 self._append(_HEAD)
 
     def _note(self, line: bytes, where: str) -> None:
-        """Note where a record stands. A call's own content is read when it is wanted, so that opening is quick."""
+        """Note the place of a record. Its content is read when it is needed, so that opening is quick."""
         for kind in _KINDS:
             begin = f'{{"{kind}": "'.encode()
             if line.startswith(begin):
@@ -153,22 +152,22 @@ class Cassette:
         self._tiers[record["tier"]] = record
 
     def __len__(self) -> int:
-        """How many calls are in it."""
+        """The number of recorded calls."""
         with self._lock:
             return sum(name.startswith("call ") for name in (*self._places, *self._kept))
 
     @property
     def tiers(self) -> Mapping[str, Mapping[str, Any]]:
-        """What is known of each tier that was recorded, by its name: the last that was said, in that order."""
+        """What is known of each recorded tier, by name: its latest identification, in the order of those."""
         return dict(self._tiers)
 
     def identify(self, name: str, about: Mapping[str, Any]) -> None:
-        """Say which tier the calls that follow belong to. Who records says so of every tier in the ladder's order, so
-        that the last ladder that was recorded is known.
+        """Record which tier the following calls belong to. The recorder does so for every tier in the ladder's order,
+        so that the last recorded ladder is known.
 
         Args:
             name: of the tier.
-            about: what to keep of it, its `identity` among it.
+            about: what to keep of it, including its `identity`.
         """
         record = {"tier": name, **about}
         with self._lock:
@@ -178,14 +177,14 @@ class Cassette:
                 self._append(_line(record))
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """The record of a key; `None` where there is none.
+        """The record of a key; `None` if there is none.
 
         Args:
             kind: `call` or `quote`.
-            key: as `key_of` gives it.
+            key: from `key_of`.
 
         Raises:
-            ConfigError: it stands there and can't be read.
+            ConfigError: the record can't be read.
         """
         name = f"{kind} {key}"
         with self._lock:
@@ -198,12 +197,12 @@ class Cassette:
         return record if isinstance(record, dict) else None
 
     def add(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
-        """Keep a record.
+        """Add a record.
 
         Args:
             kind: `call` or `quote`.
-            key: as `key_of` gives it.
-            record: what JSON can say.
+            key: from `key_of`.
+            record: anything that JSON can express.
 
         Raises:
             ConfigError: the disk is full, or the file can't be written any more.
@@ -218,13 +217,13 @@ class Cassette:
             self._places[f"{kind} {key}"] = place
 
     def changed(self) -> ConfigError:
-        """The error for a record that isn't as it was written."""
+        """The error for a record that was changed after it was written."""
         return ConfigError(
-            f"the recording {self.path} holds a record that something else has changed", hint="record into another file"
+            f"the recording {self.path} has a record that something else changed", hint="record into another file"
         )
 
     def close(self) -> None:
-        """See that everything is on the disk, and let others have the file. May be called twice."""
+        """Sync everything to disk, and release the file for others. May be called twice."""
         with self._lock:
             if self._fd is not None and self.writes:
                 os.fsync(self._fd)
@@ -266,8 +265,8 @@ class Cassette:
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
-    # ASCII, because an answer may hold half of a surrogate pair. A log-probability may be minus infinity, which Python
-    # writes and reads though JSON hasn't got it.
+    # ASCII, because an answer may contain half of a surrogate pair. A log-probability may be minus infinity, which JSON
+    # lacks but Python writes and reads.
     return json.dumps(record).encode("ascii") + b"\n"
 
 

@@ -1,7 +1,7 @@
-"""What can be promised of a threshold, and at which threshold, from a sample of rows.
+"""What can be promised from a sample of rows, and at which threshold.
 
-A promise is right in a share `1 - delta` of samples. It speaks of prompts drawn like the rows; where rows come in
-groups, of prompts drawn by drawing a group first, each with the same chance. The rows must not have taken part in any
+A promise is right in a share `1 - delta` of samples. It is about prompts drawn like the rows. If rows come in groups,
+it is about prompts drawn by first drawing a group, each with the same chance. The rows must not have taken part in any
 choice: of a score, a feature, a form or a path of thresholds.
 """
 
@@ -21,8 +21,8 @@ from rung.learn.bounds import Betting, Binomial, Bound, Conformal, Method, bound
 from rung.learn.extra import library
 
 _QUANTILES = 50
-"""Thresholds that `certify_accepted` tries at most: quantiles of the fit rows, 2% of the rows apart. The certify rows
-can't tell thresholds apart that lie closer.
+"""Most thresholds that `certify_accepted` tries: quantiles of the fit rows, 2% of the rows apart. The certify rows
+can't tell closer thresholds apart.
 """
 
 
@@ -31,14 +31,14 @@ class Certificate:
     """A threshold, and what is promised of it.
 
     Args:
-        threshold: answers strictly above are accepted; `None` where nothing can be promised: then accept none.
-        limit: what is promised: the loss is at most this.
-        delta: share of samples in which the promise may fail; for `average` it is not bounded.
+        threshold: answers strictly above are accepted; `None` if nothing can be promised. Then accept none.
+        limit: the promise: the loss is at most this.
+        delta: share of samples in which the promise may fail. For `average` it isn't bounded.
         of: `prompts`: share of all prompts whose answer is lost. `accepted`: share of the accepted answers.
-        method: how it was computed. The conformal one holds on average only and is weaker.
-        rows: how many certify rows there were, those that failed validation included.
-        groups: how many independent groups those are.
-        losses: how many of the accepted rows are lost, as a sum of losses.
+        method: how it was computed. The conformal one holds only on average and is weaker.
+        rows: number of certify rows, including those that failed validation.
+        groups: number of independent groups among them.
+        losses: number of accepted rows that are lost, as a sum of losses.
         kept: share of the certify rows that is accepted.
     """
 
@@ -54,7 +54,7 @@ class Certificate:
 
     @property
     def average(self) -> bool:
-        """Whether the promise holds on average over samples only, and not in a share `1 - delta` of them."""
+        """Whether the promise holds only on average over samples, and not in a share `1 - delta` of them."""
         return self.method == "conformal risk control"
 
 
@@ -69,30 +69,30 @@ def certify(
     floor: float | None = None,
     average: bool = False,
 ) -> Certificate:
-    """The lowest threshold of which a limit on the loss can be promised, over all prompts.
+    """Find the lowest threshold at which a limit on the loss can be promised, over all prompts.
 
         certify(scores, differs_from_mid, limit=0.03, delta=0.1).threshold
 
-    The loss must be monotone: whoever accepts less loses no more. For independent rows that are lost or not, the bound
-    is exact: with k losses allowed, the threshold is the (k+1)-th highest score of a lost row, and ties at it are sent
-    up. Grouped, graded and weighted rows take the betting bound.
+    The loss must be monotone: accepting less never loses more. For independent rows that are lost or not, the bound is
+    exact. With k losses allowed, the threshold is the (k+1)-th highest score of a lost row, and ties at it are sent up.
+    Grouped, graded and weighted rows use the betting bound.
 
-    Several tiers share one threshold: give a column per tier, positions on a path that fit rows fixed (`paths.common`).
-    A row is then answered by the first tier whose position lies above the threshold. Where a lower threshold would win
-    back what a higher one lost, the row still counts as lost.
+    Several tiers share one threshold. Give a column per tier, with positions on a path that fit rows fixed
+    (`paths.common`). A row is then answered by the first tier whose position is above the threshold. If a lower
+    threshold would win back what a higher one lost, the row still counts as lost.
 
     Args:
-        scores: how sure the tier was of each row, minus infinity where the answer failed validation: (rows,), or
+        scores: how sure the tier was of each row, minus infinity if the answer failed validation: (rows,), or
             (rows, tiers) in tier order.
-        losses: what accepting that answer loses, from 0 to 1; for rows that can't be accepted it doesn't matter. For
+        losses: what accepting that answer loses, from 0 to 1. For rows that can't be accepted it doesn't matter. For
             several tiers true or false.
-        limit: largest loss that is to be promised, as a share of all prompts.
+        limit: the largest loss to promise, as a share of all prompts.
         delta: share of samples in which the promise may fail.
         groups: label of each row's group.
-        chances: probability with which each row was looked at, fixed before its answer was seen, where some weren't.
-            Rows that weren't looked at are among the rows, with a loss of 0 (`shadow_losses`).
-        floor: lowest threshold that the rows can say anything about: the one under which they were collected.
-        average: promise it on average only (conformal risk control): weaker, and keeps more.
+        chances: probability that each row was looked at, fixed before its answer was seen, if some weren't. Rows that
+            weren't looked at are among the rows, with a loss of 0 (`shadow_losses`).
+        floor: the lowest threshold that the rows can say anything about: the one under which they were collected.
+        average: promise it only on average (conformal risk control): weaker, and keeps more.
 
     Raises:
         ConfigError: a column is malformed, or a number is out of range.
@@ -137,22 +137,22 @@ def certify_accepted(
     delta: float,
     groups: Groups | None = None,
 ) -> Certificate:
-    """The lowest threshold of which can be promised: at most `limit` of what is accepted is wrong.
+    """Find the lowest threshold at which can be promised that at most `limit` of the accepted answers is wrong.
 
         certify_accepted(scores, wrong, fit_scores=..., fit_wrong=..., limit=0.05, delta=0.1)
 
     This loss isn't monotone, so thresholds are tested one after the other, at quantiles of the fit rows, each at the
-    full delta, downwards from where the fit rows make passing likeliest; the last before the first failure holds (Learn
-    then Test, Angelopoulos et al. 2021, arXiv 2110.01052, fixed sequence testing). Each test is exact: of so many
-    accepted rows, so many are wrong. Grouped rows are tested by betting.
+    full delta. The tests begin at the threshold that the fit rows make likeliest to pass and go downwards. The last one
+    before the first failure holds (Learn then Test, Angelopoulos et al. 2021, arXiv 2110.01052, fixed sequence
+    testing). Each test is exact: the number of wrong rows among the accepted ones. Grouped rows are tested by betting.
 
     Args:
-        scores: how sure the tier was of each certify row, minus infinity where the answer failed validation: (rows,),
-            or (rows, tiers) in tier order, positions on one path. The first tier above the threshold answers.
+        scores: how sure the tier was of each certify row, minus infinity if the answer failed validation: (rows,), or
+            (rows, tiers) in tier order, positions on one path. The first tier above the threshold answers.
         wrong: whether each answer is wrong, in the same shape.
-        fit_scores: the same of the fit rows.
-        fit_wrong: the same of the fit rows.
-        limit: largest share of wrong ones among the accepted.
+        fit_scores: the same for the fit rows.
+        fit_wrong: the same for the fit rows.
+        limit: largest share of wrong answers among the accepted.
         delta: share of samples in which the promise may fail.
         groups: label of each certify row's group.
 
@@ -184,11 +184,11 @@ def certify_accepted(
 
 
 def shadow_losses(tossed: ArrayLike, agrees: ArrayLike) -> Floats:
-    """The loss of each row of a ledger: 1 where it was looked at and differs, or should have been and was dropped.
+    """The loss of each row of a ledger: 1 if it was looked at and differs, or should have been and was dropped.
 
     Args:
-        tossed: whether the coin chose the row, before its answer was seen.
-        agrees: 1 where the next tier says the same, 0 where it doesn't, NaN where nobody knows.
+        tossed: whether the random draw chose the row, before its answer was seen.
+        agrees: 1 if the next tier gives the same answer, 0 if it doesn't, NaN if unknown.
 
     Raises:
         ConfigError: a column is malformed.
@@ -201,16 +201,16 @@ def shadow_losses(tossed: ArrayLike, agrees: ArrayLike) -> Floats:
 
 
 def rows_needed(limit: float, delta: float, losses: int = 0) -> int:
-    """The fewest certify rows of which so many may be lost while the limit is still promised.
+    """The fewest certify rows of which this many may be lost while the limit can still be promised.
 
         rows_needed(0.03, 0.1)      # 76
 
     For `certify` those are all rows, for `certify_accepted` the accepted ones.
 
     Args:
-        limit: what is to be promised.
+        limit: the limit to promise.
         delta: share of samples in which the promise may fail.
-        losses: how many of the rows are lost.
+        losses: number of rows that are lost.
 
     Raises:
         ConfigError: a number is out of range.
@@ -229,18 +229,18 @@ def rows_needed(limit: float, delta: float, losses: int = 0) -> int:
 
 
 def rows_likely(limit: float, delta: float, rate: float, chance: float = 0.8) -> int | None:
-    """The fewest certify rows with which a limit is promised with this chance, where a known share is lost.
+    """The fewest certify rows with which a limit can be promised with this chance, if a known share is lost.
 
-        rows_likely(0.05, 0.1, rate=0.02)      # so many accepted rows, where 2% of those are wrong
+        rows_likely(0.05, 0.1, rate=0.02)      # accepted rows, if 2% of those are wrong
 
     Args:
-        limit: what is to be promised.
+        limit: the limit to promise.
         delta: share of samples in which the promise may fail.
         rate: share of the rows that is lost, as the fit rows show it.
-        chance: with which the promise shall be possible.
+        chance: probability that the promise is possible.
 
     Returns:
-        The rows; `None` where even `_MOST_LOSSES` losses don't suffice, as they never do at a rate above the limit.
+        The rows; `None` if even `_MOST_LOSSES` losses don't suffice, as they never do at a rate above the limit.
 
     Raises:
         ConfigError: a number is out of range.
@@ -255,11 +255,11 @@ def rows_likely(limit: float, delta: float, rate: float, chance: float = 0.8) ->
 
 
 _MOST_LOSSES = 200
-"""Losses after which `rows_likely` gives up. At a limit of 0.03 those are some 7,000 rows: nobody labels more."""
+"""Losses at which `rows_likely` gives up. At a limit of 0.03 they need some 7,000 rows, more than anybody labels."""
 
 
 def along_path(scores: ArrayLike, losses: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """For each row: the score above which it is sent up, the score above which nothing of it is lost, and its loss.
+    """For each row: the score above which it is sent up, the score above which none of it is lost, and its loss.
 
     Args:
         scores: as in `certify`.
@@ -274,7 +274,7 @@ def along_path(scores: ArrayLike, losses: ArrayLike) -> tuple[Floats, Floats, Fl
         return sure, np.where(graded > 0, sure, -np.inf), np.where(np.isfinite(sure), graded, 0.0)
     columns, lost_columns = np.asarray(scores), np.asarray(losses)
     if columns.ndim != 2 or columns.shape != lost_columns.shape or not columns.shape[1]:
-        raise ConfigError("scores and losses of several tiers need one shape: rows, tiers")
+        raise ConfigError("scores and losses of several tiers must have the same shape: rows, tiers")
     highest = np.full(len(columns), -np.inf)
     lost = highest.copy()
     for tier in range(columns.shape[1]):
@@ -287,14 +287,14 @@ def along_path(scores: ArrayLike, losses: ArrayLike) -> tuple[Floats, Floats, Fl
 
 
 def _lowest(kept: Floats, lost: Floats, graded: Floats, bound: Bound) -> float | None:
-    """The lowest threshold that a bound certifies on the way down; `None` where it certifies none."""
+    """The lowest threshold that a bound certifies on the way down; `None` if it certifies none."""
     if not bound.certifies(np.zeros(len(lost))):
         return None
     for level in np.unique(lost[np.isfinite(lost)])[::-1]:
         if not bound.certifies(np.where(lost >= level, graded, 0.0)):
             return float(level)
     seen = kept[np.isfinite(kept)]
-    # everything seen may be accepted; what is less sure than everything seen isn't
+    # everything seen may be accepted, but nothing that is less sure than everything seen
     return float(np.nextafter(seen.min(), -np.inf)) if len(seen) else None
 
 
@@ -308,13 +308,13 @@ def _weights(chances: ArrayLike | None, rows: int) -> Floats:
 
 
 def _tiers(scores: ArrayLike, wrong: ArrayLike) -> tuple[Floats, Bools]:
-    """Scores and "wrong" as columns, one a tier."""
+    """Scores, and whether answers are wrong, as columns, one for each tier."""
     if np.ndim(scores) < 2:
         sure = scores_of(scores)
         return sure[:, None], truths_of("wrong", wrong, len(sure))[:, None]
     columns, wrong_columns = np.asarray(scores), np.asarray(wrong)
     if columns.ndim != 2 or columns.shape != wrong_columns.shape:
-        raise ConfigError("scores and wrong of several tiers need one shape: rows, tiers")
+        raise ConfigError("scores and wrong of several tiers must have the same shape: rows, tiers")
     bad = [truths_of("wrong", column, len(columns)) for column in wrong_columns.T]
     return np.stack([scores_of(column) for column in columns.T], axis=1), np.stack(bad, axis=1)
 
@@ -328,13 +328,13 @@ def _answered(sure: Floats, bad: Bools, threshold: float) -> tuple[Bools, Bools]
 
 
 def _sequence(sure: Floats, bad: Bools, rows: int, limit: float, delta: float) -> Iterator[float]:
-    """Thresholds in the order in which they are tested, from the one that most likely passes, downwards.
+    """Thresholds in the order of their tests, downwards from the one that most likely passes.
 
     Args:
-        sure: scores of the fit rows, a column a tier.
+        sure: scores of the fit rows, a column for each tier.
         bad: whether each of those answers is wrong.
-        rows: how many certify rows there are.
-        limit: largest share of wrong ones among the accepted.
+        rows: number of certify rows.
+        limit: largest share of wrong answers among the accepted.
         delta: of each test.
     """
     highest = sure.max(axis=1)
@@ -342,14 +342,14 @@ def _sequence(sure: Floats, bad: Bools, rows: int, limit: float, delta: float) -
     if not len(seen):
         return
     steps = np.unique(np.quantile(seen, np.linspace(0, 1, _QUANTILES + 1)[:-1], method="inverted_cdf"))[::-1]
-    # strictly above the next lower one: ties are accepted together; the last accepts all that was seen
+    # strictly above the next lower one, so that ties are accepted together; the last accepts everything seen
     thresholds = np.append(steps, np.nextafter(steps[-1], -np.inf))
     each = [_answered(sure, bad, float(threshold)) for threshold in thresholds]
     taken = np.array([accepted.sum() for accepted, _ in each])
     lost = np.array([wrong.sum() for _, wrong in each])
     expected = np.floor(taken / len(sure) * rows).astype(int)
     allowed = np.array([Binomial.of(int(count), limit, delta).allowed if count else -1 for count in expected])
-    # what so many certify rows would show, given the fit rows and before them Jeffreys' prior
+    # the chance of passing with this many certify rows, given the fit rows and, before them, Jeffreys' prior
     passes = library("scipy.stats").betabinom.cdf(allowed, expected, lost + 0.5, taken - lost + 0.5)
     passes = np.where(allowed >= 0, passes, 0.0)
     if passes.max() > 0:
@@ -360,6 +360,6 @@ def _holds(accepted: Bools, bad: Bools, units: Ints | None, limit: float, delta:
     """Whether the accepted rows show that at most `limit` of such rows are wrong."""
     if units is None:
         return Binomial.of(int(accepted.sum()), limit, delta).allowed >= int((accepted & bad).sum())
-    # what isn't accepted is neither won nor lost: it counts as a row that loses just the limit
+    # a row that isn't accepted is neither won nor lost: it counts as one that loses exactly the limit
     values = np.where(accepted, bad.astype(np.float64), limit)
     return Betting.of(units, np.ones(len(units)), limit, delta).certifies(values)

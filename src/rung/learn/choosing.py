@@ -1,4 +1,4 @@
-"""What a calibration chooses before it looks at the rows that certify: scores, and a path of thresholds."""
+"""What a calibration chooses before it looks at the certify rows: scores, and a path of thresholds."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rung.learn.splits import split
 from rung.types import Conditions
 
 DEFAULTS = ("allowed_minimum", "minimum")
-"""The feature that answers are put in order by where nobody names another: the first of these that there is. No feature
-wins everywhere; the least sure token does well on every kind of contract, and a long answer doesn't spoil it."""
+"""The feature that answers are ranked by if none is named: the first of these that exists. No feature is best
+everywhere. The least sure token does well on every kind of contract, and a long answer doesn't spoil it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Chosen:
     """What was chosen on the fit rows.
 
     Args:
-        question: for which.
+        question: the question that it was chosen for.
         climbs: all rows.
-        fitting: those that it was chosen on; none where there are too few.
+        fitting: the rows that it was chosen on; empty if there are too few.
         certifying: the others.
         scores: of each tier that gets a threshold.
-        path: on which their thresholds lie together.
+        path: of their common thresholds.
     """
 
     question: Question
@@ -48,16 +48,16 @@ class Chosen:
 
         Args:
             climbs: of the rows.
-            judgements: of a person, where the question asks for them.
+            judgements: a person's judgements, if the question needs them.
         """
         return Outcomes.of(climbs, self.scores, self.question.kind, judgements)
 
     def identity(self, conditions: Mapping[str, Conditions], judgements: Judgements | None = None) -> dict[str, Any]:
-        """Everything that a look at the certify rows depends on, as JSON has it.
+        """Everything that a look at the certify rows depends on, in a form for JSON.
 
         Args:
-            conditions: under which the tiers answered.
-            judgements: of a person, where the question asks for them.
+            conditions: those under which the tiers answered.
+            judgements: a person's judgements, if the question needs them.
         """
         rows = self.outcomes(self.certifying, judgements)
         said = [] if judgements is None or self.question.kind != "judged" else judgements.of(self.certifying)
@@ -72,7 +72,7 @@ class Chosen:
         }
 
     def asking(self, question: Question) -> Chosen:
-        """The same for a question that is of another kind and chooses alike."""
+        """The same for a question of another kind that makes the same choices."""
         return replace(self, question=question)
 
 
@@ -80,8 +80,8 @@ def choose(climbs: Sequence[Climb], question: Question) -> Chosen:
     """Choose on the fit rows.
 
     Args:
-        climbs: what every tier made of each row.
-        question: what is to be promised.
+        climbs: what every tier answered to each row.
+        question: what to promise.
 
     Raises:
         ConfigError: no answer has the feature, or the extra `eval` is missing.
@@ -99,11 +99,12 @@ def choose(climbs: Sequence[Climb], question: Question) -> Chosen:
 
 
 def _told(now: Conditions) -> list[Any]:
-    return [now.weights, now.prompt, now.contract, str(now.sampling), now.max_tokens, now.repairs, now.feedback]
+    told = [now.weights, now.prompt, now.contract, str(now.sampling), now.max_tokens, now.repairs, now.feedback]
+    return [*told, now.form] if now.form else told
 
 
 def _fitted(fitting: Sequence[Climb], climbs: Sequence[Climb], place: int, question: Question) -> Fitted:
-    """The score of a tier: chosen on the fit rows; the default feature as it is where there are none."""
+    """The score of a tier, chosen on the fit rows. Without fit rows it is the default feature itself."""
     known = sorted({name for climb in climbs for name in climb.steps[place].features})
     wanted = question.feature
     if wanted is not None and wanted not in known:
@@ -112,7 +113,7 @@ def _fitted(fitting: Sequence[Climb], climbs: Sequence[Climb], place: int, quest
             f"no answer of tier {tier!r} has the feature {wanted!r}", hint=f"known: {', '.join(known) or 'none'}"
         )
     default = wanted or next((name for name in DEFAULTS if name in known), None)
-    if default is None:  # it reports no log-probabilities: all of its answers are accepted, or none
+    if default is None:  # no log-probabilities: all of its answers are accepted, or none
         return Fitted({}, 0.0, (), None, 0, 0)
     if not fitting:
         return Fitted({default: 1.0}, 0.0, (), None, 0, 0)

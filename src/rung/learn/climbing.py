@@ -1,6 +1,6 @@
-"""What every tier of a ladder answers, asked as the ladder asks it where each tier before it sent its answer up.
+"""What every tier of a ladder answers if each tier before it sent its answer up, asked as the ladder asks it.
 
-A tier that sends an answer up because it isn't sure enough tells the next one nothing; one whose answer was rejected
+A tier that sends an answer up because it isn't sure enough tells the next one nothing. A tier whose answer was rejected
 gives it feedback. So whatever the thresholds are, the ladder's answer is one of these, or the last one.
 """
 
@@ -30,8 +30,8 @@ class Climb:
 
     Args:
         row: what was asked.
-        steps: what each tier made of it, smallest first, where all before it sent it up. `agrees` says whether the
-            answer is what the last tier says by itself; of the last step, whether feedback changed its answer.
+        steps: what each tier answered, smallest first, if all before it sent theirs up. `agrees` says whether the
+            answer is what the last tier says by itself. For the last step it says whether feedback changed its answer.
         alone: what the last tier says by itself.
     """
 
@@ -46,7 +46,7 @@ class Climbed:
 
     Args:
         climbs: in the order of the rows.
-        conditions: under which each tier answered, by its name.
+        conditions: those under which each tier answered, by its name.
     """
 
     climbs: tuple[Climb, ...] = field(repr=False)
@@ -54,32 +54,33 @@ class Climbed:
 
 
 def local_rungs(work: Work) -> tuple[Rung, ...]:
-    """The tiers of this machine, smallest first: between those a calibration decides.
+    """The tiers of this machine, smallest first. A calibration decides between them.
 
     Raises:
-        ConfigError: there are fewer than two, so that there is nothing to decide.
+        ConfigError: there are fewer than two, so there is nothing to decide.
     """
     found = tuple(rung for rung in work.ladder.rungs if rung.tier.zone <= Zone.HOST)
     if len(found) < 2:
         names = ", ".join(repr(rung.tier.name) for rung in found) or "none"
         raise ConfigError(
-            f"a calibration needs two tiers of this machine, and there is {names}",
+            f"a calibration needs two tiers on this machine; there is {names}",
             hint="add a larger local model: `rung models list` shows some",
         )
     return found
 
 
 def climb(work: Work) -> Iterator[EvalProgress | Climbed]:
-    """Ask every local tier every row, in tier order, so that one model is loaded at a time.
+    """Ask every local tier about every row, in tier order, so that one model is loaded at a time.
 
     Args:
-        work: what is to be asked. Its options name a task.
+        work: what to ask. Its options name a task.
 
     Yields:
+        Progress, and at the end all rows.
         Progress, and in the end all rows.
 
     Raises:
-        RungError: what `rung.learn.evaluating.evaluate` raises.
+        RungError: whatever `rung.learn.evaluating.evaluate` raises.
     """
     yield from _Climbing(work).climbs()
 
@@ -92,7 +93,7 @@ class _Climbing(Evaluation):
         self._conditions: dict[str, Conditions] = {}
 
     def climbs(self) -> Iterator[EvalProgress | Climbed]:
-        """Progress, and in the end all rows."""
+        """Yield progress, and at the end all rows."""
         rungs = list(self._rungs)
         last = rungs[-1].tier.name
         for place, rung in enumerate(rungs):
@@ -111,7 +112,7 @@ class _Climbing(Evaluation):
         return replace(plan, task=task, rule=rule)
 
     def _standing(self, now: Conditions) -> Standing:
-        """Notes under which conditions a tier answers, as the engine sees them in use. Nothing is learnt yet."""
+        """Note the conditions under which a tier answers, as the engine sees them in use, before anything is learnt."""
         before = self._conditions.get(now.tier)
         others = now.others if before is None else {**before.others, **now.others}
         self._conditions[now.tier] = replace(now, others=others)
@@ -157,7 +158,7 @@ class _Climbing(Evaluation):
         return Made(TierResult(row.number, row.key, row.group, tier, asked=False), None)
 
     def _held(self, made: Made, alone: Made) -> TierResult:
-        """A step held against what the last tier says by itself. Where neither has an answer they agree."""
+        """A step compared with what the last tier says by itself. If neither has an answer they agree."""
         if not made.result.valid and not alone.result.valid:
             return replace(made.result, agrees=True)
         both = made.result.valid and alone.result.valid
@@ -166,12 +167,12 @@ class _Climbing(Evaluation):
             return replace(made.result, agrees=True)
         if same is None:
             return made.result
-        # an answer that can't be compared counts as another one
+        # an answer that can't be compared counts as a different one
         return replace(made.result, agrees=both and grade(same, made.value, alone.value).right is True)
 
 
 def _sending_up(last: str) -> Rule:
-    """The deferral table where no tier but the last is ever sure enough."""
+    """The deferral table in which no tier but the last is ever sure enough."""
 
     def unsure(s: Situation) -> Decision | None:
         climbs = s.tier != last and s.candidate is not None and not s.issues

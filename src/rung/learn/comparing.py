@@ -1,4 +1,4 @@
-"""Two evaluations of the same rows, held against each other row by row."""
+"""Two evaluations of the same rows, compared row by row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rung.learn.results import LADDER, Results, TierResult
 from rung.learn.summary import Measure
 
 _SHOWN = 20
-"""Rows that are named where the two differ."""
+"""Rows that are listed where the two differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class TierDifference:
 
     Args:
         tier: its name, or `LADDER`.
-        before: share of the rows that it had right.
-        after: share of the rows that it has right.
-        difference: the second less the first, with its interval.
+        before: share of the rows that it got right.
+        after: share of the rows that it gets right.
+        difference: the second minus the first, with its interval.
         test: whether they differ by more than chance.
-        lost: rows that only the first had right.
-        won: rows that only the second has right.
+        lost: rows that only the first got right.
+        won: rows that only the second gets right.
         seconds: mean seconds of a row before and after.
     """
 
@@ -44,11 +44,11 @@ class Comparison:
     """Two evaluations.
 
     Args:
-        measure: whether answers were held against labels, or against the next tier's.
-        rows: that both asked.
-        only_first: rows that the first alone asked.
-        only_second: rows that the second alone asked.
-        tiers: those that both have, and the ladder.
+        measure: whether answers were compared with labels, or with the next tier's answers.
+        rows: number of rows in both.
+        only_first: number of rows only in the first.
+        only_second: number of rows only in the second.
+        tiers: those in both, and the ladder.
     """
 
     measure: Measure
@@ -59,19 +59,19 @@ class Comparison:
 
 
 def compare(first: Results, second: Results) -> Comparison:
-    """Hold two evaluations against each other, on the rows that both asked.
+    """Compare two evaluations, on the rows that are in both.
 
     Args:
         first: before.
         second: after.
 
     Raises:
-        ConfigError: they have no row in common, no tier, or one has labels where the other has none.
+        ConfigError: they have no row or no tier in common, or only one of them has labels.
     """
     measure: Measure = "right" if first.labelled and second.labelled else "agrees"
     if bool(first.labelled) != bool(second.labelled):
         raise ConfigError(
-            "one of them was held against labels and the other against the next tier", hint="evaluate the same data"
+            "one of them was compared with labels and the other with the next tier", hint="evaluate the same data"
         )
     ours, theirs = (set(_keyed(results, LADDER)) for results in (first, second))
     if not ours & theirs:
@@ -84,7 +84,7 @@ def compare(first: Results, second: Results) -> Comparison:
 
 
 def _keyed(results: Results, name: str) -> dict[tuple[str, int], TierResult]:
-    """Results by what was asked. Rows that ask the same are told apart by their order."""
+    """Results by what was asked. Rows that ask the same are distinguished by their order."""
     seen: dict[str, int] = {}
     found = {}
     for result in results.of(name):

@@ -1,4 +1,4 @@
-"""What a ladder costs beside simpler ways: mixing at random, and not asking the small tier at all."""
+"""A ladder's costs compared with simpler ways: mixing at random, and not asking the small tier at all."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rung.learn.arrays import shares_of, truths_of
 
 @dataclass(frozen=True, slots=True)
 class EqualCost:
-    """A ladder beside random mixing that costs as much.
+    """A ladder compared with random mixing that costs as much.
 
     Args:
         ladder: accuracy of the ladder.
         mixing: accuracy of sending a random share of the rows straight to the next tier, and the rest to the small one,
-            at the ladder's mean cost. Where that pays for every row, it is the next tier's.
-        cost: mean cost of a row, in the unit of the costs that were given.
+            at the ladder's mean cost. If that cost pays for every row at the next tier, it is the next tier's accuracy.
+        cost: mean cost of a row, in the unit of the given costs.
         mixed_share: the random share.
     """
 
@@ -30,19 +30,19 @@ class EqualCost:
 
     @property
     def gain(self) -> float:
-        """What the ladder is more accurate."""
+        """By how much the ladder is more accurate."""
         return self.ladder - self.mixing
 
 
 def equal_cost(
     accepted: ArrayLike, small: ArrayLike, larger: ArrayLike, *, small_cost: float, larger_cost: float
 ) -> EqualCost:
-    """Compares a ladder with random mixing at equal cost. A ladder pays the small tier for every row; mixing doesn't.
+    """Compare a ladder with random mixing at equal cost. A ladder pays the small tier for every row; mixing doesn't.
 
     Args:
         accepted: whether the ladder gave the small tier's answer.
         small: whether that answer is right, or how good it is from 0 to 1.
-        larger: the same of the next tier's.
+        larger: the same for the next tier's answer.
         small_cost: mean cost of a row on the small tier: seconds, tokens or money.
         larger_cost: the same on the next tier; more than `small_cost`.
 
@@ -66,8 +66,8 @@ class Pay:
 
     Args:
         kept: share of prompts that the tier answers.
-        seconds: that it takes for a prompt.
-        next_seconds: that the next tier takes.
+        seconds: mean seconds that it takes for a prompt.
+        next_seconds: mean seconds that the next tier takes.
     """
 
     kept: float
@@ -76,15 +76,15 @@ class Pay:
 
     @property
     def needed(self) -> float:
-        """The share that must be kept so that asking the tier first costs no time."""
+        """The share that must be kept for asking the tier first to cost no time."""
         return self.seconds / self.next_seconds if self.next_seconds > 0 else float("inf")
 
     @property
     def pays(self) -> bool:
-        """Whether more is kept than asking first costs."""
+        """Whether more than that is kept."""
         return self.kept > self.needed
 
     @property
     def mean_seconds(self) -> float:
-        """Mean seconds of a prompt where the tier is asked first."""
+        """Mean seconds of a prompt if the tier is asked first."""
         return self.seconds + (1 - self.kept) * self.next_seconds

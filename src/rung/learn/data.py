@@ -1,9 +1,9 @@
-"""Somebody's data, row by row: JSON Lines or CSV. A file of any size is read, and never held.
+"""A user's data, row by row: JSON Lines or CSV. A file of any size is read, and never held in memory.
 
-Columns and keys: `prompt` (text) or `messages` (a list of `{"role", "content"}`), or the fields of the task's template;
-and where there are such, `expected` (the right answer), `schema` (of this row's answer), `group`, `metadata` (an
-object). Whatever else a row has is kept as metadata. In JSON Lines `null`, in CSV an empty cell, stands for what isn't
-known. In CSV `messages` and `schema` are JSON.
+Columns and keys: `prompt` (text) or `messages` (a list of `{"role", "content"}`), or the fields of the task's
+template. Optional are `expected` (the right answer), `schema` (of this row's answer), `group`, and `metadata` (an
+object). Anything else in a row is kept as metadata. Unknown values are `null` in JSON Lines, and empty cells in CSV. In
+CSV `messages` and `schema` are JSON.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from rung.contract.bounds import is_text
 from rung.errors import ConfigError, RungError
 from rung.files import full
 from rung.learn.rows import Row
-from rung.learn.tables import BadRow, Record, Table, UnusableRow, kind_of, nothing_in
+from rung.learn.tables import BadRow, InputRow, TableFile, UnusableRow, kind_of, nothing_in
 from rung.learn.templates import Template
 from rung.parsing import parse_json
 from rung.settings import nearest, shortened
 from rung.types import Message, Role
 
 _MOST_KEYS = 20
-"""Keys of a row that a message names: a line or two of a terminal."""
+"""Keys of a row that a message lists: a line or two of a terminal."""
 _OURS = ("prompt", "messages", "expected", "schema", "group", "metadata")
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 
@@ -37,18 +37,18 @@ def read(path: str | os.PathLike[str], template: Template | None = None) -> Iter
     """The rows of a file, one at a time, in its order.
 
     Args:
-        path: of the file: `.jsonl` or `.ndjson`, `.csv`, `.tsv`. The delimiter of a CSV is the comma, or where its head
-            has none the semicolon or the tab.
-        template: makes a prompt of a row that has its fields. A row with `messages`, or with a `prompt` that is not a
-            field, and with none of the fields is taken as it is.
+        path: the file: `.jsonl` or `.ndjson`, `.csv`, `.tsv`. The delimiter of a CSV is the comma. If its head has no
+            comma, it is the semicolon or the tab.
+        template: makes a prompt of a row that has its fields. A row that has none of the fields but has `messages`,
+            or a `prompt` that isn't a field, is taken as it is.
 
     Yields:
-        Every row, the bad ones too. An empty line is not a row.
+        Every row, including bad ones. An empty line is not a row.
 
     Raises:
-        ConfigError: it can't be read, is of another kind, is UTF-16, has no row at all, or its CSV head is wrong.
+        ConfigError: the file can't be read, is of another kind, is UTF-16, has no row at all, or its CSV head is wrong.
     """
-    with Table(path, lambda names: _demand_columns(names, full(path, "the data"), template)) as table:
+    with TableFile(path, lambda names: _demand_columns(names, full(path, "the data"), template)) as table:
         empty = True
         for record in table:
             empty = False
@@ -57,7 +57,7 @@ def read(path: str | os.PathLike[str], template: Template | None = None) -> Iter
         raise nothing_in(table.path)
 
 
-def row_of(record: Record, template: Template | None, *, cells: bool) -> Row | BadRow:
+def row_of(record: InputRow, template: Template | None, *, cells: bool) -> Row | BadRow:
     """What a row asks.
 
     Args:
@@ -76,15 +76,15 @@ def identity(messages: tuple[Message, ...], schema: Mapping[str, Any] | None) ->
 
     Args:
         messages: what is asked.
-        schema: of this row's answer, where it has one of its own.
+        schema: of this row's answer, if it has one of its own.
     """
-    # the order of a schema's fields is the order in which a model answers, so it is part of what is asked
+    # the order of a schema's fields is the order in which a model answers them, so it is part of what is asked
     asked = [[[m.role, m.text] for m in messages], schema]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
 
 
 def _demand_columns(names: list[str], path: Path, template: Template | None) -> None:
-    """Say once of a whole table what would otherwise be wrong with each of its rows."""
+    """Report once for a whole table what would otherwise be wrong with each of its rows."""
     wanted = template.fields if template is not None else ()
     if any(name in names for name in wanted) or not ({"prompt", "messages"} & set(names)):
         for name in wanted:
@@ -98,13 +98,13 @@ def _demand_columns(names: list[str], path: Path, template: Template | None) -> 
 
 
 def _of_cells(cells: dict[str, str]) -> dict[str, Any]:
-    """A CSV's row as JSON Lines would have it."""
+    """A CSV's row in the form of JSON Lines."""
     values: dict[str, Any] = dict(cells)
     for name in ("messages", "schema"):
         if values.get(name, "").strip():
             values[name] = parse_json(cells[name].encode(), f"its {name}")
     if "metadata" in values:
-        raise UnusableRow("in CSV metadata has columns of its own, by other names")
+        raise UnusableRow("in CSV metadata goes into columns of its own, under other names")
     for name in _OURS:
         if isinstance(values.get(name), str) and not values[name].strip():
             values[name] = None
@@ -114,7 +114,7 @@ def _of_cells(cells: dict[str, str]) -> dict[str, Any]:
 def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
     messages, used = _asked(values, template)
     if any("\0" in turn.text or not is_text(turn.text) for turn in messages):
-        raise UnusableRow("it holds a NUL or half of a surrogate pair, so it is not text")
+        raise UnusableRow("it contains a NUL or half of a surrogate pair, so it is not text")
     schema = values.get("schema")
     if schema is not None and "schema" not in used and not isinstance(schema, dict):
         raise UnusableRow(f"its schema is {kind_of(schema)} and not an object")
@@ -125,7 +125,7 @@ def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
     if metadata is not None and "metadata" not in used and not isinstance(metadata, dict):
         raise UnusableRow(f"its metadata is {kind_of(metadata)} and not an object")
     own = {name: None if name in used else values.get(name) for name in _OURS}
-    # a prompt beside the fields that were used is kept like anything else
+    # a prompt besides the fields that were used is kept like any other metadata
     others = {name: value for name, value in values.items() if name not in used and name not in _OURS[2:]}
     return Row(
         number=number,
@@ -140,7 +140,7 @@ def _row(number: int, values: dict[str, Any], template: Template | None) -> Row:
 
 
 def _asked(values: dict[str, Any], template: Template | None) -> tuple[tuple[Message, ...], tuple[str, ...]]:
-    """The messages of a row, and the keys that they were made of."""
+    """The messages of a row, and the keys that they were made from."""
     fields = template.fields if template is not None else ()
     prompt, messages = values.get("prompt"), values.get("messages")
     whole = messages is not None or (prompt is not None and "prompt" not in fields)
@@ -169,7 +169,7 @@ def _near(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any, name: str) -> str:
-    """A field's value for the template: text as it is, numbers as they are written."""
+    """A field's value for the template: text as it is, numbers in their usual form."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -188,20 +188,20 @@ def _conversation(messages: Any) -> tuple[Message, ...]:
             raise UnusableRow(f"{shortened(str(turn['role']))!r} is not a role; known: {', '.join(get_args(Role))}")
         turns.append(Message(turn["role"], turn["content"]))
     if not any(turn.role == "user" and turn.text.strip() for turn in turns):
-        raise UnusableRow("its messages have no user's turn with a text")
+        raise UnusableRow("its messages have no turn of the user with a text")
     return tuple(turns)
 
 
 def normal(text: str) -> str:
-    """A text without what doesn't make it another one: case, white space, punctuation, and forms of one character."""
+    """A text without differences that don't matter: case, white space, punctuation, and Unicode forms."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return _BETWEEN_WORDS.sub(" ", plain).strip()
 
 
 def wording(messages: tuple[Message, ...]) -> str:
-    """A hash of what is asked up to case, white space and punctuation. It is the group of a row that names none.
+    """A hash of what is asked, ignoring case, white space and punctuation. It is the group of a row that names none.
 
-    `rung.learn.duplicates.grouped` joins the groups of rows that are nearly the same, which takes all rows together.
+    `rung.learn.duplicates.grouped` joins the groups of rows that are nearly the same. It needs all rows at once.
     """
     asked = "\n".join(f"{m.role}: {normal(m.text) or m.text}" for m in messages)
     return hashlib.sha256(asked.encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The rows of a data file that an evaluation asks: counted beforehand, chosen by hash, read anew for each pass."""
+"""The rows of a data file that an evaluation asks: counted beforehand, chosen by hash, read again for each pass."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from rung.limits import Cancel
 
 _CHUNK = 1 << 20
 _MOST_GROUPED = 20_000
-"""Rows among which near-duplicates are looked for: what is compared takes some seconds."""
+"""Rows that are searched for near-duplicates. The comparison of this many takes some seconds."""
 _MOST_HELD = 64 << 20
-"""Bytes of their messages, all of which are held meanwhile."""
+"""Bytes of their messages, all of which are in memory during the search."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """What a file holds.
+    """The content of a file.
 
     Args:
-        rows: that will be asked.
-        labelled: of how many of them the right answer is known.
-        schemas: how many of them have a schema of their own.
-        left_out: rows that can be used and were not chosen.
-        bad: line and reason of each row that can't be used.
+        rows: number of rows that will be asked.
+        labelled: number of them with a right answer.
+        schemas: number of them with a schema of their own.
+        left_out: number of usable rows that were not chosen.
+        bad: line and reason of each unusable row.
         sha256: of the file.
     """
 
@@ -46,19 +46,19 @@ class RowCounts:
 
 
 class Dataset:
-    """A file's rows. Calling it reads them anew, one at a time, so that a file of any size is never held.
+    """A file's rows. A call reads them again, one at a time, so a file of any size is never held in memory.
 
-    Of up to 20,000 rows of 64 MiB those that ask nearly the same are one group.
+    In a file of up to 20,000 rows and 64 MiB, rows that ask nearly the same form one group.
 
     Args:
-        path: of the file.
-        template: makes a prompt of a row's fields.
-        most: rows that are asked at most. They are chosen by hash: a sample that is the same in every run, and whose
-            first hundred are among its first thousand.
+        path: the file.
+        template: makes a prompt from a row's fields.
+        most: the most rows to ask. They are chosen by hash, so the sample is the same in every run, and its first
+            hundred are among its first thousand.
         cancel: ends the reading.
 
     Raises:
-        ConfigError: the file can't be read, is of another kind, or holds no row that can be used.
+        ConfigError: the file can't be read, is of another kind, or has no usable row.
         Cancelled: the flag was set.
     """
 
@@ -71,14 +71,14 @@ class Dataset:
         self.counts = self._count(most)
 
     def __call__(self) -> Iterator[Row]:
-        """The rows that are asked, in the order of the file, each with its final group."""
+        """The rows to ask, in the order of the file, each with its final group."""
         for row in read(self._path, self._template):
             if isinstance(row, Row) and (self._chosen is None or row.number in self._chosen):
                 yield replace(row, group=self._groups.get(row.number, row.group))
 
     def _count(self, most: int | None) -> RowCounts:
         bad: list[tuple[int, str]] = []
-        # the rows with the smallest hashes; a heap keeps the largest of them on top, so the hashes are negative in it
+        # the rows with the smallest hashes; the heap's top must be the largest of them, so hashes are negated
         chosen: list[tuple[int, int, bool, bool]] = []
         rows = labelled = schemas = size = 0
         for row in read(self._path, self._template):
@@ -108,7 +108,7 @@ class Dataset:
             asked, labelled = len(chosen), sum(known for _, _, known, _ in chosen)
             schemas = sum(own for *_, own in chosen)
         if asked <= _MOST_GROUPED and size * asked // rows <= _MOST_HELD:
-            # rows that ask nearly the same aren't independent evidence, so they are one group for every interval
+            # rows that ask nearly the same aren't independent evidence, so they form one group for every interval
             self._groups = {row.number: row.group for row in grouped(self())}
         return RowCounts(asked, labelled, schemas, rows - asked, tuple(bad), self._sha256())
 

@@ -1,4 +1,4 @@
-"""The disagreements of a calibration, one at a time, for a person to judge who doesn't know whose answer is whose."""
+"""The disagreements of a calibration, one at a time, for a person to judge without knowing which tier answered what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Disagreement:
     """Two answers to one prompt. `None` stands for no valid answer.
 
     Args:
-        pair: which it is.
+        pair: identifies the disagreement.
         climb: the row.
         a: the answer that is shown first.
         b: the other one.
@@ -30,20 +30,20 @@ class Disagreement:
 
 
 class Disagreements:
-    """What is left to judge, the surest first, and what has been judged.
+    """What is left to judge, surest answers first, and what has been judged.
 
         while found := disagreements.next():
             disagreements.judge(found, Judgement.A)
 
     Args:
-        chosen: scores and path, and the rows that certify. Its question names limit and delta.
-        judgements: of before, and where new ones go.
+        chosen: scores, path and certify rows. Its question has limit and delta.
+        judgements: earlier ones. New ones are added to them.
     """
 
     def __init__(self, chosen: Chosen, judgements: Judgements) -> None:
         self._climbs, self._judgements = chosen.certifying, judgements
         rows, asked = chosen.outcomes(chosen.certifying), chosen.question
-        # where the last tier has no valid answer, nothing can be worse
+        # if the last tier has no valid answer, no other answer can be worse
         answered = [climb.alone.valid for climb in self._climbs]
         self._labelling = Labelling(
             chosen.path.positions(rows.scores),
@@ -60,21 +60,21 @@ class Disagreements:
 
     @property
     def judged(self) -> int:
-        """How many have been judged."""
+        """Number of disagreements that have been judged."""
         return self._labelling.judged
 
     @property
     def left(self) -> int:
-        """How many are left at most. Usually far fewer are enough."""
+        """The most that are left. Usually far fewer are enough."""
         return self._labelling.left
 
     @property
     def decided(self) -> bool:
-        """Whether enough is known, by judging and not because nobody need judge anything."""
+        """Whether enough is known because of judgements, and not because none was needed."""
         return self.judged > 0 and self._labelling.next() is None
 
     def next(self) -> Disagreement | None:
-        """The next one; `None` where enough is known."""
+        """The next disagreement; `None` if enough is known."""
         pair = self._labelling.next()
         if pair is None:
             return None
@@ -84,10 +84,10 @@ class Disagreements:
         return Disagreement(pair, climb, a, b)
 
     def judge(self, found: Disagreement, judgement: Judgement) -> None:
-        """Note what a person said, and keep it.
+        """Record a judgement.
 
         Args:
-            found: as `next` gave it.
+            found: from `next`.
             judgement: of its two answers.
 
         Raises:
@@ -97,7 +97,7 @@ class Disagreements:
         self._restore()
 
     def undo(self) -> bool:
-        """Take back what was judged last; whether there was anything of these rows."""
+        """Take back the last judgement. Returns whether there was one about these rows."""
         if self._judgements.last not in self._differences:
             return False
         self._judgements.undo()
@@ -108,7 +108,7 @@ class Disagreements:
         return AnswerPair.of(self._climbs[pair.row], _place(pair, self._climbs[pair.row]))
 
     def _restore(self) -> None:
-        """Two rows that ask the same and got the same are judged together, so all are looked up."""
+        """Look up the judgements of all pairs. Rows with the same prompt and answers are judged together."""
         self._labelling.restore(
             {
                 (pair.row, pair.tier): loses
@@ -124,7 +124,7 @@ def _place(pair: Pair, climb: Climb) -> int:
 
 
 def _said(pair: Pair, judgement: Judgement) -> Said:
-    """The same with the names of those whose answers they were."""
+    """The judgement in terms of who gave the answer, not of what was shown first."""
     sides: tuple[Said, Said] = ("ladder", "last") if pair.ladder_is_a else ("last", "ladder")
     names: dict[Judgement, Said] = {
         Judgement.A: sides[0],

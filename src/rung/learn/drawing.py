@@ -1,6 +1,6 @@
 """Figures of an evaluation: what accuracy costs, how honest the confidence is, and what accepting risks.
 
-They are drawn for a telephone's width and without colour: what is what is told by shape, dash and label.
+They are drawn for the width of a phone and without colour: shape, dash and label tell things apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rung.learn.results import LADDER
 from rung.learn.summary import Summary, TierSummary
 
 _WIDTH, _HEIGHT = 3.6, 3.0
-"""Inches of one figure: at 100 points an inch, the 360 points that a telephone is wide."""
+"""Inches of one figure: at 100 points an inch, the 360 points of a phone's width."""
 _DPI = 220
 _MARKS = ("o", "s", "^", "D", "v", "P")
 _DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
@@ -45,7 +45,7 @@ Panel = Callable[[Any, Summary], None]
 
 
 def demand() -> None:
-    """See that figures can be drawn here.
+    """Check that figures can be drawn here.
 
     Raises:
         ConfigError: matplotlib isn't installed.
@@ -54,7 +54,7 @@ def demand() -> None:
 
 
 def svgs(summary: Summary) -> list[tuple[str, str]]:
-    """Each figure's title and its SVG, to stand in a page.
+    """Each figure's title and its SVG, for a page.
 
     Args:
         summary: of the evaluation.
@@ -72,7 +72,7 @@ def svgs(summary: Summary) -> list[tuple[str, str]]:
 
 
 def picture(summary: Summary) -> bytes:
-    """All figures below each other, as a PNG.
+    """All figures, one below the other, as a PNG.
 
     Args:
         summary: of the evaluation.
@@ -89,7 +89,7 @@ def picture(summary: Summary) -> bytes:
 
 
 def axes(summary: Summary) -> list[Any]:
-    """The axes of all figures as matplotlib has them, to be changed or put beside others.
+    """The matplotlib axes of all figures, to be changed or put beside others.
 
     Args:
         summary: of the evaluation.
@@ -98,7 +98,7 @@ def axes(summary: Summary) -> list[Any]:
 
 
 def _panels(summary: Summary) -> list[tuple[str, Panel]]:
-    """The figures that there is something to draw for."""
+    """The figures for which there is something to draw."""
     known = "right" if summary.measure == "right" else "agreeing"
     told = [t for t in (*summary.tiers, summary.ladder) if t.right is not None]
     found: list[tuple[str, Panel]] = []
@@ -115,7 +115,7 @@ def _panels(summary: Summary) -> list[tuple[str, Panel]]:
 
 def _drawn(panels: list[tuple[str, Panel]], summary: Summary) -> Any:
     matplotlib, figure = library("matplotlib"), library("matplotlib.figure")
-    # for this figure alone: the process may be somebody's notebook
+    # only for this figure, because the process may be somebody's notebook
     with matplotlib.rc_context(_SETTINGS):
         whole = figure.Figure((_WIDTH, _HEIGHT * len(panels)), facecolor=_PAPER, layout="constrained")
         axes = np.atleast_1d(whole.subplots(len(panels), 1))
@@ -138,13 +138,13 @@ def _dollars(tier: TierSummary) -> float:
 
 
 def _cost(axis: Any, summary: Summary, of: Callable[[TierSummary], float], label: str) -> None:
-    """Accuracy against cost: tiers, ladder, what mixing at random would do, and what any threshold would."""
+    """Accuracy against cost: tiers, ladder, random mixing, and every threshold."""
     first, last = summary.tiers[0], summary.tiers[-1]
     if len(summary.tiers) == 2 and summary.pairs:
         curve = summary.pairs[0].curve
         cost = of(first) + curve.shares * of(last)
         axis.plot(cost, 100 * curve.accuracy, color="#777777", linewidth=1, label="any threshold, in hindsight")
-    # held against the next tier, the last one agrees with itself
+    # compared with the next tier, the last one agrees with itself
     ends = [1.0 if summary.measure == "agrees" and t is last else _value(t) for t in (first, last)]
     if len(summary.tiers) > 1 and None not in ends:
         heights = [100 * (end or 0) for end in ends]
@@ -152,7 +152,7 @@ def _cost(axis: Any, summary: Summary, of: Callable[[TierSummary], float], label
     for place, tier in enumerate(summary.tiers):
         _point(axis, of(tier), tier.right, _MARKS[place % len(_MARKS)], _SHADES[place % len(_SHADES)], tier.tier)
     if len(summary.tiers) > 1:
-        # a ring, so that a tier which the ladder comes down to is seen inside it
+        # a ring, so that a tier with the same figures as the ladder shows inside it
         _point(axis, of(summary.ladder), summary.ladder.right, "o", "#000000", LADDER, size=13, fillstyle="none")
         if summary.measure == "agrees":
             axis.plot([of(last)], [100], "x", color="#000000", label=f"{last.tier} (agrees with itself)")
@@ -241,7 +241,7 @@ def _risk(axis: Any, summary: Summary) -> None:
         axis.plot(coverage, risk, linestyle=dash, color=shade, label=tier.tier)
         low, high = _band(tier)
         axis.fill_between(coverage, low, high, color=shade, alpha=0.12, linewidth=0)
-        for end in (low, high):  # without colour, two bands that overlap are told apart by their edges
+        for end in (low, high):  # without colour, the edges tell overlapping bands apart
             axis.plot(coverage, end, linestyle=dash, color=shade, linewidth=0.5)
     wrong = "wrong" if summary.measure == "right" else "differing"
     axis.set_xlabel("accepted answers, in % of the rows, the surest first")
@@ -252,7 +252,7 @@ def _risk(axis: Any, summary: Summary) -> None:
 
 
 def _band(tier: TierSummary) -> tuple[Any, Any]:
-    """The interval around each point of the risk, taken by itself."""
+    """The interval around each point of the risk, each for itself."""
     assert tier.risk is not None
     assert tier.right is not None
     ends = [

@@ -1,8 +1,8 @@
 """Whether prompts or answers have changed since a certificate was made. Plain Python: a ladder in use may load it.
 
-Both detectors are gamblers who bet against "nothing has changed" and rarely become rich where that is true: a fortune
-of 20 ever, however long they play, has at most the probability 1/20 (Ville's inequality). A change may begin at any
-row, so the money is spread over all of them: 1 / (k (k + 1)) of it waits for row k. Without that a gambler would be
+Both detectors are gamblers who bet against "nothing has changed". If that is true they rarely become rich: ever to
+reach a fortune of 20, however long they play, has at most the probability 1/20 (Ville's inequality). A change may begin
+at any row, so the money is spread over all of them: 1 / (k (k + 1)) of it waits for row k. Otherwise a gambler would be
 ruined by the time the change comes (e-detectors: Shin, Ramdas and Rinaldo 2023, arXiv 2203.03532).
 """
 
@@ -16,20 +16,20 @@ from random import Random
 from rung.checking import real
 
 VOID = 20.0
-"""Fortune at which a certificate is void, or a warning is due: reached by chance in at most one of 20 uses, ever."""
+"""Fortune at which a certificate is void, or a warning is due. Chance reaches it in at most one of 20 uses, ever."""
 
 _RATES = (1.5, 2.0, 3.0, 5.0, 8.0)
-"""Multiples of the limit that the detector of losses is prepared for, each with a fifth of its money."""
+"""Multiples of the limit that the detector of losses is prepared for. Each gets a fifth of its money."""
 
 _TILTS = (-1.9, -1.3, -0.7, 0.7, 1.3, 1.9)
-"""How much the detector of scores bets on high or low ranks; 2 is the most."""
+"""How much the detector of scores bets on high or low ranks; the most is 2."""
 
 _SURELY = 1.2816
-"""Standard deviations below which nine tenths of a normal distribution lie."""
+"""Standard deviations above the mean of a normal distribution below which nine tenths of it are."""
 
 
 class _Fortune:
-    """What several gamblers own together, each with a share of its money waiting for every later row."""
+    """What several gamblers own together. A share of each one's money waits for every later row."""
 
     __slots__ = ("_owned", "best", "rows")
 
@@ -40,27 +40,28 @@ class _Fortune:
 
     @property
     def value(self) -> float:
-        """What they own now, the money that still waits included; 1 at the start."""
+        """What they own now, including the money that still waits; 1 at the start."""
         return sum(self._owned) / len(self._owned) + 1 / (self.rows + 1)
 
     def bet(self, factors: Iterable[float]) -> None:
-        """One more row: each gambler's money grows by its factor."""
+        """Bet on one more row: each gambler's money grows by its factor."""
         self.rows += 1
         joins = 1 / (self.rows * (self.rows + 1))
-        # a fortune beyond every use stays a number
+        # a bound far above any use keeps the fortune finite
         self._owned = [min((own + joins) * by, 1e300) for own, by in zip(self._owned, factors, strict=True)]
         self.best = max(self.best, self.value)
 
 
 class LossDrift:
-    """An e-process on shadow losses: has the loss risen above the limit that was promised?
+    """An e-process on shadow losses: has the loss risen above the promised limit?
 
         drift = LossDrift(0.03)
         drift.add(False)
         drift.void
 
-    Add every request whose coin fell, in time order: one that was sent up has no loss, one whose shadow was dropped has
-    one. The coin doesn't look at the answer, so that those requests are a fair sample of all, at whatever probability.
+    Add every request that was drawn for a shadow, in time order. A request that was sent up has no loss. A request
+    whose shadow was dropped has one. The draw doesn't look at the answer, so these requests are a fair sample of all,
+    whatever the probability of the draw.
 
     Args:
         limit: the promised share of requests that are lost.
@@ -75,17 +76,17 @@ class LossDrift:
         self._fortune = _Fortune(len(self._stakes))
 
     def add(self, lost: bool) -> None:
-        """One more request whose coin fell."""
+        """Add a request that was drawn for a shadow."""
         self._fortune.bet(1 + stake * (lost - self.limit) for stake in self._stakes)
 
     @property
     def rows(self) -> int:
-        """How many were added."""
+        """Number of requests that were added."""
         return self._fortune.rows
 
     @property
     def evidence(self) -> float:
-        """How strongly the losses speak against the limit: 1 is not at all, at 20 the certificate is void."""
+        """How strongly the losses contradict the limit: 1 is not at all, at 20 the certificate is void."""
         return self._fortune.best
 
     @property
@@ -100,9 +101,9 @@ def loss_delay(limit: float, rate: float, after: int = 0) -> int | None:
         loss_delay(0.05, 0.15, after=500)
 
     Let g and s be mean and standard deviation of what a row adds to the logarithm of a gambler's fortune. The money
-    that waited for row k has to grow by 20 k (k + 1) m, for m gamblers: so n is the least number of rows with
-    n g - 1.28 s sqrt(n) >= log(20 k (k + 1) m). That is careful: half of the rises are found in about a quarter of it.
-    Rows are requests whose coin fell: at a share of 5%, twenty requests each.
+    that waited for row k has to grow by 20 k (k + 1) m, for m gamblers. So n is the least number of rows with
+    n g - 1.28 s sqrt(n) >= log(20 k (k + 1) m). That is conservative: half of the rises are found in about a quarter
+    of it. Rows are requests that were drawn for a shadow: at a share of 5%, each stands for twenty requests.
 
     Args:
         limit: the promised loss.
@@ -110,7 +111,7 @@ def loss_delay(limit: float, rate: float, after: int = 0) -> int | None:
         after: rows before the change.
 
     Returns:
-        The rows; `None` where the rate doesn't exceed the limit enough to be found.
+        The rows; `None` if the rate doesn't exceed the limit enough to be found.
 
     Raises:
         ConfigError: a number is out of range.
@@ -128,13 +129,13 @@ def loss_delay(limit: float, rate: float, after: int = 0) -> int | None:
 class ScoreDrift:
     """A conformal martingale on scores: do new scores look like those that the certificate was made with?
 
-    A warning, not more: scores may change while answers stay as good. Each score is ranked among all before it, ties at
-    random; while nothing changes ranks are uniform and independent (Vovk et al. 2005, "Algorithmic Learning in a Random
-    World", theorem 8.2). Bets are on ranks that are too high or too low.
+    It only warns, because scores may change while answers stay as good. Each score is ranked among all before it, ties
+    at random. While nothing changes, ranks are uniform and independent (Vovk et al. 2005, "Algorithmic Learning in a
+    Random World", theorem 8.2). The bets are on ranks that are too high or too low.
 
     Args:
         scores: of the rows that the certificate was made with.
-        seed: of the random ties.
+        seed: for ranking ties at random.
     """
 
     def __init__(self, scores: Iterable[float], seed: int = 0) -> None:
@@ -143,7 +144,7 @@ class ScoreDrift:
         self._fortune = _Fortune(len(_TILTS))
 
     def add(self, score: float) -> None:
-        """One more score, in time order."""
+        """Add a score, in time order."""
         low, high = bisect_left(self._seen, score), bisect_right(self._seen, score)
         rank = (low + self._random.random() * (high - low + 1)) / (len(self._seen) + 1)
         self._fortune.bet(1 + tilt * (rank - 0.5) for tilt in _TILTS)
@@ -151,7 +152,7 @@ class ScoreDrift:
 
     @property
     def rows(self) -> int:
-        """How many were added."""
+        """Number of scores that were added."""
         return self._fortune.rows
 
     @property
@@ -166,17 +167,17 @@ class ScoreDrift:
 
 
 def score_delay(seen: int, higher: float, after: int = 0) -> int | None:
-    """Rows after which a shift of the scores is found in nine of ten cases, where new scores are normal as before.
+    """Rows after which a shift of the scores is found in nine of ten cases, if new scores are normal as before.
 
-    New scores join those that they are ranked among, so that a shift is the harder to see the longer it lasts.
+    New scores join those that they are ranked among, so a shift is harder to see the longer it lasts.
 
     Args:
         seen: scores that the certificate was made with.
-        higher: probability that a new score lies above an old one; 0.5 means no change.
+        higher: probability that a new score is above an old one; 0.5 means no change.
         after: rows before the change.
 
     Returns:
-        The rows; `None` where the shift is too small to be found before the new scores have become the ordinary ones.
+        The rows; `None` if the shift is too small to be found before the new scores have become the usual ones.
 
     Raises:
         ConfigError: a number is out of range.
@@ -194,7 +195,7 @@ def score_delay(seen: int, higher: float, after: int = 0) -> int | None:
     wanted = _wanted(after, len(_TILTS))
     rows = 0
     while rows < 20 * old + 1000:
-        # the mixture changes slowly: one look at it serves a fiftieth of the rows that it is made of
+        # the mixture changes slowly, so it is computed once for a fiftieth of the rows that it is made of
         step = max(1, (old + rows) // 50)
         part = rows / (old + rows) if old + rows else 1.0
         ranks = [(1 - part) * before + part * new for before, new in zip(above, own, strict=True)]

@@ -1,11 +1,11 @@
-"""Rows that ask nearly the same are one group: on both sides of a split they would vouch for each other.
+"""Putting rows that ask nearly the same into one group. On both sides of a split they would vouch for each other.
 
-Two rows count as nearly the same where at least four in five of the sequences of three words that either has are in
-both (Jaccard's index of the shingles; Broder 1997, "On the resemblance and containment of documents"). Case and
-punctuation don't count, and neither does what many rows of the set share, such as a template's own words. Candidates
-are found by MinHash with bands (Leskovec et al., "Mining of Massive Datasets", section 3.4), in a time that grows with
-the rows, and each is compared in earnest with one row of its band. Two short questions that differ in a word are not
-nearly the same: of eight words each, they share three of nine sequences.
+Two rows count as nearly the same if at least four in five of the three-word sequences that either has are in both
+(Jaccard's index of the shingles; Broder 1997, "On the resemblance and containment of documents"). Case and punctuation
+don't count, nor does what many rows of the set share, such as a template's own words. Candidates are found by MinHash
+with bands (Leskovec et al., "Mining of Massive Datasets", section 3.4), in time linear in the rows. Then each is
+compared exactly with one row of its band. Two short questions that differ in one word are not nearly the same: with
+eight words each, they share three of nine sequences.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 _WORDS = 3
 _ALIKE = 0.8
 _BANDS, _IN_BAND = 24, 4
-"""A pair that is just alike is a candidate with a probability of 1 - (1 - 0.8^4)^24, which is above 0.999999."""
+"""A pair that is just similar enough becomes a candidate with probability 1 - (1 - 0.8^4)^24, above 0.999999."""
 _COMMON_SHARE, _COMMON_LEAST = 3, 20
-"""A sequence is the set's own and not a row's where more than one in three rows has it, and more than twenty rows."""
+"""A sequence belongs to the set and not to a row if more than one in three rows has it, and more than twenty rows."""
 _SEED = 20261126
 
 
 def grouped(rows: Iterable[Row]) -> list[Row]:
-    """The rows, each with its final group: what is nearly the same is in one.
+    """The rows, each with its final group. Rows that are nearly the same share one.
 
-    Groups that a person named are joined where rows of theirs are nearly the same. The name of a joined group is the
-    first of its names in the alphabet, so that it doesn't depend on the order of the rows.
+    Groups that the user named are joined if rows of theirs are nearly the same. A joined group has the alphabetically
+    first of its names, so that the name doesn't depend on the order of the rows.
 
     Args:
-        rows: of one set. All of them are held.
+        rows: of one set. All of them are in memory.
     """
     every = list(rows)
     if not every:
@@ -67,7 +67,7 @@ def grouped(rows: Iterable[Row]) -> list[Row]:
 
 
 def _shingles(rows: list[Row]) -> list[NDArray[np.uint32]]:
-    """The sequences of words that each row has to itself, or with few others, as sorted hashes."""
+    """The word sequences that each row has alone, or shares with few others, as sorted hashes."""
     import numpy as np
 
     hashed = [_hashes(row) for row in rows]
@@ -84,7 +84,7 @@ def _hashes(row: Row) -> set[int]:
 
 
 def _signatures(shingles: list[NDArray[np.uint32]]) -> Iterable[NDArray[np.uint64]]:
-    """The least of each of many hashes over a row's sequences (multiply-shift hashing, Dietzfelbinger et al. 1997)."""
+    """For each hash function, its minimum over a row's sequences (multiply-shift: Dietzfelbinger et al. 1997)."""
     import numpy as np
 
     random = np.random.default_rng(_SEED)

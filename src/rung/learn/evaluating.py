@@ -27,40 +27,46 @@ from rung.learn.rows import Row
 from rung.limits import Cancel, Deadline
 from rung.money import BothPurses, Purse
 from rung.tier import Rung
-from rung.types import Finished, Outcome, Usage, Zone
+from rung.types import Finished, FormInForce, Outcome, Usage, Zone
 
 TOGETHER = 8
-"""Calls that are under way at once where nobody says otherwise: as many as a local engine decodes together at most. It
-takes as many as its memory has room for, and the others wait their turn."""
+"""Calls under way at once by default: the most that a local engine decodes together. An engine takes as many as its
+memory has room for, and the others wait."""
 
 _STOPPING = (TierUnavailable, StoreError, Offline, RateLimited)
-"""What would be so for every further row. It says nothing of the tier's answers, so nothing is counted as one."""
+"""Errors that would occur for every further row. They say nothing about the tier's answers, so they don't count."""
 
 _UNGRADABLE = 3
-"""Answers that a check can't grade, from the first on, before it is taken for broken: one row's label may be wrong."""
+"""First answers that a check must fail to grade before it counts as broken. A single row's label may be wrong."""
+
+
+class MissingRecord(ConfigError):
+    """A recording lacks an answer, and no tier may be asked."""
+
 
 Grader = Callable[[Row, Any], Grade]
-"""What the check says of the answer to a labelled row."""
+"""The check's verdict on the answer to a labelled row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be evaluated.
+    """What to evaluate.
 
     Args:
-        ladder: its tiers, their settings and its limits.
+        ladder: gives the tiers, their settings and the limits.
         recorders: of its tiers, by name.
-        rows: gives the rows, anew each time it is called, so that they need not be held.
-        output: what an answer must be, where a row has no schema of its own.
+        rows: returns the rows, again at each call, so that they needn't be held in memory.
+        output: what an answer must be, if a row has no schema of its own.
         validators: further checks of the ladder's own.
         options: of every request.
-        grade: says whether an answer is right; `None` where no row is labelled.
-        same: says whether two answers say the same; `None` where the contract knows no equality.
-        purse: what this evaluation may spend, beside the ladder's own limits; `None` sets no limit.
+        grade: says whether an answer is right; `None` if no row is labelled.
+        same: compares two answers; `None` if the contract has no equality.
+        purse: what this evaluation may spend, besides the ladder's own limits; `None` sets no limit.
         asks: whether the real tiers may be asked for what isn't recorded.
         together: most calls under way at once.
-        cancel: ends it; what is recorded by then is kept.
-        recorder: the command that records what a replay lacks.
+        cancel: ends it. What was recorded by then is kept.
+        recorder: the command that records the answers that a replay lacks.
+        form: gives the form in which a tier is asked, like `rung.types.Task.form`; `None` takes the one in force.
     """
 
     ladder: Ladder
@@ -76,16 +82,17 @@ class Work:
     together: int = TOGETHER
     cancel: Cancel = field(default_factory=Cancel)
     recorder: str = "rung eval DATA --record FILE"
+    form: Callable[[str, str, str], FormInForce | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EvalProgress:
-    """How far it is.
+    """The progress of an evaluation.
 
     Args:
-        tier: who is being asked.
-        whole: whether by the ladder's rules, after the tiers before it; otherwise by itself.
-        done: rows of this pass that are through.
+        tier: the tier that is being asked.
+        whole: whether it is asked by the ladder's rules, after the tiers before it, or by itself.
+        done: rows of this pass that are done.
         fresh: those of them for which a call was really made.
         asked: calls that were really made so far, in all passes.
         seconds: of this pass so far.
@@ -99,11 +106,10 @@ class EvalProgress:
     seconds: float
 
     def left(self, rows: int) -> float | None:
-        """Seconds until this pass is through, going by the pace of what was really asked; `None` before anybody can
-        tell.
+        """Seconds until this pass is done, estimated from the pace of real calls; `None` before there is any.
 
         Args:
-            rows: how many there are.
+            rows: number of all rows.
         """
         counted = self.fresh or self.done
         return self.seconds / counted * (rows - self.done) if counted else None
@@ -112,19 +118,19 @@ class EvalProgress:
 def evaluate(work: Work) -> Iterator[EvalProgress | list[TierResult]]:
     """Ask each tier by itself, and then the ladder.
 
-    In the order of the tiers, so that one model is loaded at a time: a tier is asked by itself, and at once for what
-    the ladder asks of it, which is not the same: behind a rejected answer it gets feedback.
+    The tiers come in order, so that one model is loaded at a time. A tier is asked by itself, and right afterwards what
+    the ladder asks of it. The two differ: after a rejected answer it gets feedback.
 
     Args:
-        work: what is to be evaluated.
+        work: what to evaluate.
 
     Yields:
-        Progress, and in the end the results of every row, in no particular order.
+        Progress, and at the end the results of every row, in no particular order.
 
     Raises:
-        Cancelled: the flag was set. What was recorded is kept, and evaluating again goes on from there.
-        ConfigError: a call is not recorded and no tier may be asked, the check can't grade any of the first answers,
-            or the recording can't be written.
+        Cancelled: the flag was set. What was recorded is kept, and the next evaluation continues from there.
+        MissingRecord: a call isn't recorded and no tier may be asked.
+        ConfigError: the check can't grade any of the first answers, or the recording can't be written.
         ContractError: a row's schema can't be used.
         TierUnavailable: a tier can't answer at all.
     """
@@ -133,11 +139,11 @@ def evaluate(work: Work) -> Iterator[EvalProgress | list[TierResult]]:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A result, and the value that it came of.
+    """A result, and the value that it was made from.
 
     Args:
         result: of a tier.
-        value: the answer as JSON has it.
+        value: the answer as a JSON value.
     """
 
     result: TierResult
@@ -148,7 +154,7 @@ class Evaluation:
     """One evaluation under way.
 
     Args:
-        work: what is to be evaluated.
+        work: what to evaluate.
     """
 
     def __init__(self, work: Work) -> None:
@@ -159,7 +165,7 @@ class Evaluation:
         self._ungraded = 0
 
     def events(self) -> Iterator[EvalProgress | list[TierResult]]:
-        """Progress, and in the end the results; see `evaluate`."""
+        """Yield progress, and at the end the results; see `evaluate`."""
         rungs = [rung for rung in self._work.ladder.rungs if self._within_reach(rung)]
         if not rungs:
             raise ConfigError("no tier of the ladder may be asked", hint="see --reach, and `rung config show`")
@@ -177,7 +183,7 @@ class Evaluation:
         return not self._work.asks or rung.tier.zone <= self._work.ladder.reach
 
     def _pass(self, tier: str, rungs: list[Rung], *, whole: bool) -> Iterator[EvalProgress]:
-        """Put all rows to some tiers."""
+        """Ask some tiers about all rows."""
         began, done, fresh = time.monotonic(), 0, 0
         name = LADDER if whole else tier
         with ThreadPoolExecutor(self._work.together, thread_name_prefix="rung-eval") as pool:
@@ -213,12 +219,12 @@ class Evaluation:
         outcome = self._run(row, name, rungs, cancel, heard, asks=False)
         missing = _missing(outcome)
         if missing is not None and not self._work.asks:
-            raise ConfigError(
+            raise MissingRecord(
                 f"row {row.number}: {missing.message}",
                 hint=f"record it with `{self._work.recorder}`, with the same prompt, settings and models",
             )
         if missing is not None:
-            # only now, because what is recorded needs no consent and no money
+            # only now, because a recorded answer needs neither consent nor money
             heard.clear()
             outcome = self._run(row, name, rungs, cancel, heard, asks=True)
         _demand_answers(outcome)
@@ -233,13 +239,14 @@ class Evaluation:
         plan = work.ladder.plan(row.messages, self._contract(row), options)
         recorders = work.recorders
         tiers = tuple(replace(r, tier=recorders[r.tier.name].tier(heard, asks=asks)) for r in rungs)
-        # A limit on time would measure how many calls are under way at once, and a recording has no time to run out of.
+        # A time limit would measure how many calls are under way at once, and a recording can't run out of time.
         plan = replace(plan, rungs=tiers, observers=(), residency=engine.Residency(), deadline=Deadline(), shadows=None)
         if plan.task is not None:
-            # the rows were made by its template
-            plan = replace(plan, prompt=plan.task.prompt)
+            # the task's template has already made the rows
+            task = plan.task if work.form is None else replace(plan.task, form=work.form)
+            plan = replace(plan, prompt=plan.task.prompt, task=task)
         plan = self._ruled(plan, name)
-        if not asks:  # nothing leaves this process
+        if not asks:  # a replay sends nothing
             plan = replace(plan, reach=Zone.INTERNET, consent=always, purse=None)
         elif work.purse is not None:
             plan = replace(plan, purse=work.purse if plan.purse is None else BothPurses(plan.purse, work.purse))
@@ -249,7 +256,7 @@ class Evaluation:
         raise AssertionError("a run ends with Finished")
 
     def _ruled(self, plan: engine.Plan, name: str) -> engine.Plan:
-        """The plan with the rule of a pass."""
+        """The plan with the deferral rule of a pass."""
         return plan if name == LADDER else replace(plan, rule=deferral.WHOLE)
 
     def _contract(self, row: Row) -> Contract[Any]:
@@ -305,12 +312,12 @@ class Evaluation:
             return replace(result, right=found.right)
         self._ungraded += 1
         if not self._gradable and self._ungraded >= _UNGRADABLE:
-            hint = "mend the check or the data, or name another check with --check"
+            hint = "correct the check or the data, or name another check with --check"
             raise ConfigError(f"none of the first {_UNGRADABLE} answers can be graded: {found.reason}", hint=hint)
         return replace(result, problem=found.reason)
 
     def _compared(self, names: list[str]) -> list[TierResult]:
-        """The results, each held against what the tier that it is measured by says."""
+        """The results, each compared with the answer of the tier that it is measured by."""
         against = {**dict(pairwise(names)), LADDER: names[-1]}
         results = []
         for (row, name), made in self._made.items():
@@ -324,15 +331,15 @@ class Evaluation:
 
 
 _CONTRACTS = 256
-"""Compiled contracts that are kept where rows have schemas of their own: a few megabytes."""
+"""Compiled contracts that are kept if rows have schemas of their own. They take a few megabytes."""
 
 
 def recorders(ladder: Ladder, cassette: Cassette, identities: Mapping[str, str]) -> dict[str, TierRecorder]:
     """A recorder for each tier of a ladder.
 
     Args:
-        ladder: its tiers.
-        cassette: where their calls are kept.
+        ladder: gives the tiers.
+        cassette: where their calls are recorded.
         identities: of the tiers, by name.
     """
     return {
@@ -348,12 +355,12 @@ def _missing(outcome: Outcome[Any]) -> NotRecorded | None:
 
 
 def _demand_answers(outcome: Outcome[Any]) -> None:
-    """See that what came is the tiers' answer, and not something that stands in the way of every row."""
+    """Check that the tiers answered, and that nothing stopped them which would stop every row."""
     if outcome.reason == "cancelled":
         raise Cancelled("interrupted")
     for attempt in outcome.attempts:
         cause = None if attempt.error is None else attempt.error.__cause__
-        if isinstance(cause, ConfigError):  # of the recording: it can't be read or written
+        if isinstance(cause, ConfigError):  # the recording can't be read or written
             raise cause
         if isinstance(attempt.error, _STOPPING):
             error = attempt.error

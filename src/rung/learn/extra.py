@@ -1,4 +1,4 @@
-"""Libraries that come with the extra `eval`, and not with rung."""
+"""Libraries of the extra `eval`, which rung itself doesn't install."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rung.errors import ConfigError
 
 
 def library(name: str) -> Any:
-    """A module of scipy, scikit-learn or matplotlib, imported when it is first needed.
+    """A module of scipy, scikit-learn or matplotlib, imported on first use.
 
         stats = library("scipy.stats")
 

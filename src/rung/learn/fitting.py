@@ -15,40 +15,40 @@ from rung.learn.metrics import auroc
 from rung.types import Threshold
 
 MOST_FEATURES = 6
-"""Features of a score at most. The features of one answer say much the same; more of them fit noise."""
+"""Most features of a score. The features of one answer are much alike, and more of them fit noise."""
 
 ROWS_PER_FEATURE = 10
-"""Rows of the rarer class that each feature needs: with fewer, weights are mostly noise (Peduzzi et al. 1996)."""
+"""Rows of the rarer class that each feature needs. With fewer, weights are mostly noise (Peduzzi et al. 1996)."""
 
 FEWEST_ROWS = 50
-"""Fit rows below which nothing is fitted: a third of the 150 rows that a calibration needs for that."""
+"""Fewest fit rows for a fit: a third of the 150 rows that a calibration needs for that."""
 
 _GAIN = 0.01
-"""What several features must gain in AUROC, cross-validated, over the default one. Less is noise at a few hundred rows,
-and one feature is easier to explain, and holds better where prompts change.
+"""Cross-validated AUROC that several features must gain over the default one. Less is noise at a few hundred rows.
+Besides, one feature is easier to explain, and holds better when prompts change.
 """
 
 _CHANCE = 0.5
-"""AUROC of a score that tells nothing. To be better than a feature that tells less than nothing is no gain."""
+"""AUROC of a score that tells nothing. It is no gain to beat a feature that tells less than that."""
 
 _ALIKE = 0.98
-"""Correlation from which two features count as one."""
+"""Correlation above which two features count as one."""
 
 _FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A score: how it is computed from features, and what is known of it from the fit rows.
+    """A score: how to compute it from features, and what the fit rows show about it.
 
     Args:
         weights: weight of each feature. One feature with the weight 1 is that feature itself.
         bias: added to the sum.
         curve: pairs of a score and the probability that such an answer agrees, for display only.
-        auroc: of the score on the fit rows, cross-validated where several features were fitted; `None` where the rows
-            are all of one class.
-        rows: fit rows with a valid answer.
-        agreeing: how many of those agree.
+        auroc: of the score on the fit rows, cross-validated if several features were fitted; `None` if the rows are all
+            of one class.
+        rows: number of fit rows with a valid answer.
+        agreeing: number of those that agree.
     """
 
     weights: Mapping[str, float]
@@ -59,7 +59,7 @@ class Fitted:
     agreeing: int
 
     def scores(self, features: Mapping[str, ArrayLike]) -> Floats:
-        """The score of each row: minus infinity where a feature is NaN, as it is for answers that failed validation.
+        """The score of each row; minus infinity if a feature is NaN, as it is for answers that failed validation.
 
         Args:
             features: columns by name.
@@ -76,7 +76,7 @@ class Fitted:
         return np.where(np.isnan(found), -np.inf, found)
 
     def threshold(self, above: float, origin: str) -> Threshold:
-        """The threshold that a ladder acts on.
+        """The threshold that a ladder uses.
 
         Args:
             above: answers with a greater score are accepted.
@@ -93,18 +93,18 @@ def fit(
     groups: Groups | None = None,
     form: str | None = None,
 ) -> Fitted:
-    """The score that tells best which answers agree: the default feature, or a few features where that pays.
+    """Fit the score that best tells which answers agree: the default feature, or several features if that pays.
 
         fitted = fit({"sum": sums, "mean": means}, agrees, default="sum")
         fitted.scores(certify_features)
 
-    Several features take a ridge logistic regression: on at most six, where the rarer class has at least ten rows for
-    each, and only where that beats the default feature in cross-validation over groups.
+    Several features go through a ridge logistic regression. It uses at most six, with at least ten rows of the rarer
+    class for each, and only if that beats the default feature in cross-validation over groups.
 
     Args:
-        features: columns by name. NaN in the default one marks a row whose answer failed validation; other features
+        features: columns by name. NaN in the default one marks a row whose answer failed validation. Other features
             that aren't finite in every valid row are left out.
-        agrees: whether each answer agrees with the next tier's, or is right where that is known.
+        agrees: whether each answer agrees with the next tier's, or is right if that is known.
         default: the feature to use unless several are better.
         groups: label of each row's group.
         form: `one` or `several` forces the choice; by default it is made on these rows.
@@ -138,17 +138,17 @@ def fit(
 def _feature(name: str, values: ArrayLike, rows: int) -> Floats:
     column = np.asarray(values, dtype=np.float64)
     if column.shape != (rows,):
-        raise ConfigError(f"the feature {name} has the shape {column.shape} where {rows:,} rows are expected")
+        raise ConfigError(f"the feature {name} has the shape {column.shape}, but {rows:,} rows are expected")
     return column
 
 
 def _room(good: Bools) -> int:
-    """How many features the rows carry."""
+    """How many features the rows can support."""
     return min(MOST_FEATURES, int(min(good.sum(), (~good).sum())) // ROWS_PER_FEATURE)
 
 
 def _ridge(columns: Mapping[str, Floats], good: Bools, default: str) -> tuple[dict[str, float], float]:
-    """Weights and bias of a ridge logistic regression on the features that tell most, the default one among them."""
+    """Weights and bias of a ridge logistic regression on the most telling features, including the default one."""
 
     def telling(name: str) -> float:
         return abs((auroc(columns[name], good) or 0.5) - 0.5)
@@ -165,7 +165,7 @@ def _ridge(columns: Mapping[str, Floats], good: Bools, default: str) -> tuple[di
             scaled.append(column)
     if not chosen:
         return {default: 0.0}, 0.0
-    # on features of one width, scikit-learn's default strength shrinks little once there are ten rows for each
+    # for features of unit width, scikit-learn's default strength shrinks little once there are ten rows for each
     model = library("sklearn.linear_model").LogisticRegression(C=1.0, solver="newton-cholesky")
     model.fit(np.column_stack(scaled), good)
     weights = {
@@ -176,8 +176,8 @@ def _ridge(columns: Mapping[str, Floats], good: Bools, default: str) -> tuple[di
 
 
 def _crossed(columns: Mapping[str, Floats], good: Bools, units: Ints, default: str) -> float | None:
-    """AUROC of the several features on rows that took no part in choosing and weighing them; `None` where there are too
-    few groups.
+    """AUROC of several features on rows that took no part in choosing and weighing them; `None` if there are too few
+    groups.
     """
     if len(np.unique(units)) < _FOLDS:
         return None

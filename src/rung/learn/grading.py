@@ -1,20 +1,21 @@
-"""Whether an answer is right, where the right one is known, and whether two answers are the same.
+"""Whether an answer is right, if the right one is known, and whether two answers are the same.
 
-A check is a name, a table with a name and options, or a function of one's own as `module:function`, which takes the
-answer and what is expected and returns whether it is right.
+A check is a name, a table with a name and options, or a function of the user's as `module:function`. The function takes
+the answer and the expected answer, and returns whether the answer is right.
 
-| name | the answer is right where | options |
+| name | the answer is right if | options |
 |---|---|---|
-| `exact` | it is what is expected, white space around a text left out | `case = false` |
+| `exact` | it equals what is expected, ignoring white space around a text | `case = false` |
 | `number` | its last number is the expected one | `within` (0) |
-| `choice` | it is the expected option, whatever its case and the signs around it: `(B).` is `b` | |
-| `json` | it is the expected JSON, numbers compared by value | `how`, `fields`, `loose` |
+| `choice` | it is the expected option, ignoring case and the signs around it: `(B).` is `b` | |
+| `json` | it is the expected JSON, with numbers compared by value | `how`, `fields`, `loose` |
 | `regex` | what is expected, a regular expression, matches it from end to end | |
-| `contains` | what is expected, a text or a list of texts, stands in it, whatever its case and white space | |
+| `contains` | it contains what is expected, a text or a list of texts, ignoring case and white space | |
 
-`how` is `exact`; `subset`, where the answer may have more fields than are expected; or `allowed`, where what is
-expected has a list of allowed values for each field, `""` among them where the field may be left out. `fields` names
-the only fields that count. `loose = true` compares texts without case, spaces and the signs `,./-_*^`, and `'` as `"`.
+`how` is `exact`, `subset` or `allowed`. With `subset` the answer may have more fields than are expected. With `allowed`
+the expected object has a list of allowed values for each field, including `""` if the field may be left out. `fields`
+names the only fields that count. `loose = true` compares texts without case, spaces and the signs `,./-_*^`, and reads
+`'` as `"`.
 """
 
 from __future__ import annotations
@@ -40,28 +41,28 @@ from rung.settings import SettingsTable, nearest, read, shortened
 from rung.threads import Abandoned
 
 Grader = Callable[[Any, Any], bool]
-"""Takes an answer and what is expected."""
+"""Takes an answer and the expected one."""
 CheckTable = str | Mapping[str, Any]
-"""A check as it stands in a task's file."""
+"""A check as it is written in a task's file."""
 
 LONGEST_REGEX = 5.0
-"""Seconds that a regular expression may take for one answer. One that isn't hopeless takes some microseconds."""
+"""Seconds that a regular expression may take for one answer. A reasonable one takes some microseconds."""
 _NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
 _DEEPEST = 100
-"""Levels of an answer that are compared, as deep as a contract's schema goes."""
+"""Levels of an answer that are compared, as many as a contract's schema may have."""
 
 
 class NotGradable(NotComparable):
-    """A check can't tell, with the reason in a clause that repeats nothing of the answer."""
+    """A check can't decide. The message is a clause that repeats nothing of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What a check says of an answer.
+    """A check's verdict on an answer.
 
     Args:
-        right: whether it is right; `None` where that couldn't be told.
-        reason: why it couldn't be told.
+        right: whether it is right; `None` if that can't be decided.
+        reason: why it can't.
     """
 
     right: bool | None
@@ -144,18 +145,18 @@ _CHECKS: dict[str, type[_Exact | _Number | _Choice | _Json | _Regex | _Contains]
     "contains": _Contains,
 }
 _SYMMETRIC = ("exact", "number", "choice", "json")
-"""Checks that can compare two answers as well: what they expect has the form of an answer."""
+"""Checks that can also compare two answers: what they expect has the form of an answer."""
 
 
 def grader(check: CheckTable, *, where: str = "check", folder: Path | None = None) -> Grader:
-    """The check that a name or a table stands for.
+    """The check with a name, or of a table.
 
         grader({"name": "number", "within": 0.01})("It is 3.14.", 3.14159)  # -> True
 
     Args:
         check: a name, a table with `name` and options, or `module:function`.
-        where: what names it, for the error.
-        folder: where a module is looked for first.
+        where: what names the check, for errors.
+        folder: where to look for a module first.
 
     Raises:
         ConfigError: there is no such check, option, module or function. The nearest check is named.
@@ -178,14 +179,13 @@ def grader(check: CheckTable, *, where: str = "check", folder: Path | None = Non
 def same_for(
     output: Any, same: CheckTable | None = None, check: CheckTable | None = None, *, folder: Path | None = None
 ) -> Same | None:
-    """Whether two answers say the same; `None` for free text, where only the person can say what that means.
+    """How to compare two answers; `None` for free text, where only the user can say what being the same means.
 
     Args:
-        output: what the answer must be, as `Ladder.run` takes it; a contract that was compiled has to be given as what
-            it was made of.
-        same: the task's own `same`, a check by name, table or `module:function`.
-        check: the task's check. One that can compare answers is taken where there is no `same`.
-        folder: where a module is looked for first.
+        output: what the answer must be, as `Ladder.run` takes it, not compiled.
+        same: the task's own `same`: a check by name, table or `module:function`.
+        check: the task's check. If it can compare answers, it is used when there is no `same`.
+        folder: where to look for a module first.
 
     Raises:
         ConfigError: one of them is wrong, or `same` is a check that can't compare two answers.
@@ -198,7 +198,7 @@ def same_for(
     if check is not None:
         name, options = _parsed(check, "check")
         if name == "json":
-            # two answers are held against each other as they are, whatever form the label has
+            # two answers are compared with each other as they are, whatever form the label has
             return grader({**options, "name": "json", "how": "exact"})
         if name in _SYMMETRIC:
             return grader(check)
@@ -210,7 +210,7 @@ def same_for(
 
 
 def grade(check: Grader, value: Any, expected: Any) -> Grade:
-    """What a check says of an answer. Never raises: a check that does is the reason why the answer isn't gradable.
+    """A check's verdict on an answer. Never raises: an exception of the check is the reason why it can't be graded.
 
     Args:
         check: from `grader`.
@@ -223,7 +223,7 @@ def grade(check: Grader, value: Any, expected: Any) -> Grade:
         return Grade(None, str(error))
     except RungError as error:
         return Grade(None, error.message)
-    except Exception as error:  # noqa: BLE001  somebody's check, or an answer of a form that it doesn't expect
+    except Exception as error:  # noqa: BLE001  a user's check, or an answer of a form that it doesn't expect
         return Grade(None, f"the check raised {type(error).__name__}")
 
 
@@ -240,19 +240,19 @@ def _own(function: Callable[..., Any], name: str) -> Grader:
     def check(value: Any, expected: Any) -> bool:
         verdict = function(value, expected)
         if not isinstance(verdict, bool):
-            raise NotGradable(f"{name} returned a {type(verdict).__name__} and not whether the answer is right")
+            raise NotGradable(f"{name} returned a {type(verdict).__name__}, not whether the answer is right")
         return verdict
 
     return check
 
 
 def _plain(value: Any) -> Any:
-    """An answer as JSON has it: models and dates taken apart."""
+    """An answer as a JSON value, with models and dates taken apart."""
     return to_jsonable_python(value, by_alias=True)
 
 
 def _as_json(value: Any, other: Any) -> Any:
-    """A text that holds JSON, as a CSV's cell does, read; a text where a text is wanted is left as it is."""
+    """Parse a text that is JSON, such as a CSV's cell. If the other value is a text, too, it stays a text."""
     if not isinstance(value, str) or isinstance(other, str):
         return value
     try:
@@ -280,7 +280,7 @@ def _number(value: Any) -> Decimal | None:
 
 
 def _allowed_fields(value: dict[str, Any], allowed: dict[str, Any], loose: bool, depth: int = 0) -> bool:
-    """Whether each field has one of the values that are allowed for it; an object among them has such lists, too."""
+    """Whether each field has one of its allowed values. An object among them has lists of its own."""
     if depth > _DEEPEST:
         raise NotGradable(f"it is nested more than {_DEEPEST} levels deep")
     if value.keys() - allowed.keys():
@@ -299,7 +299,7 @@ def _allowed_fields(value: dict[str, Any], allowed: dict[str, Any], loose: bool,
 
 
 def _allowed(value: Any, option: Any, loose: bool, depth: int) -> bool:
-    """Whether a value is one that is allowed."""
+    """Whether a value is an allowed one."""
     if isinstance(value, list) and isinstance(option, list):
         return len(value) == len(option) and all(
             _allowed(x, y, loose, depth + 1) for x, y in zip(value, option, strict=True)

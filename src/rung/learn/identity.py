@@ -1,4 +1,4 @@
-"""Which model answers, and with which settings: what an answer depends on beside the call."""
+"""Which model answers, with which settings: everything that an answer depends on besides the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INDIFFERENT = {
         }
     ),
 }
-"""Settings of each kind of tier that don't change what it answers. Of another kind every setting counts."""
+"""Settings of each kind of tier that don't change its answers. For other kinds every setting counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Identity:
     """Who answers.
 
     Args:
-        digest: a hash of all that its answers depend on.
+        digest: a hash of everything that its answers depend on.
         weights: sha256 of the model file, in hexadecimal; `None` for an endpoint.
         model: as the tier's table names it.
     """
@@ -51,9 +51,9 @@ def identify(
 
     Args:
         kind: of the tier: `llama`, `openai`, or another package's.
-        settings: its table, without what the ladder keeps for itself.
-        behaviour: what the tier itself says that its answers depend on, such as the content of a template's file.
-        report: told what takes a while: a model file that nobody pinned is hashed.
+        settings: its table, without the keys that the ladder uses.
+        behaviour: what the tier says that its answers depend on, such as the content of a template's file.
+        report: told about steps that take long: a model file that nothing pins is hashed.
         cancel: ends it.
 
     Raises:

@@ -1,23 +1,25 @@
-"""How far a measured number may be off, and whether two runs over the same rows differ by more than chance."""
+"""How far off a measured number may be, and whether two runs over the same rows differ by more than chance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rung.errors import ConfigError
 from rung.learn.arrays import Floats, Groups, truths_of, units_of
 from rung.learn.extra import library
 
 RESAMPLES = 1000
-"""Resamples of a bootstrap. The ends of a 95% interval then move by about a tenth of its width between seeds."""
+"""Resamples of a bootstrap. With this many, the ends of a 95% interval differ between seeds by about a tenth of its
+width."""
 
 _DEFINED = 0.9
-"""Share of the resamples in which a number must exist for an interval to be given. Below it the rest would be a choice
-of those resamples that happen to suit.
+"""Share of the resamples in which a number must exist for an interval to be given. Below it, the rest would be a biased
+choice of resamples.
 """
 
 
@@ -26,12 +28,12 @@ class Estimate:
     """A measured number and its interval.
 
     Args:
-        value: as measured; `None` where the rows don't define it.
-        low: lower end of the interval; `None` where it can't be given.
+        value: as measured; `None` if the rows don't define it.
+        low: lower end of the interval; `None` if there is no interval.
         high: upper end.
-        level: share of samples in which such an interval holds the true number.
-        rows: how many were measured.
-        groups: how many independent groups those are.
+        level: share of samples in which such an interval contains the true number.
+        rows: number of measured rows.
+        groups: number of independent groups among them.
     """
 
     value: float | None
@@ -43,18 +45,18 @@ class Estimate:
 
 
 def share(values: ArrayLike, groups: Groups | None = None, level: float = 0.95) -> Estimate:
-    """The share of rows that are right (or accepted, or sent up), with an interval that is honest at 0 and 1.
+    """The share of rows that are right (or accepted, or sent up), with an interval that is valid even at 0 and 1.
 
         share([True, True, False], groups=["a", "a", "b"])
 
-    The interval is Clopper and Pearson's. Where rows come in groups it is taken at the effective number of rows that
-    the variance between groups leaves (Korn and Graubard 1998), and at the number of groups where no row, or every row,
-    is right.
+    The interval is Clopper and Pearson's. If rows come in groups, it uses the effective number of rows that the
+    variance between groups leaves (Korn and Graubard 1998). If no row, or every row, is right, it uses the number of
+    groups.
 
     Args:
         values: true or false per row.
         groups: label of each row's group.
-        level: share of samples in which the interval holds the true share.
+        level: share of samples in which the interval contains the true share.
 
     Raises:
         ConfigError: a column is malformed, or the extra `eval` is missing.
@@ -86,20 +88,20 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """A number with the interval that resampling its rows gives: whole groups are drawn, with replacement.
+    """A number with the interval from resampling its rows: whole groups are drawn, with replacement.
 
         bootstrap(apgr, scores, small_right, mid_right, groups=customers)
 
-    The interval lies between quantiles of the resampled numbers (Efron and Tibshirani 1993, section 13.3; for groups
+    The interval is between quantiles of the resampled numbers (Efron and Tibshirani 1993, section 13.3; for groups
     Davison and Hinkley 1997, section 3.8). Resamples in which the number doesn't exist, such as those without a wrong
-    row, are left out; where more than a tenth of them are, there is no interval.
+    row, are left out. If those are more than a tenth, there is no interval.
 
     Args:
-        statistic: takes the columns, gives the number or `None`.
+        statistic: takes the columns and returns the number or `None`.
         columns: arrays of one length, resampled together.
         groups: label of each row's group.
-        level: share of samples in which the interval should hold the true number.
-        resamples: how many are drawn.
+        level: share of samples in which the interval should contain the true number.
+        resamples: number of resamples.
         seed: of the draws. The same seed gives the same interval.
 
     Raises:
@@ -130,17 +132,50 @@ def bootstrap(
     return Estimate(statistic(*arrays), low, high, level, rows, count)
 
 
+def mean(values: ArrayLike, groups: Groups | None = None, level: float = 0.95, resamples: int = RESAMPLES) -> Estimate:
+    """A mean with the interval of `bootstrap`, all resamples at once: hundreds of times as fast.
+
+    Args:
+        values: a number per row.
+        groups: label of each row's group.
+        level: share of samples in which the interval should hold the true mean.
+        resamples: how many are drawn.
+
+    Raises:
+        ConfigError: there is no row, or the columns differ in length.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if not len(array):
+        raise ConfigError("there is no row", hint="give at least one row")
+    units = units_of(groups, len(array))
+    count = int(units.max()) + 1
+    value = float(array.mean())
+    if count < 2:
+        return Estimate(value, None, None, level, len(array), count)
+    sums, sizes = np.bincount(units, weights=array), np.bincount(units)
+    drawn = _drawn(count, resamples)
+    tail = (1 - level) / 2
+    low, high = np.quantile((drawn @ sums) / (drawn @ sizes), [tail, 1 - tail])
+    return Estimate(value, float(low), float(high), level, len(array), count)
+
+
+@lru_cache(maxsize=4)
+def _drawn(count: int, resamples: int) -> NDArray[np.float64]:
+    """How often each of so many groups is drawn, in each resample. The draws are the same in every run."""
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
+
+
 @dataclass(frozen=True, slots=True)
 class Paired:
     """Two runs over the same rows, compared.
 
     Args:
-        first_only: rows that only the first has right.
-        second_only: rows that only the second has right.
-        difference: share of rows right in the second, less that in the first.
-        p: probability of a difference at least as large where neither is better.
-        rows: how many were compared.
-        groups: how many independent groups those are.
+        first_only: number of rows that only the first gets right.
+        second_only: number of rows that only the second gets right.
+        difference: share of rows right in the second, minus that in the first.
+        p: probability of a difference at least as large if neither is better.
+        rows: number of compared rows.
+        groups: number of independent groups among them.
     """
 
     first_only: int
@@ -152,13 +187,14 @@ class Paired:
 
 
 def paired(first: ArrayLike, second: ArrayLike, groups: Groups | None = None) -> Paired:
-    """Tests whether two runs over the same rows differ by more than chance. Exact, two-sided.
+    """Test whether two runs over the same rows differ by more than chance. Exact, two-sided.
 
         paired(right_before, right_after).p
 
-    Each group has a difference: rows that only the second has right, less those that only the first has. Where neither
-    run is better, each difference is as likely with the other sign; the distribution of their sum under all signs is
-    computed, not sampled. Without groups that is McNemar's exact test (McNemar 1947; for groups the sign-flip test).
+    Each group has a difference: rows that only the second gets right, minus those that only the first does. If neither
+    run is better, each difference is as likely with the other sign. The distribution of their sum under all signs is
+    computed, not sampled. Without groups that is McNemar's exact test (McNemar 1947); for groups it is the sign-flip
+    test.
 
     Args:
         first: whether each row is right in the first run.

@@ -1,7 +1,7 @@
-"""What a person said of answers that differ, kept in a file: hashes of what was asked and answered, and no text.
+"""A person's judgements of answers that differ, kept in a file: hashes of what was asked and answered, and no text.
 
-One JSON object a line, only ever added to, each on the disk before the next question is shown. Taking one back adds a
-line, too. A line that a killed process left half written is left out when the file is opened again.
+The file has one JSON object a line, and is only appended to. Each is on disk before the next question is shown. Taking
+one back adds a line, too. A line that a killed process left half written is skipped when the file is opened again.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _MOST = 64 << 20
 _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 Said = Literal["ladder", "last", "both", "neither", "unsure"]
-"""Which of the two answers is right: only the ladder's, only the last tier's, both, neither; or nobody can tell."""
+"""Which of the two answers is right: only the ladder's, only the last tier's, both, neither; or unsure."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerPair:
-    """Two answers to one prompt. Another answer of either tier is another difference.
+    """Two answers to one prompt. If either tier answers differently, that is another pair.
 
     Args:
         row: the key of what was asked.
-        tier: who gave the ladder's answer.
-        answer: hash of that answer; `None` where there is no valid one.
+        tier: the tier that gave the ladder's answer.
+        answer: hash of that answer; `None` if there is no valid one.
         other: hash of what the last tier says by itself.
     """
 
@@ -49,11 +49,11 @@ class AnswerPair:
 
     @classmethod
     def of(cls, climb: Climb, place: int) -> AnswerPair:
-        """That of a row and a tier.
+        """The pair of a row and a tier.
 
         Args:
             climb: the row.
-            place: of the tier.
+            place: index of the tier.
         """
         step = climb.steps[place]
         return cls(climb.row.key, step.tier, step.value_hash, climb.alone.value_hash)
@@ -63,11 +63,11 @@ class Judgements:
     """A person's judgements.
 
     Args:
-        path: of the file; `None` is nobody's.
-        writes: whether any will be added. Then the file is made where it isn't there, for its owner's eyes alone, and
-            one process at a time has it.
+        path: the file; `None` for no judgements.
+        writes: whether any will be added. Then the file is made if it is missing, readable only by its owner, and one
+            process at a time has it.
 
-    `notes` are sentences about what was found: a line that was cut off.
+    `notes` are sentences about what was found, such as a line that was cut off.
 
     Raises:
         ConfigError: the file can't be read or written, is something else, or another process adds to it.
@@ -90,25 +90,25 @@ class Judgements:
 
     @property
     def last(self) -> AnswerPair | None:
-        """What was judged last and not taken back; `None` where nothing was."""
+        """The pair that was judged last and not taken back; `None` if there is none."""
         return self._made[-1][0] if self._made else None
 
     def get(self, difference: AnswerPair) -> Said | None:
-        """What was said of two answers; `None` where nobody judged them."""
+        """The judgement of two answers; `None` if they weren't judged."""
         return self._known.get(difference)
 
     def loses(self, climb: Climb, place: int) -> bool | None:
-        """Whether the ladder loses there: the last tier's answer alone is right, or nobody can tell.
+        """Whether the ladder loses there: only the last tier's answer is right, or the person can't tell.
 
         Args:
             climb: a row.
-            place: of the tier that answers it.
+            place: index of the tier that answers it.
         """
         said = self.get(AnswerPair.of(climb, place))
         return None if said is None else said in ("last", "unsure")
 
     def of(self, climbs: Sequence[Climb]) -> list[list[str | None]]:
-        """Every judgement of some rows, in an order that doesn't depend on when it was made.
+        """All judgements of some rows, in an order that doesn't depend on when they were made.
 
         Args:
             climbs: the rows.
@@ -118,11 +118,11 @@ class Judgements:
         return sorted(told, key=lambda entry: [part or "" for part in entry])
 
     def add(self, difference: AnswerPair, said: Said) -> None:
-        """Keep a judgement. It is on the disk when this returns.
+        """Add a judgement. It is on disk when this returns.
 
         Args:
-            difference: that was judged.
-            said: of it.
+            difference: the pair that was judged.
+            said: the judgement.
 
         Raises:
             ConfigError: the file can't be written.
@@ -140,7 +140,7 @@ class Judgements:
         self._take_back()
 
     def close(self) -> None:
-        """Let others have the file. May be called twice."""
+        """Release the file for others. May be called twice."""
         self._fd = None
         self._closing.close()
 
@@ -166,7 +166,7 @@ class Judgements:
             )
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
-            self.notes = (f"the last line of {path} was cut off; it is left out, and its question is asked again",)
+            self.notes = (f"the last line of {path} was cut off; it is skipped, and its question is asked again",)
         for number, line in enumerate(content[:whole].splitlines()[1:], 2):
             self._take(line, f"{path}, line {number}")
         if self._fd is not None:

@@ -1,9 +1,9 @@
-"""Which disagreements a person has to judge before a limit can be promised, and when enough are judged.
+"""Which disagreements a person must judge before a limit can be promised, and when enough are judged.
 
-The loss is "the ladder is wrong where the mid tier is right". Where the two say the same there is none, so only
-disagreements are shown, the surest first. The walk ends at the first loss too many: what is less sure needs no label,
-since no threshold goes there. Stopping like this costs nothing: the threshold is the one that all labels would give.
-Rows that are lost wherever the threshold lies come first: behind a rejected answer the last tier says something else.
+The loss is "the ladder is wrong where the mid tier is right". If the two agree there is none, so only disagreements are
+shown, surest answers first. The walk ends at the first loss too many. Less sure answers need no label, since no
+threshold goes there. Stopping like this costs nothing: the threshold is the same that all labels would give. Rows that
+are lost whatever the threshold come first. On those the last tier answers differently after a rejected answer.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from rung.learn.certificates import Certificate, certify
 from rung.learn.outcomes import lost_first
 
 REST = -1
-"""Stands for the tier that answers where every other one sent the row up."""
+"""Stands for the tier that answers if all others sent the row up."""
 
 
 class Judgement(StrEnum):
-    """What a person says of two answers that they see as A and B."""
+    """A person's judgement of two answers that they see as A and B."""
 
     A = "a"
     B = "b"
     BOTH = "both"
     NEITHER = "neither"
     UNSURE = "unsure"
-    """Can't tell. Counts as a loss, so that a promise never hangs on it."""
+    """The person can't tell. Counts as a loss, so that no promise depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Pair:
     """One disagreement to judge, blinded.
 
     Args:
-        row: its place in the columns.
-        tier: the tier whose answer differs, counted from 0; `REST` for the last tier's answer behind rejected ones.
-        ladder_is_a: whether the ladder's answer stands first. Fixed by hash of the row's key: it says nothing of which
-            is which, and is the same after a restart.
+        row: its index in the columns.
+        tier: the tier whose answer differs, counted from 0; `REST` for the last tier's answer after rejected ones.
+        ladder_is_a: whether the ladder's answer is shown first. It is fixed by a hash of the row's key, so it reveals
+            nothing and is the same after a restart.
     """
 
     row: int
@@ -61,17 +61,17 @@ class Labelling:
             labelling.judge(question, Judgement.A)
         labelling.certificate()
 
-    Judging again replaces what was said before, until somebody asks for the certificate.
+    Judging again replaces the earlier judgement, until the certificate is computed.
 
     Args:
         scores: how sure each tier was of each certify row, as in `certify`.
         differs: whether that answer differs from the mid tier's, in the same shape.
-        keys: identity of each row, for the sides.
-        limit: largest loss that is to be promised, as a share of all prompts.
+        keys: identity of each row, which decides its sides.
+        limit: the largest loss to promise, as a share of all prompts.
         delta: share of samples in which the promise may fail.
         groups: label of each row's group.
-        base: whether each row's answer differs where every tier sends it up, which a rejected answer may bring about.
-        average: promise it on average over samples only.
+        base: whether each row's answer differs if every tier sends it up. A rejected answer may cause that.
+        average: promise it only on average over samples.
 
     Raises:
         ConfigError: a column is malformed, or a number is out of range.
@@ -93,12 +93,12 @@ class Labelling:
         columns = np.atleast_2d(np.asarray(scores, dtype=np.float64).T).T
         other = np.atleast_2d(np.asarray(differs, dtype=np.float64).T).T
         if columns.ndim != 2 or columns.shape != other.shape:
-            raise ConfigError("scores and differs need one shape: rows, or rows and tiers")
+            raise ConfigError("scores and differs must have the same shape: rows, or rows and tiers")
         self._scores = np.stack([scores_of(column) for column in columns.T], axis=1)
         self._differs = np.stack([truths_of("differs", column) for column in other.T], axis=1)
         rows = len(self._scores)
         if len(keys) != rows:
-            raise ConfigError(f"keys has {len(keys):,} rows where {rows:,} are expected")
+            raise ConfigError(f"keys has {len(keys):,} rows, but {rows:,} are expected")
         self._keys, self._groups, self._average = keys, groups, average
         self._base = np.zeros(rows, dtype=np.bool_) if base is None else truths_of("base", base, rows)
         units = units_of(groups, rows)
@@ -106,7 +106,7 @@ class Labelling:
         if not average:
             self._bound, _ = bound_for(units, np.ones(rows), self._limit, self._delta, graded=False)
         self._losses: dict[tuple[int, int], bool] = {}
-        # a tier answers a row only below the highest position of the tiers before it
+        # a tier's answer counts only if it is above the positions of all tiers before it
         before = np.maximum.accumulate(np.column_stack([np.full(rows, -np.inf), self._scores[:, :-1]]), axis=1)
         shown = self._differs & (self._scores > before)
         surest = sorted(
@@ -119,27 +119,27 @@ class Labelling:
 
     @property
     def disagreements(self) -> int:
-        """How many there are to judge at most."""
+        """The most disagreements that there are to judge."""
         return len(self._order)
 
     @property
     def judged(self) -> int:
-        """How many have been judged."""
+        """Number of disagreements that have been judged."""
         return len(self._losses)
 
     @property
     def pairs(self) -> Iterator[Pair]:
-        """All of them, the surest first."""
+        """All disagreements, surest answers first."""
         return (Pair(row, tier, self._ladder_is_a(row)) for row, tier in self._order)
 
     @property
     def left(self) -> int:
-        """How many are to be judged at most, beside those that have been."""
+        """The most that are left to judge."""
         lost = {row for (row, _), loses in self._losses.items() if loses}
         return sum(pair not in self._losses and pair[0] not in lost for pair in self._order)
 
     def next(self) -> Pair | None:
-        """The surest disagreement that still has to be judged; `None` where enough is known."""
+        """The surest disagreement that still has to be judged; `None` if enough is known."""
         if not self._bound.certifies(np.zeros(len(self._keys))) or self._bound.certifies(self._worst()):
             return None
         lost = np.zeros(len(self._keys))
@@ -155,10 +155,10 @@ class Labelling:
         return None
 
     def judge(self, question: Pair, judgement: Judgement) -> None:
-        """Notes what a person said of a question.
+        """Record a judgement.
 
         Args:
-            question: as `next` gave it.
+            question: from `next`.
             judgement: of its two answers.
 
         Raises:
@@ -171,11 +171,11 @@ class Labelling:
         self._losses[pair] = judgement in (mid, Judgement.UNSURE)
 
     def restore(self, losses: Mapping[tuple[int, int], bool]) -> None:
-        """Takes over what is known, in place of all that was: for (row, tier), whether the ladder loses there."""
+        """Replace all judgements by these: for (row, tier), whether the ladder loses there."""
         self._losses = {pair: lost for pair, lost in losses.items() if pair in self._known}
 
     def certificate(self) -> Certificate:
-        """What can be promised. A disagreement that nobody judged counts as a loss."""
+        """What can be promised. An unjudged disagreement counts as a loss."""
         lost, base = self._differs.copy(), self._base.copy()
         for (row, tier), loses in self._losses.items():
             if tier == REST:
@@ -194,7 +194,7 @@ class Labelling:
         )
 
     def _worst(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """The loss of each row where all that nobody judged were lost."""
+        """The loss of each row if all that is unjudged were lost."""
         lost = np.zeros(len(self._keys))
         for pair in self._order:
             lost[pair[0]] = max(lost[pair[0]], float(self._losses.get(pair, True)))

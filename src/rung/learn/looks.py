@@ -1,7 +1,7 @@
 """Which rows were looked at, and for what question. The first look certifies; any later one is an estimate.
 
-Whoever looks at the same rows again with another limit, feature or label picks the answer that suits them, and then no
-bound holds any more. So it is noted beside the task: hashes of the rows and of the question, and nothing of their text.
+Whoever looks at the same rows again with another limit, feature or label chooses the answer that suits them, and then
+no bound holds any more. So each look is recorded beside the task: hashes of the rows and of the question, and no text.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ NAME = "looks.json"
 _MOST = 256 << 20
 """Bytes of the file: five hundred calibrations on fifteen thousand rows each take 250 MB."""
 _DIGITS = 16
-"""Hexadecimal digits that are kept of a row's hash: among a million rows two are alike once in 37 million files."""
+"""Hexadecimal digits that are kept of a row's hash. Among a million rows two collide once in 37 million files."""
 
 LookKind = Literal["first", "same", "later"]
-"""The first look at these rows; the same question again, with the same answers; or any other."""
+"""The first look at these rows; the same question again, with the same answers; or any other look."""
 
 
 class Look(SettingsTable):
@@ -34,10 +34,10 @@ class Look(SettingsTable):
     Args:
         data: sha256 of the data's file.
         rows: hashes of what the certify rows ask.
-        question: hash of what was asked of them, and of the answers and losses that it was asked of.
+        question: hash of the question, and of the answers and losses that it was about.
         date: as in 2026-11-26.
-        seen: hashes of what all rows of that calibration ask, case, white space and punctuation left out.
-        check: whether it was a check of what had been promised before. Rows of a check stay fresh for other checks.
+        seen: hashes of what all rows of that calibration ask, ignoring case, white space and punctuation.
+        check: whether it was a check of an earlier promise. Rows of a check stay fresh for other checks.
     """
 
     data: str
@@ -59,10 +59,10 @@ class Looks(SettingsTable):
 
 
 def read_looks(folder: Path) -> Looks:
-    """What is noted beside the task of a folder.
+    """Read the looks that are recorded beside the task of a folder.
 
     Raises:
-        ConfigError: the file can't be read, or something else has changed it.
+        ConfigError: the file can't be read, or something else changed it.
     """
     path = folder / NAME
     if not path.exists():
@@ -83,16 +83,16 @@ def note_look(
     seen: Iterable[str] = (),
     after: Sequence[Any] = (),
 ) -> LookKind:
-    """Note a look at some rows before anybody sees what comes of it, and say which kind it is.
+    """Record a look at some rows before its result is seen, and return which kind it is.
 
     Args:
         folder: of the task.
-        data: sha256 of the data's file. Another prompt makes other rows of it, which aren't fresh for that.
+        data: sha256 of the data's file. Another prompt makes other rows from it, but that doesn't make them fresh.
         rows: identities of the certify rows.
-        question: everything that the result depends on, as JSON has it.
-        date: of today.
-        seen: what all rows of the calibration ask, as `rung.learn.data.wording` has it.
-        after: questions of earlier looks after which this one is no choice of what suits.
+        question: everything that the result depends on, as a JSON value.
+        date: today.
+        seen: what all rows of the calibration ask, from `rung.learn.data.wording`.
+        after: questions of earlier looks that don't make this one a choice of what suits.
 
     Raises:
         ConfigError: the record can't be read or written.
@@ -110,14 +110,14 @@ def note_look(
 
 
 def note_check(folder: Path, *, data: str, rows: Sequence[str], question: Any, date: str) -> None:
-    """Note that a check has looked at some rows.
+    """Record that a check has looked at some rows.
 
     Args:
         folder: of the task.
         data: sha256 of the data's file.
         rows: identities of the rows.
-        question: what was checked, as JSON has it.
-        date: of today.
+        question: what was checked, as a JSON value.
+        date: today.
 
     Raises:
         ConfigError: the record can't be read or written.

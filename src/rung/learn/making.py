@@ -1,4 +1,4 @@
-"""Making a task's folder: a `task.toml` for a person to go on with."""
+"""Making a task's folder, with a `task.toml` for the user to edit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rung.writing import write_whole
 
 SCHEMA = "schema.json"
 _CHECK_OF = {"schema": "json", "type": "json", "choices": "choice", "regex": "exact"}
-"""The check of a new task by its kind of contract."""
+"""The check of a new task, by its kind of contract."""
 _HEAD = """\
 # A task of rung (docs/tasks.md): `rung ask --task {name}` uses it, `rung task show {name}` looks at it.
 # A word in braces is a field of the prompt. `check` says whether an answer is right where the right one is known.
@@ -21,15 +21,15 @@ _HEAD = """\
 
 
 def make_task(folder: Path, values: Mapping[str, Any], *, schema: Mapping[str, Any] | None = None) -> TaskFolder:
-    """Make a task's folder. It is there whole or not at all but for a schema that nobody refers to.
+    """Make a task's folder, whole or not at all, except for a schema file that nothing refers to.
 
     Args:
-        folder: of the task, which must not be one yet.
-        values: of `task.toml`, as it has them. Without a check the one that fits the contract is put in.
-        schema: of the answer, which becomes a file of its own.
+        folder: of the task. It must not exist as a task.
+        values: of `task.toml`. If there is no check, the one that fits the contract is added.
+        schema: of the answer. It becomes a file of its own.
 
     Raises:
-        ConfigError: the name can't be one, there is such a task, a value is wrong, or the folder can't be written.
+        ConfigError: the name isn't valid, the task exists, a value is wrong, or the folder can't be written.
     """
     demand_name(folder.name)
     path = folder / FILE
@@ -57,10 +57,10 @@ def make_task(folder: Path, values: Mapping[str, Any], *, schema: Mapping[str, A
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML has it."""
+    """A value in TOML."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    # a JSON string, number or truth is TOML's, too, but for DEL
+    # JSON strings, numbers and booleans are valid TOML, except for DEL in a string
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

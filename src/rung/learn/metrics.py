@@ -1,8 +1,8 @@
-"""What a score is worth: how much of the way from the small tier to the next one it buys, and how honest it is.
+"""What a score is worth: how much of the gap between the small tier and the next one it closes, and how honest it is.
 
-Rows with the same score can't be told apart by a threshold. Where a number is a mean over orders (the deferral curve
-and what is read off it, AUROC) every order of tied rows counts alike, computed and not sampled. Where a number is about
-thresholds (risk and coverage, the oracle threshold) tied rows are accepted together or not at all.
+A threshold can't tell rows with the same score apart. If a number is a mean over orders (the deferral curve and what is
+read off it, AUROC), every order of tied rows counts alike, computed and not sampled. If a number is about thresholds
+(risk and coverage, the oracle threshold), tied rows are accepted together or not at all.
 
 A row that failed validation has the score minus infinity. It is sent up first, and no threshold accepts it.
 """
@@ -16,18 +16,17 @@ from numpy.typing import ArrayLike
 
 from rung.checking import whole
 from rung.learn.arrays import Bools, Floats, scores_of, shares_of, truths_of
-from rung.learn.extra import library
 
 BINS = 10
-"""Bins of a reliability diagram, equally wide. At 300 rows, more of them would hold too few rows to mean anything."""
+"""Bins of a reliability diagram, equally wide. At 300 rows, more bins would have too few rows to mean anything."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deferral:
-    """How accurate a ladder is for each share of rows that it sends up, the least sure ones first.
+    """How accurate a ladder is for each share of rows that it sends up, least sure rows first.
 
     Args:
-        shares: sent up, from 0 to 1, in rising order. Between two of them the accuracy changes linearly.
+        shares: shares sent up, from 0 to 1, in rising order. Between two of them the accuracy changes linearly.
         accuracy: of the ladder at each share.
     """
 
@@ -53,20 +52,20 @@ class Deferral:
     def apgr(self) -> float | None:
         """Average share of the gap that is recovered (RouteLLM, arXiv 2406.18665, section 2.2): 0.5 is random.
 
-        The area between the curve and the small tier's accuracy, over that of a jump to the next tier's. `None` where
-        the next tier isn't more accurate.
+        It is the area between the curve and the small tier's accuracy, divided by that of a jump to the next tier's
+        accuracy. `None` if the next tier isn't more accurate.
         """
         gap = self.next - self.small
         return (self.area - self.small) / gap if gap > 0 else None
 
     def at(self, sent_up: float) -> float:
-        """Accuracy where this share is sent up."""
+        """Accuracy if this share is sent up."""
         return float(np.interp(sent_up, self.shares, self.accuracy))
 
     def cpt(self, part: float) -> float | None:
         """Least share to send up that recovers this part of the gap (RouteLLM's call-performance threshold).
 
-        `None` where the next tier isn't more accurate.
+        `None` if the next tier isn't more accurate.
         """
         gap = self.next - self.small
         if gap <= 0:
@@ -89,7 +88,7 @@ def deferral(scores: ArrayLike, small: ArrayLike, larger: ArrayLike) -> Deferral
     Args:
         scores: how sure the small tier was of each row.
         small: whether its answer is right, or how good it is from 0 to 1.
-        larger: the same of the next tier's answer.
+        larger: the same for the next tier's answer.
 
     Raises:
         ConfigError: a column is malformed.
@@ -107,45 +106,45 @@ def deferral(scores: ArrayLike, small: ArrayLike, larger: ArrayLike) -> Deferral
 
 
 def area(scores: ArrayLike, small: ArrayLike, larger: ArrayLike) -> float:
-    """Area under the deferral curve. In this form, `bootstrap` takes it."""
+    """Area under the deferral curve, in the form that `bootstrap` takes."""
     return deferral(scores, small, larger).area
 
 
 def apgr(scores: ArrayLike, small: ArrayLike, larger: ArrayLike) -> float | None:
-    """Average share of the gap that is recovered; see `Deferral.apgr`. In this form, `bootstrap` takes it."""
+    """Average share of the gap that is recovered; see `Deferral.apgr`. In the form that `bootstrap` takes."""
     return deferral(scores, small, larger).apgr
 
 
 def cpt50(scores: ArrayLike, small: ArrayLike, larger: ArrayLike) -> float | None:
-    """Least share to send up that recovers half of the gap; see `Deferral.cpt`. In this form, `bootstrap` takes it."""
+    """Least share to send up that recovers half of the gap; see `Deferral.cpt`. In the form that `bootstrap` takes."""
     return deferral(scores, small, larger).cpt(0.5)
 
 
 def cpt80(scores: ArrayLike, small: ArrayLike, larger: ArrayLike) -> float | None:
-    """Least share to send up that recovers 80% of the gap; see `Deferral.cpt`. In this form, `bootstrap` takes it."""
+    """Least share to send up that recovers 80% of the gap; see `Deferral.cpt`. In the form that `bootstrap` takes."""
     return deferral(scores, small, larger).cpt(0.8)
 
 
 def oracle(small: ArrayLike, larger: ArrayLike) -> float:
-    """Accuracy of a router that knows the answers: the better of the two tiers on each row."""
+    """Accuracy of a router that knows which tier is right on each row."""
     first = shares_of("small", small)
     return float(np.maximum(first, shares_of("larger", larger, len(first))).mean())
 
 
 def brier(probabilities: ArrayLike, right: ArrayLike) -> float:
-    """Mean squared distance between the probability that was said and what came (Brier 1950)."""
+    """Mean squared distance between the stated probability and the result (Brier 1950)."""
     said = shares_of("probabilities", probabilities)
     return float(((said - truths_of("right", right, len(said))) ** 2).mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """What was said beside what came, bin by bin; empty bins are left out.
+    """Stated probabilities against results, bin by bin. Empty bins are left out.
 
     Args:
-        said: mean probability in each bin.
-        came: share that is right in each bin.
-        rows: how many lie in each.
+        said: mean stated probability of each bin.
+        came: share of right rows in each bin.
+        rows: number of rows in each bin.
     """
 
     said: Floats
@@ -162,9 +161,9 @@ def reliability(probabilities: ArrayLike, right: ArrayLike, bins: int = BINS) ->
     """The points of a reliability diagram.
 
     Args:
-        probabilities: said of each row.
-        right: whether it is.
-        bins: how many, equally wide.
+        probabilities: the stated probability of each row.
+        right: whether each row is right.
+        bins: number of bins, equally wide.
 
     Raises:
         ConfigError: a column is malformed.
@@ -183,30 +182,32 @@ def reliability(probabilities: ArrayLike, right: ArrayLike, bins: int = BINS) ->
 
 
 def ece(probabilities: ArrayLike, right: ArrayLike) -> float:
-    """Expected calibration error in ten bins. In this form, `bootstrap` takes it."""
+    """Expected calibration error in ten bins, in the form that `bootstrap` takes."""
     return reliability(probabilities, right).error
 
 
 def auroc(scores: ArrayLike, right: ArrayLike) -> float | None:
     """Probability that a right row scores above a wrong one; a tie counts half (Mann and Whitney 1947).
 
-    `None` where every row is right, or none.
+    `None` if every row is right, or none is.
     """
     sure = scores_of(scores)
     good = truths_of("right", right, len(sure))
     hits = int(good.sum())
     if hits in (0, len(good)):
         return None
-    ranks = library("scipy.stats").rankdata(sure)
+    # each level has the mean of its rows' ranks; scipy's `rankdata` says the same, and takes longer than all the rest
+    _, level, rows = np.unique(sure, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(rows) - (rows - 1) / 2)[level]
     return float((ranks[good].sum() - hits * (hits + 1) / 2) / (hits * (len(good) - hits)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RiskCoverage:
-    """For each threshold that tells rows apart: the share it accepts, and how much of that is lost.
+    """For each threshold that tells rows apart: the share that it accepts, and how much of that is lost.
 
     Args:
-        thresholds: rows strictly above are accepted; falling.
+        thresholds: rows strictly above are accepted; in falling order.
         coverage: share of all rows that is accepted.
         risk: share of the accepted rows that is lost.
     """
@@ -217,11 +218,11 @@ class RiskCoverage:
 
 
 def risk_coverage(scores: ArrayLike, losses: ArrayLike) -> RiskCoverage:
-    """The risk-coverage curve (El-Yaniv and Wiener 2010), from the fewest accepted rows to all that may be.
+    """The risk-coverage curve (El-Yaniv and Wiener 2010), from the fewest accepted rows to all that can be accepted.
 
     Args:
         scores: how sure the tier was of each row.
-        losses: what accepting it would lose, from 0 to 1.
+        losses: what accepting each would lose, from 0 to 1.
 
     Raises:
         ConfigError: a column is malformed.
@@ -235,7 +236,7 @@ def risk_coverage(scores: ArrayLike, losses: ArrayLike) -> RiskCoverage:
 
 
 def coverage_at_risk(scores: ArrayLike, losses: ArrayLike, limit: float) -> float:
-    """Largest share that a threshold can accept while at most `limit` of what it accepts is lost, in hindsight."""
+    """Largest share that a threshold can accept, in hindsight, while at most `limit` of what it accepts is lost."""
     curve = risk_coverage(scores, losses)
     within = curve.coverage[curve.risk <= limit + _ROUNDING]
     return float(within.max()) if len(within) else 0.0
@@ -257,11 +258,11 @@ class OracleThreshold:
 def oracle_threshold(scores: ArrayLike, losses: ArrayLike, limit: float) -> OracleThreshold:
     """The lowest threshold at which accepting loses at most `limit` of all rows, in hindsight.
 
-    What a certificate keeps is measured against it: nobody who picks a threshold on this score can keep more.
+    It is the reference for what a certificate keeps: no threshold on this score can keep more.
 
     Args:
         scores: how sure the tier was of each row.
-        losses: what accepting it would lose, from 0 to 1.
+        losses: what accepting each would lose, from 0 to 1.
         limit: share of all rows that may be lost.
 
     Raises:
@@ -282,7 +283,7 @@ def sent_up(scores: ArrayLike, threshold: float) -> float:
 
 
 _ROUNDING = 1e-12
-"""A limit of 0.03 holds for 3 rows of 100, whichever way 0.03 was rounded."""
+"""Slack for rounding: a limit of 0.03 allows 3 rows of 100, whichever way 0.03 was rounded."""
 
 
 def _falling(sure: Floats, lost: Floats) -> tuple[Floats, Floats, Floats]:

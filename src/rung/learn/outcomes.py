@@ -1,4 +1,4 @@
-"""What a ladder makes of rows at any thresholds, as arrays: how sure each tier was, and what its answer loses."""
+"""A ladder's results on rows at any thresholds, as arrays: how sure each tier was, and what its answer loses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Outcomes:
     """Rows as arrays: how sure each tier was, and what its answer loses.
 
     Args:
-        scores: minus infinity where a tier has no valid answer: (rows, tiers).
+        scores: minus infinity if a tier has no valid answer: (rows, tiers).
         losses: whether accepting that answer loses the row, in the same shape.
-        good: whether the answer is what the score should tell, in the same shape.
-        base: whether the row is lost where every tier sends it up.
+        good: whether the answer is what the score should predict, in the same shape.
+        base: whether the row is lost if every tier sends it up.
         units: the number of each row's group.
-        rest: the place of the tier that answers where every tier here sends it up; -1 where none does.
+        rest: the index of the tier that answers if every tier here sends the row up; -1 if none does.
     """
 
     scores: Floats
@@ -46,7 +46,7 @@ class Outcomes:
             climbs: of the rows.
             fitted: the score of each tier that gets a threshold.
             kind: of loss.
-            judgements: of a person, for the kind `judged`. A disagreement that nobody judged is lost.
+            judgements: a person's, for the kind `judged`. An unjudged disagreement is lost.
         """
         steps = [[climb.steps[place] for climb in climbs] for place in range(len(fitted))]
         scores = [scored(one, each) for one, each in zip(fitted, steps, strict=True)]
@@ -66,7 +66,7 @@ class Outcomes:
         )
 
     def under(self, above: Sequence[float]) -> tuple[Ints, Bools]:
-        """The place of the tier that answers each row at some thresholds, and whether the row is lost.
+        """The index of the tier that answers each row at some thresholds, and whether the row is lost.
 
         Args:
             above: the threshold of each tier.
@@ -78,18 +78,18 @@ class Outcomes:
 
 
 def scored(fitted: Fitted, steps: Sequence[TierResult]) -> Floats:
-    """How sure a tier was of each answer; minus infinity where there is none, or a feature of it isn't known."""
+    """How sure a tier was of each answer; minus infinity if there is none, or a feature of it is unknown."""
     valid = np.array([step.valid for step in steps])
     return np.where(valid, fitted.scores({name: column_of(steps, name) for name in fitted.weights}), -np.inf)
 
 
 def column_of(steps: Sequence[TierResult], name: str) -> Floats:
-    """A feature of each valid answer; NaN where there is none."""
+    """A feature of each valid answer; NaN if there is none."""
     return np.array([step.features.get(name, math.nan) if step.valid else math.nan for step in steps])
 
 
 def lost_first(scores: Floats, losses: Bools, base: Bools) -> tuple[Floats, Bools]:
-    """The same columns where rows that are lost wherever the threshold lies are the first ones on the way down.
+    """The columns, with rows that are lost at any threshold put first on the way down.
 
     Args:
         scores: positions of each row on the path: (rows, tiers).
@@ -104,22 +104,22 @@ def lost_first(scores: Floats, losses: Bools, base: Bools) -> tuple[Floats, Bool
 
 
 def differs(climb: Climb, place: int) -> bool:
-    """Whether a tier's answer isn't what the last tier says by itself. What nobody could compare counts so."""
+    """Whether a tier's answer differs from what the last tier says by itself. Answers that can't be compared differ."""
     return climb.steps[place].agrees is not True
 
 
 def _loses(climb: Climb, place: int, kind: Kind, judgements: Judgements | None) -> bool:
-    """Whether this answer loses the row. What nobody could compare, grade or judge counts as lost."""
+    """Whether this answer loses the row. If it can't be compared, graded or judged, it does."""
     step, alone = climb.steps[place], climb.alone
     if kind == "differs":
         return differs(climb, place)
     if kind == "judged":
-        # what the last tier can't answer it can't answer better
+        # if the last tier has no valid answer, its answer can't be better
         known = None if judgements is None else judgements.loses(climb, place)
         return differs(climb, place) and alone.valid and known is not False
     return step.right is not True and (kind == "wrong" or alone.right is not False)
 
 
 def is_good(step: TierResult, kind: Kind) -> bool:
-    """What the score should tell: whether the answer agrees with the last tier, or is right."""
+    """What the score should predict: whether the answer agrees with the last tier, or is right."""
     return (step.agrees if kind in ("differs", "judged") else step.right) is True

@@ -1,4 +1,4 @@
-"""One threshold for several tiers: how sure each tier has to be, on a scale that they share."""
+"""One threshold for several tiers: how sure each tier must be, on a common scale."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class Path:
     """Thresholds of several tiers that rise together. A tier's position is `intercept + slope * score`.
 
     Args:
-        slopes: per tier, 0 or more. At 0 the tier is asked as a whole or not at all: its score says nothing.
-        intercepts: per tier.
+        slopes: of each tier, 0 or more. At 0 the score says nothing, so the tier's answers are all accepted or none.
+        intercepts: of each tier.
     """
 
     slopes: tuple[float, ...]
     intercepts: tuple[float, ...]
 
     def positions(self, scores: ArrayLike) -> Floats:
-        """Where each answer stands on the path; minus infinity where it failed validation.
+        """The position of each answer on the path; minus infinity if it failed validation.
 
         Args:
             scores: how sure each tier was: (rows, tiers).
         """
         columns = np.asarray(scores, dtype=np.float64)
         if columns.ndim != 2 or columns.shape[1] != len(self.slopes):
-            raise ConfigError(f"scores has the shape {columns.shape} where {len(self.slopes)} tiers are expected")
+            raise ConfigError(f"scores has the shape {columns.shape}, but {len(self.slopes)} tiers are expected")
         valid = np.isfinite(columns)
         placed = np.where(valid, columns, 0.0) * np.array(self.slopes) + np.array(self.intercepts)
         return np.where(valid, placed, -np.inf)
@@ -46,7 +46,7 @@ class Path:
 
 
 def common(scores: ArrayLike, agrees: ArrayLike) -> Path:
-    """The path on which each tier is as likely to agree with the last one, to be chosen on fit rows.
+    """Find the path on which all tiers are equally likely to agree with the last one. Choose it on fit rows.
 
     Each tier's position is the logit of "agrees" by logistic regression on its score. Thresholds at the same
     probability give up the fewest answers for the loss that they save.
@@ -60,7 +60,7 @@ def common(scores: ArrayLike, agrees: ArrayLike) -> Path:
     """
     columns, agree = np.asarray(scores), np.asarray(agrees)
     if columns.ndim != 2 or columns.shape != agree.shape:
-        raise ConfigError("scores and agrees need one shape: rows, tiers")
+        raise ConfigError("scores and agrees must have the same shape: rows, tiers")
     lines = [_line(scores_of(column), agree[:, tier]) for tier, column in enumerate(columns.T)]
     return Path(tuple(slope for slope, _ in lines), tuple(intercept for _, intercept in lines))
 
@@ -69,7 +69,7 @@ def _line(score: Floats, agrees: ArrayLike) -> tuple[float, float]:
     agree = truths_of("agrees", agrees, len(score))
     valid = np.isfinite(score)
     score, agree = score[valid], agree[valid]
-    # one answer of each kind more than were seen, so that the logit is finite
+    # one more answer of each kind than was seen, so that the logit is finite
     base = float(np.log((agree.sum() + 1) / ((~agree).sum() + 1)))
     width = float(score.std()) if len(score) else 0.0
     if width <= 0 or agree.all() or not agree.any():

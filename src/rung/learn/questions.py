@@ -1,4 +1,4 @@
-"""What a calibration is to promise, and whether there are enough rows for it."""
+"""What a calibration should promise, and whether there are enough rows for it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rung.learn.rows import Row
 from rung.learn.splits import FEWEST_TO_FIT, split
 
 Kind = Literal["differs", "judged", "worse", "wrong"]
-"""What is bounded, as `learned.Promise` has it."""
+"""What the promise limits, as in `learned.Promise`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a calibration is to promise.
+    """What a calibration should promise.
 
     Args:
         limit: the largest share.
         delta: share of samples in which the promise may fail.
-        kind: of what the share is.
-        average: promise it on average over samples only.
-        feature: that answers are put in order by; `None` takes the default one, or several where those are better.
+        kind: what the share is of.
+        average: promise it only on average over samples.
+        feature: the feature that answers are ranked by; `None` takes the default one, or several if those are better.
     """
 
     limit: float = 0.03
@@ -45,10 +45,10 @@ class Question:
 
 
 def demand_rows(rows: Sequence[Row], question: Question) -> None:
-    """See that there are enough rows to promise anything, before any tier is asked.
+    """Check that there are enough rows to promise anything, before any tier is asked.
 
     Raises:
-        ConfigError: there are too few certify rows, or too few of their labels. It says how many are needed.
+        ConfigError: there are too few certify rows, or too few of their labels. The message says how many are needed.
     """
     there = split(rows)
     units = units_of(groups_of(there.certify), len(there.certify))
@@ -77,7 +77,7 @@ def demand_rows(rows: Sequence[Row], question: Question) -> None:
     unit = "groups" if grouped else "rows"
     have = len(set(units.tolist()))
     raise ConfigError(
-        f"{have:,} {unit} can certify, and {least:,} are needed for that ({what}): no row of fewer may be lost",
+        f"{have:,} {unit} can certify, but {least:,} are needed for that ({what}), even if none is lost",
         hint=f"collect about {whole:,} {unit}" + (", or give --on-average" if not question.average else ""),
     )
 
@@ -102,17 +102,17 @@ def _bettable(units: int, question: Question) -> bool:
 
 
 def bound_of(units: Ints, question: Question) -> Bound:
-    """The rule by which losses on some groups are small enough."""
+    """The rule that says whether losses on some groups are small enough."""
     if question.average:
         return Conformal(units, question.limit)
     return bound_for(units, np.ones(len(units)), question.limit, question.delta, graded=False)[0]
 
 
 def groups_of(rows: Sequence[Row]) -> list[str]:
-    """The group of each row; a row without one is its own."""
+    """The group of each row. A row without one has its own."""
     return [row.group or row.key for row in rows]
 
 
 def percent(share: float) -> str:
-    """A share as a person reads it: `3%`."""
+    """A share in the form `3%`."""
     return f"{100 * share:g}%"

@@ -1,4 +1,4 @@
-"""Whether fresh rows bear out what a certificate promised."""
+"""Whether fresh rows confirm what a certificate promised."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from rung.learn.outcomes import Outcomes, differs
 from rung.learn.questions import Kind, groups_of
 
 _CONTRADICTED = 0.05
-"""A certificate is contradicted where fresh rows as bad as those seen have at most this probability."""
+"""A certificate is contradicted if fresh rows at least as bad as those seen have at most this probability."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recheck:
-    """What fresh rows say of a certificate.
+    """What fresh rows say about a certificate.
 
     Args:
         verdict: `contradicted`, `confirmed` (the fresh rows alone would certify as much), or `too few rows to tell`.
-        p: probability of as much loss as was seen, where the promise is right; for groups an upper bound of it.
+        p: probability of at least as much loss as was seen, if the promise is right; for groups an upper bound.
         losses: how much was lost.
-        rows: how many fresh rows count: all, or the accepted ones where the promise is about those.
-        groups: how many independent groups those are.
-        limit: what was promised.
-        unknown: of how many rows nobody knows whether they are lost.
+        rows: number of fresh rows that count: all, or the accepted ones if the promise is about those.
+        groups: number of independent groups among them.
+        limit: the promised limit.
+        unknown: number of rows of which it is unknown whether they are lost.
     """
 
     verdict: Literal["contradicted", "confirmed", "too few rows to tell"]
@@ -52,12 +52,12 @@ def check(losses: ArrayLike, *, limit: float, delta: float, groups: Groups | Non
 
         check(differs[fresh], limit=0.03, delta=0.1).verdict
 
-    Independent rows that are lost or not take the exact binomial test, others betting on a larger loss.
+    Independent rows that are lost or not get the exact binomial test. Others get a bet on a larger loss.
 
     Args:
-        losses: of each fresh row under the certified policy, 0 where it was sent up. For a promise about accepted
-            answers give the accepted rows alone.
-        limit: what was promised.
+        losses: of each fresh row under the certified policy, 0 if it was sent up. For a promise about accepted answers
+            give only the accepted rows.
+        limit: the promised limit.
         delta: of the certificate.
         groups: label of each row's group.
 
@@ -84,16 +84,16 @@ def check(losses: ArrayLike, *, limit: float, delta: float, groups: Groups | Non
 def recheck(climbs: Sequence[Climb], learned: Learned, judgements: Judgements) -> Recheck:
     """Whether fresh rows contradict what a task promises.
 
-    A row of which nobody knows whether it is lost counts as kept for the contradiction, and as lost for the
-    confirmation: without labels a promise about right answers can be confirmed where few answers differ.
+    A row of which it is unknown whether it is lost counts as kept for a contradiction, and as lost for a confirmation.
+    So even without labels a promise about right answers can be confirmed if few answers differ.
 
     Args:
-        climbs: what every tier made of each fresh row.
+        climbs: what every tier answered to each fresh row.
         learned: of the task.
-        judgements: of a person, if any were made of these rows.
+        judgements: a person's, if these rows were judged.
 
     Raises:
-        ConfigError: the ladder has other tiers than the promise, or the promise can't be held against rows.
+        ConfigError: the ladder has other tiers than the promise, or the promise can't be checked on rows.
     """
     promised = _promise_of(climbs, learned)
     tiers = [step.tier for step in climbs[0].steps if step.tier in learned.tiers]
@@ -125,21 +125,21 @@ def _promise_of(climbs: Sequence[Climb], learned: Learned) -> Promise:
         raise ConfigError("nothing is promised of this task, so there is nothing to check", hint="calibrate it first")
     if promised.average:
         raise ConfigError(
-            "a promise on average over samples says nothing of one calibration, so no rows can contradict it",
+            "a promise on average over samples says nothing about one calibration, so no rows can contradict it",
             hint="calibrate without --on-average on fresh rows",
         )
     of = names if promised.kind == "wrong" else names[:-1]
     if names[-1] != promised.against or set(of) != set(learned.tiers):
         then = " and ".join(dict.fromkeys((*learned.tiers, promised.against)))
         raise ConfigError(
-            f"the promise is about a ladder of {then}, and this one is {' and '.join(names)}",
+            f"the promise is about a ladder of {then}, but this one is {' and '.join(names)}",
             hint="check it with the ladder that was calibrated, or calibrate anew",
         )
     return promised
 
 
 def _lost(climb: Climb, place: int, kind: Kind, judgements: Judgements) -> bool | None:
-    """Whether the ladder's answer loses the row; `None` where nobody knows."""
+    """Whether the ladder's answer loses the row; `None` if unknown."""
     step, alone = climb.steps[place], climb.alone
     if kind == "differs":
         return differs(climb, place)
@@ -153,4 +153,4 @@ def _lost(climb: Climb, place: int, kind: Kind, judgements: Judgements) -> bool 
 
 
 _STAKES = (0.02, 0.05, 0.1, 0.2, 0.4)
-"""Stakes against a promise: the best one, where the loss is r times the limit, is about (r - 1) times the limit."""
+"""Stakes against a promise. The best one, if the loss is r times the limit, is about (r - 1) times the limit."""

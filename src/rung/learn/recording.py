@@ -1,6 +1,6 @@
-"""Tiers that record what they answer, and say again what they answered before.
+"""Tiers that record their answers, and give recorded answers again.
 
-To the engine they are tiers like any other, so what is evaluated is the engine itself.
+To the engine they are ordinary tiers, so an evaluation runs the engine itself.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Heard:
 
     Args:
         seconds: wall time of the call.
-        share: seconds of the tier's time: wall time divided equally among the calls that were under way. The shares of
-            all calls add up to the time in which the tier was busy, however many it takes at once.
+        share: seconds of the tier's time: wall time divided equally among the calls under way. The shares of all calls
+            add up to the time in which the tier was busy, however many calls it takes at once.
         replayed: whether it comes from the recording.
     """
 
@@ -37,7 +37,7 @@ class Heard:
 
 
 class _SharedClock:
-    """Divides wall time equally among those that are under way."""
+    """Divides wall time equally among the calls under way."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,15 +65,15 @@ class _SharedClock:
 
 
 class TierRecorder:
-    """One tier and its records; makes the tiers that stand for it.
+    """One tier and its records. Makes the tiers that stand for it.
 
     Args:
-        rung: the tier and how the ladder uses it.
-        cassette: where its calls are kept.
-        identity: of the tier, as `rung.learn.identity` gives it.
+        rung: the tier with the ladder's settings.
+        cassette: where its calls are recorded.
+        identity: of the tier, from `rung.learn.identity`.
 
-    `asked` counts the calls that were really made. `failed` holds what failed for a reason that may be gone next time:
-    it is remembered, so that the tier and the ladder meet the same, and not recorded.
+    `asked` counts the calls that were really made. `failed` holds failures that may not occur next time. They are
+    remembered, so that the tier by itself and the ladder see the same, but not recorded.
     """
 
     def __init__(self, rung: Rung, cassette: Cassette, identity: str) -> None:
@@ -91,20 +91,20 @@ class TierRecorder:
         """A tier for one request.
 
         Args:
-            heard: is told what each call took.
+            heard: gets an entry for each call.
             asks: whether the real tier may be asked for what isn't recorded.
         """
         return RecordingTier(self, heard, asks=asks)
 
     def get_ready(self) -> None:
-        """Load the model before the first call that needs it, so that no call's seconds hold the load."""
+        """Load the model before the first call that needs it, so that no call's seconds include the load."""
         with self._lock:
             if not self._ready and self.rung.warms is not None:
                 self.rung.warms.warm()
             self._ready = True
 
     def put_away(self) -> None:
-        """Give back what the tier holds; the next call gets it ready again."""
+        """Release what the tier holds. The next call gets it ready again."""
         with self._lock:
             self._ready = False
             self.rung.tier.close()
@@ -130,7 +130,7 @@ class TierRecorder:
 
 
 class AbsentTier:
-    """A tier of which there is nothing but its records.
+    """A tier that exists only as its records.
 
     Args:
         name: of the tier.
@@ -152,21 +152,21 @@ class AbsentTier:
             self.default_threshold = self._unknown
 
     def stream(self, call: Call) -> Iterator[Delta]:
-        """Nobody is there."""
+        """Raise, because there is no real tier."""
         raise NotRecorded(f"tier {self.name!r} has no recorded answer to this call")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, because nothing is held."""
 
     def _unknown(self, shape: Shape) -> Threshold | None:
-        """What was recorded of it stands with each call."""
+        """Empty, because each recorded call has its own."""
 
     def _quote(self, call: Call) -> Quote:
         raise NotRecorded(f"tier {self.name!r} has no recorded quote for this call")
 
 
 def about(rung: Rung, identity: Identity) -> dict[str, Any]:
-    """What a recording keeps of a tier, so that it can be replayed where there is no such tier."""
+    """What a recording keeps of a tier, so that it can be replayed where the tier doesn't exist."""
     return {
         "identity": identity.digest,
         "model": identity.model,
@@ -185,10 +185,10 @@ def about(rung: Rung, identity: Identity) -> dict[str, Any]:
 
 
 def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
-    """The ladder that a recording is of, without a model: as it was recorded last.
+    """The latest recorded ladder, without a model.
 
     Raises:
-        ConfigError: something else has changed what the recording says of a tier.
+        ConfigError: something else changed what the recording says about a tier.
     """
     try:
         return tuple(
@@ -207,17 +207,17 @@ def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
 
 class StandIn:
     """Stands for a tier in one request. It has the abilities of the real one, except those that load and unload its
-    model: whoever makes it says which model is held.
+    model, because whoever makes it decides which model is in memory.
 
-    A subclass says what `quote` and `default_threshold` give, in `_quote` and `_threshold_of`.
+    A subclass defines `quote` and `default_threshold`, in `_quote` and `_threshold_of`.
 
     Args:
-        rung: the tier and how the ladder uses it.
+        rung: the tier with the ladder's settings.
     """
 
     def __init__(self, rung: Rung) -> None:
         self.name, self.zone = rung.tier.name, Zone(rung.tier.zone)
-        # instance attributes and not methods: a tier without an ability must stay one without
+        # instance attributes and not methods: a tier that lacks an ability must stay one without it
         if rung.quotes is not None:
             self.quote = self._quote
         if rung.prices is not None:
@@ -243,10 +243,10 @@ class StandIn:
 
 
 class RecordingTier(StandIn):
-    """Stands for a tier in one request: says what is recorded, and records what is not.
+    """Stands for a tier in one request: gives recorded answers, and records new ones.
 
-    It quotes, and tells prices, destination, hosts, weights, behaviour and default threshold, where the real tier
-    does. It doesn't load or unload a model for the ladder: one evaluation holds one model at a time, and says which.
+    It quotes, and has prices, destination, hosts, weights, behaviour and default threshold, if the real tier has them.
+    It doesn't load or unload a model for the ladder, because an evaluation itself decides which one model is in memory.
     """
 
     def __init__(self, recorder: TierRecorder, heard: list[Heard], *, asks: bool) -> None:
@@ -254,7 +254,7 @@ class RecordingTier(StandIn):
         self._recorder, self._heard, self._asks = recorder, heard, asks
         self._threshold: Threshold | None = None
         told = recorder.cassette.tiers.get(self.name, {}).get("setup")
-        # a replay says again what another setup may have answered
+        # a replay gives answers that another setup may have given
         if recorder.rung.describes is not None and not asks and isinstance(told, Mapping):
             self.setup = told
 
@@ -262,11 +262,11 @@ class RecordingTier(StandIn):
         return f"RecordingTier({self.name!r})"
 
     def stream(self, call: Call) -> Iterator[Delta]:
-        """Say what is recorded for the call, or ask the tier and record what it says.
+        """Give the recorded answer to the call, or ask the tier and record its answer.
 
         Raises:
-            NotRecorded: it is not recorded, and the tier may not be asked.
-            RungError: what the tier raises.
+            NotRecorded: it isn't recorded, and the tier may not be asked.
+            RungError: whatever the tier raises.
         """
         recorder = self._recorder
         key = key_of(recorder.identity, call)
@@ -283,7 +283,7 @@ class RecordingTier(StandIn):
             raise failed[0]
 
     def close(self) -> None:
-        """Nothing is held: the real tier is closed by whoever evaluates."""
+        """Do nothing: whoever evaluates closes the real tier."""
 
     def _ask(self, key: str, call: Call) -> Iterator[Delta]:
         recorder = self._recorder
@@ -301,12 +301,12 @@ class RecordingTier(StandIn):
                 yield delta
             keeps = True
         except GeneratorExit:
-            # Left in the middle: because of what came, which would be so again, or because nobody waits any more.
+            # The stream was left early: because of its content, which would repeat, or because nobody waits any more.
             keeps = not call.cancel.is_set() and not call.deadline.passed
             raise
         except RungError as error:
             failure = error
-            # these come of the call, and would be so again
+            # these depend on the call, and would occur again
             keeps = isinstance(error, (PromptTooLong, Unsupported))
             raise
         finally:
@@ -350,7 +350,7 @@ class RecordingTier(StandIn):
         yield from deltas
 
     def _threshold_of(self, shape: Shape) -> Threshold | None:
-        """The default threshold as it was when the last call was answered: it depends on the model that answered."""
+        """The default threshold at the time of the last answer, because it depends on the model that answered."""
         return self._threshold
 
     def _quote(self, call: Call) -> Quote:

@@ -1,4 +1,4 @@
-"""How calls and quotes stand in a recording: what came of a call as JSON, and back."""
+"""The form of calls and quotes in a recording: from a call to JSON, and back."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TOKEN = tuple(field.name for field in fields(Token))
 
 
 class Came:
-    """What came of a call so far.
+    """The result of a call so far.
 
     Args:
-        candidates: how many answers were asked for; others are not kept.
+        candidates: number of answers that were asked for. Further ones are dropped.
     """
 
     def __init__(self, candidates: int) -> None:
@@ -33,7 +33,7 @@ class Came:
         self._candidates: list[dict[str, Any]] = []
 
     def add(self, delta: Delta) -> None:
-        """Take the next piece in."""
+        """Take the next piece."""
         self._load += delta.load_seconds
         self._constraint = delta.constraint or self._constraint
         self._notes += delta.notes
@@ -52,7 +52,7 @@ class Came:
         candidate["tokens"] += [[getattr(token, name) for name in _TOKEN] for token in delta.tokens]
 
     def record(self) -> dict[str, Any]:
-        """The same as JSON has it."""
+        """The result as a JSON value."""
         usage = self._usage
         return {
             "model": self._model,
@@ -67,7 +67,7 @@ class Came:
 
 
 def deltas(record: Mapping[str, Any]) -> tuple[Delta, ...]:
-    """What the tier streamed, each candidate in one piece."""
+    """The stream of the tier, with each candidate in one piece."""
     said = [
         Delta(
             candidate["text"],
@@ -85,13 +85,13 @@ def deltas(record: Mapping[str, Any]) -> tuple[Delta, ...]:
 
 
 def _tokens(names: list[str], rows: list[list[Any]]) -> tuple[Token, ...]:
-    """Tokens of a record, whose figures may be fewer or more than those of today."""
+    """The tokens of a record. It may have fewer or more figures than today's tokens."""
     known = [(place, name) for place, name in enumerate(names) if name in _TOKEN]
     return tuple(Token(**{name: row[place] for place, name in known}) for row in rows)
 
 
 def of_failure(error: PromptTooLong | Unsupported) -> dict[str, Any]:
-    """A failure that comes of the call as JSON has it."""
+    """A failure that depends on the call, as a JSON value."""
     kept: dict[str, Any] = {"type": type(error).__name__, "hint": error.hint, "sent": error.sent}
     if isinstance(error, PromptTooLong):
         return {**kept, "input_tokens": error.input_tokens, "context": error.context, "at_least": error.at_least}
@@ -99,7 +99,7 @@ def of_failure(error: PromptTooLong | Unsupported) -> dict[str, Any]:
 
 
 def failure(record: Mapping[str, Any]) -> RungError:
-    """The failure that was recorded."""
+    """The recorded failure."""
     error: RungError
     if record["type"] == "PromptTooLong":
         error = PromptTooLong(
@@ -112,7 +112,7 @@ def failure(record: Mapping[str, Any]) -> RungError:
 
 
 def of_quote(quote: Quote) -> dict[str, Any]:
-    """A quote as JSON has it; amounts of money are texts, so that none is rounded."""
+    """A quote as a JSON value. Amounts of money are texts, so that none is rounded."""
     price = quote.price
     return {
         "input_tokens": quote.input_tokens,
@@ -124,7 +124,7 @@ def of_quote(quote: Quote) -> dict[str, Any]:
 
 
 def quote(record: Mapping[str, Any]) -> Quote:
-    """The quote that was recorded."""
+    """The recorded quote."""
     cost, price = record["max_cost"], record["price"]
     return Quote(
         record["input_tokens"],
@@ -136,12 +136,12 @@ def quote(record: Mapping[str, Any]) -> Quote:
 
 
 def of_threshold(threshold: Threshold) -> dict[str, Any]:
-    """A threshold as JSON has it."""
+    """A threshold as a JSON value."""
     return {f.name: getattr(threshold, f.name) for f in fields(threshold)}
 
 
 def threshold(record: Mapping[str, Any]) -> Threshold:
-    """The threshold that was recorded."""
+    """The recorded threshold."""
     known = {f.name for f in fields(Threshold)}
     kept = {name: value for name, value in record.items() if name in known}
     return Threshold(**{**kept, "curve": tuple((low, high) for low, high in kept.get("curve", ()))})

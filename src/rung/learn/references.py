@@ -1,4 +1,4 @@
-"""`module:name` in an option or in a task's file: what it names, imported."""
+"""`module:name` in an option or in a task's file: importing what it names."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def is_reference(text: str) -> bool:
 
 
 def imported(reference: str, option: str, folder: Path | None = None) -> Any:
-    """What `module:name` names.
+    """Import what `module:name` names.
 
     Args:
-        reference: as it was written.
-        option: what names it, for the error: `--type`.
-        folder: is looked in first; the working folder by default, as for `python -m`.
+        reference: as the user wrote it.
+        option: the option or key, for errors: `--type`.
+        folder: where to look first; by default the working folder, as for `python -m`.
 
     Raises:
         ConfigError: there is no such module or name, or importing it raised.
@@ -40,14 +40,14 @@ def imported(reference: str, option: str, folder: Path | None = None) -> Any:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0]):
             where = "this folder" if folder is None else str(folder)
-            hint = f"it is looked for in {where}, then among what is installed"
+            hint = f"rung looks for it in {where}, then among the installed packages"
             raise ConfigError(f"{option}: there is no module {error.name!r}", hint=hint) from None
         raise ConfigError(
             f"{option}: importing {module!r} raised {type(error).__name__}",
-            hint="see that it imports from this folder, or set RUNG_DEBUG=1 for the traceback",
+            hint="check that it can be imported from this folder, or set RUNG_DEBUG=1 for the traceback",
         ) from error
     finally:
-        # behind everything else: what it imports later is found, and no file here stands in for a library
+        # last in the path: later imports find it, and no file here replaces a library
         sys.path.remove(here)
         sys.path.append(here)
     for name in path.split("."):

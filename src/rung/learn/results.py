@@ -1,4 +1,4 @@
-"""What an evaluation found, row by row, and the file that keeps it."""
+"""The results of an evaluation, row by row, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from rung.types import Score
 from rung.writing import write_whole
 
 LADDER = "ladder"
-"""Stands for the whole ladder where results name who answered."""
+"""Stands for the whole ladder instead of a tier's name."""
 
 _VERSION = 1
-_HINT = "name what `rung eval DATA --json > FILE` wrote"
+_HINT = "name a file that `rung eval DATA --json > FILE` wrote"
 _MOST = 1 << 30
-"""Bytes of a file of results: a million rows of two tiers take half of it."""
+"""Bytes of a file of results. A million rows of two tiers take half of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TierResult:
-    """What one tier, or the whole ladder, made of one row.
+    """What one tier, or the whole ladder, answered to one row.
 
     Args:
         row: the row's number.
         key: identity of what was asked.
-        group: that the row belongs to.
-        tier: who was asked, its repairs included; `LADDER` for all of them by the ladder's rules.
-        answered_by: the tier whose answer was accepted; `None` where none was.
-        asked: whether any tier was given the call at all. Where none was, nothing is known of this row.
-        valid: whether there is an answer that passed validation.
-        right: whether it is the right one; `None` where nobody knows. Without a valid answer it is not right.
-        agrees: whether it is what the next tier says by itself, for the ladder what the last one says; `None` for the
-            last tier and where the contract knows no equality.
+        group: the group that the row belongs to.
+        tier: the tier that was asked, including repairs; `LADDER` for all tiers by the ladder's rules.
+        answered_by: the tier whose answer was accepted; `None` if none was.
+        asked: whether any tier was given the call at all. If none was, nothing is known of this row.
+        valid: whether an answer passed validation.
+        right: whether it is the right one; `None` if unknown. Without a valid answer it isn't right.
+        agrees: whether it is what the next tier says by itself, or for the ladder the last one; `None` for the last
+            tier, and if the contract has no equality.
         reason: why the answer was accepted or not, in the engine's words.
-        features: of the accepted answer's score, by name; empty where the tier reports no log-probabilities.
-        calls: how many calls it took.
+        features: of the accepted answer's score, by name; empty if the tier reports no log-probabilities.
+        calls: number of calls that it took.
         seconds: of the tiers' time.
         latency: seconds of wall time, with as many calls at once as the evaluation made.
-        input_tokens: of all calls; `None` where nobody counted.
-        output_tokens: of all calls; `None` where nobody counted.
-        cost: US dollars as a decimal number; `None` where nobody knows.
-        value_hash: of the value, so that two answers can be compared without keeping them.
-        value: the answer, where the person asked to keep texts.
-        problem: what kept the answer from being graded; empty where nothing did.
+        input_tokens: of all calls; `None` if unknown.
+        output_tokens: of all calls; `None` if unknown.
+        cost: US dollars as a decimal number; `None` if unknown.
+        value_hash: of the value, so that answers can be compared without keeping them.
+        value: the answer, if the user asked to keep texts.
+        problem: why the answer couldn't be graded; empty if it was.
     """
 
     row: int
@@ -77,16 +77,16 @@ class TierResult:
 
 @dataclass(frozen=True, slots=True)
 class TierFacts:
-    """What is known of a tier that was evaluated.
+    """The facts of a tier that was evaluated.
 
     Args:
         name: of the tier.
-        zone: how far a prompt to it travels.
-        identity: a hash of all that its answers depend on.
+        zone: how far a prompt travels to it.
+        identity: a hash of everything that its answers depend on.
         model: as its table names it.
         weights: sha256 of its model file.
         repairs: how often a rejected answer goes back to it.
-        min_confidence: least confidence that the ladder accepts of it.
+        min_confidence: least confidence that the ladder accepts from it.
     """
 
     name: str
@@ -100,15 +100,15 @@ class TierFacts:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """An evaluation: who was asked what, and what came of it.
+    """An evaluation: what was asked of which tiers, and the results.
 
     Args:
         made: when, as ISO 8601 in UTC.
         data: sha256 of the data file.
-        rows: how many rows were asked.
-        labelled: of how many the right answer is known.
-        bad: line and reason of each row that can't be used.
-        check: by what an answer was held against the expected one.
+        rows: number of rows that were asked.
+        labelled: number of those with a right answer.
+        bad: line and reason of each unusable row.
+        check: the name of the check that compared answers with the expected ones.
         together: most calls that were under way at once.
         tiers: smallest first.
         results: of each row and tier, and of the ladder.
@@ -130,27 +130,27 @@ class Results:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the tiers, smallest first."""
+        """The names of the tiers, smallest first."""
         return tuple(tier.name for tier in self.tiers)
 
     def as_json(self, *, texts: bool = False) -> dict[str, Any]:
         """The object that `read_results` reads.
 
         Args:
-            texts: whether the answers themselves are in it.
+            texts: whether to include the answers themselves.
         """
         results = self.results if texts else tuple(replace(result, value=None) for result in self.results)
         return {"rung": "results", "version": _VERSION, **asdict(replace(self, results=results))}
 
 
 def read_results(path: str) -> Results:
-    """The results in a file: what `rung eval --json` printed.
+    """Read the results from a file: what `rung eval --json` printed.
 
     Args:
         path: of the file.
 
     Raises:
-        ConfigError: it can't be read, or holds something else.
+        ConfigError: it can't be read, or contains something else.
     """
     where = full(path, "the results")
     try:
@@ -158,11 +158,11 @@ def read_results(path: str) -> Results:
     except ConfigError as error:
         raise ConfigError(error.message, hint=error.hint or _HINT) from None
     if isinstance(found, dict) and isinstance(found.get("results"), dict):
-        found = found["results"]  # beside the figures, as the command prints it
+        found = found["results"]  # with the summary beside it, as the command prints it
     if not isinstance(found, dict) or found.get("rung") != "results":
         raise ConfigError(f"{where} holds no results of an evaluation", hint=_HINT)
     if found.get("version") != _VERSION:
-        raise ConfigError(f"{where} holds results of another version of rung", hint="evaluate again")
+        raise ConfigError(f"{where} has results of another version of rung", hint="evaluate again")
     try:
         return Results(
             **{
@@ -173,7 +173,7 @@ def read_results(path: str) -> Results:
             }
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise ConfigError(f"{where} holds results that something else has changed", hint="evaluate again") from None
+        raise ConfigError(f"{where} has results that something else changed", hint="evaluate again") from None
 
 
 def _results(rows: Sequence[Mapping[str, Any]]) -> Iterator[TierResult]:
@@ -190,7 +190,7 @@ def features_of(score: Score | None) -> dict[str, float]:
     """The figures of a score by name.
 
     Args:
-        score: of an answer; `None` where the tier reports no log-probabilities.
+        score: of an answer; `None` if the tier reports no log-probabilities.
     """
     found: dict[str, float] = {}
     if score is None:
@@ -205,19 +205,19 @@ def features_of(score: Score | None) -> dict[str, float]:
 
 
 def value_hash(value: Any) -> str:
-    """A hash of a value that is the same for equal values."""
+    """A hash of a value. Equal values have equal hashes."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def demand_room(path: str | Path, what: str) -> None:
-    """See that a file can be written, before hours are spent on what it will hold.
+    """Check that a file can be written, before hours are spent on its content.
 
     Args:
         path: of the file.
-        what: what it is, for the error: `the page`.
+        what: what it is, for errors: `the page`.
 
     Raises:
-        ConfigError: its folder isn't there or can't be written to, or it is a folder itself.
+        ConfigError: its folder is missing or can't be written to, or the path is a folder itself.
     """
     whole = full(path, what)
     if whole.is_dir():
@@ -232,12 +232,12 @@ def demand_room(path: str | Path, what: str) -> None:
 
 
 def write_named(path: str | Path, content: bytes, what: str) -> None:
-    """Write a file that the person named, whole or not at all.
+    """Write a file that the user named, whole or not at all.
 
     Args:
         path: of the file.
         content: of it.
-        what: what it is, for the error: `the page`.
+        what: what it is, for errors: `the page`.
 
     Raises:
         ConfigError: it can't be written.

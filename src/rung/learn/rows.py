@@ -1,4 +1,4 @@
-"""A row of somebody's data: one thing to ask, and what is known of its answer."""
+"""A row of a user's data: one thing to ask, and what is known about its answer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Row:
     Args:
         number: its line in the file, from 1.
         key: identity of what is asked, the same in every file and run: a hash of the messages and the schema.
-        messages: what is asked, the template filled in.
+        messages: what is asked, with the template filled in.
         labelled: whether the right answer is known.
-        expected: the right answer, where it is.
-        schema: JSON Schema of the answer where the row has one of its own; else the task's contract holds.
-        group: rows of one group (a customer, a document, near-duplicates) never stand on both sides of a split.
-        metadata: what else the row has.
+        expected: the right answer, if it is known.
+        schema: JSON Schema of the answer, if the row has its own. Otherwise the task's contract holds.
+        group: rows of one group (a customer, a document, near-duplicates) are always on the same side of a split.
+        metadata: everything else in the row.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""What a calibration found, in sentences. Each says no more than a number of it does."""
+"""The results of a calibration, in sentences. Each says no more than its number does."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rung.learn.rechecks import Recheck
 
 
 def promise(found: Calibration, look: LookKind) -> str:
-    """What may be said of the ladder as a whole.
+    """What may be said about the ladder as a whole.
 
     Args:
-        found: by the calibration.
-        look: at the certify rows.
+        found: the calibration.
+        look: the kind of look at the certify rows.
     """
     asked, mid = found.question, found.against
     lost = _lost(found.question.kind, mid)
@@ -26,9 +26,9 @@ def promise(found: Calibration, look: LookKind) -> str:
         if asked.kind == "wrong":
             return f"Nothing can be promised: no threshold shows that at most {in_hundred(asked.limit)} {lost}."
         return (
-            f"Nothing can be promised: {found.unavoidable:,} of {found.certify_rows:,} answers {lost}, wherever the "
-            f"thresholds lie. Behind a rejected answer {mid} is told what was wrong with it, and then says something "
-            "else than by itself."
+            f"Nothing can be promised: {found.unavoidable:,} of {found.certify_rows:,} answers {lost}, whatever the "
+            f"thresholds are. After a rejected answer {mid} is told what was wrong with it, and then answers "
+            "differently than by itself."
         )
     if look == "later":
         of = found.certify_rows - (found.unanswered if asked.kind == "wrong" else 0)
@@ -46,10 +46,10 @@ def promised(drawn: str, asked: Question, mid: str, *, judged: int = 0) -> str:
     """The promise itself.
 
     Args:
-        drawn: of which prompts it holds.
+        drawn: the prompts that it holds for.
         asked: what is promised.
         mid: the last tier.
-        judged: disagreements that a person judged, where the promise rests on those.
+        judged: number of disagreements that a person judged, if the promise depends on them.
     """
     said = f"On {drawn}, at most {in_hundred(asked.limit)} {_lost(asked.kind, mid)}"
     if asked.kind == "judged":
@@ -66,11 +66,11 @@ def promised(drawn: str, asked: Question, mid: str, *, judged: int = 0) -> str:
 
 
 def rechecked(found: Recheck, promised: Promise) -> str:
-    """What fresh rows say of what was promised.
+    """What fresh rows say about the promise.
 
     Args:
-        found: by the check.
-        promised: of the task.
+        found: the check.
+        promised: the task's promise.
     """
     lost = _lost(promised.kind, promised.against)
     what = "certificate" if promised.certified else "estimate"
@@ -80,7 +80,7 @@ def rechecked(found: Recheck, promised: Promise) -> str:
     if found.groups < found.rows:
         seen += f", in {found.groups:,} groups"
     if found.unknown:
-        seen += f", and of {found.unknown:,} nobody knows"
+        seen += f", and {found.unknown:,} are unknown"
     p = f"p = {found.p:.2g}"
     if found.verdict == "contradicted":
         return f"The {what} is contradicted ({bound}): {seen} ({p}). Calibrate anew."
@@ -103,17 +103,17 @@ def _lost(kind: str, mid: str) -> str:
 
 
 def findings(found: Calibration) -> Iterator[str]:
-    """What is kept by which tier, what doesn't pay and what the scores are worth."""
+    """Which tier keeps how much, what doesn't pay, and what the scores are worth."""
     rows, last = found.certify_rows, found.against
     for tier in found.tiers:
         if tier.tier != last:
             yield f"{tier.tier} answers {tier.kept:,} of the {rows:,} prompts that certify ({_share(tier.kept, rows)})."
     if found.question.kind == "wrong":
-        yield f"{found.unanswered:,} of them ({_share(found.unanswered, rows)}) are answered by nobody: Unresolved."
+        yield f"{found.unanswered:,} of them ({_share(found.unanswered, rows)}) are answered by no tier: Unresolved."
     elif not found.kept:
         yield f"So {last} answers all of them."
     if not found.fit_rows:
-        yield f"{found.rows:,} rows are too few to fit anything: the score is one feature as it is."
+        yield f"{found.rows:,} rows are too few to fit anything: the score is a single feature."
     for tier in found.tiers:
         if tier.tier != last:
             yield from _tier(tier, found)
@@ -124,7 +124,7 @@ def findings(found: Calibration) -> Iterator[str]:
 def _hindsight(found: Calibration) -> str:
     limit = in_hundred(found.question.limit)
     if found.least_sent_up is None:
-        return f"Not even in hindsight does any threshold keep the limit of {limit} on these rows."
+        return f"Not even in hindsight does any threshold stay within {limit} on these rows."
     small = " and ".join(tier.tier for tier in found.tiers if tier.tier != found.against)
     return (
         f"Even the best threshold, chosen in hindsight, sends up {_share(found.least_sent_up, 1)} of these prompts: "
@@ -137,9 +137,9 @@ def _tier(tier: CalibratedTier, found: Calibration) -> Iterator[str]:
     share = _share(tier.agrees, found.rows)
     yield f"By itself {tier.tier} {good} on {tier.agrees:,} of {found.rows:,} prompts ({share})."
     if tier.auroc is None:
-        yield f"{tier.tier} reports nothing that tells how sure it is: all of its answers are accepted, or none."
+        yield f"{tier.tier} doesn't report how sure it is: all of its answers are accepted, or none."
     elif tier.auroc.value is None:
-        yield f"What the score of {tier.tier} is worth can't be seen: of its answers all are good, or none is."
+        yield f"It can't be seen what the score of {tier.tier} is worth: all of its answers are good, or none is."
     else:
         names = " and ".join(sorted(tier.fitted.weights))
         said = f"The score of {tier.tier} ({names}) has an AUROC of {_interval(tier.auroc)}, where 0.5 is chance"
@@ -156,7 +156,7 @@ def _tier(tier: CalibratedTier, found: Calibration) -> Iterator[str]:
 
 
 def _offers(tier: str) -> str:
-    """What can be done about a tier that isn't worth asking."""
+    """The options for a tier that isn't worth asking."""
     return (
         f"Skip it: take the tier {tier} out of rung.toml. Or let it always escalate: min_confidence = 1 in its table, "
         "and learned.json moved away. Or keep it and watch it in the shadow ([shadow] share = 0.05 in rung.toml): some "
@@ -180,7 +180,7 @@ def points(share: float) -> str:
 
 
 def _share(part: float, whole: float) -> str:
-    """A share in per cent, rounded; what is a little is not said to be nothing, and nearly all not to be all."""
+    """A share in per cent, rounded, but a little is never shown as nothing, nor nearly all as all."""
     share = 100 * part / whole if whole else 0.0
     if not math.isfinite(share):
         return "all"

@@ -1,4 +1,4 @@
-"""Which rows fit and which certify: by group, fixed by its hash, the same in every run and on every machine."""
+"""Which rows are for fitting and which for certifying: by group, fixed by its hash, the same on every machine."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Literal
 from rung.learn.rows import Row
 
 FEWEST_TO_FIT = 150
-"""Rows below which nothing is fitted: a third of fewer is too little to choose anything by, and the certificate needs
-every row."""
+"""Fewest rows for a fit. With fewer, a third is too little to choose anything by, and the certificate needs every
+row."""
 
 Part = Literal["fit", "certify"]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The rows of a set by what they are for.
+    """The rows of a set, by purpose.
 
     Args:
-        fit: form, examples, score and start are chosen on these; empty where there are too few rows.
+        fit: form, examples, score and start are chosen on these; empty if there are too few rows.
         certify: looked at once.
     """
 
@@ -30,7 +30,7 @@ class Split:
 
 
 def part(group: str) -> Part:
-    """The part that a group belongs to: about a third fits, two thirds certify.
+    """The part that a group belongs to: about a third is for fitting, two thirds are for certifying.
 
     Args:
         group: of a row. All rows of one group are in one part.
@@ -40,10 +40,10 @@ def part(group: str) -> Part:
 
 
 def split(rows: Iterable[Row]) -> Split:
-    """The rows by part. Below `FEWEST_TO_FIT` rows all of them certify.
+    """The rows by part. With fewer than `FEWEST_TO_FIT` rows, all of them certify.
 
     Args:
-        rows: with their groups, near-duplicates joined by `rung.learn.duplicates.grouped`.
+        rows: with their groups, and near-duplicates joined by `rung.learn.duplicates.grouped`.
     """
     every = tuple(rows)
     if len(every) < FEWEST_TO_FIT:

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation: what each tier is worth, what the ladder makes of them, and what it could make."""
+"""The numbers of an evaluation: what each tier is worth, what the ladder achieves with them, and what it could."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rung.learn.results import LADDER, Results, TierResult
 from rung.settings import nearest
 
 FEATURE = "minimum"
-"""The feature that answers are put in order by where nobody says otherwise: what an attempt shows as its confidence."""
+"""The feature that answers are ranked by, by default: the one that an attempt shows as its confidence."""
 
 ENOUGH = 0.97
-"""Share of the next tier's accuracy that is asked for when it is said what would have to be sent up."""
+"""Share of the next tier's accuracy that the report asks for when it says how much must be sent up at least."""
 
 _SHOWN = 10
-"""Confident and wrong rows that are named: enough to see what they have in common."""
+"""Confident and wrong rows that are listed: enough to see what they have in common."""
 
 Measure = Literal["right", "agrees"]
 
@@ -36,22 +36,22 @@ class TierSummary:
 
     Args:
         tier: its name, or `LADDER`.
-        rows: that were asked.
-        not_asked: rows that no tier was asked about, by the reason.
-        ungraded: rows whose answer couldn't be graded, by the reason.
-        right: share of the rows that it has right, or on which it agrees with the tier that it is measured by; `None`
-            where nobody knows.
+        rows: number of rows that were asked.
+        not_asked: number of rows that no tier was asked about, by reason.
+        ungraded: number of rows whose answer couldn't be graded, by reason.
+        right: share of the rows that it gets right, or on which it agrees with the tier that it is measured by; `None`
+            if unknown.
         accepted: share of the rows with a valid answer.
-        sent_up: for the ladder, share of the rows that the first tier's answer wasn't accepted for.
+        sent_up: for the ladder, share of the rows whose first tier's answer wasn't accepted.
         seconds: mean of the tiers' time for a row.
         latency: mean wall time of a row's calls, with as many at once as were made.
-        input_tokens: mean of a row; `None` where nobody counted.
-        output_tokens: mean of a row.
-        cost: US dollars of all rows; `None` where nobody knows.
-        answered_by: for the ladder, how many answers each tier gave.
-        brier: mean squared error of the confidence taken for a probability; `None` where the feature isn't one.
+        input_tokens: mean of a row; `None` if unknown.
+        output_tokens: mean of a row; `None` if unknown.
+        cost: US dollars of all rows; `None` if unknown.
+        answered_by: for the ladder, number of answers that each tier gave.
+        brier: mean squared error of the confidence read as a probability; `None` if the feature isn't one.
         ece: expected calibration error of the same.
-        surest_wrong: the rows that it has wrong and was surest of, with the feature, the surest first.
+        surest_wrong: the rows that it got wrong and was surest of, with the feature, surest first.
         reliability: for the figure.
         risk: for the figure.
     """
@@ -82,14 +82,15 @@ class PairSummary:
 
     Args:
         small: the tier.
-        larger: the next.
+        larger: the next tier.
         area: under the deferral curve.
         apgr: average share of the gap that is recovered; 0.5 is random.
         cpt50: least share to send up that recovers half of the gap.
         cpt80: the same for 80%.
         auroc: probability that a right answer scores above a wrong one.
-        perfect: accuracy of a router that knows the answers.
-        enough: least share that any threshold must send up for 97% of the next tier's accuracy; `None` where none does.
+        perfect: accuracy of a router that knows which tier is right.
+        enough: least share that any threshold must send up for 97% of the next tier's accuracy; `None` if none
+            reaches that.
         curve: the deferral curve.
     """
 
@@ -107,15 +108,15 @@ class PairSummary:
 
 @dataclass(frozen=True, slots=True)
 class AgainstTop:
-    """The ladder beside what else could be done with its tiers.
+    """The ladder compared with other uses of its tiers.
 
     Args:
         top: the last tier, which could always be asked.
         test: the ladder against it, row by row.
-        time: the ladder's seconds over the last tier's.
-        mixing: accuracy of sending rows at random to the first or the last tier, at the ladder's seconds; `None` where
-            the last tier isn't the slower one.
-        best: accuracy of the best threshold that sends up as many as the ladder, in hindsight; only for two tiers.
+        time: the ladder's seconds divided by the last tier's.
+        mixing: accuracy of sending rows at random to the first or the last tier, at the ladder's seconds; `None` if the
+            last tier isn't the slower one.
+        best: accuracy of the best threshold in hindsight that sends up as many as the ladder; only for two tiers.
     """
 
     top: str
@@ -127,15 +128,15 @@ class AgainstTop:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All of it.
+    """All numbers of an evaluation.
 
     Args:
-        measure: whether answers were held against labels, or against the next tier's.
-        feature: that answers were put in order by.
-        tiers: by themselves, smallest first.
+        measure: whether answers were compared with labels, or with the next tier's answers.
+        feature: the feature that answers were ranked by.
+        tiers: each by itself, smallest first.
         ladder: by its rules.
-        pairs: each tier with the next, where the tier reports log-probabilities.
-        against: the ladder beside the last tier; `None` where nobody knows what is right.
+        pairs: each tier with the next, if the tier reports log-probabilities.
+        against: the ladder compared with the last tier; `None` if right answers are unknown.
     """
 
     measure: Measure
@@ -147,11 +148,11 @@ class Summary:
 
 
 def summarise(results: Results, feature: str = FEATURE) -> Summary:
-    """The numbers of an evaluation.
+    """Compute the numbers of an evaluation.
 
     Args:
         results: of every row, tier and the ladder.
-        feature: that answers are put in order by.
+        feature: the feature to rank answers by.
 
     Raises:
         ConfigError: no answer has this feature though some have others, no row was asked, or the extra `eval` is
@@ -237,10 +238,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _calibration(
     rows: Sequence[TierResult], right: Bools, feature: str
 ) -> tuple[Estimate | None, Estimate | None, metrics.Reliability | None]:
-    """Of the valid answers: what their confidence says taken for a probability, beside what came."""
+    """For the valid answers: their confidence read as a probability, against the results."""
     chosen = [place for place, row in enumerate(rows) if row.valid and feature in row.features]
     logs = np.array([rows[place].features[feature] for place in chosen])
-    if not chosen or (logs > 0).any():  # a margin or a count is not the logarithm of a probability
+    if not chosen or (logs > 0).any():  # a margin or a count isn't the logarithm of a probability
         return None, None, None
     said, came = np.exp(logs), right[chosen]
     groups = _groups([rows[place] for place in chosen])
@@ -266,7 +267,7 @@ def _pair(results: Results, small: str, larger: str, feature: str, measure: Meas
     if not len(scores) or not np.isfinite(scores).any():
         return None
     first = np.array([bool(_told(row, measure)) for row in rows], dtype=np.float64)
-    # held against the next tier, that tier always agrees with itself
+    # compared with the next tier, that tier always agrees with itself
     second = np.array([measure == "agrees" or bool(above[row.row].right) for row in rows], dtype=np.float64)
     groups = _groups(rows)
     curve = metrics.deferral(scores, first, second)

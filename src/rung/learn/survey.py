@@ -1,4 +1,4 @@
-"""What somebody's data holds, looked at before anything is asked."""
+"""The content of a user's data, looked at before anything is asked."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from rung.learn.tables import BadRow
 from rung.learn.templates import Template
 
 _MOST_SHOWN = 20
-"""Bad rows that are named one by one: a screenful. All of them are counted."""
+"""Bad rows that are listed one by one: a screenful. All of them are counted."""
 _MOST_ANSWERS = 1000
-"""Different expected answers that are told apart."""
+"""Different expected answers that are counted separately."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """What a set holds. Groups are those of the rows by themselves: near-duplicates are not joined here.
+    """The content of a set. Groups are those of the single rows: near-duplicates aren't joined here.
 
     Args:
-        rows: that can be used.
-        labelled: how many of them have a right answer.
-        groups: how many there are, by part of the split.
+        rows: number of usable rows.
+        labelled: number of those with a right answer.
+        groups: number of groups in each part of the split.
         bad: the first of the bad rows.
-        bad_count: all of them.
-        answers: how often each right answer is expected, as far as there are few.
-        repeated: rows that ask what a row before asked.
+        bad_count: number of all bad rows.
+        answers: how often each right answer is expected, if there are only a few.
+        repeated: number of rows that ask the same as an earlier one.
     """
 
     rows: int = 0
@@ -41,7 +41,7 @@ class Survey:
     repeated: int = 0
 
     def sentences(self) -> list[str]:
-        """The same for a person, what is wrong first."""
+        """The survey in sentences, faults first."""
         said = [f"{bad}" for bad in self.bad]
         if self.bad_count > len(self.bad):
             said.append(f"… and {self.bad_count - len(self.bad):,} more bad rows")
@@ -52,18 +52,18 @@ class Survey:
         return said + self.warnings()
 
     def warnings(self) -> list[str]:
-        """What will stand in the way of a calibration."""
+        """What will be in the way of a calibration."""
         said = []
         if self.rows < FEWEST_TO_FIT:
             said.append(f"fewer than {FEWEST_TO_FIT} rows: nothing is fitted, and all of them certify")
         if self.labelled > 1 and len(self.answers) == 1:
             said.append("every right answer is the same, so these rows can't show which answers are wrong")
         if self.repeated:
-            said.append(f"{self.repeated:,} rows ask what a row before them asked")
+            said.append(f"{self.repeated:,} rows ask the same as an earlier row")
         return said
 
     def as_object(self) -> dict[str, Any]:
-        """The same as JSON has it."""
+        """The survey as a JSON value."""
         return {
             "rows": self.rows,
             "labelled": self.labelled,
@@ -76,14 +76,14 @@ class Survey:
 
 
 def survey(path: str | os.PathLike[str], template: Template | None = None) -> Survey:
-    """Look through a file.
+    """Survey a file.
 
     Args:
         path: of the data.
         template: makes a prompt of a row that has its fields.
 
     Raises:
-        ConfigError: as `rung.learn.data.read` does.
+        ConfigError: `rung.learn.data.read` raises it.
     """
     found = Survey()
     groups: set[str] = set()

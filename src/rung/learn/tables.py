@@ -1,7 +1,7 @@
-"""Files of rows: JSON Lines and CSV, row by row. A file of any size is read, and never held.
+"""Files of rows: JSON Lines and CSV, row by row. A file of any size is read, and never held in memory.
 
-What a row means isn't known here: a row is its keys or columns and their values. Each remembers the place where it
-begins, so that it can be read again without those before it.
+This module doesn't know what a row means: a row is its keys or columns and their values. Each remembers the place where
+it begins, so that it can be read again without those before it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rung.parsing import decode, parse_json
 from rung.settings import shortened
 
 LONGEST_LINE = 32 << 20
-"""Bytes of one row: as many as one part of a prompt may have on the command line. Longer ones are not data."""
+"""Bytes of one row: as many as one part of a prompt may have on the command line. A longer line is not data."""
 JSON_LINES = (".jsonl", ".ndjson")
 TABS = (".tsv", ".tab")
 KNOWN = (*JSON_LINES, ".csv", *TABS)
-"""Suffixes of the kinds of file that are read."""
+"""Suffixes of the kinds of file that can be read."""
 _CHUNK = 1 << 20
 _WHAT = "the data"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -35,9 +35,9 @@ class BadRow:
     """A row that can't be used.
 
     Args:
-        number: of the line at which it begins, from 1.
+        number: number of the line at which it begins, from 1.
         reason: why, in a clause that repeats nothing of the row but its keys.
-        place: in the file at which it begins, in bytes.
+        place: offset in the file at which it begins, in bytes.
     """
 
     number: int
@@ -49,14 +49,14 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A row as the file has it.
+class InputRow:
+    """A row as it is in the file.
 
     Args:
-        number: of the line at which it begins, from 1.
-        place: in the file at which it begins, in bytes.
+        number: number of the line at which it begins, from 1.
+        place: offset in the file at which it begins, in bytes.
         values: by key or column. In CSV each is a text.
-        lines: that it takes.
+        lines: number of lines that it takes.
     """
 
     number: int
@@ -65,7 +65,7 @@ class Record:
     lines: int = 1
 
     def bad(self, error: Exception) -> BadRow:
-        """The row that it is if it can't be used.
+        """The row as one that can't be used.
 
         Args:
             error: why.
@@ -77,13 +77,13 @@ class UnusableRow(Exception):
     """Why a row can't be used."""
 
 
-class Table:
+class TableFile:
     """A file of rows, opened. Iterating it reads from the beginning; `at` reads one row again.
 
     Args:
-        path: of the file: `.jsonl` or `.ndjson`, `.csv`, `.tsv`. The delimiter of a CSV is the comma, or where its head
-            has none the semicolon or the tab.
-        demand: is given the names of the columns where the file has a head, and raises if they won't do.
+        path: the file: `.jsonl` or `.ndjson`, `.csv`, `.tsv`. The delimiter of a CSV is the comma. If its head has no
+            comma, it is the semicolon or the tab.
+        demand: gets the names of the columns if the file has a head, and raises if they don't suit.
 
     Raises:
         ConfigError: it can't be read, is of another kind, is UTF-16, or its CSV head is wrong.
@@ -93,8 +93,8 @@ class Table:
         self.path = full(path, _WHAT)
         suffix = self.path.suffix.lower()
         if suffix not in KNOWN:
-            hint = "of a JSON array, `jq -c '.[]' DATA.json > DATA.jsonl` makes one" if suffix == ".json" else ""
-            raise ConfigError(f"{self.path} is not a kind of file that is read: {', '.join(KNOWN)}", hint=hint)
+            hint = "from a JSON array, `jq -c '.[]' DATA.json > DATA.jsonl` makes one" if suffix == ".json" else ""
+            raise ConfigError(f"{self.path} is not a known kind of data file; known: {', '.join(KNOWN)}", hint=hint)
         self.cells = suffix not in JSON_LINES
         self._file = opened(self.path, _WHAT)
         self._number = 0  # lines read so far
@@ -107,7 +107,7 @@ class Table:
             if self._file.peek(3)[:3] == _MARK:
                 self._file.seek(len(_MARK))
             if self.cells:
-                # the limit is the process's: raised, never lowered, and what a row may take is counted here
+                # the limit is the process's, so it is raised and never lowered; the size of a row is bounded here
                 if csv.field_size_limit() < LONGEST_LINE:
                     csv.field_size_limit(LONGEST_LINE)
                 self._read_head(suffix in TABS)
@@ -120,19 +120,19 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns; none in JSON Lines, and in an empty file."""
+        """The names of the columns; empty for JSON Lines, and for an empty file."""
         return tuple(self._head)
 
-    def __iter__(self) -> Iterator[Record | BadRow]:
-        """The rows that follow, the bad ones too. An empty line is not a row."""
+    def __iter__(self) -> Iterator[InputRow | BadRow]:
+        """The rows that follow, including bad ones. An empty line is not a row."""
         while (record := self._next()) is not None:
             yield record
 
-    def at(self, place: int, number: int) -> Record | BadRow | None:
-        """The row that begins at a place; `None` where the file ends there.
+    def at(self, place: int, number: int) -> InputRow | BadRow | None:
+        """The row that begins at a place; `None` at the end of the file.
 
         Args:
-            place: as `Record.place` has it.
+            place: from `InputRow.place`.
             number: of its line.
         """
         if self._file.tell() != place:
@@ -155,7 +155,7 @@ class Table:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _next(self) -> Record | BadRow | None:
+    def _next(self) -> InputRow | BadRow | None:
         if self.cells and not self._head:
             return None
         while True:
@@ -168,7 +168,7 @@ class Table:
             except (UnusableRow, RungError, csv.Error) as error:
                 return BadRow(number, _with_lines(reason_of(error), self._number - number + 1), place)
             if values is not None:
-                return Record(number, place, values, self._number - number + 1)
+                return InputRow(number, place, values, self._number - number + 1)
 
     def _object(self) -> dict[str, Any] | None:
         line = self._line().strip()
@@ -180,16 +180,16 @@ class Table:
         return values
 
     def _cells(self) -> dict[str, Any] | None:
-        # strict, because a quote that is never closed would silently swallow all that follows it
+        # strict, because a quote that is never closed would silently swallow everything after it
         cells = next(csv.reader(self._texts(), delimiter=self._delimiter, strict=True))
         if not any(cell.strip() for cell in cells):
             return None
         if len(cells) != len(self._head):
-            raise UnusableRow(f"it has {len(cells)} cells, and the head has {len(self._head)}")
+            raise UnusableRow(f"it has {len(cells)} cells, but the head has {len(self._head)}")
         return dict(zip(self._head, cells, strict=True))
 
     def _texts(self) -> Iterator[str]:
-        """Lines of one record. A generator must not end with `StopIteration`, so the file's end is its own end."""
+        """The lines of one record. The end of the file ends it, because a generator must not raise `StopIteration`."""
         while True:
             try:
                 yield self._text()
@@ -218,7 +218,7 @@ class Table:
         raise _too_long()
 
     def _read_head(self, tabs: bool) -> None:
-        """Read the names of the columns and find the delimiter; there are no names where the file is empty."""
+        """Read the names of the columns and find the delimiter. There are no names if the file is empty."""
         first = "\n"
         try:
             while not first.strip():
@@ -247,7 +247,7 @@ def nothing_in(path: Path) -> ConfigError:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, as JSON calls it."""
+    """What a value is, in JSON's terms."""
     names = {
         dict: "an object",
         list: "a list",
@@ -264,7 +264,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, csv.Error):
         return f"it is not CSV: {error}"
     if isinstance(error, RungError):
-        return error.message.replace(": line 1 column", ": column")  # of the JSON in one line
+        return error.message.replace(": line 1 column", ": column")  # position in the JSON of one line
     return str(error)
 
 
@@ -273,4 +273,4 @@ def _with_lines(reason: str, lines: int) -> str:
 
 
 def _too_long() -> UnusableRow:
-    return UnusableRow(f"it is longer than the {LONGEST_LINE:,} bytes that are read of a row")
+    return UnusableRow(f"it is longer than the {LONGEST_LINE:,} bytes that a row may have")

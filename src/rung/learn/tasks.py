@@ -1,4 +1,4 @@
-"""A task: a folder with `task.toml`, a person's, and `learned.json`, rung's.
+"""A task: a folder with `task.toml`, which a person writes, and `learned.json`, which rung writes.
 
 prompt = "Extract the invoice.\\n\\n{text}"
 schema = "invoice.json"
@@ -19,22 +19,25 @@ from pydantic import Field, field_validator
 
 from rung import checks
 from rung.contract import Contract, Validator, compile_output
+from rung.contract.forms import placeholders
 from rung.contract.sameness import Same
 from rung.errors import ConfigError, ContractError, RungError
 from rung.files import named, read_bounded
+from rung.learn.examples import ExampleTable, read_examples
+from rung.learn.forms import TaskForms
 from rung.learn.grading import CheckTable, Grader, grader, same_for
 from rung.learn.learned import NAME as LEARNED
 from rung.learn.learned import Learned, read_learned
 from rung.learn.references import imported, is_reference
 from rung.learn.templates import Template
 from rung.parsing import parse_json, parse_toml
-from rung.settings import SettingsTable, read
+from rung.settings import SettingsTable, read, shortened
 from rung.types import OnVoid, Task
 
 FILE = "task.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MOST = 1 << 20
-"""Bytes of a `task.toml`; one with 150 choices and a page of instructions has ten thousand."""
+"""Bytes of a `task.toml`. One with 150 choices and a page of instructions has ten thousand."""
 _MOST_SCHEMA = 16 << 20
 _CONTRACTS = ("schema", "choices", "regex", "type")
 
@@ -44,7 +47,7 @@ class TaskTable(SettingsTable):
 
     Args:
         about: what the task is, for people.
-        prompt: template of the user's turn, with fields in braces. Without one the request's prompt is taken as it is.
+        prompt: template of the user's turn, with fields in braces. Without one the request's prompt is used as it is.
         system: template of a system turn before it.
         answer_schema: `schema`, the answer's JSON Schema: a file in the folder, or the schema itself.
         choices: the only answers.
@@ -52,10 +55,12 @@ class TaskTable(SettingsTable):
         type: `module:Class`, a pydantic model or another type.
         validators: `module:function`, each a further check of every answer.
         quoted: fields whose values must occur in the prompt.
-        check: whether an answer is right, where the right one is known: a check by name, a table, `module:function`.
-        same: whether two answers say the same, in the same form; by default as check and contract have it.
+        check: whether an answer is right, if the right one is known: a check by name, a table, `module:function`.
+        same: how two answers are compared, in the same form; by default it follows from check and contract.
         max_tokens: first cap on an answer, in tokens.
-        on_void: what becomes of a valid answer where what was learnt is void.
+        on_void: what happens to a valid answer when what was learnt is void.
+        wordings: further ways to tell a tier what the answer must be, for `rung tune` to try. `{options}`, `{lines}`,
+            `{schema}`, `{fields}` or `{pattern}` marks where that goes.
     """
 
     about: str = ""
@@ -71,6 +76,7 @@ class TaskTable(SettingsTable):
     same: Any = None
     max_tokens: int | None = Field(default=None, ge=1)
     on_void: OnVoid = "escalate"
+    wordings: tuple[str, ...] = ()
 
     @field_validator("check", "same", "answer_schema")
     @classmethod
@@ -85,11 +91,11 @@ class TaskFolder:
     """A task's folder, read.
 
     Args:
-        path: of the folder.
+        path: the folder.
         table: its `task.toml`.
         sha256: of that file's bytes.
         trusted: whether the modules that it names may be imported.
-        template: of its prompt; `None` where it has none.
+        template: of its prompt; `None` if it has none.
         learned: what was learnt.
     """
 
@@ -102,12 +108,12 @@ class TaskFolder:
 
     @property
     def name(self) -> str:
-        """What the task is called."""
+        """The task's name."""
         return self.path.name
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Each `module:name` that it names, whose code runs when it is used."""
+        """Each `module:name` in the task, whose code runs when the task is used."""
         table = self.table
         names = (table.type, *table.validators, *map(_named, (table.check, table.same)))
         return tuple(dict.fromkeys(name for name in names if name is not None and is_reference(name)))
@@ -119,14 +125,14 @@ class TaskFolder:
 
     @property
     def schema_file(self) -> Path | None:
-        """The file of its schema, where that is one."""
+        """The path of its schema, if that is a file."""
         schema = self.table.answer_schema
         return self.path / schema if isinstance(schema, str) else None
 
     def files(self) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-        """The files that the task consists of, and each reference to a module that isn't in its folder.
+        """The files of the task, and each reference to a module that isn't in its folder.
 
-        Anything else in the folder, such as data, isn't part of the task.
+        Other files in the folder, such as data, aren't part of the task.
         """
         wanted = [self.path / FILE, *((self.schema_file,) if self.schema_file else ()), self.path / LEARNED]
         missing = []
@@ -139,7 +145,7 @@ class TaskFolder:
         return tuple(dict.fromkeys(path for path in wanted if path.is_file())), tuple(missing)
 
     def output(self) -> Any:
-        """What its answers must be, as `Ladder.run` takes it; `None` for text.
+        """The output, as `Ladder.run` takes it; `None` for text.
 
         Raises:
             ConfigError: a file or module can't be read, or the folder isn't trusted with the module.
@@ -163,7 +169,7 @@ class TaskFolder:
         """The contract with its checks.
 
         Raises:
-            ConfigError, ContractError: as `output` does.
+            ConfigError, ContractError: `output` raises them.
         """
         validators: list[Validator] = [self._imported(name, "validators") for name in self.table.validators]
         if self.table.quoted:
@@ -175,7 +181,7 @@ class TaskFolder:
             raise ContractError(f"{where}{error.message}", hint=error.hint) from None
 
     def grader(self) -> Grader | None:
-        """Whether an answer is right; `None` where the task has no check.
+        """Decides whether an answer is right; `None` if the task has no check.
 
         Raises:
             ConfigError: the check is wrong, or the folder isn't trusted with its module.
@@ -187,40 +193,54 @@ class TaskFolder:
         return grader(check, where=f"{self._where}: check", folder=self.path)
 
     def same(self) -> Same | None:
-        """Whether two answers say the same; `None` for free text without `same`.
+        """Compares two answers; `None` for free text without `same`.
 
         Raises:
             ConfigError: `same` or the check is wrong, or the folder isn't trusted with its module.
         """
         self._demand_trust(_named(self.table.same))
-        # what the output is isn't needed where a module would have to be imported for it
+        # the output isn't needed if a module would have to be imported for it
         output = dict if self.kind == "type" and not self.trusted else self.output()
         return same_for(output, self.table.same, self.table.check, folder=self.path)
 
+    def examples(self) -> ExampleTable:
+        """What its tiers may be shown.
+
+        Raises:
+            ConfigError: the file can't be read.
+        """
+        return read_examples(self.path)
+
     def void(self) -> dict[str, tuple[str, ...]]:
-        """What changed in the folder itself since its tiers were calibrated, by tier; empty where nothing did.
+        """What changed in the folder itself since its tiers were calibrated, by tier; empty if nothing did.
 
         The tier's own settings and weights are compared with each answer.
 
         Raises:
-            ConfigError, ContractError: as `contract` does.
+            ConfigError, ContractError: `contract` raises them.
         """
         prompt = self.template.sha256 if self.template else ""
-        # an untrusted folder's module isn't imported to look at it
+        # a look at an untrusted folder doesn't import its module
         runs = not self.trusted and bool(self.table.type or self.table.validators)
+        forms = self._forms()
         found = {}
         for tier, learnt in self.learned.tiers.items():
             then = learnt.evidence
             contract = then.contract if runs else self.contract().sha256
-            changed = {"the prompt": then.prompt != prompt, "the contract": then.contract != contract}
+            form = forms(tier, prompt, contract)
+            changed = {
+                "the prompt": then.prompt != prompt,
+                "the contract": then.contract != contract,
+                "the form": then.form != ("" if form is None else form.sha256),
+            }
             found[tier] = tuple(what for what, is_so in changed.items() if is_so)
         return {tier: what for tier, what in found.items() if what}
 
     def task(self) -> Task:
-        """The task as the ladder takes it.
+        """The task in the form that the ladder takes.
 
         Raises:
-            ConfigError, ContractError: as `contract` does.
+            ConfigError, ContractError: `contract` raises them.
         """
         template = self.template
         bare = self.kind == "text" and not self.table.validators and not self.table.quoted
@@ -233,8 +253,12 @@ class TaskFolder:
             max_tokens=self.table.max_tokens,
             on_void=self.table.on_void,
             standing=self.learned.standing,
+            form=self._forms(),
             same=functools.cache(self.same),
         )
+
+    def _forms(self) -> TaskForms:
+        return TaskForms(self.learned.forms, self.examples() if self.learned.forms else ExampleTable())
 
     @property
     def _where(self) -> str:
@@ -253,12 +277,12 @@ class TaskFolder:
 
 
 def is_name(name: str) -> bool:
-    """Whether a task's folder can be called that: letters, digits, dots, dashes and underscores."""
+    """Whether a task's folder can have this name: letters, digits, dots, dashes and underscores."""
     return _NAME.fullmatch(name) is not None
 
 
 def demand_name(name: str) -> None:
-    """See that a task can be called so. A name is never a path: it can't lead out of the folder of tasks.
+    """Check that a task can have this name. A name is never a path, so it can't lead out of the folder of tasks.
 
     Raises:
         ConfigError: it can't.
@@ -270,12 +294,12 @@ def demand_name(name: str) -> None:
 
 
 def open_task(folder: Path, *, trusted: bool, recorded: str | None = None) -> TaskFolder:
-    """The task of a folder. Imports nothing and compiles nothing.
+    """Read the task of a folder. Imports nothing and compiles nothing.
 
     Args:
-        folder: that holds a `task.toml`.
-        trusted: whether it is trusted whatever it says.
-        recorded: sha256 of the content of the `task.toml` that the user trusts; `None` where there is none.
+        folder: a folder with a `task.toml`.
+        trusted: whether to trust it whatever it says.
+        recorded: sha256 of the content of `task.toml` that the user trusts; `None` if there is no such record.
 
     Raises:
         ConfigError: a file can't be read, a key is unknown or wrong, or two kinds of contract are named.
@@ -300,7 +324,7 @@ def open_task(folder: Path, *, trusted: bool, recorded: str | None = None) -> Ta
 
 
 def _look_at(table: TaskTable, folder: Path, path: Path) -> None:
-    """See what can be seen without importing anything: names of checks, forms of references, the schema's place."""
+    """Check what needs no import: names of checks, forms of references, the schema's place."""
     for key, names in (("type", (table.type,)), ("validators", table.validators)):
         for name in names:
             if name is not None and not is_reference(name):
@@ -309,9 +333,35 @@ def _look_at(table: TaskTable, folder: Path, path: Path) -> None:
         check = getattr(table, key)
         if check is not None and not is_reference(_named(check) or ""):
             grader(check, where=f"{path}: {key}")
+    _look_at_wordings(table, path)
     schema = table.answer_schema
     if isinstance(schema, str) and not (folder / schema).resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"{path}: the schema {schema[:80]!r} lies outside the task's folder", hint="copy it there")
+        raise ConfigError(f"{path}: the schema {schema[:80]!r} is outside the task's folder", hint="copy it there")
+
+
+_ROOM = {
+    "schema": ("schema", "fields", "options", "lines"),
+    "type": ("schema", "fields", "options", "lines"),
+    "choices": ("options", "lines"),
+    "regex": ("pattern",),
+}
+"""What a wording may leave room for, by kind of contract. A schema or a type may be nothing but a list of options."""
+
+
+def _look_at_wordings(table: TaskTable, path: Path) -> None:
+    """See that each wording tells a tier what its answers must be: one that doesn't breaks the prompt."""
+    kind = next((name for name in _CONTRACTS if getattr(table, _field(name)) is not None), "text")
+    room = _ROOM.get(kind, ())
+    for wording in table.wordings:
+        if not room:
+            raise ConfigError(f"{path}: wordings need a contract to tell of, and this task answers in text")
+        found = placeholders(wording)
+        if not found or not found <= set(room):
+            shown = " or ".join(f"{{{name}}}" for name in room)
+            raise ConfigError(
+                f"{path}: the wording {shortened(wording)!r} doesn't say what the answer must be",
+                hint=f"write {shown} where that is to stand",
+            )
 
 
 def _schema(path: Path) -> dict[str, Any]:
@@ -320,7 +370,7 @@ def _schema(path: Path) -> dict[str, Any]:
     except RungError as error:
         raise ContractError(error.message, hint=error.hint) from None
     if not isinstance(schema, dict):
-        raise ContractError(f"{path} is not a JSON Schema: it holds no object at its top")
+        raise ContractError(f"{path} is not a JSON Schema: its top level is not an object")
     return schema
 
 

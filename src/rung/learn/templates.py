@@ -1,4 +1,4 @@
-"""A prompt with fields in it, as a task has one: `Extract the invoice.\\n\\n{text}`."""
+"""A task's prompt with fields in it: `Extract the invoice.\\n\\n{text}`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rung.types import Message
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A prompt with fields. A field stands in braces; a brace itself is written twice, as in Python's f-strings.
+    """A prompt with fields. A field is in braces. A brace itself is written twice, as in Python's f-strings.
 
         Template("Translate into {language}:\\n\\n{text}").fill({"language": "French", "text": "Good morning."})
 
@@ -24,7 +24,7 @@ class Template:
         system: of a system turn before it; empty for none. It may have fields, too.
 
     Raises:
-        ConfigError: a brace is left open, or what stands in braces is not a name.
+        ConfigError: a brace is left open, or the text in braces isn't a name.
     """
 
     prompt: str = field(repr=False)
@@ -37,17 +37,17 @@ class Template:
 
     @property
     def sha256(self) -> str:
-        """Of what the template says, in hexadecimal."""
+        """Digest of the template's text, in hexadecimal."""
         return hashlib.sha256(json.dumps([self.system, self.prompt]).encode()).hexdigest()
 
     def fill(self, values: Mapping[str, str]) -> tuple[Message, ...]:
-        """The messages.
+        """Fill in the fields.
 
         Args:
-            values: a text for each field. What a text says is never taken for a field.
+            values: a text for each field. Braces in these texts are not fields.
 
         Raises:
-            ConfigError: a field has no value, or a value no field.
+            ConfigError: a field has no value, or a value has no field.
         """
         for name in self.fields:
             if name not in values:
@@ -69,7 +69,7 @@ def _fields(text: str, where: str) -> list[str]:
             if name is None:
                 continue
             if not name.isidentifier() or form or conversion:
-                raise ValueError(f"{shortened(name)!r} stands in braces and is not the name of a field")
+                raise ValueError(f"{shortened(name)!r} in braces is not the name of a field")
             found.append(name)
     except ValueError as error:
         said = str(error)

@@ -1,4 +1,4 @@
-"""What the ledger knows of a task in use: its requests, their coins, and whether the next tier agreed. In time order.
+"""What the ledger knows about a task in use: its requests, which had shadows, and whether the next tier agreed.
 
 Plain Python: `rung ledger stats` reads it without the extra.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from rung.ledger import LedgerFile
 
 WAITING = 1200.0
-"""Seconds after which a shadow that nobody tells of is dropped: its patience and the time that it may take."""
+"""Seconds after which a shadow without a result counts as dropped: its patience and the time that it may take."""
 
 _SQL = """
     SELECT r.id, r.at, r.tier AS answered, r.accepted, r.chance, r.fell, s.request AS told, s.against, s.agrees,
@@ -28,7 +28,7 @@ _SQL = """
 _LATEST = "SELECT form FROM requests WHERE task = ? AND form IS NOT NULL ORDER BY at DESC, id DESC LIMIT 1"
 _TASKS = "SELECT DISTINCT task FROM requests WHERE task IS NOT NULL AND chance IS NOT NULL ORDER BY task"
 _FEATURES = ("allowed_minimum", "minimum")
-"""What a score is where no threshold weighs one: as `calibrating.DEFAULTS`."""
+"""The feature that is a score if no threshold defines one, as in `calibrating.DEFAULTS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class UsedThreshold:
     """The threshold of the first tier that was in force.
 
     Args:
-        above: what a score had to be above.
-        origin: where it comes from.
+        above: the score had to be above this.
+        origin: where the threshold comes from.
         weights: of the features.
         bias: added to their sum.
     """
@@ -54,11 +54,11 @@ class UsedRow:
 
     Args:
         id: its name in the ledger.
-        chance: probability with which its coin falls; `None` where none was tossed.
-        fell: whether it did.
-        accepted: whether the first tier's answer was.
-        score: how sure the first tier was of a valid answer; `None` where that isn't known.
-        agrees: whether the next tier said the same; `None` where the coin didn't fall, or the shadow was dropped.
+        chance: probability of its random draw for a shadow; `None` if there was no draw.
+        fell: whether it was drawn for a shadow.
+        accepted: whether the first tier's answer was accepted.
+        score: how sure the first tier was of a valid answer; `None` if unknown.
+        agrees: whether the next tier gave the same answer; `None` without a shadow, or if it was dropped.
     """
 
     id: str
@@ -70,7 +70,7 @@ class UsedRow:
 
     @property
     def lost(self) -> bool:
-        """Whether the request counts as lost. A shadow that was dropped counts: which ones are is no accident."""
+        """Whether the request counts as lost. A dropped shadow counts: which ones are dropped is no accident."""
         return self.fell and self.agrees is not True
 
 
@@ -81,10 +81,10 @@ class Use:
     Args:
         task: its name.
         first: the tier that is asked first.
-        against: the tier that answers are held against; `None` where none was yet.
-        threshold: of the first tier; `None` where nothing was asked of its answers.
-        feature: what a score is then; `None` where the tier reports none.
-        weights: sha256 of each tier's weights, as far as they are known.
+        against: the tier that answers are compared with; `None` if there was none yet.
+        threshold: of the first tier; `None` if its answers needed none.
+        feature: the feature that is the score then; `None` if the tier reports none.
+        weights: sha256 of each tier's weights, if known.
         conditions: the hash of each tier's conditions.
         rows: in time order.
     """
@@ -100,27 +100,27 @@ class Use:
 
     @property
     def tossed(self) -> list[UsedRow]:
-        """The requests whose coin fell."""
+        """The requests that were drawn for a shadow."""
         return [row for row in self.rows if row.fell]
 
     @property
     def dropped(self) -> int:
-        """How many of those nobody could compare."""
+        """The number of those that couldn't be compared."""
         return sum(row.agrees is None for row in self.tossed)
 
 
 def fewest(limit: float, delta: float) -> int:
-    """The fewest requests whose coin fell of which a limit can be promised: then none of them may be lost.
+    """The fewest requests with a shadow for which a limit can be promised, if none of them is lost.
 
     Args:
-        limit: what is to be promised.
+        limit: the limit to promise.
         delta: share of samples in which the promise may fail.
     """
     return math.ceil(math.log(delta) / math.log1p(-limit) - 1e-9)
 
 
 def tasks_in_use(file: LedgerFile) -> list[str]:
-    """The tasks of which a coin was ever tossed.
+    """The tasks with requests that went through a draw for a shadow.
 
     Raises:
         LedgerError: the file can't be read.
@@ -130,16 +130,16 @@ def tasks_in_use(file: LedgerFile) -> list[str]:
 
 
 def read_use(file: LedgerFile, task: str, now: float, form: str | None = None) -> Use | None:
-    """What the ledger knows of a task under its present policy; `None` where that is nothing.
+    """Read what the ledger knows about a task under its present policy; `None` if that is nothing.
 
-    Only requests of one form count, and of those only the latest without a change: of the first tier's weights,
-    settings or threshold, or of those of the tier that it is held against.
+    Only requests of one form count, and of those only the latest ones between which nothing changed: the first tier's
+    weights, settings or threshold, or those of the tier that it is compared with.
 
     Args:
         file: the ledger's.
         task: its name.
         now: seconds since 1970.
-        form: of the requests; `None` is that of the latest.
+        form: of the requests; `None` takes that of the latest one.
 
     Raises:
         LedgerError: the file can't be read.
@@ -215,7 +215,7 @@ def _row(rows: list[sqlite3.Row], first: str, feature: str | None) -> UsedRow:
 
 
 def _settled(rows: Sequence[tuple[list[sqlite3.Row], UsedRow]], now: float) -> tuple[UsedRow, ...]:
-    """The rows before the first whose shadow is still to come: to leave that one out alone would choose among them."""
+    """The rows before the first whose shadow may still come. To skip only that one would be a choice among rows."""
     settled = []
     for raw, row in rows:
         if row.fell and raw[0]["told"] is None and now - raw[0]["at"] / 1000 < WAITING:

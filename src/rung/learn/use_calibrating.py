@@ -1,8 +1,8 @@
-"""Calibrating from use: a threshold from what the ledger keeps, weighted by the coin's probability.
+"""Calibrating from use: a threshold from the ledger's requests, weighted by the probability of the draw for a shadow.
 
-The ledger knows how sure the first tier was of the answers that the present policy accepted, and whether the last tier
-agrees where the coin fell. Of answers that were sent up it knows nothing. So the threshold in force is the lowest that
-can be certified, its score stays as it is, and nothing is fitted.
+The ledger knows how sure the first tier was of the answers that the present policy accepted. For requests that were
+drawn for a shadow it knows whether the last tier agrees. About answers that were sent up it knows nothing. So the
+threshold in force is the lowest that can be certified, its score stays as it is, and nothing is fitted.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from rung.types import Conditions
 
 @dataclass(frozen=True, slots=True)
 class UseCalibration:
-    """What came of it.
+    """The result of a calibration from use.
 
     Args:
-        question: that was asked.
+        question: the question that was asked.
         use: what the ledger knows.
         against: the last tier.
         weights: of the score's features.
         bias: added to their sum.
-        above: an answer is accepted where its score is greater; infinite where none is.
-        before: the threshold in force; minus infinity where there is none.
-        promised: whether anything is.
+        above: an answer is accepted if its score is greater; infinite if none is.
+        before: the threshold in force; minus infinity if there is none.
+        promised: whether anything is promised.
         certificate: how it was computed.
-        losses: requests whose coin fell that are lost at the threshold.
-        unavoidable: those of them that are lost wherever it lies.
-        kept: requests that the first tier answers at the threshold.
+        losses: number of requests with a shadow that are lost at the threshold.
+        unavoidable: number of those that are lost whatever it is.
+        kept: number of requests that the first tier answers at the threshold.
     """
 
     question: Question
@@ -61,32 +61,32 @@ class UseCalibration:
 
 
 def calibrate_use(use: Use, against: str, question: Question) -> UseCalibration:
-    """A threshold for the first tier, and what can be promised of the ladder.
+    """Find a threshold for the first tier, and what can be promised of the ladder.
 
     Args:
         use: of the task, under the present policy.
         against: the last tier.
-        question: what is to be promised.
+        question: what to promise.
 
     Raises:
-        ConfigError: there are too few requests whose coin fell.
+        ConfigError: there are too few requests that were drawn for a shadow.
     """
     rows = [row for row in use.rows if row.chance]
     fell = np.array([row.fell for row in rows], dtype=np.bool_)
     least = fewest(question.limit, question.delta)
     if fell.sum() < least:
         raise ConfigError(
-            f"the coin fell for {int(fell.sum()):,} requests of the task {use.task!r} under its present settings, and "
-            f"{least:,} are needed",
-            hint="go on with [shadow] share = ... in rung.toml, or calibrate on a file of prompts",
+            f"{int(fell.sum()):,} requests of the task {use.task!r} under its present settings were drawn for a "
+            f"shadow, but {least:,} are needed",
+            hint="continue with [shadow] share = ... in rung.toml, or calibrate on a file of prompts",
         )
     chances = np.array([row.chance for row in rows], dtype=np.float64)
     units = np.arange(len(rows))
     bound, _ = bound_for(units, 1 / chances, question.limit, question.delta, graded=False)
     if not bound.certifies(np.zeros(len(rows))):
         raise ConfigError(
-            f"the coin fell for {int(fell.sum()):,} of {len(rows):,} requests, and at so small a share {least:,} such "
-            f"requests are not quite enough: about {_missing(units, 1 / chances, question):,} more are needed"
+            f"{int(fell.sum()):,} of {len(rows):,} requests were drawn for a shadow, but at so small a share {least:,} "
+            f"such requests are not quite enough: about {_missing(units, 1 / chances, question):,} more are needed"
         )
     weights, bias, before = _score(use)
     agrees = [math.nan if row.agrees is None else float(row.agrees) for row in rows]
@@ -95,7 +95,7 @@ def calibrate_use(use: Use, against: str, question: Question) -> UseCalibration:
     unknown = -math.inf if weights else 0.0
     scores = np.array([(unknown if row.score is None else row.score) if row.accepted else -math.inf for row in rows])
     base = (lost > 0) & ~np.array([row.accepted for row in rows])
-    # a request that is lost wherever the threshold lies is the first that is lost on the way down
+    # a request that is lost whatever the threshold is comes first on the way down
     seen = scores[np.isfinite(scores)]
     placed = np.where(base, (seen.max() if len(seen) else 0.0) + 1.0, scores)
     found = certify(
@@ -109,7 +109,7 @@ def calibrate_use(use: Use, against: str, question: Question) -> UseCalibration:
     promised = bound.certifies(base.astype(np.float64))
     above = found.threshold if promised and found.threshold is not None else math.inf
     if promised and len(seen) and seen.min() > above:
-        above = before  # every answer that is accepted today may be: the policy in force is certified as it is
+        above = before  # all answers accepted today may stay accepted: the policy in force is certified
     taken = scores > above
     return UseCalibration(
         question,
@@ -130,7 +130,7 @@ def calibrate_use(use: Use, against: str, question: Question) -> UseCalibration:
 def _score(use: Use) -> tuple[Mapping[str, float], float, float]:
     """Weights and bias of the score in force, and its threshold."""
     if use.threshold is None:
-        # as `use` takes it where no threshold weighs one; nothing was sent up for it
+        # as `use` defines it if no threshold does; nothing was sent up because of it
         return {} if use.feature is None else {use.feature: 1.0}, 0.0, -math.inf
     return use.threshold.weights, use.threshold.bias, use.threshold.above
 
@@ -142,18 +142,18 @@ def _missing(units: Ints, weights: np.ndarray, question: Question) -> int:
 
 
 def data_hash(use: Use) -> str:
-    """A hash of which requests were looked at."""
+    """A hash of the requests that were looked at."""
     return hashlib.sha256("\n".join(row.id for row in use.rows).encode()).hexdigest()
 
 
 def sentences(found: UseCalibration, look: LookKind) -> Iterator[str]:
-    """What may be said: the promise, and what it rests on."""
+    """What may be said: the promise, and what it depends on."""
     use, mid = found.use, found.against
     rows, tossed = len(use.rows), use.tossed
     if not found.promised:
         yield (
             f"Nothing can be promised: {found.unavoidable:,} of {len(tossed):,} answers differ from what {mid} alone "
-            "would say, wherever the threshold lies."
+            "would say, whatever the threshold is."
         )
     elif look == "later":
         yield (
@@ -164,8 +164,8 @@ def sentences(found: UseCalibration, look: LookKind) -> Iterator[str]:
         yield saying.promised(f"prompts drawn like those of these {rows:,} requests", found.question, mid)
     differ, agree = (sum(row.agrees is said for row in tossed) for said in (False, True))
     yield (
-        f"A coin chose {len(tossed):,} of them before they were answered: {agree:,} agree with {mid}, {differ:,} "
-        f"differ, and {use.dropped:,} could not be compared, which counts as differing."
+        f"{len(tossed):,} of them were drawn for a shadow before they were answered: {agree:,} agree with {mid}, "
+        f"{differ:,} differ, and {use.dropped:,} could not be compared, which counts as differing."
     )
     so_far = sum(row.accepted for row in use.rows)
     yield f"{use.first} answers {found.kept:,} of the {rows:,} requests, and answered {so_far:,} of them so far."
@@ -177,12 +177,12 @@ def sentences(found: UseCalibration, look: LookKind) -> Iterator[str]:
 
 
 def learnt_from_use(found: UseCalibration, conditions: Mapping[str, Conditions], origin: Provenance) -> Learned:
-    """What a task's `learned.json` says afterwards.
+    """The content of a task's `learned.json` after a calibration from use.
 
     Args:
-        found: by the calibration.
-        conditions: under which each tier answers.
-        origin: of what was learnt.
+        found: the calibration.
+        conditions: those under which each tier answers.
+        origin: where it comes from.
     """
     asked, first = found.question, found.use.first
     evidence = Evidence.of(

@@ -1,4 +1,4 @@
-"""Whether a calibrated task in use still keeps what was promised of it."""
+"""Whether a calibrated task in use still keeps its promise."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from rung.learn.learned import Promise
 from rung.learn.use import Use, fewest
 
 LIMIT, DELTA = 0.03, 0.1
-"""What `rung calibrate` promises where nobody says otherwise."""
+"""The promise of `rung calibrate` by default."""
 
 _WORSE = 3.0
-"""How many times the promised loss a rise is whose delay is said: one that a person would want to hear of."""
+"""The rise of the loss whose delay is reported, as a multiple of the promised loss: one that a user would want to know
+about."""
 
 _HIGHER = 0.7
-"""Chance that a new score lies on the other side of an old one, in the shift whose delay is said."""
+"""Chance that a new score is above an old one, for the shift whose delay is reported."""
 
 _MOST_SCORES = 20_000
-"""Scores that are looked at, the latest: each is put into its place among all before it, which takes half a second for
-so many. In a longer use the rate of false warnings holds for each such window."""
+"""Latest scores that are looked at. Each is ranked among all before it, which takes half a second for this many. In a
+longer use the rate of false warnings holds for each such window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,12 @@ class Watched:
 
     Args:
         use: its requests under the present policy.
-        needed: requests whose coin fell that a calibration needs.
-        promise: what was promised and can be watched; `None` where nothing was.
-        losses: of how strongly the losses speak against the promise, 20 is void; `None` without a promise.
-        scores: how strongly the scores speak for a change, 20 is a warning; `None` without a promise.
-        delay: requests until a loss of three times the limit is found in nine of ten cases; `None` where no coin falls.
-        score_delay: the same of a shift of the scores.
+        needed: number of requests with a shadow that a calibration needs.
+        promise: the promise, if there is one that can be watched; otherwise `None`.
+        losses: how strongly the losses contradict the promise, void at 20; `None` without a promise.
+        scores: how strongly the scores speak for a change, a warning at 20; `None` without a promise.
+        delay: requests until a loss of three times the limit is found in nine of ten cases; `None` without shadows.
+        score_delay: the same for a shift of the scores.
     """
 
     use: Use
@@ -57,15 +58,15 @@ class Watched:
 
 
 def watch(use: Use, promise: Promise | None) -> Watched:
-    """What the use of a task says of what was promised of it.
+    """Compare the use of a task with its promise.
 
-    Only a promise of agreement can be watched: a shadow tells whether two answers agree, and not which one is right.
-    Before there is a promise nothing is said of how often they agree: whoever saw that could calibrate at the moment
-    that suits them, and the certificate would no longer hold.
+    Only a promise of agreement can be watched, because a shadow tells whether two answers agree, and not which one is
+    right. Before there is a promise, nothing is said about how often they agree. Whoever saw that could calibrate at
+    the moment that suits them, and the certificate would no longer hold.
 
     Args:
         use: of the task.
-        promise: of its `learned.json`; `None` where there is none, or it isn't what was in force.
+        promise: of its `learned.json`; `None` if there is none, or it isn't the one in force.
     """
     needed = fewest(LIMIT, DELTA)
     if promise is None or not promise.certified or promise.kind != "differs" or promise.against != use.against:
@@ -85,11 +86,11 @@ def watch(use: Use, promise: Promise | None) -> Watched:
 
 
 def said(watched: Watched) -> Iterator[str]:
-    """The same in sentences."""
+    """The result in sentences."""
     use, promise = watched.use, watched.promise
     tossed = len(use.tossed)
     dropped = f", {use.dropped:,} of them without a result" if use.dropped else ""
-    yield f"{use.task}: {len(use.rows):,} requests under the present settings; the coin fell for {tossed:,}{dropped}"
+    yield f"{use.task}: {len(use.rows):,} requests under the present settings, {tossed:,} drawn for a shadow{dropped}"
     if promise is None:
         if watched.enough:
             yield f"  enough to calibrate: rung calibrate --task {use.task} --from-ledger"
@@ -109,7 +110,7 @@ def said(watched: Watched) -> Iterator[str]:
         worse = f"{100 * min(1.0, _WORSE * promise.limit):.6g} in 100"
         yield f"  a rise to {worse} is found within about {watched.delay:,} more requests, in nine of ten cases"
     if watched.scores is not None and watched.scores >= VOID:
-        yield f"  warning: scores have changed (evidence {watched.scores:.3g} of {VOID:g}): prompts may be others now"
+        yield f"  warning: scores have changed (evidence {watched.scores:.3g} of {VOID:g}): prompts may have, too"
     elif watched.score_delay is not None:
         yield (
             "  scores look as before; a shift that shows in 7 of 10 comparisons is found within about "

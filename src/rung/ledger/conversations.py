@@ -1,4 +1,4 @@
-"""A recorded conversation as messages again, to go on from."""
+"""A recorded conversation as messages, to continue from."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from rung.types import Message, Text, ToolCall
 
 
 def conversation(record: RequestRecord) -> tuple[Message, ...]:
-    """What was asked, turn by turn, and the answer that was accepted, as the model wrote it.
+    """The turns of a recorded request, and the accepted answer as the model wrote it.
 
         [it] = requests(file)
         conversation(it)[-1].text  # It rains.
 
     Args:
-        record: of the request.
+        record: the request.
 
     Raises:
-        ConfigError: no answer was accepted, prompt and answer are not in the ledger, or one of its turns can't be made
-            of what is.
+        ConfigError: no answer was accepted, the ledger doesn't keep prompt and answer, or a turn can't be restored from
+            what it keeps.
     """
     last = next((a for a in record.attempts if a.verdict == "accept"), None)
     if last is None:
         raise ConfigError(
-            f"the request {record.id} has no accepted answer to go on from",
+            f"the request {record.id} has no accepted answer to continue from",
             hint="name another one of `rung ledger list`",
         )
     if record.messages is None or last.text is None:

@@ -1,4 +1,4 @@
-"""Handing the ledger on: as plain objects, and as chats to fine-tune a smaller tier with."""
+"""Exporting the ledger: as plain objects, and as chats to fine-tune a smaller tier with."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rung.ledger.records import AttemptRecord, RequestRecord
 
 
 def as_object(record: RequestRecord) -> dict[str, Any]:
-    """A request as JSON has it.
+    """A request as an object for JSON.
 
         [it] = requests(file)
         as_object(it)["task"]  # weather
 
-    Prompt and answers are in it if they were kept.
+    It includes prompt and answers if they were kept.
     """
     whole = _plain(record, {"attempts", "messages", "at", "toss", "shadow"})
     at = datetime.fromtimestamp(record.at / 1000, UTC)
@@ -38,13 +38,13 @@ def as_object(record: RequestRecord) -> dict[str, Any]:
 
 
 def chats(records: Iterable[RequestRecord]) -> Iterator[dict[str, Any]]:
-    """Conversations to fine-tune with: what a tier was asked in vain, with the accepted answer of a higher one.
+    """Conversations to fine-tune with: a prompt that a tier failed, with the accepted answer of a higher tier.
 
         for chat in chats(requests(file)):
             print(json.dumps(chat))
 
-    The conversation is the caller's. What the ladder adds to say what the answer must be, and feedback, are left out; a
-    request without content, or with a picture, too.
+    The conversation is the caller's own. It leaves out what the ladder added (instructions for the answer's shape, and
+    feedback). Requests without content, or with a picture, are left out.
     """
     for record in records:
         last = next((a for a in record.attempts if a.verdict == "accept"), None)

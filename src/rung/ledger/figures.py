@@ -1,4 +1,4 @@
-"""How the tiers do, per task, and what answering on this machine saved."""
+"""How well the tiers do, per task, and what answering on this machine saved."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rung.ledger.file import LedgerFile
 from rung.ledger.schema import dollars, sums, whole
 
 METHOD = (
-    "each answer that cost nothing is taken to have cost the mean of what accepted answers of paid tiers cost in the "
-    "same task; those prompts were the harder ones, so this may be high"
+    "each answer that cost nothing counts as the mean cost of the accepted answers of paid tiers in the same task; "
+    "those prompts were the harder ones, so this may be high"
 )
 
 
@@ -24,14 +24,14 @@ class TierStatistics:
     Args:
         task: `None` for requests without one.
         tier: its name.
-        requests: in which it was tried.
-        attempts: repairs and retries included.
-        accepted: requests that it answered.
-        escalated: requests that went on to a bigger tier because its answers failed.
-        failed: requests in which it broke, or wasn't there.
-        seconds: of all attempts.
-        cost: US dollars, as far as known.
-        cost_unknown: attempts of unknown cost.
+        requests: number of requests in which it was tried.
+        attempts: number of its attempts, including repairs and retries.
+        accepted: number of requests that it answered.
+        escalated: number of requests that went on to a bigger tier because its answers failed.
+        failed: number of requests in which it broke or was not available.
+        seconds: wall time of all attempts.
+        cost: US dollars of the attempts whose cost is known.
+        cost_unknown: number of attempts of unknown cost.
     """
 
     task: str | None
@@ -52,7 +52,7 @@ class TierStatistics:
 
     @property
     def escalation_rate(self) -> float:
-        """Share of its requests that went up because its answers failed."""
+        """Share of its requests that went on to a bigger tier because its answers failed."""
         return self.escalated / self.requests
 
 
@@ -61,11 +61,11 @@ class Savings:
     """What accepted answers that cost nothing would have cost at a paid tier, in US dollars.
 
     Args:
-        measured: of answers to a prompt that a paid tier answered too, word for word; needs content.
-        measured_requests: how many those are.
-        imputed: of the others whose task a paid tier answered at times; see `METHOD`.
-        imputed_requests: how many those are.
-        unknown_requests: those with nothing to compare to.
+        measured: for answers to a prompt that a paid tier answered, too, word for word the same. Needs content.
+        measured_requests: number of those requests.
+        imputed: for the others whose task a paid tier sometimes answered; see `METHOD`.
+        imputed_requests: number of those requests.
+        unknown_requests: number of requests with nothing to compare with.
     """
 
     measured: Decimal
@@ -77,15 +77,15 @@ class Savings:
 
 @dataclass(frozen=True, slots=True)
 class ShadowStatistics:
-    """What shadows took. No request paid for it, and none waited.
+    """What shadows took. They aren't part of any request's cost, and no request waited for them.
 
     Args:
-        told: of how many something came, if only that they were dropped.
-        dropped: of them.
-        asked: attempts that they took.
-        seconds: of those attempts.
-        cost: US dollars, as far as known.
-        cost_unknown: attempts of unknown cost.
+        told: number of shadows with a result, including those that were dropped.
+        dropped: number of those that were dropped.
+        asked: number of attempts that they took.
+        seconds: wall time of those attempts.
+        cost: US dollars of the attempts whose cost is known.
+        cost_unknown: number of attempts of unknown cost.
     """
 
     told: int
@@ -98,17 +98,17 @@ class ShadowStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a ledger adds up to.
+    """The totals of a ledger.
 
     Args:
-        requests: all of them.
-        accepted: those that were answered.
-        left_machine: those that left this machine.
-        cost: US dollars, as far as known.
-        cost_unknown: requests of unknown cost.
-        tiers: per task and tier.
-        savings: of answers that cost nothing.
-        shadows: what was asked beside the requests.
+        requests: number of all requests.
+        accepted: number of those that were answered.
+        left_machine: number of those that left this machine.
+        cost: US dollars of the requests whose cost is known.
+        cost_unknown: number of requests of unknown cost.
+        tiers: figures per task and tier.
+        savings: for answers that cost nothing.
+        shadows: for what was asked besides the requests.
     """
 
     requests: int
@@ -154,7 +154,7 @@ _FREE = """
 
 
 def statistics(file: LedgerFile, since: int = 0) -> Statistics:
-    """Add a ledger up.
+    """Compute a ledger's totals.
 
         found = statistics(file)
         found.requests  # 1
@@ -162,7 +162,7 @@ def statistics(file: LedgerFile, since: int = 0) -> Statistics:
 
     Args:
         file: the ledger's.
-        since: only what began then or later, in milliseconds since 1970.
+        since: only requests that began at this time or later, in milliseconds since 1970.
 
     Raises:
         LedgerError: the file can't be read.

@@ -30,20 +30,20 @@ _REFUSALS = {
     sqlite3.SQLITE_READONLY: ("can't be written", _ELSEWHERE),
     sqlite3.SQLITE_CANTOPEN: ("can't be opened", _ELSEWHERE),
     sqlite3.SQLITE_PERM: ("can't be opened", _ELSEWHERE),
-    sqlite3.SQLITE_IOERR: ("can't be written: the disk refuses, or is full", "free some space, or see to the disk"),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away: a new one begins, and its budgets with nothing spent"),
-    sqlite3.SQLITE_NOTADB: ("is not a ledger", "move it away: a new one begins, and its budgets with nothing spent"),
+    sqlite3.SQLITE_IOERR: ("can't be written: the disk is full or broken", "free some space, or check the disk"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away: a new one starts with nothing spent"),
+    sqlite3.SQLITE_NOTADB: ("is not a ledger", "move it away: a new one starts with nothing spent"),
 }
 
 
 def user_ledger() -> Path:
-    """The file that `RUNG_LEDGER` names, else one among the user's data.
+    """The file that `RUNG_LEDGER` names, or else one among the user's data.
 
         file = LedgerFile(user_ledger())
         [it.task for it in requests(file)]  # ['weather']
 
     Raises:
-        ConfigError: what it names can't be a file.
+        ConfigError: the variable's value can't be a file.
     """
     chosen = named(VARIABLE)
     if chosen and chosen != OFF:
@@ -52,18 +52,18 @@ def user_ledger() -> Path:
 
 
 class LedgerFile:
-    """A ledger's file. It is opened, and made where there is none, when it is first used.
+    """A ledger's file. It is opened on first use, and made if it doesn't exist.
 
         with closing(LedgerFile(user_ledger())) as file:
             found = requests(file, limit=10)
 
         found[0].task  # weather
 
-    The threads of a process take turns with one connection. Around a fork it is closed, because SQLite's must not be
-    carried over. Whoever is done with it closes it: SQLite tidies its log away with the last connection.
+    The threads of a process take turns with one connection. It is closed around a fork, because a SQLite connection
+    must not be carried over. Close the ledger when you are done: SQLite cleans up its log with the last connection.
 
-    A file that was used and is then gone, or another one, is not made anew, since what was spent would be forgotten.
-    Every use says so until the file is back, or the process begins again.
+    If a file that was used has gone, or another file has taken its place, it is not made again, because a new one would
+    forget what was spent. Every use raises until the file is back or the process starts again.
 
     Args:
         path: the file.
@@ -76,7 +76,7 @@ class LedgerFile:
         self._identity: tuple[int, int] | None = None
 
     def see(self) -> None:
-        """See that a file that was used is still there.
+        """Check that a file that was used is still there.
 
         Raises:
             LedgerError: it is gone, or another one is in its place.
@@ -86,19 +86,19 @@ class LedgerFile:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write, all or nothing, alone among all processes from the first look on.
+        """A write transaction, all or nothing. It locks out all other processes from its first read on.
 
         Raises:
             LedgerError: the file can't be read or written.
         """
         with self._held("BEGIN IMMEDIATE") as connection:
             yield connection
-        # what was written to a file that nobody can open any more is lost
+        # a write to a file that nobody can open any more would be lost
         self.see()
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Read what was there at one instant.
+        """A read of the state at one instant.
 
         Raises:
             LedgerError: the file can't be read.
@@ -107,12 +107,12 @@ class LedgerFile:
             yield connection
 
     def close(self) -> None:
-        """Close the connection; a later use opens another."""
+        """Close the connection. A later use opens another."""
         with self._turn:
             self._close()
 
     def compact(self) -> None:
-        """Give back the space of what was deleted, in the file and in its log.
+        """Give back the space of deleted data, in the file and in its log.
 
         Raises:
             LedgerError: another process is using the file, or it can't be written.
@@ -129,12 +129,12 @@ class LedgerFile:
         self.close()
 
     def before_fork(self) -> None:
-        """Finish what is being written and close the connection, until `after_fork`."""
+        """Finish the write in progress and close the connection, until `after_fork`."""
         self._turn.acquire()
         self._close()
 
     def after_fork(self) -> None:
-        """Go on, in the parent or in the child."""
+        """Allow use again, in the parent or in the child."""
         self._turn.release()
 
     @contextmanager
@@ -171,7 +171,7 @@ class LedgerFile:
 
 @contextmanager
 def refusals(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system refuse into a `LedgerError` that says what to do.
+    """Turn errors of SQLite and the file system into a `LedgerError` that says what to do.
 
     Args:
         path: of the ledger.
@@ -197,7 +197,7 @@ def refusals(path: Path) -> Iterator[None]:
 def _vanished(path: Path) -> LedgerError:
     return LedgerError(
         f"the ledger {path} vanished while it was in use, or another file took its place",
-        hint="put it back; a program that starts anew makes a new one, whose budgets begin with nothing spent",
+        hint="put it back; a program that starts again makes a new one, whose budgets start with nothing spent",
     )
 
 
@@ -215,8 +215,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """A new ledger for this user's eyes alone; its log takes the mode over."""
-    # Only where there is none: closing a file drops every lock that this process has on it, those of SQLite included.
+    """Make a new ledger that only this user can read. SQLite gives its log the same mode."""
+    # Only if there is none: closing a file drops every lock that this process has on it, including SQLite's.
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:

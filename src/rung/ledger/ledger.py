@@ -26,13 +26,13 @@ from rung.limits import Money, usd
 from rung.types import AttemptStarted, Event, Finished, Shadowed
 
 RETENTION = Integer(0, 36_500, "days")
-"""How long content may be kept: a hundred years at most, which every date in the file can hold."""
+"""Days that content may be kept, at most: a hundred years, which every date format in the file can hold."""
 
 RETENTION_DAYS = 30
-"""How long content is kept where nobody says otherwise."""
+"""Days that content is kept by default."""
 
 _LOOK_EVERY = 3600.0
-"""Seconds between two looks for expired content."""
+"""Seconds between two searches for expired content."""
 
 
 class Ledger:
@@ -43,27 +43,28 @@ class Ledger:
 
         ledger.path.name  # requests.sqlite3
 
-    As an observer (`Ladder(observers=[ledger])`) it costs the caller far less than a millisecond: a thread writes. A
-    request whose record can't be written goes on, and says so in its outcome's notes. A process that is killed loses at
-    most the records of its last moments.
+    As an observer (`Ladder(observers=[ledger])`) it costs the caller far less than a millisecond, because a thread does
+    the writing. If a record can't be written, the request goes on, and its outcome's notes say so. A process that is
+    killed loses at most the records of its last moments.
 
-    As a purse (`Ladder(purse=ledger)`) it refuses what it can't write down: a budget never fails open. Reservations and
-    settlements are on the disk when the call returns, so a killed process leaves its reservation counted.
+    As a purse (`Ladder(purse=ledger)`) it refuses to spend what it can't record: a budget never fails open. A
+    reservation or settlement is on disk when the call returns, so if a process is killed, its reservation stays
+    counted.
 
-    Safe from any thread, and across forks. What is still unwritten at the interpreter's end is written then.
+    It is safe from any thread, and across forks. Entries that wait at the interpreter's exit are written then.
 
     Args:
-        path: the file; `None` is the user's own (`RUNG_LEDGER`, else among the user's data). Not on a network share,
-            which SQLite's write-ahead log can't use.
-        records: whether requests are recorded; without it only budgets are kept.
-        content: whether prompts and answers are kept too.
-        retention_days: how long they are.
-        per_day: US dollars that all processes with this file may spend in a day of UTC.
-        per_month: the same for a calendar month.
-        clock: seconds since 1970.
+        path: the file. `None` is the user's own (`RUNG_LEDGER`, or else among the user's data). A network share doesn't
+            work, because SQLite's write-ahead log can't use one.
+        records: whether requests are recorded. Otherwise only budgets are kept.
+        content: whether prompts and answers are kept, too.
+        retention_days: how long prompts and answers are kept.
+        per_day: US dollars that all processes with this file may spend in a day (UTC).
+        per_month: the same for a calendar month (UTC).
+        clock: returns seconds since 1970.
 
     Raises:
-        ConfigError: a limit is not an amount of money, or the retention is not a number of days.
+        ConfigError: a limit is not a valid amount of money, or the retention is not a valid number of days.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Ledger:
 
     @property
     def keeps_budgets(self) -> bool:
-        """Whether there is any budget to keep."""
+        """Whether there is a budget to keep."""
         return self.budgets != Budgets()
 
     @property
@@ -106,22 +107,22 @@ class Ledger:
         return self._file.path
 
     def __call__(self, event: Event) -> None:
-        """Record a request when it is over, and its shadow later. The file is opened, by the thread, when one begins.
+        """Record a request when it is over, and its shadow later. The thread opens the file when a request begins.
 
         Raises:
-            LedgerError: the file can't be written. The record waits, and is tried again with the next.
+            LedgerError: the file can't be written. The record waits and is tried again with the next one.
         """
         if not self._records or not isinstance(event, AttemptStarted | Finished | Shadowed):
             return
         self._record(event)
-        # the thread finds out, too, but only after this request has been answered
+        # the thread would notice, too, but only after this request was answered
         self._file.see()
 
     def _record(self, event: AttemptStarted | Finished | Shadowed) -> None:
         now = self._clock()
         if self._looked is None or abs(now - self._looked) > _LOOK_EVERY:
             self._looked = now
-            with suppress(LedgerError):  # it is raised again for the request's own entry
+            with suppress(LedgerError):  # the request's own entry raises it again
                 self._recorder.put(functools.partial(expire, now=now))
         if isinstance(event, Finished):
             kept = record(event, now, content=self._content)
@@ -130,7 +131,7 @@ class Ledger:
             self._recorder.put(functools.partial(rows.write_shadow, event=event, now=now))
 
     def reserve(self, bound: Decimal) -> LedgerReservation:
-        """Set `bound` US dollars aside, atomically among all processes. Waits for others at most 5 s.
+        """Reserve `bound` US dollars, atomically among all processes. Waits for others at most 5 s.
 
         Raises:
             BudgetExceeded: there is not enough left, or the ledger can't be written.
@@ -138,7 +139,7 @@ class Ledger:
         return self._reservations.reserve(bound)
 
     def flush(self) -> None:
-        """Write what isn't written yet.
+        """Write the entries that wait.
 
         Raises:
             LedgerError: the file can't be written.
@@ -146,7 +147,7 @@ class Ledger:
         self._recorder.flush()
 
     def close(self) -> None:
-        """Write what can be written and close the file. A later use opens it again."""
+        """Write the entries that can be written, and close the file. A later use opens it again."""
         _end(self._file, self._recorder)
 
     def __enter__(self) -> Self:
@@ -163,9 +164,9 @@ def _end(file: LedgerFile, recorder: Recorder) -> None:
 
 
 def _tie_to_process(file: LedgerFile, recorder: Recorder) -> None:
-    """See that what waits is written at the interpreter's end, and that nothing of SQLite crosses a fork."""
-    # Not a finalizer, which would run in whatever thread collects garbage and wait there for locks that it may hold.
-    # Hooks can't be taken back, so they must not keep the ledger alive.
+    """Have waiting entries written at the interpreter's exit, and keep SQLite's state from crossing a fork."""
+    # Not a finalizer: it would run in whatever thread collects garbage, and wait there for locks that the thread may
+    # hold. Hooks can't be taken back, so they must not keep the ledger alive.
     files, recorders = weakref.ref(file), weakref.ref(recorder)
     held: list[LedgerFile] = []
 

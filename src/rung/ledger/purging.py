@@ -1,4 +1,4 @@
-"""Forgetting. What is deleted is overwritten, in the file and in its log."""
+"""Deleting from the ledger. What is deleted is overwritten, in the file and in its log."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def expire(connection: sqlite3.Connection, now: float) -> int:
 
 
 def purge(file: LedgerFile, now: float, *, older_than_days: float = 0, content_only: bool = False) -> Purged:
-    """Forget requests. Reservations of the running month stay, because budgets count them; they name no request.
+    """Delete requests. Reservations of the running month stay, because budgets count them. They name no request.
 
         purge(file, time.time(), older_than_days=90).requests  # 0
 
     Args:
         file: the ledger's.
         now: seconds since 1970.
-        older_than_days: how long ago a request must have begun; 0 is all of them.
-        content_only: whether only prompts and answers go.
+        older_than_days: age in days from which a request is deleted; 0 deletes all.
+        content_only: whether to delete only prompts and answers.
 
     Raises:
         LedgerError: the file can't be written.
@@ -60,14 +60,14 @@ def purge(file: LedgerFile, now: float, *, older_than_days: float = 0, content_o
             requests = connection.execute("DELETE FROM requests WHERE at < ?", (before,)).rowcount
             spent = min(before, month_begins(now))
             connection.execute("DELETE FROM reservations WHERE at < ?", (spent,))
-    # another process may be at it; what was deleted is overwritten in any case
+    # another process may be doing the same; what was deleted is overwritten in any case
     with suppress(LedgerError):
         file.compact()
     return Purged(requests, contents)
 
 
 def content_held(file: LedgerFile) -> int:
-    """Of how many requests prompt and answers are held.
+    """The number of requests whose prompt and answers are kept.
 
         content_held(file)  # 1
 

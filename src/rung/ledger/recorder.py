@@ -1,4 +1,4 @@
-"""Writing on a thread of its own, so that nobody waits for the disk."""
+"""Writing on a separate thread, so that nobody waits for the disk."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from rung.errors import LedgerError
 from rung.ledger.file import LedgerFile
 
 Entry = Callable[[sqlite3.Connection], object]
-"""Writes itself, within a transaction."""
+"""Writes itself within a transaction."""
 
 _BATCH = 256
 _MOST = 1000
-"""Entries that may wait for a file that can't be written. Further ones are not recorded."""
+"""Entries that may wait for a file that can't be written. Further ones are dropped, so that memory stays bounded."""
 _IDLE = 5.0
 """Seconds without an entry after which the thread ends and the file is closed."""
 _UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError, ArithmeticError)
-"""Errors that are about one entry and not about the file."""
+"""Errors that concern one entry and not the file."""
 
 
 class Recorder:
-    """Writes entries in order, several in one transaction. Entries that the file refuses wait, and are tried again.
+    """Writes entries in order, several in one transaction. Entries that the file refuses wait and are tried again.
 
     Args:
-        file: where they go.
+        file: where to write them.
     """
 
     def __init__(self, file: LedgerFile) -> None:
@@ -35,7 +35,7 @@ class Recorder:
         self.forget()
 
     def forget(self) -> None:
-        """Start again with nothing to write, in a forked child: entries that wait are the parent's to write."""
+        """Start again with nothing to write, in a forked child. Entries that wait are the parent's to write."""
         self._pending: deque[Entry] = deque()
         self._news = threading.Condition()
         self._writing = threading.Lock()
@@ -63,10 +63,10 @@ class Recorder:
         self._complain()
 
     def flush(self) -> None:
-        """Write the entries that wait, now.
+        """Write the entries that wait.
 
         Raises:
-            LedgerError: the file can't be written, or an entry didn't fit.
+            LedgerError: the file can't be written, or didn't accept an entry.
         """
         self._drain()
         self._complain()
@@ -96,12 +96,12 @@ class Recorder:
             self._failure = None
 
     def _complain(self) -> None:
-        """Raise what is wrong with the file, or once what was wrong with entries that are lost."""
+        """Raise what is wrong with the file. If entries were lost, raise once what was wrong with them."""
         unfit, self._unfit = self._unfit, 0
         if self._failure is not None:
             raise self._failure
         if unfit:
-            raise LedgerError(f"the ledger {self._file.path} doesn't take what {unfit} of its entries hold")
+            raise LedgerError(f"the ledger {self._file.path} can't store the content of {unfit} of its entries")
 
     def _next(self) -> list[Entry]:
         with self._news:
@@ -109,7 +109,7 @@ class Recorder:
 
 
 def _written(entry: Entry, connection: sqlite3.Connection) -> bool:
-    """Whether the tables took it; what they don't take leaves no half of it behind."""
+    """Whether the tables accepted the entry. If not, no part of it stays."""
     fits = True
     connection.execute("SAVEPOINT entry")
     try:

@@ -1,4 +1,4 @@
-"""What the ledger holds of a request: frozen values, made of the last event of a run."""
+"""What the ledger keeps of a request: frozen values, made from the last event of a run."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from rung.types import Attempt, Finished, Image, Issue, Message, Shadowed, Thres
 
 _NAME = re.compile(r"[^\W\d][\w-]{0,63}|\d{1,9}")
 _MOST_TOKENS = 2**53
-"""Most tokens that are recorded: what every reader of the ledger's JSON keeps exactly."""
+"""Most tokens that are recorded: the largest whole number that every reader of the ledger's JSON keeps exactly."""
 _STEP = re.compile(r"[^.\[\]]+")
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt. What nobody knew is `None`.
+    """One attempt. `None` means unknown.
 
     Args:
-        number: from 1, over the whole request.
-        tier: its name.
+        number: counts from 1, over the whole request.
+        tier: the tier's name.
         zone: how far the prompt would travel, or did.
-        model: what answered, as the endpoint or the file names it.
+        model: the model that answered, as the endpoint or the file names it.
         weights: sha256 of the weights, in hexadecimal.
-        verdict: what was done next.
-        reason: why, in a word.
-        issues: what was wrong with the answer: code and field path, never the message, which may quote it.
+        verdict: what the ladder did next.
+        reason: why, in one word.
+        issues: what was wrong with the answer: code and field path, but not the message, which may quote the answer.
         finish: why the answer ended.
-        constraint: who held the answer to its shape.
+        constraint: who enforced the answer's shape.
         sent: whether the prompt was handed to the tier.
-        stays_here: whether what the tier was handed is known to stay on this machine.
+        stays_here: whether what the tier was given is known to stay on this machine.
         destination: host and port.
         consent: who allowed the hop.
-        prompt_bytes: of the texts and pictures that the tier was handed.
-        input_tokens: of the prompt.
-        output_tokens: of the answer.
-        ttft: seconds to the first non-empty token, model load left out.
-        seconds: wall time, model load included.
-        load_seconds: time that loading the model took.
+        prompt_bytes: bytes of the texts and pictures that the tier was given.
+        input_tokens: tokens of the prompt.
+        output_tokens: tokens of the answer.
+        ttft: seconds to the first non-empty token, without the model load.
+        seconds: wall time, including the model load.
+        load_seconds: seconds that loading the model took.
         confidence: in [0, 1], uncalibrated.
-        score: how sure the tier was, as the threshold weighs it.
-        probability: that the answer is right, calibrated.
-        threshold: what the score had to be above.
-        threshold_origin: where that comes from.
+        score: how sure the tier was, by the weights of the threshold.
+        probability: calibrated probability that the answer is right.
+        threshold: the score had to be above this.
+        threshold_origin: where the threshold comes from.
         features: figures of the answer's log-probabilities by name, as JSON.
-        weighing: how the threshold weighs them, as JSON: `weights` and `bias`.
-        conditions: sha256 of what the tier's answers depend on beside the request.
-        bound: most that it could cost, in US dollars.
+        weighing: the threshold's weights for them, as JSON: `weights` and `bias`.
+        conditions: sha256 of what the tier's answers depend on besides the request.
+        bound: the most that it could cost, in US dollars.
         cost: what it cost, in US dollars.
-        text: the answer, where content is kept.
+        text: the answer, if content is kept.
     """
 
     number: int
@@ -90,14 +90,14 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class ShadowRecord:
-    """What came of a shadow.
+    """The result of a shadow.
 
     Args:
-        at: when, in milliseconds since 1970.
-        against: the tier that the ladder's answer was held against.
-        agrees: whether that tier said the same; `None` where the shadow was dropped.
-        reason: why it was, or why nobody had to be asked.
-        attempts: of that tier, numbered on from the request's own. The request's sums don't count them.
+        at: when it ended, in milliseconds since 1970.
+        against: the tier whose answer was compared with the ladder's.
+        agrees: whether that tier gave the same answer; `None` if the shadow was dropped.
+        reason: why it was dropped, or why no tier had to be asked.
+        attempts: that tier's attempts, numbered on from the request's own. They don't count in the request's sums.
     """
 
     at: int
@@ -112,27 +112,27 @@ class RequestRecord:
     """One request.
 
     Args:
-        id: its name.
+        id: the request's name.
         at: when it began, in milliseconds since 1970.
-        task: as the request named it.
-        accepted: whether an answer was.
-        tier: which gave it.
-        reason: why it ended.
-        checked_by: what vouches for the answer.
-        input_tokens: of all attempts.
-        output_tokens: of all attempts.
+        task: the task that the request named.
+        accepted: whether an answer was accepted.
+        tier: the tier that gave it.
+        reason: why the request ended.
+        checked_by: what checked the answer.
+        input_tokens: tokens of all attempts.
+        output_tokens: tokens of all attempts.
         cost: US dollars of all attempts.
         seconds: wall time.
-        left_machine: whether the prompt left it, with the request or its shadow; `None` where that isn't known.
-        continues: the request whose answer it goes on from.
+        left_machine: whether the prompt left it, with the request or its shadow; `None` if that isn't known.
+        continues: the request whose answer this one continues from.
         caller: who asked a server; `None` for a request of this machine's own user.
-        form: sha256 of what kind of request it was.
-        toss: names its coin; `None` where none was tossed.
-        chance: probability with which the coin falls.
+        form: sha256 of the kind of request.
+        toss: name of its random draw for a shadow; `None` if there was none.
+        chance: probability that the draw asks for a shadow.
         fell: whether it did.
-        attempts: first to last.
-        messages: the conversation as JSON, where content is kept.
-        shadow: what came of its shadow; `None` where there was none, or nobody lived to tell.
+        attempts: in order.
+        messages: the conversation as JSON, if content is kept.
+        shadow: the result of its shadow; `None` if there was none, or its process ended before the result.
     """
 
     id: str
@@ -159,12 +159,12 @@ class RequestRecord:
 
 
 def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
-    """What is kept of a request.
+    """What to keep of a request.
 
     Args:
-        event: the last of its run.
+        event: the last event of its run.
         now: seconds since 1970.
-        content: whether prompt and answers are kept too.
+        content: whether prompt and answers are kept, too.
     """
     request, outcome = event.request, event.outcome
     at = int((now - outcome.seconds) * 1000)
@@ -193,10 +193,10 @@ def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
 
 
 def shadow_record(event: Shadowed, now: float, after: int) -> ShadowRecord:
-    """What is kept of a shadow. Its answer is not: whether it agrees is all that is wanted of it.
+    """What to keep of a shadow. Its answer is not kept, because only whether it agrees is needed.
 
     Args:
-        event: that tells of it.
+        event: the one that reports it.
         now: seconds since 1970.
         after: number of the request's last attempt.
     """
@@ -251,23 +251,23 @@ def _weighing(threshold: Threshold) -> str:
 
 
 def _issue(issue: Issue) -> tuple[str, str]:
-    # a path can hold a key that the model made up: what doesn't look like a field's name is left out
+    # a path may contain a key that the model made up, so anything that doesn't look like a field's name is left out
     path = _STEP.sub(lambda step: step[0] if _NAME.fullmatch(step[0]) else "*", issue.path)
     return _code(issue.code), str(_text(path))
 
 
 def _count(count: int | None) -> int | None:
-    """A number of tokens that an integer of SQLite's can hold; unknown where a tier reported more."""
+    """A number of tokens that fits into a SQLite integer; `None` if a tier reported more."""
     return None if count is None or not 0 <= count <= _MOST_TOKENS else count
 
 
 def _code(code: str) -> str:
-    """A code without its parenthesis, which may hold a command line."""
+    """A code without its parenthesis, which may contain a command line."""
     return str(_text(code.partition("(")[0]))
 
 
 def _text(text: str | None) -> str | None:
-    """A text that SQLite takes: without lone surrogates."""
+    """A text that SQLite accepts: without lone surrogates."""
     return None if text is None else str(text).encode("utf-8", "replace").decode()
 
 
@@ -276,7 +276,7 @@ def _conversation(messages: tuple[Message, ...]) -> str:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    """A turn in the form of chat APIs. Of a picture only the type and the size are kept."""
+    """A turn in the form of chat APIs. Only type and size of a picture are kept."""
     found: dict[str, Any] = {"role": message.role, "content": message.content}
     if not isinstance(message.content, str):
         found["content"] = [

@@ -1,4 +1,4 @@
-"""Between records and rows, and finding requests again. A column is called as its field is."""
+"""Converting between records and rows, and finding requests. Each column has the name of its field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHADOW = tuple(f.name for f in fields(ShadowRecord) if f.name != "attempts")
 
 
 def write(connection: sqlite3.Connection, record: RequestRecord, retention_days: int) -> None:
-    """Put a request into the ledger.
+    """Insert a request.
 
     Args:
         connection: within a transaction.
@@ -39,11 +39,11 @@ def write(connection: sqlite3.Connection, record: RequestRecord, retention_days:
 
 
 def write_shadow(connection: sqlite3.Connection, event: Shadowed, now: float) -> None:
-    """Put what came of a shadow beside its request. Where that is gone, there is nothing to put it beside.
+    """Insert the result of a shadow beside its request. Does nothing if the request has been deleted.
 
     Args:
         connection: within a transaction.
-        event: that tells of it.
+        event: the one that reports it.
         now: seconds since 1970.
     """
     found = connection.execute("SELECT id, left_machine FROM requests WHERE toss = ?", (event.toss.key,)).fetchone()
@@ -76,19 +76,19 @@ def requests(
     unresolved: bool = False,
     caller: str | None = None,
 ) -> list[RequestRecord]:
-    """Requests, the latest first.
+    """Requests, latest first.
 
         [it.tier for it in requests(file, task="weather", limit=10)]  # ['small']
 
     Args:
         file: the ledger's.
-        limit: most that are wanted; `None` is all.
-        task: only this task's.
-        since: only what began then or later, in milliseconds since 1970.
-        left_machine: only those that left this machine, or may have.
-        answered: only those with an accepted answer.
-        unresolved: only those without one, of which nobody has taken back the question.
-        caller: only those of who asked a server by this name.
+        limit: the most to return; `None` returns all.
+        task: only requests of this task.
+        since: only requests that began at this time or later, in milliseconds since 1970.
+        left_machine: only requests that left this machine, or may have.
+        answered: only requests with an accepted answer.
+        unresolved: only requests without an accepted answer that nobody cancelled.
+        caller: only requests of whoever asked a server by this name.
 
     Raises:
         LedgerError: the file can't be read.
@@ -124,7 +124,7 @@ def asked_since(file: LedgerFile, caller: str, since: int) -> int:
     Args:
         file: the ledger's.
         caller: who asked a server.
-        since: only what began then or later, in milliseconds since 1970.
+        since: only requests that began at this time or later, in milliseconds since 1970.
 
     Raises:
         LedgerError: the file can't be read.
@@ -142,8 +142,8 @@ def find(file: LedgerFile, prefix: str, limit: int = 5) -> list[RequestRecord]:
 
     Args:
         file: the ledger's.
-        prefix: of the name; a whole name finds one.
-        limit: most that are wanted.
+        prefix: of the name. A whole name finds one request.
+        limit: the most to return.
 
     Raises:
         LedgerError: the file can't be read.

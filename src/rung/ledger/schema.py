@@ -1,6 +1,6 @@
-"""The tables, version by version, and how names and money stand in them.
+"""The tables, version by version, and the form of names and money in them.
 
-What was released is never changed; a change is one more step.
+A released version is never changed. A change is one more step.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from decimal import ROUND_CEILING, Decimal
 from rung.errors import LedgerError
 
 APPLICATION = 0x72756E67
-"""`rung` in ASCII, so that somebody else's database is not taken for a ledger."""
+"""`rung` in ASCII, so that another program's database is not taken for a ledger."""
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME, _CHANCE = 10, 8
 _PICO = Decimal(10) ** 12
-"""Pico-dollars of a dollar. Money is kept in whole ones: 63 bits of them hold nine million dollars."""
+"""Pico-dollars in a dollar. Money is kept in whole pico-dollars: 63 bits of them hold nine million dollars."""
 _PART = 10**9
 MOST = Decimal(4_000_000)
-"""Most US dollars that one entry can hold: what fits into an integer of SQLite's, and more than any call costs."""
+"""Most US dollars in one entry: what fits into a SQLite integer, and more than any call costs."""
 
 Step = tuple[str, ...]
 STEPS: tuple[Step, ...] = (
@@ -69,7 +69,7 @@ STEPS: tuple[Step, ...] = (
             cost INTEGER CHECK (typeof(cost) IN ('integer', 'null')),
             PRIMARY KEY (request, number)
         ) WITHOUT ROWID""",
-        # content lies apart, so that it can be purged and nothing else with it
+        # content has its own tables, so that it can be purged alone
         """CREATE TABLE prompts (
             request TEXT NOT NULL PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
             expires INTEGER NOT NULL,
@@ -108,7 +108,7 @@ STEPS: tuple[Step, ...] = (
         "ALTER TABLE attempts ADD COLUMN features TEXT",
         "ALTER TABLE attempts ADD COLUMN weighing TEXT",
         "ALTER TABLE attempts ADD COLUMN conditions TEXT",
-        # a shadow's attempts stand beside the request's own, which they were not part of
+        # a shadow's attempts are in the same table, but are not part of the request's own
         "ALTER TABLE attempts ADD COLUMN shadow INTEGER NOT NULL DEFAULT 0",
         """CREATE TABLE shadows (
             request TEXT NOT NULL PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
@@ -128,7 +128,7 @@ _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 def prepare(connection: sqlite3.Connection, wait: float, steps: Sequence[Step] = STEPS) -> None:
-    """Bring a ledger up to the newest version, and a new one into being. Several processes may do so at once.
+    """Bring a ledger up to the newest version, or make a new one. Several processes may do so at once.
 
     Args:
         connection: in autocommit mode.
@@ -139,16 +139,16 @@ def prepare(connection: sqlite3.Connection, wait: float, steps: Sequence[Step] =
         LedgerError: the file belongs to a newer version, or is something else.
         sqlite3.Error: whatever SQLite refuses.
     """
-    # in one transaction: another process that made the ledger between two of the questions would look like a stranger
+    # in one transaction: otherwise a ledger that another process makes between two questions looks like a foreign file
     connection.execute("BEGIN")
     try:
         done = _version(connection, len(steps))
     finally:
         connection.execute("ROLLBACK")
     _write_ahead(connection, wait)
-    connection.execute("PRAGMA synchronous = FULL")  # a reservation outlives a power cut
+    connection.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
-    # what is purged is overwritten, and cut off the log when that begins anew
+    # purged data is overwritten, and removed from the log when the log starts again
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA journal_size_limit = 0")
     if done == len(steps):
@@ -168,7 +168,7 @@ def prepare(connection: sqlite3.Connection, wait: float, steps: Sequence[Step] =
 
 
 def _version(connection: sqlite3.Connection, newest: int) -> int:
-    """How many steps the file has behind it."""
+    """The file's version: the number of steps that it has had."""
     version = _pragma(connection, "user_version")
     ours = _pragma(connection, "application_id") == APPLICATION
     if not ours and (version or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
@@ -186,7 +186,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _write_ahead(connection: sqlite3.Connection, wait: float) -> None:
-    # SQLite doesn't wait here by itself when two processes do this to a new file
+    # SQLite itself doesn't wait here if two processes do this to a new file
     give_up = time.monotonic() + wait
     while True:
         try:
@@ -199,9 +199,10 @@ def _write_ahead(connection: sqlite3.Connection, wait: float) -> None:
 
 
 def new_id(at: int) -> str:
-    """A name for a request or a reservation: 18 letters and digits, easy to type; time first, then 40 random bits.
+    """A name for a request or a reservation: 18 letters and digits, easy to type. Time comes first, then 40 random
+    bits.
 
-    The order of names is that of time, and no two processes give the same one.
+    Names sort by time, and no two processes make the same one.
 
     Args:
         at: when, in milliseconds since 1970.
@@ -214,14 +215,14 @@ def _written(number: int, width: int) -> str:
 
 
 def pico(amount: Decimal) -> int:
-    """US dollars as pico-dollars, a fraction rounded up so that no budget is passed by rounding; from 0 to `MOST`."""
+    """US dollars as pico-dollars, from 0 to `MOST`. Rounds up, so that rounding never exceeds a budget."""
     return int((max(Decimal(0), min(amount, MOST)) * _PICO).to_integral_value(ROUND_CEILING))
 
 
 def sums(column: str) -> str:
-    """SQL for the sum of a column of pico-dollars, in two columns that `whole` puts together.
+    """SQL for the sum of a column of pico-dollars, as two columns that `whole` combines.
 
-    SQLite's own `sum` fails where the whole passes 63 bits, and `total` rounds.
+    SQLite's own `sum` fails if the total exceeds 63 bits, and `total` rounds.
 
     Args:
         column: its name.
@@ -240,5 +241,5 @@ def dollars(amount: int) -> Decimal:
 
 
 def known(amount: int | None) -> Decimal | None:
-    """The same where the amount may be unknown."""
+    """Pico-dollars as US dollars; `None` if the amount is unknown."""
     return None if amount is None else dollars(amount)

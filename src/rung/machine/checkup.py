@@ -32,7 +32,7 @@ class Fitting:
         slots: calls that would be decoded together.
         bytes: memory that it takes at first.
         reason: why it doesn't fit or can't be read.
-        hint: the command or setting that mends it.
+        hint: the command or setting that helps.
     """
 
     name: str

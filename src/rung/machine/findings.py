@@ -16,7 +16,7 @@ class Finding:
         topic: what was looked at, in a word.
         level: a `problem` keeps something from working. A `note` costs speed or may surprise.
         text: what was found, in a clause.
-        hint: the command or setting that mends it; empty if nothing has to be mended.
+        hint: the command or setting that helps; empty if nothing is wrong.
     """
 
     topic: str

@@ -36,7 +36,7 @@ class TierTrial:
         token_seconds: seconds from then to the first token.
         notes: what the tier said besides its answer, as clauses.
         problem: what stood in the way, in a clause.
-        hint: the command or setting that mends it.
+        hint: the command or setting that helps.
     """
 
     tier: str

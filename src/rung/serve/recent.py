@@ -29,7 +29,10 @@ class Recent:
         """Take note of an event."""
         with self._lock:
             if isinstance(event, Preparing):
-                self._progress[event.tier] = event.done / event.total if event.total else 0.0
+                if event.phase == "ready" or event.share is None:
+                    self._progress.pop(event.tier, None)
+                else:
+                    self._progress[event.tier] = event.share
             elif isinstance(event, AttemptEnded):
                 self._progress.pop(event.attempt.tier, None)
             elif isinstance(event, Finished):

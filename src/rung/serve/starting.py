@@ -27,7 +27,7 @@ from rung.serve.ready import ReadyFile, ServerAddress
 from rung.serve.recent import Recent
 from rung.serve.server import Server
 from rung.serve.tokens import Quotas
-from rung.types import Zone
+from rung.types import Preparing, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,12 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
                 return
             where = order.path if order.path is not None else order.ready.url
             order.say(f"rung serve listens at {where}; the token is in {ready.path}")
-            threading.Thread(target=_warm, args=(ladder, hub, order.say), name="rung-warm", daemon=True).start()
+
+            def told(news: Preparing) -> None:
+                hub.told(news)
+                recent.told(news)
+
+            threading.Thread(target=_warm, args=(ladder, told, order.say), name="rung-warm", daemon=True).start()
 
         server = Server(app, stop_seconds=limits.stop_seconds, started=started, certificate=order.certificate)
         hold(server)
@@ -148,12 +153,12 @@ def _counts(ledger: Ledger | None) -> Callable[[str, int], int]:
     return count
 
 
-def _warm(ladder: Ladder, hub: ProgressHub, say: Callable[[str], None]) -> None:
+def _warm(ladder: Ladder, tell: Callable[[Preparing], None], say: Callable[[str], None]) -> None:
     """Load the first model while the first request is still being written."""
     first = ladder.rungs[0]
     try:
         if first.prepares is not None:
-            first.prepares.load(hub.told, Cancel())
+            first.prepares.load(tell, Cancel())
         else:
             ladder.warm()
     except RungError as error:

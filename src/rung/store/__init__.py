@@ -1,15 +1,34 @@
 """Model files: which there are, where they are stored, and how they get there. Only `pull` opens a connection."""
 
-from rung.store.caches import Passed
-from rung.store.entries import Entry, Folder, Hub, Source, Url, Wheels
-from rung.store.files import Listed, ModelFile, WantedModel, adopt, models, resolve, verify
-from rung.store.finding import Found, find
-from rung.store.importing import import_file
-from rung.store.layout import Store, user_store
-from rung.store.licences import accept, licence_text
-from rung.store.pulling import Phase, PullProgress, pull
-from rung.store.removing import Removed, remove
-from rung.store.sourcing import Sourcing
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rung.store.caches import Passed
+    from rung.store.entries import Entry, Folder, Hub, Source, Url, Wheels
+    from rung.store.files import Listed, ModelFile, WantedModel, adopt, models, resolve, verify
+    from rung.store.finding import Found, find
+    from rung.store.importing import import_file
+    from rung.store.layout import Store, user_store
+    from rung.store.licences import accept, licence_text
+    from rung.store.pulling import Phase, PullProgress, pull
+    from rung.store.removing import Removed, remove
+    from rung.store.sourcing import Sourcing
+
+_MODULES = {
+    "entries": ("Entry", "Folder", "Hub", "Source", "Url", "Wheels"),
+    "layout": ("Store", "user_store"),
+    "sourcing": ("Sourcing",),
+    "files": ("Listed", "ModelFile", "WantedModel", "adopt", "models", "resolve", "verify"),
+    "licences": ("accept", "licence_text"),
+    "pulling": ("Phase", "PullProgress", "pull"),
+    "caches": ("Passed",),
+    "finding": ("Found", "find"),
+    "importing": ("import_file",),
+    "removing": ("Removed", "remove"),
+}
+"""The modules of this room, each with what it gives to others."""
 
 __all__ = [
     "Entry",
@@ -40,3 +59,15 @@ __all__ = [
     "user_store",
     "verify",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import a name's module when the name is first used: most commands neither pull nor search."""
+        from importlib import import_module
+
+        module = next((module for module, names in _MODULES.items() if name in names), None)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+        return value

@@ -106,9 +106,9 @@ class _Url:
 
 
 def _refuse_to_move(response: Any) -> None:
-    # Only the address that was named was held to the reach. Nobody has looked at where another one leads.
+    # Only the named address was checked against the reach. Nobody has checked where another one leads.
     if response.has_redirect_location:
-        raise ValueError("it sends on to another address, which the reach in force forbids")
+        raise ValueError("it redirects to another address, which the reach in force forbids")
 
 
 def _fetch(target: Path, about: Path, source: _Hub | _Url) -> None:

@@ -1,7 +1,7 @@
 """Which kinds of network the runtime knows. The lists are data: a file's header must name one of these.
 
-They are what llama.cpp at the commit 0c1e570 (llama-cpp-python 0.3.36) loads, as the library itself tells. A tier
-doesn't check them: a newer library may know more, and `model = "PATH"` leaves the decision to it.
+They are those that llama.cpp at the commit 0c1e570 (llama-cpp-python 0.3.36) loads, as the library itself reports. A
+tier doesn't check them: a newer library may know more, and `model = "PATH"` leaves the decision to it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read_usable(path: Path) -> Header:
     if kind not in ANSWERING:
         raise MalformedModel(
             f"{path} can't be loaded: its architecture {kind!r} is not known",
-            hint="where a newer llama-cpp-python knows it, name the file itself in rung.toml",
+            hint="if a newer llama-cpp-python knows it, name the file itself in rung.toml",
         )
     if len(header.chat_template or "") > _LONGEST_TEMPLATE:
         raise MalformedModel(

@@ -71,8 +71,8 @@ def _no_spec(spec: str) -> StoreError:
     repo = "/".join(name.removeprefix("hf:").split("/")[:2])
     if at and re.fullmatch(rf"hf:{_REPO}/{_FILE}", name, re.ASCII) and re.fullmatch(r"[\w.-]+", revision, re.ASCII):
         return StoreError(
-            f"{spec!r} names a branch, a tag or a part of a commit, and such can move",
-            hint=f"write {_SPEC} with all 40 hexadecimal digits of a commit in the place of {revision!r}; "
+            f"{spec!r} names a branch, a tag or a part of a commit, which can move",
+            hint=f"write {_SPEC} with all 40 hexadecimal digits of a commit instead of {revision!r}; "
             f"https://huggingface.co/{repo}/commits/{revision} lists them",
         )
     return StoreError(

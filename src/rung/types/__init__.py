@@ -23,6 +23,7 @@ from rung.types.events import (
     Toss,
     Withdrawn,
 )
+from rung.types.form import Example, FormInForce, Place, PromptForm, Shown
 from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
 from rung.types.preparing import Preparing, PreparingPhase, Requirement
 from rung.types.price import Price
@@ -54,9 +55,11 @@ __all__ = [
     "Constraint",
     "Delta",
     "Event",
+    "Example",
     "FeedbackPolicy",
     "Finish",
     "Finished",
+    "FormInForce",
     "Hop",
     "Image",
     "Issue",
@@ -64,9 +67,11 @@ __all__ = [
     "Message",
     "OnVoid",
     "Outcome",
+    "Place",
     "Preparing",
     "PreparingPhase",
     "Price",
+    "PromptForm",
     "Provisional",
     "Quote",
     "Reason",
@@ -78,6 +83,7 @@ __all__ = [
     "Score",
     "Shadowed",
     "Shape",
+    "Shown",
     "Standing",
     "Task",
     "Text",

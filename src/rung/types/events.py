@@ -14,7 +14,7 @@ from rung.types.zone import Zone
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """A tier is about to be given the call."""
+    """A tier is about to get the call."""
 
     number: int
     tier: str
@@ -23,13 +23,13 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class Provisional:
-    """Unvalidated text, where the caller opted in. It may be withdrawn.
+    """Unvalidated text, if the caller opted in. It may be withdrawn.
 
     Args:
         number: the attempt's.
         tier: the tier's name.
-        text: what the answer grows by; empty while the model thinks.
-        reasoning: what a thought that is no part of the answer grows by.
+        text: the next piece of the answer; empty while the model thinks.
+        reasoning: the next piece of a thought that isn't part of the answer.
     """
 
     number: int
@@ -50,7 +50,7 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """An attempt is over, whatever came of it; a skipped tier is one too."""
+    """An attempt is over, with whatever result. A skipped tier counts, too."""
 
     attempt: Attempt
 
@@ -66,12 +66,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Toss:
-    """A coin that was tossed before a request was answered.
+    """A random draw, made before a request is answered, of whether it gets a shadow.
 
     Args:
-        chance: probability with which it falls.
-        fell: whether it did; then the answer is also held against the next tier's.
-        key: names the toss, so that what comes of it can be told later.
+        chance: probability of a shadow.
+        fell: whether the request gets one. Then its answer is also compared with the next tier's.
+        key: names the draw, so that its result can be reported later.
     """
 
     chance: float
@@ -85,9 +85,9 @@ class Finished:
 
     Args:
         request: what was asked.
-        outcome: everything that came of it.
-        form: sha256 of what kind of request it was: contract, template, sampling, cap; nothing of what was asked.
-        toss: the coin; `None` where none was tossed.
+        outcome: the result, with every attempt.
+        form: sha256 of the kind of request: contract, template, sampling, cap. Nothing of what was asked is in it.
+        toss: the draw for a shadow; `None` if there was none.
     """
 
     request: Request
@@ -98,14 +98,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Shadowed:
-    """What came of a shadow. Observers are told after `Finished`, or never; no stream has it.
+    """The result of a shadow. Observers get it after `Finished`, or never. No stream has it.
 
     Args:
-        toss: the coin that fell for it.
-        against: the tier that the ladder's answer was held against.
-        agrees: whether that tier says the same by itself; `None` where the shadow was dropped.
-        reason: why it was dropped, or why nobody had to be asked; empty otherwise.
-        attempts: of that tier. Their cost is no part of the request's outcome.
+        toss: the draw.
+        against: the tier that the ladder's answer was compared with.
+        agrees: whether that tier gives the same answer by itself; `None` if the shadow was dropped.
+        reason: why it was dropped, or why no tier had to be asked; empty otherwise.
+        attempts: that tier's attempts. Their cost isn't part of the request's outcome.
     """
 
     toss: Toss

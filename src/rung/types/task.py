@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rung.types.call import FeedbackPolicy
+from rung.types.form import FormInForce
 from rung.types.messages import Message
 from rung.types.request import Sampling
 from rung.types.score import Threshold
@@ -33,6 +34,7 @@ class Conditions:
         feedback: what the tier is told then.
         behaviour: what else changes answers, as far as the tier tells: its own sampling, its chat template.
         setup: what changes answers now and then: build, backend, how many calls are decoded together.
+        form: sha256 of the form that was learnt for the tier, its examples included; empty for rung's own.
     """
 
     tier: str
@@ -46,11 +48,14 @@ class Conditions:
     feedback: FeedbackPolicy
     behaviour: Mapping[str, str] = field(default_factory=dict)
     setup: Mapping[str, str] = field(default_factory=dict)
+    form: str = ""
 
     @property
     def sha256(self) -> str:
         """Of what is the tier's and not the request's. The setup is left out: another one makes nothing void."""
         own = [self.tier, self.weights, self.max_tokens, self.repairs, self.feedback, dict(self.behaviour)]
+        if self.form:  # otherwise the hash is what it was before there were forms
+            own.append(self.form)
         return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
@@ -82,6 +87,8 @@ class Task:
         max_tokens: first cap on an answer, in tokens, where the request names none.
         on_void: what happens to a valid answer if what was learnt is void.
         standing: tells what still holds of what was learnt. It is asked after each answer, when the weights are known.
+        form: gives the form in which a tier is asked, by its name and the hashes of template and contract; `None` is
+            rung's own.
         same: finds out how two answers are compared, and returns `None` for free text; `None` leaves it to the
             contract.
     """
@@ -94,4 +101,5 @@ class Task:
     max_tokens: int | None = None
     on_void: OnVoid = "escalate"
     standing: Callable[[Conditions], Standing] = field(default=lambda _: Standing(), repr=False)
+    form: Callable[[str, str, str], FormInForce | None] = field(default=lambda *_: None, repr=False)
     same: Callable[[], Callable[[Any, Any], bool] | None] | None = field(default=None, repr=False)

@@ -106,6 +106,7 @@ class DoublingTable(SettingsTable):
     swayed: list[int] = []
     build: str | None = None
     seconds: float = 0.0
+    learns: bool = False
     counts: str
 
 
@@ -113,7 +114,8 @@ def doubling(name, settings):
     """A tier that is asked to `double N`, and notes each call in a file.
 
     It is right where N is in `right`, and then sure, unless `logprobs` says how sure it is. Where N is in `rejected` it
-    writes what is not a number, and where N is in `swayed` it says something else behind a rejected answer.
+    writes what is not a number, and where N is in `swayed` it says something else behind a rejected answer. One that
+    `learns` is always right when it is shown examples.
     """
     table = read(DoublingTable, settings, f"tier {name!r}")
     right, rejected, swayed = set(table.right), set(table.rejected), set(table.swayed)
@@ -123,7 +125,8 @@ def doubling(name, settings):
         number = int(re.search(r"[Dd]ouble\s+(\d+)", asked).group(1))
         with Path(table.counts).open("a", encoding="utf-8") as file:
             file.write(f"{name} {number}\n")
-        text, logprob = (str(2 * number), -0.01) if number in right else ("0", -1.0)
+        learnt = table.learns and any(message.role == "assistant" for message in call.messages)
+        text, logprob = (str(2 * number), -0.01) if number in right or learnt else ("0", -1.0)
         if number in rejected:
             text = "none"
         elif number in swayed and "was rejected" in asked:

@@ -36,11 +36,14 @@ assert Agent(model).run_sync("Is water wet?").output
 assert isinstance(Agent(model, output_type=Person).run_sync(ASK).output, Person)
 
 pathlib.Path(os.environ["LLM_USER_PATH"], "extra-openai-models.yaml").write_text(
-    f"- model_id: ours\n  model_name: {MODEL}\n  api_base: {os.environ['OPENAI_BASE_URL']}\n"
+    f"- model_id: ours\n  model_name: {MODEL}\n  api_base: {os.environ['OPENAI_BASE_URL']}\n  api_key_name: ours\n"
 )
+program = pathlib.Path(sys.executable).with_name("llm")
 said = subprocess.run(
-    [sys.executable, "-m", "llm", "-m", "ours", "--key", os.environ["OPENAI_API_KEY"], "Is water wet?"],
-    capture_output=True, text=True, check=True,
-)  # fmt: skip
+    [str(program), "-m", "ours", "--key", os.environ["OPENAI_API_KEY"], "Is water wet?"],
+    capture_output=True,
+    text=True,
+)
+assert said.returncode == 0, said.stderr
 assert said.stdout.strip(), said.stderr
 print("all right")

@@ -99,7 +99,8 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
         }
         return told if body is None else {**told, "requestBody": {"required": True, "content": _json(schema[body])}}
 
-    stream: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+    sent = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
+    stream: dict[str, Any] = {"text/event-stream": {"schema": sent}}
     text: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     chat = operation("chat", {**_json(schema[ChatCompletion]), **stream}, ChatBody)

@@ -93,8 +93,9 @@ async def planned(request: Request, asking: Asking) -> AsyncIterator[Sequence[en
 
 
 async def _unless_gone(make: Callable[[], list[engine.Plan]], gone: Cancel) -> list[engine.Plan]:
-    """What `make` makes, in a thread, because a contract may take a while to compile. Nobody waits for it any longer
-    than the client does.
+    """What `make` makes, in a thread: a contract may take a while to compile, and a quota may be counted from a file.
+
+    Nobody waits for it any longer than the client does.
 
     Raises:
         Gone: the client left.

@@ -1,9 +1,10 @@
-"""How much memory a model takes, worked out before it is loaded, and which context and how many slots fit.
+"""How much memory a model takes, computed before it is loaded, and which context and how many slots fit.
 
 The formulas are llama.cpp's own sums, and the tests check them against what it reports. Over three models, contexts
-from 256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%. Buffers are at most 5% too small or,
-with room for drafted tokens that llama.cpp takes only when they come, half and 4 MiB too large. For architectures with
-experts they are an estimate, and the fixed-size memory of recurrent layers (a few MiB per slot) is not counted.
+from 256 to 131,072 tokens and 1 to 16 slots, keys and values are exact to 0.1%. Buffers are at most 5% too small. With
+room for drafted tokens, which llama.cpp allocates only when they come, buffers are at most half and 4 MiB too large.
+For architectures with experts the sums are an estimate. The fixed-size memory of recurrent layers (a few MiB per slot)
+is not counted.
 """
 
 from __future__ import annotations
@@ -17,55 +18,55 @@ from rung.sizes import readable
 from rung.tiers.llama.headroom import SHARE, FreeMemory
 
 if TYPE_CHECKING:
-    # importing the store takes a third of a second, and the probe of a build needs none of it
+    # importing the store takes a third of a second, and the probe of a build doesn't need it
     from rung.store.gguf import Header
 
 GRAIN = 256
-"""Contexts are multiples of this number of tokens. Others break at their edge."""
+"""Contexts are multiples of this number of tokens. Other sizes fail at the end of the context."""
 
 BATCH = 256
-"""Most tokens in one step: large enough for a prefill at full speed, small enough for the compute buffers."""
+"""Most tokens in one step: enough for a prefill at full speed, few enough for small compute buffers."""
 
 DRAFTED = 15
-"""Most proposed tokens in one step."""
+"""Most drafted tokens in one step."""
 
 ASIDE = 2048
-"""Most tokens of earlier answers that are put aside, all of them together. It is never more than half a context."""
+"""Most tokens of earlier answers that are kept outside the context, in all. It is never more than half a context."""
 
 CONTEXT = 4096
-"""Tokens that a context has room for at first, unless somebody says otherwise. It grows by doubling."""
+"""Tokens that a context has room for at first, by default. It grows by doubling."""
 
 MOST_SLOTS = 8
-"""Calls that are decoded together, unless somebody says otherwise or memory doesn't allow it."""
+"""Calls that are decoded together, by default and if memory allows it."""
 
 _ANSWER = 1024
-"""Least tokens of room for an answer without a cap."""
+"""Fewest tokens of room for an answer without a cap."""
 
 _LEAST_CONTEXT = 512
 _SLOT_CELLS = 1024
 _WORKER = 160 << 20
-"""Bytes of Python, the libraries, and a vocabulary of 150,000 tokens with its tree for constraints. Measured."""
+"""Bytes of Python, the libraries, and a vocabulary of 150,000 tokens with its prefix tree for constraints. Measured."""
 
 _KV_BYTES = 2
 _REPACKED = frozenset({"q2_K", "q4_0", "q4_K", "iq4_nl"})
-"""Types that llama.cpp lays out anew for the vector units of x86-64. ARM has more. Only for estimates in messages."""
+"""Types that llama.cpp lays out anew for the vector units of x86-64. ARM has more. Only for figures in messages."""
 
 
 def outputs(slots: int) -> int:
-    """How many tokens of one step may need their logits."""
+    """The most tokens of one step that may need their logits."""
     return slots + DRAFTED
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a loaded model takes, in bytes.
+    """The memory of a loaded model, in bytes.
 
     Args:
-        weights: all tensors. They are mapped; what was laid out anew stays mapped but is no longer read.
-        copies: of weights, laid out anew for the processor; private to the process.
+        weights: all tensors. They are mapped. Those that were laid out anew stay mapped but are no longer read.
+        copies: weights laid out anew for the processor. They are private to the process.
         kv: keys and values of every token that the context has room for.
         buffers: for one step of computing, and its logits.
-        worker: the process itself, and what it may put aside of earlier answers.
+        worker: the process itself, and what it may keep of earlier answers outside the context.
     """
 
     weights: int
@@ -76,22 +77,22 @@ class Need:
 
     @property
     def total(self) -> int:
-        """What has to stay in memory for full speed: of weights with a copy only the copy."""
+        """What must stay in memory for full speed. For weights with a copy that is only the copy."""
         return self.weights + self.kv + self.buffers + self.worker
 
     @property
     def resident(self) -> int:
-        """What a look at the process shows at most, pages included that the system can drop at any time."""
+        """The most that the process can show as resident, including pages that the system can drop at any time."""
         return self.total + self.copies
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The sums for one model.
+    """The memory sums of one model.
 
     Args:
         header: of its file.
-        slots: calls that are decoded together.
+        slots: number of calls that are decoded together.
     """
 
     header: Header
@@ -99,7 +100,7 @@ class Fit:
 
     @property
     def cell(self) -> int:
-        """Bytes for one token more of context: its keys and values, and its column in the attention mask."""
+        """Bytes that one more token of context takes: its keys and values, and its column in the attention mask."""
         return self._kv + self._mask
 
     @property
@@ -112,7 +113,7 @@ class Fit:
         return 2 * BATCH
 
     def need(self, cells: int) -> Need:
-        """What the model takes with room for so many tokens."""
+        """The memory of the model with room for this many tokens."""
         h = self.header
         logits = 4 * outputs(self.slots) * h.vocabulary
         step = 4 * BATCH * (3 * h.feed_forward_length + 5 * h.embedding_length)
@@ -121,7 +122,7 @@ class Fit:
         return Need(h.weights, copies, cells * self._kv, buffers, _WORKER + ASIDE * self._kv)
 
     def most(self, memory: FreeMemory) -> int:
-        """The largest context that fits, in tokens: a multiple of `GRAIN`, and 0 where none does."""
+        """The largest context that fits, in tokens: a multiple of `GRAIN`, or 0 if none fits."""
         none = self.need(0)
         left = SHARE * memory.available - none.total
         if memory.address_space is not None:
@@ -131,7 +132,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The place of one call.
+    """The share of the context that one call gets.
 
     Args:
         cells: tokens that the context must have room for before the call can begin.
@@ -144,12 +145,12 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """How a model is to be loaded.
+    """How to load a model.
 
     Args:
-        fit: the sums.
-        cells: room for tokens at first, all calls together.
-        most: how far that may grow; as large as `cells` where the person named a context.
+        fit: its memory sums.
+        cells: room for tokens at first, of all calls together.
+        most: the largest that this may grow to; equal to `cells` if the user set a context.
     """
 
     fit: Fit
@@ -158,22 +159,22 @@ class LoadPlan:
 
     @property
     def slots(self) -> int:
-        """How many calls are decoded together."""
+        """Number of calls that are decoded together."""
         return self.fit.slots
 
     @property
     def context(self) -> int:
-        """What prompt and answer of one call may come to, in tokens, when the context has grown all it can."""
+        """The most tokens that prompt and answer of one call may have, when the context has grown as far as it can."""
         return min(self.most, self.fit.header.context_length or self.most)
 
     def room(self, prompt: int, max_tokens: int | None, *, held: int, free: Callable[[], FreeMemory]) -> Room | None:
-        """What one call is given; `None` where its prompt leaves no room for an answer.
+        """The room for one call; `None` if its prompt leaves no room for an answer.
 
         Args:
-            prompt: its length, in tokens.
-            max_tokens: of the answer; `None` gives it what is left of a context with room for 1,024 or more.
+            prompt: length of the prompt, in tokens.
+            max_tokens: cap on the answer; `None` gives it the rest of a context with room for 1,024 tokens or more.
             held: present size of the context, in tokens.
-            free: asks for the memory that is free now; only called where the context would have to grow.
+            free: returns the memory that is free now. Called only if the context would have to grow.
         """
         cells = self._step(prompt + (max_tokens or _ANSWER))
         if cells > held and (cells - held) * self.fit.cell > SHARE * free().available:
@@ -189,17 +190,17 @@ class LoadPlan:
 
 
 def plan(header: Header, *, context: int | None, slots: int | None, memory: FreeMemory) -> LoadPlan:
-    """What of the person's wishes fits.
+    """Decide how to load a model, from the settings and the free memory.
 
     Args:
         header: of the model.
-        context: tokens; a cap that is never passed and not lowered either. `None` begins with 4,096 or what fits,
-            and grows up to what the model was trained for, as far as memory goes.
+        context: tokens; a fixed size that is neither exceeded nor lowered. `None` begins with 4,096 or what fits, and
+            grows up to what the model was trained for, as far as memory allows.
         slots: calls decoded together; `None` is one for each 1,024 tokens of the largest context, up to 8.
         memory: what is free.
 
     Raises:
-        TierUnavailable: it doesn't fit; says what it takes, what is free, and which context would fit.
+        TierUnavailable: it doesn't fit. The message says what it takes, what is free, and which context would fit.
     """
 
     wanted = Fit(header, slots or MOST_SLOTS)
@@ -242,6 +243,6 @@ def _refusal(fit: Fit, cells: int, fitting: int, memory: FreeMemory) -> TierUnav
         f"the model takes {readable(total)} of memory with a context of {cells:,} tokens "
         f"(weights {readable(need.weights)}, keys and values {readable(need.kv)}, buffers {readable(need.buffers)}, "
         f"the process {readable(need.worker)}), "
-        f"and of {readable(free)} that {by} leaves free {SHARE:.0%} may be used",
+        f"but of {readable(free)} that {by} leaves free, only {SHARE:.0%} may be used",
         hint=hint,
     )

@@ -20,26 +20,26 @@ from rung.types import Call, Constraint, Image, Message, Shape, Text
 ConstraintSetting = Literal["json_schema", "structured_outputs", "json_object", "none"]
 TokenLimit = Literal["max_tokens", "max_completion_tokens"]
 Form = Literal["strict", "lax", "object", "none"]
-"""How the shape is put to the endpoint: a strict schema, a schema, any JSON object, not at all."""
+"""How the request gives the shape: as a strict schema, a schema, any JSON object, or not at all."""
 
 DROPPABLE = frozenset(
     {"temperature", "top_p", "seed", "stream", "stream_options", "store", "logprobs", "reasoning_effort"}
 )
-"""What may be left out when an endpoint refuses it: nothing that changes what an answer is, or bounds its cost."""
+"""Fields to leave out if an endpoint refuses them. None of them changes what an answer is, or bounds its cost."""
 
 _OURS = frozenset({"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens"})
-"""Fields that the tier sets itself, so that `extra_body` can't."""
+"""Fields that the tier sets itself, so `extra_body` can't set them."""
 
 LEAST_ROOM = 16
-"""Tokens of the shortest answer that a lowered cap is worth: an object of one field."""
+"""Tokens of the shortest answer that is worth lowering a cap for: an object with one field."""
 
 _DENSER = 1.1
-"""How much denser in tokens a longer prompt is taken to be than the one that the endpoint counted."""
+"""Factor by which a longer prompt may be denser in tokens than the one that the endpoint counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextRoom:
-    """What an endpoint counted when a prompt and its cap exceeded the context.
+    """What an endpoint counted when a prompt and its cap exceeded its context.
 
     Args:
         context: what prompt and answer may take together, in tokens.
@@ -52,7 +52,7 @@ class ContextRoom:
     size: int
 
     def left(self, call: Call) -> int:
-        """Tokens that the context leaves for an answer to this call, by the density of the prompt that was counted."""
+        """Tokens that the context leaves for an answer to this call, by the density of the counted prompt."""
         size = sum(message.size for message in call.messages)
         grown = size / max(1, self.size) * _DENSER if size > self.size else 1.0
         return self.context - math.ceil(self.prompt * grown)
@@ -64,18 +64,18 @@ class Dialect:
 
     Args:
         model: as the endpoint names it.
-        constraint: how it is told the shape.
+        constraint: how the endpoint is told the shape.
         token_limit: the field that caps the answer.
-        max_tokens: cap where a call names none, in tokens; `None` sends none.
+        max_tokens: cap if a call names none, in tokens; `None` sends none.
         logprobs: whether to ask for log-probabilities.
-        store: whether the API knows `store`, which is then false.
-        hints_only: whether a schema that isn't strict is only a hint there.
+        store: whether the API knows `store`. Then false is sent.
+        hints_only: whether the endpoint takes a schema that isn't strict only as a hint.
         extra_body: further fields.
-        dropped: fields of `DROPPABLE` that it has refused, or that the settings leave out.
-        renamed: whether it has refused the other `token_limit`.
-        merges_system: whether it takes no system turn, so that its text goes into the user's.
-        most_tokens: the largest cap that it takes; `None` where it has not refused any.
-        room: what it counted when a cap was too large for its context; `None` where it has not.
+        dropped: fields of `DROPPABLE` that the endpoint refused, or that the settings leave out.
+        renamed: whether it refused the other `token_limit`.
+        merges_system: whether it takes no system turn, so that the system's text goes into the user's.
+        most_tokens: the largest cap that it takes; `None` if it hasn't refused one.
+        room: what it counted when a cap was too large for its context; `None` if none was.
     """
 
     model: str
@@ -93,7 +93,7 @@ class Dialect:
     room: ContextRoom | None = None
 
     def forms(self, shape: Shape | None) -> tuple[Form, ...]:
-        """Ways to ask for a shape, best first; the last is to say nothing."""
+        """Ways to ask for a shape, best first. The last is to leave it out."""
         if shape is None or self.constraint == "none":
             return ("none",)
         if self.constraint == "json_object":
@@ -103,7 +103,7 @@ class Dialect:
         return ("lax", "none")
 
     def enforced(self, form: Form) -> Constraint:
-        """Who holds the answer to its shape when it is asked for in this form."""
+        """Who enforces the answer's shape if it is asked for in this form."""
         return "endpoint" if form == "strict" or (form == "lax" and not self.hints_only) else "none"
 
     @property
@@ -112,7 +112,7 @@ class Dialect:
         return self.logprobs and "logprobs" not in self.dropped
 
     def cap(self, call: Call) -> int | None:
-        """The cap on each answer, in tokens."""
+        """The cap on each answer, in tokens; `None` if there is none."""
         cap = call.max_tokens or self.max_tokens
         if cap is None:
             return None
@@ -123,10 +123,10 @@ class Dialect:
 
 
 def extra_fields(what: str, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the setting `extra_body`, which an error calls `what`.
+    """A copy of the setting `extra_body`. An error calls it `what`.
 
     Raises:
-        ConfigError: it sets what the tier sets itself, or is not JSON.
+        ConfigError: it sets a field that the tier sets itself, or isn't JSON.
     """
     ours = sorted(_OURS & extra.keys())
     if ours:
@@ -139,10 +139,10 @@ def extra_fields(what: str, extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def left_out(what: str, fields: object) -> tuple[str, ...]:
-    """The fields that the setting `leave_out` names, which an error calls `what`.
+    """The fields that the setting `leave_out` names. An error calls it `what`.
 
     Raises:
-        ConfigError: one of them is another field, or no text.
+        ConfigError: one of them may not be left out, or isn't a text.
     """
     names = checking.several(what, fields, str, "names of fields")
     for name in names:
@@ -153,15 +153,15 @@ def left_out(what: str, fields: object) -> tuple[str, ...]:
 
 
 def compose(call: Call, dialect: Dialect, form: Form) -> bytes:
-    """The body of the request, byte for byte as it goes out.
+    """The body of the request, byte for byte as it is sent.
 
     Args:
         call: what is asked.
-        dialect: how the endpoint wants it.
-        form: how the shape is put.
+        dialect: how the endpoint wants to be asked.
+        form: how the shape is given.
 
     Raises:
-        Unsupported: a message can't be said in this format.
+        Unsupported: a message can't be expressed in this format.
     """
     try:
         return json.dumps(request(call, dialect, form), ensure_ascii=False, separators=(",", ":")).encode()
@@ -172,7 +172,7 @@ def compose(call: Call, dialect: Dialect, form: Form) -> bytes:
 
 
 def request(call: Call, dialect: Dialect, form: Form) -> dict[str, Any]:
-    """The fields of the request. Takes and raises what `compose` does."""
+    """The fields of the request. Takes and raises the same as `compose`."""
     sampling = call.sampling
     body: dict[str, Any] = {
         "model": dialect.model,
@@ -220,7 +220,7 @@ def _shape(shape: Shape, constraint: ConstraintSetting, form: Form) -> dict[str,
 
 
 def _structured(shape: Shape) -> dict[str, Any]:
-    """What vLLM's `structured_outputs` takes (https://docs.vllm.ai, "Structured Outputs")."""
+    """The value of vLLM's `structured_outputs` (https://docs.vllm.ai, "Structured Outputs")."""
     if shape.kind == "choice":
         return {"choice": list(shape.choices)}
     if shape.kind == "regex":
@@ -229,13 +229,13 @@ def _structured(shape: Shape) -> dict[str, Any]:
 
 
 def shape_key(shape: Shape) -> str:
-    """What tells one shape from another, short enough to be kept."""
+    """A hash that tells one shape from another."""
     said = json.dumps([shape.kind, shape.schema, shape.pattern, shape.choices], sort_keys=True)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The conversation without system turns: the text of each stands before the user's turn that follows it."""
+    """The conversation without system turns. The text of each goes before the next turn of the user."""
     kept: list[Message] = []
     waiting: list[str] = []
     for message in messages:
@@ -246,7 +246,7 @@ def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
             waiting = []
         else:
             kept.append(message)
-    if waiting:  # behind the last turn of the user
+    if waiting:  # after the last turn of the user
         kept.append(Message("user", "\n\n".join(waiting)))
     return tuple(kept)
 
@@ -273,7 +273,7 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
     if not any(isinstance(part, Image) for part in message.content):
         return message.text
     if message.role != "user":
-        raise Unsupported(f"a picture in a message of role {message.role} has no place in a chat completion")
+        raise Unsupported(f"a message of role {message.role} can't contain a picture in a chat completion")
     return [
         {"type": "image_url", "image_url": {"url": _data_url(part)}}
         if isinstance(part, Image)

@@ -1,4 +1,4 @@
-"""What an endpoint charges: a price of the settings, or one out of the prices that the package genai-prices carries."""
+"""What an endpoint charges: a price from the settings, or one that the package genai-prices lists."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LISTED: Listed = "genai-prices"
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """Prices by the length of the prompt.
+    """Prices that depend on the length of the prompt.
 
     Args:
-        steps: from how many prompt tokens on which price holds for all of a call's tokens, the shortest first.
+        steps: pairs of a number of prompt tokens and the price from there on, for all of a call's tokens. Ascending.
     """
 
     steps: tuple[tuple[int, Price], ...]
@@ -30,23 +30,23 @@ class Tariff:
         """The price of a call.
 
         Args:
-            input_tokens: of its prompt, or more.
+            input_tokens: tokens of its prompt, or an upper bound.
         """
         return [price for start, price in self.steps if start <= input_tokens][-1]
 
     @property
     def free(self) -> bool:
-        """Whether nothing costs anything."""
+        """Whether every price is zero."""
         return all(price.cost(1, 1) == 0 for _, price in self.steps)
 
 
 def tariff(price: Price | Listed | None, model: str, url: str, where: str) -> Tariff | None:
-    """The tariff that a setting names; `None` where it names none.
+    """The tariff that a setting gives; `None` if it gives none.
 
     Args:
         price: the setting.
         model: as the endpoint names it.
-        url: of the endpoint, which tells whose prices they are.
+        url: of the endpoint. It decides whose prices are looked up.
         where: the tier, for errors.
 
     Raises:
@@ -58,7 +58,7 @@ def tariff(price: Price | Listed | None, model: str, url: str, where: str) -> Ta
 
 
 def _listed(model: str, url: str, where: str) -> Tariff:
-    # Only looks the price up in what was installed: the package's updates are another call, which is never made.
+    # Looks the price up in the installed package only. Updating its prices is another call, which rung never makes.
     try:
         from genai_prices import Usage, calc_price
     except ImportError:
@@ -70,12 +70,12 @@ def _listed(model: str, url: str, where: str) -> Tariff:
     try:
         found = calc_price(Usage(input_tokens=1, output_tokens=1), model, provider_api_url=url)
     except (LookupError, ValueError):
-        raise ConfigError(f"{where}: price: genai-prices knows no price of {model!r} at {url}", hint=hint) from None
-    # some prices change with the hour: the dearest is the bound
+        raise ConfigError(f"{where}: price: genai-prices has no price of {model!r} at {url}", hint=hint) from None
+    # some prices change with the hour: the highest one is the bound
     listed = found.model.prices
     prices = [found.model_price] if not isinstance(listed, list) else [found.model_price, *_hourly(listed)]
     if any(getattr(p, "requests_kcount", None) for p in prices):
-        raise ConfigError(f"{where}: price: {model!r} is charged by the request too", hint=hint)
+        raise ConfigError(f"{where}: price: {model!r} is charged per request, too", hint=hint)
     starts = sorted({0, *(s for p in prices for key in ("input_mtok", "output_mtok") for s in _starts(p, key))})
     try:
         steps = tuple((s, Price(_dearest(prices, "input_mtok", s), _dearest(prices, "output_mtok", s))) for s in starts)
@@ -93,7 +93,7 @@ def _starts(price: ModelPrice, key: str) -> list[int]:
 
 
 def _dearest(prices: list[ModelPrice], key: str, input_tokens: int) -> Decimal:
-    """The highest of the prices for a prompt of that length; raises `LookupError` where one isn't known."""
+    """The highest of the prices for a prompt of this length. Raises `LookupError` if one is unknown."""
     found = []
     for price in prices:
         value = getattr(price, key, None)

@@ -1,4 +1,4 @@
-"""What a person can set for an endpoint."""
+"""The settings of an endpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rung.types import Price, Zone
 
 T = TypeVar("T")
 _SHORTEST = 0.001
-"""Seconds of the shortest wait: what a clock can tell apart from none."""
+"""Seconds of the shortest wait. Clocks can't tell a shorter one from none."""
 
 _MILLION = Converted(
     lambda what, value: usd(value, what), {"type": "number", "minimum": 0, "unit": "US dollars per million tokens"}
@@ -66,7 +66,7 @@ def _url(what: str, value: object) -> str:
 
 
 def _named(what: str, make: Callable[[Any], T], value: object) -> T:
-    """What is made of a value, with the setting's name before what is said against it."""
+    """Convert a value. An error begins with the setting's name."""
     try:
         return make(value)
     except ConfigError as error:
@@ -98,7 +98,7 @@ def _price(what: str, value: Any) -> Price | Listed:
 
 def _store(what: str, value: object) -> Literal[False]:
     if value is not False:
-        raise ConfigError(f"{what} = {hide(str(value)[:40])} lets the endpoint keep prompts", hint="say false")
+        raise ConfigError(f"{what} = {hide(str(value)[:40])} lets the endpoint keep prompts", hint="set it to false")
     return False
 
 
@@ -127,36 +127,36 @@ class OpenAISettings(SettingsTable):
 
     Args:
         model: as the endpoint names it.
-        base_url: where `/chat/completions` lies. A host name other than `localhost` is never looked up before a call,
-            so it counts as `internet`; give a LAN server by its address.
+        base_url: the URL above `/chat/completions`. A host name other than `localhost` is never looked up before a
+            call, so it counts as `internet`. Give a LAN server by its address.
         api_key: the variable that holds the key; in code also the key itself.
-        price: what it charges, or `genai-prices`: what the installed package of that name lists for the model at this
-            base URL, dearest hour and no discounts. With a price, every call is sent with a cap on the answer.
-        zone: how far a prompt travels, where that is further than the URL says. Can't lower it.
-        leads_to: for a host name, the zone of the addresses that it may lead to; the internet by default. Nothing is
-            sent to an address elsewhere. It doesn't change how far the prompt counts as travelling. With a proxy it is
-            about the proxy's name, since the proxy is what is connected to.
-        store: `false` tells the endpoint not to keep the request; only said unasked to api.openai.com, since others may
-            not know the field.
-        stays_here: for a loopback endpoint, whether you vouch that it hands no prompt on.
+        price: what it charges. `genai-prices` takes what the installed package of that name lists for the model at this
+            base URL: the price of the dearest hour, without discounts. With a price, every answer has a cap.
+        zone: how far a prompt travels, if that is further than the URL says. It can't lower the zone.
+        leads_to: the zone of the addresses that a host name may lead to; by default the internet. Nothing is sent to an
+            address in another zone. It doesn't change how far the prompt counts as travelling. With a proxy it applies
+            to the proxy's name, because rung connects to the proxy.
+        store: `false` tells the endpoint not to keep the request. By default that is sent only to api.openai.com,
+            because others may not know the field.
+        stays_here: for a loopback endpoint, whether you vouch that it passes no prompt on.
         constraint: how the endpoint is told the shape of an answer: `response_format` with a schema, vLLM's
             `structured_outputs`, any JSON object, or nothing.
         extra_body: further fields of the request.
-        leave_out: fields that the endpoint doesn't take. What an endpoint refuses is left out anyway, and remembered as
-            long as the process lives; this saves the request by which that is found out.
+        leave_out: fields that the endpoint doesn't take. A refused field is left out anyway, and remembered as long as
+            the process lives. This saves the request that finds out.
         merge_system: whether a system turn goes into the user's, for an endpoint that takes none. Found out in the same
             way.
         token_limit: the field that caps the answer; by default the new one at api.openai.com, the old one elsewhere.
-        max_tokens: cap on an answer where the call names none; 2,048 for a tier with a price.
-        context: what prompt and answer may take together.
+        max_tokens: cap on an answer if the call names none; 2,048 for a tier with a price.
+        context: tokens that prompt and answer may take together.
         logprobs: whether to ask for log-probabilities.
-        proxy: base URL of an HTTP proxy. Its zone counts too. One that speaks TLS itself is given by its address.
+        proxy: base URL of an HTTP proxy. Its zone counts, too. Give one that speaks TLS itself by its address.
         ca_bundle: file of certificates to trust instead of the system's.
-        retries: how often a request is sent again that failed for the moment. A tier with a price repeats only what
-            can't have been billed.
+        retries: how often a request that failed temporarily is sent again. A tier with a price repeats only what can't
+            have been billed.
         connect_seconds: longest wait for a connection.
-        stall_seconds: longest wait between two pieces of a response, the first one included.
-        max_answer_bytes: longest response that is read, in bytes as sent, so with all of its framing.
+        stall_seconds: longest wait between two pieces of a response, including the first one.
+        max_answer_bytes: longest response that is read, in bytes as sent, including its framing.
     """
 
     model: Annotated[str, Converted(_model)]

@@ -1,6 +1,6 @@
-"""A schema in the form that the API's strict mode takes.
+"""Rewriting a schema for the API's strict mode.
 
-Strict mode asks that every object is closed and every property required
+Strict mode requires every object to be closed and every property to be required
 (https://platform.openai.com/docs/guides/structured-outputs, "Supported schemas").
 """
 
@@ -14,14 +14,14 @@ from rung.schemas import HOLDERS, rebuilt, schemas_in
 
 _HELD = frozenset({"$defs", "additionalProperties", "anyOf", "contentSchema", "definitions", "items", "properties"})
 _REFUSED = (HOLDERS.keys() - _HELD) | {"dependentRequired", "maxProperties", "minProperties", "uniqueItems"}
-"""Keywords that strict mode doesn't know: of those that hold schemas all but the few that it does."""
+"""Keywords that strict mode doesn't support. Of those that hold schemas it supports only `_HELD`."""
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A schema for strict mode whose every answer fits `schema` too; `None` where there is none.
+    """A schema for strict mode that accepts only what `schema` accepts; `None` if there is none.
 
-    Objects that say nothing about further properties are closed, and an optional property that may be null is required.
-
+    Objects that say nothing about further properties are closed. Optional properties become required if they may be
+    null.
     Args:
         schema: a JSON Schema with an object at its root.
     """
@@ -40,10 +40,10 @@ class _NotStrict(Exception):
 def _close(schema: dict[str, Any]) -> dict[str, Any]:
     if _REFUSED & schema.keys() or ("$ref" in schema and len(schema) > 1):
         raise _NotStrict
-    # true and false are no schemas for strict mode, but for the one place that has to be false
+    # strict mode has no boolean schemas, except in the one place that must be false
     if not all(isinstance(it, Mapping) for at, it in schemas_in(schema) if at != ("additionalProperties",)):
         raise _NotStrict
-    # A default is a remark in JSON Schema, and strict mode refuses it.
+    # A default is only a remark in JSON Schema, but strict mode refuses it.
     schema.pop("default", None)
     if schema.get("type") == "object" or "properties" in schema:
         _close_object(schema)

@@ -1,4 +1,4 @@
-"""A tier that is an OpenAI-compatible endpoint: a cloud, a server in the LAN, a server on this machine."""
+"""The tier for an OpenAI-compatible endpoint: in a cloud, on a server in the LAN, or on this machine."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _OPENAI = "api.openai.com"
 _PAID_CAP = 2048
 _LONGEST_WAIT = 3600.0
 _QUESTIONS = 3
-"""How often a loopback endpoint that doesn't answer is asked where it runs its model, so that one which is always busy
-delays a few calls and not every one."""
-# Tokens of a chat template beside the texts: three a message for OpenAI's own models
+"""How often a loopback endpoint that doesn't answer is asked where it runs its model. A busy one delays only this many
+calls."""
+# Tokens that a chat template adds to the texts: three a message for OpenAI's own models
 # (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken), a default system turn for others.
 _TEMPLATE_TOKENS, _MESSAGE_TOKENS = 64, 16
 
@@ -53,14 +53,15 @@ _TEMPLATE_TOKENS, _MESSAGE_TOKENS = 64, 16
 class OpenAITier:
     """An endpoint that speaks the chat completions API.
 
-    Nothing of it is read from the environment but a key whose variable is named. It follows no redirect. An endpoint on
-    this machine is asked, before a first prompt goes there, whether another machine runs the model (`ollama.py`).
+    Nothing is read from the environment except a key whose variable is named. The tier follows no redirect. Before a
+    first prompt goes to an endpoint on this machine, the endpoint is asked whether another machine runs the model
+    (`ollama.py`).
 
     Args:
         model: as the endpoint names it.
-        name: of the tier; the model's by default.
-        settings: as `OpenAISettings` has them, for example `base_url="http://127.0.0.1:8080/v1"`.
-        seed: of the jitter in the waits between retries.
+        name: of the tier; by default the model's.
+        settings: those of `OpenAISettings`, for example `base_url="http://127.0.0.1:8080/v1"`.
+        seed: seed of the jitter in the waits between retries.
 
     Raises:
         ConfigError: a setting is malformed, or `zone` would lower the zone.
@@ -103,10 +104,10 @@ class OpenAITier:
         self.zone = closest if said.zone is None else said.zone
         if self.zone < closest:
             raise ConfigError(
-                f"{where}: zone = {said.zone} is nearer than {closest}, where it is", hint="leave out zone"
+                f"{where}: zone = {said.zone} is nearer than {closest}, its real zone", hint="leave out zone"
             )
         if said.stays_here and self.zone > Zone.HOST:
-            raise ConfigError(f"{where}: stays_here, but its zone is {self.zone}", hint="leave out stays_here")
+            raise ConfigError(f"{where}: stays_here is set, but its zone is {self.zone}", hint="leave out stays_here")
         self.stays_here: bool | None = (said.stays_here or None) if self.zone == Zone.HOST else False
         self.destination = f"{self._endpoint} through {self._proxy}" if self._proxy else str(self._endpoint)
         self.hosts = frozenset(e.host for e in (self._endpoint, self._proxy) if e)
@@ -132,7 +133,7 @@ class OpenAITier:
         place = " ".join(e.url for e in (self._endpoint, self._proxy) if e)
         self._breaker = breaker_of(place, self.destination)
         self._memory = memory_of(place, model)
-        # Ends the thread of a tier that nobody closed, at the latest before the interpreter goes.
+        # Ends the thread of a tier that nobody closed, before the interpreter exits.
         weakref.finalize(self, self._session.close)
 
     def stream(self, call: Call) -> Iterator[Delta]:
@@ -140,7 +141,7 @@ class OpenAITier:
 
         Raises:
             TierError: the endpoint didn't answer.
-            Unsupported: a message can't be said in this format.
+            Unsupported: a message can't be expressed in this format.
             Offline: the environment or the process's guard forbids the connection.
             Cancelled: the call's flag was set.
         """
@@ -156,7 +157,7 @@ class OpenAITier:
     def _stream(self, call: Call, exchange: Exchange) -> Iterator[Delta]:
         if self.zone > Zone.HOST and offline():
             raise Offline(
-                f"tier {hide(self.name)!r} lies beyond this machine, and the environment says offline",
+                f"tier {hide(self.name)!r} is beyond this machine, and the environment says offline",
                 hint="unset RUNG_OFFLINE and HF_HUB_OFFLINE if a prompt may go there",
             )
         exchange.key = self._key.read()
@@ -165,7 +166,7 @@ class OpenAITier:
         try:
             yield from self._answer(call, exchange)
         except TierTimeout:
-            # the one that the deadline raises here; the endpoint's own are judged where they were met
+            # the error that the deadline raises here; the endpoint's own errors were judged where they occurred
             exchange.health = exchange.health or exchange.given_up()
             raise
         finally:
@@ -196,19 +197,19 @@ class OpenAITier:
             running.cancel()
 
     def quote(self, call: Call) -> Quote:
-        """What the call would take at most. Sends nothing.
+        """The most that the call would take. Sends nothing.
 
-        The tokenizer is unknown, so the prompt is counted high: a token of a byte-level vocabulary stands for at least
-        one byte, so there are no more of them than bytes in the whole request, field names included; on top of that,
-        what a chat template may add.
+        The tokenizer is unknown, so the prompt's tokens get an upper bound. A token of a byte-level vocabulary stands
+        for at least one byte, so there are no more tokens than bytes in the whole request, including field names. Then
+        comes what a chat template may add.
 
         Raises:
-            TierUnavailable: the key's variable is not set, or the endpoint is in trouble and left alone for a while.
-            Unsupported: the tier has a price, and the call holds a picture, whose tokens nobody here can bound.
+            TierUnavailable: the key's variable is not set, or the endpoint failed and is left alone for a while.
+            Unsupported: the tier has a price, and the call contains a picture, whose tokens have no known bound.
         """
         self._key.read()
         self._breaker.check()
-        # Without the room that the endpoint counted for another prompt, since that doesn't bound this one.
+        # Without the room that the endpoint counted for another prompt, because it doesn't bound this one.
         dialect = replace(self._memory.dialect(self._dialect), room=None)
         body = compose(call, dialect, self._memory.form(self._dialect, call.shape))
         tokens: int | None = len(body) + _TEMPLATE_TOKENS + _MESSAGE_TOKENS * len(call.messages)
@@ -224,17 +225,17 @@ class OpenAITier:
         return Quote(tokens, self._context, cap, cost, price)
 
     def outgoing(self, call: Call) -> Outgoing:
-        """The first request that the call would send; an endpoint that refuses a part of it is sent less.
+        """The first request that the call would send. If the endpoint refuses a part of it, it is sent less.
 
         Raises:
-            Unsupported: a message can't be said in this format.
+            Unsupported: a message can't be expressed in this format.
         """
         form = self._memory.form(self._dialect, call.shape)
         body = compose(call, self._memory.dialect(self._dialect), form)
         return Outgoing(self.name, self.zone, f"POST {hide(self._endpoint.url)}/chat/completions", body)
 
     def warm(self) -> None:
-        """Import the SDK and make its client, which a first call would have to wait for. Sends nothing.
+        """Import the SDK and make its client, so that the first call doesn't wait for them. Sends nothing.
 
         Raises:
             TierUnavailable: the SDK is not installed, or the certificates can't be read.
@@ -267,10 +268,10 @@ class OpenAITier:
         return job
 
     async def _ask_where(self, client: AsyncOpenAI, call: Call) -> None:
-        """Before a first prompt goes to a loopback endpoint, have it say whether another machine runs the model.
+        """Before a first prompt goes to a loopback endpoint, ask it whether another machine runs the model.
 
         Raises:
-            TierUnavailable: one does. From now on the tier's zone says so, and the ladder asks whoever has to be asked.
+            TierUnavailable: it does. From then on the tier's zone says so, and the ladder asks for consent as needed.
         """
         if self.zone > Zone.HOST or self._proxy is not None or not self._questions:
             return
@@ -296,14 +297,14 @@ class OpenAITier:
         return "maybe" if exchange.sent and self._paid else "no"
 
     def _nearest_zone(self) -> Zone:
-        """How far a prompt travels by what the settings themselves say."""
+        """The zone according to the settings themselves."""
         zones = [self._endpoint.zone, *([self._proxy.zone] if self._proxy else [])]
         return Zone.INTERNET if runs_elsewhere(self._dialect.model) else max(zones)
 
 
 @tier_kind(OpenAISettings)
 def from_config(name: str, settings: OpenAISettings) -> OpenAITier:
-    """The tier of a configuration table; the entry point of the kind `openai`.
+    """Make the tier of a configuration table: the entry point of the kind `openai`.
 
     Args:
         name: of the tier.

@@ -1,4 +1,4 @@
-"""What of a call a worker is asked, and what no local model can take."""
+"""What a worker is asked for a call, and what no local model can take."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rung.types import Call, Image, Message, Sampling
 
 _MOST_STOPS = 64
 _LONGEST_STOP = 256
-"""Stop strings, and characters of each: all are looked for after each token, while other calls wait for theirs."""
+"""Stop strings, and characters of each. All are searched after each token, while other calls wait for theirs."""
 
 _LONGEST_DRAFT = 64 * 1024
-"""Characters of a rejected answer that the next one may resemble. Longer answers are none of a small model's."""
+"""Characters of a rejected answer that is used as a draft. Small models don't write longer ones."""
 
 
 def texts(tier: str, call: Call) -> tuple[Message, ...]:
@@ -33,7 +33,7 @@ def texts(tier: str, call: Call) -> tuple[Message, ...]:
 
 
 def sampled(tier: str, defaults: Sampling, wanted: Sampling) -> Sampling:
-    """How tokens are chosen: as the call says, and as the tier says where the call says nothing.
+    """How to choose tokens: as the call says, and otherwise as the tier says.
 
     Args:
         tier: name of the tier, for errors.
@@ -54,5 +54,5 @@ def sampled(tier: str, defaults: Sampling, wanted: Sampling) -> Sampling:
 
 
 def draft_of(rejected: str | None) -> str | None:
-    """What of a rejected answer is worth a try: speculation must never be what a call fails of."""
+    """A rejected answer, if it is usable as a draft. A bad draft must never make a call fail."""
     return rejected if rejected and len(rejected) <= _LONGEST_DRAFT and is_unicode(rejected) else None

@@ -1,4 +1,4 @@
-"""Getting a tier's file onto this machine, and what it takes there."""
+"""Fetching a tier's file, and what the tier takes of this machine."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def fetch(
     Args:
         tier: name of the tier.
         settings: its settings.
-        sourcing: where the file may come from; `None` is the catalogue's sources without package wheels.
-        tell: told how far it is.
+        sourcing: where the file may come from; `None` takes the catalogue's sources without package wheels.
+        tell: told the progress.
         cancel: ends it.
-        verify: whether a file that is here is hashed again. Nothing pins the bytes of a file that is named by its path.
+        verify: whether to hash a file that is already here. If a file is named by its path, nothing pins its bytes.
 
     Raises:
-        StoreError: it can't be had.
+        StoreError: the file can't be fetched.
         Offline: the network is forbidden.
         Cancelled: the flag was set.
     """
@@ -79,7 +79,7 @@ def fetch(
         try:
             resolve(name)
         except StoreError:
-            pass  # `pull` replaces what is damaged, and says what is wrong
+            pass  # `pull` replaces a damaged file, and reports other faults
         else:
             return
 
@@ -96,7 +96,7 @@ def _name(settings: LlamaSettings) -> str:
 def _memory(path: Path, settings: LlamaSettings) -> int | None:
     try:
         header = read_header(path)
-    except StoreError:  # the load says what is wrong with it
+    except StoreError:  # the load reports what is wrong with it
         return None
     context = settings.context or min(CONTEXT, header.context_length or CONTEXT)
     return Fit(header, settings.slots or MOST_SLOTS).need(context).total

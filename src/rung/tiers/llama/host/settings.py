@@ -1,4 +1,4 @@
-"""What a person can set for a local tier, and the file that a setting may name."""
+"""The settings of a local tier, and the chat template file that one of them may name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rung.settings import SettingsTable
 from rung.types.request import MinP, TopP
 
 _MOST_CONTEXT = 2**24
-"""Tokens of a context: sixteen times the longest that any model was trained for."""
+"""Tokens of a context: sixteen times as many as the longest that any model was trained for."""
 
 _MOST_THREADS = 1024
 """Threads: more than any machine has cores that could decode together."""
@@ -22,39 +22,39 @@ _MOST_SLOTS = 64
 """Calls decoded together. A worker's memory is divided among them, and a CPU gains nothing beyond a few."""
 
 _MOST_LAYERS = 1025
-"""Layers on a GPU: one more than the most that a GGUF file may have, for the output layer."""
+"""Layers on a GPU: one more than a GGUF file may have, for the output layer."""
 
 _MOST_PREFIX_MIB = 2**20
-"""Room for prompt beginnings: a tebibyte, which fits into every count of bytes."""
+"""MiB for prompt prefixes: a tebibyte, which fits into every byte count."""
 
 _LONGEST_TEMPLATE = 1 << 20
-"""Bytes of a file with a chat template. Those of models have up to ten thousand."""
+"""Bytes of a file with a chat template. Those of real models have up to ten thousand."""
 
 
 def model_setting(what: str, value: object) -> str | Path:
-    """The name of a model, or the path of its file.
+    """Check that a value is the name of a model or the path of its file.
 
     Args:
         what: name of the setting, for the error.
-        value: as it was given.
+        value: the setting's value.
 
     Raises:
         ConfigError: it is neither.
     """
     if not isinstance(value, (str, Path)) or not str(value):
-        raise ConfigError(f"{what} has to be the name of a model or the path of a file")
+        raise ConfigError(f"{what} must be the name of a model or the path of a file")
     return value
 
 
 def unicode_text(what: str, value: object) -> str:
-    """A text that can be written as UTF-8.
+    """Check that a value is a text that can be written as UTF-8.
 
     Args:
         what: name of the setting, for the error.
-        value: as it was given.
+        value: the setting's value.
 
     Raises:
-        ConfigError: it is of another kind, or can't be written so.
+        ConfigError: it is of another type, or can't be written as UTF-8.
     """
     text = checking.text(what, value)
     if not is_unicode(text):
@@ -65,25 +65,25 @@ def unicode_text(what: str, value: object) -> str:
 class LlamaSettings(SettingsTable):
     """The settings of a local tier: what `rung.llama` takes, and the keys of a `[[tier]]` of the kind `llama`.
 
-    The worker's interpreter is none of them: a file that nobody trusts must not name a program.
+    The worker's interpreter isn't among them: an untrusted file must not name a program.
 
     Args:
         model: a catalogue name, the path of a GGUF file, or `hf:owner/repo/file.gguf@revision`.
-        context: what prompt and answer may take together; rounded up to a multiple of 256, and never more than the
-            model was trained for. Left out it begins with 4,096 and grows with what a call needs, as far as the model
-            and free memory allow.
-        threads: how many threads decode. Left out it is one per physical core that no other program keeps busy, looked
-            at again twice a second.
-        top_p: share of probability mass that is kept, where the call names none.
-        min_p: least probability, relative to the likeliest token's, where the call names none.
-        chat_template: Jinja, or the path of a file that holds it, in place of the GGUF file's own.
-        slots: how many calls are decoded together. Left out it follows from memory, up to 8.
-        gpu_layers: how many of the model's layers go to a GPU; 0 keeps the model on the CPU. Left out it is as many as
-            fit, where the build of llama-cpp-python has a GPU.
-        thinking: whether a model that can be told not to think aloud shall do so all the same. A thought is no part of
-            the answer, and no schema holds for it.
-        prefix_mib: room on disk for the memory of prompt beginnings that messages mark as reusable, in the user's cache
-            folder; 0 keeps none.
+        context: tokens that prompt and answer may take together, rounded up to a multiple of 256, and never more than
+            the model was trained for. By default it begins with 4,096 and grows with what a call needs, as far as the
+            model and free memory allow.
+        threads: number of threads that decode. By default it is one per physical core that no other program keeps busy,
+            checked again twice a second.
+        top_p: share of the probability mass that is kept, if the call sets none.
+        min_p: least probability relative to the likeliest token's, if the call sets none.
+        chat_template: Jinja, or the path of a file with it, instead of the GGUF file's own template.
+        slots: number of calls that are decoded together. By default it follows from memory, up to 8.
+        gpu_layers: number of the model's layers that go to a GPU; 0 keeps the model on the CPU. By default it is as
+            many as fit, if the build of llama-cpp-python supports a GPU.
+        thinking: whether a model may think aloud if it can be told not to. A thought isn't part of the answer, and no
+            schema applies to it.
+        prefix_mib: disk space for the evaluated beginnings of prompts that messages mark as reusable, in the user's
+            cache folder; 0 keeps none.
     """
 
     model: Annotated[str | Path, Converted(model_setting)]
@@ -99,10 +99,10 @@ class LlamaSettings(SettingsTable):
 
 
 def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:
-    """The chat template that a setting means.
+    """Read the chat template that a setting gives.
 
     Args:
-        given: Jinja, or the path of a file that holds it.
+        given: Jinja, or the path of a file with it.
         deadline: when to stop waiting for the file.
         cancel: ends the wait at once.
 
@@ -113,14 +113,14 @@ def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:
     """
     if "{" in given:
         return given
-    hint = "see chat_template: Jinja, or the path of a file that holds it"
+    hint = "see chat_template: Jinja, or the path of a file with it"
 
     def read() -> str:
         path = files.full(given, "the chat template")
         return files.read_bounded(path, _LONGEST_TEMPLATE, "the chat template").decode("utf-8")
 
     try:
-        # A file system that doesn't answer holds up whoever asks it.
+        # Reading from a file system that doesn't respond would block this thread.
         return threads.run(read, deadline, cancel)
     except ConfigError as error:
         raise TierUnavailable(error.message, hint=error.hint or hint) from None
@@ -131,7 +131,7 @@ def read_template(given: str, deadline: Deadline, cancel: Cancel) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether it can be written as UTF-8: half of a surrogate pair can't."""
+    """Whether a text can be written as UTF-8. Half of a surrogate pair can't be."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""One worker for all tiers of this process that want the same of it: the same file, loaded in the same way."""
+"""One worker for all tiers of this process that load the same file in the same way."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Lease:
         self.process.send(frame)
 
     def forget(self, request: int) -> None:
-        """Nobody reads this request's mailbox any more."""
+        """Stop reading this request's mailbox."""
         self.process.forget(request)
         with self._lock:
             self._mailboxes.pop(request, None)
@@ -102,7 +102,7 @@ class Lease:
         """End this tier's calls, and the worker if nobody else holds it.
 
         Args:
-            reap: whether to wait for the worker's end; not needed where it is dead already.
+            reap: whether to wait for the worker's end. That isn't needed if it is dead already.
         """
         with self._lock:
             if self._closed:
@@ -126,7 +126,7 @@ class Lease:
 
 
 def _file(path: str) -> _File:
-    """What tells a file from another that takes its place; `None` where there is none."""
+    """What tells a file from another one that replaces it; `None` if there is no file."""
     try:
         found = Path(path).stat()
     except (OSError, ValueError):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Owner:
-    """What one process of the host holds: after a fork the child gets an owner, and so a worker, of its own."""
+    """What one process holds of a tier. After a fork the child gets its own owner, and so its own worker."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     lease: Lease | None = None
@@ -42,23 +42,23 @@ class _Owner:
 class LlamaTier:
     """A GGUF model on this machine, in a worker process that starts with the first call and ends with its host.
 
-    Making one does no I/O. Tiers of the same file and settings share one worker, which ends with the last of them. Safe
-    from several threads: the worker decodes up to `slots` calls together, and further ones wait. They share the
-    context's memory, so calls that need all of it come one after another.
+    Making one does no I/O. Tiers of the same file and settings share one worker, which ends with the last of them. A
+    tier is safe from several threads: the worker decodes up to `slots` calls together, and others wait. They share the
+    context's memory, so calls that each need all of it run one after another.
 
     A frozen app, where `sys.executable` is the app, calls `rung.freeze_support()` first, or names an interpreter that
-    has rung, here or in `RUNG_WORKER_PYTHON`. The worker keeps its OpenMP threads on their cores (`OMP_PROC_BIND`,
-    which the environment may set otherwise), since unbound ones can end up spinning on one core. It inherits the cores
-    that its host may use: a host that has tied itself to one core, as an OpenMP library can, gets a worker on that
-    core.
+    has rung, here or in `RUNG_WORKER_PYTHON`. The worker binds its OpenMP threads to cores (`OMP_PROC_BIND`, unless the
+    environment sets it), because unbound threads can end up spinning on one core. It inherits the cores that its host
+    may use. If the host has bound itself to one core, as an OpenMP library can do, the worker gets only that core.
 
     Args:
-        model: path of a GGUF file, or whatever `rung.store.resolve` knows: a catalogue name, `hf:owner/repo/file.gguf`.
-        name: of the tier; `None` is the model's.
-        python: interpreter of the worker; `None` is this one.
-        sourcing: where `Ladder.prepare` may fetch the model from; `None` is the catalogue's sources without package
+        model: path of a GGUF file, or anything that `rung.store.resolve` knows: a catalogue name,
+            `hf:owner/repo/file.gguf@commit`.
+        name: of the tier; by default the model's.
+        python: interpreter of the worker; by default this one.
+        sourcing: where `Ladder.prepare` may fetch the model from; by default the catalogue's sources without package
             wheels.
-        settings: as `LlamaSettings` has them, for example `context=8192`.
+        settings: those of `LlamaSettings`, for example `context=8192`.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -69,7 +69,7 @@ class LlamaTier:
     destination: str = "this machine"
     stays_here: bool | None = True
     weights: str | None = None
-    """sha256 of the weights that were loaded last, where the store pins it."""
+    """sha256 of the weights that were loaded last, if the store pins it."""
 
     def __init__(
         self,
@@ -94,12 +94,12 @@ class LlamaTier:
 
     @property
     def behaviour(self) -> dict[str, str]:
-        """What makes other answers of the same weights."""
+        """Settings that change answers of the same weights."""
         return describing.behaviour(self._defaults, self._settings.chat_template, thinking=self._settings.thinking)
 
     @property
     def setup(self) -> dict[str, str]:
-        """What makes others now and then."""
+        """Settings that change answers only now and then."""
         return describing.setup(self._settings.gpu_layers, self._settings.slots)
 
     def __repr__(self) -> str:
@@ -112,15 +112,15 @@ class LlamaTier:
             Unsupported: an image, too many stop strings, or a conversation that the chat template doesn't take.
             PromptTooLong: no room is left for an answer.
             TierUnavailable: the model can't be found or loaded.
-            TierCrashed: the worker died, or was given up; the next call starts another.
-            TierError: the worker failed at this call alone.
+            TierCrashed: the worker died, or was given up. The next call starts another.
+            TierError: the worker failed only at this call.
             TierTimeout: the deadline passed.
             Cancelled: the flag was set.
         """
         try:
             yield from self._answer(call)
         except (PromptTooLong, TierUnavailable, Unsupported) as error:
-            error.sent = False  # none of the prompt was evaluated
+            error.sent = False  # no part of the prompt was evaluated
             raise
 
     def _answer(self, call: Call) -> Iterator[Delta]:
@@ -147,7 +147,7 @@ class LlamaTier:
                 if delta.usage is not None:
                     left -= 1
                     written += delta.usage.output_tokens or 0
-                    # The prompt is evaluated once, and the bill comes with the last candidate.
+                    # The prompt is evaluated once, so its token count comes with the last candidate.
                     usage = None if left else replace(delta.usage, output_tokens=written)
                     delta = replace(delta, usage=usage)
                 if not left:
@@ -155,11 +155,11 @@ class LlamaTier:
                 yield delta
 
     def quote(self, call: Call) -> Quote:
-        """How many tokens the prompt takes. Starts the worker where there is none.
+        """Count the tokens of the prompt. Starts the worker if there is none.
 
         Raises:
             Unsupported: an image, or a conversation that the chat template doesn't take.
-            PromptTooLong: it is so long that counting would take too much time.
+            PromptTooLong: it is so long that counting it would take too much time.
             TierUnavailable: the model can't be found or loaded.
             TierCrashed: the worker died.
             TierTimeout: the deadline passed.
@@ -170,7 +170,7 @@ class LlamaTier:
         return Quote(counted.input_tokens, counted.context, call.max_tokens)
 
     def default_threshold(self, shape: Shape) -> Threshold | None:
-        """How sure the model that answered last has to be of an answer of this shape, by public data."""
+        """How sure the model that answered last must be of an answer of this shape, from recorded public data."""
         model = self._answered_by
         return None if model is None else default_threshold(model.architecture, model.parameters, shape)
 
@@ -231,15 +231,15 @@ class LlamaTier:
 
     @property
     def idle(self) -> float | None:
-        """Seconds since the last call ended; `None` while one is under way, or where there is no worker."""
+        """Seconds since the last call ended; `None` while a call is under way, or if there is no worker."""
         lease = self._worker
         return lease.idle if lease is not None and lease.alive else None
 
     def fits(self) -> bool:
-        """Whether memory would hold the model beside what is held now.
+        """Whether the model would fit into memory besides what is in it now.
 
-        `True` where a GPU may hold it, which only a worker can tell, and where the file can't be read: that is for the
-        load to say.
+        It is `True` if a GPU may hold the model, because only a worker can tell, and if the file can't be read, because
+        the load reports that.
         """
         from rung.tiers.llama.devices import present
         from rung.tiers.llama.residents import would_fit
@@ -259,12 +259,12 @@ class LlamaTier:
         return strained()
 
     def preload(self) -> None:
-        """Start the worker and let it load the model, without waiting for it."""
+        """Start the worker and have it load the model, without waiting for that."""
         with suppress(TierUnavailable), self._started(Deadline(), Cancel()):
             pass
 
     def unload(self) -> None:
-        """End the worker, unless a call is under way. The next call starts another."""
+        """End the worker unless a call is under way. The next call starts another."""
         owner = self._owners.get(os.getpid())
         if owner is None:
             return
@@ -281,7 +281,7 @@ class LlamaTier:
 
     @property
     def worker_pid(self) -> int | None:
-        """Process id of the worker; `None` while there is none."""
+        """Process id of the worker; `None` if there is none."""
         lease = self._worker
         return None if lease is None else lease.process.pid
 
@@ -315,7 +315,7 @@ class LlamaTier:
 
     @contextmanager
     def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Lease]:
-        """The worker, started if need be; nobody unloads it before the end of the block."""
+        """The worker, started if need be. It isn't unloaded before the end of the block."""
         owner = self._owners.setdefault(os.getpid(), _Owner())
         load: frames.LoadModel | None = None
         while True:
@@ -328,7 +328,7 @@ class LlamaTier:
                 if lease is not None and (load is not None or lease.alive):
                     yield lease
                     return
-            # Files are read outside the lock: whoever waits for it has a deadline, too.
+            # Files are read outside the lock, because whoever waits for it has a deadline, too.
             template = self._settings.chat_template
             load = self._load(None if template is None else read_template(template, deadline, cancel))
 
@@ -374,7 +374,7 @@ def _close(owners: dict[int, _Owner]) -> None:
 
 @tier_kind(LlamaSettings)
 def from_config(name: str, settings: LlamaSettings) -> LlamaTier:
-    """The tier of a configuration table; the entry point of the kind `llama`.
+    """Make the tier of a configuration table: the entry point of the kind `llama`.
 
     Args:
         name: of the tier.

@@ -1,7 +1,7 @@
 """A rejected answer as a draft: its text is proposed to the model that answers now, which checks many tokens in the
 time of a few. The answer is still that model's own.
 
-This is "prompt lookup decoding" (A. Saxena, 2023), with the rejected answer in the place of the prompt.
+This is "prompt lookup decoding" (A. Saxena, 2023), with the rejected answer instead of the prompt.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What of a shape llguidance can hold an answer to: all that it knows, and by name what it doesn't.
+"""How much of a shape llguidance can enforce: all that it supports, and by name what it doesn't.
 
-llguidance refuses a whole schema for one keyword. So what says nothing is left out here, what can be said in its words
-is said so, and what is left over is taken out and named: of the rest every answer is held to, and validation afterwards
-is exact. Whatever is taken out only widens what may be written.
+llguidance refuses a whole schema for one keyword. So this module drops keywords without effect, expresses others in
+llguidance's terms, and removes the rest and names it. Every answer is held to what is left, and validation afterwards
+is exact. A removal only ever allows more answers.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import Any
 from rung.schemas import IN_PLACE, followed, rebuilt, walk
 
 MOST_TRIES = 400
-"""Compilations that finding out what a schema's fault is may take. Each takes a fifth of a millisecond or so."""
+"""Compilations to find what llguidance refuses in a schema. Each takes about a fifth of a millisecond."""
 LONGEST_SEARCH = 2.0
-"""Seconds of the same: what isn't found by then is left unenforced, and the answer begins."""
+"""Seconds for the same search. What isn't found by then is not enforced, and the answer begins."""
 _MOST_NAMES = 500
-"""Names of keys that are written out as properties."""
+"""Keys of `propertyNames` that are written out as properties."""
 _MOST_WRITTEN = 1_000_000
-"""Characters that a schema may grow by such properties: each has a copy of what holds for all, and that may again be an
-object of many names. Beyond that the names are left to llguidance, which says that it doesn't hold them."""
+"""Characters that such properties may add to a schema. Each has a copy of the schema for all values, which may again be
+an object of many names. Beyond it the names are left to llguidance, which reports that it doesn't enforce them."""
 _MOST_PAIRS = 20_000
-"""Pairs of `oneOf`'s branches that are compared, in all: 200 branches, and a third of a second. Beyond that it isn't
-known whether they exclude each other."""
+"""Pairs of `oneOf` branches that are compared, in all: 200 branches, which take a third of a second. Beyond that it is
+unknown whether they exclude each other."""
 
 _SILENT = frozenset({"x-guidance", "$dynamicAnchor", "deprecated", "discriminator", "nullable"})
-"""Keywords that say nothing of an answer, or would let a schema decide how it is enforced."""
+"""Keywords that say nothing about an answer, or would let a schema decide how it is enforced."""
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _IN_PLACE = IN_PLACE | {"$ref"}
-"""Keywords by which properties may have been looked at that the schema itself doesn't name."""
+"""Keywords that may have looked at properties which the schema itself doesn't name."""
 
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"{_BYTE}(\.{_BYTE}){{3}}"
@@ -50,17 +50,17 @@ _PATTERNS = {
     "fraction": r"^-?[0-9]+(/[1-9][0-9]*)?$",
     "json-pointer": r"^(/([^~/]|~[01])*)*$",
 }
-"""Formats that llguidance lacks, as patterns. Of a UUID the version counts: pydantic refuses another."""
+"""Formats that llguidance lacks, as patterns. A UUID's version counts, because pydantic refuses others."""
 _ANNOTATIONS = frozenset({"path", "password", "binary", "byte", "text", "textarea", "markdown", "html", "multi-line"})
-"""Formats by which a schema only says what a text is for."""
+"""Formats that only say what a text is for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enforceable:
-    """A schema in llguidance's words.
+    """A schema in llguidance's terms.
 
     Args:
-        schema: accepts all that the original does.
+        schema: accepts everything that the original accepts.
         left_out: keywords of the original that it lacks, each once.
     """
 
@@ -69,18 +69,18 @@ class Enforceable:
 
 
 Compiles = Callable[[dict[str, Any]], str]
-"""What is wrong with a schema, in llguidance's words; an empty text if nothing is."""
+"""Returns what is wrong with a schema, in llguidance's words; an empty text if nothing is."""
 
 
 def enforceable(schema: Mapping[str, Any], fault: Compiles) -> Enforceable:
-    """As much of a schema as llguidance takes.
+    """Express as much of a schema as llguidance supports.
 
     Args:
         schema: with an object at its root.
-        fault: asks llguidance, in its lenient mode.
+        fault: compiles with llguidance, in its lenient mode.
 
     Raises:
-        ValueError: it takes nothing of it; the message is its own.
+        ValueError: llguidance supports none of it. The message is llguidance's own.
     """
     said = _Said(schema)
     if fault(said.schema):
@@ -89,7 +89,7 @@ def enforceable(schema: Mapping[str, Any], fault: Compiles) -> Enforceable:
 
 
 def without_look_around(pattern: str) -> str:
-    """A pattern without its assertions. They only ever forbid, so it matches whatever the pattern did."""
+    """A pattern without its assertions. They only restrict, so the result matches whatever the pattern matched."""
     kept, at, in_class = [], 0, False
     while at < len(pattern):
         letter = pattern[at]
@@ -127,7 +127,7 @@ def _end_of_group(pattern: str, at: int) -> int:
 
 
 class _Said:
-    """A schema said in llguidance's words, and what could not be said."""
+    """A schema in llguidance's terms, and what could not be expressed."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._root = schema
@@ -144,7 +144,7 @@ class _Said:
         return said
 
     def _assertions(self, said: dict[str, Any]) -> None:
-        """Leave out what says nothing, and say what can be said otherwise."""
+        """Drop keywords without effect, and rewrite those that can be expressed otherwise."""
         for key, empty in (("uniqueItems", False), ("unevaluatedItems", True), ("unevaluatedProperties", True)):
             if said.get(key) == empty and isinstance(said.get(key), bool):
                 del said[key]
@@ -159,7 +159,7 @@ class _Said:
         self._format(said)
 
     def _count(self, said: dict[str, Any]) -> None:
-        """Leave out how many properties there may be where llguidance counts them wrong: beside optional ones."""
+        """Remove bounds on the number of properties if llguidance would count wrong: if some are optional."""
         optional = set(said.get("properties", ())) - set(said.get("required", ()))
         if optional and (said.get("required") or said.get("additionalProperties") is not False):
             for key in ("minProperties", "maxProperties"):
@@ -181,7 +181,7 @@ class _Said:
                 said["pattern"] = _PATTERNS[form]
 
     def _names(self, said: dict[str, Any]) -> None:
-        """Keys that a schema allows, as properties or as patterns of properties."""
+        """Rewrite `propertyNames` as properties or as patterns of properties."""
         names = self._resolved(said.get("propertyNames"))
         if names is None:
             return
@@ -192,7 +192,7 @@ class _Said:
         options = [names["const"]] if "const" in names else names.get("enum")
         plain = not {"properties", "patternProperties"} & said.keys()
         if isinstance(options, list) and len(options) <= _MOST_NAMES:
-            # a property that may not be called so may not be there
+            # a property whose name isn't allowed can't occur
             known = {n: s for n, s in said.get("properties", {}).items() if n in options}
             if "patternProperties" not in said and self._has_room(len(options), rest):
                 del said["propertyNames"]
@@ -204,7 +204,7 @@ class _Said:
             said["additionalProperties"] = False
 
     def _has_room(self, copies: int, schema: Any) -> bool:
-        """Whether a schema may be written so often, and the room that it takes."""
+        """Whether there is room to write a schema this often. Takes the room."""
         taken = copies * len(json.dumps(schema))
         if taken > self._room:
             return False
@@ -212,12 +212,12 @@ class _Said:
         return True
 
     def _resolved(self, names: Any) -> Any:
-        """The schema of the keys, its references followed."""
+        """The schema of the names, with references followed."""
         names = followed(self._root, names)
         return names if isinstance(names, Mapping) or names is True else None
 
     def _exclusive(self, branches: Any) -> bool:
-        """Whether it is at once seen that no two branches take the same value, so that `anyOf` means the same."""
+        """Whether one look shows that no two branches accept the same value, so that `anyOf` means the same."""
         pairs = len(branches) * (len(branches) - 1) // 2
         if pairs > self._pairs:
             return False
@@ -229,7 +229,7 @@ class _Said:
 
 
 def _pattern_of(names: Mapping[str, Any]) -> str | None:
-    """A pattern for keys that a schema of one assertion takes."""
+    """A pattern for the names that a schema with a single assertion accepts; `None` if it has another form."""
     said = {key: value for key, value in names.items() if key not in ("type", "title", "description")}
     if set(said) == {"pattern"}:
         return str(said["pattern"])
@@ -244,8 +244,8 @@ _KEYS = {
     "uuid": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
     "date": "^[0-9]{3}[1-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$",
 }
-"""Formats of keys. llguidance has its own for values; a date's last days are left out, because no pattern knows the
-months."""
+"""Formats of names as patterns. llguidance has its own for values. Last days of months are not checked, because a
+pattern can't know the months."""
 
 _KINDS = {"integer": {"integer", "number"}, "number": {"integer", "number"}}
 
@@ -279,11 +279,11 @@ def _values(schema: Any) -> set[str] | None:
 
 @dataclass(slots=True)
 class _Search:
-    """Finds what llguidance refuses in a schema, and takes it out.
+    """Finds what llguidance refuses in a schema, and removes it.
 
     Args:
-        said: whose schema is changed.
-        fault: asks llguidance.
+        said: the schema, which is changed.
+        fault: compiles with llguidance.
     """
 
     said: _Said
@@ -295,7 +295,7 @@ class _Search:
         """Change the schema until it compiles.
 
         Raises:
-            ValueError: it doesn't, whatever is taken out.
+            ValueError: it doesn't compile, whatever is removed.
         """
         self._end = time.monotonic() + LONGEST_SEARCH
         for node in self._nodes():
@@ -320,7 +320,7 @@ class _Search:
         return self._left <= 0 or time.monotonic() > self._end
 
     def _fails(self, schema: Any) -> bool:
-        """Whether a part of the schema fails by itself, as far as there is time to ask."""
+        """Whether a part of the schema fails by itself. Assumes that it doesn't if there is no time to try."""
         if self._spent:
             return False
         self._left -= 1
@@ -341,14 +341,14 @@ class _Search:
             taken = [(self._taken(pattern, "patternProperties"), inner) for pattern, inner in named.items()]
             node["patternProperties"] = {pattern: inner for pattern, inner in taken if pattern is not None}
             if any(pattern is None for pattern, _ in taken):
-                node.pop("additionalProperties", None)  # which keys it would be about isn't known any more
+                node.pop("additionalProperties", None)  # the keys that it would apply to are no longer known
 
     def _taken(self, pattern: str, keyword: str) -> str | None:
-        """A pattern that llguidance takes and that matches all that this one does; `None` where there is none."""
+        """A pattern that llguidance supports and that matches all that this one does; `None` if there is none."""
         without = without_look_around(pattern)
         if self._spent and without != pattern:
             self.said.left_out.append(f"look-around in {keyword}")
-            return without  # unasked: nothing else is likelier to be the fault
+            return without  # untried: nothing else is likelier to be refused
         if not self._fails({"type": "string", "pattern": pattern}):
             return pattern
         self.said.left_out.append(f"look-around in {keyword}" if without != pattern else keyword)
@@ -362,7 +362,7 @@ class _Search:
         if not bounds:
             return
         kind = {"type": node["type"]} if "type" in node else {}
-        # the farthest bound goes first: it matters least
+        # the bound farthest from 0 is removed first, because it matters least
         for key in sorted(bounds, key=lambda key: -abs(bounds[key])):
             if not self._fails({**kind, **{k: node[k] for k in bounds if k in node}}):
                 return
@@ -370,7 +370,7 @@ class _Search:
             self.said.left_out.append(key)
 
     def _reduce(self, node: dict[str, Any]) -> None:
-        """Take the fewest keywords out of a schema with which it compiles."""
+        """Remove one keyword if the schema then compiles, or else all of them."""
         whole = node is self.said.schema
 
         def fails(schema: dict[str, Any]) -> bool:

@@ -1,6 +1,6 @@
-"""A list of choices that is longer than the prompt has room for.
+"""Cutting a list of choices that is longer than the prompt has room for.
 
-Decoding lets through each of them whatever the prompt says, so the prompt may list what fits.
+Decoding allows each choice whatever the prompt says, so the prompt may list only those that fit.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from rung.types import Message, Shape
 
 
 class Listing:
-    """The choices that a conversation lists.
+    """The choices that a conversation lists, if it lists all of them.
 
     Args:
         messages: the conversation.
-        shape: what the answer is held to.
+        shape: the shape of the answer.
     """
 
     def __init__(self, messages: Sequence[Message], shape: Shape | None) -> None:
@@ -26,11 +26,11 @@ class Listing:
         self.listed = len(self._choices) if any(map(self._lists, messages)) else 0
 
     def cut(self, share: float) -> tuple[Message, ...] | None:
-        """The conversation with no more of its choices than this share of them, and at least one fewer than before;
-        `None` where it would list none.
+        """The conversation with at most this share of its listed choices, and at least one fewer than before; `None` if
+        it would list none.
 
         Args:
-            share: of those that are listed now.
+            share: share of those that are listed now.
         """
         self.listed = min(self.listed - 1, int(self.listed * share))
         if self.listed < 1:
@@ -42,7 +42,7 @@ class Listing:
 
     @property
     def note(self) -> str:
-        """What is to be said of it."""
+        """A sentence for the trace."""
         return f"the prompt lists {self.listed:,} of the {len(self._choices):,} choices; each can be answered"
 
     def _lists(self, message: Message) -> bool:

@@ -17,8 +17,8 @@ from rung.tiers.llama.worker.native import Context, LoadError, Log, Model
 from rung.tiers.llama.worker.system import let_go
 
 _PLAIN = (
-    "llama.cpp crashed with the weights laid out for this processor, and computes without that, slower; "
-    "docs/install.md, 'A build that crashes', mends it"
+    "llama.cpp crashed with the weights laid out for this processor, and now computes without that, which is slower; "
+    "see docs/install.md, 'A build that crashes'"
 )
 
 

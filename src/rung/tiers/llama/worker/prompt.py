@@ -1,6 +1,6 @@
 """Turning messages into tokens: the chat template is the model's word, the messages never are.
 
-A template is rendered with one private character in the place of each text that isn't its own. Whatever a template does
+A template is rendered with one private character instead of each text that isn't its own. Whatever a template does
 to content (trim, join, loop over it, look for something in it), it leaves a single character whole. So the rendered
 text can be split into the template's part, where the spelling of a control token means that token, and contents, where
 it is plain text.
@@ -253,7 +253,7 @@ class _StandIns:
         return "".join(out)
 
     def split(self, rendered: str) -> list[Segment]:
-        """The rendered prompt, with the texts in the place of their characters."""
+        """The rendered prompt, with the texts instead of their characters."""
         segments: list[Segment] = []
         start = 0
         for at, character in enumerate(rendered):

@@ -1,4 +1,4 @@
-"""Where a chat template runs: Jinja without what would take all memory, or all time, in one step."""
+"""Where a chat template runs: Jinja without operations that could take all memory, or all time, in one step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        """The value of an operation, unless it is beyond measure."""
+        """The value of an operation, unless it would be too large."""
         if operator == "%" and isinstance(left, str):
             _check_format(left)
         elif _beyond_measure(operator, left, right):
@@ -60,6 +60,6 @@ def _check_format(text: str) -> None:
 
 
 def bounded_format(text: str, *args: Any, **named: Any) -> str:
-    """The filter of that name, without widths beyond measure."""
+    """The filter of that name, without excessive widths."""
     _check_format(str(text))
     return jinja2.filters.do_format(text, *args, **named)

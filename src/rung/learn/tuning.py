@@ -1,0 +1,306 @@
+"""Finding the best form for a tier: successive halving on fit rows, within a budget of time.
+
+All forms answer a few rows, the better half some more, and so on (Jamieson and Talwalkar 2016, "Non-stochastic Best Arm
+Identification and Hyperparameter Optimization"). Forms are compared by the mean loss of a row,
+
+    seconds of the tier / seconds of the next tier + share of wrong answers,
+
+which is the time of a prompt, in multiples of the next tier's time, if right answers stay with the tier and the others
+are sent up. So a form that is twice as long has to be right often enough to pay for itself. Certify rows are never
+looked at here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from rung.learn.axes import DEFAULT, described, forms_for, turned, without
+from rung.learn.evaluating import Work
+from rung.learn.examples import Examples
+from rung.learn.form_asking import FormAsking, OutOfTime, limited
+from rung.learn.forms import in_force
+from rung.learn.halving import Halving, halvings
+from rung.learn.intervals import mean, share
+from rung.learn.results import TierResult
+from rung.learn.rows import Row
+from rung.learn.tuned import Bought, Contrast, TriedForm, TunedTier, TuneProgress, pays
+from rung.tier import Rung
+from rung.types import FormInForce, PromptForm
+
+LEVEL = 0.9
+"""Level of the interval that must be above 0 before a form replaces rung's own."""
+_DRAWS = 500
+_ALIKE = 0.01
+"""Difference of the mean loss that counts as none: one row in a hundred, or a hundredth of the next tier's time."""
+_SPENT = 0.9
+"""Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
+_PROBES = 6
+"""Rows that are asked to measure how long a tier takes."""
+
+
+@dataclass(slots=True)
+class FormRun:
+    """A form that is being tried.
+
+    Args:
+        form: the form.
+        results: by number of the row.
+    """
+
+    form: PromptForm
+    results: dict[int, TierResult] = field(default_factory=dict)
+
+
+class Tuning:
+    """The search for one tier.
+
+    Args:
+        work: what to ask: all rows, the ladder, its recorders.
+        rung: the tier.
+        following: the next tier of this machine; `None` for the last.
+        rows: the fit rows, in the order in which they are asked.
+        examples: those that may be shown.
+        groups: of the examples, by index.
+        wordings: the user's.
+        seconds: of the budget.
+        references: the next tier's answers by number of the row, if answers are compared with those; `None` if they are
+            compared with expected ones.
+        forms: of tiers that have just been tuned.
+        next_seconds: mean of a row on the next tier; `None` measures it.
+        forms_tried: the forms, rung's own first; `None` tries those that suit the contract.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        rung: Rung,
+        following: Rung | None,
+        rows: Sequence[Row],
+        examples: Examples,
+        groups: Sequence[str],
+        wordings: Sequence[str],
+        seconds: float,
+        references: Mapping[int, Any] | None = None,
+        forms: Mapping[str, FormInForce | None] = MappingProxyType({}),
+        next_seconds: float | None = None,
+        forms_tried: Sequence[PromptForm] | None = None,
+    ) -> None:
+        self._work = self._work_in_time = work
+        self._rung, self._following = rung, following
+        self._rows = list(rows)
+        self._examples, self._groups = examples, list(groups)
+        self._wordings = wordings
+        self._budget = seconds
+        self._references, self._forms = references, forms
+        self._by_row = {row.messages[-1].text: row.group or row.key for row in rows}
+        self._next_seconds = next_seconds
+        self._wanted = None if forms_tried is None else list(forms_tried)
+        self._runs: dict[PromptForm, FormRun] = {}
+        self._alive: list[PromptForm] = []
+        self._plan: tuple[Halving, ...] = ()
+
+    def found(self) -> Iterator[Bought | TuneProgress | TunedTier]:
+        """Yield what the budget allows, progress, each better result, and at the end what to use.
+
+        Raises:
+            RungError: whatever asking the tiers raises.
+        """
+        finished = False
+        try:
+            with limited(self._work, self._budget) as self._work_in_time:
+                yield from self._search()
+            finished = True
+        except OutOfTime as over:
+            if over.__cause__ is not None and not any(run.results for run in self._runs.values()):
+                raise over.__cause__ from None  # nothing of this is recorded
+        finally:
+            if self._work.asks:
+                self._work.recorders[self._rung.tier.name].put_away()
+        yield self._tuned(finished)
+
+    def _search(self) -> Iterator[Bought | TuneProgress | TunedTier]:
+        if self._following is not None and self._next_seconds is None:
+            yield from self._probe(self._following)
+        forms = self._wanted
+        if forms is None:
+            contract = self._work.ladder.contract(self._work.output, self._work.validators)
+            forms = forms_for(contract, self._wordings, len(self._rows))
+        if not self._examples.shown:
+            forms = [form for form in forms if form.examples == "none"]
+        yield from self._ask(DEFAULT, self._rows[:_PROBES], 0)
+        known = list(self._runs[DEFAULT].results.values())
+        pace = max(float(np.mean([r.seconds for r in known])) if known else 0.0, 1e-6)
+        # by recorded seconds, so that a second start, or a replay, makes the same plan
+        self._plan = halvings(len(forms), len(self._rows), self._budget * _SPENT / pace)
+        yield Bought(self._rung.tier.name, self._budget, pace, len(self._rows), self._plan)
+        self._alive = forms
+        best = DEFAULT
+        for number, halving in enumerate(self._plan, 1):
+            self._alive = self._best_of(self._alive, halving.forms)
+            for form in dict.fromkeys((DEFAULT, *self._alive)):
+                yield from self._ask(form, self._rows[: halving.rows], number)
+                chosen = self._chosen()
+                if chosen != best:
+                    best = chosen
+                    yield self._tuned(finished=False)
+
+    def _best_of(self, forms: Sequence[PromptForm], count: int) -> list[PromptForm]:
+        """The forms that lose least on the rows that each was asked. Among equals the earlier comes first."""
+        asked = [form for form in forms if form in self._runs and len(self._runs[form].results) > _PROBES]
+        if not asked:
+            return list(forms[:count])
+        return sorted(asked, key=self._loss)[:count]
+
+    def _loss(self, form: PromptForm) -> float:
+        known = self._known(form)
+        return (
+            float(np.mean([self._lost(self._runs[form].results[n], ok) for n, ok in known.items()])) if known else 9.0
+        )
+
+    def _lost(self, result: TierResult, right: bool) -> float:
+        return pays(result.seconds, self._next_seconds) + (not right)
+
+    def _known(self, form: PromptForm) -> dict[int, bool]:
+        """Whether each row is right, if known."""
+        run = self._runs.get(form)
+        if run is None:
+            return {}
+        judged = {number: self._judged(result) for number, result in run.results.items()}
+        return {number: right for number, right in judged.items() if right is not None}
+
+    def _judged(self, result: TierResult) -> bool | None:
+        if self._references is None:
+            return result.right
+        if result.row not in self._references:
+            return None
+        same = self._work.same
+        if not result.valid or same is None:
+            return False
+        try:
+            return bool(same(result.value, self._references[result.row]))
+        except Exception:  # noqa: BLE001  an answer that can't be compared counts as another one
+            return False
+
+    def _chosen(self) -> PromptForm:
+        """Among the forms that weren't dropped and beat rung's own by more than chance, the one that loses least. Among
+        those that lose as much, the one that changes least.
+        """
+        better = {t.form: self._loss(t.form) for t in self._tried() if t.is_better and t.form in self._alive}
+        least = min(better.values(), default=0.0)
+        alike = [form for form, loss in better.items() if loss <= least + _ALIKE]
+        return min(alike, key=lambda form: (len(turned(form)), better[form]), default=DEFAULT)
+
+    def _tried(self) -> list[TriedForm]:
+        base = self._known(DEFAULT)
+        groups = {row.number: row.group or row.key for row in self._rows}
+        found = []
+        for form in self._runs:
+            known = self._known(form)
+            both = [number for number in known if number in base]
+            if not both:
+                continue
+            mine, theirs = self._runs[form].results, self._runs[DEFAULT].results
+            seconds = float(np.mean([mine[n].seconds for n in both]))
+            before = float(np.mean([theirs[n].seconds for n in both]))
+            labels = [groups[n] for n in both]
+            gain = [float(known[n]) - float(base[n]) for n in both]
+            saved = [self._lost(theirs[n], base[n]) - self._lost(mine[n], known[n]) for n in both]
+            failed: dict[str, int] = {}
+            for result in mine.values():
+                if not result.valid:
+                    failed[result.reason] = failed.get(result.reason, 0) + 1
+            interval = functools.partial(mean, groups=labels, level=LEVEL, resamples=_DRAWS)
+            right = share([known[n] for n in both], labels, LEVEL)
+            found.append(
+                TriedForm(
+                    form,
+                    len(both),
+                    right,
+                    interval(gain),
+                    seconds,
+                    seconds / before if before > 0 else None,
+                    interval(saved),
+                    failed,
+                )
+            )
+        return sorted(found, key=lambda t: (-t.rows, self._loss(t.form)))
+
+    def _tuned(self, finished: bool) -> TunedTier:
+        following = self._following
+        tried = self._tried()
+        return TunedTier(
+            self._rung.tier.name,
+            None if following is None else following.tier.name,
+            self._references is None,
+            tuple(tried),
+            self._chosen(),
+            max((t.rows for t in tried), default=0),
+            self._next_seconds,
+            self._plan,
+            self._contrasts(),
+            finished and bool(self._plan) and bool(tried),
+        )
+
+    def _contrasts(self) -> tuple[Contrast, ...]:
+        """The effect of each choice, over all forms that were tried with it and without."""
+        groups = {row.number: row.group or row.key for row in self._rows}
+        pairs: dict[str, list[tuple[dict[int, bool], dict[int, bool]]]] = {}
+        for form in self._runs:
+            for axis, what in turned(form).items():
+                other = without(form, axis)
+                if other in self._runs:
+                    pairs.setdefault(what, []).append((self._known(form), self._known(other)))
+        found = []
+        for what, each in pairs.items():
+            gains = [(float(one[n]) - float(other[n]), groups[n]) for one, other in each for n in one if n in other]
+            if gains:
+                values, labels = zip(*gains, strict=True)
+                gain = mean(values, groups=labels, level=LEVEL, resamples=_DRAWS)
+                found.append(Contrast(what, len(each), gain))
+        return tuple(found)
+
+    def _probe(self, rung: Rung) -> Iterator[TuneProgress]:
+        """Measure how long the next tier takes. If its answers are recorded, that takes no time."""
+        asked = FormAsking(self._work_for(self._rows[:_PROBES]), self._forms)
+        try:
+            for event in asked.all_of(rung):
+                yield TuneProgress(rung.tier.name, "how long it takes", 0, 0, event.done, _PROBES)
+        finally:
+            if self._work.asks:
+                self._work.recorders[rung.tier.name].put_away()
+        seconds = [result.seconds for result in asked.results(rung.tier.name).values()]
+        self._next_seconds = float(np.mean(seconds)) if seconds else None
+
+    def _ask(self, form: PromptForm, rows: Sequence[Row], round_: int) -> Iterator[TuneProgress]:
+        """Ask the tier about the rows that this form wasn't asked yet."""
+        run = self._runs.setdefault(form, FormRun(form))
+        new = [row for row in rows if row.number not in run.results]
+        if not new:
+            return
+        asking = FormAsking(self._work_for(new), {self._rung.tier.name: self.in_force(form)})
+        try:
+            for event in asking.all_of(self._rung):
+                yield TuneProgress(self._rung.tier.name, described(form), round_, len(self._plan), event.done, len(new))
+        finally:
+            run.results.update(asking.results(self._rung.tier.name))
+
+    def in_force(self, form: PromptForm) -> FormInForce | None:
+        """A form as it is tried: no row is shown an example of its own group; `None` for rung's own."""
+        if form == DEFAULT:
+            return None
+        found = in_force(form, self._examples)
+        return replace(found, pick=lambda asked: self._examples.pick(form.examples, asked, self._own(asked)))
+
+    def _own(self, asked: str) -> set[int]:
+        """Indices of the examples that are in the same group as a row, because they would vouch for it."""
+        group = self._by_row.get(asked)
+        return {place for place, its in enumerate(self._groups) if its == group}
+
+    def _work_for(self, rows: Sequence[Row]) -> Work:
+        return replace(self._work_in_time, rows=lambda: rows)

@@ -1,0 +1,211 @@
+"""A job asks each question once, keeps what came of it, and goes on from there."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+import rung
+from batch.jobs import Answering, PaidAnswering, read, rows, run
+from rung.batch.estimating import estimate
+from rung.batch.intake import RowIntake
+from rung.batch.manifest import JobManifest
+from rung.batch.purse import JobPurse
+from rung.batch.questions import Questions, Usual
+from rung.batch.sources import source_of
+from rung.batch.working import Job
+from rung.errors import ConfigError, TierCrashed, TierUnavailable
+from rung.limits import Cancel
+
+CHOICES = ["yes", "no"]
+
+
+def odd(prompt: str) -> str:
+    return "yes" if int(prompt[1:]) % 2 else "perhaps"
+
+
+@pytest.fixture
+def data(tmp_path):
+    return rows(tmp_path / "in.jsonl", [f"q{number}" for number in range(10)])
+
+
+def test_rows_stand_in_the_order_of_the_input_and_each_tier_gets_what_the_one_before_it_could_not(data, tmp_path):
+    small, big = Answering("small", odd), Answering("big", lambda prompt: "no")
+    found = run(data, tmp_path / "out.jsonl", small, big, output=CHOICES)
+    assert [row["line"] for row in found] == list(range(1, 11))
+    assert [row["tier"] for row in found] == ["big", "small"] * 5
+    assert [row["value"] for row in found] == ["no", "yes"] * 5
+    # a rejected answer is repaired once on its tier
+    assert sorted(small.asked) == sorted([f"q{n}" for n in range(10)] + [f"q{n}" for n in range(0, 10, 2)])
+    assert sorted(big.asked) == [f"q{n}" for n in range(0, 10, 2)]
+
+
+def test_all_rows_are_through_with_one_tier_before_the_next_is_asked(data, tmp_path):
+    log = tmp_path / "log"
+    run(data, tmp_path / "o.jsonl", Answering("small", odd, log), Answering("big", lambda p: "no", log), output=CHOICES)
+    tiers = [line.split()[0] for line in log.read_text().splitlines()]
+    assert tiers == sorted(tiers, reverse=True)
+
+
+def test_both_orders_come_to_the_same(data, tmp_path):
+    found = []
+    for order in ("tiers", "stream"):
+        out = tmp_path / f"{order}.jsonl"
+        run(data, out, Answering("small", odd), Answering("big", lambda p: "no"), output=CHOICES, order=order)
+        found.append([{**row, "seconds": 0} for row in read(out)])
+    assert found[0] == found[1]
+
+
+def test_a_finished_job_asks_nothing_and_writes_the_same_bytes(data, tmp_path):
+    out = tmp_path / "out.jsonl"
+    run(data, out, Answering("small", odd), Answering("big", lambda prompt: "no"), output=CHOICES)
+    before = out.read_bytes()
+    silent = Answering("small", odd), Answering("big", lambda prompt: "no")
+    run(data, out, *silent, output=CHOICES)
+    assert out.read_bytes() == before
+    assert [tier.asked for tier in silent] == [[], []]
+
+
+def test_rows_that_ask_the_same_are_asked_once_and_all_answered(tmp_path):
+    data = rows(tmp_path / "in.jsonl", ["q1", "q3", "q1", "q1"])
+    paid = PaidAnswering("paid", lambda prompt: "yes")
+    found = run(data, tmp_path / "out.jsonl", paid, output=CHOICES, limit="1")
+    assert sorted(paid.asked) == ["q1", "q3"]
+    assert [row["value"] for row in found] == ["yes"] * 4
+    assert len({row["id"] for row in found}) == 4
+    assert [row["cost_usd"] for row in found] == [0.015, 0.015, 0, 0]
+
+
+def test_the_input_may_grow_and_changed_rows_are_asked_anew(tmp_path):
+    data, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    said = [{"id": f"r{n}", "prompt": f"q{n}"} for n in (1, 3, 5)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in said))
+    first = run(data, out, Answering("small", odd), output=CHOICES)
+    said[1]["prompt"] = "q7"
+    said.append({"id": "r9", "prompt": "q9"})
+    data.write_text("".join(json.dumps(row) + "\n" for row in said))
+    small = Answering("small", odd)
+    second = run(data, out, small, output=CHOICES)
+    assert sorted(small.asked) == ["q7", "q9"]
+    assert [row["id"] for row in second] == ["r1", "r3", "r5", "r9"]
+    assert [second[0], second[2]] == [first[0], first[2]]
+
+
+def test_a_rejected_row_is_tried_again_only_where_a_tier_failed_or_was_not_asked(data, tmp_path):
+    out = tmp_path / "out.jsonl"
+    small = Answering("small", odd)
+    big = Answering("big", lambda prompt: TierCrashed("gone") if prompt == "q4" else "perhaps")
+    run(data, out, small, big, output=CHOICES)
+    rejects = read(tmp_path / "out.rejects.jsonl")
+    assert [row["line"] for row in rejects] == [1, 3, 5, 7, 9]
+    assert {row["best"] for row in rejects} == {"perhaps"}
+    with JobManifest(Path(f"{out}.job")) as manifest:
+        assert manifest.retry() == 5
+    again = Answering("small", odd), Answering("big", lambda prompt: "no")
+    found = run(data, out, *again, output=CHOICES)
+    assert [tier.asked for tier in again] == [[], ["q4"]]
+    assert [row["line"] for row in found] == [2, 4, 5, 6, 8, 10]
+
+
+def test_a_row_whose_tier_crashed_is_asked_again_and_alone(data, tmp_path):
+    crashed = []
+
+    def crashes(prompt: str) -> object:
+        if prompt == "q5" and len(crashed) < 2:
+            crashed.append(prompt)
+            return TierCrashed("killed")
+        return "yes"
+
+    small, big = Answering("small", crashes), Answering("big", lambda prompt: "no")
+    found = run(data, tmp_path / "out.jsonl", small, big, output=CHOICES)
+    assert [row["tier"] for row in found] == ["small"] * 10
+    assert big.asked == []
+    assert small.asked[-2:] == ["q5", "q5"]
+
+
+def test_a_row_that_always_crashes_its_tier_goes_on_to_the_next(data, tmp_path):
+    small = Answering("small", lambda prompt: TierCrashed("killed") if prompt == "q5" else "yes")
+    big = Answering("big", lambda prompt: "no")
+    found = run(data, tmp_path / "out.jsonl", small, big, output=CHOICES)
+    assert [row["tier"] for row in found].count("big") == 1
+    assert found[5]["tier"] == "big"
+    assert small.asked.count("q5") == 4
+
+
+def test_a_check_that_raises_rejects_its_row_alone(data, tmp_path):
+    def check(value: str) -> None:
+        raise ZeroDivisionError
+
+    run(data, tmp_path / "out.jsonl", Answering("small", lambda p: "x"), validators=[check])
+    rejects = read(tmp_path / "out.rejects.jsonl")
+    assert len(rejects) == 10
+    assert {(row["reason"], row["detail"]) for row in rejects} == {("check_failed", "a check raised ZeroDivisionError")}
+
+
+def test_a_tier_that_is_not_there_stops_the_job_and_loses_nothing(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("rung.batch.working._PAUSE", 0.0)
+    out = tmp_path / "out.jsonl"
+    big = Answering("big", lambda prompt: TierUnavailable("nobody listens"))
+    with pytest.raises(TierUnavailable, match="nobody listens"):
+        run(data, out, Answering("small", odd), big, output=CHOICES)
+    assert [row["line"] for row in read(out)] == [2, 4, 6, 8, 10]
+    small, big = Answering("small", odd), Answering("big", lambda prompt: "no")
+    assert len(run(data, out, small, big, output=CHOICES)) == 10
+    assert small.asked == []
+
+
+def test_another_job_on_the_same_output_is_an_error_that_says_what_differs(tmp_path):
+    with JobManifest(tmp_path / "out.jsonl.job") as manifest:
+        manifest.demand_same({"the contract": "a", "the tiers": "b"})
+        manifest.demand_same({"the contract": "a", "the tiers": "b"})
+        with pytest.raises(ConfigError, match="belongs to another job, with something else for the tiers"):
+            manifest.demand_same({"the contract": "a", "the tiers": "c"})
+
+
+def test_a_row_has_its_own_schema(tmp_path):
+    data = tmp_path / "in.jsonl"
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    rows(data, ["q1"], schema=schema)
+    (found,) = run(data, tmp_path / "out.jsonl", Answering("small", lambda p: '{"n": 3}'))
+    assert found["value"] == {"n": 3}
+
+
+def test_an_input_that_changes_meanwhile_is_noticed_and_its_rows_are_asked_anew(tmp_path):
+    # more than is read ahead
+    more = " and so on" * 200
+    data, out = rows(tmp_path / "in.jsonl", [f"q{n}{more}" for n in range(40)]), tmp_path / "out.jsonl"
+    asked: list[str] = []
+
+    def changes(prompt: str) -> str:
+        if not asked:
+            rows(data, [f"w{n}{more}" for n in range(40)])
+        asked.append(prompt)
+        return "yes"
+
+    with pytest.raises(ConfigError, match="changed while the job was running"):
+        run(data, out, Answering("small", changes), output=CHOICES, together=1)
+    found = run(data, out, Answering("small", lambda prompt: "no"), output=CHOICES)
+    assert [row["value"] for row in found] == ["no"] * 40
+
+
+def test_an_estimate_tells_time_shares_and_money(data, tmp_path):
+    small, far = Answering("small", odd), PaidAnswering("far", lambda prompt: "no")
+    asks, ladder = Questions(Usual()), rung.Ladder(small, far, reach=rung.Zone.INTERNET)
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run()
+        purse = JobPurse(manifest, Decimal("3.00"))
+        job = Job(manifest, source, asks, ladder, {"small": "s", "far": "f"}, CHOICES, purse=purse)
+        found = estimate(job, 6, lambda progress: None)
+    assert found is not None
+    assert (found.rows, found.left) == (6, 4)
+    share = len(far.asked) / 6
+    assert found.sent_up.value == share
+    assert found.cost.value == pytest.approx(share * 0.015)
+    low, high = found.sent_up.low, found.sent_up.high
+    assert low is not None
+    assert high is not None
+    assert 0 <= low < share < high <= 1
+    assert "  and never more than $3.00 in all, which --max-cost says" in found.sentences()
