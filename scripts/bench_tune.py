@@ -20,16 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from rung.cli import evaluation
 from rung.cli.output import Output
 from rung.learn.axes import DEFAULT, described, forms_for
-from rung.learn.evaluating import Work
+from rung.learn.cassette import Cassette
+from rung.learn.evaluating import Work, recorders
 from rung.learn.examples import ExampleEntry, Examples, admissible
+from rung.learn.form_asking import FormAsking
 from rung.learn.intervals import paired, share
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
-from rung.learn.tuning import FormAsking, TunedTier, Tuning
+from rung.learn.tuned import TunedTier
+from rung.learn.tuning import Tuning
 from rung.learn.tuning_tiers import accepted, fixed_of
 from rung.limits import Cancel
 from rung.tier import Rung
@@ -153,6 +157,27 @@ def chosen_on(what: Prepared, rows: Sequence[Row]) -> PromptForm:
     return found
 
 
+def processor_seconds(what: Prepared, count: int) -> None:
+    """Processor time of a row in every form: what else the machine does doesn't change it. Nothing is recorded."""
+    known = {name: recorder.identity for name, recorder in what.work.recorders.items()}
+    work = replace(what.work, recorders=recorders(what.work.ladder, Cassette(), known), asks=True, together=1)
+    search, tier = tuning(what, what.rows), what.rung.tier.name
+    warm, rows = what.rows[:2], what.rows[2 : 2 + count]
+    for form in what.forms:
+        asked = {tier: search.in_force(form)}
+        for some in (warm, rows):
+            before = _processor()
+            for _ in FormAsking(replace(work, rows=lambda some=some: some), asked).all_of(what.rung):
+                pass
+        print(f"{described(form)}: {(_processor() - before) / len(rows):.2f} processor seconds a row")
+
+
+def _processor() -> float:
+    """Processor seconds of the workers so far."""
+    times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    return sum(each.user + each.system for each in times)
+
+
 def learning(what: Prepared, found: dict[PromptForm, dict[int, TierResult]], count: int) -> None:
     """The tier before and after the next one has answered some prompts, as if each had been sent up."""
     assert what.following is not None
@@ -215,10 +240,14 @@ def main() -> None:
     parser.add_argument("--forms", type=int, default=12, help="forms that are tried")
     parser.add_argument("--next", type=int, default=12, help="rows that tell how long the next tier takes")
     parser.add_argument("--escalations", type=int, default=0, help="answers of the next tier to learn from")
+    parser.add_argument("--processor", type=int, default=0, help="rows that tell what processor time a form takes")
     parser.add_argument("--ask", action="store_true", help="ask the tier what isn't recorded")
     options = parser.parse_args()
     with prepared(options) as what:
         print(f"{options.set}: {len(what.rows)} rows, {len(what.examples.shown)} examples, tier {options.tier}")
+        if options.processor:
+            processor_seconds(what, options.processor)
+            return
         found = everything(what)
         table(what, found)
         if what.following is not None:

@@ -10,10 +10,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from ctypes.util import find_library
 from pathlib import Path
+from types import MappingProxyType
 
 from environment import ROOT, NotReady, ensure, main, run, say
 
@@ -28,8 +30,8 @@ PARALLEL = ("-n", "logical", "--dist", "worksteal")
 """Each process begins with files that follow one another, so that what a file shares is made once, or twice where the
 other process has nothing left to do."""
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30
-"""Where Linux keeps files in memory, and the bytes that must be free there: a run leaves less than a third of that.
-Tests write thousands of small files that must be safe on the disk, and wait for each."""
+"""Where Linux keeps files in memory, and the bytes that must be free there: many times what tests without models hold
+at once. They write thousands of files that must be safe on the disk, and wait for each."""
 STAGES = {
     "fast tests": (*PARALLEL, "-m", "not weights and not slow and not surfaces"),
     "tests without models": (*PARALLEL, "--hypothesis-profile", "thorough", "-m", "not weights and not surfaces"),
@@ -37,8 +39,31 @@ STAGES = {
     "tests on models": ("-m", "weights and not surfaces"),
     "surfaces": ("-m", "surfaces", "--no-skips"),
 }
-PROGRAMS: dict[str, str] = {"chromium": "chromium"}
+IN_MEMORY = ("fast tests", "tests without models")
+"""Stages whose files may be there. The others make kits and apps of hundreds of megabytes, or measure memory."""
+PROGRAMS: dict[str, str] = {
+    "Xvfb": "xvfb",
+    "chromium": "chromium",
+    "node": "nodejs",
+    "npm": "npm",
+    "objdump": "binutils",
+}
 """What the surfaces need of the system: programs, each with the package of Debian that has it."""
+LIBRARIES: dict[str, str] = {
+    "EGL": "libegl1",
+    "GL": "libgl1",
+    "dbus-1": "libdbus-1-3",
+    "fontconfig": "libfontconfig1",
+    "xkbcommon-x11": "libxkbcommon-x11-0",
+    "xcb-cursor": "libxcb-cursor0",
+    "xcb-icccm": "libxcb-icccm4",
+    "xcb-keysyms": "libxcb-keysyms1",
+    "xcb-randr": "libxcb-randr0",
+    "xcb-shape": "libxcb-shape0",
+    "xcb-xinerama": "libxcb-xinerama0",
+    "xcb-xkb": "libxcb-xkb1",
+}
+"""Libraries that Qt opens for a window, likewise."""
 NONE_FOUND = 5
 """The exit code of pytest where no test is selected."""
 
@@ -55,7 +80,7 @@ def body(arguments: list[str]) -> int:
             if subprocess.run(pull, cwd=ROOT, check=False).returncode:
                 raise NotReady(f"{model} can't be pulled, and without it only --fast can run")
     if "surfaces" in stages:
-        install(PROGRAMS)
+        install(PROGRAMS, LIBRARIES)
     with ThreadPoolExecutor(1) as pool:
         # beside the tests, which wait often enough
         checked = pool.submit(lint, python, [] if surfaces else [*CHECKS])
@@ -67,16 +92,18 @@ def body(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def install(programs: dict[str, str]) -> None:
-    """Install programs that the system lacks.
+def install(programs: dict[str, str], libraries: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Install programs and libraries that the system lacks.
 
     Args:
         programs: each with the package of Debian that has it.
+        libraries: likewise.
 
     Raises:
         NotReady: one is missing and can't be installed.
     """
     missing = {program: package for program, package in programs.items() if shutil.which(program) is None}
+    missing |= {name: package for name, package in libraries.items() if find_library(name) is None}
     if not missing:
         return
     packages = sorted({*missing.values()})
@@ -123,11 +150,10 @@ def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> li
     codes = {}
     for name, options in stages.items():
         say(f"== {name}")
-        with scratch() as where:
+        with scratch() if name in IN_MEMORY else nullcontext({}) as where:
             codes[name] = subprocess.run(
                 [python, "-m", "pytest", *options, *rest], cwd=ROOT, env={**env, **where}, check=False
             ).returncode
-    # the surfaces have no tests yet
     if rest and set(codes.values()) == {NONE_FOUND}:
         return [*codes]
     return [name for name, code in codes.items() if code not in (0, NONE_FOUND)]

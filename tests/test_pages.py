@@ -11,7 +11,7 @@ from openai_tier.server import Server, chat, status
 from rung.config.reference import VARIABLES, filled, tables
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("tiers.md", "validators.md", "rules.md", "streaming.md", "endpoints.md")
+PAGES = ("apps.md", "tiers.md", "validators.md", "rules.md", "streaming.md", "endpoints.md")
 ENDPOINT = "http://127.0.0.1:8080/v1"
 """Where the pages have a server on this machine; the test puts a scripted one there."""
 ANSWERS = {

@@ -46,9 +46,11 @@ def site(tmp_path, monkeypatch, fetcher) -> Site:
 
 
 @pytest.fixture(scope="session")
-def first_kits(tmp_path_factory) -> tuple[Path, Path]:
+def first_kits(tmp_path_factory, fetcher) -> tuple[Path, Path]:
     """A kit, and the next one, which has another package and leaves out the weights."""
     with pytest.MonkeyPatch.context() as monkeypatch:
+        if fetcher is not None:
+            fork_fetching(fetcher, monkeypatch)
         site = make_site(tmp_path_factory.mktemp("site"), monkeypatch)
         old = site.kit("old").path
         site.helper("2.0")

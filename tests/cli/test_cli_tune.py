@@ -20,6 +20,7 @@ from helpers.program import environment
 from rung.cli.app import invoke
 from rung.cli.interrupt import Interrupts
 from rung.learn import axes, calibrating, tuning
+from rung.learn import tuned as tuned_values
 from rung.learn.examples import read_examples
 from rung.learn.halving import halvings
 from rung.learn.learned import read_learned
@@ -59,7 +60,7 @@ def person(program: Program, capsys: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.setattr(axes, "FEW", 3)
     monkeypatch.setattr(tuning, "halvings", lambda forms, rows, answers: halvings(forms, min(rows, 24), answers))
     monkeypatch.setattr(calibrating, "_DRAWS", 30)
-    monkeypatch.setattr(tuning, "_FREE", 1e9)  # scripted tiers take no time, and a busy machine makes some of it
+    monkeypatch.setattr(tuned_values, "_FREE", 1e9)  # scripted tiers take no time, and a busy machine makes some of it
     monkeypatch.chdir(program.work)
     monkeypatch.syspath_prepend(str(Path(__file__).with_name("outside")))
     monkeypatch.delenv("RUNG_LEDGER", raising=False)

@@ -15,11 +15,13 @@ from rung import (
     Budget,
     Cancel,
     ConfigError,
+    Delta,
     Finished,
     Ladder,
     Provisional,
     Rung,
     TierCrashed,
+    Usage,
     Withdrawn,
     Zone,
 )
@@ -200,3 +202,22 @@ def test_the_budgets_seconds_and_the_timeout_both_hold():
     ):
         tier = ScriptedTier("small", Reply("yes", seconds=60))
         assert Ladder(tier, budget=budget).run("Well?", **settings).reason == "deadline"
+
+
+class Thinking(ScriptedTier):
+    """A tier that thinks and answers."""
+
+    def stream(self, call):
+        yield Delta(reasoning="Hm.")
+        yield Delta("yes it is", finish="stop", usage=Usage(9, 3, 4))
+
+
+def test_a_thought_is_shown_apart_from_the_text():
+    events = [e for e in Ladder(Thinking("small")).stream("Well?", provisional=True) if isinstance(e, Provisional)]
+    assert [(e.text, e.reasoning) for e in events] == [("", "Hm."), ("yes it is", "")]
+
+
+def test_kept_tokens_are_those_of_the_attempt():
+    attempt = Ladder(Thinking("small")).run("Well?").attempts[0]
+    assert attempt.usage == Usage(9, 3, 4)
+    assert Usage(9, 3, 10).credible(answered=True).cached_tokens is None

@@ -8,7 +8,7 @@ import os
 import pytest
 
 import rung
-from llama.test_progress import ANSWER, GREETING, LOADS
+from llama.played import ANSWER, GREETING, LOADS
 from rung.errors import ModelNotFound, StoreError
 from rung.store import Sourcing, layout
 from rung.testing import ScriptedTier

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helpers.thorough import times
 from rung.learn import calibrating
 from rung.learn.calibrating import Calibration, calibrate
 from rung.learn.climbing import Climb
@@ -46,7 +47,7 @@ def _climb(n: int, draw: random.Random, signal: float, wrong: float, tiers: int)
 
 @pytest.mark.parametrize("tiers", [2, 3])
 def test_the_loss_against_mid_never_exceeds_the_disagreement(tiers: int) -> None:
-    for seed in range(10):
+    for seed in range(times(10)):
         rows = climbs(300, seed=seed, tiers=tiers)
         found = calibrate(rows, Question())
         above = [tier.above for tier in found.tiers]
@@ -67,6 +68,7 @@ def test_the_loss_against_mid_never_exceeds_the_disagreement(tiers: int) -> None
         assert found.losses <= differs
 
 
+@pytest.mark.slow
 def test_a_promise_holds_on_fresh_rows_about_as_often_as_it_says() -> None:
     fresh = climbs(4000, seed=10_000)
     missed = 0

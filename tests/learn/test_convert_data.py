@@ -78,7 +78,7 @@ def test_slots_are_the_words_of_the_message(converted):
 
 
 def test_the_first_rows_of_intents_are_a_sample_of_all(converted):
-    ((folder, path),) = converted("clinc150").values()
+    folder, path = converted("clinc150")["clinc150"]
     expected = [row.expected for row in read(path, folder.template)]
     assert len(set(expected)) == 151
     assert 0.1 < expected[:500].count("out_of_scope") / 500 < 0.27

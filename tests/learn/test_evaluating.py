@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rung import Budget, Cancel, Ladder, Message, Price, Rung, Zone
-from rung.errors import Cancelled, ConfigError, PromptTooLong, TierCrashed, TierUnavailable
+from rung.errors import Cancelled, ConfigError, ContractError, PromptTooLong, TierCrashed, TierUnavailable
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import EvalProgress, Work, evaluate, recorders
 from rung.learn.grading import Grade, grade
@@ -374,7 +374,7 @@ def test_a_row_may_have_a_schema_of_its_own() -> None:
     found = run(Ladder(tier("small", lambda number: '{"n": 2}')), [row])
     assert found[1, "small"].right
     bad = Row(7, "k", (Message("user", "double 1"),), True, {"n": 2}, {"type": 3})
-    with pytest.raises(Exception, match="row 7: this is not a JSON Schema"):
+    with pytest.raises(ContractError, match="row 7: this is not a JSON Schema"):
         run(Ladder(tier("small", lambda number: '{"n": 2}')), [bad])
 
 

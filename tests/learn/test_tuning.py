@@ -15,6 +15,7 @@ from rung.contract import compile_output
 from rung.contract.forms import WORDINGS
 from rung.errors import ConfigError, PromptTooLong, Unsupported
 from rung.learn import axes, tuning
+from rung.learn import tuned as tuned_values
 from rung.learn.axes import DEFAULT, described, forms_for
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import Work, recorders
@@ -22,7 +23,7 @@ from rung.learn.grading import Grade
 from rung.learn.halving import asked_in, halvings
 from rung.learn.rows import Row
 from rung.learn.splits import split
-from rung.learn.tuning import Bought, TunedTier
+from rung.learn.tuned import Bought, TunedTier
 from rung.learn.tuning_report import bought, sentences
 from rung.learn.tuning_tiers import FormQuestion, TierForm, tune
 from rung.testing import Reply, ScriptedTier
@@ -36,7 +37,7 @@ def few_forms(monkeypatch):
     """Three forms on 24 rows are enough to tell what is done with them."""
     monkeypatch.setattr(tuning, "halvings", lambda forms, rows, answers: halvings(forms, min(rows, 24), answers))
     monkeypatch.setattr(axes, "FEW", 3)
-    monkeypatch.setattr(tuning, "_FREE", 0.015)  # below that a scripted tier takes no time, however busy the machine
+    monkeypatch.setattr(tuned_values, "_FREE", 0.015)  # a busy machine makes some time of none
 
 
 def rows(count=150, *, labelled=True):

@@ -88,3 +88,17 @@ def test_the_shape_begins_after_the_thought(make):
     if deltas[-1].finish == "stop":
         assert set(json.loads(text(deltas))) == {"ok"}
     assert any(d.reasoning for d in deltas)
+
+
+def test_a_request_turns_thinking_on_and_off_whatever_the_tier_says():
+    source = "{{ messages[0].content }}{% if enable_thinking %}<think>{{ reasoning_effort }}{% endif %}"
+    for tier in (False, True):
+        template = ChatTemplate(source, model="m", thinking=tier)
+
+        def said(effort, template=template):
+            return "".join(s.text for s in template.render([Message("user", "Hi")], effort=effort))
+
+        assert said("none") == "Hi"
+        assert said("xhigh") == "Hi<think>high"
+        assert said("minimal") == "Hi<think>low"
+        assert said(None) == ("Hi<think>" if tier else "Hi")

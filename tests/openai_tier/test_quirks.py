@@ -345,6 +345,18 @@ def test_an_empty_answer_after_reasoning_says_how_much_there_was(serve, tier_at)
     assert "reasoning" not in notes_of(list(tier_at(serve(events(thought, chat_chunk()))).stream(call())))
 
 
+def test_kept_tokens_are_counted_as_the_endpoint_reports_them(serve, tier_at):
+    for kept, known in (
+        ({"cached_tokens": 5}, 5),
+        ({"cached_tokens": 50}, None),
+        ({"cached_tokens": "x"}, None),
+        (7, None),
+    ):
+        counts = {"prompt_tokens": 7, "completion_tokens": 1, "prompt_tokens_details": kept}
+        reply = events(piece("42", finish="stop"), {"choices": [], "usage": counts})
+        assert list(tier_at(serve(reply)).stream(call()))[-1].usage == Usage(7, 1, known)
+
+
 def chat_chunk():
     return piece("42", finish="stop")
 

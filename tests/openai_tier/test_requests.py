@@ -45,6 +45,14 @@ def test_a_conversation_is_said_in_the_form_of_chat_completions(serve, tier_at):
     ]
 
 
+def test_an_effort_is_sent_where_one_is_asked_for_and_left_out_where_it_is_refused(serve, tier_at):
+    server = serve(refused("reasoning_effort"), chat("42"), chat("42"))
+    tier = tier_at(server)
+    assert text_of(list(tier.stream(call(sampling=Sampling(effort="low"))))) == "42"
+    list(tier.stream(call()))
+    assert [r.json.get("reasoning_effort") for r in server.requests] == ["low", None, None]
+
+
 def test_sampling_cap_and_further_fields_are_sent_and_min_p_is_said_to_be_left_out(serve, tier_at):
     server = serve()
     sampling = Sampling(temperature=0.5, top_p=0.9, min_p=0.1, seed=3, stop=("END",))

@@ -72,7 +72,7 @@ class Served:
         """One request on a connection of its own; `headers` with underscores, `None` leaves one out."""
         given = {"authorization": f"Bearer {TOKEN}", **{k.replace("_", "-"): v for k, v in headers.items()}}
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request(method, path, content, {k: v for k, v in given.items() if v is not None})
             answer = connection.getresponse()

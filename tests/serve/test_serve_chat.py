@@ -9,6 +9,7 @@ import pytest
 
 import rung
 from rung.testing import QuotingTier, Reply, ScriptedTier
+from rung.types import Task
 
 INVOICE = {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}
 
@@ -202,3 +203,39 @@ def test_a_client_that_leaves_cancels_its_work_at_once(serve):
             time.sleep(0.01)
         assert left, "the work went on"
         assert left.pop() - closed < 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "effort"),
+    [
+        ({}, None),
+        ({"reasoning_effort": "low"}, "low"),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, "none"),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, "medium"),
+    ],
+)
+def test_how_much_to_think_reaches_the_tier(serve, fields, effort):
+    tier = ScriptedTier("small", "It is.")
+    serve(tier).chat(**fields)
+    assert tier.calls[0].sampling.effort == effort
+
+
+def reply_task(name):
+    """A task with a template of two fields and a contract."""
+    if name != "reply":
+        return None
+
+    def fill(fields):
+        return [rung.Message("user", f"Answer {fields['mail']} in a {fields['tone']} tone.")]
+
+    return Task("reply", ["yes", "no"], fields=("mail", "tone"), fill=fill)
+
+
+def test_a_task_brings_its_prompt_and_its_contract(serve):
+    tier = ScriptedTier("small", "perhaps", "yes")
+    served = serve(tier, tasks=reply_task, task_names=lambda: ("reply",))
+    answer = served.chat(model="rung/task/reply", x_rung={"fields": {"mail": "it", "tone": "kind"}})
+    assert answer.text == "yes"
+    assert tier.calls[0].messages[-1].text == "Answer it in a kind tone."
+    assert served.chat(model="rung/task/reply", x_rung={"task": "other"}).status == 400
+    assert served.chat(model="rung/task/reply").error["code"] == "invalid_value"  # its template has two fields

@@ -13,7 +13,7 @@ import pytest
 import rung
 from rung.consent import ConfiguredConsent
 from rung.limits import Cancel
-from rung.serve.questions import Questions
+from rung.serve.questions import PageQuestions
 from rung.testing import QuotingTier, ScriptedTier
 from rung.types import Hop
 from serve.support import TOKEN
@@ -24,7 +24,7 @@ HOP = Hop("paid", rung.Zone.INTERNET, "api.example.com:443", Decimal("0.01"), 12
 @pytest.fixture
 def watching():
     """A person who has their page open."""
-    questions = Questions()
+    questions = PageQuestions()
     with questions.watching("ada"):
         yield questions
     questions.close()

@@ -79,7 +79,7 @@ function of the same name is it, with `EXAMPLES` below its help and of the class
 _MODULES = {"eval": "evaluate"}
 """The module of a command whose own name is Python's."""
 
-_GROUPS = {("eval", "compare"): "comparing", ("batch", "merge"): "merging"}
+_GROUPS = {("eval", "compare"): "comparing", ("batch", "merge"): "merging", ("serve", "token"): "tokens"}
 """Commands whose first word may name a command of its own: the function of their module that gives it."""
 
 

@@ -55,6 +55,13 @@ def list_(
     task: _Task = None,
     days: _Days = None,
     left: Annotated[bool, typer.Option("--left", help="Only requests that left this machine, or may have.")] = False,
+    unresolved: Annotated[
+        bool,
+        typer.Option("--unresolved", help="Only requests without an accepted answer: what a person has to look at."),
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Only requests of who asked a server by this name.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show at most N.")] = 20,
     json: Json = False,
     config: _Config = None,
@@ -64,14 +71,19 @@ def list_(
     from rung.ledger import as_object, requests
 
     with _opened(config) as (_, file):
-        found = requests(file, limit=limit, task=task, since=_since(days), left_machine=left) if file else []
+        wanted = {"left_machine": left, "unresolved": unresolved}
+        found = requests(file, limit=limit, task=task, since=_since(days), caller=by, **wanted) if file else []
     output: Output = context.obj.output
     if output.json:
         output.object({"status": "ok", "requests": [as_object(r) for r in found]})
     elif found:
         output.answer(receipts.listing(found))
     else:
-        output.say("no request is recorded" if not (task or days or left) else "no such request is recorded")
+        output.say(
+            "no request is recorded"
+            if not (task or days or left or unresolved or by)
+            else "no such request is recorded"
+        )
 
 
 def show(

@@ -18,11 +18,15 @@ _LEFT = {True: "yes", False: "no", None: "unknown"}
 
 def listing(records: Sequence[RequestRecord]) -> str:
     """Requests, one on each line."""
-    heads = ("id", "began (UTC)", "task", "answered by", "reason", "left", "attempts", "seconds", "cost")
+    # only servers, which people share, know who asked
+    shared = any(r.caller for r in records)
+    by = ("asked by",) if shared else ()
+    heads = ("id", "began (UTC)", *by, "task", "answered by", "reason", "left", "attempts", "seconds", "cost")
     rows = [
         (
             r.id,
             _when(r),
+            *((r.caller or UNKNOWN,) if shared else ()),
             r.task or UNKNOWN,
             r.tier or "nobody",
             r.reason,
@@ -33,7 +37,7 @@ def listing(records: Sequence[RequestRecord]) -> str:
         )
         for r in records
     ]
-    return aligned(heads, rows, words=6)
+    return aligned(heads, rows, words=6 + len(by))
 
 
 def receipt(record: RequestRecord) -> str:
@@ -43,6 +47,7 @@ def receipt(record: RequestRecord) -> str:
     answered = f"accepted: {record.tier}{vouched}" if record.accepted else f"accepted: none ({record.reason})"
     above = [
         f"{record.id}, began {_when(record)} UTC{task}",
+        *([f"asked by {record.caller}"] if record.caller else []),
         *([f"goes on from {record.continues}"] if record.continues else []),
         answered,
         f"in all: {record.seconds:.2f} s, cost {money(record.cost)}",

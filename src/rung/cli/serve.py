@@ -21,6 +21,8 @@ Examples:
   rung serve
   rung serve --port 0 --ready-file server.json --parent-pid $$
   rung serve --socket "$XDG_RUNTIME_DIR/rung.sock" --config rung.toml
+  rung serve token add ada --per-day 200
+  rung serve --host 0.0.0.0 --certificate site.pem --key site.key
 
 \b
 Clients of OpenAI's API need two things of the ready file: `url` is their base
@@ -42,6 +44,32 @@ _LONGEST = 1000
 _EXTRA = ("starlette", "uvicorn", "prometheus_client")
 
 _Port = Annotated[int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0 takes a free one.")]
+_Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        help="Listen on this address; 0.0.0.0 or :: are all of them. Others than loopback need a certificate and named "
+        "tokens.",
+    ),
+]
+_Name = Annotated[
+    list[str] | None,
+    typer.Option("--name", metavar="HOST", help="A name by which clients call this machine. It may be given often."),
+]
+_Certificate = Annotated[
+    Path | None,
+    typer.Option("--certificate", metavar="FILE", help="For HTTPS: a PEM file, with what vouches for it behind it."),
+]
+_Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The certificate's private key.")]
+_PlainHttp = Annotated[
+    bool,
+    typer.Option(
+        "--plain-http",
+        help="Beyond loopback without a certificate: whoever can listen in the network reads prompts, answers and "
+        "tokens, and can use the tokens.",
+    ),
+]
 _Socket = Annotated[
     Path | None, typer.Option("--socket", metavar="FILE", help="Listen on a Unix socket instead of a port.")
 ]
@@ -87,6 +115,11 @@ _Reach = Annotated[
 def serve(
     context: typer.Context,
     port: _Port = _PORT,
+    host: _Host = "127.0.0.1",
+    name: _Name = None,
+    certificate: _Certificate = None,
+    key: _Key = None,
+    plain_http: _PlainHttp = False,
     socket: _Socket = None,
     ready_file: _Ready = None,
     token_file: _TokenFile = None,
@@ -96,12 +129,18 @@ def serve(
     tier: OnlyTiers = None,
     config: TrustedConfig = None,
 ) -> int:
-    """Serve the ladder as one model to every client of OpenAI's API, on this machine alone."""
+    """Serve the ladder as one model to every client of OpenAI's API, on this machine or for a site."""
     _demand_extra()
+    from rung.cli import serve_site
     from rung.serve import listening
 
+    output = context.obj.output
+    site = serve_site.Site(host, tuple(name or ()), certificate, key, plain_http)
+    if socket is None:
+        for said in serve_site.checked(site):
+            output.say(f"note: {said}")
     # first, so that a port that is taken is reported before anything is loaded
-    listener = listening.unix(socket) if socket is not None else listening.tcp("127.0.0.1", port)
+    listener = listening.unix(socket) if socket is not None else listening.tcp(host, port)
     try:
         from rung.config import load
         from rung.paths import user_data
@@ -109,9 +148,10 @@ def serve(
         from rung.serve.door import one_token
         from rung.serve.starting import Order
         from rung.serve.starting import serve as run
+        from rung.serve.tokens import NamedTokens
         from rung.types import Zone
 
-        output, interrupts = context.obj.output, context.obj.interrupts
+        interrupts = context.obj.interrupts
         token = _token(token_file)
         found = load(config, reach=None if reach is None else Zone.parse(reach))
         for note in found.notes:
@@ -131,10 +171,13 @@ def serve(
             listener=listener,
             path=socket,
             token=token,
-            tokens=one_token(token),
+            tokens=NamedTokens(serve_site.token_file(), one_token(token)),
             ready_file=ready_file or user_data() / f"serve-{number}.json",
             only=tier or (),
             say=output.say,
+            address=site.address,
+            hosts=listening.names(host, site.names),
+            certificate=site.chain,
         )
         run(order, hold)
         return 0
@@ -142,6 +185,14 @@ def serve(
         listener.close()
         if socket is not None:
             socket.unlink(missing_ok=True)
+
+
+def tokens() -> typer.Typer:
+    """The group whose one command is `token`, a group itself."""
+    from rung.cli import serve_site
+
+    _demand_extra()
+    return serve_site.token_group()
 
 
 def _demand_extra() -> None:

@@ -19,7 +19,7 @@ from rung.learn import tuning_report as words
 from rung.learn.axes import DEFAULT
 from rung.learn.forms import FormTable, LearnedForm
 from rung.learn.tasks import TaskFolder, open_task
-from rung.learn.tuning import Bought, TunedTier, TuneProgress
+from rung.learn.tuned import Bought, TunedTier, TuneProgress
 from rung.learn.tuning_tiers import FormQuestion, TierForm, tune
 from rung.limits import Cancel
 

@@ -49,7 +49,7 @@ def truths_of(name: str, values: ArrayLike, rows: int | None = None) -> Bools:
         ConfigError: there is no row, a value is neither 0 nor 1, or the columns differ in length.
     """
     found = _column(name, values, rows)
-    if not np.isin(found, (0.0, 1.0)).all():
+    if not ((found == 0.0) | (found == 1.0)).all():
         raise ConfigError(f"{name} has a value that is neither true nor false")
     return found.astype(np.bool_)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pydantic_core import to_jsonable_python
 
 from rung.contract import Contract
+from rung.contract.forms import without_reason
 from rung.errors import RungError
 from rung.learn.examples import MOST, ExampleEntry, Examples, ExampleTable, admissible, asked_in
 from rung.learn.forms import FormTable, LearnedForm
@@ -85,7 +86,9 @@ def escalations(
 
 def _example(turns: Sequence[Message], answer: str, contract: Contract[object]) -> Example | None:
     asked = asked_in(turns)
-    value = None if asked is None else value_of(contract, tuple(turns), answer)
+    value = None
+    if asked is not None:  # a tier may have been asked to begin with a reason
+        value = value_of(contract, tuple(turns), answer) or value_of(contract, tuple(turns), without_reason(answer))
     return None if asked is None or value is None else Example(asked, to_jsonable_python(value[0]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -263,8 +264,14 @@ class Learned(SettingsTable):
 
     def standing(self, now: Conditions) -> Standing:
         """What holds about a tier; empty if nothing was learnt about it."""
-        found = self.tiers.get(now.tier)
-        return Standing() if found is None else found.standing(now)
+        found, form = self.tiers.get(now.tier), self.forms.get(now.tier)
+        standing = Standing() if found is None else found.standing(now)
+        if now.form and form is not None and _differ(form.weights, now.weights):
+            tuned = (
+                "the form in which this tier is asked was tuned with other weights: `rung tune` finds what suits these"
+            )
+            standing = replace(standing, notes=(*standing.notes, tuned))
+        return standing
 
     def checked(self, setups: Mapping[str, Mapping[str, str]], *, rows: int, date: str) -> Learned:
         """This content after a check on fresh rows confirmed the promise. The present setup then needs no other check.

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 
 from rung.checking import whole
 from rung.learn.arrays import Bools, Floats, scores_of, shares_of, truths_of
-from rung.learn.extra import library
 
 BINS = 10
 """Bins of a reliability diagram, equally wide. At 300 rows, more bins would have too few rows to mean anything."""
@@ -197,7 +196,9 @@ def auroc(scores: ArrayLike, right: ArrayLike) -> float | None:
     hits = int(good.sum())
     if hits in (0, len(good)):
         return None
-    ranks = library("scipy.stats").rankdata(sure)
+    # each level has the mean of its rows' ranks; scipy's `rankdata` says the same, and takes longer than all the rest
+    _, level, rows = np.unique(sure, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(rows) - (rows - 1) / 2)[level]
     return float((ranks[good].sum() - hits * (hits + 1) / 2) / (hits * (len(good) - hits)))
 
 

@@ -13,167 +13,35 @@ looked at here.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from rung import deferral, engine
-from rung.errors import Cancelled
 from rung.learn.axes import DEFAULT, described, forms_for, turned, without
-from rung.learn.evaluating import EvalProgress, Evaluation, MissingRecord, Work
+from rung.learn.evaluating import Work
 from rung.learn.examples import Examples
+from rung.learn.form_asking import FormAsking, OutOfTime, limited
 from rung.learn.forms import in_force
 from rung.learn.halving import Halving, halvings
-from rung.learn.intervals import Estimate, mean, share
+from rung.learn.intervals import mean, share
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
-from rung.limits import Cancel
+from rung.learn.tuned import Bought, Contrast, TriedForm, TunedTier, TuneProgress, pays
 from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
 
 LEVEL = 0.9
 """Level of the interval that must be above 0 before a form replaces rung's own."""
 _DRAWS = 500
-_FREE = 0.01
-"""Mean seconds of the next tier below which no form has to pay for itself."""
 _ALIKE = 0.01
 """Difference of the mean loss that counts as none: one row in a hundred, or a hundredth of the next tier's time."""
 _SPENT = 0.9
 """Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
 _PROBES = 6
 """Rows that are asked to measure how long a tier takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class TriedForm:
-    """The result of a form.
-
-    Args:
-        form: the form.
-        rows: number of rows that it was asked.
-        right: share of them that it gets right, or answers as the next tier does.
-        gain: that share minus the one of rung's own form on the same rows.
-        seconds: mean of a row.
-        slower: the mean seconds divided by those of rung's own form on the same rows; `None` if none were measured.
-        saved: how much less a row loses than in rung's own form, in multiples of the next tier's time.
-        failed: number of rows that got no valid answer, by the engine's reason.
-    """
-
-    form: PromptForm
-    rows: int
-    right: Estimate
-    gain: Estimate
-    seconds: float
-    slower: float | None
-    saved: Estimate
-    failed: Mapping[str, int]
-
-    @property
-    def is_better(self) -> bool:
-        """Whether it is better than rung's own by more than chance."""
-        return self.form != DEFAULT and self.saved.low is not None and self.saved.low > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """The effect of one choice: forms that differ in nothing else, on rows that both were asked.
-
-    Args:
-        what: the choice in words.
-        pairs: number of pairs of forms.
-        gain: mean difference of the share that is right.
-    """
-
-    what: str
-    pairs: int
-    gain: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class TunedTier:
-    """The result for one tier.
-
-    Args:
-        tier: its name.
-        against: the next tier; `None` for the last.
-        by_labels: whether answers were compared with expected ones; otherwise with the next tier's.
-        tried: all forms that were asked anything, the best of those that got furthest first.
-        chosen: the form to use; rung's own if nothing beats it.
-        rows: number of fit rows that chose it.
-        next_seconds: mean of a row on the next tier; `None` if unknown.
-        plan: what the budget allowed, round by round.
-        contrasts: the effect of each single choice.
-        finished: whether all of the plan was done.
-    """
-
-    tier: str
-    against: str | None
-    by_labels: bool
-    tried: tuple[TriedForm, ...]
-    chosen: PromptForm
-    rows: int
-    next_seconds: float | None
-    plan: tuple[Halving, ...]
-    contrasts: tuple[Contrast, ...]
-    finished: bool
-
-    @property
-    def best(self) -> TriedForm | None:
-        """The result of the chosen form."""
-        return next((tried for tried in self.tried if tried.form == self.chosen), None)
-
-    @property
-    def useless(self) -> bool:
-        """Whether asking it first saves no time in any form, however well its score told right from wrong."""
-        if self.next_seconds is None or not self.tried:
-            return False
-        costs = self.next_seconds >= _FREE
-        return all((t.seconds / self.next_seconds if costs else 0) >= (t.right.value or 0.0) for t in self.tried)
-
-
-@dataclass(frozen=True, slots=True)
-class Bought:
-    """What the budget of a tier allows, reported before it is spent.
-
-    Args:
-        tier: its name.
-        seconds: of the budget.
-        pace: seconds that an answer takes.
-        rows: number of fit rows.
-        plan: round by round; empty if it doesn't allow two forms.
-    """
-
-    tier: str
-    seconds: float
-    pace: float
-    rows: int
-    plan: tuple[Halving, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TuneProgress:
-    """The progress of a tuning.
-
-    Args:
-        tier: the tier that is being asked.
-        what: what for: a form in words.
-        round: counts from 1.
-        rounds: number of rounds.
-        done: number of rows of this form that are done.
-        rows: number of all rows.
-    """
-
-    tier: str
-    what: str
-    round: int
-    rounds: int
-    done: int
-    rows: int
 
 
 @dataclass(slots=True)
@@ -296,9 +164,7 @@ class Tuning:
         )
 
     def _lost(self, result: TierResult, right: bool) -> float:
-        following = self._next_seconds
-        costs = following is not None and following >= _FREE
-        return (result.seconds / following if costs and following else 0.0) + (not right)
+        return pays(result.seconds, self._next_seconds) + (not right)
 
     def _known(self, form: PromptForm) -> dict[int, bool]:
         """Whether each row is right, if known."""
@@ -438,100 +304,3 @@ class Tuning:
 
     def _work_for(self, rows: Sequence[Row]) -> Work:
         return replace(self._work_in_time, rows=lambda: rows)
-
-
-@contextmanager
-def limited(work: Work, seconds: float) -> Iterator[Work]:
-    """Work that ends when a time is over; of a replay, where the recording ends.
-
-    Args:
-        work: what is asked.
-        seconds: how long it may take.
-
-    Raises:
-        OutOfTime: the time is over.
-        Cancelled: the person ended it.
-    """
-    cancel = Cancel()
-    forget = work.cancel.on_set(cancel.set)
-    timer = threading.Timer(max(0.0, seconds), cancel.set)
-    timer.daemon = True
-    if work.asks:
-        timer.start()
-    try:
-        yield replace(work, cancel=cancel)
-    except Cancelled:
-        if work.cancel.is_set():
-            raise
-        raise OutOfTime from None
-    except MissingRecord as missing:
-        raise OutOfTime from missing
-    finally:
-        timer.cancel()
-        forget()
-
-
-class OutOfTime(Exception):
-    """The budget is used up."""
-
-
-class FormAsking(Evaluation):
-    """Asks one tier by itself, in some form.
-
-    Args:
-        work: with the rows.
-        forms: of the tiers whose form is set; `None` is rung's own. Other tiers have the form in force.
-    """
-
-    def __init__(self, work: Work, forms: Mapping[str, FormInForce | None]) -> None:
-        super().__init__(work)
-        self._forms = forms
-
-    def all_of(self, rung: Rung) -> Iterator[EvalProgress]:
-        """Yield progress while every row is asked."""
-        yield from self._pass(rung.tier.name, [rung], whole=False)
-
-    def results(self, tier: str) -> dict[int, TierResult]:
-        """The results so far, by number of the row. Each has its value."""
-        return {
-            number: replace(made.result, value=made.value)
-            for (number, name), made in self._made.items()
-            if name == tier
-        }
-
-    def _ruled(self, plan: engine.Plan, name: str) -> engine.Plan:
-        task = plan.task
-        if task is not None:
-            before = task.form
-
-            def form(tier: str, prompt: str, contract: str) -> FormInForce | None:
-                return self._forms[tier] if tier in self._forms else before(tier, prompt, contract)
-
-            task = replace(task, form=form)
-        return replace(plan, task=task, rule=deferral.WHOLE)
-
-
-def answers_of(
-    work: Work, rung: Rung, rows: Sequence[Row], forms: Mapping[str, FormInForce | None], seconds: float
-) -> Iterator[EvalProgress | dict[int, TierResult]]:
-    """Ask a tier by itself: yields progress, and at the end what came by row, as far as the time reached.
-
-    Args:
-        work: with its recorders.
-        rung: the tier that is asked.
-        rows: the rows.
-        forms: of tiers that have just been tuned. Other tiers have the form in force.
-        seconds: how long it may take.
-    """
-    asking = None
-    try:
-        with limited(work, seconds) as in_time:
-            asking = FormAsking(replace(in_time, rows=lambda: rows), forms)
-            yield from asking.all_of(rung)
-    except OutOfTime as over:
-        if over.__cause__ is not None and not (asking and asking.results(rung.tier.name)):
-            raise over.__cause__ from None
-    finally:
-        if work.asks:
-            work.recorders[rung.tier.name].put_away()
-    yield {} if asking is None else asking.results(rung.tier.name)

@@ -8,7 +8,7 @@ from typing import Any
 from rung.learn.axes import DEFAULT, described
 from rung.learn.halving import asked_in
 from rung.learn.intervals import Estimate
-from rung.learn.tuning import Bought, TriedForm, TunedTier
+from rung.learn.tuned import Bought, TriedForm, TunedTier
 
 _SHOWN = 8
 """Forms that the table shows. `--json` has them all."""

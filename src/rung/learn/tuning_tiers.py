@@ -12,10 +12,12 @@ from rung.errors import ConfigError
 from rung.learn.axes import DEFAULT
 from rung.learn.evaluating import EvalProgress, Work
 from rung.learn.examples import LONGEST, SHOWN, ExampleEntry, Examples, admissible, asked_in
+from rung.learn.form_asking import answers_of
 from rung.learn.forms import in_force
 from rung.learn.rows import Row
 from rung.learn.splits import FEWEST_TO_FIT, split
-from rung.learn.tuning import Bought, TunedTier, TuneProgress, Tuning, answers_of
+from rung.learn.tuned import Bought, TunedTier, TuneProgress
+from rung.learn.tuning import Tuning
 from rung.limits import Deadline
 from rung.tier import Rung
 from rung.types import Candidate, CheckContext, Example, FormInForce, Message, Request, Zone

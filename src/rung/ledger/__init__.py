@@ -13,7 +13,7 @@ from rung.ledger.file import LedgerFile, user_ledger
 from rung.ledger.ledger import Ledger
 from rung.ledger.purging import content_held, purge
 from rung.ledger.records import AttemptRecord, RequestRecord
-from rung.ledger.rows import find, requests
+from rung.ledger.rows import asked_since, find, requests
 
 __all__ = [
     "AttemptRecord",
@@ -25,6 +25,7 @@ __all__ = [
     "Statistics",
     "TierStatistics",
     "as_object",
+    "asked_since",
     "chats",
     "content_held",
     "conversation",

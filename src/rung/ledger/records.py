@@ -125,6 +125,7 @@ class RequestRecord:
         seconds: wall time.
         left_machine: whether the prompt left it, with the request or its shadow; `None` if that isn't known.
         continues: the request whose answer this one continues from.
+        caller: who asked a server; `None` for a request of this machine's own user.
         form: sha256 of the kind of request.
         toss: name of its random draw for a shadow; `None` if there was none.
         chance: probability that the draw asks for a shadow.
@@ -147,6 +148,7 @@ class RequestRecord:
     seconds: float
     left_machine: bool | None
     continues: str | None = None
+    caller: str | None = None
     form: str | None = None
     toss: str | None = None
     chance: float | None = None
@@ -180,6 +182,7 @@ def record(event: Finished, now: float, *, content: bool) -> RequestRecord:
         seconds=outcome.seconds,
         left_machine=outcome.left_machine,
         continues=_text(request.continues),
+        caller=_text(request.caller),
         form=event.form or None,
         toss=event.toss.key if event.toss else None,
         chance=event.toss.chance if event.toss else None,

@@ -12,7 +12,7 @@ from typing import Any
 from rung.ledger.file import LedgerFile
 from rung.ledger.records import AttemptRecord, RequestRecord, ShadowRecord, shadow_record
 from rung.ledger.schema import known, pico
-from rung.types import Outcome, Shadowed
+from rung.types import Outcome, Reason, Shadowed
 
 _DAY = 86_400_000
 _ATTEMPT = tuple(f.name for f in fields(AttemptRecord) if f.name != "text")
@@ -73,6 +73,8 @@ def requests(
     since: int | None = None,
     left_machine: bool = False,
     answered: bool = False,
+    unresolved: bool = False,
+    caller: str | None = None,
 ) -> list[RequestRecord]:
     """Requests, latest first.
 
@@ -85,6 +87,8 @@ def requests(
         since: only requests that began at this time or later, in milliseconds since 1970.
         left_machine: only requests that left this machine, or may have.
         answered: only requests with an accepted answer.
+        unresolved: only requests without an accepted answer that nobody cancelled.
+        caller: only requests of whoever asked a server by this name.
 
     Raises:
         LedgerError: the file can't be read.
@@ -101,9 +105,33 @@ def requests(
         where.append("left_machine IS NOT 0")
     if answered:
         where.append("accepted")
+    if unresolved:
+        where.append("NOT accepted AND reason <> ?")
+        values.append(str(Reason.CANCELLED))
+    if caller is not None:
+        where.append("caller = ?")
+        values.append(caller)
     sql = f"SELECT * FROM requests WHERE {' AND '.join(where)} ORDER BY at DESC, id DESC LIMIT ?"
     with file.snapshot() as connection:
         return read(connection, connection.execute(sql, (*values, -1 if limit is None else limit)).fetchall())
+
+
+def asked_since(file: LedgerFile, caller: str, since: int) -> int:
+    """How many requests somebody has made.
+
+        asked_since(file, "ada", 0)  # 0
+
+    Args:
+        file: the ledger's.
+        caller: who asked a server.
+        since: only requests that began at this time or later, in milliseconds since 1970.
+
+    Raises:
+        LedgerError: the file can't be read.
+    """
+    with file.snapshot() as connection:
+        sql = "SELECT count(*) FROM requests WHERE caller = ? AND at >= ?"
+        return int(connection.execute(sql, (caller, since)).fetchone()[0])
 
 
 def find(file: LedgerFile, prefix: str, limit: int = 5) -> list[RequestRecord]:

@@ -118,6 +118,10 @@ STEPS: tuple[Step, ...] = (
             reason TEXT NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (
+        "ALTER TABLE requests ADD COLUMN caller TEXT",
+        "CREATE INDEX requests_caller ON requests (caller, at) WHERE caller IS NOT NULL",
+    ),
 )
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

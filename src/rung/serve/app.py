@@ -17,14 +17,18 @@ from rung.serve.host import LadderHost
 from rung.serve.intake import Intake
 from rung.serve.metrics import Metrics
 from rung.serve.progress import ProgressHub
-from rung.serve.questions import Questions
+from rung.serve.questions import PageQuestions
 from rung.serve.queueing import Queue
 from rung.serve.recent import Recent
 from rung.serve.routes import chat, openapi, page, responses, state
 from rung.serve.routes.work import PARTS, Parts
+from rung.serve.tokens import Quotas
 
 OPEN = frozenset({"/health", *page.FILES})
 """Paths that need no token: they tell nothing, and a page can't send one before it has one."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""What this machine alone calls itself."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class ServeApp:
         hub: who is told of progress.
         recent: what the page shows of requests, an observer of the ladder.
         questions: to those who have the page open.
+        quotas: what the tokens have left for today.
     """
 
     def __init__(
@@ -66,17 +71,19 @@ class ServeApp:
         host: LadderHost,
         *,
         tokens: Tokens,
-        hosts: frozenset[str] = frozenset({"127.0.0.1", "::1", "localhost"}),
+        hosts: frozenset[str] = LOOPBACK,
         settings: ServeTable | None = None,
         metrics: Metrics | None = None,
         hub: ProgressHub | None = None,
         recent: Recent | None = None,
-        questions: Questions | None = None,
+        questions: PageQuestions | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         settings = settings or ServeTable()
         queue = Queue(settings.concurrent, settings.queue, settings.queue_seconds)
         counted, told = metrics or Metrics(), hub or ProgressHub()
-        self.parts = Parts(host, queue, counted, told, settings, recent or Recent(), questions or Questions())
+        shown = (recent or Recent(), questions or PageQuestions())
+        self.parts = Parts(host, queue, counted, told, settings, *shown, quotas or Quotas())
         found = routes()
         router = Router(found, redirect_slashes=False, default=_Nothing(found))
         inner = Intake(router, most=settings.body_mib * 2**20, seconds=settings.body_seconds)

@@ -38,10 +38,12 @@ class Caller:
     Args:
         name: as the ledger and the page call them.
         reach: how far their prompts may travel; `None` is as far as the ladder's.
+        per_day: requests that they may make in a day of UTC; `None` sets no limit.
     """
 
     name: str = "token"
     reach: Zone | None = None
+    per_day: int | None = None
 
 
 Tokens = Callable[[str], Caller | None]

@@ -13,7 +13,7 @@ from rung.limits import Budget, Cancel, usd
 from rung.serve.asking import Asking, BudgetBody
 from rung.serve.door import Caller
 from rung.serve.errors import ApiError
-from rung.serve.questions import Questions
+from rung.serve.questions import PageQuestions
 from rung.tier import Rung
 from rung.types import Event, IssueCode, Provisional, Reason, Verdict, Zone
 
@@ -54,7 +54,7 @@ class LadderHost:
         *,
         task_names: Callable[[], tuple[str, ...]] = tuple,
         seconds: float | None = None,
-        questions: Questions | None = None,
+        questions: PageQuestions | None = None,
     ) -> None:
         self.ladder = ladder
         self._task_names = task_names

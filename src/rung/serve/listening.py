@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
+import ssl
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from rung.errors import ConfigError
+from rung.hosts import place
 
 _BACKLOG = 256
 """Connections that the system holds for a server that is busy."""
@@ -43,6 +49,59 @@ def tcp(host: str, port: int) -> socket.socket:
         why = (error.strerror or str(error)).lower()
         raise ConfigError(f"nothing can listen on {host}, port {port}: {why}") from None
     return listener
+
+
+def is_address(host: str) -> bool:
+    """Whether a text is an IP address.
+
+    Args:
+        host: the text.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address.
+
+    Args:
+        host: an address, or `localhost`.
+    """
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def names(host: str, further: Sequence[str] = ()) -> frozenset[str]:
+    """The names and addresses by which a server may be asked for. Nothing is looked up.
+
+    Args:
+        host: the address that it listens on.
+        further: names that the person gave.
+    """
+    known = {"127.0.0.1", "::1", "localhost"}
+    if not is_loopback(host):
+        known |= {host, socket.gethostname(), *further}
+        if ipaddress.ip_address(host).is_unspecified:
+            known |= {it.address.partition("%")[0] for all_ in psutil.net_if_addrs().values() for it in all_}
+    found = (place(f"[{name}]" if ":" in name else name) for name in known)
+    return frozenset(it[0] for it in found if it is not None)
+
+
+def certified(certificate: Path, key: Path) -> None:
+    """See that a certificate and its key can be used.
+
+    Raises:
+        ConfigError: they can't.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        hint = "the certificate has to be PEM, with those that vouch for it behind it, and the key without a password"
+        raise ConfigError(f"{certificate} and {key} are not a certificate and its key: {why}", hint=hint) from None
 
 
 def unix(path: Path) -> socket.socket:

@@ -18,7 +18,7 @@ _SECONDS = 120.0
 waits behind it has timeouts of its own."""
 
 _MOST = 20
-"""Questions to one person at once. Nobody reads more, so further ones are a no."""
+"""PageQuestions to one person at once. Nobody reads more, so further ones are a no."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class _Question:
 class _Person:
     """The person who asked, at their page; a consent."""
 
-    questions: Questions
+    questions: PageQuestions
     caller: str
     cancel: Cancel
 
@@ -56,8 +56,8 @@ class _Person:
         return self.questions.ask(self.caller, hop, self.cancel)
 
 
-class Questions:
-    """Questions to those who have a page open. Everybody is asked about their own prompts, and about no other."""
+class PageQuestions:
+    """PageQuestions to those who have a page open. Everybody is asked about their own prompts, and about no other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

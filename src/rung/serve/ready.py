@@ -22,6 +22,7 @@ class ServerAddress:
         pid: of the server.
         token: what clients take for their key.
         version: of rung.
+        page: what a browser opens, the token included; `None` for a Unix socket.
     """
 
     url: str
@@ -30,6 +31,7 @@ class ServerAddress:
     pid: int
     token: str = field(repr=False)
     version: str
+    page: str | None = field(default=None, repr=False)
 
 
 class ReadyFile:

@@ -45,7 +45,7 @@ class Recent:
             return [it for whose, it in reversed(self._requests) if whose == caller][:_SHOWN]
 
     def progress(self, tier: str) -> float | None:
-        """How far a tier is on the way to its first token, in [0, 1]; `None` where it isn't on the way."""
+        """How far a tier is in getting ready, in [0, 1]; `None` where it isn't getting ready."""
         with self._lock:
             return self._progress.get(tier)
 

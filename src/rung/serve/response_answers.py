@@ -11,7 +11,7 @@ from openai.types.responses import Response
 
 from rung.serve.answers import ApiAnswer, logprobs_body, new_id, usage_body
 from rung.serve.errors import ApiError
-from rung.serve.responses import Asked, echo
+from rung.serve.responses import AskedResponse, echo
 from rung.serve.telling import x_rung
 from rung.types import Outcome, ToolCall
 
@@ -26,7 +26,7 @@ class Frame:
         asked: what it answers.
     """
 
-    asked: Asked
+    asked: AskedResponse
     id: str = field(default_factory=lambda: _id("resp"))
     created: int = field(default_factory=lambda: int(time.time()))
 

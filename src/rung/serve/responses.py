@@ -45,7 +45,7 @@ class _Talk:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedResponse:
     """A response that is asked for.
 
     Args:
@@ -63,7 +63,7 @@ class Asked:
         return (*self.turns, {key: value for key, value in message_body(answer).items() if key != "refusal"})
 
 
-def asked(body: ResponsesBody, earlier: Turns = (), drop: Sequence[str] = ()) -> Asked:
+def asked(body: ResponsesBody, earlier: Turns = (), drop: Sequence[str] = ()) -> AskedResponse:
     """What a response asks.
 
     Args:
@@ -100,7 +100,7 @@ def asked(body: ResponsesBody, earlier: Turns = (), drop: Sequence[str] = ()) ->
         asking = chat.asking(read(ChatBody, wanted), drop)
     except ApiError as error:
         raise _renamed(error) from None
-    return Asked(body, replace(asking, notes=(*asking.notes, *talk.notes)), turns)
+    return AskedResponse(body, replace(asking, notes=(*asking.notes, *talk.notes)), turns)
 
 
 def _refuse(body: ResponsesBody) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import uvicorn
 
@@ -24,18 +25,30 @@ class Server:
         app: what it serves.
         stop_seconds: how long requests may go on once it is asked to stop.
         started: called when it takes requests.
+        certificate: for TLS, and its key; `None` speaks plain HTTP.
     """
 
-    def __init__(self, app: ServeApp, *, stop_seconds: float, started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: ServeApp,
+        *,
+        stop_seconds: float,
+        started: Callable[[], None],
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
+        chain, key = certificate or (None, None)
         config = uvicorn.Config(
             app,
             http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="error",
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            ssl_certfile=chain,
+            ssl_keyfile=key,
             h11_max_incomplete_event_size=HEAD_BYTES,
         )
         self._app = app

@@ -15,16 +15,18 @@ from rung.config import Config
 from rung.consent import Consent
 from rung.errors import LedgerError, RungError
 from rung.ladder import Ladder
+from rung.ledger import Ledger, LedgerFile, asked_since
 from rung.limits import Cancel
-from rung.serve.app import ServeApp
+from rung.serve.app import LOOPBACK, ServeApp
 from rung.serve.door import Tokens
 from rung.serve.host import LadderHost
 from rung.serve.metrics import Metrics
 from rung.serve.progress import ProgressHub
-from rung.serve.questions import Questions
+from rung.serve.questions import PageQuestions
 from rung.serve.ready import ReadyFile, ServerAddress
 from rung.serve.recent import Recent
 from rung.serve.server import Server
+from rung.serve.tokens import Quotas
 from rung.types import Preparing, Zone
 
 
@@ -40,7 +42,10 @@ class Order:
         tokens: finds who holds a token.
         ready_file: where to say that the server is ready.
         only: names of the tiers to use; all of them where it is empty.
-        consent: asks somebody about a hop; `None` where nobody can be asked.
+        consent: asks somebody about a hop; `None` asks those who have the page open.
+        address: the place in the URL of a port.
+        hosts: names and addresses by which the server may be asked for.
+        certificate: for TLS, and its key; `None` speaks plain HTTP.
         say: tells the person who started the server.
     """
 
@@ -53,14 +58,22 @@ class Order:
     only: Collection[str]
     say: Callable[[str], None]
     consent: Consent | None = None
+    address: str = "127.0.0.1"
+    hosts: frozenset[str] = LOOPBACK
+    certificate: tuple[Path, Path] | None = None
 
     @property
     def ready(self) -> ServerAddress:
         """What the ready file holds."""
-        port = None if self.path is not None else self.listener.getsockname()[1]
-        url = "http://localhost/v1" if port is None else f"http://127.0.0.1:{port}/v1"
-        path = None if self.path is None else str(self.path.absolute())
-        return ServerAddress(url, port, path, os.getpid(), self.token, __version__)
+        if self.path is not None:
+            path = str(self.path.absolute())
+            return ServerAddress("http://localhost/v1", None, path, os.getpid(), self.token, __version__)
+        port = self.listener.getsockname()[1]
+        scheme = "http" if self.certificate is None else "https"
+        place = f"[{self.address}]" if ":" in self.address else self.address
+        base = f"{scheme}://{place}:{port}"
+        page = f"{base}/#token={self.token}"
+        return ServerAddress(f"{base}/v1", port, None, os.getpid(), self.token, __version__, page)
 
 
 def serve(order: Order, hold: Callable[[Server], None]) -> None:
@@ -73,7 +86,7 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
     Raises:
         RungError: the ladder can't be made, or the ready file can't be written.
     """
-    config, metrics, hub, recent, questions = order.config, Metrics(), ProgressHub(), Recent(), Questions()
+    config, metrics, hub, recent, questions = order.config, Metrics(), ProgressHub(), Recent(), PageQuestions()
     # before anything else is made, because a tier or a task may import anybody's package
     guard.install(config.reach.value)
     with ExitStack() as stack:
@@ -89,11 +102,13 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
         app = ServeApp(
             host,
             tokens=order.tokens,
+            hosts=order.hosts,
             settings=limits,
             metrics=metrics,
             hub=hub,
             recent=recent,
             questions=questions,
+            quotas=Quotas(_counts(ledger)),
         )
         ready, failed = ReadyFile(order.ready_file), list[RungError]()
         stack.callback(ready.remove)
@@ -114,7 +129,7 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
 
             threading.Thread(target=_warm, args=(ladder, told, order.say), name="rung-warm", daemon=True).start()
 
-        server = Server(app, stop_seconds=limits.stop_seconds, started=started)
+        server = Server(app, stop_seconds=limits.stop_seconds, started=started, certificate=order.certificate)
         hold(server)
         server.run(order.listener)
         if ledger is not None:
@@ -124,6 +139,18 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
                 order.say(f"note: {error}")
     if failed:
         raise failed[0]
+
+
+def _counts(ledger: Ledger | None) -> Callable[[str, int], int]:
+    """How many requests somebody has made, as the ledger knows; none without one."""
+
+    def count(name: str, since: int) -> int:
+        if ledger is None or not ledger.path.exists():
+            return 0
+        with LedgerFile(ledger.path) as file:
+            return asked_since(file, name, since)
+
+    return count
 
 
 def _warm(ladder: Ladder, tell: Callable[[Preparing], None], say: Callable[[str], None]) -> None:

@@ -116,6 +116,7 @@ def written(messages: Sequence[Message]) -> tuple[Message, ...]:
     """
     names = {call.id: call.name for message in messages for call in message.tool_calls}
     turns: list[Message] = []
+    before = ""
     for message in messages:
         if message.tool_calls:
             calls = [{"name": c.name, "arguments": _read(c.arguments)} for c in message.tool_calls]
@@ -124,13 +125,14 @@ def written(messages: Sequence[Message]) -> tuple[Message, ...]:
         elif message.role == "tool":
             name = names.get(message.tool_call_id or "", message.tool_call_id or "the tool")
             said = f"Result of {name}:\n{message.text}"
-            if turns and turns[-1].role == "user":
+            if before == "tool":
                 # most templates take no two turns of one role
                 turns[-1] = Message("user", f"{turns[-1].text}\n\n{said}")
             else:
                 turns.append(Message("user", said))
         else:
             turns.append(message)
+        before = message.role
     return tuple(turns)
 
 

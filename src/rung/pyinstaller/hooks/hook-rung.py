@@ -2,12 +2,13 @@
 
 from importlib.metadata import entry_points
 
-from PyInstaller.utils.hooks import copy_metadata
+from PyInstaller.utils.hooks import collect_submodules, copy_metadata
 
-from rung import _ROOMS, frozen
-from rung.store import _MODULES
 from rung.store.entries import catalogue_files
 from rung.store.licences import apache
+
+_APART = ("cli", "bundle", "serve", "batch", "machine", "learn", "testing", "pyinstaller", "__main__")
+"""Rooms for commands, servers, studies and tests. They come along where an app imports them."""
 
 # The catalogue, which names the models. In a source checkout it lies elsewhere.
 datas = [(str(file), "rung/store/catalogue") for file in catalogue_files()]
@@ -15,9 +16,8 @@ datas += [(str(apache()), "rung/store/texts")]
 # The version of llama-cpp-python is part of what an answer depends on.
 datas += copy_metadata("rung") + copy_metadata("llama-cpp-python")
 
-# Rooms that `rung` imports by name, modules that the store does, and programs that run in processes of their own.
-hiddenimports = [*_ROOMS, "rung.checks", "rung.deferral", *frozen.PROGRAMS, f"{frozen.WORKER}.__main__"]
-hiddenimports += [f"rung.store.{module}" for module in _MODULES]
+# Rooms import modules by their names when they are used, and some modules are programs in processes of their own.
+hiddenimports = collect_submodules("rung", filter=lambda name: (*name.split("."), "")[1] not in _APART)
 
 # Kinds of tiers, ours and those of other packages.
 for _tier in entry_points(group="rung.tiers"):

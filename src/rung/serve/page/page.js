@@ -108,7 +108,7 @@ function tier({ name, zone, paid, loaded, memory_mib: memory, progress }) {
   if (progress !== null) {
     const bar = make("progress");
     bar.value = progress;
-    bar.setAttribute("aria-label", `${name} works towards its first token`);
+    bar.setAttribute("aria-label", `${name} is getting ready`);
     item.append(bar);
   }
   return item;

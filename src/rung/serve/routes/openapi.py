@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from rung import __version__
 from rung.serve.bodies import ChatBody, CompletionBody
 from rung.serve.responses_bodies import ResponsesBody
+from rung.serve.routes.work import parts_of
 
 
 class ErrorDetails(BaseModel):
@@ -60,12 +61,16 @@ class HealthBody(BaseModel):
 
 async def description(request: Request) -> Response:
     """The description."""
-    return JSONResponse(described())
+    return JSONResponse(described(tuple(model.id for model in parts_of(request).host.models())))
 
 
-@functools.cache
-def described() -> dict[str, Any]:
-    """The OpenAPI description of the server."""
+@functools.lru_cache(maxsize=4)
+def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
+    """The OpenAPI description of a server.
+
+    Args:
+        names_of_models: that it has.
+    """
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (ChatBody, "validation"),
         (CompletionBody, "validation"),
@@ -80,6 +85,8 @@ def described() -> dict[str, Any]:
     ]
     names, found = models_json_schema(models, ref_template="#/components/schemas/{model}")
     schema = {model: names[model, mode] for model, mode in models}
+    for body in (ChatBody, CompletionBody, ResponsesBody):
+        found["$defs"][body.__name__]["properties"]["model"] = {"type": "string", "enum": list(names_of_models)}
 
     def operation(name: str, answer: Any, body: Any = None, **more: Any) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -92,7 +99,8 @@ def described() -> dict[str, Any]:
         }
         return told if body is None else {**told, "requestBody": {"required": True, "content": _json(schema[body])}}
 
-    stream: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+    sent = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
+    stream: dict[str, Any] = {"text/event-stream": {"schema": sent}}
     text: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     chat = operation("chat", {**_json(schema[ChatCompletion]), **stream}, ChatBody)

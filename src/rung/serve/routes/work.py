@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,16 +12,19 @@ from starlette.requests import Request
 
 from rung import engine
 from rung.config.tables import ServeTable
+from rung.limits import Cancel
 from rung.serve.asking import Asking
 from rung.serve.conversations import Conversations
 from rung.serve.door import CALLER
+from rung.serve.errors import Gone
 from rung.serve.host import LadderHost
 from rung.serve.intake import INTAKE, Taken
 from rung.serve.metrics import Metrics
 from rung.serve.progress import ProgressHub
-from rung.serve.questions import Questions
+from rung.serve.questions import PageQuestions
 from rung.serve.queueing import Queue
 from rung.serve.recent import Recent
+from rung.serve.tokens import Quotas
 
 PARTS = "rung.parts"
 """Key of the `Parts` in the scope of every request."""
@@ -38,6 +42,7 @@ class Parts:
         settings: of the server.
         recent: what the page shows of requests.
         questions: to those who have the page open.
+        quotas: what the tokens have left for today.
         conversations: that a later response may go on from.
     """
 
@@ -47,7 +52,8 @@ class Parts:
     hub: ProgressHub
     settings: ServeTable
     recent: Recent
-    questions: Questions
+    questions: PageQuestions
+    quotas: Quotas
     conversations: Conversations = field(default_factory=Conversations)
 
 
@@ -72,7 +78,7 @@ async def planned(request: Request, asking: Asking) -> AsyncIterator[Sequence[en
         asking: what is asked.
 
     Raises:
-        ApiError: the server is busy, or there is no such model.
+        ApiError: the server is busy, the caller's requests are used up, or there is no such model.
         ConfigError, ContractError: something in the request can't be used.
     """
     parts, gone, caller = parts_of(request), taken_of(request).gone, request.scope[CALLER]
@@ -80,7 +86,32 @@ async def planned(request: Request, asking: Asking) -> AsyncIterator[Sequence[en
     async with parts.queue.place(gone):
 
         def plans() -> list[engine.Plan]:
+            parts.quotas.take(caller, asking.answers)
             return [parts.host.plan(asking, gone, caller, number=number) for number in range(asking.answers)]
 
-        # in a thread: a contract may take a while to compile
-        yield await anyio.to_thread.run_sync(plans)
+        yield await _unless_gone(plans, gone)
+
+
+async def _unless_gone(make: Callable[[], list[engine.Plan]], gone: Cancel) -> list[engine.Plan]:
+    """What `make` makes, in a thread: a contract may take a while to compile, and a quota may be counted from a file.
+
+    Nobody waits for it any longer than the client does.
+
+    Raises:
+        Gone: the client left.
+    """
+    made = asyncio.ensure_future(anyio.to_thread.run_sync(make, abandon_on_cancel=True))
+
+    def stop() -> None:
+        made.cancel()
+
+    forget = gone.on_set(stop)
+    try:
+        return await made
+    except asyncio.CancelledError:
+        if gone.is_set():
+            raise Gone from None
+        made.cancel()
+        raise
+    finally:
+        forget()

@@ -1,0 +1,264 @@
+"""`rung serve` under load: throughput beside other servers, chaos, and a long conversation.
+
+    python scripts/bench_serve.py throughput --clients 16 --requests 200
+    python scripts/bench_serve.py chaos --clients 32 --requests 500
+    python scripts/bench_serve.py conversation --turns 10 --rules 300
+
+Every server runs in a process of its own with the same file, and rests while another one works. Trust the ratios, not
+the seconds. xllamacpp is wanted in an environment of its own: --xllamacpp-python DIR/bin/python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import psutil
+
+from rung.store import resolve
+
+LEFT_AFTER = 0.3
+"""Seconds after which a client of the chaos leaves: long enough that its answer has begun."""
+
+TOPICS = ("rivers", "bread", "clocks", "maps", "tea", "bridges", "snow", "letters")
+
+
+@contextmanager
+def rung(model: str):
+    """`rung serve` with one tier; gives base URL, token and process."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, ready = Path(folder, "rung.toml"), Path(folder, "ready.json")
+        config.write_text(
+            f"[ledger]\nrecord = false\n[serve]\nqueue = 1000\nqueue_seconds = 600\n"
+            f'[[tier]]\nname = "small"\nkind = "llama"\nmodel = "{model}"\n'
+        )
+        command = [sys.executable, "-m", "rung", "serve", "--config", config, "--port", "0", "--ready-file", ready]
+        with ended(subprocess.Popen(command, stderr=subprocess.DEVNULL)) as process:
+            wait(lambda: ready.exists(), 120)
+            told = json.loads(ready.read_text())
+            yield told["url"], told["token"], process
+
+
+@contextmanager
+def llama_cpp(model: str):
+    """llama-cpp-python's own server."""
+    port = free_port()
+    path = resolve(model).path
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", path, "--port", str(port), "--n_ctx", "8192"]
+    with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
+        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), 120)
+        yield f"http://127.0.0.1:{port}/v1", "none", process
+
+
+XLLAMACPP = """
+import sys, time, xllamacpp
+p = xllamacpp.CommonParams()
+p.model.path, p.hostname, p.port, p.n_ctx, p.n_parallel = sys.argv[1], "127.0.0.1", int(sys.argv[2]), 16384, 8
+s = xllamacpp.Server(p)
+print("up", flush=True)
+time.sleep(3600)
+"""
+
+
+@contextmanager
+def xllamacpp(model: str, python: str):
+    """xllamacpp's server, which is llama.cpp's."""
+    port = free_port()
+    command = [python, "-c", XLLAMACPP, resolve(model).path, str(port)]
+    with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
+        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), 120)
+        yield f"http://127.0.0.1:{port}/v1", "none", process
+
+
+@contextmanager
+def ended(process: subprocess.Popen):
+    """A process that doesn't outlive the block."""
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx2.get(url, timeout=5).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def wait(ready, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise SystemExit("the server did not come up")
+        time.sleep(0.1)
+
+
+def body(number: int, tokens: int, **more) -> dict:
+    topic = TOPICS[number % len(TOPICS)]
+    text = f"Write a short note, number {number}, about {topic}."
+    return {"model": "rung", "messages": [{"role": "user", "content": text}], "max_tokens": tokens, **more}
+
+
+async def crowd(url: str, token: str, clients: int, requests: int, ask) -> None:
+    """So many clients, each with its next request as soon as it has an answer."""
+    left = iter(range(requests))
+    limits = httpx2.Limits(max_connections=clients)
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=900, limits=limits) as client:
+
+        async def one() -> None:
+            for number in left:
+                await ask(client, number)
+
+        await asyncio.gather(*(one() for _ in range(clients)))
+
+
+def throughput(chosen) -> None:
+    """Tokens a second of each server, with the same requests."""
+    parties = {"rung": lambda: rung(chosen.model), "llama_cpp.server": lambda: llama_cpp(chosen.model)}
+    if chosen.xllamacpp_python:
+        parties["xllamacpp"] = lambda: xllamacpp(chosen.model, chosen.xllamacpp_python)
+    speeds: dict[str, list[float]] = {name: [] for name in parties}
+    for turn in range(chosen.turns):
+        for name in parties if turn % 2 == 0 else reversed(parties):
+            with parties[name]() as (url, token, _):
+                written: list[int] = []
+
+                async def ask(client, number, written=written) -> None:
+                    answer = await client.post("/chat/completions", json=body(number, chosen.tokens, temperature=0))
+                    answer.raise_for_status()
+                    written.append(answer.json()["usage"]["completion_tokens"])
+
+                asyncio.run(crowd(url, token, 2, 4, ask))  # loads the model
+                written.clear()
+                began = time.monotonic()
+                asyncio.run(crowd(url, token, chosen.clients, chosen.requests, ask))
+                speeds[name].append(sum(written) / (time.monotonic() - began))
+                print(f"{name}: {sum(written):,} tokens, {speeds[name][-1]:.1f} a second", flush=True)
+    ours = statistics.median(speeds["rung"])
+    for name, found in speeds.items():
+        print(
+            f"{name}: {statistics.median(found):.1f} tokens/s; rung is {ours / statistics.median(found):.2f} times it"
+        )
+
+
+def chaos(chosen) -> None:
+    """A fifth of the clients leave, and the worker is killed once: every answer is right or a proper error."""
+    chance = random.Random(1)
+    kinds: Counter[str] = Counter()
+    errors: list[float] = []
+    with rung(chosen.model) as (url, token, process):
+        server = psutil.Process(process.pid)
+        memory: list[int] = []
+        done = 0
+
+        async def ask(client, number) -> None:
+            nonlocal done
+            leaves, stream = chance.random() < 0.2, chance.random() < 0.5
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(LEFT_AFTER if leaves else None):
+                    answer = await client.post("/chat/completions", json=body(number, chosen.tokens, stream=stream))
+                    kinds[kind_of(answer, stream)] += 1
+                    if answer.status_code != 200:
+                        errors.append(time.monotonic() - began)
+            except TimeoutError:
+                kinds["left"] += 1
+            except httpx2.HTTPError as error:
+                kinds[f"broken: {type(error).__name__}"] += 1
+            done += 1
+            if done % 50 == 0:
+                memory.append(server.memory_info().rss >> 20)
+            if done == chosen.requests // 2:
+                for worker in server.children():
+                    worker.kill()
+
+        asyncio.run(crowd(url, token, chosen.clients, chosen.requests, ask))
+        after = httpx2.get(f"{url.removesuffix('/v1')}/health").json()
+    print(dict(kinds), f"server alive: {after['status']}")
+    print(f"memory of the server, every 50 requests, MiB: {memory}")
+    if errors:
+        errors.sort()
+        print(f"time to an error: p99 {errors[min(len(errors) - 1, int(0.99 * len(errors)))]:.2f} s of {len(errors)}")
+
+
+def kind_of(answer, stream: bool) -> str:
+    """What an answer is, as far as it is a right one."""
+    if answer.status_code != 200:
+        return f"error {answer.status_code} {answer.json()['error']['code']}"
+    if not stream:
+        choice = answer.json()["choices"][0]
+        return "right" if choice["message"]["content"].strip() else "empty"
+    last = answer.text.strip().split("\n\n")[-1]
+    if last == "data: [DONE]":
+        return "right"
+    return f"error event {json.loads(last.removeprefix('data: '))['error']['code']}"
+
+
+def conversation(chosen) -> None:
+    """Turns of one conversation behind a long system prompt: what is kept of it, and the time to the first token."""
+    rule = "Rule {0}: a question about topic {0} is answered with the word topic{0}."
+    rules = "\n".join(rule.format(n) for n in range(chosen.rules))
+    with rung(chosen.model) as (url, token, _):
+        headers = {"authorization": f"Bearer {token}"}
+        with httpx2.Client(base_url=url, headers=headers, timeout=900) as client:
+            talk, first = [], None
+            for turn in range(chosen.turns):
+                talk.append({"role": "user", "content": f"Topic {turn + 1}?"})
+                system = {"role": "system", "content": rules}
+                sent = {"model": "rung", "messages": [system, *talk], "max_tokens": 8}
+                found = client.post("/chat/completions", json=sent).json()
+                usage, ttft = found["usage"], found["x_rung"]["attempts"][-1]["ttft"]
+                first = first or ttft
+                share = usage["prompt_tokens_details"]["cached_tokens"] / usage["prompt_tokens"]
+                print(
+                    f"turn {turn + 1}: {usage['prompt_tokens']:,} tokens, {share:.1%} kept, "
+                    f"TTFT {ttft:.2f} s, {ttft / first:.2f} of the first",
+                    flush=True,
+                )
+                talk.append({"role": "assistant", "content": found["choices"][0]["message"]["content"]})
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("throughput", "chaos", "conversation"))
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--turns", type=int, default=3, help="of the servers, or of the conversation")
+    parser.add_argument("--rules", type=int, default=300, help="lines of the system prompt; about 20 tokens each")
+    parser.add_argument("--xllamacpp-python")
+    chosen = parser.parse_args()
+    os.environ.setdefault("OMP_PROC_BIND", "true")
+    {"throughput": throughput, "chaos": chaos, "conversation": conversation}[chosen.what](chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""`rung serve` for a site: beyond loopback, and the tokens of those who share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rung.cli.options import Json
+
+if TYPE_CHECKING:
+    from rung.cli.output import Output
+    from rung.serve.tokens import TokenFile
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """How a server is reached.
+
+    Args:
+        host: the address that it listens on.
+        names: by which clients call it.
+        certificate: PEM file, for HTTPS.
+        key: its private key.
+        plain_http: whether there may be none beyond loopback.
+    """
+
+    host: str
+    names: tuple[str, ...]
+    certificate: Path | None
+    key: Path | None
+    plain_http: bool
+
+    @property
+    def chain(self) -> tuple[Path, Path] | None:
+        """Certificate and key; `None` for plain HTTP."""
+        return None if self.certificate is None or self.key is None else (self.certificate, self.key)
+
+    @property
+    def address(self) -> str:
+        """What stands in the URL: the name that the person gave, else the address, else this machine's own."""
+        if self.names:
+            return self.names[0]
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+
+def token_file() -> TokenFile:
+    """The named tokens of this user's servers."""
+    from rung.paths import user_data
+    from rung.serve.tokens import TokenFile
+
+    return TokenFile(user_data() / "serve-tokens.json")
+
+
+def checked(site: Site) -> Iterator[str]:
+    """What the person has to know of how the server is reached, in sentences.
+
+    Raises:
+        ConfigError: it can't be reached so, or not safely.
+    """
+    from rung.errors import ConfigError
+    from rung.serve import listening
+
+    if (site.certificate is None) != (site.key is None):
+        raise ConfigError("a certificate needs its key, and a key its certificate", hint="give --certificate and --key")
+    if site.chain is not None:
+        listening.certified(*site.chain)
+    if listening.is_loopback(site.host):
+        return
+    if not listening.is_address(site.host):
+        said = f"{site.host!r} is not an address of this machine"
+        raise ConfigError(said, hint="give an address to --host, and the name by which clients call it to --name")
+    if site.chain is None and not site.plain_http:
+        raise ConfigError(
+            f"on {site.host}, whoever can listen in the network would read prompts, answers and tokens",
+            hint="give --certificate and --key, or --plain-http if that network is trusted",
+        )
+    if not token_file().read():
+        said = f"on {site.host} everybody needs a token of their own, and there is none"
+        raise ConfigError(said, hint="make one with `rung serve token add NAME`")
+    if site.chain is None:
+        yield "plain HTTP: whoever can listen in the network reads prompts, answers and tokens, and can use the tokens"
+
+
+def token_group() -> typer.Typer:
+    """The group of `rung serve token`."""
+    outer = typer.Typer(rich_markup_mode=None)
+    outer.callback()(_serve)
+    group = typer.Typer(rich_markup_mode=None, epilog="Example: rung serve token add ada --per-day 200")
+    group.callback()(_token)
+    for function, name, says, example in (
+        (add, "add", "Make a token, and print it once.", "rung serve token add ada --per-day 200 --reach host"),
+        (list_, "list", "List the tokens.", "rung serve token list"),
+        (remove, "remove", "Refuse a token from now on.", "rung serve token remove ada"),
+    ):
+        command: Callable[..., int | None] = function
+        group.command(name, short_help=says, epilog=f"Example: {example}")(command)
+    outer.add_typer(group, name="token", short_help="Make, list and remove the tokens of a shared server.")
+    return outer
+
+
+def _serve() -> None:
+    """Serve the ladder as one model to every client of OpenAI's API, on this machine or for a site."""
+
+
+def _token() -> None:
+    """Make, list and remove the tokens of those who share a server. Only hashes of them are kept."""
+
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose it is. The ledger calls their requests so.")]
+
+
+def add(
+    context: typer.Context,
+    name: _Name,
+    per_day: Annotated[
+        int | None,
+        typer.Option("--per-day", metavar="N", min=0, help="Most requests from midnight to midnight UTC."),
+    ] = None,
+    reach: Annotated[
+        Literal["host", "lan", "internet"] | None,
+        typer.Option("--reach", help="How far its prompts may travel. It can only tighten the server's reach."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a token and print it. It can't be shown again. A server that runs knows it within a second."""
+    from rung.types import Zone
+
+    secret = token_file().add(name, per_day=per_day, reach=None if reach is None else Zone.parse(reach))
+    output: Output = context.obj.output
+    if output.json:
+        output.object({"status": "ok", "name": name, "token": secret})
+    else:
+        output.answer(secret)
+        output.say("this is the API key of its client; it is kept nowhere and can't be shown again")
+
+
+def list_(context: typer.Context, json: Json = False) -> None:
+    """List the tokens: whose they are, how far they reach, and how much they may ask."""
+    from rung.cli.tables import UNKNOWN, aligned
+
+    output: Output = context.obj.output
+    found = token_file().read()
+    if output.json:
+        told = [{"name": t.name, "per_day": t.per_day, "reach": t.reach, "added": t.added} for t in found]
+        output.object({"status": "ok", "tokens": told})
+    elif found:
+        rows = [
+            (t.name, t.reach or UNKNOWN, t.added, UNKNOWN if t.per_day is None else f"{t.per_day:,}") for t in found
+        ]
+        output.answer(aligned(("name", "reach", "added", "requests a day"), rows, words=3))
+    else:
+        output.say("there is no token")
+
+
+def remove(context: typer.Context, name: _Name, json: Json = False) -> None:
+    """Forget a token. A server that runs refuses it within a second."""
+    token_file().remove(name)
+    output: Output = context.obj.output
+    if output.json:
+        output.object({"status": "ok", "name": name})
+    else:
+        output.say(f"the token of {name} is removed")

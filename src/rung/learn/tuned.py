@@ -1,0 +1,150 @@
+"""What a tuning finds out, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rung.learn.axes import DEFAULT
+from rung.learn.halving import Halving
+from rung.learn.intervals import Estimate
+from rung.types import PromptForm
+
+_FREE = 0.01
+"""Mean seconds of the next tier below which no form has to pay for itself."""
+
+
+def pays(seconds: float, following: float | None) -> float:
+    """What a row costs, in times of the next tier; 0 where there is none, or it takes no time worth counting.
+
+    Args:
+        seconds: of the tier.
+        following: mean seconds of the next one.
+    """
+    return 0.0 if following is None or following < _FREE else seconds / following
+
+
+@dataclass(frozen=True, slots=True)
+class TriedForm:
+    """The result of a form.
+
+    Args:
+        form: the form.
+        rows: number of rows that it was asked.
+        right: share of them that it gets right, or answers as the next tier does.
+        gain: that share minus the one of rung's own form on the same rows.
+        seconds: mean of a row.
+        slower: the mean seconds divided by those of rung's own form on the same rows; `None` if none were measured.
+        saved: how much less a row loses than in rung's own form, in multiples of the next tier's time.
+        failed: number of rows that got no valid answer, by the engine's reason.
+    """
+
+    form: PromptForm
+    rows: int
+    right: Estimate
+    gain: Estimate
+    seconds: float
+    slower: float | None
+    saved: Estimate
+    failed: Mapping[str, int]
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it is better than rung's own by more than chance."""
+        return self.form != DEFAULT and self.saved.low is not None and self.saved.low > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """The effect of one choice: forms that differ in nothing else, on rows that both were asked.
+
+    Args:
+        what: the choice in words.
+        pairs: number of pairs of forms.
+        gain: mean difference of the share that is right.
+    """
+
+    what: str
+    pairs: int
+    gain: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class TunedTier:
+    """The result for one tier.
+
+    Args:
+        tier: its name.
+        against: the next tier; `None` for the last.
+        by_labels: whether answers were compared with expected ones; otherwise with the next tier's.
+        tried: all forms that were asked anything, the best of those that got furthest first.
+        chosen: the form to use; rung's own if nothing beats it.
+        rows: number of fit rows that chose it.
+        next_seconds: mean of a row on the next tier; `None` if unknown.
+        plan: what the budget allowed, round by round.
+        contrasts: the effect of each single choice.
+        finished: whether all of the plan was done.
+    """
+
+    tier: str
+    against: str | None
+    by_labels: bool
+    tried: tuple[TriedForm, ...]
+    chosen: PromptForm
+    rows: int
+    next_seconds: float | None
+    plan: tuple[Halving, ...]
+    contrasts: tuple[Contrast, ...]
+    finished: bool
+
+    @property
+    def best(self) -> TriedForm | None:
+        """The result of the chosen form."""
+        return next((tried for tried in self.tried if tried.form == self.chosen), None)
+
+    @property
+    def useless(self) -> bool:
+        """Whether asking it first saves no time in any form, however well its score told right from wrong."""
+        if self.next_seconds is None or not self.tried:
+            return False
+        return all(pays(t.seconds, self.next_seconds) >= (t.right.value or 0.0) for t in self.tried)
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What the budget of a tier allows, reported before it is spent.
+
+    Args:
+        tier: its name.
+        seconds: of the budget.
+        pace: seconds that an answer takes.
+        rows: number of fit rows.
+        plan: round by round; empty if it doesn't allow two forms.
+    """
+
+    tier: str
+    seconds: float
+    pace: float
+    rows: int
+    plan: tuple[Halving, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TuneProgress:
+    """The progress of a tuning.
+
+    Args:
+        tier: the tier that is being asked.
+        what: what for: a form in words.
+        round: counts from 1.
+        rounds: number of rounds.
+        done: number of rows of this form that are done.
+        rows: number of all rows.
+    """
+
+    tier: str
+    what: str
+    round: int
+    rounds: int
+    done: int
+    rows: int

@@ -1,0 +1,261 @@
+"""Named tokens: who may ask a server that several people share, how far, and how often."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rung.errors import ConfigError
+from rung.files import read_bounded
+from rung.locking import locked
+from rung.serve.door import Caller
+from rung.serve.errors import ApiError
+from rung.settings import nearest
+from rung.types import Zone
+from rung.writing import private_folder, write_whole
+
+_log = logging.getLogger(__name__)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""A token's name: it stands in the ledger, on the page and in tables."""
+
+_RESERVED = Caller().name
+"""The name of the token in the ready file."""
+
+_MOST_BYTES = 4 * 2**20
+"""Bytes of the file of tokens: some ten thousand of them."""
+
+_PATIENCE = 10.0
+"""Seconds to wait for another command that changes the same file, which takes some milliseconds."""
+
+_LOOK_EVERY = 1.0
+"""Seconds after which a server looks whether its tokens have changed, and refuses those that were removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedToken:
+    """A token as it is kept: without the secret.
+
+    Args:
+        name: whose it is.
+        sha256: of the secret.
+        per_day: requests that it may make from midnight to midnight UTC; `None` sets no limit.
+        reach: how far its prompts may travel; `None` is as far as the server's.
+        added: when it was made, in ISO 8601.
+    """
+
+    name: str
+    sha256: str
+    per_day: int | None
+    reach: str | None
+    added: str
+
+    @property
+    def caller(self) -> Caller:
+        """Who holds it."""
+        return Caller(self.name, None if self.reach is None else Zone.parse(self.reach), self.per_day)
+
+
+class _TokenRow(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    per_day: Annotated[int, Field(ge=0)] | None
+    reach: Annotated[str, Field(pattern="^(host|lan|internet)$")] | None
+    added: str
+
+
+class _TokenFileBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    tokens: list[_TokenRow]
+
+
+class TokenFile:
+    """The named tokens of this user's servers. Only this user can read the file, and it holds no secret.
+
+    Args:
+        path: where it lies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> tuple[NamedToken, ...]:
+        """The tokens, by their names; none where there is no file.
+
+        Raises:
+            ConfigError: the file can't be read, or holds something else.
+        """
+        if not self.path.exists():
+            return ()
+        try:
+            body = _TokenFileBody.model_validate_json(read_bounded(self.path, _MOST_BYTES, "the tokens"))
+        except ValidationError:
+            hint = "remove it, and make the tokens anew with `rung serve token add NAME`"
+            raise ConfigError(f"{self.path} doesn't hold the tokens of a server", hint=hint) from None
+        return tuple(NamedToken(**row.model_dump()) for row in sorted(body.tokens, key=lambda row: row.name))
+
+    def add(self, name: str, *, per_day: int | None = None, reach: Zone | None = None) -> str:
+        """Make a token. The secret is told once, and kept nowhere.
+
+        Args:
+            name: whose it is.
+            per_day: requests that it may make in a day of UTC.
+            reach: how far its prompts may travel.
+
+        Raises:
+            ConfigError: the name is taken or can't be one, or the file can't be written.
+        """
+        if NAME.fullmatch(name) is None or name == _RESERVED:
+            said = f"a token's name has up to 64 letters, digits, `.`, `_` and `-`, and is not {_RESERVED!r}"
+            raise ConfigError(said)
+        secret = f"rung-{secrets.token_urlsafe(32)}"
+        with self._changing():
+            known = self.read()
+            if any(token.name == name for token in known):
+                raise ConfigError(f"there is a token of the name {name!r}", hint=f"rung serve token remove {name}")
+            added = datetime.now(UTC).isoformat(timespec="seconds")
+            self._write(
+                (*known, NamedToken(name, _hash(secret), per_day, None if reach is None else str(reach), added))
+            )
+        return secret
+
+    def remove(self, name: str) -> None:
+        """Forget a token. Servers that run refuse it from then on.
+
+        Raises:
+            ConfigError: there is none of that name, or the file can't be written.
+        """
+        with self._changing():
+            known = self.read()
+            left = tuple(token for token in known if token.name != name)
+            if len(left) == len(known):
+                raise ConfigError(f"there is no token {name!r}", hint=nearest(name, [token.name for token in known]))
+            self._write(left)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Nobody else changes the file, for as long as the block lasts."""
+        try:
+            private_folder(self.path.parent)
+            with locked(self.path.with_name(f"{self.path.name}.lock"), patience=_PATIENCE):
+                yield
+        except TimeoutError:
+            raise ConfigError(f"another process changes {self.path}", hint="try again") from None
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _write(self, tokens: tuple[NamedToken, ...]) -> None:
+        body = {"tokens": [asdict(token) for token in tokens]}
+        write_whole(self.path, json.dumps(body, indent=1).encode() + b"\n")
+
+    def _unwritable(self, error: OSError) -> ConfigError:
+        return ConfigError(f"the tokens in {self.path} can't be written: {(error.strerror or str(error)).lower()}")
+
+
+class NamedTokens:
+    """Finds who holds a token. A change of the file counts within a second.
+
+    Args:
+        file: the tokens.
+        first: finds who holds a token that isn't in the file.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        file: TokenFile,
+        first: Callable[[str], Caller | None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._file = file
+        self._first = first
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked = -_LOOK_EVERY
+        self._known: dict[str, Caller] = {}
+
+    def __call__(self, given: str) -> Caller | None:
+        """Who holds a token; `None` for one that nobody was given."""
+        found = self._first(given)
+        if found is not None:
+            return found
+        with self._lock:
+            now = self._clock()
+            if now - self._looked >= _LOOK_EVERY:
+                self._looked = now
+                try:
+                    self._known = {token.sha256: token.caller for token in self._file.read()}
+                except ConfigError as error:
+                    self._known = {}  # a file that can't be read lets nobody in
+                    _log.error("%s", error)
+            return self._known.get(_hash(given))
+
+
+class Quotas:
+    """Counts what each token asks in a day of UTC.
+
+    Args:
+        counted: how many requests somebody has made since an instant in milliseconds, before this server counted.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self, counted: Callable[[str, int], int] = lambda name, since: 0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._counted = counted
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._day: datetime | None = None
+        self._used: Counter[str] = Counter()
+
+    def take(self, caller: Caller, requests: int) -> None:
+        """Count requests, unless they are more than what is left. It may look into a file.
+
+        Args:
+            caller: who asks.
+            requests: how many at once.
+
+        Raises:
+            ApiError: nothing is left for today.
+        """
+        if caller.per_day is None:
+            return
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        with self._lock:
+            if day != self._day:
+                self._day, self._used = day, Counter()
+            if caller.name not in self._used:
+                self._used[caller.name] = self._counted(caller.name, int(day.timestamp() * 1000))
+            if self._used[caller.name] + requests > caller.per_day:
+                wait = int((day + timedelta(days=1) - now).total_seconds()) + 1
+                raise ApiError(
+                    429,
+                    f"the token of {caller.name} may make {caller.per_day:,} requests a day, which are used up",
+                    "insufficient_quota",
+                    "insufficient_quota",
+                    headers={"retry-after": str(wait), "x-should-retry": "false"},
+                )
+            self._used[caller.name] += requests
+
+
+def _hash(secret: str) -> str:
+    # the secret is random and long, so a plain hash can't be searched
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
