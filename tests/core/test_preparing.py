@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 
@@ -140,3 +141,19 @@ def test_a_load_is_told_in_bytes_by_prepare_and_in_a_stream(tmp_path):
     assert [it.done for it in loads] == sorted(it.done for it in loads)
     assert all(it.phase == "loading" and 0 < it.done <= it.total == 120_000_000 for it in loads)
     assert isinstance(events[-1], rung.Finished)
+
+
+def no_room(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_and_the_next_try_works(catalogue, monkeypatch):
+    accept()
+    ladder = rung.Ladder(rung.llama("tiny"))
+    with monkeypatch.context() as full:
+        full.setattr("rung.store.pulling.rename", no_room)
+        with pytest.raises(StoreError, match="no space left for the model store") as caught:
+            ladder.prepare(load="none")
+    assert "free some space" in caught.value.hint
+    ladder.prepare(load="none")
+    assert ladder.requirements()[0].missing == 0
