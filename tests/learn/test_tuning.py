@@ -76,7 +76,7 @@ def tier(name, right, log=None):
     return ScriptedTier(name, *[answer] * 20000)
 
 
-def question(ladder, data, *, cassette=None, asks=True, **more):
+def question(ladder, data, *, cassette=None, asks=True, together=4, **more):
     contract = compile_output(OPTIONS)
     ladder = Ladder(*ladder, tasks=lambda name: Task(name, output=contract))
     work = Work(
@@ -92,7 +92,7 @@ def question(ladder, data, *, cassette=None, asks=True, **more):
         grade=lambda row, value: Grade(value == row.expected),
         same=lambda a, b: a == b,
         asks=asks,
-        together=2,
+        together=together,
     )
     return FormQuestion(work, **{"wordings": (), "seconds": 600.0, "examples": {}, "date": "2026-11-26", **more})
 
@@ -162,7 +162,7 @@ def test_a_form_that_takes_longer_than_it_saves_is_not_chosen():
 
     small = ScriptedTier("small", *[slow] * 20000)
     mid = ScriptedTier("mid", *[lambda call: Reply(OPTIONS[number_of(call) % 2], seconds=0.02)] * 20000)
-    found = tuned(question([Rung(small, repairs=0), Rung(mid)], rows(150), only=["small"]))["small"].tuned
+    found = tuned(question([Rung(small, repairs=0), Rung(mid)], rows(150), only=["small"], together=1))["small"].tuned
     gained = next(t for t in found.tried if t.form == PromptForm(examples="similar"))
     assert gained.gain.value > 0.1
     assert found.chosen.examples == "none"
@@ -171,7 +171,7 @@ def test_a_form_that_takes_longer_than_it_saves_is_not_chosen():
 def test_a_tier_that_is_useless_in_every_form_is_named():
     small = ScriptedTier("small", *[lambda call: Reply(OPTIONS[(number_of(call) + 1) % 2], seconds=0.02)] * 20000)
     mid = ScriptedTier("mid", *[lambda call: Reply(OPTIONS[number_of(call) % 2], seconds=0.02)] * 20000)
-    found = tuned(question([Rung(small), Rung(mid)], rows(150), only=["small"]))["small"].tuned
+    found = tuned(question([Rung(small), Rung(mid)], rows(150), only=["small"], together=1))["small"].tuned
     assert found.useless
     assert any("doesn't pay in any form" in sentence for sentence in sentences(found))
 
