@@ -9,6 +9,7 @@ from pathlib import Path
 
 import platformdirs
 from PySide6.QtWidgets import QApplication
+from shiboken6 import delete
 
 import rung
 
@@ -29,18 +30,20 @@ def ladder(models: list[str], consent: rung.Consent) -> rung.Ladder:
     return rung.Ladder(*tiers, reach=rung.Zone.INTERNET, consent=consent)
 
 
-def main() -> int:
-    """Show the window until it is closed."""
+def options() -> argparse.Namespace:
+    """What the command line says."""
     words = argparse.ArgumentParser(description="Fields from an invoice, by models on this computer.")
     words.add_argument("file", nargs="?", type=Path, help="a text file with an invoice, to be read at once")
     words.add_argument("--once", action="store_true", help="print the fields of FILE as JSON, and end")
     words.add_argument("--home", default=platformdirs.user_data_path("rung-invoices", appauthor=False), metavar="DIR")
     words.add_argument("--model", action="append", metavar="NAME", help="a local model; repeat it, smallest first")
     words.add_argument("--scheme", choices=["light", "dark"], help="in place of the system's colour scheme")
-    chosen = words.parse_args()
+    return words.parse_args()
 
+
+def main(app: QApplication, chosen: argparse.Namespace) -> int:
+    """Show the window until it is closed."""
     rung.home(chosen.home)  # models, ledger and caches of this app alone
-    app = QApplication(sys.argv[:1])
     app.setApplicationName("Invoices")
     if chosen.scheme:
         use_scheme(app, dark=chosen.scheme == "dark")
@@ -51,10 +54,13 @@ def main() -> int:
     if chosen.file is not None:
         window.read(chosen.file.read_text(encoding="utf-8"))
     try:
-        return app.exec()
+        return app.exec() if window.ended is None else window.ended
     finally:
         asker.close()
+        delete(window)  # before what it is connected to, in whatever order Python would let them go
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    given = options()
+    application = QApplication(sys.argv[:1])  # named here, because it has to outlive the window
+    sys.exit(main(application, given))

@@ -49,6 +49,7 @@ class Window(QWidget):
         super().__init__()
         self.asker, self.once = asker, once
         self.busy = self.waits = False
+        self.ended: int | None = None
         self.dialogue: QMessageBox | None = None
         self.setWindowTitle("Invoices")
         self._build()
@@ -384,7 +385,8 @@ class Window(QWidget):
             return
         fields = {name: self.fields[name].text() for name in LABELS} if code == 0 else None
         print(json.dumps({"fields": fields, "says": self.says.text()}), flush=True)
-        QTimer.singleShot(0, lambda: QApplication.exit(code))
+        self.ended = code  # for what happens before the window's loop begins
+        QApplication.exit(code)
 
 
 def _price(outcome: rung.Outcome[Invoice]) -> str:

@@ -84,16 +84,18 @@ def run(
     output: Any = None,
     limit: str | None = None,
     shard: str | None = None,
+    ladder: rung.Ladder | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
     """A job from the beginning to the end, as the command does it; the rows of its output."""
-    ladder = rung.Ladder(*tiers, reach=rung.Zone.INTERNET)
+    ladder = ladder or rung.Ladder(*tiers, reach=rung.Zone.INTERNET)
     asks = Questions(settings.pop("asks", Usual()), settings.pop("id", None))
     with JobManifest(Path(f"{out}.job")) as manifest, source_of(data, asks.sees) as source:
         RowIntake(manifest, source, asks, None if shard is None else Shard.parse(shard), Cancel()).run()
         purse = None if limit is None else JobPurse(manifest, Decimal(limit))
         names = {r.tier.name: r.tier.name for r in ladder.rungs}
         manifest.join()
+        settings.setdefault("observers", ladder._observers)
         job = Job(manifest, source, asks, ladder, names, output, purse=purse, **settings)
         try:
             for _ in work(job):

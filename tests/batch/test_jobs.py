@@ -18,6 +18,7 @@ from rung.batch.questions import Questions, Usual
 from rung.batch.sources import source_of
 from rung.batch.working import Job
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
+from rung.ledger import LedgerFile, requests
 from rung.limits import Cancel
 
 CHOICES = ["yes", "no"]
@@ -209,3 +210,44 @@ def test_an_estimate_tells_time_shares_and_money(data, tmp_path):
     assert high is not None
     assert 0 <= low < share < high <= 1
     assert "  and never more than $3.00 in all, which --max-cost says" in found.sentences()
+
+
+def test_rows_that_cost_money_are_in_the_ledger_and_its_budget_holds(data, tmp_path):
+    with rung.Ledger(tmp_path / "ledger.sqlite3", per_day="0.05") as ledger:
+        ladder = rung.Ladder(
+            Answering("small", odd),
+            PaidAnswering("far", lambda prompt: "no"),
+            reach=rung.Zone.INTERNET,
+            purse=ledger,
+            observers=[ledger],
+        )
+        found = run(data, tmp_path / "out.jsonl", output=CHOICES, ladder=ladder, limit="1", together=1)
+        ledger.flush()
+        with LedgerFile(ledger.path) as file:
+            kept = list(requests(file))
+    # three answers of $0.015 leave less than the bound of a fourth
+    assert [row["tier"] for row in found].count("far") == 3
+    assert [it.cost for it in kept if it.cost] == [Decimal("0.015")] * 3
+    assert all(it.tier != "small" for it in kept)
+
+
+def test_an_intake_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr("rung.batch.intake._PIECE", 0.0)
+    data, asks = rows(tmp_path / "in.jsonl", [f"q{n}" for n in range(9)]), Questions(Usual())
+    read_rows = []
+
+    class Killed(Exception):
+        pass
+
+    def kills(count: int) -> None:
+        read_rows.append(count)
+        if count == 4:
+            raise Killed
+
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source, pytest.raises(Killed):
+        RowIntake(manifest, source, asks, None, Cancel()).run(kills)
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
+        assert RowIntake(manifest, source, asks, None, Cancel()).run(read_rows.append)
+        assert read_rows == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+        assert manifest.counts().rows == 9
+        assert not RowIntake(manifest, source, asks, None, Cancel()).run(read_rows.append)

@@ -15,6 +15,9 @@ import pytest
 
 from rung.cli.app import invoke
 from rung.cli.interrupt import Interrupts
+from rung.learn.data import read as data_rows
+from rung.learn.rows import Row
+from rung.learn.templates import Template
 
 if TYPE_CHECKING:
     from conftest import Program
@@ -119,7 +122,7 @@ def test_rejected_and_bad_rows_stand_apart_with_their_reasons_and_the_exit_code_
     rejects = person.read("out.rejects.jsonl")
     assert [(row["id"], row["status"], row["detail"]) for row in rejects[:2]] == [
         ("r1", "bad", "its id stands already in line 2"),
-        ("", "bad", "it has 1 cells, and the head has 2"),
+        ("", "bad", "it has 1 cells, but the head has 2"),
     ]
     assert rejects[2]["id"] == "r23"
     assert rejects[2]["best"] == "0"
@@ -180,6 +183,11 @@ def test_a_page_shows_answers_and_holds_no_way_out(person: Person) -> None:
     assert [row["answer"] for row in shown] == ["2", "4"]
     assert shown[0]["label"] == {"messages": [{"role": "user", "content": "double 1 </script><b>x"}]}
     assert "http" not in page.replace("http-equiv", "")
+    # what the page saves is a labelled row of a task, whether or not it has a template
+    labels = person.work / "labels.jsonl"
+    labels.write_text("".join(json.dumps({**row["label"], "expected": row["value"]}) + "\n" for row in shown))
+    found = list(data_rows(labels, Template("double {n}")))
+    assert [row.expected for row in found if isinstance(row, Row)] == ["2", "4"]
 
 
 def test_shards_are_merged(person: Person) -> None:

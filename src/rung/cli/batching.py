@@ -25,7 +25,7 @@ from rung.cli.output import Output
 from rung.cli.reading import Patience
 from rung.config import Config, load
 from rung.contract import Contract, compile_output
-from rung.errors import Cancelled, ConfigError, RungError
+from rung.errors import ConfigError, RungError
 from rung.files import full, read_bounded
 from rung.ladder import Ladder, RequestOptions
 from rung.ladder.refusing import demand_prices
@@ -125,9 +125,7 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
             write_page(page, manifest, ready.job.source, ready.job.questions, wishes.sample, wishes.task)
             pages.append(page)
         code = batch_report.tell(manifest, ready.out, ready.rejects, output, pages=pages)
-        if ready.job.stop.is_set():
-            raise Cancelled("interrupted")
-        return code
+        return Exit.INTERRUPTED if ready.job.stop.is_set() else code
 
 
 def places(out: Path, rejects: Path | None) -> tuple[Path, Path]:
@@ -177,11 +175,10 @@ def _goes_on(wishes: BatchWishes, ready: PreparedJob, output: Output) -> bool:
         return True
     for sentence in found.sentences():
         output.say(sentence)
-    if wishes.yes:
-        return True
-    if output.json:
+    going = wishes.yes or batch_report.agreed(output)
+    if output.json and not going:
         output.object({"status": "estimated", "estimate": found.as_object()})
-    return batch_report.agreed(output)
+    return going
 
 
 def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: contextlib.ExitStack) -> PreparedJob:
@@ -217,7 +214,9 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
     manifest.demand_same(fingerprint(contract, _prompt(wishes, questions), ladder, identities, _limits(wishes), shard))
     with manifest.transaction() as connection:
         manifest.put(connection, "openai", _is_openai(source, questions))
-    with locked(Path(f"{manifest.path}.lock"), cancel=cancel), BatchLine.reading(output) as tell:
+    lock = Path(f"{manifest.path}.lock")
+    waiting = "waiting for another process that works on this job to read the input"
+    with locked(lock, cancel=cancel, waiting=lambda: output.say(waiting)), BatchLine.reading(output) as tell:
         RowIntake(manifest, source, questions, shard, cancel).run(tell)
     if wishes.retry and not manifest.bury():
         manifest.retry()

@@ -192,7 +192,7 @@ def tokens() -> typer.Typer:
     from rung.cli import serve_site
 
     _demand_extra()
-    return serve_site.commands()
+    return serve_site.token_group()
 
 
 def _demand_extra() -> None:

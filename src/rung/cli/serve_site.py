@@ -85,7 +85,7 @@ def checked(site: Site) -> Iterator[str]:
         yield "plain HTTP: whoever can listen in the network reads prompts, answers and tokens, and can use the tokens"
 
 
-def commands() -> typer.Typer:
+def token_group() -> typer.Typer:
     """The group of `rung serve token`."""
     outer = typer.Typer(rich_markup_mode=None)
     outer.callback()(_serve)

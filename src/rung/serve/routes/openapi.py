@@ -85,7 +85,7 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
     ]
     names, found = models_json_schema(models, ref_template="#/components/schemas/{model}")
     schema = {model: names[model, mode] for model, mode in models}
-    for body in (ChatBody, CompletionBody):
+    for body in (ChatBody, CompletionBody, ResponsesBody):
         found["$defs"][body.__name__]["properties"]["model"] = {"type": "string", "enum": list(names_of_models)}
 
     def operation(name: str, answer: Any, body: Any = None, **more: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from rung import __version__, guard
 from rung.serve.bodies import read
-from rung.serve.door import CALLER
+from rung.serve.door import CALLER, Caller
 from rung.serve.errors import ApiError
 from rung.serve.events import EventStream, event
 from rung.serve.routes.work import Parts, parts_of, taken_of
@@ -59,7 +59,7 @@ async def part(request: Request) -> Response:
 
 async def watch(request: Request) -> Response:
     """What the page shows, whenever it changes."""
-    return EventStream(_states(parts_of(request), request.scope[CALLER].name))
+    return EventStream(_states(parts_of(request), request.scope[CALLER]))
 
 
 async def consent(request: Request) -> Response:
@@ -70,9 +70,9 @@ async def consent(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _states(parts: Parts, caller: str) -> AsyncGenerator[bytes]:
+async def _states(parts: Parts, caller: Caller) -> AsyncGenerator[bytes]:
     last = None
-    with parts.questions.watching(caller):
+    with parts.questions.watching(caller.name):
         while not parts.queue.closed:
             state = event(_state(parts, caller), "state")
             if state != last:
@@ -81,21 +81,22 @@ async def _states(parts: Parts, caller: str) -> AsyncGenerator[bytes]:
             await asyncio.sleep(_EVERY)
 
 
-def _state(parts: Parts, caller: str) -> Mapping[str, Any]:
+def _state(parts: Parts, caller: Caller) -> Mapping[str, Any]:
     memory = psutil.virtual_memory()
-    reach = Zone.HOST if guard.offline() else parts.host.ladder.reach
+    allowed = Zone.HOST if guard.offline() else parts.host.ladder.reach
+    reach = allowed if caller.reach is None else min(allowed, caller.reach)
     models = parts.host.models()
     return {
         "version": __version__,
-        "caller": caller,
+        "caller": caller.name,
         "reach": str(reach),
         "models": [model.id for model in models],
         "tiers": [_tier(parts, model.rung) for model in models if model.rung is not None],
         # in steps, so that not every look at it is news
         "memory_mib": {"available": memory.available // 2**20 // 100 * 100, "total": memory.total // 2**20},
         "queue": {"running": parts.queue.running, "waiting": parts.queue.waiting},
-        "requests": parts.recent.of(caller),
-        "questions": parts.questions.of(caller),
+        "requests": parts.recent.of(caller.name),
+        "questions": parts.questions.of(caller.name),
     }
 
 
