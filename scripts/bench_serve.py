@@ -233,6 +233,8 @@ def conversation(chosen) -> None:
                 system = {"role": "system", "content": rules}
                 sent = {"model": "rung", "messages": [system, *talk], "max_tokens": 8}
                 found = client.post("/chat/completions", json=sent).json()
+                if "error" in found:
+                    raise SystemExit(f"turn {turn + 1}: {found['error']['message']}")
                 usage, ttft = found["usage"], found["x_rung"]["attempts"][-1]["ttft"]
                 first = first or ttft
                 share = usage["prompt_tokens_details"]["cached_tokens"] / usage["prompt_tokens"]

@@ -13,6 +13,7 @@ from rung.serve.app import ServeApp
 from rung.serve.door import one_token
 from rung.serve.host import LadderHost
 from rung.serve.metrics import Metrics
+from rung.serve.progress import ProgressHub
 from rung.serve.questions import PageQuestions
 from rung.serve.recent import Recent
 from rung.serve.server import Server
@@ -25,12 +26,18 @@ def serve():
     running = []
 
     def start(*tiers, limits=None, task_names=tuple, tokens=None, also=(), **settings):
-        metrics, recent, questions = Metrics(), Recent(), PageQuestions()
-        ladder = rung.Ladder(*tiers, observers=(metrics.told, recent.told, *also), **settings)
+        metrics, hub, recent, questions = Metrics(), ProgressHub(), Recent(), PageQuestions()
+        ladder = rung.Ladder(*tiers, observers=(metrics.told, hub.told, recent.told, *also), **settings)
         table = ServeTable(**(limits or {}))
         host = LadderHost(ladder, task_names=task_names, seconds=table.request_seconds, questions=questions)
         app = ServeApp(
-            host, tokens=tokens or one_token(TOKEN), settings=table, metrics=metrics, recent=recent, questions=questions
+            host,
+            tokens=tokens or one_token(TOKEN),
+            settings=table,
+            metrics=metrics,
+            hub=hub,
+            recent=recent,
+            questions=questions,
         )
         listener = listening.tcp("127.0.0.1", 0)
         port = listener.getsockname()[1]

@@ -100,7 +100,7 @@ def test_the_ready_file_lets_its_owner_in_and_is_gone_at_the_end(folder):
     with started(folder, "--port", "0") as (process, told):
         assert told["pid"] == process.pid
         assert told["url"] == f"http://127.0.0.1:{told['port']}/v1"
-        assert set(told) == {"url", "port", "socket", "pid", "token", "version"}
+        assert set(told) == {"url", "port", "socket", "pid", "token", "version", "page"}
         assert stat.S_IMODE((folder / "ready.json").stat().st_mode) == 0o600
         assert asks(told["port"], told["token"]) == 200
         assert asks(told["port"]) == 401

@@ -6,22 +6,33 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from rung.errors import RungError
+from rung.limits import Deadline
 from rung.serve.events import EventStream, event
 from rung.serve.host import ServedModel
 from rung.serve.routes.work import parts_of
+from rung.tier import Rung
+from rung.types import Call, Message
+
+_PATIENCE = 1.0
+"""Seconds that a tier has to say how long its context is. A list of models isn't worth more."""
 
 
 async def models(request: Request) -> Response:
     """The ladder, its tiers and its tasks as models."""
-    return JSONResponse({"object": "list", "data": [_model(model) for model in parts_of(request).host.models()]})
+    found = parts_of(request).host.models()
+    told = await anyio.to_thread.run_sync(lambda: [_model(model) for model in found], abandon_on_cancel=True)
+    return JSONResponse({"object": "list", "data": told})
 
 
 async def model(request: Request) -> Response:
     """One of them."""
-    return JSONResponse(_model(parts_of(request).host.find(request.path_params["name"])))
+    found = parts_of(request).host.find(request.path_params["name"])
+    return JSONResponse(await anyio.to_thread.run_sync(_model, found, abandon_on_cancel=True))
 
 
 async def health(request: Request) -> Response:
@@ -51,5 +62,19 @@ def _model(model: ServedModel) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": model.kind}
     if model.rung is not None:
         resides = model.rung.resides
-        told |= {"zone": str(model.rung.tier.zone), "loaded": resides.loaded if resides is not None else None}
+        told |= {
+            "zone": str(model.rung.tier.zone),
+            "loaded": resides.loaded if resides is not None else None,
+            "context": _context(model.rung),
+        }
     return {"id": model.id, "object": "model", "created": 0, "owned_by": "rung", "x_rung": told}
+
+
+def _context(rung: Rung) -> int | None:
+    """Tokens that prompt and answer may take together on a tier; `None` where it can't tell without loading a model."""
+    if rung.quotes is None or (rung.resides is not None and not rung.resides.loaded):
+        return None
+    try:
+        return rung.quotes.quote(Call((Message("user", "?"),), deadline=Deadline.after(_PATIENCE))).context
+    except RungError:
+        return None
