@@ -109,6 +109,8 @@ def install(programs: dict[str, str], libraries: Mapping[str, str] = MappingProx
     packages = sorted({*missing.values()})
     if shutil.which("apt-get") is None:
         raise NotReady(f"the surfaces need {', '.join(missing)}: install what Debian calls {' '.join(packages)}")
+    # a new machine has no list of packages yet
+    run(["apt-get", "update", "--quiet"], "apt-get can't look up what is missing")
     run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], "apt-get can't install what is missing")
 
 

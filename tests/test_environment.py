@@ -97,7 +97,8 @@ def test_what_the_surfaces_lack_is_installed_or_named(suite, monkeypatch):
     suite.install({"xvfb-run": "xvfb"})
     assert ran == []
     suite.install({"xvfb-run": "xvfb", "chromium": "chromium"})
-    assert [command[-1] for command in ran] == ["chromium"]
+    assert [command[1] for command in ran] == ["update", "install"]
+    assert ran[-1][-1] == "chromium"
     monkeypatch.setattr(suite.shutil, "which", {}.get)
     with pytest.raises(suite.NotReady, match="install what Debian calls chromium xvfb"):
         suite.install({"xvfb-run": "xvfb", "chromium": "chromium"})
