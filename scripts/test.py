@@ -26,7 +26,10 @@ CHECKS = {
     "mypy": ("-m", "mypy"),
     "import-linter": ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
 }
-PARALLEL = ("-n", "logical", "--dist", "worksteal")
+WORKERS = (os.cpu_count() or 1) * 3 // 2
+"""Processes that share the tests without models. More than cores, since half of a test's time is waiting for processes
+and sockets; not twice as many, because deadlines in tests have to hold."""
+PARALLEL = ("-n", str(WORKERS), "--dist", "worksteal")
 """Each process begins with files that follow one another, so that what a file shares is made once, or twice where the
 other process has nothing left to do."""
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30

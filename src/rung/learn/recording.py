@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -205,7 +206,7 @@ def recorded_rungs(cassette: Cassette) -> tuple[Rung, ...]:
         raise cassette.changed() from None
 
 
-class StandIn:
+class StandIn(ABC):
     """Stands for a tier in one request. It has the abilities of the real one, except those that load and unload its
     model, because whoever makes it decides which model is in memory.
 
@@ -235,11 +236,13 @@ class StandIn:
         if rung.thresholds is not None:
             self.default_threshold = self._threshold_of
 
+    @abstractmethod
     def _quote(self, call: Call) -> Quote:
-        raise NotImplementedError
+        """What the call would take."""
 
+    @abstractmethod
     def _threshold_of(self, shape: Shape) -> Threshold | None:
-        raise NotImplementedError
+        """The tier's own default threshold for answers of a shape."""
 
 
 class RecordingTier(StandIn):
