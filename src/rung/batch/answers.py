@@ -1,4 +1,4 @@
-"""What came of a question, as the manifest keeps it."""
+"""The answer to a question, as the manifest stores it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rung.batch.replaying import CallMade
 from rung.types import Attempt, Outcome
 
 _MOST_ISSUES = 5
-"""Issues of an attempt that are kept: what a person reads of them."""
+"""Issues of an attempt that are stored: as many as a person reads."""
 _LONGEST = 300
-"""Characters of an issue's message that are kept."""
+"""Characters of an issue's message that are stored."""
 
 
 def answer_of(outcome: Outcome[Any], made: Sequence[CallMade]) -> dict[str, Any]:
-    """What is kept of an outcome.
+    """Convert an outcome to the answer that is stored.
 
     Args:
-        outcome: of the last climb, which has every attempt, those of earlier passes too.
-        made: the calls in the order in which they were made, with the seconds that they really took.
+        outcome: of the last climb. It has every attempt, including those of earlier passes.
+        made: the calls in the order in which they were made, with the seconds that they originally took.
     """
     seconds = iter(call.seconds for call in made)
     last = outcome.attempts[-1] if outcome.attempts else None
@@ -55,11 +55,11 @@ def answer_of(outcome: Outcome[Any], made: Sequence[CallMade]) -> dict[str, Any]
 
 
 def problem(reason: str, detail: str) -> dict[str, Any]:
-    """What is kept of a question that couldn't be asked, or whose check broke.
+    """The stored answer of a question that couldn't be asked, or whose check raised.
 
     Args:
-        reason: in a word.
-        detail: in a sentence.
+        reason: one word.
+        detail: one sentence.
     """
     return {"tier": None, "reason": reason, "detail": detail, "cost_usd": None, "seconds": 0.0, "issues": []}
 

@@ -1,4 +1,4 @@
-"""What a job will take, from a sample of its rows that is really asked."""
+"""Estimating what a job will take, from a sample of its rows that is really asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TierEstimate:
     Args:
         tier: its name.
         asked: share of the rows that reach it.
-        seconds: that it took for one row of the sample, with as many at once as the job has.
+        seconds: time per row of the sample, with as many rows at once as the job runs.
     """
 
     tier: str
@@ -37,14 +37,14 @@ class JobEstimate:
     """What the rest of a job will take.
 
     Args:
-        rows: that were asked for it.
+        rows: sampled rows that the estimate is based on.
         left: rows that are left.
         tiers: what each will take.
         sent_up: share of the rows that the first tier's answer doesn't settle.
         rejected: share of the rows without an accepted answer.
-        cost: US dollars of one row, on average.
-        paid: share of the rows that cost anything; `None` where no tier that may be asked can cost anything.
-        limit: US dollars of the whole job; `None` where nothing limits it.
+        cost: mean US dollars per row.
+        paid: share of the rows that cost anything; `None` if no tier within reach can cost money.
+        limit: US dollars that the whole job may cost; `None` without a limit.
     """
 
     rows: int
@@ -57,7 +57,7 @@ class JobEstimate:
     limit: float | None
 
     def hours(self) -> tuple[float, float, float]:
-        """Hours of the rest: likely, and the ends of the interval that the shares leave."""
+        """Hours for the rest: the likely value, and the bounds that follow from the intervals of the shares."""
 
         def sum_of(part: Callable[[Estimate], float | None]) -> float:
             return self.left / 3600 * sum((part(tier.asked) or 0.0) * tier.seconds for tier in self.tiers)
@@ -65,7 +65,7 @@ class JobEstimate:
         return sum_of(lambda e: e.value), sum_of(lambda e: e.low), sum_of(lambda e: e.high)
 
     def dollars(self) -> tuple[float, float, float]:
-        """US dollars of the rest, in the same way."""
+        """US dollars for the rest: the likely value, and the bounds."""
         value, low, high = self.cost.value or 0.0, self.cost.low, self.cost.high
         return (
             self.left * value,
@@ -74,7 +74,7 @@ class JobEstimate:
         )
 
     def sentences(self) -> list[str]:
-        """For a person."""
+        """The estimate as lines for a person."""
         hours, money = self.hours(), self.dollars()
         said = [
             f"from {self.rows:,} rows, for the {self.left:,} that are left (95% intervals):",
@@ -95,7 +95,7 @@ class JobEstimate:
         return said
 
     def as_object(self) -> dict[str, Any]:
-        """The same for `--json`."""
+        """The estimate as an object for `--json`."""
         hours, money = self.hours(), self.dollars()
         return {
             "rows": self.rows,
@@ -111,14 +111,14 @@ class JobEstimate:
 
 
 def estimate(job: Job, most: int, tell: Callable[[StepProgress], None]) -> JobEstimate | None:
-    """Ask a sample, and say what the rest will take. `None` where nothing is left to ask.
+    """Ask a sample, and estimate the rest. `None` if nothing is left to ask.
 
-    The sample's answers are the job's: they are kept. The sample is chosen by a hash of what is asked.
+    The answers to the sample are kept as answers of the job. A hash of the question decides which questions are drawn.
 
     Args:
         job: what is to be done.
         most: rows of the sample.
-        tell: is told the progress.
+        tell: called with the progress.
 
     Raises:
         RungError: what `work` raises.
@@ -167,7 +167,7 @@ def estimate(job: Job, most: int, tell: Callable[[StepProgress], None]) -> JobEs
 
 
 def _share_of(hits: list[bool]) -> Estimate:
-    """A share with Wilson's 95% interval (Wilson 1927), which needs no library and is of use at 0 and 1, too."""
+    """A share with Wilson's 95% interval (Wilson 1927). It needs no library, and also works for shares of 0 and 1."""
     count, z = len(hits), NormalDist().inv_cdf(0.975)
     mean, weight = sum(hits) / count, z * z / count
     middle = (mean + weight / 2) / (1 + weight)

@@ -1,4 +1,4 @@
-"""What makes a job this job and not another: hashes of what its answers depend on."""
+"""What identifies a job: hashes of everything its answers depend on."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def fingerprint(
     limits: Mapping[str, Any],
     shard: Shard | None,
 ) -> dict[str, str]:
-    """Hashes by what each is of, as a message names it.
+    """The hashes. Each key says what is hashed, in the words of an error message.
 
     Args:
-        contract: what answers must be.
+        contract: what answers must satisfy.
         prompt: how prompts and ids are made: column, template, task, system turn.
-        ladder: its tiers. Their reach and budgets are left out: they may be raised in the middle of a job.
+        ladder: its tiers. Reach and budgets are left out, because they may be raised in the middle of a job.
         identities: of the tiers, by name.
         limits: other options that change answers.
         shard: the share of the rows.

@@ -1,4 +1,4 @@
-"""Taking the input into the manifest: what each row asks, and where it stands."""
+"""Reading the input into the manifest: what each row asks, and its position."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from rung.learn.tables import BadRow, InputRow
 from rung.limits import Cancel
 
 _PIECE = 1.0
-"""Seconds of a piece that is written at once: what a kill loses of the intake, and how long others wait."""
+"""Seconds of reading per transaction. A killed intake loses that much work, and other writers wait that long."""
 _SHARD = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})")
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A share of the rows, by a hash of their ids.
+    """A share of the rows. A hash of its id assigns a row to a share.
 
     Args:
-        number: of the share, from 1.
-        of: how many there are.
+        number: of the share, counted from 1.
+        of: how many shares there are.
     """
 
     number: int
@@ -37,10 +37,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """The share that `3/8` names.
+        """Parse a share such as `3/8`.
 
         Raises:
-            ConfigError: it names none.
+            ConfigError: the text is not a share.
         """
         found = _SHARD.fullmatch(text.strip())
         if found is None or int(found[1]) > int(found[2]):
@@ -48,7 +48,7 @@ class Shard:
         return cls(int(found[1]), int(found[2]))
 
     def takes(self, name: str) -> bool:
-        """Whether a row is in it.
+        """Whether a row belongs to the share.
 
         Args:
             name: id of the row.
@@ -61,7 +61,7 @@ class Shard:
 
 @dataclass(slots=True)
 class _Taken:
-    """How far the intake is: rows seen, the last that was read, the bad ones, those of other shards."""
+    """How far the intake is: rows read, position of the last row, bad rows, and rows of other shards."""
 
     state: str
     rows: int = 0
@@ -76,14 +76,14 @@ class _Taken:
 
 
 class RowIntake:
-    """One intake, which may be killed at any moment and goes on from the last piece.
+    """One intake. It may be killed at any moment, and resumes after the last piece that was committed.
 
     Args:
         manifest: of the job.
         source: the input.
-        questions: makes a question of a row.
+        questions: makes the question of a row.
         shard: the share that this job takes; `None` takes all.
-        cancel: ends it after a piece.
+        cancel: stops the intake after the current piece.
     """
 
     def __init__(
@@ -93,15 +93,15 @@ class RowIntake:
         self._cancel = cancel
 
     def run(self, tell: Callable[[int], None] = lambda rows: None) -> bool:
-        """Take the input in, if it isn't in already. Returns whether anything was read.
+        """Read the input unless that is already done. Returns whether anything was read.
 
         Args:
-            tell: is told now and then how many rows are in.
+            tell: called now and then with the number of rows read.
 
         Raises:
-            ConfigError: the input can't be read, or holds no row.
+            ConfigError: the input can't be read, or has no rows.
             LedgerError: the manifest can't be written.
-            Cancelled: the flag was set; what was read is kept.
+            Cancelled: the flag was set. The rows that were read are kept.
         """
         state = self._source.state()
         known = self._manifest.get("intake")
@@ -118,7 +118,7 @@ class RowIntake:
         return True
 
     def _begin(self, taken: _Taken) -> None:
-        """Forget where rows stand. What was answered stays: a row that asks the same finds it again."""
+        """Delete the rows. Answered questions stay, so that a row that asks the same finds its answer again."""
         with self._manifest.transaction() as connection:
             connection.execute("DELETE FROM rows")
             connection.execute("UPDATE questions SET position = NULL, rows = 0 WHERE position IS NOT NULL")
@@ -127,7 +127,7 @@ class RowIntake:
             self._manifest.put(connection, "shard", None if self._shard is None else str(self._shard))
 
     def _piece(self, rows: Iterator[InputRow | BadRow], taken: _Taken) -> bool:
-        """Take a piece in. Returns whether more may follow."""
+        """Read one piece. Returns whether more may follow."""
         ends = time.monotonic() + _PIECE
         with self._manifest.transaction() as connection:
             while True:
@@ -146,7 +146,7 @@ class RowIntake:
     def _take(self, connection: sqlite3.Connection, row: InputRow | BadRow, taken: _Taken) -> None:
         asked = row if isinstance(row, BadRow) else self._questions.of(row, cells=self._source.cells)
         if isinstance(asked, BadRow):
-            # without an id it belongs to the share of its place, so that exactly one has it
+            # a row without an id is assigned by its place, so that exactly one shard has it
             if self._shard is None or taken.rows % self._shard.of == self._shard.number - 1:
                 self._bad(connection, taken, asked, "" if isinstance(row, BadRow) else self._questions.known_id(row))
             else:
@@ -181,7 +181,7 @@ class RowIntake:
                 "INSERT INTO rows (position, id, line, question) VALUES (?, ?, ?, ?)",
                 (taken.rows, name, row.number, number),
             )
-        except sqlite3.IntegrityError:  # somebody's own id looks like one that is made of a content
+        except sqlite3.IntegrityError:  # an id of the input looks like one that is made from a hash
             connection.execute(
                 "INSERT INTO rows (position, id, line, question) VALUES (?, ?, ?, ?)",
                 (taken.rows, f"{name}-line-{row.number}", row.number, number),
@@ -196,11 +196,11 @@ class RowIntake:
 
 
 def again(source: RowSource, questions: Questions, place: int, line: int) -> tuple[InputRow, RowQuestion] | None:
-    """A row and what it asks, read again; `None` where it can't be.
+    """Read a row again, and make its question. `None` if it is gone or can't be used.
 
     Args:
         source: the input.
-        questions: makes a question of a row.
+        questions: makes the question of a row.
         place: of the row.
         line: of the row.
     """

@@ -1,7 +1,7 @@
-"""A job's manifest: an SQLite file beside the output that several processes share, and that survives their end.
+"""A job's manifest: an SQLite file beside the output. Several processes share it, and it outlives them.
 
-Whatever is committed is there when a process is killed. The machine's own end may take the last instants with it, since
-SQLite syncs at checkpoints.
+A killed process loses nothing that was committed. If the machine itself goes down, the last instants may be lost, since
+SQLite syncs at checkpoints only.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from rung.batch.schema import ACCEPTED, FREE, REJECTED, SUSPECT, UNUSABLE
 from rung.errors import ConfigError, LedgerError
 
 _BORN = 0.5
-"""Seconds by which two readings of a process's start may differ."""
+"""Seconds by which two readings of the same process's start time may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptCall:
-    """What a tier answered to one call, as it is kept until its question is finished.
+    """What a tier answered to one call. It is kept until its question is finished.
 
     Args:
         record: of the call.
-        failed: whether it failed for a reason that may be gone next time.
+        failed: whether the call failed for a reason that may be gone next time.
     """
 
     record: bytes = field(repr=False)
@@ -44,13 +44,13 @@ class Claim:
 
     Args:
         number: of the question.
-        key: of what is asked.
+        key: hash of what is asked.
         position: of the first row that asks it.
         line: of that row.
         place: of that row in the input.
-        stage: place of the tier that is to be asked.
-        crashes: how often a tier crashed while the question was under way.
-        calls: what tiers answered already, by number.
+        stage: place of the tier to ask.
+        crashes: how often a tier crashed while it worked on the question.
+        calls: what tiers have answered already, by number of the call.
     """
 
     number: int
@@ -69,11 +69,11 @@ class JobCounts:
 
     Args:
         accepted: rows with an accepted answer.
-        rejected: rows that no tier answered well enough.
+        rejected: rows for which no tier's answer was accepted.
         bad: rows that can't be used.
-        open: rows that wait for a tier, by its place.
+        open: rows that wait for a tier, by the tier's place.
         spent: pico-dollars of calls that have ended.
-        counted: the same, and what is reserved.
+        counted: pico-dollars spent or reserved.
     """
 
     accepted: int
@@ -85,19 +85,19 @@ class JobCounts:
 
     @property
     def rows(self) -> int:
-        """All of them."""
+        """The number of all rows."""
         return self.accepted + self.rejected + self.bad + sum(self.open.values())
 
 
 class JobManifest(ManifestFile):
-    """A job's manifest. Safe from several threads and processes.
+    """A job's manifest. Safe to use from several threads and processes.
 
     Args:
-        path: of the file. It is made where there is none.
-        makes: whether it may be made.
+        path: of the file. It is created if it doesn't exist.
+        makes: whether it may be created.
 
     Raises:
-        ConfigError: there is none, or it is something else.
+        ConfigError: the file doesn't exist and may not be created, or it isn't a manifest.
         LedgerError: it can't be read or written.
     """
 
@@ -106,36 +106,36 @@ class JobManifest(ManifestFile):
         self.owner = 0
 
     def close(self) -> None:
-        """Close it. What this process still holds is free for others."""
-        with suppress(LedgerError):  # the next process finds that this one is gone
+        """Close the manifest, and release the questions that this process holds."""
+        with suppress(LedgerError):  # then the next process notices that this one is gone
             if self.owner:
                 self._drop([self.owner])
         super().close()
 
     def get(self, name: str) -> Any:
-        """A fact about the job; `None` where it isn't known."""
+        """A fact about the job; `None` if it isn't known."""
         found = self.rows("SELECT value FROM job WHERE name = ?", (name,))
         return json.loads(found[0]["value"]) if found else None
 
     @staticmethod
     def put(connection: sqlite3.Connection, name: str, value: Any) -> None:
-        """Note a fact about the job.
+        """Store a fact about the job.
 
         Args:
             connection: within a transaction.
             name: of the fact.
-            value: what JSON can say.
+            value: any JSON value.
         """
         connection.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(value)))
 
     def demand_same(self, fingerprint: Mapping[str, str]) -> None:
-        """See that this is the job that the manifest is of; a new manifest becomes that job's.
+        """Check that the manifest belongs to this job. A new manifest is assigned to it.
 
         Args:
-            fingerprint: hashes of what the job's answers depend on, by what each is of.
+            fingerprint: hashes of what the job's answers depend on. Each key says what is hashed.
 
         Raises:
-            ConfigError: it is of another job.
+            ConfigError: the manifest belongs to another job.
         """
         with self.transaction() as connection:
             found = connection.execute("SELECT value FROM job WHERE name = 'fingerprint'").fetchone()
@@ -151,7 +151,7 @@ class JobManifest(ManifestFile):
             )
 
     def join(self) -> None:
-        """Be one of the processes that work on the job, and free what dead ones held."""
+        """Register as one of the processes that work on the job, and release what dead processes held."""
         self.bury()
         if self.owner:
             return
@@ -160,7 +160,7 @@ class JobManifest(ManifestFile):
             self.owner = connection.execute("INSERT INTO owners (pid, born) VALUES (?, ?)", now).lastrowid or 0
 
     def bury(self) -> bool:
-        """Free what dead processes held. Returns whether another process is at work."""
+        """Release what dead processes held. Returns whether another process is at work."""
         owners = self.rows("SELECT number, pid, born FROM owners WHERE number != ?", (self.owner,))
         dead = [it["number"] for it in owners if not _lives(it["pid"], it["born"])]
         if dead:
@@ -174,9 +174,9 @@ class JobManifest(ManifestFile):
 
         Args:
             stage: place of the tier.
-            most: how many.
-            suspects: take those that are to be asked alone, and none of the others.
-            among: numbers of the only questions to take; `None` takes any.
+            most: the most questions to take.
+            suspects: take only questions that have to be asked alone. Otherwise, take none of those.
+            among: numbers of the only questions that may be taken; `None` allows any.
         """
         only = "" if among is None else "AND number IN (SELECT value FROM json_each(?))"
         values = (stage, SUSPECT if suspects else FREE, *(() if among is None else (json.dumps(list(among)),)), most)
@@ -198,13 +198,13 @@ class JobManifest(ManifestFile):
         return claims
 
     def keep(self, question: int, number: int, call: KeptCall, reservation: int | None) -> None:
-        """Keep what a tier answered.
+        """Store what a tier answered.
 
         Args:
             question: its number.
             number: of the call.
             call: what the tier answered.
-            reservation: that pays for it.
+            reservation: the reservation that pays for the call.
         """
         with self.transaction() as connection:
             _keep(connection, question, {number: call})
@@ -213,12 +213,12 @@ class JobManifest(ManifestFile):
             )
 
     def move(self, question: int, stage: int, calls: Mapping[int, KeptCall]) -> None:
-        """Leave a question to another tier.
+        """Pass a question on to another tier.
 
         Args:
             question: its number.
             stage: place of that tier.
-            calls: what tiers answered and isn't kept yet.
+            calls: answers of tiers that aren't stored yet.
         """
         with self.transaction() as connection:
             _keep(connection, question, calls)
@@ -235,14 +235,14 @@ class JobManifest(ManifestFile):
         *,
         forget: bool = True,
     ) -> None:
-        """End a question. What tiers answered is kept unless an answer was accepted: it may be tried again.
+        """Finish a question. If no answer was accepted, the tiers' calls are kept, because it may be tried again.
 
         Args:
             question: its number.
             stage: `ACCEPTED`, `REJECTED` or `UNUSABLE`.
-            answer: what came of it.
-            calls: what tiers answered and isn't kept yet.
-            forget: whether there may be calls that are no longer needed.
+            answer: its result.
+            calls: answers of tiers that aren't stored yet.
+            forget: whether the manifest may hold calls of this question, which are then deleted.
         """
         said = json.dumps(answer, ensure_ascii=False)
         with self.transaction() as connection:
@@ -256,12 +256,12 @@ class JobManifest(ManifestFile):
             )
 
     def give_back(self, question: int, calls: Mapping[int, KeptCall], *, crashed: bool = False) -> None:
-        """Let a question wait again for the same tier.
+        """Return a question, so that it waits for the same tier again.
 
         Args:
             question: its number.
-            calls: what tiers answered and isn't kept yet.
-            crashed: whether a tier crashed while it was under way, so that it is to be asked alone.
+            calls: answers of tiers that aren't stored yet.
+            crashed: whether a tier crashed while it worked on the question. Then the question has to be asked alone.
         """
         with self.transaction() as connection:
             _keep(connection, question, calls)
@@ -271,14 +271,14 @@ class JobManifest(ManifestFile):
             )
 
     def money_may_come_back(self) -> bool:
-        """Whether calls are under way for which more is reserved than they will have cost."""
+        """Whether calls are under way whose reservations may turn out larger than their cost."""
         self.bury()
         return bool(self.rows("SELECT 1 FROM reservations JOIN owners ON owners.number = reservations.owner LIMIT 1"))
 
     def retry(self) -> int:
-        """Let rejected questions be tried again. What a tier answered stays; what failed is asked anew.
+        """Reopen rejected questions. Answers of tiers are kept, and failed calls are made again.
 
-        Returns how many rows they are.
+        Returns the number of rows.
         """
         with self.transaction() as connection:
             found = connection.execute(
@@ -294,11 +294,11 @@ class JobManifest(ManifestFile):
         return int(found)
 
     def sample(self, most: int, *, accepted: bool = False) -> list[sqlite3.Row]:
-        """Questions in an order that has nothing to do with the input's, the same every time.
+        """Questions in an order that is unrelated to the input's, and the same every time.
 
         Args:
-            most: how many.
-            accepted: those with an accepted answer, and not those that wait for the first tier.
+            most: the most questions to return.
+            accepted: choose among questions with an accepted answer, and not among those that wait for the first tier.
         """
         return self.rows(
             """SELECT number, position, line, place, answer FROM questions
@@ -325,8 +325,7 @@ class JobManifest(ManifestFile):
         )
 
     def results(self) -> Iterator[sqlite3.Row]:
-        """Every row of the input in its order, with what came of it: `position`, `id`, `line`, `bad`, `stage`,
-        `answer`."""
+        """Every row of the input in its order, with its result: `position`, `id`, `line`, `bad`, `stage`, `answer`."""
         last = -1
         while True:
             found = self.rows(
@@ -341,7 +340,7 @@ class JobManifest(ManifestFile):
             last = found[-1]["position"]
 
     def _drop(self, owners: Iterable[int]) -> None:
-        """Free what some processes held. Their reservations stay counted: what they reserved may have been spent."""
+        """Release what some processes held. Their reservations stay counted, because the money may have been spent."""
         with self.transaction() as connection:
             for owner in owners:
                 connection.execute("UPDATE questions SET owner = ? WHERE owner = ?", (FREE, owner))

@@ -1,7 +1,7 @@
-"""The file of a job's manifest, and how SQLite's refusals become errors.
+"""The file of a job's manifest, and the translation of SQLite's errors.
 
-Whatever is committed is there when a process is killed. The machine's own end may take the last instants with it, since
-SQLite syncs at checkpoints.
+A killed process loses nothing that was committed. If the machine itself goes down, the last instants may be lost, since
+SQLite syncs at checkpoints only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rung.errors import ConfigError, LedgerError
 from rung.writing import private_folder
 
 WAIT = 30.0
-"""Seconds to wait for another process that writes: intake is written in pieces of a second at most."""
+"""Seconds to wait for another process that writes. That is ample: the intake's transactions take a second at most."""
 _RESUME = "then run the same command again: it goes on from here"
 _REFUSALS = {
     sqlite3.SQLITE_BUSY: ("is held by another process", "try again"),
@@ -38,11 +38,11 @@ class ManifestFile:
     """The file. The threads of a process take turns with one connection.
 
     Args:
-        path: of the file. It is made where there is none.
-        makes: whether it may be made.
+        path: of the file. It is created if it doesn't exist.
+        makes: whether it may be created.
 
     Raises:
-        ConfigError: there is none, or it is something else.
+        ConfigError: the file doesn't exist and may not be created, or it isn't a manifest.
         LedgerError: it can't be read or written.
     """
 
@@ -66,16 +66,16 @@ class ManifestFile:
         self.close()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         with self._turn:
             self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write, all or nothing, alone among all threads and processes.
+        """A write transaction. It excludes all other threads and processes.
 
         Raises:
-            LedgerError: it can't be written.
+            LedgerError: the file can't be written.
         """
         with self._turn, self._refusals():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -88,13 +88,13 @@ class ManifestFile:
 
     @contextmanager
     def attached(self, path: Path) -> Iterator[sqlite3.Connection]:
-        """Write what another manifest holds, which queries call `part`.
+        """A write transaction in which another manifest is attached, under the name `part`.
 
         Args:
-            path: of the other one.
+            path: of the other manifest.
 
         Raises:
-            LedgerError: one of them can't be used.
+            LedgerError: one of the two can't be used.
         """
         with self._turn:
             with self._refusals():
@@ -107,16 +107,16 @@ class ManifestFile:
                     self._connection.execute("DETACH part")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """What a query gives.
+        """The rows that a query returns.
 
         Raises:
-            LedgerError: it can't be read.
+            LedgerError: the file can't be read.
         """
         with self._turn, self._refusals():
             return self._connection.execute(sql, values).fetchall()
 
     def _connect(self) -> sqlite3.Connection:
-        # for its owner's eyes alone: it holds answers
+        # only its owner may read it, because it holds answers
         try:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:

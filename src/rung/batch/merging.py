@@ -1,4 +1,4 @@
-"""Joining the shards of a job: their outputs and their books."""
+"""Merging the shards of a job: their outputs and their accounts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rung.batch.manifest import JobManifest
 from rung.errors import ConfigError
 
 _APART = "the shard"
-"""The part of a fingerprint in which shards of one job differ."""
+"""The only part of the fingerprint in which shards of one job differ."""
 
 
 @contextmanager
 def merged(out: Path, shards: Sequence[Path]) -> Iterator[JobManifest]:
-    """A manifest of all rows, beside the output of the whole.
+    """A manifest of all rows, beside the merged output.
 
     Args:
-        out: the output of the whole.
+        out: the merged output.
         shards: outputs of the shards.
 
     Raises:
-        ConfigError: they are not all the shards of one job, one isn't finished, or there is another job.
+        ConfigError: a shard is missing, unfinished or of another job, or the output belongs to a job that is no merger.
         LedgerError: a manifest can't be read or written.
     """
     with ExitStack() as stack:
@@ -48,7 +48,7 @@ def _beside(out: Path) -> Path:
 
 
 def _demand_whole(parts: Sequence[JobManifest], shards: Sequence[Path]) -> None:
-    """See that the parts are all shards of one job, and finished."""
+    """Check that the parts are all the shards of one job, and finished."""
     found: dict[Shard, Path] = {}
     first = parts[0].get("fingerprint") or {}
     rows = (parts[0].get("intake") or {}).get("rows")
@@ -77,7 +77,7 @@ def _copy(whole: JobManifest, part: JobManifest, place: int) -> None:
     with whole.attached(part.path) as connection:
         offset = connection.execute("SELECT coalesce(max(number), 0) FROM questions").fetchone()[0]
         try:
-            # two shards may have asked the same, and both may have paid for it: so each keeps its own question
+            # two shards may have asked and paid for the same question, so each keeps its own
             connection.execute(
                 """INSERT INTO questions
                 SELECT number + ?, key || ?, position, line, place, rows, stage, owner, crashes, answer

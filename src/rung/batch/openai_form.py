@@ -1,4 +1,4 @@
-"""OpenAI's batch form: a line with `custom_id` and a chat completion's `body`, and the line that answers it."""
+"""OpenAI's batch format: input lines with `custom_id` and the `body` of a chat completion, and output lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAMPLING = ("temperature", "top_p", "seed", "stop")
 _CAPS = ("max_completion_tokens", "max_tokens")
 _ROLES: Mapping[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _IGNORED = ("model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
-"""Keys that say nothing of the answer. The ladder says which model answers."""
+"""Keys that don't affect the answer. The ladder decides which model answers."""
 _HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
     "stream": (False,),
@@ -26,7 +26,7 @@ _HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "logit_bias": ({},),
     "modalities": (["text"],),
 }
-"""Keys that can be taken with these values alone, which ask for nothing."""
+"""Keys that are accepted with these values only, because those change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class AskedChat:
 
     Args:
         messages: the conversation.
-        schema: JSON Schema of the answer, if it names one.
-        max_tokens: first cap on the answer, if it names one.
-        sampling: how tokens are chosen, if it says so.
+        schema: JSON Schema of the answer, if the body has one.
+        max_tokens: first cap on the answer, if the body has one.
+        sampling: how tokens are chosen, if the body says so.
     """
 
     messages: tuple[Message, ...] = field(repr=False)
@@ -47,12 +47,12 @@ class AskedChat:
 
 
 def fits(values: Mapping[str, Any]) -> bool:
-    """Whether a row has that form."""
+    """Whether a row has this format."""
     return "custom_id" in values and "body" in values
 
 
 def asked(values: Mapping[str, Any]) -> AskedChat:
-    """What a row of that form asks.
+    """What a row of this format asks.
 
     Args:
         values: the row.
@@ -90,10 +90,10 @@ def asked(values: Mapping[str, Any]) -> AskedChat:
 
 
 def answer(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The line that answers a row.
+    """The output line for an accepted answer.
 
     Args:
-        row: as the output has it, with `text`.
+        row: a row of the output, with `text`.
     """
     usage = {"prompt_tokens": row["input_tokens"], "completion_tokens": row["output_tokens"]}
     total = None if None in usage.values() else sum(usage.values())
@@ -122,10 +122,10 @@ def answer(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refusal(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The line of a row without an accepted answer.
+    """The output line for a row without an accepted answer.
 
     Args:
-        row: as the file of rejects has it.
+        row: a row of the file of rejects.
     """
     return {
         "id": f"batch_req_{row['id']}",

@@ -1,4 +1,4 @@
-"""The output and the file of rejects, written whole from the manifest, in the order of the input."""
+"""The output and the file of rejects. Both are written as a whole from the manifest, in the order of the input."""
 
 from __future__ import annotations
 
@@ -46,24 +46,24 @@ Row = Mapping[str, Any]
 
 
 class Writer(Protocol):
-    """Takes rows, and writes them to a file."""
+    """Writes rows to a file."""
 
     def add(self, row: Row) -> None:
         """Write a row."""
 
     def close(self) -> None:
-        """Write what is held, and the file's end."""
+        """Write the buffered rows, and finish the file."""
 
 
 def demand_place(path: Path, what: str) -> Path:
-    """See, before anything is asked, that a file can be written there.
+    """Check, before anything is asked, that a file can be written at a path.
 
     Args:
-        path: as it was written.
-        what: what it is, for the error: `--out`.
+        path: as the user wrote it.
+        what: the option that names it, for the error: `--out`.
 
     Raises:
-        ConfigError: it can't be, or its name says no known kind.
+        ConfigError: the file can't be written, or its suffix is unknown.
     """
     whole = full(path, what).absolute()
     if whole.suffix.lower() not in _KINDS:
@@ -86,13 +86,13 @@ def demand_place(path: Path, what: str) -> Path:
 
 
 def write(manifest: JobManifest, out: Path, rejects: Path, *, attempts: bool = False) -> None:
-    """Write both files. Whoever reads them sees the old ones or the new ones, and whole lines.
+    """Write both files. A reader sees either the old files or the new ones, never half a line.
 
     Args:
         manifest: of the job.
         out: for accepted rows.
-        rejects: for rejected and bad rows; it isn't made where there is none.
-        attempts: whether each row tells every attempt.
+        rejects: for rejected and bad rows. It isn't created if there are none.
+        attempts: whether to include each row's attempts.
 
     Raises:
         ConfigError: a file can't be written.
@@ -122,8 +122,8 @@ def accepted(found: Row, *, attempts: bool) -> dict[str, Any]:
     """A row with an accepted answer.
 
     Args:
-        found: as the manifest gives it.
-        attempts: whether it tells every attempt.
+        found: a row of `JobManifest.results`.
+        attempts: whether to include its attempts.
     """
     said = json.loads(found["answer"])
     first = found["position"] == found["first"]
@@ -136,7 +136,7 @@ def accepted(found: Row, *, attempts: bool) -> dict[str, Any]:
         "verdict": "accept",
         "checked_by": said["checked_by"],
         "confidence": said["confidence"],
-        # a question that several rows ask is paid for once
+        # several rows may ask one question, which is paid for once
         "cost_usd": said["cost_usd"] if first else 0,
         "seconds": said["seconds"] if first else 0,
         "input_tokens": said["input_tokens"],
@@ -149,8 +149,8 @@ def rejected(found: Row, *, attempts: bool) -> dict[str, Any]:
     """A row without an accepted answer.
 
     Args:
-        found: as the manifest gives it.
-        attempts: whether it tells every attempt.
+        found: a row of `JobManifest.results`.
+        attempts: whether to include its attempts.
     """
     said = {} if found["answer"] is None or found["bad"] is not None else json.loads(found["answer"])
     bad = found["bad"] is not None or found["stage"] == UNUSABLE
@@ -174,7 +174,7 @@ def _nested(path: Path) -> bool:
 
 
 def _flat(row: Row, columns: Mapping[str, str]) -> dict[str, Any]:
-    """A row whose texts are texts: what is nested becomes JSON."""
+    """A row for a format without nesting: nested values of text columns become JSON."""
     flat = {}
     for name, kind in columns.items():
         value = row.get(name)
@@ -224,7 +224,7 @@ def _writer(path: Path, suffix: str, columns: Mapping[str, str]) -> Writer:
 
 @contextmanager
 def _whole(path: Path, columns: Mapping[str, str]) -> Iterator[Writer]:
-    """A writer whose file takes its name when all is written, and never before."""
+    """A writer to a temporary file, which is renamed to its final name only when all is written."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     with _sentences(path):
         writer: Writer | None = None

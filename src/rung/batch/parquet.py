@@ -1,4 +1,4 @@
-"""Parquet, in and out. It comes with the extra `batch`."""
+"""Reading and writing Parquet. It needs the extra `batch`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rung.files import opened
 from rung.learn.tables import BadRow, InputRow, nothing_in
 
 _TOGETHER = 256
-"""Rows that are made Python's own at once: a megabyte of usual texts."""
+"""Rows that are converted to Python objects at once: about a megabyte of typical texts."""
 _GROUP = 10_000
-"""Rows of a group that is written: what is held until it is on the disk."""
+"""Rows per row group of the output. So many are held in memory before they are written."""
 
 
 def library(name: str) -> Any:
@@ -31,14 +31,14 @@ def library(name: str) -> Any:
 
 
 class ParquetSource(ClosingSource):
-    """A Parquet file. A nested column is an object or a list, as JSON would have it.
+    """A Parquet file. A nested column becomes an object or a list, as in JSON.
 
     Args:
         path: of the file.
-        demand: is given the names of the columns.
+        demand: called with the names of the columns.
 
     Raises:
-        ConfigError: it can't be read, or is not Parquet.
+        ConfigError: the file can't be read, or is not Parquet.
     """
 
     cells = False
@@ -66,20 +66,20 @@ class ParquetSource(ClosingSource):
         self._next = 0
 
     def state(self) -> str:
-        """Another text as soon as the file may have changed."""
+        """A fingerprint that changes when the file may have changed."""
         return self._state
 
     def read(self, after: tuple[int, int] | None = None) -> Iterator[InputRow | BadRow]:
-        """The rows in their order."""
+        """The rows in order."""
         if not self._ends or not self._ends[-1]:
             raise nothing_in(self.path)
         yield from self._from(0 if after is None else after[0] + 1)
 
     def at(self, place: int, number: int) -> InputRow | BadRow | None:
-        """One row again. Rows that follow one another are read together."""
+        """Read one row again. Consecutive rows are read together."""
         if not self._ends or place >= self._ends[-1]:
             return None
-        # a row that lies a little further is reached by going on, and not by beginning its group again
+        # a row that is a little further on is reached by reading on, without starting its group again
         if self._reading is None or not self._next <= place < self._next + _GROUP:
             self._reading, self._next = self._from(place), place
         for record in self._reading:
@@ -114,11 +114,11 @@ class ParquetSource(ClosingSource):
 
 
 class ParquetWriter:
-    """Writes rows to a Parquet file, a group at a time.
+    """Writes rows to a Parquet file, one row group at a time.
 
     Args:
         path: of the file.
-        columns: their names and the kind of each: `text`, `number` or `whole`.
+        columns: their names, and the kind of each: `text`, `number` or `whole`.
     """
 
     def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
@@ -136,7 +136,7 @@ class ParquetWriter:
             self._write()
 
     def close(self) -> None:
-        """Write what is held, and the file's end."""
+        """Write the buffered rows, and finish the file."""
         if self._held:
             self._write()
         self._file.close()

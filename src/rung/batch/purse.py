@@ -1,6 +1,6 @@
-"""The budget of a job, in its manifest: one for all processes that work on it, and for every time that it is started.
+"""The budget of a job, kept in its manifest. All processes that work on the job share it, and so do later runs.
 
-A reservation whose process died stays counted, because its call may have been billed.
+If a process dies, its reservations stay counted, because their calls may have been billed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class JobPurse:
 
     Args:
         manifest: of the job.
-        limit: US dollars of the whole job; `None` counts and sets no limit.
+        limit: US dollars for the whole job; `None` counts, and sets no limit.
     """
 
     manifest: JobManifest
@@ -60,7 +60,7 @@ class JobReservation:
     """A reservation in a job's manifest.
 
     Args:
-        purse: that made it.
+        purse: the purse that made it.
         number: of the reservation.
     """
 
@@ -68,11 +68,11 @@ class JobReservation:
     number: int
 
     def settle(self, cost: Decimal | None) -> None:
-        """Replace the reserved bound by the cost. If that is unknown (`None`), the bound stays counted."""
+        """Replace the reserved bound by the cost. If the cost is unknown (`None`), the bound stays counted."""
         self._close(None if cost is None else pico(cost))
 
     def release(self) -> None:
-        """Give the whole reservation back, because certainly nothing was billed."""
+        """Return the whole reservation, because certainly nothing was billed."""
         self._close(0)
 
     def _close(self, cost: int | None) -> None:
@@ -82,10 +82,10 @@ class JobReservation:
 
 @dataclass(frozen=True, slots=True)
 class PaidBefore:
-    """A reservation for a call that was made before. It reserves nothing.
+    """A reservation for a call that was made in an earlier run. It reserves nothing.
 
     Args:
-        purse: of the job; `None` where another purse held the money.
+        purse: of the job; `None` if another purse held the money.
         question: number of the question.
         call: number of its call.
     """
@@ -95,7 +95,7 @@ class PaidBefore:
     call: int
 
     def settle(self, cost: Decimal | None) -> None:
-        """Nothing is counted twice. If a kill came between the call's end and its settlement, it is settled now."""
+        """Settle the call if a kill came between its end and its settlement. Otherwise nothing changes."""
         if self.purse is None:
             return
         with self.purse.manifest.transaction() as connection:
@@ -111,7 +111,7 @@ class PaidBefore:
 
 
 def _close(connection: sqlite3.Connection, number: int, cost: int | None) -> None:
-    """End a reservation; a second end of the same one changes nothing."""
+    """End a reservation. Ending it again changes nothing."""
     found = connection.execute("DELETE FROM reservations WHERE id = ? RETURNING bound", (number,)).fetchone()
     if found is not None:
         paid = found["bound"] if cost is None else cost

@@ -1,4 +1,6 @@
-"""What a row asks: the prompt of a column, a template over columns, a task, or of OpenAI's batch form; and its id."""
+"""The question of a row, and its id. The prompt comes from a column, a template over columns, a task, or OpenAI's
+batch format.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,11 @@ from rung.settings import nearest, shortened
 from rung.types import Message, Sampling
 
 IDS = ("custom_id", "id")
-"""Columns that hold a row's id where nobody names one."""
+"""Columns that are tried for a row's id if `--id` names none."""
 _LONGEST_ID = 200
-"""Characters of an id: more than any has, and few enough for an index."""
+"""Most characters of an id: more than real ids have, and few enough for an index."""
 _MOST_KEYS = 20
-"""Columns among which a misspelt one is looked for."""
+"""Most columns that are listed, or compared with a misspelt name. A table may have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,10 @@ class RowQuestion:
 
     Args:
         messages: the conversation.
-        schema: JSON Schema of its answer, if it has one of its own.
-        max_tokens: first cap on its answer, if it has one of its own.
-        sampling: how its tokens are chosen, if it says so itself.
-        id: of the row; `None` where it has none.
+        schema: JSON Schema of the answer, if the row has its own.
+        max_tokens: first cap on the answer, if the row has its own.
+        sampling: how tokens are chosen, if the row has its own settings.
+        id: of the row; `None` if it has none.
     """
 
     messages: tuple[Message, ...] = field(repr=False)
@@ -46,7 +48,7 @@ class RowQuestion:
 
     @property
     def key(self) -> bytes:
-        """Identity of what is asked, the same in every input and run."""
+        """A hash of what is asked, the same in every input and run."""
         asked = [
             [[turn.role, turn.text] for turn in self.messages],
             self.schema,
@@ -65,10 +67,10 @@ class RowQuestion:
 
 
 class Asks(Protocol):
-    """Makes a question's messages of a row's values."""
+    """Makes a question from the values of a row."""
 
     def sees(self, columns: tuple[str, ...]) -> None:
-        """Raise `ConfigError` if the columns of the input won't do."""
+        """Raise `ConfigError` if the columns of the input don't fit."""
 
     def __call__(self, record: InputRow, *, cells: bool) -> RowQuestion:
         """What a row asks. Raises `UnusableRow` or `RungError`."""
@@ -76,18 +78,18 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Makes the question of a row.
+    """Makes the question of a row, and finds its id.
 
     Args:
-        asks: makes what is asked.
-        id: the column of ids; `None` takes `custom_id` or `id` where there is one.
+        asks: makes the question.
+        id: the column of ids; `None` takes `custom_id` or `id`, if there is one.
     """
 
     asks: Asks
     id: str | None = None
 
     def sees(self, columns: tuple[str, ...]) -> None:
-        """Say once of a whole input what would otherwise be wrong with each of its rows.
+        """Report what is wrong with the whole input once, and not for each row.
 
         Raises:
             ConfigError: a column is missing.
@@ -101,7 +103,7 @@ class Questions:
 
         Args:
             record: the row.
-            cells: whether each of its values is a text of a table's cell.
+            cells: whether all values are texts, as in the cells of a CSV file.
         """
         try:
             asked = self.asks(record, cells=cells)
@@ -113,7 +115,7 @@ class Questions:
         return RowQuestion(asked.messages, asked.schema, asked.max_tokens, asked.sampling, found)
 
     def known_id(self, record: InputRow) -> str:
-        """The id of a row that can't be used, as far as it has one; empty otherwise."""
+        """The id of a row that can't be used; empty if it has none."""
         try:
             return self._id(record.values) or ""
         except UnusableRow:
@@ -137,18 +139,19 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """A row as `rung eval` takes it: `prompt`, `messages`, or the fields of a task's template; or OpenAI's batch form.
+    """A row in the form that `rung eval` reads (`prompt`, `messages`, or the fields of a task's template), or in
+    OpenAI's batch format.
 
     Args:
         template: of the task; `None` without one.
-        folder: whether the rows are texts of a folder.
+        folder: whether the rows are the files of a folder.
     """
 
     template: Template | None = None
     folder: bool = False
 
     def sees(self, columns: tuple[str, ...]) -> None:
-        """Say once what is missing."""
+        """Report once what is missing."""
         fields = self.template.fields if self.template is not None else ()
         for name in fields:
             if name not in columns and not (self.folder and len(fields) == 1):
@@ -180,7 +183,7 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The prompt is a column.
+    """Takes the prompt from a column.
 
     Args:
         name: of the column.
@@ -189,7 +192,7 @@ class Column:
     name: str
 
     def sees(self, columns: tuple[str, ...]) -> None:
-        """Say once that it is missing."""
+        """Report once that the column is missing."""
         if self.name not in columns:
             raise ConfigError(
                 f"there is no column {shortened(self.name)!r} for --prompt", hint=nearest(self.name, columns)
@@ -209,13 +212,13 @@ class Column:
 
 
 class Templated:
-    """The prompt is a template over the columns, in jinja's sandbox.
+    """Fills a template with the columns to make the prompt, in Jinja's sandbox.
 
     Args:
         text: of the template.
 
     Raises:
-        ConfigError: it is not a template.
+        ConfigError: the text is not a valid template.
     """
 
     def __init__(self, text: str) -> None:
@@ -232,7 +235,7 @@ class Templated:
         self._error = TemplateError
 
     def sees(self, columns: tuple[str, ...]) -> None:
-        """Say once that a column is missing."""
+        """Report once that a column is missing."""
         for name in sorted(self.names):
             if name not in columns:
                 raise ConfigError(
@@ -248,7 +251,7 @@ class Templated:
         try:
             prompt = self._render({name: record.values[name] for name in self.names})
         except (self._error, TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
-            # its message is left out, because nobody knows what that quotes
+            # without the error's message, which may quote the row
             raise UnusableRow(f"the template can't be filled: {type(error).__name__}") from None
         if not prompt.strip():
             raise UnusableRow("the template makes an empty prompt of it")

@@ -1,5 +1,5 @@
-"""Tiers for one question: they say again what is kept of earlier passes, ask the tiers whose turn it is, and stop at
-the others.
+"""Tiers that stand in for the real ones while one question is worked on. They replay calls of earlier passes, ask the
+tiers whose turn it is, and stop at the others.
 
 So each pass is a whole climb of the real engine, with its thresholds, repairs and rules, and no tier is asked twice.
 """
@@ -40,9 +40,9 @@ from rung.tier import Rung
 from rung.types import Call, Delta, Quote, Shape, Threshold
 
 STANDING = (TierUnavailable, StoreError, Offline, RateLimited)
-"""What stands in the way of every question alike, and says nothing of the tier's answers."""
+"""Errors that affect every question alike, and say nothing about the tier's answers."""
 _FAILED: Mapping[str, type[TierError]] = {kind.__name__: kind for kind in (TierCrashed, TierTimeout)}
-"""Failures that have a name of their own in an attempt."""
+"""Failures whose class is restored when a call is replayed. Any other becomes a `TierError`."""
 
 
 class NotYet(TierError):
@@ -54,8 +54,8 @@ class CallMade:
     """A call of one question.
 
     Args:
-        seconds: that it took when it was really made.
-        replayed: whether it was made before.
+        seconds: time that the original call took.
+        replayed: whether it was made in an earlier pass.
     """
 
     seconds: float
@@ -64,11 +64,11 @@ class CallMade:
 
 @dataclass(frozen=True, slots=True)
 class StandingRung:
-    """A rung of the ladder, and one with a tier that stands for its own.
+    """A rung of the ladder, and a copy of it with a stand-in tier.
 
     Args:
         real: the ladder's.
-        shape: has the abilities of a tier that stands for it.
+        shape: the copy. Its tier has the abilities of the real one.
     """
 
     real: Rung
@@ -76,7 +76,7 @@ class StandingRung:
 
 
 def standing(rungs: Sequence[Rung], identities: Mapping[str, str]) -> tuple[StandingRung, ...]:
-    """What each climb makes its rungs of.
+    """Prepare a ladder's rungs for `Climber.tiers`.
 
     Args:
         rungs: of the ladder.
@@ -89,16 +89,16 @@ def standing(rungs: Sequence[Rung], identities: Mapping[str, str]) -> tuple[Stan
 
 
 class Climber:
-    """One question on its way up. Its tiers are asked one after the other, from whatever thread.
+    """One question on its way up. Its tiers are asked one after the other, possibly from different threads.
 
     Args:
         question: its number.
-        kept: what tiers answered before, by the number of the call.
+        kept: earlier answers of tiers, by the number of the call.
         identities: of the tiers, by name.
         live: places of the tiers whose turn it is.
-        keep: puts a call that may have cost money on the disk, at once, with the reservation that pays for it.
-        get_ready: is called before a tier is really asked, with its place, and loads its model.
-        patient: whether a crash ends this try, so that the question can be asked again by itself.
+        keep: stores a call that may have cost money at once, with the reservation that pays for it.
+        get_ready: loads a tier's model. It is called with the tier's place before the tier is really asked.
+        patient: whether a crash ends this climb, so that the question can be asked again alone.
     """
 
     def __init__(
@@ -127,15 +127,15 @@ class Climber:
         self.failure: RungError | None = None
 
     def tiers(self, rungs: Sequence[StandingRung]) -> tuple[Rung, ...]:
-        """Rungs with tiers that stand for the real ones in this climb.
+        """Rungs with stand-in tiers for this climb.
 
         Args:
-            rungs: what `standing` made of the ladder's.
+            rungs: the result of `standing`.
         """
         return tuple(it.shape.standing_in(ClimbingTier(self, it.real, place)) for place, it in enumerate(rungs))
 
     def purse(self, purse: Purse) -> Purse:
-        """A purse that reserves nothing for a call that was made before."""
+        """Wrap a purse, so that it reserves nothing for a call that was made before."""
         return _ClimbPurse(self, purse)
 
     def reserve(self, purse: Purse, bound: Decimal) -> Reservation:
@@ -149,7 +149,7 @@ class Climber:
         return found
 
     def must_stop(self, place: int) -> bool:
-        """Whether a tier is not to be asked now; the climb ends then."""
+        """Whether a tier may not be asked now. Then the climb ends."""
         if place in self._live:
             return False
         self.stopped_at = place if self.stopped_at is None else self.stopped_at
@@ -157,7 +157,7 @@ class Climber:
         return True
 
     def record(self, name: str, call: Call) -> dict[str, Any] | None:
-        """What is kept of the next call; `None` where it wasn't made, or was another one."""
+        """The stored record of the next call; `None` if it wasn't made, or was another call."""
         found = self._kept.get(self._number)
         if found is None:
             return None
@@ -165,13 +165,13 @@ class Climber:
         return known if known["of"] == self._of(name, call) else None
 
     def took(self, call: CallMade) -> None:
-        """A call is over."""
+        """Note that a call is over."""
         with self._lock:
             self.made.append(call)
             self._number += 1
 
     def note(self, name: str, call: Call, record: Mapping[str, Any], *, at_once: bool) -> None:
-        """Keep the next call."""
+        """Store the next call, now or with the end of the climb."""
         if at_once:
             self._kept_now = True
             self._keep(self._question, self._number, self._kept_of(name, call, record), self._reservation or None)
@@ -184,7 +184,9 @@ class Climber:
         return bool(self._kept) or self._kept_now
 
     def fresh(self) -> dict[int, KeptCall]:
-        """What tiers answered in this climb and isn't kept yet. Most questions are finished and never need it."""
+        """Calls of this climb that aren't stored yet. They are encoded only here, because most questions are finished
+        without them.
+        """
         return {number: self._kept_of(*made) for number, made in self._fresh.items()}
 
     def _kept_of(self, name: str, call: Call, record: Mapping[str, Any]) -> KeptCall:
@@ -192,7 +194,7 @@ class Climber:
         return KeptCall(line, failed="failed" in record)
 
     def failed(self, error: RungError) -> None:
-        """A tier failed for a reason that may be gone next time."""
+        """Note that a tier failed for a reason that may be gone next time."""
         self.failure = error
         if isinstance(error, STANDING):
             self.cancel.set()
@@ -201,12 +203,12 @@ class Climber:
             self.cancel.set()
 
     def _of(self, name: str, call: Call) -> str:
-        # its cap is left out: a budget may have lowered it, and be raised since
+        # without the cap: a budget may have lowered it, and may have been raised since
         return key_of(self._identities[name], replace(call, max_tokens=None))[:24]
 
 
 class ClimbingTier(StandIn):
-    """Stands for a tier in one climb.
+    """Stands in for a tier in one climb.
 
     Args:
         climber: the question.
@@ -225,10 +227,10 @@ class ClimbingTier(StandIn):
         return f"ClimbingTier({self.name!r})"
 
     def stream(self, call: Call) -> Iterator[Delta]:
-        """Say what is kept of the call, or ask the tier if it is its turn.
+        """Replay the call if it is stored. Otherwise ask the tier if it is its turn.
 
         Raises:
-            NotYet: it isn't.
+            NotYet: it isn't the tier's turn.
             RungError: what the tier raises.
         """
         record = self._climber.record(self.name, call)
@@ -240,7 +242,7 @@ class ClimbingTier(StandIn):
         yield from self._ask(call)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the stand-in holds no resources."""
 
     def _say(self, record: Mapping[str, Any]) -> Iterator[Delta]:
         if "weights" in record:
@@ -267,7 +269,7 @@ class ClimbingTier(StandIn):
                 yield delta
             whole = True
         except GeneratorExit:
-            # left in the middle: because of what came, which would be so again, or because nobody waits any more
+            # the engine stopped reading: because of the text, which would be the same again, or nobody waits any more
             whole = not call.cancel.is_set() and not call.deadline.passed
             raise
         except Cancelled:
@@ -276,7 +278,7 @@ class ClimbingTier(StandIn):
             failure = error
             self._climber.failed(error)
             raise
-        except Exception as bug:  # in somebody's tier: it is a failure like any other, and is kept like one
+        except Exception as bug:  # a custom tier raised it: treated and stored like any other failure
             failure = TierCrashed(f"tier {self.name!r} raised {type(bug).__name__}")
             self._climber.failed(failure)
             raise failure from bug
@@ -300,13 +302,13 @@ class ClimbingTier(StandIn):
             record["error"] = records.of_failure(failure)
         elif failure is not None:
             record["failed"] = [type(failure).__name__, failure.message, failure.hint, getattr(failure, "billed", "no")]
-        # what ended the climb itself is asked again
+        # a call that the climb's own end cut short is made again
         if whole or (failure is not None and not self._climber.cancel.is_set()):
             self._climber.note(self.name, call, record, at_once=rung.may_cost)
         self._climber.took(CallMade(seconds, replayed=False))
 
     def _threshold_of(self, shape: Shape) -> Threshold | None:
-        """The default threshold as it was when the call was answered."""
+        """The default threshold at the time of the call."""
         return self._threshold
 
     def _quote(self, call: Call) -> Quote:
@@ -323,7 +325,7 @@ class _ClimbPurse:
     """A purse that reserves nothing for a call that was made before.
 
     Args:
-        climber: knows whether the call was.
+        climber: knows whether the call was made before.
         purse: the real one.
     """
 

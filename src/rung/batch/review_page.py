@@ -1,4 +1,4 @@
-"""The page of `rung batch --sample`, without its rows. It loads nothing and sends nothing."""
+"""The page of `rung batch --sample`, without its rows. It loads nothing from elsewhere, and sends nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page on which a person marks answers right or wrong. What it saves are rows for `rung calibrate`."""
+"""A page on which a person marks answers as right or wrong. It saves rows for `rung calibrate`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def write_page(
 ) -> int:
     """Write the page. Returns how many answers are on it.
 
-    They are chosen by a hash of what is asked, so that the sample says something of all accepted answers.
+    A hash of the question decides which answers are drawn, so the sample represents all accepted answers.
 
     Args:
         path: of the page.
         manifest: of the job.
         source: the input.
-        questions: makes a question of a row.
-        most: answers.
-        task: whose `rung calibrate` will take the marks; `None` where the job has none.
+        questions: makes the question of a row.
+        most: the most answers to show.
+        task: the task that `rung calibrate` will use the marks for; `None` if the job has none.
 
     Raises:
-        ConfigError: nothing was accepted yet, or the page can't be written.
+        ConfigError: no answer was accepted yet, or the page can't be written.
     """
     found = manifest.sample(most, accepted=True)
     shown = []

@@ -1,21 +1,21 @@
 """The tables of a job's manifest.
 
-`rows` is the input: where each row stands and what it asks. `questions` is what is asked: rows that ask the same share
-one. `calls` holds what tiers answered to questions that aren't finished, so that no tier is asked twice.
+`rows` is the input: each row's position and its question. `questions` has what is asked: rows that ask the same share
+a question. `calls` has the tiers' answers to unfinished questions, so that no tier is asked twice.
 """
 
 from __future__ import annotations
 
 VERSION = 1
 APPLICATION = 0x72756E62
-"""`runb` in ASCII, so that somebody else's database is not taken for a manifest."""
+"""`runb` in ASCII. SQLite stores it in the file, so that another program's database is not taken for a manifest."""
 
 ACCEPTED, REJECTED, UNUSABLE = -1, -2, -3
-"""Stages of a finished question: an answer was accepted; none was; it can't be asked. Others are the place of the tier
-that is to be asked next."""
+"""Stages of a finished question: an answer was accepted, none was accepted, or the question can't be asked. Any other
+stage is the place of the tier to ask next."""
 FREE, SUSPECT = 0, -1
-"""Owners of a question that nobody works on: anybody may take it; it is to be asked alone, because a tier crashed while
-it was under way. Others are numbers of processes."""
+"""Owners of a question that no process works on. `FREE`: any process may take it. `SUSPECT`: a tier crashed while it
+worked on the question, so it has to be asked alone. Any other owner is the number of a process."""
 
 TABLES = (
     "CREATE TABLE job (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -27,7 +27,7 @@ TABLES = (
         bad TEXT
     )""",
     "CREATE UNIQUE INDEX rows_id ON rows (id) WHERE question IS NOT NULL",
-    # `position`, `line` and `place` are those of the first row that asks it; without a position no row does any more
+    # `position`, `line` and `place` are those of the first row that asks it; without a position, no row asks it now
     """CREATE TABLE questions (
         number INTEGER PRIMARY KEY,
         key BLOB NOT NULL UNIQUE,
@@ -40,7 +40,7 @@ TABLES = (
         crashes INTEGER NOT NULL,
         answer TEXT
     )""",
-    # whoever looks for work, or counts, reads this index alone
+    # taking questions and counting them read this index only
     "CREATE INDEX questions_stage ON questions (stage, owner, position, rows) WHERE position IS NOT NULL",
     """CREATE TABLE calls (
         question INTEGER NOT NULL,
@@ -49,13 +49,13 @@ TABLES = (
         failed INTEGER NOT NULL,
         PRIMARY KEY (question, number)
     ) WITHOUT ROWID""",
-    # a number is never used again: reservations of a dead process keep it
+    # numbers are never reused, because reservations of a dead process still refer to its number
     "CREATE TABLE owners (number INTEGER PRIMARY KEY AUTOINCREMENT, pid INTEGER NOT NULL, born REAL NOT NULL)",
-    # one row; `counted` is what was spent and what is reserved
+    # one row; `counted` is the money that was spent or is reserved
     "CREATE TABLE money (one INTEGER PRIMARY KEY CHECK (one = 1), counted INTEGER NOT NULL, spent INTEGER NOT NULL)",
     "INSERT INTO money VALUES (1, 0, 0)",
-    # `question` and `call` are there once the call that it pays for is kept: if its process dies before it settles,
-    # whoever replays the call does
+    # `question` and `call` are set once the call that it pays for is stored: if the process dies before it settles the
+    # reservation, the process that replays the call settles it
     """CREATE TABLE reservations (
         id INTEGER PRIMARY KEY,
         owner INTEGER NOT NULL,

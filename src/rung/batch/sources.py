@@ -1,6 +1,6 @@
-"""What a job reads: JSON Lines, CSV, Parquet, or a folder of texts. Row by row, and again at any place.
+"""What a job reads: JSON Lines, CSV, Parquet, or a folder of text files. Row by row, and again from any place.
 
-Each source is a `RowSource`: its rows are `rung.learn.tables.InputRow`s, in an order that is the same every time.
+Each source is a `RowSource`: its rows are `rung.learn.tables.InputRow`s, in an order that is always the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WHAT = "the input"
 class RowSource(Protocol):
     """The rows of an input.
 
-    `columns` are their names, where all rows have the same; `cells` says whether every value is a text.
+    `columns` are their names, if all rows have the same ones. `cells` says whether every value is a text.
     """
 
     path: Path
@@ -31,25 +31,25 @@ class RowSource(Protocol):
     cells: bool
 
     def state(self) -> str:
-        """Another text as soon as the input may have changed."""
+        """A fingerprint that changes when the input may have changed."""
 
     def read(self, after: tuple[int, int] | None = None) -> Iterator[InputRow | BadRow]:
-        """The rows in their order, the bad ones too.
+        """The rows in order, including bad ones.
 
         Args:
-            after: place and number of the row behind which to begin; `None` begins with the first.
+            after: place and number of the row after which to begin; `None` begins with the first.
         """
 
     def at(self, place: int, number: int) -> InputRow | BadRow | None:
-        """One row again; `None` where there is none any more.
+        """Read one row again; `None` if it is gone.
 
         Args:
-            place: as its record has it.
-            number: as its record has it.
+            place: of the row, from its record.
+            number: of the row, from its record.
         """
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close open files."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
@@ -59,11 +59,11 @@ def source_of(path: str | os.PathLike[str], demand: Callable[[tuple[str, ...]], 
     """The rows of a file or folder.
 
     Args:
-        path: as it was written.
-        demand: is given the names of the columns where the input has a head, and raises if they won't do.
+        path: as the user wrote it.
+        demand: called with the names of the columns if the input has a header, and raises if they don't fit.
 
     Raises:
-        ConfigError: it can't be read, or is not a kind of input.
+        ConfigError: the input can't be read, or its kind is unknown.
     """
     whole = full(path, _WHAT)
     try:
@@ -80,7 +80,7 @@ def source_of(path: str | os.PathLike[str], demand: Callable[[tuple[str, ...]], 
 
 
 def state_of(path: Path) -> str:
-    """Another text as soon as a file may have changed."""
+    """A fingerprint that changes when the file may have changed."""
     try:
         found = path.stat()
     except OSError as error:
@@ -92,7 +92,7 @@ class ClosingSource:
     """A source as a context manager."""
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close open files."""
 
     def __enter__(self) -> Self:
         return self
@@ -106,10 +106,10 @@ class TableSource(ClosingSource):
 
     Args:
         path: of the file.
-        demand: is given the names of the columns where the file has a head.
+        demand: called with the names of the columns if the file has a header.
 
     Raises:
-        ConfigError: it can't be read, is of another kind, or its head is wrong.
+        ConfigError: the file can't be read, is of another kind, or its header is wrong.
     """
 
     def __init__(self, path: Path, demand: Callable[[tuple[str, ...]], None]) -> None:
@@ -119,11 +119,11 @@ class TableSource(ClosingSource):
         self.columns, self.cells = self._table.columns, self._table.cells
 
     def state(self) -> str:
-        """Another text as soon as the file may have changed."""
+        """A fingerprint that changes when the file may have changed."""
         return self._state
 
     def read(self, after: tuple[int, int] | None = None) -> Iterator[InputRow | BadRow]:
-        """The rows in their order."""
+        """The rows in order."""
         if after is None:
             self._table.rewind()
         else:
@@ -136,7 +136,7 @@ class TableSource(ClosingSource):
             raise nothing_in(self.path)
 
     def at(self, place: int, number: int) -> InputRow | BadRow | None:
-        """One row again."""
+        """Read one row again."""
         return self._table.at(place, number)
 
     def close(self) -> None:
@@ -145,13 +145,13 @@ class TableSource(ClosingSource):
 
 
 class TextFolder(ClosingSource):
-    """A folder of text files. Each is a row with `file`, its path in the folder, and `text`. Hidden files are left out.
+    """A folder of text files. Each is a row with `file`, its path in the folder, and `text`. Hidden files are skipped.
 
     Args:
         path: of the folder.
 
     Raises:
-        ConfigError: it can't be read, or has no file.
+        ConfigError: the folder can't be read, or has no files.
     """
 
     columns: tuple[str, ...] = ("file", "text")
@@ -164,7 +164,7 @@ class TextFolder(ClosingSource):
             raise ConfigError(f"the folder {path} holds no file", hint="check that it is the right one")
 
     def state(self) -> str:
-        """Another text as soon as a file was added, removed or changed."""
+        """A fingerprint that changes when a file was added, removed or changed."""
         found = []
         for name in self._names:
             try:
@@ -179,7 +179,7 @@ class TextFolder(ClosingSource):
             yield self._row(place)
 
     def at(self, place: int, number: int) -> InputRow | BadRow | None:
-        """One file again."""
+        """Read one file again."""
         return self._row(place) if place < len(self._names) else None
 
     def _row(self, place: int) -> InputRow | BadRow:
@@ -207,7 +207,7 @@ class TextFolder(ClosingSource):
 
 
 def plain(value: Any) -> Any:
-    """A value of a Parquet file as JSON has it: what JSON lacks (a date, a decimal) becomes a text."""
+    """Convert a value of a Parquet file to a JSON value. Types that JSON lacks (a date, a decimal) become text."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
-"""The work of a job: tier by tier, or through all tiers at once, by as many processes as there are.
+"""The work of a job: tier by tier, or each row through all tiers, in any number of processes.
 
-A process takes a few questions at a time, asks the tiers whose turn it is, and notes what came of each before it takes
-the next. So a kill loses what was under way, and nothing else.
+A process takes a few questions at a time, asks the tiers whose turn it is, and stores each result before it takes the
+next question. So a killed process loses only the questions that were under way.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from rung.tier import Rung
 from rung.types import Finished, Outcome, Reason, Zone
 
 Order = Literal["tiers", "stream"]
-"""Whether all rows are put to one tier before the next is loaded, or each row climbs by itself."""
+"""Whether one tier answers all rows before the next is loaded (`tiers`), or each row climbs by itself (`stream`)."""
 
 _ALONE = 2
-"""Crashes of a question that is asked alone, from which on it is left to the engine's own rule: it may be what makes
-the tier crash."""
+"""Crashes of a question that is asked alone, after which only the engine's own rule for crashes applies: the question
+itself may be what makes the tier crash."""
 _TROUBLES = 5
-"""Times in a row that a tier can't be asked at all before the job stops. Between two of them it waits."""
+"""How often in a row a tier may be unable to answer at all before the job stops. The job waits after each time."""
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-"""Seconds of the first wait, which doubles each time, and of the longest."""
+"""Seconds of the first such wait, and of the longest. Each wait is twice as long as the one before."""
 _LOOK = 0.3
-"""Seconds between two looks at what other processes have finished."""
+"""Seconds between two checks of what other processes have finished."""
 _TELL = 0.2
-"""Seconds between two reports of progress: a person reads no faster."""
+"""Seconds between two reports of progress. A person can't read faster."""
 _CONTRACTS = 256
-"""Compiled contracts that are kept where rows have schemas of their own: a few megabytes."""
+"""Compiled contracts that are cached if rows have their own schemas: a few megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +53,20 @@ class Job:
     """What is to be done.
 
     Args:
-        manifest: of the job, the input taken in.
+        manifest: of the job, after the intake.
         source: the input.
-        questions: makes a question of a row.
+        questions: makes the question of a row.
         ladder: its tiers, their settings and its limits.
         identities: of the tiers, by name.
-        output: what an answer must be, where a row has no schema of its own.
+        output: what an answer must be, if a row has no schema of its own.
         validators: further checks.
         options: of every request.
-        purse: what the job may spend, beside the ladder's own limits; `None` sets no limit.
-        order: whether all rows are put to one tier before the next.
-        together: most questions under way at once.
-        stop: ends it after the questions that are under way.
-        cancel: ends those, too; they are asked again next time.
-        observers: told of each row that cost money or left this machine.
+        purse: what the job may spend, in addition to the ladder's own limits; `None` sets no limit.
+        order: whether one tier answers all rows before the next.
+        together: the most questions under way at once.
+        stop: ends the job after the questions that are under way.
+        cancel: also ends those. They are asked again next time.
+        observers: called for each row that cost money or left this machine.
     """
 
     manifest: JobManifest
@@ -90,10 +90,10 @@ class StepProgress:
     """How far one process is with one step.
 
     Args:
-        tier: who is asked; empty where each row climbs by itself.
-        done: questions of this step that this process is through with.
+        tier: the tier that is asked; empty if each row climbs by itself.
+        done: questions of this step that this process has completed.
         sent_up: how many of them went on to a later tier.
-        seconds: of the step so far, without those in which its model was loaded.
+        seconds: time of the step so far, without the time to load its model.
     """
 
     tier: str
@@ -120,7 +120,7 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Came:
-    """What came of one climb: whether it went up, waits for money, or what stood in its way."""
+    """The result of one climb: whether it went up, waits for money, or failed because a tier couldn't be asked."""
 
     sent_up: bool = False
     waits: bool = False
@@ -129,7 +129,7 @@ class _Came:
 
 
 def work(job: Job, among: Sequence[int] | None = None) -> Iterator[StepProgress]:
-    """Do what is left to do, or a part of it.
+    """Do the work that is left, or a part of it.
 
     Args:
         job: what is to be done.
@@ -140,7 +140,7 @@ def work(job: Job, among: Sequence[int] | None = None) -> Iterator[StepProgress]
 
     Raises:
         ConfigError: the input changed meanwhile.
-        LedgerError: the manifest can't be written. What was finished is kept.
+        LedgerError: the manifest can't be written. Finished questions are kept.
         RungError: a tier can't be asked at all.
     """
     yield from _Worker(job, among).steps()
@@ -176,12 +176,12 @@ class _Worker:
                         self._put_away(place)
             if self._among is not None:
                 return
-            # what is still open now, others have; or they died, and it is free again
+            # questions that are still open are held by other processes, or were until those died
             if job.manifest.bury():
                 job.stop.wait(_LOOK)
 
     def _step(self, step: _Step, places: list[int], live: frozenset[int]) -> Iterator[StepProgress]:
-        """Put all questions that wait for some tiers to those."""
+        """Ask all questions that wait for one of some tiers."""
         job, self._loaded = self._job, 0.0
         with ThreadPoolExecutor(job.together, thread_name_prefix="rung-batch") as pool:
             under_way: set[Future[_Came]] = set()
@@ -205,7 +205,7 @@ class _Worker:
             yield step.progress(self._loaded)
 
     def _claims(self, places: list[int], under_way: set[Future[_Came]]) -> list[Claim]:
-        """The next questions; those that a tier crashed under come last, and alone."""
+        """The next questions. Those on which a tier crashed come last, one at a time."""
         job = self._job
         if job.stop.is_set():
             return []
@@ -228,7 +228,7 @@ class _Worker:
         if self._fatal is not None:
             raise self._fatal
         if came.began < step.last_trouble:
-            return  # it was under way when the last trouble came, so it is the same one
+            return  # the call began before the last trouble, so this is the same trouble
         step.troubles += 1
         if step.troubles >= _TROUBLES:
             error = came.trouble
@@ -237,7 +237,7 @@ class _Worker:
         step.last_trouble = time.monotonic()
 
     def _get_ready(self, place: int) -> None:
-        """Load a model before its first call. If it can't be loaded, that is an error of the job and not of a row."""
+        """Load a model before its first call. A model that can't be loaded is an error of the job, not of a row."""
         with self._lock:
             if self._fatal is not None:
                 raise self._fatal
@@ -254,7 +254,7 @@ class _Worker:
             self._loaded += time.monotonic() - began
 
     def _put_away(self, place: int) -> None:
-        """Give the memory of a model back, for the next one."""
+        """Unload a model to make room for the next."""
         if place in self._ready:
             self._ready.discard(place)
             self._job.ladder.rungs[place].tier.close()
@@ -269,7 +269,7 @@ class _Worker:
         return found[1]
 
     def _climb(self, claim: Claim, question: RowQuestion, live: frozenset[int]) -> _Came:
-        """Ask, and note what came of it."""
+        """Ask one question, and store the result."""
         job, began = self._job, time.monotonic()
         climber = Climber(
             claim.number,
@@ -292,7 +292,7 @@ class _Worker:
             raise
         except RungError as error:
             return self._broken(claim, climber, error.message)
-        except Exception as bug:  # noqa: BLE001  of the person's own check: one row's, and not the end of the job
+        except Exception as bug:  # noqa: BLE001  a user's check raised it: the job continues without the row
             return self._broken(claim, climber, f"a check raised {type(bug).__name__}")
         finally:
             forget()
@@ -329,12 +329,12 @@ class _Worker:
         plan = job.ladder.plan(question.messages, self._contract(question), options)
         purses = [climber.purse(purse) for purse in (plan.purse, job.purse) if purse is not None]
         if plan.task is not None and plan.task.fill is not None:
-            plan = replace(plan, prompt=plan.task.prompt)  # the rows were made by its template
+            plan = replace(plan, prompt=plan.task.prompt)  # the rows were already filled into its template
         return replace(
             plan,
             rungs=climber.tiers(self._rungs),
             purse=BothPurses(*purses) if len(purses) == 2 else next(iter(purses), None),
-            # a limit on time would measure how many rows are under way at once
+            # no time limit: how long a row takes depends on how many are under way
             deadline=Deadline(),
             residency=_Residency(job.ladder.rungs, plan.residency) if job.order == "stream" else engine.Residency(),
             observers=(),
@@ -357,21 +357,21 @@ class _Worker:
         return found
 
     def _record(self, plan: engine.Plan, finished: Finished) -> None:
-        """Tell observers of rows that cost money or left this machine. The others are in the manifest alone."""
+        """Tell the observers about a row that cost money or left this machine. Other rows are only in the manifest."""
         outcome: Outcome[Any] = finished.outcome
         far = any(attempt.sent and attempt.zone > Zone.HOST for attempt in outcome.attempts)
         if not far and outcome.cost == 0:
             return
         for observer in self._job.observers:
-            with suppress(Exception):  # an observer must not break what it observes
+            with suppress(Exception):  # an observer must not break the job
                 observer(finished)
 
 
 class _Residency(engine.Residency):
-    """Looks after the real tiers' models where rungs of a climb are named.
+    """Manages the models of the real tiers for climbs, whose rungs have stand-ins.
 
     Args:
-        rungs: the real ones.
+        rungs: the real rungs.
         residency: of the ladder.
     """
 
