@@ -1,4 +1,4 @@
-"""From what came of a request to a chat completion: text, calls, reasons, tokens."""
+"""From the outcome of a request to a chat completion: text, tool calls, reasons, tokens."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rung.types import Outcome, Reason, Token, ToolCall, Usage
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """One answer, in terms that every API has.
+    """One answer, in terms that all APIs share.
 
     Args:
-        text: what it says; `None` where it calls tools.
-        calls: of tools.
-        cut: whether the client's own cap ended it. Nothing vouches for such an answer.
-        reasoning: thinking that isn't part of it.
-        tokens: of the answer as the model wrote it.
+        text: what the model says; `None` if it calls tools.
+        calls: the tool calls.
+        cut: whether the client's own cap cut the answer off. Such an answer isn't validated.
+        reasoning: thinking that isn't part of the answer.
+        tokens: of the answer, as the model wrote it.
     """
 
     text: str | None = field(repr=False)
@@ -38,7 +38,7 @@ class ApiAnswer:
 
     @property
     def finish(self) -> str:
-        """Why it ended, in OpenAI's words."""
+        """Why the answer ended, as OpenAI's `finish_reason`."""
         return "length" if self.cut else "tool_calls" if self.calls else "stop"
 
 
@@ -47,10 +47,10 @@ def said(asking: Asking, outcome: Outcome[Any]) -> ApiAnswer:
 
     Args:
         asking: the request.
-        outcome: what came of it.
+        outcome: its outcome.
 
     Raises:
-        ApiError: there is none.
+        ApiError: there is no answer.
     """
     if not outcome.accepted:
         return _cut_off(asking, outcome)
@@ -63,14 +63,14 @@ def said(asking: Asking, outcome: Outcome[Any]) -> ApiAnswer:
 
 
 def usage_of(outcome: Outcome[Any]) -> Usage:
-    """Tokens of the attempt that answered or, where none did, of the last one. `x_rung.usage` has those of all."""
+    """Usage of the attempt that answered or, without one, of the last attempt. `x_rung.usage` has the sum of all."""
     sent = [attempt for attempt in outcome.attempts if attempt.sent]
     answered = [attempt for attempt in sent if attempt.answered and attempt.usage != Usage(0, 0)]
     return (answered or sent)[-1].usage if sent else Usage()
 
 
 def usage_body(outcomes: Sequence[Outcome[Any]]) -> dict[str, Any] | None:
-    """`usage` of one answer or several, whose prompt is counted once; `None` where nobody counted."""
+    """`usage` for one or several answers, which share one prompt. `None` if a count is unknown."""
     used = [usage_of(outcome) for outcome in outcomes]
     prompt = used[0].input_tokens
     written = [usage.output_tokens for usage in used]
@@ -88,10 +88,10 @@ def completion(asking: Asking, outcomes: Sequence[Outcome[Any]]) -> dict[str, An
 
     Args:
         asking: the request.
-        outcomes: one for each answer that was wanted.
+        outcomes: one for each requested answer.
 
     Raises:
-        ApiError: one of them is missing.
+        ApiError: an answer is missing.
     """
     answers = [said(asking, outcome) for outcome in outcomes]
     choices = []
@@ -126,13 +126,13 @@ def message_body(answer: ApiAnswer) -> dict[str, Any]:
 
 
 def call_body(call: ToolCall) -> dict[str, Any]:
-    """A call as it stands in a message."""
+    """A tool call as part of a message."""
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def logprobs_body(tokens: Sequence[Token]) -> dict[str, Any] | None:
-    """`logprobs` of an answer; `None` where the tier gives none. A token that the shape left no choice about is
-    certain.
+    """`logprobs` of an answer; `None` if the tier doesn't report them. A token that the constraint left no choice about
+    gets probability 1.
     """
     found = []
     for token in tokens:
@@ -146,12 +146,12 @@ def logprobs_body(tokens: Sequence[Token]) -> dict[str, Any] | None:
 
 
 def new_id(prefix: str) -> str:
-    """An id that no other answer has."""
+    """A random id, unique for each answer."""
     return f"{prefix}-{secrets.token_hex(16)}"
 
 
 def _text(outcome: Outcome[Any]) -> str:
-    """The validated value as text: as the model wrote it, where that is the same value and nothing around it."""
+    """The validated value as text. The model's own text is kept if it is exactly that value as JSON."""
     if isinstance(outcome.value, str):
         return outcome.value
     text = (outcome.text or "").strip()
@@ -164,7 +164,7 @@ def _text(outcome: Outcome[Any]) -> str:
 
 
 def _cut_off(asking: Asking, outcome: Outcome[Any]) -> ApiAnswer:
-    """The answer that the client's own cap ended. Of data nothing is given, because half of it is none."""
+    """An answer that the client's own cap cut off. Cut-off JSON is useless, so only free text is returned."""
     best = outcome.best
     if outcome.reason != Reason.CUT_OFF or asking.max_tokens is None or best is None or best.finish != "length":
         raise of_outcome(outcome)

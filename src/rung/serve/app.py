@@ -25,10 +25,10 @@ from rung.serve.routes.work import PARTS, Parts
 from rung.serve.tokens import Quotas
 
 OPEN = frozenset({"/health", *page.FILES})
-"""Paths that need no token: they tell nothing, and a page can't send one before it has one."""
+"""Paths that need no token. They reveal nothing, and a browser has no token before it has loaded the page."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-"""What this machine alone calls itself."""
+"""Names and addresses of this machine on loopback."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,15 +55,15 @@ class ServeApp:
     """The whole server, without a socket.
 
     Args:
-        host: who answers.
-        tokens: who may ask.
-        hosts: names and addresses by which the server may be asked for.
+        host: answers the requests.
+        tokens: looks up who holds a token.
+        hosts: names and addresses that a request's Host header may have.
         settings: its limits.
-        metrics: what is counted, an observer of the ladder.
-        hub: who is told of progress.
-        recent: what the page shows of requests, an observer of the ladder.
-        questions: to those who have the page open.
-        quotas: what the tokens have left for today.
+        metrics: counters; an observer of the ladder.
+        hub: distributes progress.
+        recent: the latest requests, for the page; an observer of the ladder.
+        questions: asks the people who have the page open.
+        quotas: what each token has left for today.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ServeApp:
         self._app: ASGIApp = Door(inner, tokens=tokens, hosts=hosts, open_paths=OPEN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request. Whatever goes wrong is told in the API's own shape."""
+        """Answer a request. Every error is sent in the API's own format."""
         if scope["type"] != "http":
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
@@ -109,10 +109,10 @@ class ServeApp:
             await self._app(scope, receive, watched)
         except Gone:
             return
-        except Exception as error:  # noqa: BLE001  a traceback isn't an answer
+        except Exception as error:  # noqa: BLE001  a client gets an error in the API's format, never a traceback
             told = _told(error)
             if told.status >= 500 and not isinstance(error, ApiError):
-                # without its message: nobody knows what that quotes
+                # without its message, which may quote a prompt or an answer
                 _log.error("%s at %s", type(error).__name__, scope["path"][:80].encode("ascii", "backslashreplace"))
             if not started:
                 await _refuse(told, scope, watched)
@@ -129,7 +129,7 @@ class ServeApp:
 
 
 class _Nothing:
-    """Answers where there is no route."""
+    """Answers requests for unknown paths."""
 
     def __init__(self, known: Sequence[BaseRoute]) -> None:
         paths = sorted({route.path.replace(":path}", "}") for route in known if isinstance(route, Route)})

@@ -1,4 +1,6 @@
-"""A request as every API makes one: what the ladder is asked, and within which limits. It knows nothing of any API."""
+"""A request in the form that all APIs share: what the ladder is asked, and within which limits. Independent of any
+API.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from rung.serve.tools import Tools
 from rung.types import Message, Sampling, Zone
 
 MOST_ANSWERS = 16
-"""Answers to one request. Each is a climb of its own, and others wait for their turn meanwhile."""
+"""Most answers to one request. Each is a climb of its own, while other requests wait."""
 
 
 class BudgetBody(BaseModel):
-    """`x_rung.budget`: what the request may use. It only lowers what the server allows."""
+    """`x_rung.budget`: what the request may use. It can only lower the server's limits."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,15 +28,15 @@ class BudgetBody(BaseModel):
 
 
 class RungBody(BaseModel):
-    """`x_rung` of a request: what the ladder takes beside what the API knows. It only tightens.
+    """`x_rung` of a request: settings of the ladder that the API lacks. They can only tighten the server's.
 
     Args:
         reach: how far the prompt may travel.
         budget: what the request may use.
         task: name of a task, or a label for the ledger.
-        fields: a text for each field of the task's template, in place of the messages' own.
-        drafts: whether a stream also shows text that isn't validated, in events of its own.
-        text_checks: whether plain text is refused that repeats itself or the prompt, or holds control tokens.
+        fields: a text for each field of the task's template. They replace the messages' text.
+        drafts: whether a stream also has unvalidated text, in separate events.
+        text_checks: whether to reject plain text that repeats itself or the prompt, or has control tokens.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,19 +51,19 @@ class RungBody(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What a client asks of the ladder.
+    """What a client asks the ladder.
 
     Args:
         model: `rung`, `rung/TIER` or `rung/task/NAME`.
         messages: the conversation.
         output: what the answer must be, as `Ladder.run` takes it; `None` is free text.
         sampling: how tokens are chosen.
-        max_tokens: the most that an answer may take; it is never raised.
+        max_tokens: the most tokens that an answer may have. It is never raised.
         answers: how many answers are wanted.
         logprobs: whether the answer's log-probabilities are wanted.
-        tools: that the model may call; `None` for a request without tools. They make the output.
-        limits: what tightens the ladder's limits.
-        notes: sentences about what was left out of the request.
+        tools: tools that the model may call; `None` for a request without tools. With tools, they determine the output.
+        limits: limits that tighten the ladder's.
+        notes: sentences about parts of the request that were ignored.
     """
 
     model: str
@@ -77,7 +79,7 @@ class Asking:
 
     @property
     def reach(self) -> Zone | None:
-        """How far the prompt may travel, where the client says so."""
+        """How far the prompt may travel, if the client says so."""
         return None if self.limits.reach is None else Zone.parse(self.limits.reach)
 
     @property

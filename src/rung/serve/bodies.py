@@ -1,6 +1,6 @@
-"""What the bodies of OpenAI's chat API hold, as far as the ladder looks at it. Unknown fields are accepted.
+"""The request bodies of OpenAI's chat API, as far as the server uses them. Unknown fields are accepted.
 
-The models are also the server's OpenAPI description, so what they allow and what is accepted can't differ.
+The server's OpenAPI description is made from the same models, so it always matches what is accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rung.types.request import Effort
 M = TypeVar("M", bound=BaseModel)
 
 _SHOWN = 200
-"""Characters of an error that are told. Pydantic's own messages quote no value; a field's name may be a client's."""
+"""Most characters of an error message. Pydantic's messages quote no values, but field names may be a client's."""
 
 Stops = str | list[Annotated[str, Field(min_length=1)]]
 Cap = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -27,7 +27,7 @@ class _Open(BaseModel):
 
 
 class ImageUrl(_Open):
-    """Where a picture is: in the body itself."""
+    """A picture, included in the body."""
 
     url: str
 
@@ -42,7 +42,7 @@ class ContentPart(_Open):
 
 
 class CalledFunction(_Open):
-    """Which function a call was of."""
+    """The function that a call names."""
 
     name: str
     arguments: str = ""
@@ -76,20 +76,20 @@ class Function(_Open):
 
 
 class ToolBody(_Open):
-    """A tool. Those of other kinds than functions are skipped."""
+    """A tool. Only functions are supported, and other kinds are skipped."""
 
     type: str
     function: Function | None = None
 
 
 class NamedFunction(_Open):
-    """Which function has to be called."""
+    """The function that has to be called."""
 
     name: str
 
 
 class NamedTool(_Open):
-    """Which tool has to be called."""
+    """The tool that has to be called."""
 
     type: str
     function: NamedFunction | None = None
@@ -105,20 +105,20 @@ class JsonSchemaFormat(_Open):
 
 
 class ResponseFormat(_Open):
-    """What the answer has to be."""
+    """What the answer must be."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
 
 
 class StreamOptions(_Open):
-    """What a stream tells beside the answer."""
+    """What a stream contains besides the answer."""
 
     include_usage: bool | None = None
 
 
 class Sampled(_Open):
-    """What chat completions and completions share."""
+    """Fields that chat completions and completions share."""
 
     model: Annotated[str, Field(max_length=300)]
     max_tokens: Cap | None = None
@@ -158,20 +158,20 @@ class CompletionBody(Sampled):
 
 
 def read(model: type[M], value: Any) -> M:
-    """A body as a value.
+    """Validate a body.
 
     Args:
-        model: what it may hold.
+        model: its model.
         value: its JSON.
 
     Raises:
-        ApiError: it is something else. The error names the field, and quotes no value.
+        ApiError: the body doesn't fit the model. The error names the field, and quotes no value.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        # what follows a union's field is the name of one of its types
+        # after a union's field, pydantic lists the name of one of its types
         steps = (str(step) for step in first["loc"])
         where = ".".join(step for step in steps if step != "str" and not step.startswith(("list[", "function-")))
         message = f"{where or 'the body'}: {first['msg'][:1].lower()}{first['msg'][1:]}"

@@ -1,4 +1,4 @@
-"""From the body of a chat completion to what the ladder is asked."""
+"""From the body of a chat completion to the ladder's request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEFT_OUT = (
     "presence_penalty",
     "web_search_options",
 )
-"""Fields that would change the answer, and that no tier is told of. The answer's notes name those that were set."""
+"""Fields that would change the answer, but that tiers don't support. The answer's notes list those that were set."""
 
 
 def asking(body: ChatBody, drop: Sequence[str] = ()) -> Asking:
@@ -36,10 +36,10 @@ def asking(body: ChatBody, drop: Sequence[str] = ()) -> Asking:
 
     Args:
         body: of the request.
-        drop: beginnings of lines that are removed from system turns.
+        drop: prefixes of lines that are removed from system turns.
 
     Raises:
-        ApiError: something in it can't be used.
+        ApiError: a part of it can't be used.
     """
     notes = [*left_out(body, _LEFT_OUT)]
     messages, dropped = without_lines(tuple(message(turn) for turn in body.messages), drop)
@@ -64,11 +64,11 @@ def asking(body: ChatBody, drop: Sequence[str] = ()) -> Asking:
 
 
 def sampling(body: Sampled) -> Sampling:
-    """How tokens are chosen. A body without a temperature is greedy, as everywhere in rung."""
+    """How tokens are chosen. Without a temperature, decoding is greedy, as everywhere in rung."""
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     return Sampling(
         temperature=body.temperature or 0.0,
-        top_p=body.top_p or None,  # a share of nothing keeps the likeliest token, which is what greedy does
+        top_p=body.top_p or None,  # 0 keeps only the likeliest token, which is what greedy decoding does
         min_p=body.min_p,
         seed=body.seed,
         stop=tuple(text for text in stop if text),
@@ -76,18 +76,18 @@ def sampling(body: Sampled) -> Sampling:
 
 
 def left_out(body: Sampled, names: Sequence[str]) -> list[str]:
-    """A sentence about the fields that are set and have no effect."""
+    """A note about fields that are set and have no effect."""
     extra = body.model_extra or {}
     found = [name for name in names if extra.get(name)]
     return [f"{', '.join(found)} of the request had no effect: no tier is told of it"] if found else []
 
 
 def without_lines(messages: tuple[Message, ...], drop: Sequence[str]) -> tuple[tuple[Message, ...], int]:
-    """The conversation without the lines that change with each request, and how many those were.
+    """Remove lines that change with each request from system turns. Returns the conversation and the number of lines.
 
     Args:
         messages: the conversation.
-        drop: beginnings of lines.
+        drop: prefixes of the lines.
     """
     if not drop:
         return messages, 0
@@ -107,7 +107,7 @@ def message(turn: Turn) -> Message:
     """A message of the body.
 
     Raises:
-        ApiError: it holds what no message can.
+        ApiError: it has content that a message can't have.
     """
     role = "system" if turn.role == "developer" else turn.role
     if role == "tool" and turn.tool_call_id is None:

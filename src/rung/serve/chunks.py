@@ -1,4 +1,4 @@
-"""A chat completion as a stream: validated text only, unless nothing could send the answer up."""
+"""A chat completion as a stream. Only validated text is sent, unless the answer could never be escalated."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rung.types import Accepted, Event, Finished, Outcome, Provisional, Reason, 
 
 @dataclass(slots=True)
 class Flow:
-    """What of one answer was sent while it was written.
+    """The part of one answer that was sent while it was written.
 
     Args:
-        attempt: the attempt that was sent; `None` before the first piece.
-        writes: whether any of its text was sent, and not only thoughts.
-        held: number of an attempt, and white space of it that isn't sent before a word follows.
+        attempt: number of the attempt whose text is sent; `None` before the first piece.
+        writes: whether any text was sent, and not only reasoning.
+        held: number of an attempt, and its leading white space, which is held back until other text follows.
     """
 
     attempt: int | None = None
@@ -35,7 +35,7 @@ class Flow:
     held: tuple[int, str] = (0, "")
 
     def take(self, draft: Provisional) -> dict[str, str]:
-        """What may be sent of a piece, as a delta; empty where nothing may."""
+        """The delta to send for a piece; empty if nothing may be sent."""
         if self.attempt not in (None, draft.number):
             return {}
         text = (self.held[1] if self.held[0] == draft.number else "") + draft.text
@@ -58,9 +58,9 @@ class ChatStream:
 
     Args:
         asking: the request.
-        plans: one for each answer that is wanted, each with `provisional` where its text is looked at.
-        flows: whether the text is sent as it is written.
-        usage: whether a chunk with the usage is wanted.
+        plans: one for each requested answer, with `provisional` set if text is sent before it is validated.
+        flows: whether the text is sent while it is written.
+        usage: whether to send a chunk with the usage.
     """
 
     asking: Asking
@@ -71,7 +71,7 @@ class ChatStream:
     _created: int = field(default_factory=lambda: int(time.time()))
 
     async def parts(self) -> AsyncGenerator[bytes]:
-        """The events, as bytes. An error is the last of them."""
+        """The events, as bytes. An error is the last event."""
         try:
             outcomes: dict[int, Outcome[Any]] = {}
             flows = [Flow() for _ in self.plans]
@@ -83,7 +83,7 @@ class ChatStream:
                 counted = usage_body([outcomes[index] for index in sorted(outcomes)])
                 yield self._chunk([], {"usage": counted})
             yield DONE
-        except Exception as error:  # noqa: BLE001  the status has gone out, so every error is an event
+        except Exception as error:  # noqa: BLE001  the status was already sent, so every error becomes an event
             yield event(of_error(error).body())
 
     async def _parts(
@@ -111,7 +111,7 @@ class ChatStream:
                 yield self._end(index, outcome)
 
     def _whole(self, index: int, outcome: Outcome[Any]) -> list[bytes]:
-        """An answer of which nothing was sent yet."""
+        """An answer that is sent as a whole, after validation."""
         answer = said(self.asking, outcome)
         parts = [self._delta(index, {"role": "assistant", "content": "" if answer.text is not None else None})]
         if answer.reasoning:
@@ -124,7 +124,7 @@ class ChatStream:
         return parts
 
     def _end(self, index: int, outcome: Outcome[Any]) -> bytes:
-        """The end of an answer that was sent as it was written."""
+        """The end of an answer that was sent while it was written."""
         if outcome.accepted or outcome.reason == Reason.CUT_OFF:
             finish = "stop" if outcome.accepted else "length"
             return self._delta(index, {}, finish=finish, more={"x_rung": x_rung(outcome)})
@@ -162,11 +162,11 @@ class ChatStream:
 
 
 def too_late(tier: str, reason: str) -> ApiError:
-    """What is told where an answer fails of which a part was sent.
+    """The error for an answer that fails after a part of it was sent.
 
     Args:
-        tier: whose it was.
-        reason: why, in a word.
+        tier: the tier that wrote it.
+        reason: why it failed, in one word.
     """
     said = f"the answer of {tier} failed ({reason}) after a part of it was sent, so no other tier was asked"
     return ApiError(502, said, "unresolved", reason or None)

@@ -1,4 +1,4 @@
-"""The older completions API: a prompt as one user turn, and an answer as bare text."""
+"""The older completions API: the prompt is one user turn, and the answer is bare text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def asking(body: CompletionBody) -> Asking:
     """What a completion asks.
 
     Raises:
-        ApiError: it has several prompts, or wants the prompt repeated.
+        ApiError: it has several prompts, or asks to repeat the prompt.
     """
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
     if len(prompts) != 1:
@@ -53,10 +53,10 @@ def completion(asking: Asking, outcomes: Sequence[Outcome[Any]]) -> dict[str, An
 
     Args:
         asking: the request.
-        outcomes: one for each answer that was wanted.
+        outcomes: one for each requested answer.
 
     Raises:
-        ApiError: one of them is missing.
+        ApiError: an answer is missing.
     """
     answers = [said(asking, outcome) for outcome in outcomes]
     choices = [_choice(asking, index, answer) for index, answer in enumerate(answers)]
@@ -66,7 +66,7 @@ def completion(asking: Asking, outcomes: Sequence[Outcome[Any]]) -> dict[str, An
 
 @dataclass(frozen=True, slots=True)
 class CompletionStream:
-    """The events of one streamed completion. Takes what `ChatStream` does."""
+    """The events of one streamed completion. It takes the same arguments as `ChatStream`."""
 
     asking: Asking
     plans: Sequence[engine.Plan] = field(repr=False)
@@ -74,7 +74,7 @@ class CompletionStream:
     usage: bool = False
 
     async def parts(self) -> AsyncGenerator[bytes]:
-        """The events, as bytes. An error is the last of them."""
+        """The events, as bytes. An error is the last event."""
         head = _head(self.asking)
         flows = [Flow() for _ in self.plans]
         outcomes: dict[int, Outcome[Any]] = {}
@@ -96,7 +96,7 @@ class CompletionStream:
                 counted = usage_body([outcomes[index] for index in sorted(outcomes)])
                 yield event({**head, "choices": [], "usage": counted})
             yield DONE
-        except Exception as error:  # noqa: BLE001  the status has gone out, so every error is an event
+        except Exception as error:  # noqa: BLE001  the status was already sent, so every error becomes an event
             yield event(of_error(error).body())
 
     def _last(self, index: int, flow: Flow, outcome: Outcome[Any]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _text(index: int, text: str, finish: str | None) -> dict[str, Any]:
 
 
 def _logprobs(tokens: Sequence[Token]) -> dict[str, Any] | None:
-    """Log-probabilities in this API's shape; `None` where the tier gives none."""
+    """Log-probabilities in this API's format; `None` if the tier doesn't report them."""
     if not tokens or any(token.logprob is None and not token.forced for token in tokens):
         return None
     offsets, at = [], 0

@@ -1,4 +1,4 @@
-"""Conversations that a later response may go on from. They are kept in memory alone, and within bounds."""
+"""Conversations that a later response may continue. They are kept only in memory, and their number is bounded."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from rung.serve.errors import ApiError
 
 Turns = tuple[Mapping[str, Any], ...]
-"""A conversation as the messages of a chat completion."""
+"""The messages of a conversation, as in a chat completion."""
 
 MOST = 200
-"""Conversations of one caller: an agent goes on from its latest responses, and each holds the whole way to it."""
+"""Most conversations per caller. An agent continues its latest responses, and each holds the whole conversation."""
 
 MOST_BYTES = 32 * 2**20
-"""Bytes of the conversations of one caller: some hundred coding sessions, and no load for the smallest machine."""
+"""Most bytes of conversations per caller: a few hundred coding sessions, and little for even the smallest machine."""
 
 
 class Conversations:
-    """The latest conversations of each caller, by the response that they end with. Used from one event loop.
+    """The latest conversations of each caller, by the id of the response that ends them. Used from one event loop.
 
     Args:
-        most: conversations of one caller.
-        most_bytes: of them together. The oldest are forgotten first.
+        most: the most conversations per caller.
+        most_bytes: their most bytes in total. The oldest are evicted first.
     """
 
     def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
@@ -33,12 +33,12 @@ class Conversations:
         self._kept: dict[str, OrderedDict[str, tuple[Turns, int]]] = {}
 
     def keep(self, caller: str, name: str, turns: Sequence[Mapping[str, Any]]) -> None:
-        """Keep a conversation. One that is larger than the bound isn't kept.
+        """Store a conversation. A conversation larger than the bound isn't kept.
 
         Args:
-            caller: in whose name.
-            name: of the response that ends it.
-            turns: all of it.
+            caller: whose it is.
+            name: id of the response that ends it.
+            turns: all its turns.
         """
         kept = self._kept.setdefault(caller, OrderedDict())
         kept[name] = (tuple(turns), len(json.dumps(turns)))
@@ -46,14 +46,14 @@ class Conversations:
             kept.popitem(last=False)
 
     def find(self, caller: str, name: str | None) -> Turns:
-        """The conversation that a response ended; an empty one where none is named.
+        """The conversation that a response ended; empty without a response.
 
         Args:
-            caller: who asks. Nobody finds the conversations of others.
-            name: of the response.
+            caller: who asks. Callers can't find each other's conversations.
+            name: id of the response; `None` begins a conversation.
 
         Raises:
-            ApiError: none of that name is kept for the caller.
+            ApiError: no such conversation is kept for the caller.
         """
         if name is None:
             return ()

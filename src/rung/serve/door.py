@@ -1,7 +1,8 @@
-"""Who may come in: the host that was asked for, the page that asks, and the token.
+"""Access control: the host of a request, the origin of the page that sends it, and its token.
 
-A server on loopback can be reached by every web page that the person opens. A page of a foreign origin is refused, and
-so is a name that leads here by DNS rebinding. No answer has a CORS header, so no browser shows one to another origin.
+Every web page that a person opens can reach a server on loopback. Requests from pages of a foreign origin are refused,
+and so are host names that lead here by DNS rebinding. No answer has a CORS header, so browsers show none to other
+origins.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from rung.serve.errors import ApiError
 from rung.types import Zone
 
 HEAD_BYTES = 32 * 1024
-"""Bytes of a request's headers: some hundred of the usual length, and a token or a cookie beside them."""
+"""Most bytes of a request's headers: some hundred headers of usual length, and a token or cookies besides."""
 
 _MOST_HEADERS = 200
-"""Headers of a request. Browsers and clients send some thirty."""
+"""Most headers of a request. Browsers and clients send about thirty."""
 
 _CLOSE = {"connection": "close"}
-"""Ends the connection with the answer, so that nothing more is read of what a stranger sends."""
+"""Closes the connection after the answer, so that the rest of a refused request isn't read."""
 
 CALLER = "rung.caller"
-"""Key of the `Caller` in the scope of a request that came in."""
+"""Key of the `Caller` in the scope of an accepted request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ class Caller:
     """Who asks.
 
     Args:
-        name: as the ledger and the page call them.
+        name: their name in the ledger and on the page.
         reach: how far their prompts may travel; `None` is as far as the ladder's.
-        per_day: requests that they may make in a day of UTC; `None` sets no limit.
+        per_day: requests that they may make per day in UTC; `None` sets no limit.
     """
 
     name: str = "token"
@@ -47,11 +48,11 @@ class Caller:
 
 
 Tokens = Callable[[str], Caller | None]
-"""Who holds a token; `None` for a token that nobody was given."""
+"""Looks up who holds a token; `None` for an unknown token."""
 
 
 def one_token(token: str) -> Tokens:
-    """The tokens of a server that has given away a single one.
+    """The tokens of a server that has a single one.
 
     Args:
         token: the secret.
@@ -65,12 +66,12 @@ def one_token(token: str) -> Tokens:
 
 
 class Door:
-    """Lets in who is allowed in; ASGI middleware.
+    """Admits authorized requests; ASGI middleware.
 
     Args:
-        app: what lies behind.
-        tokens: finds who holds a token.
-        hosts: names and addresses by which the server may be asked for, in their canonical form.
+        app: the app behind it.
+        tokens: looks up who holds a token.
+        hosts: names and addresses that the Host header may have, in canonical form.
         open_paths: paths that need no token.
     """
 
@@ -101,7 +102,7 @@ class Door:
     def _same_origin(self, headers: Headers, host: str) -> None:
         origins = headers.getlist("origin")
         foreign = any(not _is_of(origin, host) for origin in origins)
-        # a navigation or an image of a foreign page carries no Origin, but newer browsers tell its site
+        # a navigation or an image of a foreign page has no Origin, but newer browsers send Sec-Fetch-Site
         if foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise ApiError(
                 403, "web pages of another origin may not ask this server", code="foreign_origin", headers=_CLOSE
@@ -123,7 +124,7 @@ def _bounded(headers: Headers) -> None:
         said = f"a request has up to {_MOST_HEADERS} headers of {HEAD_BYTES:,} bytes together"
         raise ApiError(431, said, code="headers_too_large", headers=_CLOSE)
     if "transfer-encoding" in headers and "content-length" in headers:
-        # whoever stands between client and server may see another end of the request than this server does
+        # a proxy between client and server may see a different end of the request (request smuggling)
         raise ApiError(400, "the length of the body is given in two ways", code="invalid_length", headers=_CLOSE)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a request over HTTP, in the shape that OpenAI's clients know."""
+"""Errors of requests over HTTP, in the format that OpenAI's clients know."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from rung.errors import (
 from rung.types import Outcome, Reason
 
 _AGAIN = "5"
-"""Seconds after which a client may ask a ladder again none of whose tiers can serve now."""
+"""Seconds until a client may ask again if no tier can serve now."""
 
 
 @dataclass(eq=False)
 class ApiError(Exception):
-    """An error that a client is told.
+    """An error that is sent to a client.
 
     Args:
         status: of the HTTP answer.
-        message: what happened, and what helps. No part of a prompt or an answer.
+        message: what happened, and what helps. It has no part of a prompt or an answer.
         type: OpenAI's word for the kind of error.
-        code: a word that programs may look at.
-        param: the field of the body that is wrong, where one is.
+        code: a word for programs.
+        param: the wrong field of the body, if there is one.
         headers: further headers of the answer.
-        extra: what stands beside `error` in the body.
+        extra: further fields of the body, beside `error`.
     """
 
     status: int
@@ -50,15 +50,15 @@ class ApiError(Exception):
 
 
 class Gone(Exception):
-    """The client has closed its connection. Nobody is left to be told anything."""
+    """The client has closed its connection, so nobody is left to answer."""
 
 
 def of_error(error: Exception) -> ApiError:
-    """What a client is told of an exception.
+    """What a client learns about an exception.
 
     Args:
-        error: of rung, or of anybody's validator or tier. Of the latter only the class is told, because nobody knows
-            what its message quotes.
+        error: of rung, or of a custom validator or tier. Of the latter only the class is sent, because its message may
+            quote a prompt or an answer.
     """
     if isinstance(error, ApiError):
         return error
@@ -73,11 +73,11 @@ def of_error(error: Exception) -> ApiError:
 
 
 _ONCE = {"x-should-retry": "false"}
-"""Keeps OpenAI's clients from asking again what would only fail, or cost, once more."""
+"""Keeps OpenAI's clients from retrying a request that would only fail, or cost money, again."""
 
 
 def of_outcome(outcome: Outcome[Any]) -> ApiError:
-    """What a client is told of a request without an accepted answer."""
+    """What a client learns about a request without an accepted answer."""
     said = f"{outcome.explain()}; {outcome.hint}" if outcome.hint else outcome.explain()
     asked = [a for a in outcome.attempts if a.error is not None or a.answered]
     errors = [a.error for a in asked]

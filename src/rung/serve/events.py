@@ -1,4 +1,4 @@
-"""Server-sent events: the response, its comment lines, and the events themselves."""
+"""Server-sent events: the response, its comment lines, and the events."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 COMMENT = b": waiting\n\n"
-"""Bridges a silence. A bare colon is read as the end of the stream by some clients."""
+"""Keeps a silent connection open. Some clients read a bare colon as the end of the stream."""
 
 PAUSE = 10.0
-"""Seconds of silence after which a comment is sent: less than the shortest timeout of the usual proxies."""
+"""Seconds of silence before a comment is sent: less than the shortest timeout of common proxies."""
 
 DONE = b"data: [DONE]\n\n"
 
 
 def event(data: Mapping[str, Any], name: str | None = None) -> bytes:
-    """An event as it is sent.
+    """Encode an event.
 
     Args:
         data: its JSON.
-        name: of the event; `None` for a plain one.
+        name: of the event; `None` for an unnamed one.
     """
     head = f"event: {name}\n" if name else ""
-    # the ASCII form has no line separator that a client could take for the end of a line
+    # escaped as ASCII, because clients might take Unicode line separators for the end of a line
     return f"{head}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
 class EventStream(Response):
-    """A response of server-sent events, each sent as it comes. A comment is sent at once and in each silence.
+    """A response of server-sent events. Each event is sent at once, and a comment at the start and in each silence.
 
     Args:
-        parts: events as bytes. Closed when the response is over, or the client is gone.
+        parts: events as bytes. It is closed when the response ends or the client disconnects.
         headers: further headers.
-        held: what is held until the response is over.
+        held: a context that is held until the response ends.
     """
 
     media_type = "text/event-stream"
@@ -56,7 +56,7 @@ class EventStream(Response):
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events until there are no more, or nobody reads them."""
+        """Send events until there are no more, or the client disconnects."""
         async with self._held, aclosing(self._parts) as parts:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await self._send(send, COMMENT)

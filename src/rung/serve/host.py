@@ -1,4 +1,4 @@
-"""The ladder that all requests share: the models that it looks like from outside, and the plan of each request."""
+"""The ladder that all requests share: the models that clients see, and the plan of each request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rung.tier import Rung
 from rung.types import Event, IssueCode, Provisional, Reason, Verdict, Zone
 
 LADDER = "rung"
-"""Name of the whole ladder as a model."""
+"""Model name of the whole ladder."""
 
 _TASK = "task/"
 
@@ -29,8 +29,8 @@ class ServedModel:
 
     Args:
         id: its name.
-        kind: what stands behind it: the ladder, one tier, or a task.
-        rung: the tier; `None` for ladder and tasks.
+        kind: what it stands for: `ladder`, `tier` or `task`.
+        rung: the tier; `None` for the ladder and tasks.
     """
 
     id: str
@@ -42,10 +42,10 @@ class LadderHost:
     """One ladder for all requests.
 
     Args:
-        ladder: who answers. The host doesn't close it.
-        task_names: names the tasks that there are.
-        seconds: wall time of one request.
-        questions: to those who have the page open; `None` where nobody can be asked.
+        ladder: answers the requests. The host doesn't close it.
+        task_names: returns the names of the known tasks.
+        seconds: time limit of one request.
+        questions: asks the people who have the page open; `None` if nobody can be asked.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class LadderHost:
         return (ServedModel(LADDER, "ladder"), *tiers, *tasks)
 
     def find(self, name: str) -> ServedModel:
-        """The model of a name.
+        """Find a model by its name.
 
         Raises:
-            ApiError: there is none.
+            ApiError: there is no such model.
         """
         known = self.models()
         for model in known:
@@ -81,17 +81,17 @@ class LadderHost:
         raise ApiError(404, f"there is no model of this name; there are {names}", code="model_not_found", param="model")
 
     def plan(self, asking: Asking, cancel: Cancel, caller: Caller, *, number: int = 0) -> engine.Plan:
-        """What to do for a request. It compiles the contract, so it may take a while.
+        """Plan a request. This compiles the contract, so it may take a while.
 
         Args:
             asking: the request.
             cancel: stops it.
             caller: who asks.
-            number: which of several answers this is. Each has its own seed.
+            number: index of the answer, if several are wanted. Each has its own seed.
 
         Raises:
             ApiError: there is no such model.
-            ConfigError, ContractError: something in the request can't be used.
+            ConfigError, ContractError: a part of the request can't be used.
         """
         model = self.find(asking.model)
         limits = asking.limits
@@ -129,7 +129,7 @@ class LadderHost:
         )
 
     def flows(self, plan: engine.Plan) -> bool:
-        """Whether an answer may be shown while it is written: nothing could send it up once it is whole.
+        """Whether an answer may be sent while it is written, because it could not be escalated once it is whole.
 
         Args:
             plan: of the request.
@@ -139,16 +139,16 @@ class LadderHost:
         return not any(rung.min_confidence for rung in plan.rungs)
 
     def flowing(self, plan: engine.Plan) -> engine.Plan:
-        """The plan of an answer that is shown while it is written. Once a part of it is, nothing else can follow.
+        """Change a plan so that its answer is sent while it is written. After the first part, no other tier can be asked.
 
         Args:
-            plan: one that `flows`.
+            plan: one for which `flows` is true.
         """
         begun = _Begun(plan.rule)
         return replace(plan, provisional=True, rule=begun.rule, observers=(*plan.observers, begun.told))
 
     def showing(self, plan: engine.Plan) -> engine.Plan:
-        """The plan of an answer whose drafts are shown, marked as such.
+        """Change a plan so that drafts of its answer are sent, marked as drafts.
 
         Args:
             plan: of the request.
@@ -156,7 +156,7 @@ class LadderHost:
         return replace(plan, provisional=True)
 
     def _consent(self, consent: Consent, caller: Caller, cancel: Cancel) -> Consent:
-        """The ladder's consent, which asks whoever made the request where it would have to ask a person."""
+        """The ladder's consent. Where it would ask a person, it asks the caller at their page."""
         if self._questions is None or not isinstance(consent, ConfiguredConsent) or consent.person is not None:
             return consent
         return replace(consent, person=self._questions.person(caller.name, cancel))
@@ -171,10 +171,10 @@ class LadderHost:
 
 
 class _Begun:
-    """Whether a part of an answer was shown; then nothing is tried after it.
+    """Stops a climb once a part of the answer was sent.
 
     Args:
-        inner: decides as long as nothing was shown, and whether what was shown is right.
+        inner: the rule that decides until then, and whether the sent answer is accepted.
     """
 
     def __init__(self, inner: deferral.Rule) -> None:
@@ -182,12 +182,12 @@ class _Begun:
         self._is_shown = False
 
     def told(self, event: Event) -> None:
-        """An observer: it hears of each piece before the rule is asked about the whole."""
+        """Observe the events. Each piece comes before the rule decides about the whole."""
         if isinstance(event, Provisional) and (event.text.strip() or event.reasoning):
             self._is_shown = True
 
     def rule(self, s: deferral.Situation) -> deferral.Decision | None:
-        """What comes next."""
+        """Decide what comes next."""
         decision = self._inner(s)
         if decision is None or not self._is_shown or decision.verdict is Verdict.ACCEPT:
             return decision
@@ -195,8 +195,8 @@ class _Begun:
 
 
 def _within_its_cap(s: deferral.Situation) -> deferral.Decision | None:
-    """A client's cap is never raised. Free text that reached it would reach it on every tier, so that ends the climb;
-    data may be shorter from another.
+    """Keep a client's cap. Free text that reached the cap would reach it on every tier, so the climb stops. Data may be
+    shorter when another tier writes it.
     """
     if not any(issue.code == IssueCode.CUT_OFF for issue in s.issues):
         return None
@@ -219,7 +219,7 @@ def _nearest(*reaches: Zone | None) -> Zone | None:
 
 
 def _wider(asking: Asking, plan: engine.Plan) -> tuple[str, ...]:
-    """What a request asked for beyond what the server allows."""
+    """Notes on limits of the request that are wider than the server's, and so have no effect."""
     notes = []
     if asking.reach is not None and asking.reach > plan.reach:
         notes.append(f"the reach stays {plan.reach}: a request can only tighten it")

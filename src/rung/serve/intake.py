@@ -1,6 +1,6 @@
-"""Taking a request in: its body within bounds of size and time, and whether its client is still there.
+"""Reading a request: its body, within limits on size and time, and whether its client is still connected.
 
-Pure ASGI, because a middleware on Starlette's base class hides a disconnect from what lies behind it.
+This is pure ASGI, because a middleware on Starlette's base class hides disconnects from the app behind it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ INTAKE = "rung.intake"
 """Key of the `Taken` in the scope of a request."""
 
 _CLOSE = {"connection": "close"}
-"""Ends the connection with the answer, so that what is left of a body isn't read."""
+"""Closes the connection after the answer, so that the rest of the body isn't read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A request that has come in whole.
+    """A request that was read completely.
 
     Args:
         body: its bytes.
-        gone: set when the client closes the connection.
+        gone: set when the client disconnects.
     """
 
     body: bytes = field(repr=False)
@@ -40,7 +40,7 @@ class Taken:
         """The body as JSON.
 
         Raises:
-            ApiError: it isn't JSON.
+            ApiError: the body isn't JSON.
         """
         if not self.body:
             raise ApiError(400, "the body is empty, and has to be JSON", code="invalid_json")
@@ -54,9 +54,9 @@ class Intake:
     """Reads bodies and watches connections; ASGI middleware.
 
     Args:
-        app: what lies behind.
-        most: bytes of a body.
-        seconds: that a client may take to send one.
+        app: the app behind it.
+        most: most bytes of a body.
+        seconds: seconds that a client may take to send a body.
     """
 
     def __init__(self, app: ASGIApp, *, most: int, seconds: float) -> None:
@@ -65,7 +65,7 @@ class Intake:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on once it is there."""
+        """Pass the request on once its body was read."""
         body = await self._body(scope, receive)
         taken = scope[INTAKE] = Taken(body, Cancel())
         left = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The socket that a server listens on. It is there before anything is loaded, so that a taken port is said at once."""
+"""The socket that a server listens on. It is opened before anything is loaded, so a taken port is reported at once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rung.errors import ConfigError
 from rung.hosts import place
 
 _BACKLOG = 256
-"""Connections that the system holds for a server that is busy."""
+"""Connections that the system queues while the server is busy."""
 
 _LONGEST_PATH = 100
-"""Bytes of a Unix socket's path. Systems have room for 104 or 108."""
+"""Most bytes of a Unix socket's path. Systems allow 104 or 108."""
 
 
 def tcp(host: str, port: int) -> socket.socket:
@@ -37,7 +37,7 @@ def tcp(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if sys.platform != "win32":  # where the option lets two servers have one port
+        if sys.platform != "win32":  # there, the option lets two servers share one port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
@@ -74,11 +74,11 @@ def is_loopback(host: str) -> bool:
 
 
 def names(host: str, further: Sequence[str] = ()) -> frozenset[str]:
-    """The names and addresses by which a server may be asked for. Nothing is looked up.
+    """The names and addresses that a request's Host header may have. Nothing is looked up.
 
     Args:
         host: the address that it listens on.
-        further: names that the person gave.
+        further: names that the user gave.
     """
     known = {"127.0.0.1", "::1", "localhost"}
     if not is_loopback(host):
@@ -90,10 +90,10 @@ def names(host: str, further: Sequence[str] = ()) -> frozenset[str]:
 
 
 def certified(certificate: Path, key: Path) -> None:
-    """See that a certificate and its key can be used.
+    """Check that a certificate and its key can be used.
 
     Raises:
-        ConfigError: they can't.
+        ConfigError: they can't be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -108,10 +108,10 @@ def unix(path: Path) -> socket.socket:
     """A Unix socket that only this user may connect to.
 
     Args:
-        path: where it lies. A socket that a dead server left there is replaced.
+        path: of the socket. A socket that a dead server left there is replaced.
 
     Raises:
-        ConfigError: something else lies there, another server listens on it, or the path is too long.
+        ConfigError: another file is there, another server listens on it, or the path is too long.
     """
     if not hasattr(socket, "AF_UNIX"):
         raise ConfigError("this system has no Unix sockets", hint="use --port")

@@ -1,4 +1,4 @@
-"""What is counted, for Prometheus. No label holds a prompt, an answer, or a name that a client made up."""
+"""Metrics for Prometheus. No label has a prompt, an answer, or a name that a client chose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
 class Metrics:
-    """The figures of one server. `told` is an observer of its ladder."""
+    """The metrics of one server. `told` is an observer of its ladder."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -29,13 +29,13 @@ class Metrics:
         """Count an answer over HTTP.
 
         Args:
-            route: the path as the server knows it; a word of the client's would make a row of its own.
+            route: the path of the matching route. A client's own path would add a time series for each spelling.
             status: of the answer.
         """
         self._answers.labels(route, str(status)).inc()
 
     def told(self, event: Event) -> None:
-        """Count what an event tells."""
+        """Count an event of the ladder."""
         if isinstance(event, AttemptEnded):
             attempt = event.attempt
             verdict = "" if attempt.verdict is None else str(attempt.verdict)
@@ -51,7 +51,7 @@ class Metrics:
             self._seconds.observe(outcome.seconds)
 
     def text(self) -> tuple[bytes, str]:
-        """The figures as Prometheus reads them, and the media type of that."""
+        """The metrics in the format of Prometheus, and its media type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:

@@ -1,4 +1,4 @@
-"""Who is told of progress: every listener gets each piece of news, and a slow one misses some."""
+"""Distributing progress: every listener gets each update, and a slow listener misses some."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from rung.types import Event, Preparing
 
 _MOST = 100
-"""Pieces of news that wait for one listener. Who reads slower than that wants the latest ones."""
+"""Updates that wait for one listener. If it is slower than that, the oldest are dropped."""
 
 
 class ProgressHub:
-    """Passes news from any thread on to the listeners."""
+    """Passes updates from any thread on to the listeners."""
 
     def __init__(self) -> None:
         self._listeners: dict[asyncio.Queue[Mapping[str, Any] | None], asyncio.AbstractEventLoop] = {}
 
     def publish(self, news: Mapping[str, Any]) -> None:
-        """Tell everybody who listens. It may be called from any thread.
+        """Send an update to all listeners. It may be called from any thread.
 
         Args:
             news: what happened, as JSON.
@@ -30,20 +30,20 @@ class ProgressHub:
         for queue, loop in list(self._listeners.items()):
             try:
                 loop.call_soon_threadsafe(_put, queue, news)
-            except RuntimeError:  # that loop is closed, and nobody listens there
+            except RuntimeError:  # the listener's loop is closed
                 self._listeners.pop(queue, None)
 
     def told(self, event: Event) -> None:
-        """Pass on how far a tier has come in getting ready; an observer of the ladder."""
+        """Publish the progress of a tier's preparation; an observer of the ladder."""
         if isinstance(event, Preparing):
             self.publish({"what": event.phase, "tier": event.tier, "done": event.done, "total": event.total})
 
     def close(self) -> None:
-        """Nothing more will be told."""
+        """End all listeners."""
         self._tell(None)
 
     def listen(self) -> AsyncGenerator[Mapping[str, Any]]:
-        """The news from now on, until the hub is closed. Called on the listener's loop."""
+        """The updates from now on, until the hub is closed. Call it on the listener's loop."""
         queue: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue(_MOST)
         self._listeners[queue] = asyncio.get_running_loop()
         return self._news(queue)

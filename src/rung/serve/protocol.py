@@ -1,4 +1,4 @@
-"""HTTP as the server reads it: h11, which is strict about where one request ends, with a time limit on heads."""
+"""HTTP parsing by h11, which is strict about where a request ends. Request heads have a time limit."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEAD_SECONDS = 10.0
-"""How long a client may take to send a head. Who sends it byte by byte holds a connection no longer."""
+"""Seconds that a client may take to send a request head. A slow sender can't hold a connection longer."""
 
 _MOST_CONNECTIONS = 512
-"""Open connections. A machine's own clients have some dozens; each costs memory whether or not it has a token."""
+"""Most open connections. Local clients use a few dozen. Each costs memory, with or without a token."""
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP, with limits on what it does before a request is there."""
+    """uvicorn's HTTP protocol, with limits that apply before a request is complete."""
 
     _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Take a connection, unless there are too many."""
+        """Accept a connection, unless there are too many."""
         super().connection_made(transport)
         if len(self.connections) > _MOST_CONNECTIONS:
             transport.abort()
@@ -29,7 +29,7 @@ class BoundedProtocol(H11Protocol):
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and see whether a head is under way."""
+        """Process received data, and start or stop the time limit on the head."""
         super().data_received(data)
         under_way = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
         if not under_way:
@@ -38,7 +38,7 @@ class BoundedProtocol(H11Protocol):
             self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop the time limit of a lost connection."""
         self._forget()
         super().connection_lost(exc)
 

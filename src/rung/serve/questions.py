@@ -14,11 +14,11 @@ from rung.limits import Cancel
 from rung.types import Hop
 
 _SECONDS = 120.0
-"""How long a question waits for its answer; then it counts as a no. A person who reads it needs less, and a client that
-waits behind it has timeouts of its own."""
+"""Seconds that a question waits for its answer. After that it counts as refused. A person needs less to read it, and
+the waiting client has its own timeout."""
 
 _MOST = 20
-"""PageQuestions to one person at once. Nobody reads more, so further ones are a no."""
+"""Most open questions per person. Nobody reads more, so further ones are refused."""
 
 
 @dataclass(slots=True)
@@ -26,9 +26,9 @@ class _Question:
     """A question that waits for its answer.
 
     Args:
-        caller: whose prompt it is.
+        caller: who sent the prompt.
         hop: what is asked.
-        said: set once there is an answer, or nobody waits for one.
+        said: set once the question is answered, or nobody waits for the answer.
         yes: the answer.
     """
 
@@ -40,7 +40,7 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    """The person who asked, at their page; a consent."""
+    """A consent that asks the caller at their page."""
 
     questions: PageQuestions
     caller: str
@@ -48,16 +48,16 @@ class _Person:
 
     @property
     def origin(self) -> str:
-        """Who answers for a hop."""
+        """Names the person who decides about a hop."""
         return f"{self.caller} at the page"
 
     def __call__(self, hop: Hop) -> bool:
-        """Whether the person lets the prompt go."""
+        """Whether the person lets the prompt leave."""
         return self.questions.ask(self.caller, hop, self.cancel)
 
 
 class PageQuestions:
-    """PageQuestions to those who have a page open. Everybody is asked about their own prompts, and about no other."""
+    """Questions to the people who have a page open. Each is asked only about their own prompts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -66,17 +66,17 @@ class PageQuestions:
         self._closed = False
 
     def person(self, caller: str, cancel: Cancel) -> _Person:
-        """A consent that asks whoever made a request.
+        """A consent that asks the caller of a request.
 
         Args:
             caller: their name.
-            cancel: of the request; it ends the wait.
+            cancel: of the request. It ends the wait.
         """
         return _Person(self, caller, cancel)
 
     @contextmanager
     def watching(self, caller: str) -> Iterator[None]:
-        """Somebody has their page open, for as long as the block lasts."""
+        """A block during which a caller has their page open."""
         with self._lock:
             self._watching[caller] += 1
         try:
@@ -86,7 +86,7 @@ class PageQuestions:
                 self._watching[caller] -= 1
 
     def ask(self, caller: str, hop: Hop, cancel: Cancel) -> bool:
-        """Ask, and wait for the answer. Where nobody has a page open, that is a no at once."""
+        """Ask, and wait for the answer. If the caller has no page open, the question is refused at once."""
         question, name = _Question(caller, hop), secrets.token_hex(8)
         with self._lock:
             mine = sum(it.caller == caller for it in self._open.values())
@@ -103,12 +103,12 @@ class PageQuestions:
         return question.yes
 
     def answer(self, caller: str, name: str, yes: bool) -> bool:
-        """Answer a question. Gives whether there was one.
+        """Answer a question. Returns whether it was still open.
 
         Args:
             caller: who answers.
             name: of the question.
-            yes: whether the prompt may go.
+            yes: whether the prompt may leave.
         """
         with self._lock:
             question = self._open.get(name)
@@ -119,12 +119,12 @@ class PageQuestions:
             return True
 
     def of(self, caller: str) -> list[Mapping[str, Any]]:
-        """The questions to a caller, the first one first."""
+        """The open questions to a caller, oldest first."""
         with self._lock:
             return [_told(name, it.hop) for name, it in self._open.items() if it.caller == caller]
 
     def close(self) -> None:
-        """Answer every question with no, now and later."""
+        """Refuse every question, now and later."""
         with self._lock:
             self._closed = True
             for question in self._open.values():

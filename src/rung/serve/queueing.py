@@ -1,4 +1,4 @@
-"""How many requests are worked on at once, and how many may wait for their turn."""
+"""How many requests run at once, and how many may wait."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rung.limits import Cancel
 from rung.serve.errors import ApiError, Gone
 
 _LONGEST_WAIT = 60
-"""Seconds that a client is told to wait at most before it asks again."""
+"""The longest `retry-after` that a client is sent, in seconds."""
 
 _WEIGHT = 0.2
-"""Share that the latest request has in the estimate of how long one takes: a handful of requests decide it."""
+"""Weight of the latest request in the moving average of durations, so that a handful of requests dominate it."""
 
 
 class Queue:
-    """Places for requests, in the order in which they come. Used from one event loop.
+    """Slots for requests, first come, first served. Used from one event loop.
 
     Args:
-        concurrent: places.
-        most: requests that may wait for one.
-        seconds: that one may wait.
+        concurrent: number of slots.
+        most: the most requests that may wait for a slot.
+        seconds: the longest that a request may wait.
 
-    `running` and `waiting` count them, and `closed` tells whether new ones are refused.
+    `running` and `waiting` count requests. `closed` says whether new requests are refused.
     """
 
     def __init__(self, concurrent: int, most: int, seconds: float) -> None:
@@ -41,19 +41,19 @@ class Queue:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a place."""
+        """Number of requests that wait for a slot."""
         return len(self._waiting)
 
     @asynccontextmanager
     async def place(self, gone: Cancel) -> AsyncIterator[None]:
-        """A place, for as long as the block lasts.
+        """Hold a slot for the length of the block.
 
         Args:
             gone: set when nobody waits for the answer any more.
 
         Raises:
-            ApiError: too many wait, or this one has waited too long.
-            Gone: the client left.
+            ApiError: too many requests wait, or this one has waited too long.
+            Gone: the client disconnected.
         """
         await self._enter(gone)
         began = time.monotonic()
@@ -64,7 +64,7 @@ class Queue:
             self._leave()
 
     def close(self) -> None:
-        """Refuse new requests, and those that wait."""
+        """Refuse new requests and those that wait."""
         self.closed = True
         while self._waiting:
             turn = self._waiting.popleft()
@@ -93,7 +93,7 @@ class Queue:
             if turn in self._waiting:
                 self._waiting.remove(turn)
             elif turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._leave()  # the place came at the same moment
+                self._leave()  # the slot was assigned at the same moment
             if isinstance(error, TimeoutError):
                 raise self._full(f"its turn didn't come within {self._seconds:g} s") from None
             if isinstance(error, asyncio.CancelledError) and gone.is_set():
@@ -103,7 +103,7 @@ class Queue:
             forget()
 
     def _leave(self) -> None:
-        """Give the place to the next one, or free it."""
+        """Pass the slot to the next request, or free it."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

@@ -1,4 +1,4 @@
-"""The ready file: where the server is and how to be let in, for whoever started it."""
+"""The ready file: it tells the program that started the server its address and token."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rung.writing import write_whole
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """What the ready file holds.
+    """The contents of the ready file.
 
     Args:
-        url: what clients take for their base URL.
-        port: on which it listens; `None` for a Unix socket.
-        socket: path of that; `None` for a port.
+        url: base URL for clients.
+        port: the port that it listens on; `None` for a Unix socket.
+        socket: path of the Unix socket; `None` for a port.
         pid: of the server.
-        token: what clients take for their key.
+        token: API key for clients.
         version: of rung.
-        page: what a browser opens, the token included; `None` for a Unix socket.
+        page: URL to open in a browser, including the token; `None` for a Unix socket.
     """
 
     url: str
@@ -35,10 +35,10 @@ class ServerAddress:
 
 
 class ReadyFile:
-    """A file that is there, whole, as long as the server is. Only this user can read it.
+    """A file that exists while the server runs, and is never seen half-written. Only this user can read it.
 
     Args:
-        path: where it lies. One that an earlier server left is replaced.
+        path: of the file. A file that an earlier server left is replaced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class ReadyFile:
         self._is_ours = False
 
     def write(self, ready: ServerAddress) -> None:
-        """Say that the server is ready.
+        """Write the file, which says that the server is ready.
 
         Raises:
             ConfigError: the file can't be written.
@@ -59,7 +59,7 @@ class ReadyFile:
         self._is_ours = True
 
     def remove(self) -> None:
-        """Remove what this server wrote, unless another has written there since."""
+        """Remove this server's file, unless another server has replaced it since."""
         if not self._is_ours:
             return
         try:

@@ -1,4 +1,4 @@
-"""The latest requests and how far the tiers are, for the page. It holds no prompt and no answer."""
+"""The latest requests and the tiers' progress, for the page. It has no prompts and no answers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from rung.types import Attempt, AttemptEnded, Event, Finished, Outcome, Preparing
 
 _MOST = 200
-"""Requests that are remembered, of all callers: some pages of them."""
+"""Requests that are remembered for all callers together: several pages."""
 
 _SHOWN = 20
-"""Requests that one caller is shown: what fits on a page."""
+"""Requests that one caller is shown: as many as fit on a page."""
 
 
 class Recent:
-    """What the page shows of requests. `told` is an observer of the ladder."""
+    """The requests that the page shows. `told` is an observer of the ladder."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class Recent:
         self._progress: dict[str, float] = {}
 
     def told(self, event: Event) -> None:
-        """Take note of an event."""
+        """Record an event."""
         with self._lock:
             if isinstance(event, Preparing):
                 if event.phase == "ready" or event.share is None:
@@ -40,12 +40,12 @@ class Recent:
                 self._requests.append((request.caller, _request(event.outcome, request.task, time.time())))
 
     def of(self, caller: str) -> list[Mapping[str, Any]]:
-        """The latest requests of a caller, the last one first."""
+        """The latest requests of a caller, newest first."""
         with self._lock:
             return [it for whose, it in reversed(self._requests) if whose == caller][:_SHOWN]
 
     def progress(self, tier: str) -> float | None:
-        """How far a tier is in getting ready, in [0, 1]; `None` where it isn't getting ready."""
+        """Progress of a tier's preparation, in [0, 1]; `None` if it isn't being prepared."""
         with self._lock:
             return self._progress.get(tier)
 

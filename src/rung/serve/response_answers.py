@@ -1,4 +1,4 @@
-"""A response as JSON: its state, its items, and what it says of its request."""
+"""A response as JSON: its status, its items, and the settings of its request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A response from its beginning to its end.
+    """A response throughout its life: id, time and request stay the same.
 
     Args:
-        asked: what it answers.
+        asked: the request.
     """
 
     asked: AskedResponse
@@ -31,7 +31,7 @@ class Frame:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def body(self, status: str, items: Sequence[Item] = (), **more: Any) -> dict[str, Any]:
-        """The response in a state.
+        """The response in a given status.
 
         Args:
             status: `in_progress`, `completed`, `incomplete` or `failed`.
@@ -57,9 +57,9 @@ class Frame:
         """The response with its answer.
 
         Args:
-            answer: what it says.
-            outcome: everything that came of the request.
-            items: its output, where that was sent already.
+            answer: the answer.
+            outcome: the outcome of the request.
+            items: its output, if it was sent already.
         """
         return self.body(
             "incomplete" if answer.cut else "completed",
@@ -70,11 +70,11 @@ class Frame:
         )
 
     def failed(self, error: ApiError, items: Sequence[Item] = ()) -> dict[str, Any]:
-        """The response without an answer.
+        """The response to a failed request.
 
         Args:
-            error: why there is none.
-            items: what was sent of one.
+            error: why it failed.
+            items: the part of the output that was sent.
         """
         kind = "rate_limit_exceeded" if error.status == 429 else "invalid_prompt" if error.status == 400 else None
         told = {"code": kind or "server_error", "message": error.message, "type": error.type}
@@ -82,11 +82,11 @@ class Frame:
 
 
 def items_of(answer: ApiAnswer, *, logprobs: bool = False) -> list[Item]:
-    """The output of an answer: what was thought, what is said, what is called.
+    """The output items of an answer: reasoning, text, and tool calls.
 
     Args:
-        answer: the whole of it.
-        logprobs: whether the log-probabilities are wanted.
+        answer: the whole answer.
+        logprobs: whether log-probabilities are wanted.
     """
     items = [thought_item(answer.reasoning)] if answer.reasoning else []
     if answer.text is not None:
@@ -102,19 +102,19 @@ def message_item(text: str, *, status: str = "completed", logprobs: Sequence[Any
 
 
 def thought_item(text: str) -> Item:
-    """What was thought before the answer."""
+    """The reasoning before an answer."""
     part = {"type": "reasoning_text", "text": text}
     return {"type": "reasoning", "id": _id("rs"), "status": "completed", "summary": [], "content": [part]}
 
 
 def call_item(call: ToolCall) -> Item:
-    """A call of a function."""
+    """A function call."""
     named = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
     return {"type": "function_call", "id": _id("fc"), "status": "completed", **named}
 
 
 def logprobs_of(answer: ApiAnswer) -> Sequence[Any]:
-    """Log-probabilities of an answer; none where the tier gives none."""
+    """Log-probabilities of an answer; empty if the tier doesn't report them."""
     found = logprobs_body(answer.tokens)
     return () if found is None else found["content"]
 
@@ -123,7 +123,7 @@ def _usage(outcome: Outcome[Any]) -> Mapping[str, Any] | None:
     used = usage_body([outcome])
     if used is None:
         return None
-    # the shape has no word for what nobody counted
+    # the format has no value for an unknown count
     cached = used.get("prompt_tokens_details", {}).get("cached_tokens") or 0
     return {
         "input_tokens": used["prompt_tokens"],

@@ -1,4 +1,4 @@
-"""A response as a stream: every event has its number, and the last one says how the response ended."""
+"""A response as a stream: events are numbered, and the last one says how the response ended."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ _TYPES: dict[str, type[BaseModel]] = {
 
 @dataclass(slots=True)
 class _Written:
-    """The items of a response as they are sent, the last of which may still be open."""
+    """The items that were sent of a response. The last one may still be open."""
 
     items: list[Item] = field(default_factory=list, repr=False)
     open: bool = False
     _numbers: int = 0
 
     def event(self, kind: str, **fields: Any) -> bytes:
-        """An event with its number."""
+        """Encode an event with the next number."""
         told = {"type": kind, **fields, "sequence_number": self._numbers}
         self._numbers += 1
         checked = _TYPES[kind].model_validate(told)
         return event(checked.model_dump(mode="json", by_alias=True, exclude_unset=True), kind)
 
     def grow(self, item: Item, text: str) -> Iterator[bytes]:
-        """Add text to an item of a kind. Where another kind is open, that is closed first.
+        """Append text to the open item. If that is of another kind, it is closed and a new item begins.
 
         Args:
-            item: begins where none of its kind is open.
-            text: what is added.
+            item: the item to begin if none of its kind is open.
+            text: the text to append.
         """
         if self.open and self.items[-1]["type"] != item["type"]:
             yield from self.end()
@@ -77,7 +77,7 @@ class _Written:
         yield self._part("added")
 
     def end(self, status: str = "completed", logprobs: Any = ()) -> Iterator[bytes]:
-        """Close the item that is open."""
+        """Close the open item."""
         item, self.open = self.items[-1], False
         part = item["content"][0]
         if "logprobs" in part:
@@ -88,7 +88,7 @@ class _Written:
         yield self._item("done", item)
 
     def call(self, item: Item) -> Iterator[bytes]:
-        """A whole call of a function."""
+        """Send a whole function call."""
         self.items.append(item)
         where = {"item_id": item["id"], "output_index": len(self.items) - 1}
         yield self._item("added", {**item, "status": "in_progress", "arguments": ""})
@@ -114,9 +114,9 @@ class ResponseStream:
 
     Args:
         frame: the response.
-        plan: of it, with `provisional` where its text is looked at.
-        ended: told of the answer, once there is one.
-        flows: whether the text is sent as it is written.
+        plan: of the request, with `provisional` set if text is sent before it is validated.
+        ended: called with the answer, once there is one.
+        flows: whether the text is sent while it is written.
     """
 
     frame: Frame
@@ -125,7 +125,7 @@ class ResponseStream:
     flows: bool = False
 
     async def parts(self) -> AsyncGenerator[bytes]:
-        """The events, as bytes. The last one says how the response ended, whatever went wrong."""
+        """The events, as bytes. The last one says how the response ended, even after an error."""
         written = _Written()
         for kind in ("created", "in_progress"):
             yield written.event(f"response.{kind}", response=self.frame.body("in_progress"))
@@ -135,7 +135,7 @@ class ResponseStream:
                 async for _, found in events:
                     for part in self._parts(found, flow, written):
                         yield part
-        except Exception as error:  # noqa: BLE001  the status has gone out, so every error is an event
+        except Exception as error:  # noqa: BLE001  the status was already sent, so every error becomes an event
             if written.open:
                 for part in written.end("incomplete"):
                     yield part
@@ -181,7 +181,7 @@ class ResponseStream:
 
 
 def _logprobs(part: Item) -> dict[str, Any]:
-    """`logprobs` of an event, for the kinds of parts that have it."""
+    """`logprobs` for an event, if its kind of part has them."""
     return {"logprobs": part["logprobs"]} if "logprobs" in part else {}
 
 

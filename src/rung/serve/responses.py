@@ -1,4 +1,4 @@
-"""From the body of a response to what the ladder is asked, by way of the chat completion that asks the same."""
+"""From the body of a response to the ladder's request, by way of an equivalent chat completion."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rung.serve.errors import ApiError
 from rung.serve.responses_bodies import InputItem, ResponsesBody, ToolChoice
 
 LOGPROBS = "message.output_text.logprobs"
-"""What `include` names where log-probabilities are wanted."""
+"""The value of `include` that asks for log-probabilities."""
 
 _PASSED = ("seed", "stop", "min_p", "chat_template_kwargs", "presence_penalty", "frequency_penalty", "logit_bias")
-"""Fields of chat completions that clients send here too."""
+"""Fields of chat completions that clients also send to this API."""
 
 _NAMES = {
     "messages": "input",
@@ -26,17 +26,17 @@ _NAMES = {
     "max_completion_tokens": "max_output_tokens",
     "reasoning_effort": "reasoning.effort",
 }
-"""What this API calls a field of chat completions."""
+"""This API's names for fields of chat completions."""
 
 
 @dataclass(slots=True)
 class _Talk:
-    """A conversation that is being put together.
+    """A conversation that is being assembled.
 
     Args:
         turns: messages of a chat completion.
-        notes: sentences about what was left out.
-        thought: that the next turn of the assistant began with.
+        notes: sentences about parts that were ignored.
+        thought: reasoning that belongs to the next turn of the assistant.
     """
 
     turns: list[dict[str, Any]] = field(default_factory=list, repr=False)
@@ -46,12 +46,12 @@ class _Talk:
 
 @dataclass(frozen=True, slots=True)
 class AskedResponse:
-    """A response that is asked for.
+    """A request for a response.
 
     Args:
         body: of the request.
-        asking: what that asks of the ladder.
-        turns: the conversation without the instructions, which hold for one response alone.
+        asking: the same request to the ladder.
+        turns: the conversation without the instructions, which apply to this response only.
     """
 
     body: ResponsesBody = field(repr=False)
@@ -59,7 +59,7 @@ class AskedResponse:
     turns: Turns = field(repr=False)
 
     def ended(self, answer: ApiAnswer) -> Turns:
-        """The conversation with its answer."""
+        """The conversation, including the answer."""
         return (*self.turns, {key: value for key, value in message_body(answer).items() if key != "refusal"})
 
 
@@ -68,11 +68,11 @@ def asked(body: ResponsesBody, earlier: Turns = (), drop: Sequence[str] = ()) ->
 
     Args:
         body: of the request.
-        earlier: the conversation that it goes on from.
-        drop: beginnings of lines that are removed from system turns.
+        earlier: the conversation that it continues.
+        drop: prefixes of lines that are removed from system turns.
 
     Raises:
-        ApiError: something in it can't be used.
+        ApiError: a part of it can't be used.
     """
     _refuse(body)
     talk = _talk(body.input)
@@ -104,7 +104,7 @@ def asked(body: ResponsesBody, earlier: Turns = (), drop: Sequence[str] = ()) ->
 
 
 def _refuse(body: ResponsesBody) -> None:
-    """Refuse what would change the conversation and can't be had here."""
+    """Refuse fields that would change the conversation, and that this server doesn't support."""
     for name, value in (("conversation", body.conversation), ("prompt", body.prompt), ("background", body.background)):
         if value:
             raise ApiError(400, f"this server takes no {name!r}", code="unsupported", param=name)
@@ -180,7 +180,7 @@ def _tools(body: ResponsesBody, notes: list[str]) -> list[dict[str, Any]] | None
 
 
 def _choice(body: ResponsesBody, tools: list[dict[str, Any]] | None, notes: list[str]) -> Any:
-    """`tool_choice` in the words of chat completions. A list of allowed tools is taken out of `tools`."""
+    """`tool_choice` in the form of chat completions. A list of allowed tools reduces `tools` in place."""
     choice = body.tool_choice
     if not isinstance(choice, ToolChoice):
         return choice
@@ -200,22 +200,22 @@ def _missing(what: str, where: str) -> ApiError:
 
 
 def _renamed(error: ApiError) -> ApiError:
-    """An error whose field is called as this API calls it."""
+    """Rename an error's field to this API's name for it."""
     if error.param is None:
         return error
     first, dot, rest = error.param.partition(".")
     name = _NAMES.get(first, first)
-    # the position in the list of messages isn't that in the input, where several items make one turn
+    # the index of a message isn't the index of an input item, because several items can make one turn
     param = name if name == "input" else f"{name}{dot}{rest.removeprefix('json_schema.')}"
     return replace(error, param=param, message=error.message.replace(error.param, param))
 
 
 def echo(body: ResponsesBody, asking: Asking) -> Mapping[str, Any]:
-    """What a response says of its request: what was asked for and, where nothing was, what holds then.
+    """The fields of a response that repeat the settings of its request, or the defaults for those that it left out.
 
     Args:
         body: of the request.
-        asking: what that asks of the ladder.
+        asking: the same request to the ladder.
     """
     functions = [tool for tool in body.tools or () if tool.type == "function"]
     wanted = body.text.format if body.text is not None else None

@@ -1,4 +1,4 @@
-"""What the body of `POST /v1/responses` holds, as far as the ladder looks at it. Unknown fields are accepted."""
+"""The body of `POST /v1/responses`, as far as the server uses it. Unknown fields are accepted."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class _Open(BaseModel):
 
 
 class InputItem(_Open):
-    """A part of the conversation: a message, a call of a function, what that gave, or a thought.
+    """A part of the conversation: a message, a function call, its result, or reasoning.
 
     Args:
-        type: of the item; a message may leave it out.
+        type: of the item. A message may omit it.
         role: of a message.
-        content: of a message or a thought.
-        call_id: of a call, and of what it gave.
-        name: of the function that was called.
+        content: of a message or of reasoning.
+        call_id: of a call, or of the call that a result belongs to.
+        name: of the function that is called.
         arguments: of the call, as JSON.
-        output: what the call gave.
+        output: result of the call.
     """
 
     type: str = "message"
@@ -38,7 +38,7 @@ class InputItem(_Open):
 
 
 class TextFormat(_Open):
-    """What the answer has to be."""
+    """What the answer must be."""
 
     type: Literal["text", "json_object", "json_schema"]
     name: str | None = None
@@ -48,13 +48,13 @@ class TextFormat(_Open):
 
 
 class TextConfig(_Open):
-    """How the answer is given."""
+    """The format of the answer."""
 
     format: TextFormat | None = None
 
 
 class ResponsesTool(_Open):
-    """A tool. Those of other kinds than functions are skipped."""
+    """A tool. Only functions are supported, and other kinds are skipped."""
 
     type: str
     name: str | None = None
@@ -64,7 +64,7 @@ class ResponsesTool(_Open):
 
 
 class ToolChoice(_Open):
-    """Which tool has to be called, or which ones may be."""
+    """The tool that has to be called, or the tools that may be called."""
 
     type: str
     name: str | None = None
@@ -73,7 +73,7 @@ class ToolChoice(_Open):
 
 
 class ReasoningConfig(_Open):
-    """How much thinking is wanted."""
+    """How much reasoning is wanted."""
 
     effort: Effort | None = None
 

@@ -1,4 +1,4 @@
-"""Running the plans of a request: its outcomes, or its events as they come."""
+"""Running the plans of a request: either to their outcomes, or as a stream of events."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rung.types import Event, Finished, Reason
 
 
 async def finished(plans: Sequence[engine.Plan], gone: Cancel) -> list[Finished]:
-    """What came of each plan, run side by side.
+    """Run several plans concurrently, and return their results.
 
     Args:
-        plans: the first error of one of them cancels the others.
+        plans: the plans. The first error cancels the others.
         gone: their cancel flag.
 
     Raises:
-        Gone: the client left.
-        Exception: a validator's own bug.
+        Gone: the client disconnected.
+        Exception: a bug in a validator.
     """
     running = [asyncio.create_task(_finished(plan)) for plan in plans]
     try:
@@ -44,13 +44,13 @@ async def _finished(plan: engine.Plan) -> Finished:
 
 
 async def merged(plans: Sequence[engine.Plan]) -> AsyncGenerator[tuple[int, Event]]:
-    """The events of several plans as they come, each with its plan's number.
+    """The events of several plans as they come, each with the index of its plan.
 
     Args:
-        plans: run side by side. Abandoning the iteration cancels all of them.
+        plans: run concurrently. Abandoning the iteration cancels all of them.
 
     Raises:
-        Exception: a validator's own bug.
+        Exception: a bug in a validator.
     """
     queue: asyncio.Queue[tuple[int, Event | BaseException | None]] = asyncio.Queue()
 
@@ -60,7 +60,7 @@ async def merged(plans: Sequence[engine.Plan]) -> AsyncGenerator[tuple[int, Even
                 async for event in events:
                     queue.put_nowait((number, event))
             queue.put_nowait((number, None))
-        except Exception as error:  # noqa: BLE001  raised where the events are read
+        except Exception as error:  # noqa: BLE001  re-raised where the events are read
             queue.put_nowait((number, error))
 
     running = [asyncio.create_task(drain(number, plan)) for number, plan in enumerate(plans)]

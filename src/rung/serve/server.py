@@ -1,4 +1,4 @@
-"""Running the app on a socket, and stopping it: what is under way may end, within a set time."""
+"""Running the app on a socket, and stopping it. Requests under way may finish within a set time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rung.serve.door import HEAD_BYTES
 from rung.serve.protocol import BoundedProtocol
 
 _AT_ONCE = 0.5
-"""Seconds that requests have to notice their cancellation where nobody is left who could read an answer."""
+"""Seconds that cancelled requests have to end if nobody is left to read an answer."""
 
 
 class Server:
@@ -23,9 +23,9 @@ class Server:
 
     Args:
         app: what it serves.
-        stop_seconds: how long requests may go on once it is asked to stop.
-        started: called when it takes requests.
-        certificate: for TLS, and its key; `None` speaks plain HTTP.
+        stop_seconds: how long requests may continue after the server was asked to stop.
+        started: called when the server accepts requests.
+        certificate: for TLS, and its key; `None` serves plain HTTP.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class Server:
         self._uvicorn = _Uvicorn(config, self._on_started(started))
 
     def run(self, listener: socket.socket) -> None:
-        """Serve until somebody asks it to stop.
+        """Serve until `stop` is called.
 
         Args:
-            listener: the socket. It is closed.
+            listener: the socket. It is closed afterwards.
         """
         asyncio.run(self._serve(listener))
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Take no more requests, and end when those under way have. It may be called from any thread, and again.
+        """Refuse new requests, and end when those under way have ended. Any thread may call it, more than once.
 
         Args:
-            at_once: whether to cancel them now, because nobody waits for them.
+            at_once: whether to cancel requests under way now, because nobody waits for them.
         """
         with self._lock:
             wait = _AT_ONCE if at_once else self._seconds
@@ -79,7 +79,7 @@ class Server:
         if loop is not None:
             try:
                 loop.call_soon_threadsafe(self._stop)
-            except RuntimeError:  # it has ended already
+            except RuntimeError:  # the server has already ended
                 pass
 
     def _stop(self) -> None:
@@ -99,7 +99,7 @@ class Server:
     def _on_started(self, started: Callable[[], None]) -> Callable[[], None]:
         def call() -> None:
             started()
-            if self._asked is not None:  # somebody was quicker than the start
+            if self._asked is not None:  # stopped before it had started
                 self._stop()
 
         return call

@@ -1,4 +1,4 @@
-"""Putting a server together from a configuration: ladder, app, ready file, and what is told on the way."""
+"""Assembling a server from a configuration: ladder, app, ready file, and messages to the person who starts it."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Order:
         config: the configuration in force.
         listener: the socket.
         path: of a Unix socket; `None` for a port.
-        token: what clients have to show.
-        tokens: finds who holds a token.
-        ready_file: where to say that the server is ready.
-        only: names of the tiers to use; all of them where it is empty.
-        consent: asks somebody about a hop; `None` asks those who have the page open.
-        address: the place in the URL of a port.
-        hosts: names and addresses by which the server may be asked for.
-        certificate: for TLS, and its key; `None` speaks plain HTTP.
-        say: tells the person who started the server.
+        token: the token in the ready file.
+        tokens: looks up who holds a token.
+        ready_file: where to report that the server is ready.
+        only: names of the tiers to use; empty uses all of them.
+        consent: asks somebody about a hop; `None` asks the people who have the page open.
+        address: the host in the URL, for a port.
+        hosts: names and addresses that a request's Host header may have.
+        certificate: for TLS, and its key; `None` serves plain HTTP.
+        say: shows a message to the person who started the server.
     """
 
     config: Config
@@ -64,7 +64,7 @@ class Order:
 
     @property
     def ready(self) -> ServerAddress:
-        """What the ready file holds."""
+        """The contents of the ready file."""
         if self.path is not None:
             path = str(self.path.absolute())
             return ServerAddress("http://localhost/v1", None, path, os.getpid(), self.token, __version__)
@@ -77,17 +77,17 @@ class Order:
 
 
 def serve(order: Order, hold: Callable[[Server], None]) -> None:
-    """Serve until somebody asks the server to stop.
+    """Serve until the server is asked to stop.
 
     Args:
         order: what to serve.
-        hold: given the server before it starts, so that somebody can stop it.
+        hold: called with the server before it starts, so that the caller can stop it.
 
     Raises:
         RungError: the ladder can't be made, or the ready file can't be written.
     """
     config, metrics, hub, recent, questions = order.config, Metrics(), ProgressHub(), Recent(), PageQuestions()
-    # before anything else is made, because a tier or a task may import anybody's package
+    # before anything else, because a tier or a task may import third-party packages
     guard.install(config.reach.value)
     with ExitStack() as stack:
         ledger = config.ledger.ledger()
@@ -142,7 +142,7 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
 
 
 def _counts(ledger: Ledger | None) -> Callable[[str, int], int]:
-    """How many requests somebody has made, as the ledger knows; none without one."""
+    """Counts requests of a caller since an instant, from the ledger; always 0 without a ledger."""
 
     def count(name: str, since: int) -> int:
         if ledger is None or not ledger.path.exists():

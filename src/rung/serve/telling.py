@@ -1,4 +1,4 @@
-"""What the ladder adds to an answer: `x_rung` of the body, and the `x-rung-*` headers."""
+"""What rung adds to an answer: `x_rung` in the body, and the `x-rung-*` headers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from rung.types import Attempt, Outcome
 
 _MOST_HEADER = 1000
-"""Characters of a header. Servers and proxies cut the head of an answer off at some thousand."""
+"""Most characters of a header. Servers and proxies limit the headers of an answer to several thousand."""
 
 
 def x_rung(outcome: Outcome[Any]) -> dict[str, Any]:
-    """`x_rung` of one answer. It holds no answer that was rejected.
+    """`x_rung` of one answer. It has no rejected answers.
 
     Args:
-        outcome: everything that came of the request.
+        outcome: the outcome of the request.
     """
     return {
         "status": "accepted" if outcome.accepted else "unresolved",
@@ -36,7 +36,7 @@ def headers(outcome: Outcome[Any]) -> dict[str, str]:
     """The `x-rung-*` headers of one answer.
 
     Args:
-        outcome: everything that came of the request.
+        outcome: the outcome of the request.
     """
     told = x_rung(outcome)
     tried = ", ".join(f"{a.tier}={a.reason}" for a in outcome.attempts)
@@ -79,6 +79,6 @@ def _word(known: bool | None) -> str:
 
 
 def _header(text: str) -> str:
-    """A text as a header can hold it: a tier may have any name."""
+    """Escape a text for a header, because a tier may have any name."""
     plain = text.encode("ascii", "backslashreplace").decode()
     return "".join(c if c.isprintable() else "?" for c in plain)[:_MOST_HEADER]

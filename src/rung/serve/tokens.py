@@ -1,4 +1,4 @@
-"""Named tokens: who may ask a server that several people share, how far, and how often."""
+"""Named tokens for a server that several people share: who may ask, how far prompts travel, and how many per day."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ from rung.writing import private_folder, write_whole
 _log = logging.getLogger(__name__)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""A token's name: it stands in the ledger, on the page and in tables."""
+"""Pattern of a token's name, which is shown in the ledger, on the page and in tables."""
 
 _RESERVED = Caller().name
-"""The name of the token in the ready file."""
+"""Name of the caller who uses the token in the ready file."""
 
 _MOST_BYTES = 4 * 2**20
-"""Bytes of the file of tokens: some ten thousand of them."""
+"""Most bytes of the token file: about ten thousand tokens."""
 
 _PATIENCE = 10.0
-"""Seconds to wait for another command that changes the same file, which takes some milliseconds."""
+"""Seconds to wait for another command that changes the file. A change takes a few milliseconds."""
 
 _LOOK_EVERY = 1.0
-"""Seconds after which a server looks whether its tokens have changed, and refuses those that were removed."""
+"""Seconds between two checks of the token file. A removed token is refused after that at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedToken:
-    """A token as it is kept: without the secret.
+    """A token as it is stored: without the secret.
 
     Args:
-        name: whose it is.
-        sha256: of the secret.
-        per_day: requests that it may make from midnight to midnight UTC; `None` sets no limit.
+        name: of its holder.
+        sha256: hash of the secret.
+        per_day: most requests from midnight to midnight UTC; `None` sets no limit.
         reach: how far its prompts may travel; `None` is as far as the server's.
         added: when it was made, in ISO 8601.
     """
@@ -66,7 +66,7 @@ class NamedToken:
 
     @property
     def caller(self) -> Caller:
-        """Who holds it."""
+        """The holder of the token."""
         return Caller(self.name, None if self.reach is None else Zone.parse(self.reach), self.per_day)
 
 
@@ -87,20 +87,20 @@ class _TokenFileBody(BaseModel):
 
 
 class TokenFile:
-    """The named tokens of this user's servers. Only this user can read the file, and it holds no secret.
+    """The named tokens of this user's servers. Only this user can read the file, and it has no secrets.
 
     Args:
-        path: where it lies.
+        path: of the file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> tuple[NamedToken, ...]:
-        """The tokens, by their names; none where there is no file.
+        """The tokens, sorted by name; empty if there is no file.
 
         Raises:
-            ConfigError: the file can't be read, or holds something else.
+            ConfigError: the file can't be read, or isn't a token file.
         """
         if not self.path.exists():
             return ()
@@ -112,15 +112,15 @@ class TokenFile:
         return tuple(NamedToken(**row.model_dump()) for row in sorted(body.tokens, key=lambda row: row.name))
 
     def add(self, name: str, *, per_day: int | None = None, reach: Zone | None = None) -> str:
-        """Make a token. The secret is told once, and kept nowhere.
+        """Make a token, and return its secret. The secret isn't stored.
 
         Args:
-            name: whose it is.
-            per_day: requests that it may make in a day of UTC.
+            name: of its holder.
+            per_day: most requests per day in UTC.
             reach: how far its prompts may travel.
 
         Raises:
-            ConfigError: the name is taken or can't be one, or the file can't be written.
+            ConfigError: the name is taken or not allowed, or the file can't be written.
         """
         if NAME.fullmatch(name) is None or name == _RESERVED:
             said = f"a token's name has up to 64 letters, digits, `.`, `_` and `-`, and is not {_RESERVED!r}"
@@ -137,10 +137,10 @@ class TokenFile:
         return secret
 
     def remove(self, name: str) -> None:
-        """Forget a token. Servers that run refuse it from then on.
+        """Remove a token. Running servers refuse it from then on.
 
         Raises:
-            ConfigError: there is none of that name, or the file can't be written.
+            ConfigError: there is no such token, or the file can't be written.
         """
         with self._changing():
             known = self.read()
@@ -151,7 +151,7 @@ class TokenFile:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Nobody else changes the file, for as long as the block lasts."""
+        """Hold the file's lock for the length of the block."""
         try:
             private_folder(self.path.parent)
             with locked(self.path.with_name(f"{self.path.name}.lock"), patience=_PATIENCE):
@@ -170,12 +170,12 @@ class TokenFile:
 
 
 class NamedTokens:
-    """Finds who holds a token. A change of the file counts within a second.
+    """Looks up who holds a token. Changes of the file take effect within a second.
 
     Args:
         file: the tokens.
-        first: finds who holds a token that isn't in the file.
-        clock: seconds that only go forward.
+        first: looks up tokens that aren't in the file.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class NamedTokens:
         self._known: dict[str, Caller] = {}
 
     def __call__(self, given: str) -> Caller | None:
-        """Who holds a token; `None` for one that nobody was given."""
+        """Who holds a token; `None` for an unknown token."""
         found = self._first(given)
         if found is not None:
             return found
@@ -203,16 +203,17 @@ class NamedTokens:
                 try:
                     self._known = {token.sha256: token.caller for token in self._file.read()}
                 except ConfigError as error:
-                    self._known = {}  # a file that can't be read lets nobody in
+                    self._known = {}  # if the file can't be read, no named token is accepted
                     _log.error("%s", error)
             return self._known.get(_hash(given))
 
 
 class Quotas:
-    """Counts what each token asks in a day of UTC.
+    """Counts the requests of each token per day in UTC.
 
     Args:
-        counted: how many requests somebody has made since an instant in milliseconds, before this server counted.
+        counted: returns how many requests a caller made since an instant in milliseconds. It is called once per caller
+            and day, before this server counts itself.
         clock: seconds since 1970.
     """
 
@@ -226,14 +227,14 @@ class Quotas:
         self._used: Counter[str] = Counter()
 
     def take(self, caller: Caller, requests: int) -> None:
-        """Count requests, unless they are more than what is left. It may look into a file.
+        """Count requests, or refuse them if the quota is exceeded. It may read a file.
 
         Args:
             caller: who asks.
-            requests: how many at once.
+            requests: how many requests to count.
 
         Raises:
-            ApiError: nothing is left for today.
+            ApiError: the quota for today is used up.
         """
         if caller.per_day is None:
             return
@@ -257,5 +258,5 @@ class Quotas:
 
 
 def _hash(secret: str) -> str:
-    # the secret is random and long, so a plain hash can't be searched
+    # the secret is long and random, so an unsalted fast hash can't be reversed by search
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

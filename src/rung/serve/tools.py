@@ -1,8 +1,8 @@
-"""Tools as a contract: what the model answers is held to a schema that only calls of known tools fit.
+"""Tools as a contract: the model's answer must fit a schema that only calls of known tools satisfy.
 
-A call's arguments are so constrained while they are decoded, validated after, and repaired or escalated if they are
-wrong, on every tier and whether or not its model was trained to call tools. Turns of the conversation that hold calls
-and results are written in the same form.
+So a call's arguments are constrained while they are decoded, validated afterwards, and repaired or escalated if they
+are wrong. This works on every tier, whether or not its model was trained to call tools. Earlier calls and results in
+the conversation are written in the same form.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from rung.schemas import rebuilt
 from rung.types import Message, ToolCall
 
 NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
-"""A tool's name: OpenAI's letters and those of MCP servers, none of which can steer a model or a terminal."""
+"""Allowed names of tools: the characters that OpenAI and MCP servers use. None can steer a model or a terminal."""
 
 _MOST_CALLS = 8
-"""Calls of one answer. A small model that has begun a list goes on with it; clients call a few tools at once."""
+"""Most calls in one answer. Clients call a few tools at once, but a small model may never end a list."""
 
 _CALLS, _CONTENT = "tool_calls", "content"
 Choice = Literal["auto", "required", "none"]
@@ -49,10 +49,10 @@ class Tools:
     """The tools of a request.
 
     Args:
-        tools: that may be called.
-        required: whether one of them has to be.
+        tools: the tools that may be called.
+        required: whether one of them has to be called.
         parallel: whether several may be called at once.
-        output: JSON Schema of an answer in words; `None` for free text.
+        output: JSON Schema of an answer without calls; `None` for free text.
     """
 
     tools: tuple[Tool, ...]
@@ -61,7 +61,7 @@ class Tools:
     output: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def schema(self) -> dict[str, Any]:
-        """What the model's answer has to be.
+        """JSON Schema of the model's answer.
 
         Raises:
             ContractError: a tool's parameters are not a JSON Schema of an object.
@@ -96,7 +96,7 @@ def answer_of(value: Mapping[str, Any]) -> tuple[str | None, tuple[ToolCall, ...
     """Text and calls of a validated answer.
 
     Args:
-        value: it fits `Tools.schema`.
+        value: a value that fits `Tools.schema`.
     """
     calls = value.get(_CALLS)
     if calls is None:
@@ -109,10 +109,10 @@ def answer_of(value: Mapping[str, Any]) -> tuple[str | None, tuple[ToolCall, ...
 
 
 def written(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """A conversation whose calls and results are text, as every chat template takes it.
+    """Convert calls and results to plain text, which every chat template accepts.
 
     Args:
-        messages: with calls of the assistant's and turns of tools.
+        messages: the conversation, with calls of the assistant and turns of tools.
     """
     names = {call.id: call.name for message in messages for call in message.tool_calls}
     turns: list[Message] = []
@@ -126,7 +126,7 @@ def written(messages: Sequence[Message]) -> tuple[Message, ...]:
             name = names.get(message.tool_call_id or "", message.tool_call_id or "the tool")
             said = f"Result of {name}:\n{message.text}"
             if before == "tool":
-                # most templates take no two turns of one role
+                # most templates reject two consecutive turns of one role
                 turns[-1] = Message("user", f"{turns[-1].text}\n\n{said}")
             else:
                 turns.append(Message("user", said))
@@ -161,7 +161,7 @@ def _object(tool: Tool) -> dict[str, Any]:
 
 
 def _moved(schema: dict[str, Any], root: str) -> dict[str, Any]:
-    """A schema for another place, with its references to itself changed to lead there."""
+    """Move a schema to another place, and adjust its references to itself."""
 
     def move(node: dict[str, Any]) -> dict[str, Any]:
         ref = node.get("$ref")

@@ -1,4 +1,4 @@
-"""When a server that an app started has to end: its app is gone."""
+"""Ending a server when the app that started it is gone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import psutil
 from rung.errors import ConfigError
 
 _LOOK_EVERY = 0.25
-"""Seconds between two looks at the parent: a server ends within two seconds of it, and an idle one has no load."""
+"""Seconds between two checks of the parent: the server ends within two seconds of it, and idling costs almost no CPU."""
 
 
 def parent(pid: int, stop: Callable[[], None]) -> None:
     """Call `stop` once a process is gone.
 
     Args:
-        pid: of the app itself, not of a launcher in front of it.
+        pid: of the app itself, not of a launcher that started it.
         stop: called from another thread.
 
     Raises:
@@ -38,7 +38,7 @@ def parent(pid: int, stop: Callable[[], None]) -> None:
     def guarded() -> None:
         try:
             watch()
-        except psutil.Error:  # it went between the two looks
+        except psutil.Error:  # the process ended between two checks
             stop()
 
     threading.Thread(target=guarded, name="rung-parent", daemon=True).start()
@@ -48,7 +48,7 @@ def end_of(stream: IO[bytes], stop: Callable[[], None]) -> None:
     """Call `stop` at the end of a stream.
 
     Args:
-        stream: what comes from it is not looked at.
+        stream: its contents are ignored.
         stop: called from another thread.
     """
 
