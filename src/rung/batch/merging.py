@@ -24,7 +24,7 @@ def merged(out: Path, shards: Sequence[Path]) -> Iterator[JobManifest]:
         shards: outputs of the shards.
 
     Raises:
-        ConfigError: a shard is missing, unfinished or of another job, or the output belongs to a job that is no merger.
+        ConfigError: a shard is missing, unfinished or of another job, or the output belongs to an ordinary job.
         LedgerError: a manifest can't be read or written.
     """
     with ExitStack() as stack:

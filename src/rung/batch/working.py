@@ -37,7 +37,7 @@ _ALONE = 2
 """Crashes of a question that is asked alone, after which only the engine's own rule for crashes applies: the question
 itself may be what makes the tier crash."""
 _TROUBLES = 5
-"""How often in a row a tier may be unable to answer at all before the job stops. The job waits after each time."""
+"""How often in a row a tier may be unable to answer at all before the job stops. It waits between two tries."""
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 """Seconds of the first such wait, and of the longest. Each wait is twice as long as the one before."""
 _LOOK = 0.3

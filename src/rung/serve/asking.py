@@ -28,7 +28,7 @@ class BudgetBody(BaseModel):
 
 
 class RungBody(BaseModel):
-    """`x_rung` of a request: settings of the ladder that the API lacks. They can only tighten the server's.
+    """`x_rung` of a request: settings of the ladder that the API lacks. They can only tighten the server's settings.
 
     Args:
         reach: how far the prompt may travel.
@@ -62,7 +62,7 @@ class Asking:
         answers: how many answers are wanted.
         logprobs: whether the answer's log-probabilities are wanted.
         tools: tools that the model may call; `None` for a request without tools. With tools, they determine the output.
-        limits: limits that tighten the ladder's.
+        limits: the client's limits. They only tighten the ladder's.
         notes: sentences about parts of the request that were ignored.
     """
 

@@ -1,4 +1,4 @@
-"""Conversations that a later response may continue. They are kept only in memory, and their number is bounded."""
+"""Conversations that a later response may continue. They are kept in memory only, within bounds on number and size."""
 
 from __future__ import annotations
 

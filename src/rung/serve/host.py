@@ -139,7 +139,7 @@ class LadderHost:
         return not any(rung.min_confidence for rung in plan.rungs)
 
     def flowing(self, plan: engine.Plan) -> engine.Plan:
-        """Change a plan so that its answer is sent while it is written. After the first part, no other tier can be asked.
+        """Change a plan so that its answer is sent while it is written. After the first part, no other tier is asked.
 
         Args:
             plan: one for which `flows` is true.

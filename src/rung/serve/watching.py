@@ -12,7 +12,7 @@ import psutil
 from rung.errors import ConfigError
 
 _LOOK_EVERY = 0.25
-"""Seconds between two checks of the parent: the server ends within two seconds of it, and idling costs almost no CPU."""
+"""Seconds between two checks of the parent: the server ends within two seconds of it. A check costs almost nothing."""
 
 
 def parent(pid: int, stop: Callable[[], None]) -> None:

@@ -1,1 +1,1 @@
-"""What the server answers, one module for each endpoint or two."""
+"""The server's endpoints, one or two per module."""

@@ -44,14 +44,14 @@ async def completion(request: Request) -> Response:
 
 
 async def _answer(request: Request, body: Sampled, asking: Asking, whole: _Whole, streamed: _Streamed) -> Response:
-    """Ask the ladder, and say what came of it.
+    """Ask the ladder, and send the answer.
 
     Args:
         request: over HTTP.
-        body: what it holds.
-        asking: what that asks.
+        body: its body.
+        asking: the same request to the ladder.
         whole: makes an answer that isn't streamed.
-        streamed: makes one that is.
+        streamed: makes a streamed answer.
     """
     parts = parts_of(request)
     async with AsyncExitStack() as stack:

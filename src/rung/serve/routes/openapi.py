@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: the server's description of itself, made from the models that read and write bodies."""
+"""`GET /openapi.json`: the server's OpenAPI description, made from the models that read and write bodies."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class ModelList(BaseModel):
 
 
 class HealthBody(BaseModel):
-    """Whether requests are taken."""
+    """Whether the server accepts requests."""
 
     status: str
 
 
 async def description(request: Request) -> Response:
-    """The description."""
+    """Send the description."""
     return JSONResponse(described(tuple(model.id for model in parts_of(request).host.models())))
 
 
@@ -69,7 +69,7 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
     """The OpenAPI description of a server.
 
     Args:
-        names_of_models: that it has.
+        names_of_models: names of the models that it serves.
     """
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (ChatBody, "validation"),

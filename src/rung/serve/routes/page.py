@@ -1,4 +1,4 @@
-"""`GET /`, its style and its script; what the page shows, and the answer to what it asks."""
+"""`GET /`, its style and its script; the page's state, and the answers to its questions."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FILES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
-"""The page's parts by their path. They need no token, because they say nothing of this server."""
+"""The page's files by their URL path. They need no token, because they reveal nothing about this server."""
 
 _EVERY = 0.5
-"""Seconds between two looks at what has changed: a person doesn't see it sooner."""
+"""Seconds between two checks for changes. A person doesn't notice a shorter delay."""
 
 _HEADERS = {
     "cache-control": "no-cache",
@@ -51,19 +51,19 @@ class ConsentBody(BaseModel):
 
 
 async def part(request: Request) -> Response:
-    """A part of the page."""
+    """Send a file of the page."""
     name, media_type = FILES[request.url.path]
     content = resources.files("rung.serve").joinpath("page", name).read_bytes()
     return Response(content, media_type=media_type, headers=_HEADERS)
 
 
 async def watch(request: Request) -> Response:
-    """What the page shows, whenever it changes."""
+    """Stream the page's state whenever it changes."""
     return EventStream(_states(parts_of(request), request.scope[CALLER]))
 
 
 async def consent(request: Request) -> Response:
-    """Take the answer to a question."""
+    """Receive the answer to a question."""
     body = read(ConsentBody, taken_of(request).json())
     if not parts_of(request).questions.answer(request.scope[CALLER].name, body.id, body.send):
         raise ApiError(404, "there is no such question any more", code="question_not_found", param="id")
@@ -92,7 +92,7 @@ def _state(parts: Parts, caller: Caller) -> Mapping[str, Any]:
         "reach": str(reach),
         "models": [model.id for model in models],
         "tiers": [_tier(parts, model.rung) for model in models if model.rung is not None],
-        # in steps, so that not every look at it is news
+        # rounded, so that not every check finds a change
         "memory_mib": {"available": memory.available // 2**20 // 100 * 100, "total": memory.total // 2**20},
         "queue": {"running": parts.queue.running, "waiting": parts.queue.waiting},
         "requests": parts.recent.of(caller.name),
@@ -113,7 +113,7 @@ def _tier(parts: Parts, rung: Rung) -> Mapping[str, Any]:
 
 
 def _memory(pid: int | None) -> int | None:
-    """MiB that a worker holds, in steps of ten; `None` where there is none."""
+    """Memory of a worker in MiB, rounded down to tens; `None` without a worker."""
     try:
         return None if pid is None else int(psutil.Process(pid).memory_info().rss // 2**20 // 10 * 10)
     except psutil.Error:

@@ -21,7 +21,7 @@ from rung.serve.telling import headers
 
 
 async def respond(request: Request) -> Response:
-    """Answer a conversation, which a later request may go on from."""
+    """Answer a conversation, which a later request may continue."""
     taken, parts, caller = taken_of(request), parts_of(request), request.scope[CALLER]
     body = read(ResponsesBody, taken.json())
     earlier = parts.conversations.find(caller.name, body.previous_response_id)

@@ -1,4 +1,4 @@
-"""`GET /v1/models`, `/health`, `/metrics` and `/events`: what there is, and how it is."""
+"""`GET /v1/models`, `/health`, `/metrics` and `/events`: the models, and the state of the server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rung.tier import Rung
 from rung.types import Call, Message
 
 _PATIENCE = 1.0
-"""Seconds that a tier has to say how long its context is. A list of models isn't worth more."""
+"""Seconds that a tier has to report the length of its context. A list of models isn't worth a longer wait."""
 
 
 async def models(request: Request) -> Response:
@@ -30,25 +30,25 @@ async def models(request: Request) -> Response:
 
 
 async def model(request: Request) -> Response:
-    """One of them."""
+    """One model."""
     found = parts_of(request).host.find(request.path_params["name"])
     return JSONResponse(await anyio.to_thread.run_sync(_model, found, abandon_on_cancel=True))
 
 
 async def health(request: Request) -> Response:
-    """Whether the server takes requests. It needs no token, and says nothing else."""
+    """Whether the server accepts requests. It needs no token, and reveals nothing else."""
     closed = parts_of(request).queue.closed
     return JSONResponse({"status": "stopping" if closed else "ok"}, 503 if closed else 200)
 
 
 async def metrics(request: Request) -> Response:
-    """What was counted, as Prometheus reads it."""
+    """The metrics in the format of Prometheus."""
     text, media_type = parts_of(request).metrics.text()
     return Response(text, media_type=media_type)
 
 
 async def events(request: Request) -> Response:
-    """Progress of loading and fetching models, as it is made."""
+    """Stream the progress of loading and fetching models."""
     return EventStream(_progress(parts_of(request).hub.listen()))
 
 
@@ -71,7 +71,7 @@ def _model(model: ServedModel) -> dict[str, Any]:
 
 
 def _context(rung: Rung) -> int | None:
-    """Tokens that prompt and answer may take together on a tier; `None` where it can't tell without loading a model."""
+    """Tokens that prompt and answer may have together on a tier; `None` if a model has to be loaded to find out."""
     if rung.quotes is None or (rung.resides is not None and not rung.resides.loaded):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What every endpoint that asks the ladder does first: take the request, wait for a place, make its plans."""
+"""The first steps of every endpoint that asks the ladder: read the request, wait for a slot, make the plans."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ PARTS = "rung.parts"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the endpoints share.
+    """Objects that the endpoints share.
 
     Args:
         host: the ladder.
-        queue: places for requests.
-        metrics: what is counted.
-        hub: who is told of progress.
+        queue: slots for requests.
+        metrics: counters.
+        hub: distributes progress.
         settings: of the server.
-        recent: what the page shows of requests.
-        questions: to those who have the page open.
-        quotas: what the tokens have left for today.
-        conversations: that a later response may go on from.
+        recent: the latest requests, for the page.
+        questions: asks the people who have the page open.
+        quotas: what each token has left for today.
+        conversations: conversations that a later response may continue.
     """
 
     host: LadderHost
@@ -58,31 +58,31 @@ class Parts:
 
 
 def parts_of(request: Request) -> Parts:
-    """What the endpoints share, from the request that one of them answers."""
+    """The shared objects, found from a request."""
     parts: Parts = request.scope[PARTS]
     return parts
 
 
 def taken_of(request: Request) -> Taken:
-    """The body of a request, and whether its client is still there."""
+    """The body of a request, and whether its client is still connected."""
     taken: Taken = request.scope[INTAKE]
     return taken
 
 
 @asynccontextmanager
 async def planned(request: Request, asking: Asking) -> AsyncIterator[Sequence[engine.Plan]]:
-    """A place among the requests that are worked on, and a plan for each answer that is wanted.
+    """Wait for a slot, and plan each requested answer. The slot is held for the length of the block.
 
     Args:
-        request: its client's leaving cancels the plans.
+        request: the request. If its client disconnects, the plans are cancelled.
         asking: what is asked.
 
     Raises:
-        ApiError: the server is busy, the caller's requests are used up, or there is no such model.
-        ConfigError, ContractError: something in the request can't be used.
+        ApiError: the server is busy, the caller's quota is used up, or there is no such model.
+        ConfigError, ContractError: a part of the request can't be used.
     """
     parts, gone, caller = parts_of(request), taken_of(request).gone, request.scope[CALLER]
-    parts.host.find(asking.model)  # a wrong name needn't wait for its turn
+    parts.host.find(asking.model)  # a wrong name is refused without waiting for a slot
     async with parts.queue.place(gone):
 
         def plans() -> list[engine.Plan]:
@@ -93,12 +93,12 @@ async def planned(request: Request, asking: Asking) -> AsyncIterator[Sequence[en
 
 
 async def _unless_gone(make: Callable[[], list[engine.Plan]], gone: Cancel) -> list[engine.Plan]:
-    """What `make` makes, in a thread: a contract may take a while to compile, and a quota may be counted from a file.
+    """Call `make` in a thread, because a contract may take a while to compile, and a quota may be counted from a file.
 
-    Nobody waits for it any longer than the client does.
+    If the client disconnects, the wait ends.
 
     Raises:
-        Gone: the client left.
+        Gone: the client disconnected.
     """
     made = asyncio.ensure_future(anyio.to_thread.run_sync(make, abandon_on_cancel=True))
 
