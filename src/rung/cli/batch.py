@@ -195,7 +195,7 @@ def batch(
 
 
 def merging() -> typer.Typer:
-    """The group whose one command is `merge`. An input of that name is written `./merge`."""
+    """The group whose only command is `merge`. An input with that name has to be written `./merge`."""
     group = typer.Typer(rich_markup_mode=None)
     group.callback()(_batch)
     group.command("merge", short_help="Join the shards of a job.", epilog=MERGE_EXAMPLE)(merge)

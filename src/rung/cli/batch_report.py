@@ -1,4 +1,4 @@
-"""What is said at the end of a job, and the question after an estimate."""
+"""The report at the end of a job, and the question after an estimate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tell(manifest: JobManifest, out: Path, rejects: Path, output: Output, *, pag
     Args:
         manifest: of the job.
         out: the file of accepted rows.
-        rejects: the file of the others.
+        rejects: the file of all other rows.
         output: where to report.
         pages: the pages for review.
     """

@@ -1,4 +1,4 @@
-"""What `rung batch` does: get everything ready, work, and write the output whatever happens."""
+"""The work of `rung batch`: prepare the job, do it, and write the output even if it fails."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class PreparedJob:
     Args:
         job: what to do.
         out: the file for accepted rows.
-        rejects: the file for the others.
+        rejects: the file for all other rows.
         ledger: records the rows that cost money or left this machine.
     """
 
@@ -97,12 +97,12 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
     Args:
         wishes: what the user asked for.
         output: where to report.
-        interrupts: tells of Ctrl-C.
-        cancel: set by a Ctrl-C that stops at once.
+        interrupts: reports Ctrl-C.
+        cancel: set by the Ctrl-C that stops at once.
 
     Raises:
         ConfigError: an option, the configuration or the input can't be used, or the output belongs to another job.
-        RungError: a tier can't be asked at all, or the manifest can't be written. What was finished is kept.
+        RungError: a tier can't be asked at all, or the manifest can't be written. Finished questions are kept.
     """
     with contextlib.ExitStack() as stack:
         ready = Patience(None, output, cancel).run(lambda: _prepare(wishes, output, cancel, stack))
@@ -129,10 +129,10 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
 
 
 def places(out: Path, rejects: Path | None) -> tuple[Path, Path]:
-    """The files for accepted and for other rows.
+    """The files for accepted rows and for all other rows.
 
     Raises:
-        ConfigError: one of them can't be written there.
+        ConfigError: one of them can't be written.
     """
     whole = outputs.demand_place(out, "--out")
     other = whole.with_name(f"{whole.stem}.rejects.jsonl") if rejects is None else rejects
@@ -146,7 +146,7 @@ def write(manifest: JobManifest, out: Path, rejects: Path, *, attempts: bool) ->
     """Write both files, one process at a time.
 
     Raises:
-        ConfigError: one can't be written.
+        ConfigError: one of them can't be written.
     """
     with locked(Path(f"{manifest.path}.lock")):
         outputs.write(manifest, out, rejects, attempts=attempts)
@@ -197,7 +197,7 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
     if isinstance(source, TextFolder) and questions.id is None:
         questions = Questions(questions.asks, "file")
     ledger = config.ledger.ledger()
-    # nobody is asked for consent row by row: --reach or the tier's table gives it
+    # nobody is asked for consent row by row: --reach or the tier's table gives it for all rows
     ladder = config.ladder(only=wishes.tiers, consent=None, ledger=ledger)
     stack.callback(ladder.close)
     if config.reach.value > Zone.HOST:
@@ -247,7 +247,7 @@ def _order(word: str) -> Order:
 def _asked(
     wishes: BatchWishes, config: Config, patience: Patience, output: Output
 ) -> tuple[Contract[Any], Template | None]:
-    """The output, and the template of the task."""
+    """The contract, and the template of the task."""
     shape = inputs.output(*wishes.output, patience)
     validators = inputs.validators(wishes.checks, wishes.quoted)
     own = any(given is not None for given in wishes.output)
@@ -314,7 +314,7 @@ def _identities(config: Config, ladder: Ladder, output: Output, cancel: Cancel) 
 
 
 def _all_priced(ladder: Ladder) -> bool:
-    """Whether something may cost money, and the cost of all that may is known, because a purse refuses the rest."""
+    """Whether the job may cost money, and all costs are known. A purse refuses calls whose cost is unknown."""
     far = [rung for rung in ladder.rungs if rung.may_cost and rung.tier.zone <= ladder.reach]
     return bool(far) and all(rung.prices is not None and rung.prices.priced for rung in far)
 

@@ -36,10 +36,10 @@ available.
 _PORT = 8790
 _VARIABLE = "RUNG_SERVE_TOKEN"
 _SHORTEST = 16
-"""Fewest characters of a token that a user chose. A program on the same machine can guess shorter ones."""
+"""Fewest characters of a token that the user chose. A program on the same machine can guess a shorter one."""
 
 _LONGEST = 1000
-"""Most characters of a token. A header has room for it."""
+"""Most characters of a token, so that it fits into a header."""
 
 _EXTRA = ("starlette", "uvicorn", "prometheus_client")
 
@@ -139,7 +139,7 @@ def serve(
     if socket is None:
         for said in serve_site.checked(site):
             output.say(f"note: {said}")
-    # first, so that a port that is taken is reported before anything is loaded
+    # first, so that a taken port is reported before anything is loaded
     listener = listening.unix(socket) if socket is not None else listening.tcp(host, port)
     try:
         from rung.config import load
@@ -159,7 +159,7 @@ def serve(
         number = listener.getsockname()[1] if socket is None else os.getpid()
 
         def hold(server: Server) -> None:
-            # requests under way may end, and then the ladder is closed
+            # on Ctrl-C, requests under way finish before the ladder is closed
             interrupts.finish(server.stop, keeps_code=True)
             if parent_pid is not None:
                 watching.parent(parent_pid, lambda: server.stop(at_once=True))
@@ -188,7 +188,7 @@ def serve(
 
 
 def tokens() -> typer.Typer:
-    """The group whose one command is `token`, a group itself."""
+    """The group whose only command is `token`, which is a group itself."""
     from rung.cli import serve_site
 
     _demand_extra()
@@ -204,7 +204,7 @@ def _demand_extra() -> None:
 
 
 def _token(file: Path | None) -> str:
-    """The token that the user gave, or a new one. No option takes it: every user sees a process's command line."""
+    """The token that the user gave, or a new one. It is no option, because other users can see a command line."""
     from rung.errors import ConfigError
     from rung.files import full, read_bounded
 

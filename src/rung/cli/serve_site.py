@@ -1,4 +1,4 @@
-"""`rung serve` for a site: beyond loopback, and the tokens of those who share it."""
+"""`rung serve` for a site: listening beyond loopback, and the tokens of the people who share the server."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Site:
 
     Args:
         host: the address that it listens on.
-        names: by which clients call it.
+        names: names by which clients call it.
         certificate: PEM file, for HTTPS.
         key: its private key.
-        plain_http: whether there may be none beyond loopback.
+        plain_http: whether to allow plain HTTP beyond loopback.
     """
 
     host: str
@@ -41,7 +41,7 @@ class Site:
 
     @property
     def address(self) -> str:
-        """What stands in the URL: the name that the person gave, else the address, else this machine's own."""
+        """The host in the URL: the name that the user gave, or else the address; loopback if that is unspecified."""
         if self.names:
             return self.names[0]
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
@@ -56,10 +56,10 @@ def token_file() -> TokenFile:
 
 
 def checked(site: Site) -> Iterator[str]:
-    """What the person has to know of how the server is reached, in sentences.
+    """Check how the server is reached, and yield notes for the person who starts it.
 
     Raises:
-        ConfigError: it can't be reached so, or not safely.
+        ConfigError: the settings don't work, or aren't safe.
     """
     from rung.errors import ConfigError
     from rung.serve import listening

@@ -1,4 +1,4 @@
-"""What `rung tune` does: ask the tiers in several forms, and write what was found."""
+"""The work of `rung tune`: ask the tiers in several forms, and write the best one."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ class TuneWishes:
     Args:
         data: the file of rows.
         task: the task whose tiers are tuned.
-        minutes: of the whole budget.
+        minutes: time budget in total.
         tiers: names of the tiers to tune; empty tunes all of them.
-        record: the file to record into; by default one beside the task.
         record: the file to record into; by default one beside the task.
         replay: the file to replay.
         config: the only configuration to read.
@@ -56,8 +55,8 @@ class TuneReport:
     """The report of a tuning.
 
     Args:
-        tiers: the result for each.
-        notes: for stderr.
+        tiers: the result for each tier.
+        notes: sentences for stderr.
     """
 
     tiers: tuple[TunedTier, ...]
@@ -79,7 +78,7 @@ class TuneReport:
 
 
 def tuned(wishes: TuneWishes, output: Output, cancel: Cancel) -> TuneReport:
-    """Ask the tiers, and keep the best form of each as soon as there is one.
+    """Ask the tiers, and write the best form of each as soon as it is known.
 
     Raises:
         ConfigError: an option, the data or the task can't be used, or there are too few rows.
@@ -136,7 +135,7 @@ def _tuned(wishes: TuneWishes, task: TaskFolder, ready: PreparedEvaluation, outp
 
 
 def keep(folder: Path, found: TierForm, ready: PreparedEvaluation, date: str) -> None:
-    """Write the best form of a tier so far beside the task. If rung's own turns out to be best, that one is in force.
+    """Write the best form of a tier so far beside the task. If rung's default form is best, remove the tier's entry.
 
     Args:
         folder: of the task.
