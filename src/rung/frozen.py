@@ -1,7 +1,7 @@
-"""rung's own programs: how each is started, in an app that is frozen and in one that isn't.
+"""rung's own programs, and how to start them, both in a frozen app and elsewhere.
 
-A frozen app has no Python to start: `sys.executable` is the app itself. So the app starts itself a second time, with a
-flag, and `freeze_support` makes that process the program that the flag names.
+A frozen app has no Python interpreter to start: `sys.executable` is the app itself. So the app starts itself again with
+a flag, and `freeze_support` turns that process into the program that the flag names.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import time
 from pathlib import Path
 
 FLAG = "--rung-program"
-"""Makes a process of a frozen app one of our programs. The program's module follows, then its own arguments."""
+"""Turns a process of a frozen app into one of rung's programs. The program's module and its arguments follow."""
 
 WORKER = "rung.tiers.llama.worker"
 BUILD = "rung.tiers.llama.host.build"
 FETCH = "rung.store._child"
 
 PROGRAMS = (WORKER, BUILD, FETCH)
-"""The modules that the flag may name. Whoever can start an app shall not be able to run any module in it."""
+"""The modules that the flag may name. Whoever can start the app must not be able to run other modules in it."""
 
 _LOOK = 0.5
-"""Seconds between two looks at the launcher."""
+"""Seconds between two checks of the launcher."""
 
 _GRACE = 1.0
-"""Seconds that an app has to end after SIGTERM."""
+"""Seconds that an app has to end after SIGTERM, before the process exits anyway."""
 
 _called = False
 
 
 class NotFreezable(Exception):
-    """A frozen app has never said where our programs begin, so that starting one would start the app over.
+    """A frozen app has never called `freeze_support`, so starting a program would start the whole app again.
 
     Args:
         message: what happened.
@@ -49,15 +49,15 @@ class NotFreezable(Exception):
 
 
 def is_frozen() -> bool:
-    """Whether `sys.executable` is an app that was frozen, by PyInstaller for example."""
+    """Whether `sys.executable` is a frozen app, made by PyInstaller for example."""
     return bool(getattr(sys, "frozen", False))
 
 
 def freeze_support(*, end_with_launcher: bool) -> None:
-    """Be the program that the command line names, and end with it. Otherwise return at once.
+    """Run the program that the command line names, and exit. Otherwise return at once.
 
     Args:
-        end_with_launcher: whether an app that is one file ends when the process that has unpacked it is killed.
+        end_with_launcher: whether a one-file app ends when its launcher, the process that unpacked it, is killed.
     """
     global _called
     _called = True
@@ -77,40 +77,40 @@ def freeze_support(*, end_with_launcher: bool) -> None:
 
 
 def _unpacked() -> Path | None:
-    """The folder that an app of one file was unpacked into; `None` for any other app."""
+    """The folder that a one-file app was unpacked into; `None` for any other app."""
     folder = Path(getattr(sys, "_MEIPASS", sys.executable))
     return None if folder.is_relative_to(Path(sys.executable).parent) else folder
 
 
 def _end_with(launcher: int, folder: Path) -> None:
-    """End this process soon after its launcher, and remove what the launcher can't remove any more."""
+    """End this process soon after its launcher, and remove the files that the killed launcher can't remove."""
     while os.getppid() == launcher:
         time.sleep(_LOOK)
     shutil.rmtree(folder, ignore_errors=True)
-    # An app that handles the signal has a moment to put things in order.
+    # An app that handles SIGTERM has a moment to clean up.
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os._exit(1)
 
 
 def command(module: str, python: str | None = None) -> list[str]:
-    """The beginning of a command line that runs one of our programs. Its own arguments follow.
+    """The beginning of a command line that runs one of rung's programs. Its own arguments follow.
 
     Args:
         module: one of `PROGRAMS`.
-        python: an interpreter that has rung; `None` is this one or, where that is a frozen app, the app itself.
+        python: an interpreter that has rung installed; `None` uses this one or, in a frozen app, the app itself.
 
     Raises:
-        NotFreezable: the app is frozen, and can't run it.
+        NotFreezable: the app is frozen, and has not called `freeze_support`.
     """
     if python is None and is_frozen():
         if not _called:
             raise NotFreezable
         return [sys.executable, FLAG, module]
-    # -P: a file in the working directory must not be taken for a module.
+    # -P: a file in the working directory must not be imported as a module.
     return [python or sys.executable, "-P", "-m", module]
 
 
 def shared() -> dict[str, str]:
-    """Variables by which a frozen app's own process finds what the app has unpacked. Without them it unpacks again."""
+    """Environment variables that lead a frozen app's subprocess to the unpacked files. Otherwise it unpacks again."""
     return {name: value for name, value in os.environ.items() if name.startswith("_PYI_")} if is_frozen() else {}
