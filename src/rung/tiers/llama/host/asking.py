@@ -1,4 +1,4 @@
-"""What a worker is asked for a call, and what no local model can take."""
+"""What a worker is asked for a call, and checks for what local models don't support."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rung.types import Call, Image, Message, Sampling
 
 _MOST_STOPS = 64
 _LONGEST_STOP = 256
-"""Stop strings, and characters of each. All are searched after each token, while other calls wait for theirs."""
+"""Most stop strings, and most characters of each. All are searched after each token, and other calls wait meanwhile."""
 
 _LONGEST_DRAFT = 64 * 1024
-"""Characters of a rejected answer that is used as a draft. Small models don't write longer ones."""
+"""Most characters of a rejected answer that is used as a draft. Small models don't write longer answers."""
 
 
 def texts(tier: str, call: Call) -> tuple[Message, ...]:
@@ -24,7 +24,7 @@ def texts(tier: str, call: Call) -> tuple[Message, ...]:
         call: the call.
 
     Raises:
-        Unsupported: one of them holds an image.
+        Unsupported: a message has an image.
     """
     for message in call.messages:
         if not isinstance(message.content, str) and any(isinstance(part, Image) for part in message.content):
@@ -33,15 +33,15 @@ def texts(tier: str, call: Call) -> tuple[Message, ...]:
 
 
 def sampled(tier: str, defaults: Sampling, wanted: Sampling) -> Sampling:
-    """How to choose tokens: as the call says, and otherwise as the tier says.
+    """How to choose tokens: the call's settings, completed by the tier's.
 
     Args:
         tier: name of the tier, for errors.
-        defaults: the tier's own.
-        wanted: the call's.
+        defaults: the tier's settings.
+        wanted: the call's settings.
 
     Raises:
-        Unsupported: it names too many stop strings, or too long ones.
+        Unsupported: the call has too many stop strings, or too long ones.
     """
     top_p = defaults.top_p if wanted.top_p is None else wanted.top_p
     min_p = defaults.min_p if wanted.min_p is None else wanted.min_p
@@ -54,5 +54,5 @@ def sampled(tier: str, defaults: Sampling, wanted: Sampling) -> Sampling:
 
 
 def draft_of(rejected: str | None) -> str | None:
-    """A rejected answer, if it is usable as a draft. A bad draft must never make a call fail."""
+    """A rejected answer, if it can be used as a draft. A bad draft must never make a call fail."""
     return rejected if rejected and len(rejected) <= _LONGEST_DRAFT and is_unicode(rejected) else None

@@ -1,4 +1,4 @@
-"""Fetching a tier's file, and what the tier takes of this machine."""
+"""Fetching a tier's model file, and what the tier needs on this machine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rung.types import Preparing, Requirement
 
 
 def requirement(tier: str, settings: LlamaSettings) -> Requirement:
-    """What a tier takes of this machine.
+    """What a tier needs on this machine: its file and memory, and the licence of its model.
 
     Args:
         tier: name of the tier.
         settings: its settings.
 
     Raises:
-        StoreError: there is no such model, or its name has another form.
+        StoreError: there is no such model, or its name is malformed.
     """
     name = _name(settings)
     found = Requirement(tier, name)
@@ -56,15 +56,15 @@ def fetch(
     *,
     verify: bool,
 ) -> None:
-    """Make sure that a tier's file is here with the right bytes.
+    """Make sure that a tier's file is on this machine and intact.
 
     Args:
         tier: name of the tier.
         settings: its settings.
         sourcing: where the file may come from; `None` takes the catalogue's sources without package wheels.
-        tell: told the progress.
-        cancel: ends it.
-        verify: whether to hash a file that is already here. If a file is named by its path, nothing pins its bytes.
+        tell: called with the progress.
+        cancel: stops fetching.
+        verify: whether to hash a file that is already here. A file given by its path has no known hash.
 
     Raises:
         StoreError: the file can't be fetched.

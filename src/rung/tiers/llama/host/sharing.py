@@ -1,4 +1,4 @@
-"""One worker for all tiers of this process that load the same file in the same way."""
+"""One worker for all tiers of this process that load the same file with the same settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Shared:
 
 @dataclass(slots=True)
 class _Workers:
-    """The workers of one process of the host. After a fork the child gets its own."""
+    """The workers of one host process. After a fork, the child starts its own."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     shared: dict[_Key, _Shared] = field(default_factory=dict)
@@ -36,14 +36,14 @@ _WORKERS: dict[int, _Workers] = {}
 
 
 class Lease:
-    """A tier's hold on a worker. The worker ends with the last lease on it.
+    """A tier's hold on a worker. The worker ends when its last lease is closed.
 
-    What one tier does leaves the calls of others alone: `close` ends the calls that came through this lease.
+    A lease doesn't affect other tiers: `close` ends only the calls that came through this lease.
 
     Args:
         tier: name of the tier, for errors.
         load: what the worker has to load.
-        python: the worker's interpreter; `None` takes the host's, or the app itself if it is frozen.
+        python: the worker's interpreter; `None` uses the host's or, in a frozen app, the app itself.
     """
 
     def __init__(self, tier: str, load: frames.LoadModel, python: str | None) -> None:
@@ -68,7 +68,7 @@ class Lease:
 
     @property
     def alive(self) -> bool:
-        """Whether a call has a chance of an answer."""
+        """Whether a call may still get an answer."""
         return not self._closed and self.process.alive
 
     @property
@@ -88,21 +88,21 @@ class Lease:
         return request, mailbox
 
     def send(self, frame: Request) -> None:
-        """Hand a frame over once the model is loaded. It never waits."""
+        """Send a frame once the model is loaded. It never blocks."""
         self.process.send(frame)
 
     def forget(self, request: int) -> None:
-        """Stop reading this request's mailbox."""
+        """Close a request's mailbox."""
         self.process.forget(request)
         with self._lock:
             self._mailboxes.pop(request, None)
             self._idle_since = time.monotonic()
 
     def close(self, *, reap: bool = True) -> None:
-        """End this tier's calls, and the worker if nobody else holds it.
+        """End this tier's calls, and end the worker if no other tier holds it.
 
         Args:
-            reap: whether to wait for the worker's end. That isn't needed if it is dead already.
+            reap: whether to wait for the worker's end. There is nothing to wait for if it is dead already.
         """
         with self._lock:
             if self._closed:
@@ -126,7 +126,7 @@ class Lease:
 
 
 def _file(path: str) -> _File:
-    """What tells a file from another one that replaces it; `None` if there is no file."""
+    """A fingerprint that distinguishes a file from one that replaces it; `None` if there is no file."""
     try:
         found = Path(path).stat()
     except (OSError, ValueError):
