@@ -96,7 +96,7 @@ class Climber:
         kept: earlier answers of tiers, by the number of the call.
         identities: of the tiers, by name.
         live: places of the tiers whose turn it is.
-        keep: stores a call that may have cost money at once, with the reservation that pays for it.
+        keep: immediately stores a call that may have cost money, with the reservation that pays for it.
         get_ready: loads a tier's model. It is called with the tier's place before the tier is really asked.
         patient: whether a crash ends this climb, so that the question can be asked again alone.
     """
@@ -171,7 +171,7 @@ class Climber:
             self._number += 1
 
     def note(self, name: str, call: Call, record: Mapping[str, Any], *, at_once: bool) -> None:
-        """Store the next call, now or with the end of the climb."""
+        """Store the next call, either now or at the end of the climb."""
         if at_once:
             self._kept_now = True
             self._keep(self._question, self._number, self._kept_of(name, call, record), self._reservation or None)
@@ -269,7 +269,7 @@ class ClimbingTier(StandIn):
                 yield delta
             whole = True
         except GeneratorExit:
-            # the engine stopped reading: because of the text, which would be the same again, or nobody waits any more
+            # the engine stopped reading: because of the text, which would be the same again, or because nobody waits
             whole = not call.cancel.is_set() and not call.deadline.passed
             raise
         except Cancelled:
