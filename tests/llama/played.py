@@ -22,5 +22,5 @@ ANSWER = (
     "say(frames.AnswerDelta(asked.id, Delta('late', finish='stop', usage=Usage(1, 1))))\n"
     "while True: say(frames.Beat()); time.sleep(0.5)\n"
 )
-LOADS = "held = []\nfor n in range(12): say(frames.Beat()); time.sleep(0.2); held.append(bytes(n + 1) * 4_000_000)\n"
+LOADS = "held = []\nfor n in range(12): say(frames.Beat()); time.sleep(0.35); held.append(bytes(n + 1) * 4_000_000)\n"
 STANDS_STILL = "while True: say(frames.Beat()); time.sleep(1)\n"

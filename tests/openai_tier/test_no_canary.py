@@ -123,9 +123,12 @@ GIVEN_TO_OTHERS = {
     "Deadline",
     "Delta",
     "Hop",
+    "Preparing",
+    "Requirement",
     "Score",
     "Shape",
     "Threshold",
     "Token",
 }
-"""What is only handed to tiers and callables, or not there without an answer: core/test_secrets.py walks those."""
+"""What is only handed to tiers and callables, told of local tiers alone, or not there without an answer:
+core/test_secrets.py walks those that hold anything of a request."""

@@ -213,6 +213,6 @@ def _token(file: Path | None) -> str:
     elif (given := os.environ.get(_VARIABLE, "").strip()) == "":
         return secrets.token_urlsafe(32)
     if not (_SHORTEST <= len(given) <= _LONGEST and given.isascii() and given.isprintable() and " " not in given):
-        hint = 'make one with `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
+        hint = "make one with `openssl rand -hex 32`"
         raise ConfigError(f"a token has {_SHORTEST} to {_LONGEST:,} letters, digits and signs, and no space", hint=hint)
     return given
