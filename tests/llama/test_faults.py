@@ -90,7 +90,7 @@ def breaking(tmp_path, weights):
             "from rung.tiers.llama.worker import native\n"
             "from rung.tiers.llama import worker\n"
             "class Model(native.Model):\n"
-            "    def __init__(self, path, log, *, gpu_layers=0, repack=True):\n"
+            "    def __init__(self, path, log, *, gpu_layers=0, gpu_shares=(), repack=True):\n"
             f"        if {when}:\n"
             "            with open(os.path.join(os.path.dirname(__file__), 'crashes'), 'a') as crashes:\n"
             "                crashes.write('x')\n"

@@ -215,6 +215,12 @@ def test_a_request_has_an_end(serve):
     assert (answer.status, answer.error["code"]) == (504, "deadline")
 
 
+def test_the_end_of_a_requests_own_time_is_not_the_servers_error(serve):
+    served = serve(ScriptedTier("small", Reply("late", seconds=20)))
+    answer = served.chat(x_rung={"budget": {"seconds": 0.2}})
+    assert (answer.status, answer.error["code"], answer.headers["x-should-retry"]) == (408, "deadline", "false")
+
+
 def test_a_server_that_stops_lets_what_is_under_way_end(serve):
     begun, go = threading.Event(), threading.Event()
 

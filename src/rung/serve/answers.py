@@ -167,6 +167,6 @@ def _cut_off(asking: Asking, outcome: Outcome[Any]) -> ApiAnswer:
     """An answer that the client's own cap cut off. Cut-off JSON is useless, so only free text is returned."""
     best = outcome.best
     if outcome.reason != Reason.CUT_OFF or asking.max_tokens is None or best is None or best.finish != "length":
-        raise of_outcome(outcome)
+        raise of_outcome(outcome, limited=asking.limits.budget.seconds is not None)
     free = asking.output is None and asking.tools is None
     return ApiAnswer(best.text if free else "", cut=True, reasoning=best.reasoning, tokens=best.tokens if free else ())

@@ -76,13 +76,19 @@ _ONCE = {"x-should-retry": "false"}
 """Keeps OpenAI's clients from retrying a request that would only fail, or cost money, again."""
 
 
-def of_outcome(outcome: Outcome[Any]) -> ApiError:
-    """What a client learns about a request without an accepted answer."""
+def of_outcome(outcome: Outcome[Any], *, limited: bool = False) -> ApiError:
+    """What a client learns about a request without an accepted answer.
+
+    Args:
+        outcome: of the request.
+        limited: whether the request set a time limit of its own, so that its end is not the server's failure.
+    """
     said = f"{outcome.explain()}; {outcome.hint}" if outcome.hint else outcome.explain()
     asked = [a for a in outcome.attempts if a.error is not None or a.answered]
     errors = [a.error for a in asked]
     if outcome.reason == Reason.DEADLINE:
-        return ApiError(504, said, "server_error", "deadline", headers=_ONCE)
+        kind = "invalid_request_error" if limited else "server_error"
+        return ApiError(408 if limited else 504, said, kind, "deadline", headers=_ONCE)
     if errors and all(isinstance(e, PromptTooLong) for e in errors):
         return ApiError(400, said, code="context_length_exceeded", param="messages")
     if errors and all(isinstance(e, Unsupported) for e in errors):

@@ -53,5 +53,6 @@ await assert.rejects(new OpenAI({ apiKey: 'wrong', maxRetries: 0 }).models.list(
 const stop = new AbortController();
 const given = client.chat.completions.create({ model, messages, n: 8 }, { signal: stop.signal });
 setTimeout(() => stop.abort(), 50);
-await assert.rejects(given, OpenAI.APIUserAbortError);
+// while the client reads a body, its own error is the platform's
+await assert.rejects(given, (error) => error instanceof OpenAI.APIUserAbortError || error.name === 'AbortError');
 console.log('all right');
