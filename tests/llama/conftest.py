@@ -29,6 +29,12 @@ def gpu_computes() -> bool:
         return False
 
 
+@pytest.fixture(autouse=True)
+def workers_of_its_own(monkeypatch) -> None:
+    """Tiers of a test share workers with each other, but not with tiers of other tests."""
+    monkeypatch.setattr("rung.tiers.llama.host.sharing._WORKERS", {})
+
+
 @pytest.fixture(scope="session")
 def small(weights) -> Iterator[LlamaTier]:
     """SmolLM2-135M, one worker for the whole session; tests that harm a worker make their own tier."""

@@ -56,7 +56,7 @@ def test_an_answer_comes_piece_by_piece_and_ends_with_its_bill(small):
 
 
 def test_the_first_call_says_how_long_the_model_took_to_load(make):
-    tier = make(context=1024)  # with a worker that no other test's tier has loaded already
+    tier = make()
     first, second = ask(tier, max_tokens=2), ask(tier, max_tokens=2)
     assert sum(d.load_seconds for d in first) > 0.05
     assert sum(d.load_seconds for d in second) == 0.0

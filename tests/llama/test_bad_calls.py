@@ -239,9 +239,9 @@ SPOILT = {
     "rendering": """
 from rung.tiers.llama.worker import prompt
 real = prompt.ChatTemplate.render
-def render(self, messages, errand=None):
+def render(self, messages, errand=None, **settings):
     if "SPOIL" in messages[-1].text: raise KeyError(messages[-1].text)
-    return real(self, messages, errand)
+    return real(self, messages, errand, **settings)
 prompt.ChatTemplate.render = render
 """,
     "memory": """
