@@ -146,7 +146,8 @@ class TokenFile:
             known = self.read()
             left = tuple(token for token in known if token.name != name)
             if len(left) == len(known):
-                raise ConfigError(f"there is no token {name!r}", hint=nearest(name, [token.name for token in known]))
+                hint = nearest(name, [token.name for token in known]) or "`rung serve token add NAME` makes one"
+                raise ConfigError(f"there is no token {name!r}", hint=hint)
             self._write(left)
 
     @contextmanager
