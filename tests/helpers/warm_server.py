@@ -44,7 +44,7 @@ def main(orders: socket.socket) -> dict[str, Any]:
     if (command := os.fork()) != 0:
         _watch(command, status, streams)
     os.close(status)
-    _become(told, streams)
+    become(told, streams)
     return told
 
 
@@ -67,7 +67,7 @@ def _watch(command: int, status: int, streams: list[int]) -> None:
     os._exit(0)
 
 
-def _become(order: dict[str, Any], streams: list[int]) -> None:
+def become(order: dict[str, Any], streams: list[int]) -> None:
     """Make this process the command that was ordered, up to its first line."""
     if order["session"]:
         os.setsid()
