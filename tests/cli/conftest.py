@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.hooks import ending_hooks
 from helpers.program import IMPORTED, Program, environment
 from helpers.warm import Warm
 
@@ -20,6 +21,13 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm | None]:
         return
     with Warm(environment(tmp_path_factory.mktemp("warm")), IMPORTED) as warm:
         yield warm
+
+
+@pytest.fixture(autouse=True)
+def guards_end() -> Iterator[None]:
+    """What guard a command installs that is run in this process ends with its test."""
+    with ending_hooks():
+        yield
 
 
 @pytest.fixture

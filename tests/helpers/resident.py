@@ -27,21 +27,16 @@ from functools import cache
 from typing import Any
 
 import typer
+from hooks import ending_hooks
 from warm_server import become
 
 from rung.cli import app
 from rung.tiers.openai.breaker import breaker_of
 from rung.tiers.openai.memory import memory_of
 
-Hook = Callable[[str, tuple[Any, ...]], None]
-
-_hooks: list[Hook] = []
-"""Audit hooks of the command that runs. The interpreter itself never lets go of one."""
-
 
 def serve(orders: socket.socket) -> None:
     """Run commands until nobody can order any more."""
-    sys.addaudithook(_told)
     # half of a short command's time is typer reading the same signatures again
     app.app, typer.main.get_command = cache(app.app), cache(typer.main.get_command)
     while True:
@@ -52,16 +47,11 @@ def serve(orders: socket.socket) -> None:
         with os.fdopen(order, "rb") as file:
             told: dict[str, Any] = json.load(file)
         os.write(status, f"{os.getpid()} ".encode())
-        with _undone():
+        with ending_hooks(), _undone():
             become(told, streams)
             code = _run()
         os.write(status, f"{code}".encode())
         os.close(status)
-
-
-def _told(event: str, args: tuple[Any, ...]) -> None:
-    for hook in _hooks:
-        hook(event, args)
 
 
 def _run() -> int:
@@ -85,15 +75,14 @@ def _undone() -> Iterator[None]:
     """Take back what a command changes for its whole process, and do what is done at the end of one."""
     environment, path, modules = dict(os.environ), [*sys.path], {*sys.modules}
     kept = sys.argv, sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__
-    methods = {name: vars(socket.socket).get(name) for name in ("connect", "connect_ex", "sendto", "sendmsg")}
     ends: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []
-    add, register = sys.addaudithook, atexit.register
+    register = atexit.register
 
     def at_end(function: Callable[..., object], *args: Any, **named: Any) -> Callable[..., object]:
         ends.append((function, args, named))
         return function
 
-    sys.addaudithook, atexit.register = _hooks.append, at_end
+    atexit.register = at_end
     try:
         yield
     finally:
@@ -105,13 +94,7 @@ def _undone() -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
                 stream.flush()
-        sys.addaudithook, atexit.register = add, register
-        _hooks.clear()
-        for name, method in methods.items():
-            if method is not None:
-                setattr(socket.socket, name, method)
-            elif name in vars(socket.socket):
-                delattr(socket.socket, name)
+        atexit.register = register
         sys.argv, sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__ = kept  # type: ignore[misc]
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):

@@ -246,10 +246,10 @@ def rows_likely(limit: float, delta: float, rate: float, chance: float = 0.8) ->
         ConfigError: a number is out of range.
     """
     rate = real("rate", rate, 0, 1)
-    binom = library("scipy.stats").binom
+    chance_of_at_most = library("scipy.special").bdtr
     for losses in range(_MOST_LOSSES if rate < limit else 0):
         rows = rows_needed(limit, delta, losses)
-        if binom.cdf(losses, rows, rate) >= chance:
+        if chance_of_at_most(losses, rows, rate) >= chance:
             return rows
     return None
 
