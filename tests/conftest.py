@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -44,6 +45,17 @@ def pytest_configure() -> None:
     os.environ["RUNG_LEDGER"] = "off"
 
 
+def pytest_collection() -> None:
+    """What is imported and collected stays, so looking for garbage among it would be in vain."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is only looked for among what tests make."""
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(scope="session")
 def fetcher() -> Iterator[Warm | None]:
     """What pulls may fork their fetching from; `None` where forking is not to be relied on."""
@@ -51,6 +63,18 @@ def fetcher() -> Iterator[Warm | None]:
         yield None
         return
     with warm_fetching() as warm:
+        yield warm
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm | None]:
+    """The interpreter that commands are forked from; `None` where forking is not to be relied on."""
+    if sys.platform != "linux":
+        yield None
+        return
+    from helpers.program import IMPORTED, environment
+
+    with Warm(environment(tmp_path_factory.mktemp("warm")), IMPORTED) as warm:
         yield warm
 
 

@@ -34,7 +34,7 @@ LADDER = """
 [[tier]]
 name = "small"
 kind = "doubling"
-right = {right}
+right = "{right}"
 learns = {learns}
 seconds = {seconds}
 counts = "{counts}"
@@ -42,7 +42,7 @@ counts = "{counts}"
 [[tier]]
 name = "mid"
 kind = "doubling"
-right = {everything}
+right = "{everything}"
 seconds = {next_seconds}
 counts = "{counts}"
 

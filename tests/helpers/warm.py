@@ -99,14 +99,17 @@ class Warm:
             `PYTHONWARNINGS`, the locale.
         modules: imported beforehand. None that reads the environment meanwhile, which is the command's own.
         options: of the interpreter.
+        ready: Python that is run once, behind the imports.
     """
 
-    def __init__(self, env: Mapping[str, str], modules: Sequence[str], options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, env: Mapping[str, str], modules: Sequence[str], options: Sequence[str] = (), ready: str = ""
+    ) -> None:
         self._resident: tuple[socket.socket, Forked] | None = None
         self._orders, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *options, str(SERVER), str(theirs.fileno()), *modules],
+                [sys.executable, *options, str(SERVER), str(theirs.fileno()), ready, *modules],
                 env={**env},
                 stdin=DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -161,6 +164,8 @@ class Warm:
     def _residents(self) -> socket.socket:
         """Where the interpreter that stays takes its orders. One that was killed is made anew."""
         if self._resident is None or self._resident[1].poll() is not None:
+            if self._resident is not None:
+                self._resident[0].close()
             ours, theirs = socket.socketpair()
             with theirs:
                 process = self.start(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.each import each
+from helpers.ids import shown
 from llama.conftest import call, text
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
 from rung.limits import Cancel
@@ -41,7 +42,16 @@ def refusal(tier: LlamaTier) -> TierUnavailable:
     return caught.value
 
 
-@pytest.mark.parametrize("data", [b"", b"GGUF", b"not a model at all" * 100, b"GGUF\3\0\0\0" + b"\xff" * 64])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        pytest.param(b"GGUF", marks=pytest.mark.slow),
+        pytest.param(b"not a model at all" * 100, marks=pytest.mark.slow),
+        b"GGUF\3\0\0\0" + b"\xff" * 64,
+    ],
+    ids=shown,
+)
 def test_a_file_that_is_no_model_is_named_with_the_cause(broken, data):
     error = refusal(broken(data))
     assert "broken.gguf" in error.message
