@@ -23,8 +23,9 @@ settings.load_profile("light")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--no-skips`."""
+    """Add `--no-skips` and `--own-core`."""
     parser.addoption("--no-skips", action="store_true", help="a test that would be skipped fails")
+    parser.addoption("--own-core", action="store_true", help="each process of xdist keeps to one core, as Linux can")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,10 +38,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def pytest_configure() -> None:
-    """Programs that a test starts answer to Ctrl-C, even where this run began in the background and ignores it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs that a test starts answer to Ctrl-C, even where this run began in the background and ignores it. They
+    inherit the core, too.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if config.getoption("--own-core") and worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
     # what tests ask is no business of the ledger of whoever runs them
     os.environ["RUNG_LEDGER"] = "off"
 

@@ -274,6 +274,7 @@ def test_the_local_tier_is_importable_without_its_native_libraries():
 
 
 @pytest.mark.weights
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.skipif(free_cores() < 2, reason="needs two cores")
 def test_by_default_every_free_core_decodes(make, monkeypatch):

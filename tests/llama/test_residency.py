@@ -24,6 +24,8 @@ from rung.types import AttemptStarted, Shape
 
 from .conftest import call, text
 
+pytestmark = pytest.mark.alone  # memory that another model takes meanwhile would count
+
 CLAIM = """
 import sys, time
 from pathlib import Path
