@@ -17,6 +17,7 @@ import os
 import runpy
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ from hooks import ending_hooks
 from warm_server import become
 
 from rung.cli import app
+from rung.tiers.llama.host import build
 from rung.tiers.openai.breaker import breaker_of
 from rung.tiers.openai.memory import memory_of
 
@@ -39,6 +41,7 @@ def serve(orders: socket.socket) -> None:
     """Run commands until nobody can order any more."""
     # half of a short command's time is typer reading the same signatures again
     app.app, typer.main.get_command = cache(app.app), cache(typer.main.get_command)
+    build.subprocess = _Described()
     while True:
         message, descriptors, *_ = socket.recv_fds(orders, 1, 5)
         if not message:
@@ -68,6 +71,28 @@ def _run() -> int:
         if not thread.daemon and thread is not threading.current_thread():
             thread.join()
     return code
+
+
+class _Described:
+    """Stands for `subprocess` where a process tells of the build of llama.cpp: one that told the same is not started
+    again. It loads the library, which takes longer than all that is then said.
+    """
+
+    DEVNULL, TimeoutExpired = subprocess.DEVNULL, subprocess.TimeoutExpired
+
+    def __init__(self) -> None:
+        self._made: dict[object, subprocess.CompletedProcess[bytes]] = {}
+
+    def run(self, command: list[str], *, env: dict[str, str], **how: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run the command, unless it is this interpreter and has told already."""
+        folders = ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")
+        key = (*command, *sorted((name, value) for name, value in env.items() if name not in folders))
+        told = self._made.get(key)
+        if told is None:
+            told = subprocess.run(command, env=env, **how)
+            if command[0] == sys.executable:
+                self._made[key] = told
+        return told
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import scipy
 from helpers.each import each
 from rung.errors import ConfigError
 from rung.learn.bounds import Betting, Binomial
-from rung.learn.certificates import certify, certify_accepted, rows_likely, rows_needed, shadow_losses
+from rung.learn.certificates import _at_most, certify, certify_accepted, rows_likely, rows_needed, shadow_losses
 from rung.learn.costs import Pay
 from rung.learn.paths import Path, common
 from rung.learn.rechecks import check
@@ -31,6 +31,12 @@ def test_the_allowed_losses_are_the_most_that_the_binomial_allows():
         allowed = Binomial.of(rows, limit, delta).allowed
         assert allowed < 0 or scipy.stats.binom.cdf(allowed, rows, limit) <= delta
         assert scipy.stats.binom.cdf(allowed + 1, rows, limit) > delta
+
+
+def test_the_chance_that_a_threshold_passes_is_the_beta_binomials():
+    draws, most = np.array([0, 5, 90, 400, 1500]), np.array([-1, 5, 2, 0, 40])
+    a, b = np.array([0.5, 3.5, 1.5, 0.5, 30.5]), np.array([0.5, 9.5, 80.5, 300.5, 900.5])
+    assert _at_most(most, draws, a, b) == pytest.approx(scipy.stats.betabinom.cdf(most, draws, a, b), abs=1e-9)
 
 
 def test_the_threshold_is_the_score_of_the_first_lost_row_too_many_and_its_ties_are_sent_up():
