@@ -72,6 +72,8 @@ LIBRARIES: dict[str, str] = {
     "xcb-xkb": "libxcb-xkb1",
 }
 """Libraries that Qt opens for a window, likewise."""
+SLOWEST = ("--durations=20", "--durations-min=1")
+"""What pytest says at the end of a stage: which tests take longest, if that is a second or more."""
 NONE_FOUND = 5
 """The exit code of pytest where no test is selected."""
 
@@ -162,7 +164,7 @@ def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> li
         say(f"== {name}")
         with scratch() if name in IN_MEMORY else nullcontext({}) as where:
             codes[name] = subprocess.run(
-                [python, "-m", "pytest", *options, *rest], cwd=ROOT, env={**env, **where}, check=False
+                [python, "-m", "pytest", *SLOWEST, *options, *rest], cwd=ROOT, env={**env, **where}, check=False
             ).returncode
     if rest and set(codes.values()) == {NONE_FOUND}:
         return [*codes]
