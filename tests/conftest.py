@@ -52,6 +52,23 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["RUNG_LEDGER"] = "off"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each process of xdist begins with its share of the slow tests, so that none of them is what all wait for at the
+    end. The others stay in their order, of which each process is given a piece.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = [item for item in items if item.get_closest_marker("slow") is not None]
+    others = [item for item in items if item.get_closest_marker("slow") is None]
+    piece = -(-len(others) // processes)
+    if processes > 1 and slow:
+        items[:] = [
+            item
+            for number in range(processes)
+            for item in (*slow[number::processes], *others[number * piece : (number + 1) * piece])
+        ]
+
+
 def pytest_collection() -> None:
     """What is imported and collected stays, so looking for garbage among it would be in vain."""
     gc.disable()
