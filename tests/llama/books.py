@@ -108,7 +108,7 @@ class Books:
 class House:
     """A loop with its books, and what it sent."""
 
-    def __init__(self, books: Books, slots: int, save=None) -> None:
+    def __init__(self, books: Books, slots: int, save=None, crew=None) -> None:
         self.books = books
         self.calls = Calls()
         self.sent: dict[int, list] = {}
@@ -117,6 +117,7 @@ class House:
             self.calls,
             lambda request, delta: self.sent.setdefault(request, []).append(delta),
             save,
+            crew=crew,
             cells=books.cells,
             slots=slots,
             batch=books.batch,

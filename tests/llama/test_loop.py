@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from collections import Counter
 
 import pytest
@@ -17,6 +18,7 @@ from llama.books import SIZE, Books, House, alone
 from rung.tiers.llama.fit import DRAFTED
 from rung.tiers.llama.worker import loop as loop_module
 from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.crew import Crew
 
 LONG = [1 + n * n % (SIZE - 1) for n in range(80)]
 prompts = st.one_of(
@@ -26,6 +28,7 @@ prompts = st.one_of(
         lambda n, rest: [*LONG[:n], *rest], st.integers(1, 80), st.lists(st.integers(1, 3), min_size=1, max_size=20)
     ),
 )
+crew = Crew(2, lambda work, name: threading.Thread(target=work, name=name, daemon=True).start())
 drafts = st.sampled_from(["none", "right", "nearly", "wrong"])
 
 
@@ -50,7 +53,9 @@ def test_company_aborts_and_lack_of_room_change_no_answer(asked, slots, batch, c
     chance = random.Random(seed)
     left = itertools.repeat(True, 20)
     house = House(
-        Books(128, batch, cuttable=cuttable, aborts=lambda: chance.random() < 0.2 and next(left, False)), slots
+        Books(128, batch, cuttable=cuttable, aborts=lambda: chance.random() < 0.2 and next(left, False)),
+        slots,
+        crew=crew,
     )
     waiting = {n: (at, prompt, limit, draft) for n, (prompt, limit, at, draft) in enumerate(asked)}
     for step in range(1000):

@@ -11,7 +11,7 @@ from rung.tiers.llama.worker.constraint import Constraint, Unenforceable
 from rung.tiers.llama.worker.draft import Draft
 from rung.tiers.llama.worker.memory import HeldCells, Saved
 from rung.tiers.llama.worker.native import Vocabulary
-from rung.tiers.llama.worker.sampling import Confidence, Logits, Sampler, confidence
+from rung.tiers.llama.worker.sampling import Confidence, Row, Sampler, confidence
 from rung.tiers.llama.worker.text import Assembler, TextPiece
 from rung.types import Constraint as Enforcement
 from rung.types import Delta, Finish, Token, Usage
@@ -145,23 +145,33 @@ class Answer:
             return ()
         return self._order.draft.propose(min(most, self._room - 1), price)
 
-    def advance(self, logits: Logits) -> Delta:
+    def look(self, row: Row) -> None:
+        """Reckon what `advance` will need of the row, without changing the answer. Callable from any thread.
+
+        Args:
+            row: logits after the last of `tokens`.
+        """
+        row.choose(self._order.sampler)
+        if self._thought is None:
+            row.look()
+
+    def advance(self, row: Row) -> Delta:
         """Choose the next token. If the delta has a finish reason, the answer is over.
 
         Args:
-            logits: logits after the last of `tokens`.
+            row: logits after the last of `tokens`.
         """
         if self._undecided:
             self._undecided = False
-            token = self._order.sampler.choose(logits)
+            token = row.choose(self._order.sampler)
             if self._vocabulary.piece(token, special=True).strip() == THINK.encode():
                 self._thought = Assembler((THOUGHT,))
                 return self._think(token)
             if (first := self.begin()).finish is not None or len(self.tokens) > len(self._order.prompt):
                 return first
         if self._thought:
-            return self._think(self._order.sampler.choose(logits))
-        token, facts = self._choose(logits)
+            return self._think(row.choose(self._order.sampler))
+        token, facts = self._choose(row)
         early, self._early = self._early, _NOTHING
         if token in self._vocabulary.ends:
             # How sure the model was that the answer ends here. No text belongs to it.
@@ -210,21 +220,21 @@ class Answer:
             self._free(error)
             return []
 
-    def _choose(self, logits: Logits) -> tuple[int, Token]:
-        """The next token, and how sure the model was of it. The logits are used up."""
+    def _choose(self, row: Row) -> tuple[int, Token]:
+        """The next token, and how sure the model was of it."""
         constraint = self._constraint
         if constraint is not None:
             try:
-                token = constraint.choose(logits, self._order.sampler)
+                token = constraint.choose(row, self._order.sampler)
                 piece = self._vocabulary.piece(token)
-                facts = _facts(confidence(logits, token, lambda: constraint.allowed(piece)))
+                facts = _facts(confidence(row, token, lambda: constraint.allowed(piece)))
                 constraint.take(token)
             except Unenforceable as error:
                 self._free(error)
             else:
                 return token, facts
-        token = self._order.sampler.choose(logits)
-        return token, _facts(confidence(logits, token))
+        token = row.choose(self._order.sampler)
+        return token, _facts(confidence(row, token))
 
     def _take(self, token: int, facts: Token) -> TextPiece:
         self.tokens.append(token)

@@ -8,6 +8,7 @@ so every answer ends.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import deque
@@ -19,9 +20,11 @@ from typing import NoReturn
 from rung.tiers.llama.fit import DRAFTED
 from rung.tiers.llama.worker.answer import Answer, joined
 from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.crew import Crew
 from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
 from rung.tiers.llama.worker.native import Context, DecodeError, Run
 from rung.tiers.llama.worker.pace import Pace
+from rung.tiers.llama.worker.sampling import Row
 from rung.types import Delta
 
 _STALL = 0.1
@@ -64,6 +67,7 @@ class Loop:
         send: hands a piece of an answer on.
         save: gets the memory of a prompt's beginning that may be kept on disk, once it is evaluated.
         fail: is told what went wrong with one answer, while the others go on. Without it, the error is raised.
+        crew: reckons the logits of several answers at once. Without it, that is done one after the other.
         cells: initial room of the context, in tokens.
         slots: most answers at once.
         batch: most tokens in one step.
@@ -76,6 +80,7 @@ class Loop:
         send: Callable[[int, Delta], None],
         save: Callable[[Saved], None] | None = None,
         fail: Callable[[int, BaseException], None] | None = None,
+        crew: Crew | None = None,
         *,
         cells: int,
         slots: int,
@@ -86,6 +91,7 @@ class Loop:
         self._send = send
         self._save = save or (lambda saved: None)
         self._fail = fail
+        self._crew = crew
         self._cells = cells
         self._slots = slots
         self._batch = batch
@@ -277,7 +283,24 @@ class Loop:
             self._token_seconds = max(_LEAST_TOKEN_SECONDS, (seconds - self._pace.seconds(wanted)) / beside)
         return True
 
+    def _look(self, plan: Sequence[_Share]) -> dict[int, Row]:
+        """The logits that the next token of each answer is chosen from, by index in the step, reckoned all at once.
+
+        Those behind drafted tokens are left until it is known that the drafted tokens are right.
+        """
+        at, rows, looks = 0, {}, []
+        for share in plan:
+            if share.run.outputs:
+                last = at + len(share.run.tokens) - share.drafted - 1
+                row = rows[last] = Row(self._context.logits(last))
+                looks.append((share.answer, row))
+            at += len(share.run.tokens)
+        if self._crew is not None:
+            self._crew.each(look, looks)
+        return rows
+
     def _collect(self, plan: Sequence[_Share]) -> None:
+        rows = self._look(plan)
         at = 0
         for share in plan:
             certain = len(share.run.tokens) - share.drafted
@@ -286,7 +309,7 @@ class Loop:
             try:
                 self._save_reusable(share.answer, held)
                 if share.run.outputs:
-                    self._advance(share, at + certain - 1)
+                    self._advance(share, rows, at + certain - 1)
                 else:
                     # there is nothing to report yet, except that the prefill makes progress
                     answer = share.answer
@@ -295,18 +318,19 @@ class Loop:
                 self._break(share.answer, error)
             at += len(share.run.tokens)
 
-    def _advance(self, share: _Share, at: int) -> None:
+    def _advance(self, share: _Share, rows: dict[int, Row], at: int) -> None:
         """The tokens that follow from a step: one, and one more for each drafted token that the model confirms.
 
         Args:
             share: the answer's part of the step.
+            rows: what was reckoned already.
             at: index in the step of its last token that wasn't drafted.
         """
         answer, held = share.answer, _held(share.answer)
         drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
         confirmed, diverged, finished = 0, False, False
         while not diverged and not finished:
-            delta = answer.advance(self._context.logits(at + confirmed))
+            delta = answer.advance(rows.get(at + confirmed) or Row(self._context.logits(at + confirmed)))
             answer.unsent.append(delta)
             finished = delta.finish is not None
             new = answer.tokens[len(held.tokens) :]
@@ -346,6 +370,14 @@ class Loop:
         self._memory.keep(_held(answer))
         self._active.remove(answer)
         answer.held = None
+
+
+def look(of: tuple[Answer, Row]) -> None:
+    """Reckon what an answer will need of a row. Callable from any thread; nothing is raised."""
+    answer, row = of
+    # Whatever goes wrong is met again by the answer itself, and is that answer's failure.
+    with contextlib.suppress(Exception):
+        answer.look(row)
 
 
 def _held(answer: Answer) -> HeldCells:

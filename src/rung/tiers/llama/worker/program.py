@@ -3,8 +3,8 @@
 `python -m rung.tiers.llama.worker --rung-llama-worker PID` is what a host starts. Frames go through standard input and
 output. These threads share the work. One reads frames, so that a cancel or the end of the host is noticed at any
 moment. Two prepare calls (template, tokens, grammar), one short calls and one long calls. The main thread loads the
-model and decodes. One gives a sign of life each second. Whatever goes wrong with one call is that call's failure, and
-the others go on.
+model and decodes, and a crew helps it with the logits of many answers. One gives a sign of life each second. Whatever
+goes wrong with one call is that call's failure, and the others go on.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rung.tiers.llama.frames import CAUSE, FLAG
 from rung.tiers.llama.threads import Fixed, Free, Threads, free_cores
 from rung.tiers.llama.worker import system
 from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.crew import Crew
 from rung.tiers.llama.worker.errand import Dropped, Errand
 from rung.tiers.llama.worker.lanes import Lane, Task, is_long
 from rung.types import Delta, Zone
@@ -128,7 +129,9 @@ class Worker:
         if not isinstance(load, frames.LoadModel):
             raise frames.BrokenFrame(f"{load.kind} before load")
         # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
-        threads = Fixed(load.threads) if load.threads else Free(free_cores())
+        most = load.threads or free_cores()
+        threads = Fixed(load.threads) if load.threads else Free(most)
+        crew = Crew(most - 1, self._spawn)
         self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
         self._spawn(self._read, "rung-read")
         model = self._load(load, threads)
@@ -143,6 +146,7 @@ class Worker:
             self._progress,
             self._saver(model.snapshots),
             self._broke,
+            crew,
             cells=model.native.cells,
             slots=model.plan.slots,
             batch=BATCH,
