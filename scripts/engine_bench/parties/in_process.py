@@ -18,6 +18,7 @@ from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.loaded import LoadedModel
 from rung.tiers.llama.worker.loop import Loop
 from rung.tiers.llama.worker.native import Run, Vocabulary
+from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 
 _DEPTH, _STEPS = 64, 9
@@ -34,7 +35,8 @@ class InProcess:
     """
 
     def __init__(self, model: str, context: int, threads: int, slots: int = 4) -> None:
-        self._model = LoadedModel(LoadModel(model, context, slots, threads), Fixed(threads))
+        load = LoadModel(model, context, slots, threads)
+        self._model = LoadedModel(load, place(load, Fixed(threads)))
         self._model.warm()
         self._calls = Calls()
         self._calls.abort = self._model.native.abort

@@ -59,14 +59,8 @@ class Grammars:
     @functools.cached_property
     def tokenizer(self) -> LLTokenizer:
         """The vocabulary in llguidance's form. Making it takes about a second."""
-        words = []
-        for token in range(self._vocabulary.size):
-            word = self._vocabulary.piece(token, special=True)
-            control = token in self._vocabulary.ends or self._vocabulary.is_control(token)
-            # 0xff never occurs in UTF-8: llguidance's mark of a token that no text can spell.
-            words.append(b"\xff" + word if control else word)
         return LLTokenizer.from_llamacpp(
-            tokens=words,
+            tokens=self._vocabulary.words(),
             vocab_ptr=self._vocabulary.pointer,
             tokenize_fptr=ctypes.cast(llama.llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value,
             eos_token=sorted(self._vocabulary.ends or {self._vocabulary.eos}),
