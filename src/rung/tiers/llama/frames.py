@@ -11,8 +11,6 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import IO, TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge
-
 from rung.types import Delta, Message, Sampling, Shape
 
 if TYPE_CHECKING:
@@ -164,11 +162,15 @@ class Ask:
     id: int
     messages: tuple[Message, ...] = field(repr=False)
     sampling: Sampling = Sampling()
-    max_tokens: Annotated[int, Ge(1)] | None = None
+    max_tokens: int | None = None
     shape: Shape | None = None
-    candidates: Annotated[int, Ge(1)] = 1
+    candidates: int = 1
     draft: str | None = field(default=None, repr=False)
     kind: Literal["ask"] = "ask"
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1 or (self.max_tokens is not None and self.max_tokens < 1):
+            raise ValueError("there is nothing to answer")
 
 
 @dataclass(frozen=True, slots=True)
