@@ -123,9 +123,9 @@ class House:
             batch=books.batch,
         )
 
-    def ask(self, request: int, prompt, limit: int, draft=None, **more) -> None:
+    def ask(self, request: int, prompt, limit: int, draft=None, credit=None, **more) -> None:
         self.calls.add(request)
-        draft = Draft(draft) if draft else None
+        draft = Draft(draft, credit) if draft else None
         order = DecodeOrder(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), draft=draft, **more)
         self.loop.submit(Answer(order, Alphabet(), "letters"))
 

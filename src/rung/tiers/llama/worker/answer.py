@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rung.tiers.llama.worker.constraint import Constraint, Unenforceable
-from rung.tiers.llama.worker.draft import Draft
+from rung.tiers.llama.worker.draft import Draft, Price
 from rung.tiers.llama.worker.memory import HeldCells, Saved
 from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.sampling import Confidence, Row, Sampler, confidence
@@ -134,16 +134,25 @@ class Answer:
         """Whether there is a draft to propose tokens from."""
         return self._order.draft is not None and not self._undecided and self._thought is None
 
-    def propose(self, most: int, price: Callable[[int], float]) -> Sequence[int]:
+    def propose(self, most: int, price: Callable[[int], Price]) -> Sequence[int]:
         """Tokens that may come next, and are worth checking together with the pending ones.
 
         Args:
             most: most tokens to propose.
-            price: how many tokens could be chosen in the time that so many more take in a step.
+            price: what so many more tokens in a step cost.
         """
         if self._order.draft is None or not self.drafts:
             return ()
         return self._order.draft.propose(min(most, self._room - 1), price)
+
+    def bill(self, price: float) -> None:
+        """The proposed tokens were checked.
+
+        Args:
+            price: what that cost, in tokens that could have been chosen in the same time.
+        """
+        if self._order.draft is not None:
+            self._order.draft.bill(price)
 
     def look(self, row: Row) -> None:
         """Reckon what `advance` will need of the row, without changing the answer. Callable from any thread.

@@ -17,7 +17,7 @@ from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.worker.answer import THINK, Answer, DecodeOrder
 from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
-from rung.tiers.llama.worker.draft import Draft
+from rung.tiers.llama.worker.draft import Credit, Draft
 from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.listing import Listing
 from rung.tiers.llama.worker.memory import common_prefix
@@ -56,6 +56,7 @@ class LoadedModel:
         self._template = self._chat_template(load, path)
         self._grammars = Grammars(self._model.vocabulary)
         self._warming = threading.Lock()
+        self._credit = Credit()
         opens = len(self._model.vocabulary.tokenize(THINK, special=True)) == 1
         self._opens, self._thinks = opens, load.thinking
         self.snapshots = self._snapshots(load, path) if load.snapshots else None
@@ -167,13 +168,16 @@ class LoadedModel:
                 shaped=ask.shape is not None,
                 notes=(*self._notes, *listed, *notes),
                 thinking="begun" if begun else "possible" if self._may_think(ask.sampling.effort) else "no",
-                draft=Draft(self._model.vocabulary.tokenize(ask.draft, special=False)) if ask.draft else None,
+                draft=self._draft(ask.draft) if ask.draft else None,
                 alone=ask.sampling.temperature > 0 and ask.sampling.seed is not None,
                 saved=saved,
                 unsaved=reusable if saved is None else 0,
             )
             answers.append(Answer(order, self._model.vocabulary, self.name))
         return answers, seconds
+
+    def _draft(self, text: str) -> Draft:
+        return Draft(self._model.vocabulary.tokenize(text, special=False), self._credit)
 
     def _fitted(
         self, messages: Sequence[Message], ask: Ask, errand: Errand

@@ -21,6 +21,7 @@ from rung.tiers.llama.fit import DRAFTED
 from rung.tiers.llama.worker.answer import Answer, joined
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.crew import Crew
+from rung.tiers.llama.worker.draft import Price
 from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
 from rung.tiers.llama.worker.native import Context, DecodeError, Run
 from rung.tiers.llama.worker.pace import Pace
@@ -235,21 +236,29 @@ class Loop:
             plan: who gets how much.
             left: how many more tokens the step has room for.
         """
-        if not self._memory.cuttable or not any(share.run.outputs and share.answer.drafts for share in plan):
-            return plan
+        drafting = sum(share.run.outputs and share.answer.drafts for share in plan) if self._memory.cuttable else 0
         answers = sum(share.run.outputs for share in plan)
+        if not drafting or not self._pace.known(answers):
+            return plan  # nobody can say what more tokens cost before a step without them was taken
         spare = max(0, min(DRAFTED, left)) // answers
         before = sum(len(share.run.tokens) for share in plan)
 
-        def seconds(count: int) -> float:
-            return self._pace.seconds(count, each=self._token_seconds)
+        token = self._pace.seconds(answers) / answers
 
-        def price(count: int) -> float:
-            return answers * (seconds(before + count) - seconds(before)) / seconds(answers)
+        def price(count: int) -> Price:
+            # as if all proposed as many: the kernels of a larger step may be others
+            after = before + drafting * count
+            likely = self._pace.seconds(after, each=self._token_seconds) - self._pace.seconds(before)
+            most = self._pace.bound(after) - self._pace.least(before)
+            if before > answers + _LEAST_CHUNK:
+                # beside a prefill, whose tokens are measured by themselves
+                likely = count * drafting * self._token_seconds
+                most = min(most, 2 * likely)
+            return Price(likely / drafting / token, most / drafting / token)
 
         return [self._with_draft(share, spare, price) for share in plan]
 
-    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], float]) -> _Share:
+    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], Price]) -> _Share:
         answer, run = share.answer, share.run
         if not run.outputs:
             return share
@@ -278,10 +287,20 @@ class Loop:
         beside = sum(len(share.run.tokens) for share in plan) - wanted
         if not beside:
             self._pace.record(wanted, seconds)
+            self._bill(plan, wanted)
         elif beside >= _LEAST_CHUNK:
             # A step reads all the weights whatever it contains, and the others have to bear that anyway.
             self._token_seconds = max(_LEAST_TOKEN_SECONDS, (seconds - self._pace.seconds(wanted)) / beside)
         return True
+
+    def _bill(self, plan: Sequence[_Share], count: int) -> None:
+        """Tell answers what their proposals cost in a step of so many tokens."""
+        answers, drafted = len(plan), count - len(plan)
+        token = self._pace.seconds(answers) / answers
+        for share in plan:
+            if share.drafted:
+                more = self._pace.seconds(count) - self._pace.seconds(answers)
+                share.answer.bill(more * share.drafted / drafted / token)
 
     def _look(self, plan: Sequence[_Share]) -> dict[int, Row]:
         """The logits that the next token of each answer is chosen from, by index in the step, reckoned all at once.
