@@ -38,17 +38,17 @@ TOPICS = ("rivers", "bread", "clocks", "maps", "tea", "bridges", "snow", "letter
 
 
 @contextmanager
-def rung(model: str):
+def rung(model: str, slots: int):
     """`rung serve` with one tier; gives base URL, token and process."""
     with tempfile.TemporaryDirectory() as folder:
         config, ready = Path(folder, "rung.toml"), Path(folder, "ready.json")
         config.write_text(
             f"[ledger]\nrecord = false\n[serve]\nqueue = 1000\nqueue_seconds = 600\n"
-            f'[[tier]]\nname = "small"\nkind = "llama"\nmodel = "{model}"\n'
+            f'[[tier]]\nname = "small"\nkind = "llama"\nmodel = "{model}"\nslots = {slots}\n'
         )
         command = [sys.executable, "-m", "rung", "serve", "--config", config, "--port", "0", "--ready-file", ready]
         with ended(subprocess.Popen(command, stderr=subprocess.DEVNULL)) as process:
-            wait(lambda: ready.exists(), 120)
+            wait(ready.exists, process)
             told = json.loads(ready.read_text())
             yield told["url"], told["token"], process
 
@@ -60,14 +60,15 @@ def llama_cpp(model: str):
     path = resolve(model).path
     command = [sys.executable, "-m", "llama_cpp.server", "--model", path, "--port", str(port), "--n_ctx", "8192"]
     with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
-        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), 120)
+        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), process)
         yield f"http://127.0.0.1:{port}/v1", "none", process
 
 
 XLLAMACPP = """
 import sys, time, xllamacpp
 p = xllamacpp.CommonParams()
-p.model.path, p.hostname, p.port, p.n_ctx, p.n_parallel = sys.argv[1], "127.0.0.1", int(sys.argv[2]), 16384, 8
+path, port, slots = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+p.model.path, p.hostnames, p.port, p.n_ctx, p.n_parallel = path, ["127.0.0.1"], port, 2048 * slots, slots
 s = xllamacpp.Server(p)
 print("up", flush=True)
 time.sleep(3600)
@@ -75,12 +76,12 @@ time.sleep(3600)
 
 
 @contextmanager
-def xllamacpp(model: str, python: str):
+def xllamacpp(model: str, slots: int, python: str):
     """xllamacpp's server, which is llama.cpp's."""
     port = free_port()
-    command = [python, "-c", XLLAMACPP, resolve(model).path, str(port)]
+    command = [python, "-c", XLLAMACPP, resolve(model).path, str(port), str(slots)]
     with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
-        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), 120)
+        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), process)
         yield f"http://127.0.0.1:{port}/v1", "none", process
 
 
@@ -110,11 +111,12 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait(ready, seconds: float) -> None:
+def wait(ready, process: subprocess.Popen, seconds: float = 120) -> None:
+    """Wait until a server takes requests."""
     deadline = time.monotonic() + seconds
     while not ready():
-        if time.monotonic() > deadline:
-            raise SystemExit("the server did not come up")
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"{process.args[:4]} did not come up")
         time.sleep(0.1)
 
 
@@ -140,9 +142,9 @@ async def crowd(url: str, token: str, clients: int, requests: int, ask) -> None:
 
 def throughput(chosen) -> None:
     """Tokens a second of each server, with the same requests."""
-    parties = {"rung": lambda: rung(chosen.model), "llama_cpp.server": lambda: llama_cpp(chosen.model)}
+    parties = {"rung": lambda: rung(chosen.model, chosen.slots), "llama_cpp.server": lambda: llama_cpp(chosen.model)}
     if chosen.xllamacpp_python:
-        parties["xllamacpp"] = lambda: xllamacpp(chosen.model, chosen.xllamacpp_python)
+        parties["xllamacpp"] = lambda: xllamacpp(chosen.model, chosen.slots, chosen.xllamacpp_python)
     speeds: dict[str, list[float]] = {name: [] for name in parties}
     for turn in range(chosen.turns):
         for name in parties if turn % 2 == 0 else reversed(parties):
@@ -172,7 +174,7 @@ def chaos(chosen) -> None:
     chance = random.Random(1)
     kinds: Counter[str] = Counter()
     errors: list[float] = []
-    with rung(chosen.model) as (url, token, process):
+    with rung(chosen.model, chosen.slots) as (url, token, process):
         server = psutil.Process(process.pid)
         memory: list[int] = []
         done = 0
@@ -224,7 +226,7 @@ def conversation(chosen) -> None:
     """Turns of one conversation behind a long system prompt: what is kept of it, and the time to the first token."""
     rule = "Rule {0}: a question about topic {0} is answered with the word topic{0}."
     rules = "\n".join(rule.format(n) for n in range(chosen.rules))
-    with rung(chosen.model) as (url, token, _):
+    with rung(chosen.model, chosen.slots) as (url, token, _):
         headers = {"authorization": f"Bearer {token}"}
         with httpx2.Client(base_url=url, headers=headers, timeout=900) as client:
             talk, first = [], None
@@ -254,6 +256,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--slots", type=int, default=8, help="answers that rung and xllamacpp write together")
     parser.add_argument("--turns", type=int, default=3, help="of the servers, or of the conversation")
     parser.add_argument("--rules", type=int, default=300, help="lines of the system prompt; about 20 tokens each")
     parser.add_argument("--xllamacpp-python")

@@ -53,6 +53,14 @@ class ModelList(BaseModel):
     data: list[ModelBody]
 
 
+class DeletedBody(BaseModel):
+    """A response that was deleted."""
+
+    id: str
+    object: str
+    deleted: bool
+
+
 class HealthBody(BaseModel):
     """Whether the server accepts requests."""
 
@@ -81,6 +89,7 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
         (ErrorBody, "serialization"),
         (ModelBody, "serialization"),
         (ModelList, "serialization"),
+        (DeletedBody, "serialization"),
         (HealthBody, "serialization"),
     ]
     names, found = models_json_schema(models, ref_template="#/components/schemas/{model}")
@@ -102,7 +111,10 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
     sent = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
     stream: dict[str, Any] = {"text/event-stream": {"schema": sent}}
     text: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
-    named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    named, of_id = (
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in ("name", "id")
+    )
     chat = operation("chat", {**_json(schema[ChatCompletion]), **stream}, ChatBody)
     complete = operation("complete", {**_json(schema[Completion]), **stream}, CompletionBody)
     respond = operation("respond", {**_json(schema[ResponsesAnswer]), **stream}, ResponsesBody)
@@ -118,6 +130,10 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
             "/v1/chat/completions": {"post": chat},
             "/v1/completions": {"post": complete},
             "/v1/responses": {"post": respond},
+            "/v1/responses/{id}": {
+                "get": operation("response", _json(schema[ResponsesAnswer]), parameters=[of_id]),
+                "delete": operation("forget", _json(schema[DeletedBody]), parameters=[of_id]),
+            },
             "/v1/models": {"get": operation("models", _json(schema[ModelList]))},
             "/v1/models/{name}": {"get": operation("model", _json(schema[ModelBody]), parameters=[named])},
             "/health": {"get": operation("health", _json(schema[HealthBody]), security=[])},
