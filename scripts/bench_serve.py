@@ -17,13 +17,12 @@ import os
 import random
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -126,9 +125,9 @@ def body(number: int, tokens: int, **more) -> dict:
     return {"model": "rung", "messages": [{"role": "user", "content": text}], "max_tokens": tokens, **more}
 
 
-async def crowd(url: str, token: str, clients: int, requests: int, ask) -> None:
+async def crowd(url: str, token: str, clients: int, numbers: range, ask) -> None:
     """So many clients, each with its next request as soon as it has an answer."""
-    left = iter(range(requests))
+    left = iter(numbers)
     limits = httpx2.Limits(max_connections=clients)
     headers = {"authorization": f"Bearer {token}"}
     async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=900, limits=limits) as client:
@@ -141,32 +140,42 @@ async def crowd(url: str, token: str, clients: int, requests: int, ask) -> None:
 
 
 def throughput(chosen) -> None:
-    """Tokens a second of each server, with the same requests."""
-    parties = {"rung": lambda: rung(chosen.model, chosen.slots), "llama_cpp.server": lambda: llama_cpp(chosen.model)}
+    """Tokens a second of each server, with the same requests. They take turns, so that what else the machine does
+    slows all of them.
+    """
+    parties = {"rung": rung(chosen.model, chosen.slots), "llama_cpp.server": llama_cpp(chosen.model)}
     if chosen.xllamacpp_python:
-        parties["xllamacpp"] = lambda: xllamacpp(chosen.model, chosen.slots, chosen.xllamacpp_python)
-    speeds: dict[str, list[float]] = {name: [] for name in parties}
-    for turn in range(chosen.turns):
-        for name in parties if turn % 2 == 0 else reversed(parties):
-            with parties[name]() as (url, token, _):
-                written: list[int] = []
+        parties["xllamacpp"] = xllamacpp(chosen.model, chosen.slots, chosen.xllamacpp_python)
+    written = dict.fromkeys(parties, 0)
+    seconds: dict[str, list[float]] = {name: [] for name in parties}
+    share = -(-chosen.requests // chosen.turns)
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(party) for name, party in parties.items()}
 
-                async def ask(client, number, written=written) -> None:
-                    answer = await client.post("/chat/completions", json=body(number, chosen.tokens, temperature=0))
-                    answer.raise_for_status()
-                    written.append(answer.json()["usage"]["completion_tokens"])
+        def asked(name: str, clients: int, numbers: range) -> None:
+            async def ask(client, number) -> None:
+                answer = await client.post("/chat/completions", json=body(number, chosen.tokens, temperature=0))
+                answer.raise_for_status()
+                written[name] += answer.json()["usage"]["completion_tokens"]
 
-                asyncio.run(crowd(url, token, 2, 4, ask))  # loads the model
-                written.clear()
-                began = time.monotonic()
-                asyncio.run(crowd(url, token, chosen.clients, chosen.requests, ask))
-                speeds[name].append(sum(written) / (time.monotonic() - began))
-                print(f"{name}: {sum(written):,} tokens, {speeds[name][-1]:.1f} a second", flush=True)
-    ours = statistics.median(speeds["rung"])
-    for name, found in speeds.items():
-        print(
-            f"{name}: {statistics.median(found):.1f} tokens/s; rung is {ours / statistics.median(found):.2f} times it"
-        )
+            url, token, _ = running[name]
+            asyncio.run(crowd(url, token, clients, numbers, ask))
+
+        for name in parties:
+            asked(name, 2, range(4))  # loads the model
+            written[name] = 0
+        for turn in range(chosen.turns):
+            numbers = range(turn * share, min((turn + 1) * share, chosen.requests))
+            for name in parties if turn % 2 == 0 else reversed(parties):
+                before, began = written[name], time.monotonic()
+                asked(name, chosen.clients, numbers)
+                seconds[name].append(time.monotonic() - began)
+                new = written[name] - before
+                print(f"turn {turn + 1}, {name}: {new:,} tokens, {new / seconds[name][-1]:.1f} a second", flush=True)
+    speeds = {name: written[name] / sum(seconds[name]) for name in parties}
+    for name, speed in speeds.items():
+        ratio = speeds["rung"] / speed
+        print(f"{name}: {written[name]:,} tokens, {speed:.1f} a second; rung is {ratio:.2f} times as fast")
 
 
 def chaos(chosen) -> None:
@@ -200,7 +209,7 @@ def chaos(chosen) -> None:
                 for worker in server.children():
                     worker.kill()
 
-        asyncio.run(crowd(url, token, chosen.clients, chosen.requests, ask))
+        asyncio.run(crowd(url, token, chosen.clients, range(chosen.requests), ask))
         after = httpx2.get(f"{url.removesuffix('/v1')}/health").json()
     print(dict(kinds), f"server alive: {after['status']}")
     print(f"memory of the server, every 50 requests, MiB: {memory}")
@@ -257,7 +266,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--slots", type=int, default=8, help="answers that rung and xllamacpp write together")
-    parser.add_argument("--turns", type=int, default=3, help="of the servers, or of the conversation")
+    parser.add_argument("--turns", type=int, default=4, help="of the servers, or of the conversation")
     parser.add_argument("--rules", type=int, default=300, help="lines of the system prompt; about 20 tokens each")
     parser.add_argument("--xllamacpp-python")
     chosen = parser.parse_args()
