@@ -172,10 +172,13 @@ def throughput(chosen) -> None:
                 seconds[name].append(time.monotonic() - began)
                 new = written[name] - before
                 print(f"turn {turn + 1}, {name}: {new:,} tokens, {new / seconds[name][-1]:.1f} a second", flush=True)
-    speeds = {name: written[name] / sum(seconds[name]) for name in parties}
-    for name, speed in speeds.items():
-        ratio = speeds["rung"] / speed
-        print(f"{name}: {written[name]:,} tokens, {speed:.1f} a second; rung is {ratio:.2f} times as fast")
+            speeds = {name: written[name] / sum(seconds[name]) for name in parties}
+            for name, speed in speeds.items():
+                ratio = speeds["rung"] / speed
+                print(
+                    f"so far, {name}: {written[name]:,} tokens, {speed:.1f} a second; rung {ratio:.2f} times",
+                    flush=True,
+                )
 
 
 def chaos(chosen) -> None:
