@@ -33,6 +33,9 @@ from rung.store import resolve
 LEFT_AFTER = 0.3
 """Seconds after which a client of the chaos leaves: long enough that its answer has begun."""
 
+OBJECT = 32
+"""Tokens that hold a whole object of the chaos."""
+
 TOPICS = ("rivers", "bread", "clocks", "maps", "tea", "bridges", "snow", "letters")
 
 
@@ -147,7 +150,7 @@ def throughput(chosen) -> None:
     if chosen.xllamacpp_python:
         parties["xllamacpp"] = xllamacpp(chosen.model, chosen.slots, chosen.xllamacpp_python)
     written = dict.fromkeys(parties, 0)
-    seconds: dict[str, list[float]] = {name: [] for name in parties}
+    seconds, used = dict.fromkeys(parties, 0.0), dict.fromkeys(parties, 0.0)
     share = -(-chosen.requests // chosen.turns)
     with ExitStack() as stack:
         running = {name: stack.enter_context(party) for name, party in parties.items()}
@@ -167,71 +170,105 @@ def throughput(chosen) -> None:
         for turn in range(chosen.turns):
             numbers = range(turn * share, min((turn + 1) * share, chosen.requests))
             for name in parties if turn % 2 == 0 else reversed(parties):
-                before, began = written[name], time.monotonic()
+                process = running[name][2]
+                before, spent, began = written[name], cpu_seconds(process), time.monotonic()
                 asked(name, chosen.clients, numbers)
-                seconds[name].append(time.monotonic() - began)
+                took = time.monotonic() - began
+                seconds[name] += took
+                used[name] += cpu_seconds(process) - spent
                 new = written[name] - before
-                print(f"turn {turn + 1}, {name}: {new:,} tokens, {new / seconds[name][-1]:.1f} a second", flush=True)
-            speeds = {name: written[name] / sum(seconds[name]) for name in parties}
-            for name, speed in speeds.items():
-                ratio = speeds["rung"] / speed
+                print(f"turn {turn + 1}, {name}: {new:,} tokens, {new / took:.1f} a second", flush=True)
+            ours, cost = written["rung"] / seconds["rung"], used["rung"] / max(1, written["rung"])
+            for name in parties:
+                speed, each = written[name] / seconds[name], used[name] / max(1, written[name])
                 print(
-                    f"so far, {name}: {written[name]:,} tokens, {speed:.1f} a second; rung {ratio:.2f} times",
+                    f"{name} so far: {written[name]:,} tokens, {speed:.1f} a second, {1000 * each:.1f} ms of CPU; "
+                    f"rung: {ours / speed:.2f} times the speed, {cost / each:.2f} times the CPU",
                     flush=True,
                 )
 
 
+def cpu_seconds(process: subprocess.Popen) -> float:
+    """Processor time that a server and its workers have used, which other programs don't change much."""
+    whole = psutil.Process(process.pid)
+    times = [it.cpu_times() for it in (whole, *whole.children(recursive=True))]
+    return sum(it.user + it.system for it in times)
+
+
 def chaos(chosen) -> None:
-    """A fifth of the clients leave, and the worker is killed once: every answer is right or a proper error."""
+    """A fifth of the clients leave, and the worker is killed once: every answer is right or a proper error.
+
+    Half of the answers are objects that have to hold the number of their request, so that no answer can go to somebody
+    else unseen. The time to an error counts from the kill, or from the request where that came later.
+    """
     chance = random.Random(1)
     kinds: Counter[str] = Counter()
     errors: list[float] = []
+    memory: list[int] = []
+    done, killed = 0, 0.0
     with rung(chosen.model, chosen.slots) as (url, token, process):
         server = psutil.Process(process.pid)
-        memory: list[int] = []
-        done = 0
 
         async def ask(client, number) -> None:
-            nonlocal done
-            leaves, stream = chance.random() < 0.2, chance.random() < 0.5
+            nonlocal done, killed
+            leaves, stream, is_object = (chance.random() < share for share in (0.2, 0.5, 0.5))
+            more = {"response_format": numbered(number)} if is_object else {}
             began = time.monotonic()
             try:
                 async with asyncio.timeout(LEFT_AFTER if leaves else None):
-                    answer = await client.post("/chat/completions", json=body(number, chosen.tokens, stream=stream))
-                    kinds[kind_of(answer, stream)] += 1
-                    if answer.status_code != 200:
-                        errors.append(time.monotonic() - began)
+                    sent = body(number, OBJECT if is_object else chosen.tokens, stream=stream, **more)
+                    answer = await client.post("/chat/completions", json=sent)
+                    kind = kind_of(answer, stream, number if is_object else None)
             except TimeoutError:
-                kinds["left"] += 1
+                kind = "left"
             except httpx2.HTTPError as error:
-                kinds[f"broken: {type(error).__name__}"] += 1
+                kind = f"broken: {type(error).__name__}"
+            kinds[kind] += 1
+            if kind.startswith("error"):
+                errors.append(time.monotonic() - max(began, killed))
             done += 1
             if done % 50 == 0:
                 memory.append(server.memory_info().rss >> 20)
             if done == chosen.requests // 2:
+                killed = time.monotonic()
                 for worker in server.children():
                     worker.kill()
 
         asyncio.run(crowd(url, token, chosen.clients, range(chosen.requests), ask))
-        after = httpx2.get(f"{url.removesuffix('/v1')}/health").json()
-    print(dict(kinds), f"server alive: {after['status']}")
+        headers = {"authorization": f"Bearer {token}"}
+        sent = body(0, OBJECT, response_format=numbered(0))
+        after = httpx2.post(f"{url}/chat/completions", json=sent, headers=headers, timeout=120)
+        print(f"afterwards: {kind_of(after, False, 0)}; {server.num_threads()} threads, {server.num_fds()} files")
+    print(dict(kinds))
     print(f"memory of the server, every 50 requests, MiB: {memory}")
     if errors:
         errors.sort()
         print(f"time to an error: p99 {errors[min(len(errors) - 1, int(0.99 * len(errors)))]:.2f} s of {len(errors)}")
 
 
-def kind_of(answer, stream: bool) -> str:
+def numbered(number: int) -> dict:
+    """An answer that holds the number of its request."""
+    topic = {"type": "string", "enum": list(TOPICS)}
+    fields = {"number": {"type": "integer", "const": number}, "topic": topic}
+    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "note", "strict": True, "schema": schema}}
+
+
+def kind_of(answer, stream: bool, number: int | None) -> str:
     """What an answer is, as far as it is a right one."""
     if answer.status_code != 200:
         return f"error {answer.status_code} {answer.json()['error']['code']}"
     if not stream:
-        choice = answer.json()["choices"][0]
-        return "right" if choice["message"]["content"].strip() else "empty"
-    last = answer.text.strip().split("\n\n")[-1]
-    if last == "data: [DONE]":
-        return "right"
-    return f"error event {json.loads(last.removeprefix('data: '))['error']['code']}"
+        text = answer.json()["choices"][0]["message"]["content"]
+    else:
+        lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+        if lines[-1] != "[DONE]":
+            return f"error event {json.loads(lines[-1])['error']['code']}"
+        chunks = [json.loads(line) for line in lines[:-1]]
+        text = "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+    if number is None:
+        return "right" if text.strip() else "EMPTY"
+    return "right" if json.loads(text)["number"] == number else "SOMEBODY ELSE'S"
 
 
 def conversation(chosen) -> None:
