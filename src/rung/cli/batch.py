@@ -155,6 +155,18 @@ def batch(
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="K/N", help="Take only this share of the rows: 3/8.")
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="CLUSTER",
+            help="Ask local models in Ray's actors: ray on this machine, ray://HOST:PORT in a cluster.",
+        ),
+    ] = None,
+    actors: Annotated[
+        int | None,
+        typer.Option("--actors", metavar="N", min=1, max=4096, help="Actors for each tier (one for each machine)."),
+    ] = None,
     json: Json = False,
     config: TrustedConfig = None,
 ) -> int:
@@ -189,6 +201,8 @@ def batch(
         yes=yes,
         sample=sample,
         shard=shard,
+        on=on,
+        actors=actors,
         config=config,
     )
     return batching.run(wishes, context.obj.output, interrupts, cancel)
