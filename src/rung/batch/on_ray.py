@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -42,6 +42,8 @@ _LOOK = 0.2
 """Seconds between two looks whether the job is to stop."""
 _START = 600
 """Seconds to wait for the first actor, such as for a cluster that starts machines when they are needed."""
+_STARTS = 3
+"""Tries to start Ray. It gives itself 30 seconds, which a busy machine may exceed the first time."""
 _COLUMN = "rung"
 """The only column of a block: pickled questions on their way out, and pickled results on their way back."""
 
@@ -144,7 +146,7 @@ class RayCluster:
             else:
                 options["address"] = "auto" if self._address == "auto" else f"ray://{self._address}"
             with _own_signals(), _errors("it can't be started" if self._address is None else "it can't be reached"):
-                ray.init(**options)
+                _start(ray, options)
             self._ray = ray
             self._demand_near()
         return self._ray
@@ -286,6 +288,17 @@ def _watched(begin: Callable[[], Iterator[Any]], stop: Cancel) -> Iterator[Any]:
             yield what
     finally:
         ended.set()
+
+
+def _start(ray: Any, options: Mapping[str, Any]) -> None:
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(**options)
+            return
+        except Exception:
+            ray.shutdown()
+            if not left:
+                raise
 
 
 @contextmanager
