@@ -12,7 +12,7 @@ import pytest
 import rung
 from batch.jobs import Answering, read, rows, run
 from rung.batch import on_ray
-from rung.batch.climbing import Climbed, Climbs
+from rung.batch.climbing import ClimbedRow, Climbs
 from rung.batch.on_ray import RayCluster
 from rung.batch.working import Asked
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
@@ -32,7 +32,7 @@ class Near:
     def block(self, left: int) -> int:
         return 3
 
-    def climb(self, place: int, blocks: Iterator[Sequence[Asked]], stop: Cancel) -> Iterator[Climbed]:
+    def climb(self, place: int, blocks: Iterator[Sequence[Asked]], stop: Cancel) -> Iterator[ClimbedRow]:
         taken = [list(block) for block in blocks]
         self.blocks += [len(block) for block in taken]
         for block in reversed(taken):

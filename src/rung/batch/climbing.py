@@ -36,7 +36,7 @@ Keep = Callable[[int, int, KeptCall, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Climbed:
+class ClimbedRow:
     """What came of one climb.
 
     Args:
@@ -150,7 +150,7 @@ class Climbs:
         keep: Keep,
         get_ready: Callable[[int], None],
         cancel: Cancel,
-    ) -> Climbed:
+    ) -> ClimbedRow:
         """Ask one question.
 
         Args:
@@ -169,26 +169,26 @@ class Climbs:
         try:
             plan = self._plan(question, climber)
         except (ConfigError, ContractError) as error:
-            return Climbed(number, UNUSABLE, problem("unusable", error.message))
+            return ClimbedRow(number, UNUSABLE, problem("unusable", error.message))
         forget = cancel.on_set(climber.cancel.set)
         try:
             finished = _run(plan)
         except LedgerError:
             raise
         except RungError as error:
-            return Climbed(number, REJECTED, problem("check_failed", error.message), climber.fresh())
+            return ClimbedRow(number, REJECTED, problem("check_failed", error.message), climber.fresh())
         except Exception as bug:  # noqa: BLE001  a user's check raised it: the job continues without the row
             said = f"a check raised {type(bug).__name__}"
-            return Climbed(number, REJECTED, problem("check_failed", said), climber.fresh())
+            return ClimbedRow(number, REJECTED, problem("check_failed", said), climber.fresh())
         finally:
             forget()
         outcome = finished.outcome
         if climber.stopped_at is not None:
             up = climber.stopped_at != claim.stage
-            return Climbed(number, climber.stopped_at, calls=climber.fresh(), sent_up=up)
+            return ClimbedRow(number, climber.stopped_at, calls=climber.fresh(), sent_up=up)
         if climber.cancel.is_set():
             trouble = None if climber.crashed else climber.failure
-            return Climbed(
+            return ClimbedRow(
                 number,
                 claim.stage,
                 calls=climber.fresh(),
@@ -199,9 +199,9 @@ class Climbs:
             )
         answer, told = answer_of(outcome, climber.made), _to_tell(finished)
         if outcome.accepted:
-            return Climbed(number, ACCEPTED, answer, forget=climber.kept_any, told=told)
+            return ClimbedRow(number, ACCEPTED, answer, forget=climber.kept_any, told=told)
         over = outcome.reason == Reason.OVER_BUDGET
-        return Climbed(number, REJECTED, answer, climber.fresh(), over_budget=over, told=told)
+        return ClimbedRow(number, REJECTED, answer, climber.fresh(), over_budget=over, told=told)
 
     def _plan(self, question: RowQuestion, climber: Climber) -> engine.Plan:
         options: RequestOptions = {**self._options, "cancel": climber.cancel}

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from rung import hosts
-from rung.batch.climbing import Climbed, Climbs, LoadedModels
+from rung.batch.climbing import ClimbedRow, Climbs, LoadedModels
 from rung.batch.manifest import KeptCall
 from rung.batch.working import Asked
 from rung.errors import ConfigError, RungError, TierUnavailable
@@ -89,7 +89,7 @@ class RayCluster:
         """How many questions make a block."""
         return max(_ROUNDS * self._together, -(-left // _MOST_BLOCKS))
 
-    def climb(self, place: int, blocks: Iterator[Sequence[Asked]], stop: Cancel) -> Iterator[Climbed]:
+    def climb(self, place: int, blocks: Iterator[Sequence[Asked]], stop: Cancel) -> Iterator[ClimbedRow]:
         """Ask the tier at a place, in a pipeline of its own.
 
         Raises:
@@ -238,7 +238,7 @@ def _chained(first: Sequence[Asked], rest: Iterator[Sequence[Asked]]) -> Iterato
     yield from rest
 
 
-def _dumped(climbed: Climbed) -> bytes:
+def _dumped(climbed: ClimbedRow) -> bytes:
     from ray import cloudpickle  # answers may be of classes that only the user's own module has
 
     said: bytes = cloudpickle.dumps(climbed)

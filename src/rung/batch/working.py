@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from rung import engine
-from rung.batch.climbing import Climbed, Climbs, LoadedModels
+from rung.batch.climbing import ClimbedRow, Climbs, LoadedModels
 from rung.batch.intake import again
 from rung.batch.manifest import Claim, JobManifest
 from rung.batch.questions import Questions, RowQuestion
@@ -55,7 +55,7 @@ class Cluster(Protocol):
             left: questions of the step.
         """
 
-    def climb(self, place: int, blocks: Iterator[Sequence[Asked]], stop: Cancel) -> Iterator[Climbed]:
+    def climb(self, place: int, blocks: Iterator[Sequence[Asked]], stop: Cancel) -> Iterator[ClimbedRow]:
         """Ask the tier at a place. Results come in any order, each as soon as its block is through.
 
         Args:
@@ -207,7 +207,7 @@ class _Worker:
         """Ask all questions that wait for one of some tiers."""
         job, self._models.seconds = self._job, 0.0
         with ThreadPoolExecutor(job.together, thread_name_prefix="rung-batch") as pool:
-            under_way: set[Future[Climbed | None]] = set()
+            under_way: set[Future[ClimbedRow | None]] = set()
             try:
                 while True:
                     claims = [] if len(under_way) > job.together else self._claims(places, job.together, under_way)
@@ -267,7 +267,7 @@ class _Worker:
                 return found
         return []
 
-    def _count(self, step: _Step, climbed: Climbed, *, waits: bool = True) -> None:
+    def _count(self, step: _Step, climbed: ClimbedRow, *, waits: bool = True) -> None:
         """Count a question that was asked, or the trouble of its tier.
 
         Args:
@@ -301,7 +301,7 @@ class _Worker:
             )
         return found[1]
 
-    def _climb(self, claim: Claim, question: RowQuestion, live: frozenset[int]) -> Climbed | None:
+    def _climb(self, claim: Claim, question: RowQuestion, live: frozenset[int]) -> ClimbedRow | None:
         """Ask one question, and store the result. `None` if it waits for money that may come back."""
         job = self._job
         keep, get_ready = job.manifest.keep, self._models.get_ready
@@ -313,7 +313,7 @@ class _Worker:
         self._store(climbed)
         return climbed
 
-    def _store(self, climbed: Climbed) -> None:
+    def _store(self, climbed: ClimbedRow) -> None:
         """Tell the observers of a climb, and write into the manifest what came of it."""
         manifest, number, stage = self._job.manifest, climbed.question, climbed.stage
         if climbed.told is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,6 +39,8 @@ from rung.parsing import decode
 from rung.settings import nearest
 from rung.types import Zone
 
+_MEASURED = "measured"
+"""The value of `--order` that tries both orders."""
 _MOST_TEMPLATE = 1 << 20
 """Bytes of a template's file, enough for a prompt of a thousand pages."""
 
@@ -140,7 +142,7 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
         try:
             if wishes.estimate is not None and not _goes_on(wishes, ready, output):
                 return Exit.OK
-            _work(ready, output)
+            _work(wishes, ready, output)
         finally:
             if ready.ledger is not None:
                 with contextlib.suppress(RungError):
@@ -185,9 +187,18 @@ def _finish(stop: Cancel, output: Output) -> None:
     stop.set()
 
 
-def _work(ready: PreparedJob, output: Output) -> None:
-    with BatchLine(output, ready.job) as line:
-        for progress in work(ready.job):
+def _work(wishes: BatchWishes, ready: PreparedJob, output: Output) -> None:
+    job = ready.job
+    if wishes.order == _MEASURED:
+        from rung.batch.ordering import measured
+
+        with BatchLine(output, job) as line:
+            trial = measured(job, line.show)
+        job = replace(job, order=trial.order)
+        if trial.rates:
+            output.say(trial.sentence())
+    with BatchLine(output, job) as line:
+        for progress in work(job):
             line.show(progress)
 
 
@@ -293,10 +304,13 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
 
 
 def _order(word: str) -> Order:
+    """The order that an option names. What is measured later begins tier by tier."""
+    if word == _MEASURED:
+        return "tiers"
     for order in get_args(Order):
         if word == order:
             return order  # type: ignore[no-any-return]  # one of the literal's own words
-    raise ConfigError(f"--order {word[:20]!r} is not an order", hint=nearest(word, get_args(Order)))
+    raise ConfigError(f"--order {word[:20]!r} is not an order", hint=nearest(word, (_MEASURED, *get_args(Order))))
 
 
 def _asked(
