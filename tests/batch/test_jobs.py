@@ -269,10 +269,22 @@ def test_the_faster_order_is_measured_on_rows_whose_answers_are_kept(tmp_path):
         assert f"going on with {trial.order}" in trial.sentence()
         # each order had four rows of its own, whose answers stay
         assert manifest.counts().accepted == 8
-        # what is left is too little for another trial
-        assert measured(job, lambda progress: None).rates == {}
-        assert measured(replace(job, ladder=rung.Ladder(small)), lambda progress: None).why == "there is one tier"
+        # a job that is started again isn't tried again
+        assert measured(job, lambda progress: None) == trial
         assert manifest.counts().accepted == 8
+
+
+def test_nothing_is_tried_where_it_can_not_pay(data, tmp_path):
+    small, big = Answering("small", odd), Answering("big", lambda prompt: "no")
+    asks = Questions(Usual())
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run()
+        job = Job(
+            manifest, source, asks, rung.Ladder(small, big), {"small": "small", "big": "big"}, CHOICES, together=1
+        )
+        assert measured(job, lambda progress: None).why == "the job is too short to try"
+        assert measured(replace(job, ladder=rung.Ladder(small)), lambda progress: None).why == "there is one tier"
+        assert small.asked == big.asked == []
 
 
 def test_streaming_is_taken_only_where_it_is_clearly_faster():
