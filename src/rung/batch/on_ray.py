@@ -44,6 +44,9 @@ _START = 600
 """Seconds to wait for the first actor, such as for a cluster that starts machines when they are needed."""
 _STARTS = 3
 """Tries to start Ray. It gives itself 30 seconds, which a busy machine may exceed the first time."""
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+"""Ray reads these when it is imported. Without them it reports its use over the internet, is started again by a thread
+that still waits for it when the job has ended, and writes its own log to stderr."""
 _COLUMN = "rung"
 """The only column of a block: pickled questions on their way out, and pickled results on their way back."""
 
@@ -136,8 +139,7 @@ class RayCluster:
 
     def _started(self) -> Any:
         if self._ray is None:
-            # Ray reports its use over the internet, and writes its log to stderr, unless this is set before the import
-            os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+            os.environ |= _ENVIRONMENT
             import ray
 
             options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
