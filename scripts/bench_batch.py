@@ -35,7 +35,7 @@ from rung.store import resolve
 
 TOGETHER = 16
 CAP = 32
-PROMPT = "Say in one sentence what this customer wants: {text}"
+PROMPT = "Write a short and polite reply to this customer: {text}"
 PARTIES = {
     "one": "rung batch, one by one",
     "many": f"rung batch, {TOGETHER} at once",
