@@ -121,7 +121,7 @@ class Constraint:
             Unenforceable: the matcher gave up on the way.
         """
         self._mask = None
-        token = row.choose(sampler)
+        token = sampler.choose(row)
         if self._matcher.validate_tokens([token]) == 1:
             return token
         if not self._matcher.is_error():

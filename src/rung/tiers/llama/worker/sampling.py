@@ -43,13 +43,12 @@ class Row:
         logits: contiguous. They are left as they are.
     """
 
-    __slots__ = ("_first", "_mass", "_second", "_token", "_top", "logits")
+    __slots__ = ("_mass", "_second", "_token", "_top", "logits")
 
     def __init__(self, logits: Logits) -> None:
         self.logits = logits
         self._token = self._second = -1
         self._top = self._mass = 0.0
-        self._first: int | None = None
 
     @property
     def token(self) -> int:
@@ -59,9 +58,7 @@ class Row:
         return self._token
 
     def look(self) -> None:
-        """Find the second likeliest token, and sum up all weights. Several rows may be looked at at once, each on a
-        thread of its own: numpy and llama.cpp let go of the interpreter meanwhile.
-        """
+        """Find the second likeliest token, and sum up all weights."""
         if self._second >= 0:
             return
         token, logits = self.token, self.logits
@@ -93,16 +90,6 @@ class Row:
         """
         self.look()
         return self._second if token == self._token else self._token
-
-    def choose(self, sampler: Sampler) -> int:
-        """The token that a sampler takes if all are allowed. It is asked once, however often this is.
-
-        Args:
-            sampler: of the answer that the row belongs to.
-        """
-        if self._first is None:
-            self._first = sampler.choose(self)
-        return self._first
 
 
 @dataclass(frozen=True, slots=True)
