@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.tiers.llama.worker.exponentials import exponentials, mass
+from rung.tiers.llama.worker.exponentials import exponentials, mass, scratch
 from rung.types import Sampling
 
 Logits = NDArray[np.float32]
@@ -203,7 +203,7 @@ class Sampler:
         """
         if not self._settings.temperature:
             return row.token if allowed is None else _likeliest(row.logits, allowed)
-        weights = row.logits / np.float32(self._settings.temperature)
+        weights = np.divide(row.logits, np.float32(self._settings.temperature), out=scratch(len(row.logits)))
         if allowed is not None:
             weights[~allowed] = -np.inf
         exponentials(weights, weights, float(weights.max()))
