@@ -1,8 +1,8 @@
-"""Sharing the numbers of a step out over threads, where that is faster.
+"""Sharing the answers of a step out over threads, where that is faster.
 
-numpy and llama.cpp let go of the interpreter while they compute, so several threads do get on at once. But handing out
-takes time too, and where llama.cpp's own threads still wait in a loop for the next step, there is no free core. So both
-ways are timed, and the faster one is taken.
+numpy, llama.cpp and llguidance let go of the interpreter while they compute, so several threads get on at once. But
+handing out takes time too, and where llama.cpp's own threads still wait in a loop for the next step, there is no free
+core. So both ways are timed, and the faster one is taken.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Crew:
         self._took: dict[tuple[int, bool], float] = {}
         self._turns = itertools.count(1)
         for _ in range(self._helpers):
-            spawn(self._help, "rung-rows")
+            spawn(self._help, "rung-crew")
 
     def each(self, work: Callable[[T], None], items: Sequence[T]) -> None:
         """Do something to each of the items, in any order.
