@@ -120,11 +120,11 @@ def measure(recorded: Recorded, helpers: int, times: int) -> Iterator[tuple[str,
 
 def step(crew: Any, answers: list[Any], buffer: Any) -> None:
     """What the loop does with the logits of a step."""
-    from rung.tiers.llama.worker.sampling import Row
-    from rung.tiers.llama.worker.turn import Turn
+    from rung.tiers.llama.worker.sampling import LogitsRow
+    from rung.tiers.llama.worker.turn import AnswerTurn
 
-    turns = [Turn(answer, Row(buffer[i])) for i, answer in enumerate(answers)]
-    crew.each(Turn.take, turns)
+    turns = [AnswerTurn(answer, LogitsRow(buffer[i])) for i, answer in enumerate(answers)]
+    crew.each(AnswerTurn.take, turns)
     for turn in turns:
         turn.result()
 

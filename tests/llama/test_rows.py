@@ -13,7 +13,7 @@ from helpers.thorough import times
 from rung.tiers.llama.worker import crew as crew_module
 from rung.tiers.llama.worker import exponentials
 from rung.tiers.llama.worker.crew import Crew
-from rung.tiers.llama.worker.sampling import Row, Sampler, confidence
+from rung.tiers.llama.worker.sampling import LogitsRow, Sampler, confidence
 from rung.types import Sampling
 
 
@@ -47,11 +47,11 @@ def test_rows_that_are_reckoned_together_say_what_each_says_alone(crew, seed, co
     logits = drawn(seed, count, size)
     before = logits.copy()
     choice = Sampling(temperature=temperature, top_p=top_p, seed=seed)
-    work = [(Row(logits[i]), Sampler(choice, i)) for i in range(count)]
+    work = [(LogitsRow(logits[i]), Sampler(choice, i)) for i in range(count)]
 
     chosen: dict[int, int] = {}
 
-    def look(of: tuple[Row, Sampler]) -> None:
+    def look(of: tuple[LogitsRow, Sampler]) -> None:
         row, sampler = of
         chosen[id(row)] = sampler.choose(row)
         row.look()
@@ -59,7 +59,7 @@ def test_rows_that_are_reckoned_together_say_what_each_says_alone(crew, seed, co
     crew.each(look, work)
     assert (logits == before).all()
     for i, (row, _) in enumerate(work):
-        token, alone = chosen[id(row)], Row(before[i])
+        token, alone = chosen[id(row)], LogitsRow(before[i])
         assert token == Sampler(choice, i).choose(alone)
         found = confidence(row, token)
         assert found == confidence(alone, token)

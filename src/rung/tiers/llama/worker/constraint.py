@@ -21,7 +21,7 @@ from llguidance import LLMatcher, LLTokenizer
 from rung.errors import ContractError
 from rung.tiers.llama.worker.enforceable import enforceable, without_look_around
 from rung.tiers.llama.worker.native import Vocabulary
-from rung.tiers.llama.worker.sampling import Mask, Row, Sampler
+from rung.tiers.llama.worker.sampling import LogitsRow, Mask, Sampler
 from rung.types import Shape
 
 _OPTIONS = {
@@ -110,7 +110,7 @@ class Constraint:
             raise Unenforceable(_reason(self._matcher.get_error()))
         return tokens
 
-    def choose(self, row: Row, sampler: Sampler) -> int:
+    def choose(self, row: LogitsRow, sampler: Sampler) -> int:
         """A token that the shape allows, to be taken next.
 
         Args:

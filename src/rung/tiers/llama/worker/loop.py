@@ -20,12 +20,12 @@ from rung.tiers.llama.fit import DRAFTED
 from rung.tiers.llama.worker.answer import Answer, joined
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.crew import Crew
-from rung.tiers.llama.worker.draft import Price
+from rung.tiers.llama.worker.draft import DraftPrice
 from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
 from rung.tiers.llama.worker.native import Context, DecodeError, Run
 from rung.tiers.llama.worker.pace import Pace
-from rung.tiers.llama.worker.sampling import Row
-from rung.tiers.llama.worker.turn import Turn
+from rung.tiers.llama.worker.sampling import LogitsRow
+from rung.tiers.llama.worker.turn import AnswerTurn
 from rung.types import Delta
 
 _STALL = 0.1
@@ -245,7 +245,7 @@ class Loop:
 
         token = self._pace.seconds(answers) / answers
 
-        def price(count: int) -> Price:
+        def price(count: int) -> DraftPrice:
             # as if all proposed as many: the kernels of a larger step may be others
             after = before + drafting * count
             likely = self._pace.seconds(after, each=self._token_seconds) - self._pace.seconds(before)
@@ -254,11 +254,11 @@ class Loop:
                 # beside a prefill, whose tokens are measured by themselves
                 likely = count * drafting * self._token_seconds
                 most = min(most, 2 * likely)
-            return Price(likely / drafting / token, most / drafting / token)
+            return DraftPrice(likely / drafting / token, most / drafting / token)
 
         return [self._with_draft(share, spare, price) for share in plan]
 
-    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], Price]) -> _Share:
+    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], DraftPrice]) -> _Share:
         answer, run = share.answer, share.run
         if not run.outputs:
             return share
@@ -302,7 +302,7 @@ class Loop:
                 more = self._pace.seconds(count) - self._pace.seconds(answers)
                 share.answer.bill(more * share.drafted / drafted / token)
 
-    def _turns_of(self, plan: Sequence[_Share]) -> dict[int, Turn]:
+    def _turns_of(self, plan: Sequence[_Share]) -> dict[int, AnswerTurn]:
         """The next token of each answer, by index in the step. Those behind drafted tokens come when these are right.
 
         With a crew, they are chosen all at once: numpy, llama.cpp and llguidance let go of the interpreter meanwhile.
@@ -311,10 +311,10 @@ class Loop:
         for share in plan:
             if share.run.outputs:
                 last = at + len(share.run.tokens) - share.drafted - 1
-                turns[last] = Turn(share.answer, Row(self._context.logits(last)))
+                turns[last] = AnswerTurn(share.answer, LogitsRow(self._context.logits(last)))
             at += len(share.run.tokens)
         if self._crew is not None:
-            self._crew.each(Turn.take, [turn for turn in turns.values() if not turn.answer.drafts])
+            self._crew.each(AnswerTurn.take, [turn for turn in turns.values() if not turn.answer.drafts])
         return turns
 
     def _collect(self, plan: Sequence[_Share]) -> None:
@@ -336,7 +336,7 @@ class Loop:
                 self._break(share.answer, error)
             at += len(share.run.tokens)
 
-    def _advance(self, share: _Share, turns: dict[int, Turn], at: int) -> None:
+    def _advance(self, share: _Share, turns: dict[int, AnswerTurn], at: int) -> None:
         """The tokens that follow from a step: one, and one more for each drafted token that the model confirms.
 
         Args:
@@ -348,7 +348,7 @@ class Loop:
         drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
         confirmed, diverged, finished = 0, False, False
         while not diverged and not finished:
-            turn = turns.get(at + confirmed) or Turn(answer, Row(self._context.logits(at + confirmed)))
+            turn = turns.get(at + confirmed) or AnswerTurn(answer, LogitsRow(self._context.logits(at + confirmed)))
             delta = turn.result()
             answer.unsent.append(delta)
             finished = delta.finish is not None

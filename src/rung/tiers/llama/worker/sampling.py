@@ -34,7 +34,7 @@ _BLOCK = 512
 """Weights that are summed to one number, so that a random number finds its token in two short searches."""
 
 
-class Row:
+class LogitsRow:
     """The logits after one token, and what is asked of them again and again, reckoned once.
 
     Nothing is copied, so a row is only good until the next step.
@@ -109,7 +109,7 @@ class Confidence:
     allowed_margin: float | None = None
 
 
-def confidence(row: Row, token: int, allowed: Callable[[], Mask | None] | None = None) -> Confidence:
+def confidence(row: LogitsRow, token: int, allowed: Callable[[], Mask | None] | None = None) -> Confidence:
     """How sure the model was of `token`.
 
     Args:
@@ -131,7 +131,7 @@ def confidence(row: Row, token: int, allowed: Callable[[], Mask | None] | None =
     return Confidence(logprob, margin, *_among(row, token, own, mask))
 
 
-def _among(row: Row, token: int, own: float, mask: Mask) -> tuple[float, float | None]:
+def _among(row: LogitsRow, token: int, own: float, mask: Mask) -> tuple[float, float | None]:
     """Log-probability and margin of a token among the allowed ones.
 
     Args:
@@ -194,7 +194,7 @@ class Sampler:
         seed = None if settings.seed is None else (settings.seed + index) % 2**64
         self._random = np.random.default_rng(seed)
 
-    def choose(self, row: Row, allowed: NDArray[np.bool_] | None = None) -> int:
+    def choose(self, row: LogitsRow, allowed: NDArray[np.bool_] | None = None) -> int:
         """The index of the chosen token. `-inf` is never chosen while there is anything else.
 
         Args:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rung.tiers.llama.worker.answer import Answer
-from rung.tiers.llama.worker.sampling import Row
+from rung.tiers.llama.worker.sampling import LogitsRow
 from rung.types import Delta
 
 
-class Turn:
+class AnswerTurn:
     """The choice of an answer's next token, which another thread may make.
 
     Args:
@@ -17,7 +17,7 @@ class Turn:
 
     __slots__ = ("_error", "_made", "_row", "answer")
 
-    def __init__(self, answer: Answer, row: Row) -> None:
+    def __init__(self, answer: Answer, row: LogitsRow) -> None:
         self.answer = answer
         self._row = row
         self._made: Delta | None = None
