@@ -39,7 +39,6 @@ class Crew:
     def __init__(self, helpers: int, spawn: Callable[[Callable[[], None], str], None]) -> None:
         self._helpers = min(helpers, MOST)
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._done: SimpleQueue[None] = SimpleQueue()
         self._took: dict[tuple[int, bool], float] = {}
         self._turns = itertools.count(1)
         for _ in range(self._helpers):
@@ -73,20 +72,21 @@ class Crew:
 
     def _share(self, work: Callable[[T], None], items: Sequence[T]) -> None:
         turns = itertools.count()
+        finished: SimpleQueue[None] = SimpleQueue()
 
         def some() -> None:
-            # whoever is free takes the next one, so a helper that gets no core holds up one item at most
+            # whoever is free takes the next one
             while (at := next(turns)) < len(items):
                 work(items[at])
+                finished.put(None)
 
-        helpers = min(self._helpers, len(items) - 1)
-        for _ in range(helpers):
+        for _ in range(min(self._helpers, len(items) - 1)):
             self._work.put(some)
         some()
-        for _ in range(helpers):
-            self._done.get()
+        # Items are waited for, not helpers: one that gets no core before everything is done isn't needed.
+        for _ in items:
+            finished.get()
 
     def _help(self) -> None:
         while True:
             self._work.get()()
-            self._done.put(None)
