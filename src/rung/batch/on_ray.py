@@ -44,15 +44,21 @@ _START = 600
 """Seconds to wait for the first actor, such as for a cluster that starts machines when they are needed."""
 _STARTS = 3
 """Tries to start Ray. It gives itself 30 seconds, which a busy machine may exceed the first time."""
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-"""Ray reads these when it is imported. Without them it reports its use over the internet, is started again by a thread
-that still waits for it when the job has ended, and writes its own log to stderr."""
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_worker_niceness": "0",
+}
+"""Ray reads these when it is imported and started. Without them it reports its use over the internet, is started again
+by a thread that still waits for it when the job has ended, writes its own log to stderr, and runs actors at niceness
+15, where a busy machine starves them."""
 _COLUMN = "rung"
 """The only column of a block: pickled questions on their way out, and pickled results on their way back."""
 
 
 class RayCluster:
-    """The cluster. It is started, or joined, at its first step. It belongs to one thread.
+    """The cluster. It is started, or joined, at its first step.
 
     Args:
         address: `None` starts Ray on this machine; `auto` joins the cluster that this machine belongs to; otherwise
@@ -314,7 +320,9 @@ def _errors(what: str) -> Iterator[None]:
 def _given_up(what: str, error: BaseException) -> TierUnavailable:
     # the class alone: Ray's messages quote what was asked
     return TierUnavailable(
-        f"Ray: {what} ({type(error).__name__})", hint="see Ray's logs; the same command goes on from here"
+        f"Ray: {what} ({type(error).__name__})",
+        hint="see Ray's logs, and for a cluster its address and token (RAY_AUTH_MODE, RAY_AUTH_TOKEN_PATH); "
+        "the same command goes on from here",
     )
 
 
