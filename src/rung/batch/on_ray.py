@@ -61,8 +61,8 @@ class RayCluster:
     """The cluster. It is started, or joined, at its first step.
 
     Args:
-        address: `None` starts Ray on this machine; `auto` joins the cluster that this machine belongs to; otherwise
-            host and port of a cluster's client server.
+        address: `None` starts Ray on this machine; `auto` joins the cluster that this machine is part of; host and
+            port of a cluster's head join that one, which this machine has to be part of, too.
         equip: makes in an actor what questions are asked with.
         rungs: of the job's ladder.
         together: rows that an actor asks together.
@@ -152,7 +152,8 @@ class RayCluster:
             if self._address is None:
                 options |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
             else:
-                options["address"] = "auto" if self._address == "auto" else f"ray://{self._address}"
+                # not by Ray's client, through which a pipeline of Ray Data can't be run
+                options["address"] = self._address
             with _own_signals(), _errors("it can't be started" if self._address is None else "it can't be reached"):
                 _start(ray, options)
             self._ray = ray
@@ -321,8 +322,8 @@ def _given_up(what: str, error: BaseException) -> TierUnavailable:
     # the class alone: Ray's messages quote what was asked
     return TierUnavailable(
         f"Ray: {what} ({type(error).__name__})",
-        hint="see Ray's logs, and for a cluster its address and token (RAY_AUTH_MODE, RAY_AUTH_TOKEN_PATH); "
-        "the same command goes on from here",
+        hint="see Ray's logs; this machine has to be part of the cluster (ray start --address HOST:PORT) and have its "
+        "token (RAY_AUTH_MODE, RAY_AUTH_TOKEN_PATH); the same command goes on from here",
     )
 
 
