@@ -17,13 +17,12 @@ import os
 import random
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -34,21 +33,24 @@ from rung.store import resolve
 LEFT_AFTER = 0.3
 """Seconds after which a client of the chaos leaves: long enough that its answer has begun."""
 
+OBJECT = 32
+"""Tokens that hold a whole object of the chaos."""
+
 TOPICS = ("rivers", "bread", "clocks", "maps", "tea", "bridges", "snow", "letters")
 
 
 @contextmanager
-def rung(model: str):
+def rung(model: str, slots: int):
     """`rung serve` with one tier; gives base URL, token and process."""
     with tempfile.TemporaryDirectory() as folder:
         config, ready = Path(folder, "rung.toml"), Path(folder, "ready.json")
         config.write_text(
             f"[ledger]\nrecord = false\n[serve]\nqueue = 1000\nqueue_seconds = 600\n"
-            f'[[tier]]\nname = "small"\nkind = "llama"\nmodel = "{model}"\n'
+            f'[[tier]]\nname = "small"\nkind = "llama"\nmodel = "{model}"\nslots = {slots}\n'
         )
         command = [sys.executable, "-m", "rung", "serve", "--config", config, "--port", "0", "--ready-file", ready]
         with ended(subprocess.Popen(command, stderr=subprocess.DEVNULL)) as process:
-            wait(lambda: ready.exists(), 120)
+            wait(ready.exists, process)
             told = json.loads(ready.read_text())
             yield told["url"], told["token"], process
 
@@ -60,14 +62,15 @@ def llama_cpp(model: str):
     path = resolve(model).path
     command = [sys.executable, "-m", "llama_cpp.server", "--model", path, "--port", str(port), "--n_ctx", "8192"]
     with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
-        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), 120)
+        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), process)
         yield f"http://127.0.0.1:{port}/v1", "none", process
 
 
 XLLAMACPP = """
 import sys, time, xllamacpp
 p = xllamacpp.CommonParams()
-p.model.path, p.hostname, p.port, p.n_ctx, p.n_parallel = sys.argv[1], "127.0.0.1", int(sys.argv[2]), 16384, 8
+path, port, slots = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+p.model.path, p.hostnames, p.port, p.n_ctx, p.n_parallel = path, ["127.0.0.1"], port, 2048 * slots, slots
 s = xllamacpp.Server(p)
 print("up", flush=True)
 time.sleep(3600)
@@ -75,12 +78,12 @@ time.sleep(3600)
 
 
 @contextmanager
-def xllamacpp(model: str, python: str):
+def xllamacpp(model: str, slots: int, python: str):
     """xllamacpp's server, which is llama.cpp's."""
     port = free_port()
-    command = [python, "-c", XLLAMACPP, resolve(model).path, str(port)]
+    command = [python, "-c", XLLAMACPP, resolve(model).path, str(port), str(slots)]
     with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
-        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), 120)
+        wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), process)
         yield f"http://127.0.0.1:{port}/v1", "none", process
 
 
@@ -110,11 +113,12 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait(ready, seconds: float) -> None:
+def wait(ready, process: subprocess.Popen, seconds: float = 120) -> None:
+    """Wait until a server takes requests."""
     deadline = time.monotonic() + seconds
     while not ready():
-        if time.monotonic() > deadline:
-            raise SystemExit("the server did not come up")
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"{process.args[:4]} did not come up")
         time.sleep(0.1)
 
 
@@ -124,9 +128,9 @@ def body(number: int, tokens: int, **more) -> dict:
     return {"model": "rung", "messages": [{"role": "user", "content": text}], "max_tokens": tokens, **more}
 
 
-async def crowd(url: str, token: str, clients: int, requests: int, ask) -> None:
+async def crowd(url: str, token: str, clients: int, numbers: range, ask) -> None:
     """So many clients, each with its next request as soon as it has an answer."""
-    left = iter(range(requests))
+    left = iter(numbers)
     limits = httpx2.Limits(max_connections=clients)
     headers = {"authorization": f"Bearer {token}"}
     async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=900, limits=limits) as client:
@@ -139,92 +143,139 @@ async def crowd(url: str, token: str, clients: int, requests: int, ask) -> None:
 
 
 def throughput(chosen) -> None:
-    """Tokens a second of each server, with the same requests."""
-    parties = {"rung": lambda: rung(chosen.model), "llama_cpp.server": lambda: llama_cpp(chosen.model)}
+    """Tokens a second of each server, with the same requests. They take turns, so that what else the machine does
+    slows all of them.
+    """
+    parties = {"rung": rung(chosen.model, chosen.slots), "llama_cpp.server": llama_cpp(chosen.model)}
     if chosen.xllamacpp_python:
-        parties["xllamacpp"] = lambda: xllamacpp(chosen.model, chosen.xllamacpp_python)
-    speeds: dict[str, list[float]] = {name: [] for name in parties}
-    for turn in range(chosen.turns):
-        for name in parties if turn % 2 == 0 else reversed(parties):
-            with parties[name]() as (url, token, _):
-                written: list[int] = []
+        parties["xllamacpp"] = xllamacpp(chosen.model, chosen.slots, chosen.xllamacpp_python)
+    written = dict.fromkeys(parties, 0)
+    seconds, used = dict.fromkeys(parties, 0.0), dict.fromkeys(parties, 0.0)
+    share = -(-chosen.requests // chosen.turns)
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(party) for name, party in parties.items()}
 
-                async def ask(client, number, written=written) -> None:
-                    answer = await client.post("/chat/completions", json=body(number, chosen.tokens, temperature=0))
-                    answer.raise_for_status()
-                    written.append(answer.json()["usage"]["completion_tokens"])
+        def asked(name: str, clients: int, numbers: range) -> None:
+            async def ask(client, number) -> None:
+                answer = await client.post("/chat/completions", json=body(number, chosen.tokens, temperature=0))
+                answer.raise_for_status()
+                written[name] += answer.json()["usage"]["completion_tokens"]
 
-                asyncio.run(crowd(url, token, 2, 4, ask))  # loads the model
-                written.clear()
-                began = time.monotonic()
-                asyncio.run(crowd(url, token, chosen.clients, chosen.requests, ask))
-                speeds[name].append(sum(written) / (time.monotonic() - began))
-                print(f"{name}: {sum(written):,} tokens, {speeds[name][-1]:.1f} a second", flush=True)
-    ours = statistics.median(speeds["rung"])
-    for name, found in speeds.items():
-        print(
-            f"{name}: {statistics.median(found):.1f} tokens/s; rung is {ours / statistics.median(found):.2f} times it"
-        )
+            url, token, _ = running[name]
+            asyncio.run(crowd(url, token, clients, numbers, ask))
+
+        for name in parties:
+            asked(name, 2, range(4))  # loads the model
+            written[name] = 0
+        for turn in range(chosen.turns):
+            numbers = range(turn * share, min((turn + 1) * share, chosen.requests))
+            for name in parties if turn % 2 == 0 else reversed(parties):
+                process = running[name][2]
+                before, spent, began = written[name], cpu_seconds(process), time.monotonic()
+                asked(name, chosen.clients, numbers)
+                took = time.monotonic() - began
+                seconds[name] += took
+                used[name] += cpu_seconds(process) - spent
+                new = written[name] - before
+                print(f"turn {turn + 1}, {name}: {new:,} tokens, {new / took:.1f} a second", flush=True)
+            ours, cost = written["rung"] / seconds["rung"], used["rung"] / max(1, written["rung"])
+            for name in parties:
+                speed, each = written[name] / seconds[name], used[name] / max(1, written[name])
+                print(
+                    f"{name} so far: {written[name]:,} tokens, {speed:.1f} a second, {1000 * each:.1f} ms of CPU; "
+                    f"rung: {ours / speed:.2f} times the speed, {cost / each:.2f} times the CPU",
+                    flush=True,
+                )
+
+
+def cpu_seconds(process: subprocess.Popen) -> float:
+    """Processor time that a server and its workers have used, which other programs don't change much."""
+    whole = psutil.Process(process.pid)
+    times = [it.cpu_times() for it in (whole, *whole.children(recursive=True))]
+    return sum(it.user + it.system for it in times)
 
 
 def chaos(chosen) -> None:
-    """A fifth of the clients leave, and the worker is killed once: every answer is right or a proper error."""
+    """A fifth of the clients leave, and the worker is killed once: every answer is right or a proper error.
+
+    Half of the answers are objects that have to hold the number of their request, so that no answer can go to somebody
+    else unseen. The time to an error counts from the kill, or from the request where that came later.
+    """
     chance = random.Random(1)
     kinds: Counter[str] = Counter()
     errors: list[float] = []
-    with rung(chosen.model) as (url, token, process):
+    memory: list[int] = []
+    done, killed = 0, 0.0
+    with rung(chosen.model, chosen.slots) as (url, token, process):
         server = psutil.Process(process.pid)
-        memory: list[int] = []
-        done = 0
 
         async def ask(client, number) -> None:
-            nonlocal done
-            leaves, stream = chance.random() < 0.2, chance.random() < 0.5
+            nonlocal done, killed
+            leaves, stream, is_object = (chance.random() < share for share in (0.2, 0.5, 0.5))
+            more = {"response_format": numbered(number)} if is_object else {}
             began = time.monotonic()
             try:
                 async with asyncio.timeout(LEFT_AFTER if leaves else None):
-                    answer = await client.post("/chat/completions", json=body(number, chosen.tokens, stream=stream))
-                    kinds[kind_of(answer, stream)] += 1
-                    if answer.status_code != 200:
-                        errors.append(time.monotonic() - began)
+                    sent = body(number, OBJECT if is_object else chosen.tokens, stream=stream, **more)
+                    answer = await client.post("/chat/completions", json=sent)
+                    kind = kind_of(answer, stream, number if is_object else None)
             except TimeoutError:
-                kinds["left"] += 1
+                kind = "left"
             except httpx2.HTTPError as error:
-                kinds[f"broken: {type(error).__name__}"] += 1
+                kind = f"broken: {type(error).__name__}"
+            kinds[kind] += 1
+            if kind.startswith("error"):
+                errors.append(time.monotonic() - max(began, killed))
             done += 1
             if done % 50 == 0:
                 memory.append(server.memory_info().rss >> 20)
             if done == chosen.requests // 2:
+                killed = time.monotonic()
                 for worker in server.children():
                     worker.kill()
 
-        asyncio.run(crowd(url, token, chosen.clients, chosen.requests, ask))
-        after = httpx2.get(f"{url.removesuffix('/v1')}/health").json()
-    print(dict(kinds), f"server alive: {after['status']}")
+        asyncio.run(crowd(url, token, chosen.clients, range(chosen.requests), ask))
+        headers = {"authorization": f"Bearer {token}"}
+        sent = body(0, OBJECT, response_format=numbered(0))
+        after = httpx2.post(f"{url}/chat/completions", json=sent, headers=headers, timeout=120)
+        print(f"afterwards: {kind_of(after, False, 0)}; {server.num_threads()} threads, {server.num_fds()} files")
+    print(dict(kinds))
     print(f"memory of the server, every 50 requests, MiB: {memory}")
     if errors:
         errors.sort()
         print(f"time to an error: p99 {errors[min(len(errors) - 1, int(0.99 * len(errors)))]:.2f} s of {len(errors)}")
 
 
-def kind_of(answer, stream: bool) -> str:
+def numbered(number: int) -> dict:
+    """An answer that holds the number of its request."""
+    topic = {"type": "string", "enum": list(TOPICS)}
+    fields = {"number": {"type": "integer", "const": number}, "topic": topic}
+    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "note", "strict": True, "schema": schema}}
+
+
+def kind_of(answer, stream: bool, number: int | None) -> str:
     """What an answer is, as far as it is a right one."""
     if answer.status_code != 200:
         return f"error {answer.status_code} {answer.json()['error']['code']}"
     if not stream:
-        choice = answer.json()["choices"][0]
-        return "right" if choice["message"]["content"].strip() else "empty"
-    last = answer.text.strip().split("\n\n")[-1]
-    if last == "data: [DONE]":
-        return "right"
-    return f"error event {json.loads(last.removeprefix('data: '))['error']['code']}"
+        text = answer.json()["choices"][0]["message"]["content"]
+    else:
+        lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+        if lines[-1] != "[DONE]":
+            return f"error event {json.loads(lines[-1])['error']['code']}"
+        chunks = [json.loads(line) for line in lines[:-1]]
+        text = "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+    if number is None:
+        return "right" if text.strip() else "EMPTY"
+    return "right" if json.loads(text)["number"] == number else "SOMEBODY ELSE'S"
 
 
 def conversation(chosen) -> None:
     """Turns of one conversation behind a long system prompt: what is kept of it, and the time to the first token."""
     rule = "Rule {0}: a question about topic {0} is answered with the word topic{0}."
     rules = "\n".join(rule.format(n) for n in range(chosen.rules))
-    with rung(chosen.model) as (url, token, _):
+    with rung(chosen.model, chosen.slots) as (url, token, _):
         headers = {"authorization": f"Bearer {token}"}
         with httpx2.Client(base_url=url, headers=headers, timeout=900) as client:
             talk, first = [], None
@@ -254,7 +305,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--turns", type=int, default=3, help="of the servers, or of the conversation")
+    parser.add_argument("--slots", type=int, default=8, help="answers that rung and xllamacpp write together")
+    parser.add_argument("--turns", type=int, default=4, help="of the servers, or of the conversation")
     parser.add_argument("--rules", type=int, default=300, help="lines of the system prompt; about 20 tokens each")
     parser.add_argument("--xllamacpp-python")
     chosen = parser.parse_args()

@@ -24,7 +24,7 @@ SOURCES = {"mails": Path(__file__).with_name("mails.py"), "invoices": ROOT / "ex
 BOTH = """
 found = Analysis([{source!r}])
 pure = PYZ(found.pure)
-EXE(pure, found.scripts, found.binaries, found.datas, name="../onefile/{name}")
+EXE(pure, found.scripts, found.binaries, found.datas, name="{name}-onefile")
 program = EXE(pure, found.scripts, exclude_binaries=True, name={name!r})
 COLLECT(program, found.binaries, found.datas, name={name!r})
 """
@@ -45,9 +45,10 @@ def frozen(tmp_path_factory) -> Callable[[str, str], Path]:
             for options in (["--distpath", "dist"], ["--distpath", "onefile", "--onefile"]):
                 subprocess.run([*command, "--name", name, *options, str(SOURCES[name])], cwd=folder, check=True)
             return folder
-        (folder / "onefile").mkdir()
         (folder / "app.spec").write_text(BOTH.format(name=name, source=str(SOURCES[name])), encoding="utf-8")
         subprocess.run([*command, "app.spec"], cwd=folder, check=True)
+        (folder / "onefile").mkdir()
+        (folder / "dist" / f"{name}-onefile").rename(folder / "onefile" / name)
         return folder
 
     def give(name: str, kind: str) -> Path:

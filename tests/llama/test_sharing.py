@@ -13,7 +13,7 @@ import rung
 from llama.conftest import call, gone, text
 from rung.tiers.llama import LlamaTier
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.alone]
 
 
 TEN = """

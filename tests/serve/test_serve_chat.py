@@ -111,6 +111,7 @@ def test_a_field_without_effect_is_named_in_the_notes(serve):
         ({"temperature": "hot"}, "temperature"),
         ({"n": 0}, "n"),
         ({"messages": []}, "messages"),
+        ({"logprobs": True, "top_logprobs": 2}, "top_logprobs"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
         ({"x_rung": {"reach": "moon"}}, "x_rung.reach"),
         ({"x_rung": {"unknown": 1}}, "x_rung.unknown"),

@@ -13,6 +13,7 @@ import pytest
 import rung
 from rung.consent import ConfiguredConsent
 from rung.limits import Cancel
+from rung.serve.app import routes
 from rung.serve.questions import PageQuestions
 from rung.testing import QuotingTier, ScriptedTier
 from rung.types import Hop
@@ -124,3 +125,15 @@ def test_without_a_page_a_hop_that_needs_a_person_is_refused(serve):
 def test_the_page_loads_nothing_from_elsewhere():
     page = resources.files("rung.serve").joinpath("page", "page.html").read_text()
     assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {"data:,", "/page.css", "/page.js", "#prompt"}
+
+
+def test_the_description_has_every_endpoint(serve):
+    served = serve(ScriptedTier("small"))
+    described = served.get("/openapi.json").json["paths"]
+    known = {
+        (route.path.replace(":path}", "}"), method.lower())
+        for route in routes()
+        for method in route.methods - {"HEAD"}
+        if route.path != "/openapi.json"
+    }
+    assert {(path, method) for path, methods in described.items() for method in methods} == known

@@ -159,14 +159,42 @@ def test_conversations_are_bounded_and_each_callers_own():
     kept = Conversations(most=2, most_bytes=200)
     turns = [{"role": "user", "content": "Hi"}]
     for name in ("a", "b", "c"):
-        kept.keep("ada", name, turns)
-    assert kept.find("ada", "c") == tuple(turns)
+        kept.keep("ada", {"id": name}, turns)
+    assert kept.continued("ada", "c") == tuple(turns)
     for caller, name in (("ada", "a"), ("bob", "c")):
-        with pytest.raises(ApiError):
-            kept.find(caller, name)
-    kept.keep("ada", "d", [{"role": "user", "content": "x" * 150}])
+        for asked in (kept.find, kept.continued, kept.forget):
+            with pytest.raises(ApiError):
+                asked(caller, name)
+    kept.keep("ada", {"id": "d"}, [{"role": "user", "content": "x" * 150}])
     with pytest.raises(ApiError):
         kept.find("ada", "c")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_that_is_kept_can_be_had_again_until_it_is_deleted(ask, stream):
+    client, served = ask(ScriptedTier("small", "Hello, Ada.", "You are Ada.", "Bob."))
+    if stream:
+        first = list(client.responses.create(model="rung", input="I am Ada.", stream=True))[-1].response
+    else:
+        first = client.responses.create(model="rung", input="I am Ada.")
+    second = client.responses.create(model="rung", input="Who am I?", previous_response_id=first.id)
+    assert client.responses.retrieve(first.id) == first
+    answer = served.request("DELETE", f"/v1/responses/{first.id}")
+    assert (answer.status, answer.json) == (200, {"id": first.id, "object": "response", "deleted": True})
+    for gone in (client.responses.retrieve, client.responses.delete):
+        with pytest.raises(openai.NotFoundError) as caught:
+            gone(first.id)
+        assert caught.value.code == "response_not_found"
+    # what goes on from it has a conversation of its own
+    assert client.responses.create(model="rung", input="And I?", previous_response_id=second.id).output_text == "Bob."
+
+
+def test_a_kept_response_is_not_streamed_and_takes_no_other_method(ask):
+    client, served = ask(ScriptedTier("small", "Hello."))
+    path = f"/v1/responses/{client.responses.create(model='rung', input='Hi').id}"
+    streamed, posted = served.get(f"{path}?stream=true"), served.request("POST", path, {})
+    assert (streamed.status, streamed.error["param"]) == (400, "stream")
+    assert (posted.status, set(posted.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "DELETE"})
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -293,6 +321,7 @@ def test_log_probabilities_come_where_they_are_asked_for(ask):
         ({"conversation": "conv_1"}, "conversation"),
         ({"background": True}, "background"),
         ({"temperature": "hot"}, "temperature"),
+        ({"top_logprobs": 2}, "top_logprobs"),
     ],
 )
 def test_a_wrong_field_is_called_as_this_api_calls_it(ask, fields, param):

@@ -156,7 +156,12 @@ def test_a_unix_socket_is_this_users_alone(folder):
 
 
 @pytest.mark.parametrize(
-    ("token", "code"), [("short", 2), ("has a space in it, so no", 2), ("long-enough-and-plain", 0)]
+    ("token", "code"),
+    [
+        pytest.param("short", 2, marks=pytest.mark.slow),
+        pytest.param("has a space in it, so no", 2, marks=pytest.mark.slow),
+        ("long-enough-and-plain", 0),
+    ],
 )
 def test_a_token_may_be_given_by_a_file_and_not_on_the_command_line(folder, token, code):
     file = folder / "token"
@@ -181,27 +186,66 @@ def test_a_parent_that_is_none_is_an_error(folder):
     assert not (folder / "ready.json").exists()
 
 
+def start_and_end(folder, *, killed, after=lambda told: ()):
+    """One life of a sidecar: it ends by a signal, or because its parent was killed. Nothing of it may be left.
+
+    Args:
+        folder: of its files.
+        killed: whether its parent is killed.
+        after: called once it is ready; gives the processes that have to be gone with it.
+    """
+    if killed:
+        parent = subprocess.Popen(
+            [sys.executable, "-c", PARENT, *command(folder, "--port", "0")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        pid = int(parent.stdout.readline())
+        told = ready(folder)
+        others = after(told)
+        parent.kill()
+        parent.communicate()
+    else:
+        process = subprocess.Popen(command(folder, "--port", "0"), stderr=subprocess.DEVNULL)
+        pid, told = process.pid, ready(folder)
+        others = after(told)
+        process.terminate()
+        process.wait(20)
+    assert told["pid"] == pid
+    assert gone(pid, *others), "an orphan"
+    assert is_free(told["port"]), "the port is taken"
+    assert not (folder / "ready.json").exists(), "the ready file is there"
+    assert {it.name for it in folder.iterdir()} == {"rung.toml"}
+
+
 @pytest.mark.slow
 def test_twenty_starts_leave_nothing_though_the_parent_is_killed_in_half_of_them(folder):
     for number in range(20):
-        killed = number % 2 == 0
-        if killed:
-            parent = subprocess.Popen(
-                [sys.executable, "-c", PARENT, *command(folder, "--port", "0")],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            pid = int(parent.stdout.readline())
-            told = ready(folder)
-            parent.kill()
-            parent.communicate()
-        else:
-            process = subprocess.Popen(command(folder, "--port", "0"), stderr=subprocess.DEVNULL)
-            pid, told = process.pid, ready(folder)
-            process.terminate()
-            process.wait(20)
-        assert told["pid"] == pid
-        assert gone(pid), f"start {number}: an orphan"
-        assert is_free(told["port"]), f"start {number}: the port is taken"
-        assert not (folder / "ready.json").exists(), f"start {number}: the ready file is there"
-        assert {it.name for it in folder.iterdir()} == {"rung.toml"}, f"start {number}"
+        start_and_end(folder, killed=number % 2 == 0)
+
+
+@pytest.mark.weights
+def test_starts_with_a_real_worker_leave_nothing_though_the_parent_is_killed_in_half_of_them(tmp_path, weights):
+    model = weights("smollm2-135m")
+    (tmp_path / "rung.toml").write_text(
+        f"[ledger]\nrecord = false\n[[tier]]\nname = 'small'\nkind = 'llama'\nmodel = '{model}'\n"
+    )
+
+    def answers(told):
+        """The server's workers, one of which writes an answer that nobody will read."""
+        talk = [{"role": "user", "content": "Count to a thousand."}]
+        body = json.dumps({"model": "rung", "messages": talk, "max_tokens": 2000, "stream": True})
+        connection = HTTPConnection("127.0.0.1", told["port"], timeout=120)
+        connection.request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {told['token']}"})
+        answer = connection.getresponse()
+        while b'"content"' not in answer.readline():
+            pass
+        connections.append(connection)
+        workers = psutil.Process(told["pid"]).children(recursive=True)
+        assert workers
+        return [it.pid for it in workers]
+
+    connections = []
+    for number in range(4):
+        start_and_end(tmp_path, killed=number % 2 == 0, after=answers)
+        connections.pop().close()

@@ -187,7 +187,8 @@ def test_the_completions_api_takes_a_bare_prompt(serve, stream):
     else:
         choice = answer.json["choices"][0]
         assert (choice["text"], choice["finish_reason"]) == ("It is.", "stop")
-        assert choice["logprobs"]["text_offset"] == [0, 2]
+        assert (choice["logprobs"]["text_offset"], choice["logprobs"]["top_logprobs"]) == ([0, 2], None)
+        assert any("logprobs has the tokens that were written" in note for note in answer.json["x_rung"]["notes"])
 
 
 def test_progress_is_told_to_whoever_listens(serve):

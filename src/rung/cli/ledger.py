@@ -28,6 +28,9 @@ _Task = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only 
 _Days = Annotated[
     float | None, typer.Option("--days", metavar="DAYS", min=0, help="Only requests of the last DAYS days.")
 ]
+_By = Annotated[
+    str | None, typer.Option("--by", metavar="NAME", help="Only requests of who asked a server by this name.")
+]
 
 
 def commands() -> typer.Typer:
@@ -37,6 +40,12 @@ def commands() -> typer.Typer:
     for function, name, says, example in (
         (list_, "list", "List requests.", "rung ledger list --left"),
         (show, "show", "Show everything about a request.", "rung ledger show 01m85f6n"),
+        (
+            label,
+            "label",
+            "Give unresolved requests their right answers.",
+            "rung ledger label answers.jsonl --task intent",
+        ),
         (stats, "stats", "Show sums per task and tier, and the money.", "rung ledger stats --days 30"),
         (export, "export", "Print requests as JSON lines.", "rung ledger export --format chat > tune.jsonl"),
         (purge, "purge", "Forget requests.", "rung ledger purge --older-than 90"),
@@ -59,9 +68,7 @@ def list_(
         bool,
         typer.Option("--unresolved", help="Only requests without an accepted answer: what a person has to look at."),
     ] = False,
-    by: Annotated[
-        str | None, typer.Option("--by", metavar="NAME", help="Only requests of who asked a server by this name.")
-    ] = None,
+    by: _By = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show at most N.")] = 20,
     json: Json = False,
     config: _Config = None,
@@ -105,6 +112,39 @@ def show(
         output.object({"status": "ok", "why_it_left": receipts.why_it_left(record), "request": as_object(record)})
     else:
         output.answer(receipts.receipt(record))
+
+
+def label(
+    context: typer.Context,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The rows to add to: JSON lines for `rung eval` and `rung calibrate`."),
+    ],
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="NAME", help="Requests of this task; without it, those of none.")
+    ] = None,
+    days: _Days = None,
+    by: _By = None,
+    json: Json = False,
+    config: _Config = None,
+) -> None:
+    """Show requests that no tier could answer, latest first, and keep the right answers that you give. They are rows of
+    data, and prompts that have one aren't shown again. The ledger needs their prompts: content = true under [ledger].
+    """
+    from rung.cli.unresolved import label_unresolved
+    from rung.errors import ConfigError
+
+    output: Output = context.obj.output
+    with _opened(config) as (_, file):
+        if file is None:
+            raise ConfigError("no request is recorded", hint="`rung config show` says where the ledger is")
+        told = label_unresolved(file, data, task=task, since=_since(days), caller=by, config=config, output=output)
+    if output.json:
+        output.object({"status": "ok", **told.as_object()})
+        return
+    output.answer(told.sentence)
+    for note in told.notes:
+        output.say(f"note: {note}")
 
 
 def stats(context: typer.Context, days: _Days = None, json: Json = False, config: _Config = None) -> None:

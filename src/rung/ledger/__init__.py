@@ -6,7 +6,7 @@ decimals per million tokens, a token costs a whole number of them, so that sums 
 """
 
 from rung.ledger.budgets import Spending, spending
-from rung.ledger.conversations import conversation
+from rung.ledger.conversations import asked, conversation
 from rung.ledger.exporting import as_object, chats
 from rung.ledger.figures import Savings, Statistics, TierStatistics, statistics
 from rung.ledger.file import LedgerFile, user_ledger
@@ -25,6 +25,7 @@ __all__ = [
     "Statistics",
     "TierStatistics",
     "as_object",
+    "asked",
     "asked_since",
     "chats",
     "content_held",

@@ -29,13 +29,34 @@ def conversation(record: RequestRecord) -> tuple[Message, ...]:
             f"the request {record.id} has no accepted answer to continue from",
             hint="name another one of `rung ledger list`",
         )
-    if record.messages is None or last.text is None:
-        raise ConfigError(
-            f"prompt and answer of the request {record.id} are not in the ledger",
-            hint="set content = true under [ledger] in rung.toml; from then on they are kept",
-        )
-    turns = tuple(_turn(message, record.id) for message in json.loads(record.messages))
+    turns = asked(record)
+    if last.text is None:
+        raise _not_kept(record)
     return (*turns, Message("assistant", last.text))
+
+
+def asked(record: RequestRecord) -> tuple[Message, ...]:
+    """The turns of a recorded request.
+
+        [it] = requests(file)
+        asked(it)[-1].text  # Does it rain?
+
+    Args:
+        record: the request.
+
+    Raises:
+        ConfigError: the ledger doesn't keep its prompt, or a turn can't be restored from what it keeps.
+    """
+    if record.messages is None:
+        raise _not_kept(record)
+    return tuple(_turn(message, record.id) for message in json.loads(record.messages))
+
+
+def _not_kept(record: RequestRecord) -> ConfigError:
+    return ConfigError(
+        f"prompt and answer of the request {record.id} are not in the ledger",
+        hint="set content = true under [ledger] in rung.toml; from then on they are kept",
+    )
 
 
 def _turn(message: dict[str, Any], request: str) -> Message:

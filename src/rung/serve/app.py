@@ -39,6 +39,7 @@ def routes() -> list[BaseRoute]:
         Route("/v1/chat/completions", chat.chat_completion, methods=["POST"]),
         Route("/v1/completions", chat.completion, methods=["POST"]),
         Route("/v1/responses", responses.respond, methods=["POST"]),
+        Route("/v1/responses/{id}", responses.kept, methods=["GET", "DELETE"]),
         *(Route(path, page.part, methods=["GET"]) for path in page.FILES),
         Route("/page/state", page.watch, methods=["GET"]),
         Route("/page/consent", page.consent, methods=["POST"]),

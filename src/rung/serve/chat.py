@@ -41,6 +41,7 @@ def asking(body: ChatBody, drop: Sequence[str] = ()) -> Asking:
     Raises:
         ApiError: a part of it can't be used.
     """
+    _no_alternatives(body.top_logprobs)
     notes = [*left_out(body, _LEFT_OUT)]
     messages, dropped = without_lines(tuple(message(turn) for turn in body.messages), drop)
     if dropped:
@@ -184,6 +185,13 @@ def _tools(body: ChatBody, notes: list[str]) -> Tools | None:
             raise ApiError(400, "tool_choice names a tool that isn't there", code="invalid_value", param="tool_choice")
         return Tools((found[named],), required=True, parallel=False)
     return Tools(tuple(found.values()), required, parallel=body.parallel_tool_calls is not False)
+
+
+def _no_alternatives(top_logprobs: int | None) -> None:
+    """Refuse to list other tokens. Tiers report each token's log-probability, but not which tokens came next to it."""
+    if top_logprobs:
+        said = "no tier reports the other likely tokens; logprobs without top_logprobs has those that were written"
+        raise ApiError(400, said, code="unsupported", param="top_logprobs")
 
 
 def _effort(body: ChatBody) -> Effort | None:

@@ -36,6 +36,9 @@ def asking(body: CompletionBody) -> Asking:
         raise ApiError(400, "a request has one prompt", code="unsupported", param="prompt")
     if body.echo:
         raise ApiError(400, "the prompt can't be repeated in the answer", code="unsupported", param="echo")
+    notes = left_out(body, _LEFT_OUT)
+    if body.logprobs:
+        notes.append("logprobs has the tokens that were written: no tier reports the other likely ones")
     return Asking(
         model=body.model,
         messages=(Message("user", prompts[0]),),
@@ -44,7 +47,7 @@ def asking(body: CompletionBody) -> Asking:
         answers=body.n or 1,
         logprobs=body.logprobs is not None,
         limits=body.x_rung or RungBody(),
-        notes=tuple(left_out(body, _LEFT_OUT)),
+        notes=tuple(notes),
     )
 
 

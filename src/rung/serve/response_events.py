@@ -115,13 +115,13 @@ class ResponseStream:
     Args:
         frame: the response.
         plan: of the request, with `provisional` set if text is sent before it is validated.
-        ended: called with the answer, once there is one.
+        ended: called with the answer and the whole response, once there is one.
         flows: whether the text is sent while it is written.
     """
 
     frame: Frame
     plan: engine.Plan = field(repr=False)
-    ended: Callable[[ApiAnswer], None] = field(repr=False)
+    ended: Callable[[ApiAnswer, dict[str, Any]], None] = field(repr=False)
     flows: bool = False
 
     async def parts(self) -> AsyncGenerator[bytes]:
@@ -176,8 +176,9 @@ class ResponseStream:
             yield from written.end(status, logprobs)
         for call in answer.calls:
             yield from written.call(call_item(call))
-        self.ended(answer)
-        yield written.event(f"response.{status}", response=self.frame.ended(answer, outcome, written.items))
+        whole = self.frame.ended(answer, outcome, written.items)
+        self.ended(answer, whole)
+        yield written.event(f"response.{status}", response=whole)
 
 
 def _logprobs(part: Item) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from rung import __version__
 from rung.serve.bodies import ChatBody, CompletionBody
 from rung.serve.responses_bodies import ResponsesBody
+from rung.serve.routes.page import FILES, ConsentBody
 from rung.serve.routes.work import parts_of
 
 
@@ -53,8 +54,16 @@ class ModelList(BaseModel):
     data: list[ModelBody]
 
 
-class HealthBody(BaseModel):
-    """Whether the server accepts requests."""
+class DeletedBody(BaseModel):
+    """A response that was deleted."""
+
+    id: str
+    object: str
+    deleted: bool
+
+
+class StatusBody(BaseModel):
+    """Whether the server accepts requests, or took an answer."""
 
     status: str
 
@@ -81,7 +90,9 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
         (ErrorBody, "serialization"),
         (ModelBody, "serialization"),
         (ModelList, "serialization"),
-        (HealthBody, "serialization"),
+        (DeletedBody, "serialization"),
+        (ConsentBody, "validation"),
+        (StatusBody, "serialization"),
     ]
     names, found = models_json_schema(models, ref_template="#/components/schemas/{model}")
     schema = {model: names[model, mode] for model, mode in models}
@@ -101,8 +112,10 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
 
     sent = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
     stream: dict[str, Any] = {"text/event-stream": {"schema": sent}}
-    text: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
-    named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    named, of_id = (
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in ("name", "id")
+    )
     chat = operation("chat", {**_json(schema[ChatCompletion]), **stream}, ChatBody)
     complete = operation("complete", {**_json(schema[Completion]), **stream}, CompletionBody)
     respond = operation("respond", {**_json(schema[ResponsesAnswer]), **stream}, ResponsesBody)
@@ -118,14 +131,25 @@ def described(names_of_models: tuple[str, ...]) -> dict[str, Any]:
             "/v1/chat/completions": {"post": chat},
             "/v1/completions": {"post": complete},
             "/v1/responses": {"post": respond},
+            "/v1/responses/{id}": {
+                "get": operation("response", _json(schema[ResponsesAnswer]), parameters=[of_id]),
+                "delete": operation("forget", _json(schema[DeletedBody]), parameters=[of_id]),
+            },
             "/v1/models": {"get": operation("models", _json(schema[ModelList]))},
             "/v1/models/{name}": {"get": operation("model", _json(schema[ModelBody]), parameters=[named])},
-            "/health": {"get": operation("health", _json(schema[HealthBody]), security=[])},
-            "/metrics": {"get": operation("metrics", text)},
+            "/health": {"get": operation("health", _json(schema[StatusBody]), security=[])},
+            "/metrics": {"get": operation("metrics", _text("text/plain"))},
             "/events": {"get": operation("events", stream)},
+            **{path: {"get": operation(name, _text(media), security=[])} for path, (name, media) in FILES.items()},
+            "/page/state": {"get": operation("page_state", stream)},
+            "/page/consent": {"post": operation("page_consent", _json(schema[StatusBody]), ConsentBody)},
         },
     }
 
 
 def _json(schema: Any) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
+
+
+def _text(media_type: str) -> dict[str, Any]:
+    return {media_type: {"schema": {"type": "string"}}}

@@ -1,0 +1,168 @@
+"""What `rung ledger label` does: show requests without an answer, one at a time, and keep the right answers."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rung.cli.output import Output
+from rung.config import load
+from rung.console import ask, is_terminal
+from rung.contract import Contract
+from rung.errors import ConfigError
+from rung.learn.unresolved import LabelledRows, UnresolvedQueue, UnresolvedRequest, expected_of, unresolved
+from rung.ledger import LedgerFile, requests
+
+_KEEPS = "content = true under [ledger] in rung.toml keeps the prompts of later requests"
+
+
+@dataclass(frozen=True, slots=True)
+class UnresolvedReport:
+    """The result of a session.
+
+    Args:
+        path: the file of labels.
+        task: whose requests were shown; `None` for those without a task.
+        queue: as it was at the beginning.
+        labelled: number of requests labelled in this session.
+        elsewhere: number of unresolved requests of each other task.
+    """
+
+    path: Path
+    task: str | None
+    queue: UnresolvedQueue
+    labelled: int
+    elsewhere: dict[str | None, int]
+
+    @property
+    def sentence(self) -> str:
+        """The sentence for stdout."""
+        left = len(self.queue.waiting) - self.labelled
+        if not self.queue.waiting:
+            return "Nothing waits for a label."
+        option = "" if self.task is None else f" --task {self.task}"
+        used = f"`rung eval {self.path}{option}` reads them" if self.labelled else "nothing was written"
+        return f"{self.labelled:,} labelled, {left:,} left; {used}."
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what can't be labelled here."""
+        found = []
+        if self.queue.without_text:
+            found.append(f"{self.queue.without_text:,} can't be labelled: the ledger has no prompt of them; {_KEEPS}")
+        if self.queue.not_text:
+            found.append(f"{self.queue.not_text:,} can't be labelled: their prompts are not text alone")
+        for task, count in sorted(self.elsewhere.items(), key=lambda it: it[0] or ""):
+            where = "without a task: leave --task out" if task is None else f"of the task {task!r}: --task {task}"
+            found.append(f"{count:,} more are {where}")
+        return tuple(found)
+
+    def as_object(self) -> dict[str, Any]:
+        """The object of `--json`."""
+        return {
+            "labelled": self.labelled,
+            "left": len(self.queue.waiting) - self.labelled,
+            "labelled_before": self.queue.labelled,
+            "without_text": self.queue.without_text,
+            "not_text": self.queue.not_text,
+            "data": str(self.path),
+            "sentences": [self.sentence, *self.notes],
+        }
+
+
+def label_unresolved(
+    file: LedgerFile,
+    path: Path,
+    *,
+    task: str | None,
+    since: int | None,
+    caller: str | None,
+    config: Path | None,
+    output: Output,
+) -> UnresolvedReport:
+    """Show what waits for a person, and write down the answers.
+
+    Args:
+        file: the ledger's.
+        path: the file of labels.
+        task: whose requests to show; `None` shows those without a task.
+        since: only requests that began at this time or later, in milliseconds since 1970.
+        caller: only requests of whoever asked a server by this name.
+        config: the only configuration to read.
+        output: where the requests are shown.
+
+    Raises:
+        ConfigError: the file can't be used, or the input isn't an answer.
+        LedgerError: the ledger can't be read.
+    """
+    records = requests(file, since=since, caller=caller, unresolved=True)
+    elsewhere = Counter(record.task for record in records if record.task != task)
+    folder = None if task is None else load(config).tasks.find(task)
+    contract = None if folder is None else folder.contract()
+    with LabelledRows(path) as rows:
+        queue = unresolved((record for record in records if record.task == task), rows.keys)
+        _converse(queue, rows, contract, output)
+        return UnresolvedReport(path, task, queue, rows.added, dict(elsewhere))
+
+
+def _converse(queue: UnresolvedQueue, rows: LabelledRows, contract: Contract[Any] | None, output: Output) -> None:
+    """Ask about each request until the person stops."""
+    done: list[bool] = []
+    while len(done) < len(queue.waiting):
+        request = queue.waiting[len(done)]
+        output.say(_shown(request, len(queue.waiting) - len(done)))
+        said = _line(request)
+        if said is None or said == "q":
+            return
+        if said == "u":
+            while done and not done.pop():
+                pass
+            if not rows.undo():
+                output.say("There is nothing to take back.")
+        elif said in ("", "s"):
+            done.append(False)
+        else:
+            answer = _answer(request, said)
+            expected = None if answer is None else expected_of(request, answer, contract)
+            if expected is not None:
+                rows.add(request, expected[0])
+                done.append(True)
+                continue
+            wrong = "that is not one of the choices" if answer is None else "the task's contract doesn't accept that"
+            if not is_terminal(sys.stdin):
+                # whoever pipes answers in has lost count, and the rest would answer other questions
+                raise ConfigError(f"answer {len(done) + 1:,}: {wrong}", hint="those before it are kept")
+            output.say(f"{wrong[0].upper()}{wrong[1:]}.")
+
+
+def _answer(request: UnresolvedRequest, said: str) -> str | None:
+    """The answer that a person means; `None` if the line isn't one."""
+    if said.startswith("="):
+        return said[1:].strip() or None
+    if said.isascii() and said.isdigit() and 1 <= int(said) <= len(request.answers):
+        return request.answers[int(said) - 1]
+    return None
+
+
+def _line(request: UnresolvedRequest) -> str | None:
+    """The next line of the person's; `None` at the end of input."""
+    one = "" if not request.answers else "[1] this is right  "
+    one = one if len(request.answers) < 2 else f"[1]-[{len(request.answers)}] this is right  "
+    ask(f"{one}[= TEXT] the right answer is TEXT  [s] skip  [u] undo  [q] stop: ")
+    line = sys.stdin.readline()
+    return line.strip() if line else None
+
+
+def _shown(request: UnresolvedRequest, left: int) -> str:
+    record = request.record
+    began = datetime.fromtimestamp(record.at / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    by = f", asked by {record.caller}" if record.caller else ""
+    alone = len(request.turns) == 1
+    turns = [turn.text if alone else f"{turn.role}: {turn.text}" for turn in request.turns]
+    answers = [f"{number}: {text}" for number, text in enumerate(request.answers, 1)] or ["(no tier gave an answer)"]
+    head = f"--- {left:,} left: {record.id}, {began} UTC{by}, {record.reason}"
+    return "\n".join(["", head, "", *turns, "", *answers, ""])

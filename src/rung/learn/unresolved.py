@@ -1,0 +1,247 @@
+"""Requests that no tier could answer, and the right answers that a person gives them: rows of data.
+
+The rows are what `rung eval` and `rung calibrate` read: the messages as they were sent, and what is expected.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, Self, get_args
+
+from pydantic_core import to_jsonable_python
+
+from rung.contract import Contract
+from rung.errors import ConfigError
+from rung.files import read_bounded, unreadable
+from rung.learn.data import identity
+from rung.learn.tuning_tiers import value_of
+from rung.ledger import RequestRecord, asked
+from rung.limits import Cancel
+from rung.locking import locked
+from rung.types import Message, Role
+from rung.writing import sync
+
+SUFFIXES = (".jsonl", ".ndjson")
+"""Ends of the file's name: what reads data goes by them."""
+
+_MOST = 256 << 20
+"""Bytes of the file: a hundred thousand labelled prompts of usual length, more than anybody labels."""
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class UnresolvedRequest:
+    """A request that waits for a person.
+
+    Args:
+        record: as the ledger has it.
+        turns: what was asked.
+        answers: what tiers answered, each text once.
+    """
+
+    record: RequestRecord = field(repr=False)
+    turns: tuple[Message, ...] = field(repr=False)
+    answers: tuple[str, ...] = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The key of what is asked, as in data."""
+        return identity(self.turns, None)
+
+    def row(self, expected: Any) -> dict[str, Any]:
+        """The row of the data.
+
+        Args:
+            expected: the right answer.
+        """
+        metadata = {"request": self.record.id, "asked_by": self.record.caller}
+        return {
+            "messages": [{"role": turn.role, "content": turn.text} for turn in self.turns],
+            "expected": expected,
+            "metadata": {name: value for name, value in metadata.items() if value is not None},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UnresolvedQueue:
+    """What the ledger has for a person to label.
+
+    Args:
+        waiting: requests to label, latest first. Of those that ask the same there is one.
+        labelled: number of requests whose prompt has a label already.
+        without_text: number of those whose prompt the ledger doesn't have.
+        not_text: number of those whose prompt isn't text alone, so that no row of data can hold it.
+    """
+
+    waiting: tuple[UnresolvedRequest, ...]
+    labelled: int
+    without_text: int
+    not_text: int
+
+
+def unresolved(records: Iterable[RequestRecord], known: set[str]) -> UnresolvedQueue:
+    """Sort out what can be labelled.
+
+    Args:
+        records: requests without an accepted answer, latest first.
+        known: keys of the prompts that are labelled already.
+    """
+    waiting: dict[str, UnresolvedRequest] = {}
+    labelled = without_text = not_text = 0
+    for record in records:
+        if record.messages is None:
+            without_text += 1
+            continue
+        try:
+            turns = asked(record)
+        except ConfigError:  # a picture
+            not_text += 1
+            continue
+        texts = (attempt.text for attempt in record.attempts if attempt.text and attempt.text.strip())
+        found = UnresolvedRequest(record, turns, tuple(dict.fromkeys(text.strip() for text in texts)))
+        if any(turn.tool_calls or turn.tool_call_id for turn in turns):
+            not_text += 1
+        elif found.key in known:
+            labelled += 1
+        else:
+            waiting.setdefault(found.key, found)
+    return UnresolvedQueue(tuple(waiting.values()), labelled, without_text, not_text)
+
+
+def expected_of(request: UnresolvedRequest, text: str, contract: Contract[Any] | None) -> tuple[Any] | None:
+    """The right answer as data has it; `None` if the task's contract doesn't accept it.
+
+    Args:
+        request: what it answers.
+        text: the answer as a tier or a person wrote it.
+        contract: of the request's task. Without one, only an object or a list is read as JSON.
+    """
+    if contract is not None:
+        value = value_of(contract, request.turns, text)
+        return None if value is None else (to_jsonable_python(value[0]),)
+    if text.startswith(("{", "[")):
+        try:
+            return (json.loads(text),)
+        except (ValueError, RecursionError):
+            pass
+    return (text,)
+
+
+class LabelledRows:
+    """The file of labelled requests. One process at a time appends to it, and each row is on disk before the next.
+
+    Args:
+        path: a file of JSON lines. It is made if it is missing, readable only by its owner; a row of somebody else's
+            data in it stays as it is.
+
+    `keys` are the keys of the prompts in it, and `added` is the number of rows that were added and not taken back.
+
+    Raises:
+        ConfigError: the name's end says another format, the file can't be read or written, or isn't JSON lines; or
+            another process adds to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix.lower() not in SUFFIXES:
+            raise ConfigError(f"{path} is not a name for JSON lines", hint="let it end in .jsonl")
+        self.path = path
+        self.keys: set[str] = set()
+        self._ends: list[tuple[int, str]] = []
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(Path(f"{path}.lock"), cancel=Cancel(), waiting=self._taken))
+                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS, 0o600)
+                stack.callback(os.close, self._fd)
+            except (OSError, ValueError) as error:
+                raise unreadable(path, "the file of labels", error) from None
+            self._read()
+            self._closing = stack.pop_all()
+
+    @property
+    def added(self) -> int:
+        """Number of rows that were added and not taken back."""
+        return len(self._ends)
+
+    def add(self, request: UnresolvedRequest, expected: Any) -> None:
+        """Append a row.
+
+        Args:
+            request: what was asked.
+            expected: its right answer.
+
+        Raises:
+            ConfigError: the file can't be written. Then it is as it was.
+        """
+        end = os.fstat(self._fd).st_size
+        line = json.dumps(request.row(expected), ensure_ascii=False).encode() + b"\n"
+        try:
+            left = line
+            while left:
+                left = left[os.write(self._fd, left) :]
+            sync(self._fd)
+        except OSError as error:
+            os.ftruncate(self._fd, end)
+            why = (error.strerror or str(error)).lower()
+            raise ConfigError(f"{self.path} can't be written: {why}", hint="make room, then run it again") from None
+        self._ends.append((end, request.key))
+        self.keys.add(request.key)
+
+    def undo(self) -> bool:
+        """Take the last added row back; `False` if there is none."""
+        if not self._ends:
+            return False
+        end, key = self._ends.pop()
+        os.ftruncate(self._fd, end)
+        sync(self._fd)
+        self.keys.discard(key)
+        return True
+
+    def close(self) -> None:
+        """Release the file for others. May be called twice."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        content = read_bounded(self.path, _MOST, "the file of labels")
+        if content and not content.endswith(b"\n"):
+            raise ConfigError(
+                f"the last line of {self.path} has no end",
+                hint="complete or remove that line, and end it with a newline",
+            )
+        for number, line in enumerate(content.splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError
+            except (ValueError, RecursionError):
+                raise ConfigError(
+                    f"{self.path}, line {number}: this is not a row of JSON lines", hint="name another file"
+                ) from None
+            turns = _turns(row)
+            if turns and row.get("expected") is not None:
+                self.keys.add(identity(turns, None))
+
+    def _taken(self) -> NoReturn:
+        raise ConfigError(f"somebody else is labelling into {self.path}", hint="wait for the other command to end")
+
+
+def _turns(row: dict[str, Any]) -> tuple[Message, ...]:
+    """What a row asks, as far as it is written like ours."""
+    turns: Sequence[Any] = row["messages"] if isinstance(row.get("messages"), list) else ()
+    whole = all(
+        isinstance(turn, dict) and turn.get("role") in get_args(Role) and isinstance(turn.get("content"), str)
+        for turn in turns
+    )
+    return tuple(Message(turn["role"], turn["content"]) for turn in turns) if whole else ()
