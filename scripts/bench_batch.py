@@ -1,17 +1,20 @@
 """Throughput of `rung batch`: rows one by one, as many at once as the engine takes, and what others make of the rows.
 
-    .venv/bin/python scripts/bench_batch.py --data /data/clinc150/clinc150_data_small.json
+    .venv/bin/python scripts/bench_batch.py --data /data/clinc150/clinc150_data_small.json --results found.json
+    .venv/bin/python scripts/bench_batch.py --data DATA --models qwen2.5-coder-0.5b --parties many,xllamacpp
     .venv/bin/python scripts/bench_batch.py --data DATA --quick
 
 The same rows go to `rung batch` with one row at a time and with 16, and to llama.cpp's server with 16 clients
 (xllamacpp, in an environment of its own, as scripts/bench_engine.py wants it). `llama_decode` alone says how much
 more 16 at once can give without prompts, grammar and sampler. Each works alone, in turn; a figure is the median of
-the rounds, with its range.
+the rounds, with its range. All of it takes an hour on two cores: --parties, --models, --rows and --from take a part of
+it, --results keeps what each part measured, and the table is made of all that the file has.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -21,7 +24,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench_engine import cores, interpreter
 from engine_bench.bench import LARGE, MIDDLE, Bench, Skipped
@@ -29,8 +34,14 @@ from engine_bench.processes import PartyFailed
 from rung.store import resolve
 
 TOGETHER = 16
-CAP = 48
-PROMPT = "A customer says: {text}\n\nSay in one sentence what the customer wants."
+CAP = 32
+PROMPT = "Write a short and polite reply to this customer: {text}"
+PARTIES = {
+    "one": "rung batch, one by one",
+    "many": f"rung batch, {TOGETHER} at once",
+    "xllamacpp": f"xllamacpp, {TOGETHER} clients",
+    "steps": "llama_decode alone",
+}
 CONFIG = """
 [[tier]]
 name = "model"
@@ -93,59 +104,86 @@ def theirs(texts: list[str], model: str, bench: Bench) -> dict[str, float]:
     return {"rows": len(texts) / found["seconds"], "characters": found["characters"] / found["seconds"]}
 
 
+def measure(party: str, texts: list[str], model: str, bench: Bench) -> dict[str, float]:
+    """One round of one party.
+
+    Raises:
+        Skipped: it can't be had here.
+        PartyFailed: it died.
+    """
+    if party == "steps":
+        return bare(model, bench)
+    if party == "xllamacpp":
+        return theirs(texts, model, bench)
+    return ours(texts, model, TOGETHER if party == "many" else 1, bench)
+
+
 def bare(model: str, bench: Bench) -> dict[str, float]:
-    """Tokens a second of steps of 16, and of one."""
+    """Tokens a second of steps of one, and of 16."""
     with bench.parties(model, "loop", slots=TOGETHER) as parties:
         one, many = parties["loop"].ask("steps", counts=[1, TOGETHER])
-    return {"one": 1 / one, "many": TOGETHER / many}
+    return {"rows": 1 / one, "characters": TOGETHER / many}
 
 
 def told(found: list[float]) -> str:
     return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
+def table(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What was measured, a line for each model and party, and the ratios."""
+    for model in dict.fromkeys(one["model"] for one in found):
+        rates: dict[str, float] = {}
+        for party, name in PARTIES.items():
+            each = [one for one in found if (one["model"], one["party"]) == (model, party)]
+            if not each:
+                continue
+            rate, written = ([one[kind] for one in each] for kind in ("rows", "characters"))
+            if party == "steps":
+                yield f"{model} | {name} | one {told(rate)} tokens/s | {TOGETHER} {told(written)} tokens/s"
+                continue
+            # rows a second of all rounds together, because a round may have had a part of the rows
+            rates[party] = sum(one["count"] for one in each) / sum(one["count"] / one["rows"] for one in each)
+            count = sum(one["count"] for one in each)
+            yield f"{model} | {name} | {told(rate)} rows/s | {told(written)} characters/s | {count} rows"
+        for other in ("one", "xllamacpp"):
+            if "many" in rates and other in rates:
+                yield f"{model} | {PARTIES['many']} / {PARTIES[other]} | {rates['many'] / rates[other]:.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="CLINC150's JSON, or JSON Lines with text")
     parser.add_argument("--rows", type=int, default=200)
+    parser.add_argument("--from", type=int, default=0, dest="first", metavar="ROW", help="leave out the rows before it")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", default=f"{MIDDLE},{LARGE}", help="names, split at commas")
+    parser.add_argument("--parties", default=",".join(PARTIES), help=f"of {', '.join(PARTIES)}, split at commas")
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--context", type=int, default=512, help="of one row, in tokens")
     parser.add_argument("--xllamacpp-python", type=interpreter, metavar="PYTHON", help="an interpreter that has it")
+    parser.add_argument("--results", type=Path, help="keep what is measured in this file, beside what it has")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="8 rows, once: see that it works")
     chosen = parser.parse_args()
     os.environ["OMP_PROC_BIND"] = "true"
     models = {name: resolve(name).path for name in chosen.models.split(",")}
-    texts = utterances(chosen.data, 8 if chosen.quick else chosen.rows, chosen.seed)
-    rounds = 1 if chosen.quick else chosen.rounds
-    for model in models:
-        alone = Bench(models, chosen.threads, chosen.context, chosen.quick, chosen.xllamacpp_python, chosen.seed)
-        shared = Bench(
-            models, chosen.threads, chosen.context * TOGETHER, chosen.quick, chosen.xllamacpp_python, chosen.seed
-        )
-        measures = {
-            "rung batch, one by one": lambda model=model, bench=alone: ours(texts, model, 1, bench),
-            f"rung batch, {TOGETHER} at once": lambda model=model, bench=alone: ours(texts, model, TOGETHER, bench),
-            f"xllamacpp, {TOGETHER} clients": lambda model=model, bench=shared: theirs(texts, model, bench),
-        }
-        found: dict[str, list[dict[str, float]]] = {}
-        for _ in range(rounds):
-            for what, measure in measures.items():
-                try:
-                    found.setdefault(what, []).append(measure())
-                except (Skipped, PartyFailed) as error:
-                    print(f"{what} on {model} is missing: {error}", file=sys.stderr)
-        for what, each in found.items():
-            if each:
-                rate, written = ([one[kind] for one in each] for kind in ("rows", "characters"))
-                print(f"{model} | {what} | {told(rate)} rows/s | {told(written)} characters/s", flush=True)
-        try:
-            steps = bare(model, shared)
-            print(f"{model} | llama_decode alone | one {steps['one']:.1f} tokens/s | 16 {steps['many']:.1f} tokens/s")
-        except (Skipped, PartyFailed) as error:
-            print(f"llama_decode alone on {model} is missing: {error}", file=sys.stderr)
+    last = chosen.first + (8 if chosen.quick else chosen.rows)
+    texts = utterances(chosen.data, last, chosen.seed)[chosen.first :]
+    known = chosen.results is not None and chosen.results.exists()
+    found: list[dict[str, Any]] = json.loads(chosen.results.read_text()) if known else []
+    for _ in range(1 if chosen.quick else chosen.rounds):
+        for model, party in itertools.product(models, chosen.parties.split(",")):
+            shared = chosen.context * (TOGETHER if party in ("xllamacpp", "steps") else 1)
+            bench = Bench(models, chosen.threads, shared, chosen.quick, chosen.xllamacpp_python, chosen.seed)
+            try:
+                rates = measure(party, texts, model, bench)
+            except (Skipped, PartyFailed) as error:
+                print(f"{PARTIES[party]} on {model} is missing: {error}", file=sys.stderr)
+                continue
+            found.append({"model": model, "party": party, "first": chosen.first, "count": len(texts), **rates})
+            if chosen.results is not None:
+                chosen.results.write_text(json.dumps(found, indent=1))
+    print("\n".join(table(found)))
 
 
 if __name__ == "__main__":

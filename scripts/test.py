@@ -26,7 +26,8 @@ CHECKS = {
     "mypy": ("-m", "mypy"),
     "import-linter": ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
 }
-WORKERS = (os.cpu_count() or 1) * 3 // 2
+CORES = os.cpu_count() or 1
+WORKERS = CORES * 3 // 2
 """Processes that share the tests without models. More than cores, since half of a test's time is waiting for processes
 and sockets; not twice as many, because deadlines in tests have to hold."""
 PARALLEL = ("-n", str(WORKERS), "--dist", "worksteal")
@@ -38,8 +39,12 @@ at once. They write thousands of files that must be safe on the disk, and wait f
 STAGES = {
     "fast tests": (*PARALLEL, "-m", "not weights and not slow and not surfaces"),
     "tests without models": (*PARALLEL, "--hypothesis-profile", "thorough", "-m", "not weights and not surfaces"),
-    # one after the other: two models side by side would take each other's cores and memory, which tests measure
-    "tests on models": ("-m", "weights and not surfaces"),
+    # each process on a core of its own, so that two models side by side don't wait for each other's threads
+    "tests on models": (
+        *("-n", str(CORES), "--dist", "worksteal", "--own-core"),
+        *("-m", "weights and not (alone or cpu) and not surfaces"),
+    ),
+    "tests that measure models": ("-m", "weights and (alone or cpu) and not surfaces"),
     "surfaces": ("-m", "surfaces", "--no-skips"),
 }
 IN_MEMORY = ("fast tests", "tests without models")
@@ -67,6 +72,8 @@ LIBRARIES: dict[str, str] = {
     "xcb-xkb": "libxcb-xkb1",
 }
 """Libraries that Qt opens for a window, likewise."""
+SLOWEST = ("--durations=20", "--durations-min=1")
+"""What pytest says at the end of a stage: which tests take longest, if that is a second or more."""
 NONE_FOUND = 5
 """The exit code of pytest where no test is selected."""
 
@@ -157,7 +164,7 @@ def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> li
         say(f"== {name}")
         with scratch() if name in IN_MEMORY else nullcontext({}) as where:
             codes[name] = subprocess.run(
-                [python, "-m", "pytest", *options, *rest], cwd=ROOT, env={**env, **where}, check=False
+                [python, "-m", "pytest", *SLOWEST, *options, *rest], cwd=ROOT, env={**env, **where}, check=False
             ).returncode
     if rest and set(codes.values()) == {NONE_FOUND}:
         return [*codes]

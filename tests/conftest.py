@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -22,8 +23,9 @@ settings.load_profile("light")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--no-skips`."""
+    """Add `--no-skips` and `--own-core`."""
     parser.addoption("--no-skips", action="store_true", help="a test that would be skipped fails")
+    parser.addoption("--own-core", action="store_true", help="each process of xdist keeps to one core, as Linux can")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -36,12 +38,29 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def pytest_configure() -> None:
-    """Programs that a test starts answer to Ctrl-C, even where this run began in the background and ignores it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs that a test starts answer to Ctrl-C, even where this run began in the background and ignores it. They
+    inherit the core, too.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if config.getoption("--own-core") and worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
     # what tests ask is no business of the ledger of whoever runs them
     os.environ["RUNG_LEDGER"] = "off"
+
+
+def pytest_collection() -> None:
+    """What is imported and collected stays, so looking for garbage among it would be in vain."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is only looked for among what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +70,18 @@ def fetcher() -> Iterator[Warm | None]:
         yield None
         return
     with warm_fetching() as warm:
+        yield warm
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm | None]:
+    """The interpreter that commands are forked from; `None` where forking is not to be relied on."""
+    if sys.platform != "linux":
+        yield None
+        return
+    from helpers.program import IMPORTED, environment
+
+    with Warm(environment(tmp_path_factory.mktemp("warm")), IMPORTED) as warm:
         yield warm
 
 

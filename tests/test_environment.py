@@ -146,6 +146,7 @@ def test_a_check_of_the_source_that_fails_is_told_with_what_it_said(suite, monke
     assert suite.lint(sys.executable, [*checks]) == [("good", "fine\n", True), ("bad", "line 3 is wrong\n", False)]
 
 
+@pytest.mark.slow
 def test_where_nothing_may_be_skipped_a_test_that_would_be_fails(tmp_path):
     path = tmp_path / "test_skips.py"
     path.write_text("import pytest\ndef test_one(): pytest.skip('no window')\n")

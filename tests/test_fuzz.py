@@ -50,6 +50,7 @@ def test_a_minute_of_what_the_world_may_send_leads_to_nothing_else(tmp_path):
         assert 0 < int(values.rstrip("%")) < 100, f"{target}: some are right and some are wrong"
 
 
+@pytest.mark.slow
 def test_what_should_not_happen_is_found_and_its_smallest_form_is_kept(tmp_path):
     limits = ("--cpu-seconds", 0.2, "--mib", 60, "--warm-up", 1, "--reduce-seconds", 0.3, "--path", HERE)
     sinner, leaker = "sinner=fuzz_target:Sinner", "leaker=fuzz_target:Leaker"

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import textwrap
+from collections.abc import Callable
 
 import pytest
 
 from helpers.each import each
+from helpers.running import run_python
+from helpers.warm import Warm
 from rung.errors import Offline
 from rung.guard import Guard, offline
 from rung.hosts import zone_of
 from rung.types import Zone
 
 
-def guarded(code: str, **env: str) -> str:
-    """What a fresh interpreter prints that installs the guard and runs `code`."""
-    clean = {k: v for k, v in os.environ.items() if not k.endswith("_OFFLINE")}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::ResourceWarning", "-c", textwrap.dedent(code)],
-        env={**clean, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout.strip()
+@pytest.fixture
+def guarded(warm: Warm | None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs code in a process that installs the guard; what that prints."""
+    for name in [name for name in os.environ if name.endswith("_OFFLINE")]:
+        monkeypatch.delenv(name)
+
+    def run(code: str, **env: str) -> str:
+        quiet = "import warnings; warnings.simplefilter('ignore', ResourceWarning)\n"
+        ended, out, err = run_python(warm, quiet + textwrap.dedent(code), **env)
+        assert (ended, err) == (0, "")
+        return out.strip()
+
+    return run
 
 
 PRELUDE = """
@@ -132,7 +132,7 @@ def test_a_name_is_looked_up_only_where_the_reach_and_the_hosts_allow(reach, hos
             guard("socket.getaddrinfo", (kind(name), 443, 0, 0, 0))
 
 
-def test_every_way_out_is_refused_at_reach_host():
+def test_every_way_out_is_refused_at_reach_host(guarded):
     """connect, connect_ex, sendto, sendmsg, and each look-up, a connect by name among them."""
     assert guarded(
         PRELUDE
@@ -161,7 +161,7 @@ print(*map(verdict, [
     ) == " ".join(["refused"] * 15)
 
 
-def test_loopback_and_unix_sockets_stay_open_at_reach_host(tmp_path):
+def test_loopback_and_unix_sockets_stay_open_at_reach_host(guarded, tmp_path):
     path = tmp_path / "s"
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(path))
@@ -194,7 +194,7 @@ print(*map(verdict, [
         )
 
 
-def test_asyncio_is_refused_as_well():
+def test_asyncio_is_refused_as_well(guarded):
     assert (
         guarded(
             PRELUDE
@@ -208,18 +208,18 @@ print(verdict(lambda: asyncio.run(asyncio.wait_for(asyncio.open_connection("192.
     )
 
 
-def test_a_second_install_only_tightens():
+def test_a_second_install_only_tightens(guarded):
     code = PRELUDE + "install(Zone.{})\ninstall(Zone.{})\nprint(verdict(lambda: socket.getaddrinfo('example.org', 1)))"
     assert guarded(code.format("HOST", "INTERNET")) == "refused"
     assert guarded(code.format("INTERNET", "HOST")) == "refused"
 
 
-def test_the_environment_tightens_what_the_code_allowed():
+def test_the_environment_tightens_what_the_code_allowed(guarded):
     code = PRELUDE + "install(Zone.INTERNET)\nprint(verdict(lambda: socket.getaddrinfo('example.org', 1)))"
     assert guarded(code, RUNG_OFFLINE="1") == "refused"
 
 
-def test_the_refusal_names_the_line_that_asked(tmp_path):
+def test_the_refusal_names_the_line_that_asked(guarded, tmp_path):
     """Also through the standard library's own HTTP client."""
     (tmp_path / "app.py").write_text(
         textwrap.dedent("""\
@@ -230,23 +230,23 @@ def test_the_refusal_names_the_line_that_asked(tmp_path):
             """)
     )
     said = guarded(
-        """
-        import urllib.error
+        f"""
+        import sys, urllib.error
         from rung.guard import install
         from rung.types import Zone
         install(Zone.HOST)
+        sys.path.insert(0, {str(tmp_path)!r})
         import app
         try:
             app.leak()
         except urllib.error.URLError as error:
             print(error.reason)
-        """,
-        PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        """
     )
     assert f"192.0.2.1 lies beyond the reach 'host', and {tmp_path / 'app.py'}:4 asked for it" in said
 
 
-def test_a_wrong_call_keeps_its_own_error():
+def test_a_wrong_call_keeps_its_own_error(guarded):
     assert (
         guarded(
             PRELUDE
@@ -266,4 +266,5 @@ for args in [(), ("example.org",), ((),), ((1, 2),)]:
 def test_the_guard_is_light():
     """Importing it brings in none of the heavy rooms, and asyncio least of all."""
     heavy = "{'asyncio', 'subprocess', 'huggingface_hub', 'llama_cpp', 'openai'}"
-    assert guarded(f"import sys, rung.guard; print(sorted({heavy} & set(sys.modules)))") == "[]"
+    code = f"import sys, rung.guard; print(sorted({heavy} & set(sys.modules)))"
+    assert run_python(None, code) == (0, "[]\n", "")

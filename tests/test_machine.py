@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 APP = """
 import json, sys
 from rung import Cancel, guard
@@ -31,6 +33,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_an_app_asks_what_this_machine_can_do_and_the_command_line_is_never_loaded(tmp_path):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "RUNG_"))}
     env |= dict.fromkeys(("HOME", "USERPROFILE", "RUNG_MODELS_DIR"), str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def test_the_code_of_a_page_gives_what_its_comments_promise(page):
         code = [block.replace(ENDPOINT, server.url) for block in blocks if not block.startswith("# pyproject")]
         assert sum(keep(block, page, namespace) for block in code)
         assert not server.script
+        namespace.clear()
+        gc.collect()  # a page closes no ladder, and an endpoint's thread ends with its tier
 
 
 def test_the_reference_holds_what_the_models_of_the_settings_give():

@@ -6,8 +6,10 @@ a flag, and `freeze_support` turns that process into the program that the flag n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
+import select
 import shutil
 import signal
 import sys
@@ -26,7 +28,7 @@ PROGRAMS = (WORKER, BUILD, FETCH)
 """The modules that the flag may name. Whoever can start the app must not be able to run other modules in it."""
 
 _LOOK = 0.5
-"""Seconds between two checks of the launcher."""
+"""Seconds between two checks of the launcher, where the system can't tell when it ends."""
 
 _GRACE = 1.0
 """Seconds that an app has to end after SIGTERM, before the process exits anyway."""
@@ -84,13 +86,24 @@ def _unpacked() -> Path | None:
 
 def _end_with(launcher: int, folder: Path) -> None:
     """End this process soon after its launcher, and remove the files that the killed launcher can't remove."""
-    while os.getppid() == launcher:
-        time.sleep(_LOOK)
+    _wait_for(launcher)
     shutil.rmtree(folder, ignore_errors=True)
     # An app that handles SIGTERM has a moment to clean up.
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os._exit(1)
+
+
+def _wait_for(parent: int) -> None:
+    """Wait until the parent of this process has ended."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a kernel or a sandbox without it
+            told = os.pidfd_open(parent)
+            if os.getppid() == parent:  # else it has ended, and its number may be another process's by now
+                select.select([told], [], [])
+            os.close(told)
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
 
 
 def command(module: str, python: str | None = None) -> list[str]:

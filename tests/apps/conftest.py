@@ -21,6 +21,16 @@ READY_MADE = os.environ.get("RUNG_FROZEN_APPS")
 
 SOURCES = {"mails": Path(__file__).with_name("mails.py"), "invoices": ROOT / "examples" / "desktop" / "app.py"}
 
+BOTH = """
+found = Analysis([{source!r}])
+pure = PYZ(found.pure)
+EXE(pure, found.scripts, found.binaries, found.datas, name="{name}-onefile")
+program = EXE(pure, found.scripts, exclude_binaries=True, name={name!r})
+COLLECT(program, found.binaries, found.datas, name={name!r})
+"""
+"""Makes what `pyinstaller app.py` and `pyinstaller --onefile app.py` make, but looks for imports once: of a window app
+that takes minutes. The program of twenty lines is frozen by those two commands."""
+
 
 @pytest.fixture(scope="session")
 def frozen(tmp_path_factory) -> Callable[[str, str], Path]:
@@ -30,9 +40,15 @@ def frozen(tmp_path_factory) -> Callable[[str, str], Path]:
 
     def make(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
-        command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR", "--name", name]
-        for options in (["--distpath", "dist"], ["--distpath", "onefile", "--onefile"]):
-            subprocess.run([*command, *options, str(SOURCES[name])], cwd=folder, check=True)
+        command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR"]
+        if name == "mails":
+            for options in (["--distpath", "dist"], ["--distpath", "onefile", "--onefile"]):
+                subprocess.run([*command, "--name", name, *options, str(SOURCES[name])], cwd=folder, check=True)
+            return folder
+        (folder / "app.spec").write_text(BOTH.format(name=name, source=str(SOURCES[name])), encoding="utf-8")
+        subprocess.run([*command, "app.spec"], cwd=folder, check=True)
+        (folder / "onefile").mkdir()
+        (folder / "dist" / f"{name}-onefile").rename(folder / "onefile" / name)
         return folder
 
     def give(name: str, kind: str) -> Path:
@@ -80,8 +96,7 @@ class Run:
     @property
     def app(self) -> psutil.Process:
         """The app itself: of an app of one file the second process."""
-        started = [it for it in self.family if "--rung-program" not in it.cmdline()]
-        return started[-1]
+        return [it for it in self.family if not _works(it)][-1]
 
     def left(self, within: float) -> list[psutil.Process]:
         """Which of its processes still run so many seconds later."""
@@ -98,24 +113,38 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
+def _works(process: psutil.Process) -> bool:
+    """Whether it is a model's worker."""
+    try:
+        return "--rung-program" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.fixture
 def start(tmp_path) -> Iterator[Callable[..., Run]]:
-    """Starts a frozen app with nothing in its environment but a home and a folder for temporary files."""
+    """Starts a frozen app with nothing in its environment but a home and a folder for temporary files, and waits until
+    its model's worker runs."""
     started: list[Run] = []
 
-    def run(*command: object) -> Run:
+    def run(*command: object, says_ready: bool = True, **variables: str) -> Run:
         process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=bare(tmp_path),
+            env=bare(tmp_path, **variables),
         )
         it = Run(process, [psutil.Process(process.pid)])
         started.append(it)
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("ready"), process.stdout.read()
+        if says_ready:
+            assert process.stdout.readline().startswith("ready"), process.stdout.read()
+        else:
+            while not any(map(_works, it.family[0].children(recursive=True))):
+                assert process.poll() is None, process.stdout.read()
+                time.sleep(0.05)
         it.family += it.family[0].children(recursive=True)
         return it
 

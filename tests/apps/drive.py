@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,8 +23,18 @@ from PySide6.QtWidgets import QApplication
 from window import Window
 
 import rung
+from rung.store.entries import own_catalogue
 from rung.testing import QuotingTier, ScriptedTier
 
+ENTRY = """name = "tiny"
+licence = "Apache-2.0"
+size = {size}
+sha256 = "{sha256}"
+
+[[source]]
+kind = "folder"
+path = "{shelf}"
+"""
 GOOD = '{"vendor": "ACME GmbH", "number": "2026-117", "date": "2026-05-03", "total": 1240.50, "currency": "EUR"}'
 BAD = '{"vendor": "ACME GmbH", "number": "2026-117", "date": "in spring", "total": 1240.50, "currency": "EUR"}'
 
@@ -222,6 +235,49 @@ def battery() -> dict[str, object]:
     return {"paused": paused, **state(window)}
 
 
+def full(model: str, place: str) -> dict[str, object]:
+    """The disk fills up in the middle of the first download, because of another program. Later there is room again."""
+    disk, shelf = Path(place) / "disk", Path(place) / "shelf"
+    disk.mkdir()
+    shelf.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=130m", "none", disk], check=True)
+    rung.home(disk / "home")
+    shutil.copyfile(model, shelf / "tiny.gguf")
+    entry = {"size": Path(model).stat().st_size, "sha256": Path(model).stem[-64:], "shelf": shelf}
+    own_catalogue().mkdir(parents=True)
+    (own_catalogue() / "tiny.toml").write_text(ENTRY.format(**entry))
+    window = Window(Asker(made(rung.llama("tiny", name="small", context=2048))))
+    window.show()
+    others = disk / "others"
+
+    def fill(event: object) -> None:
+        if (
+            isinstance(event, rung.Preparing)
+            and event.phase == "fetching"
+            and event.done > 20e6
+            and not others.exists()
+        ):
+            with contextlib.suppress(OSError), others.open("wb") as file:
+                while file.write(bytes(1 << 16)):
+                    file.flush()
+
+    # on the thread that copies: it waits for the other program
+    window.asker.happened.connect(fill, Qt.ConnectionType.DirectConnection)
+    QTest.mouseClick(window.get, Qt.MouseButton.LeftButton)
+    waits(lambda: not window.busy)
+    window.asker.happened.disconnect(fill)
+    picture(window, "full")
+    seen = {"full": state(window), "free": shutil.disk_usage(disk).free}
+    seen["kept"] = sum(it.stat().st_size for it in disk.rglob("*.part"))
+    others.unlink()
+    QTest.mouseClick(window.get, Qt.MouseButton.LeftButton)
+    waits(lambda: not window.busy)
+    read(window)
+    waits(lambda: not window.busy)
+    window.asker.close()
+    return {**seen, "then": state(window)}
+
+
 def looks() -> dict[str, object]:
     """Pictures of the window: first start, download, an answer."""
     first = Window(Asker(made(rung.llama("smollm2-360m", name="small"), rung.llama("qwen3-0.6b", name="mid"))))
@@ -250,7 +306,7 @@ def picture(widget: object, name: str) -> None:
         widget.grab().save(str(Path(folder) / f"{name}.png"))
 
 
-SCENARIOS = {it.__name__: it for it in (fills, stops, killed, consents, offline, withdraws, battery, looks)}
+SCENARIOS = {it.__name__: it for it in (fills, stops, killed, consents, offline, withdraws, battery, full, looks)}
 
 if __name__ == "__main__":
     app = QApplication(sys.argv[:1])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,9 +48,9 @@ def drive(display, tmp_path, weights):
     """Plays a scenario of drive.py, and gives what came of it."""
     pytest.importorskip("PySide6", reason="needs PySide6")
 
-    def play(*scenario: str, **variables: str) -> dict:
+    def play(*scenario: object, inside: Sequence[str] = (), **variables: str) -> dict:
         done = subprocess.run(
-            [sys.executable, DRIVER, *scenario],
+            [*inside, sys.executable, DRIVER, *map(str, scenario)],
             capture_output=True,
             text=True,
             env={**os.environ, "DISPLAY": display, "PICTURES": str(tmp_path), **variables},
@@ -150,6 +152,19 @@ def test_the_window_draws_itself_at_any_scale_and_in_both_schemes(drive, tmp_pat
         assert (corner < 80) == (scheme == "dark"), corner
 
 
+def test_a_full_disk_is_said_and_with_room_the_download_goes_on(drive, weights, tmp_path):
+    """The app's folder is on a small disk of its own, which another program fills in the middle of the download."""
+    alone = ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*alone, "mount", "-t", "tmpfs", "none", tmp_path], capture_output=True, check=False).returncode:
+        pytest.skip("a disk of its own can't be mounted here")
+    seen = drive("full", weights(MODEL).resolve(), str(tmp_path), inside=alone)
+    assert "no space left for the model store" in seen["full"]["says"], seen
+    assert not any(seen["full"]["fields"].values())
+    assert f"{98_362_432 - seen['kept']:,} bytes are needed" in seen["full"]["says"], "what was fetched stays"
+    assert seen["kept"] > 20e6
+    assert all(seen["then"]["fields"].values()), seen["then"]
+
+
 @pytest.mark.parametrize("kind", ["onedir", "onefile"])
 def test_frozen_it_says_what_is_missing_and_then_reads_an_invoice(frozen, shut, display, home, tmp_path, kind):
     program = frozen("invoices", kind)
@@ -174,4 +189,22 @@ def test_frozen_it_says_what_is_missing_and_then_reads_an_invoice(frozen, shut, 
     code, then = run(home)
     assert code == 0, then
     assert all(then["fields"].values())
+    assert [*(tmp_path / "tmp").iterdir()] == []
+
+
+def test_of_twenty_killed_windows_nothing_is_left_after_two_seconds(frozen, start, home, tmp_path):
+    """The launcher and the app in turn, some while the model loads and some in the middle of the answer."""
+    invoice = tmp_path / "invoice.txt"
+    invoice.write_text("ACME GmbH\nInvoice 2026-117\n3 May 2026\nTotal: 1,240.50 EUR\n", encoding="utf-8")
+    left, options = {}, {"says_ready": False, "QT_QPA_PLATFORM": "offscreen", "LANG": "C.UTF-8"}
+    for number in range(20):
+        program = frozen("invoices", "onedir" if number % 5 == 4 else "onefile")
+        run = start(program, invoice, "--home", home, "--model", MODEL, **options)
+        assert len(run.family) == 2 + (number % 5 < 4), "launcher, app and worker"
+        time.sleep(0.3 * (number % 4))
+        os.kill(run.family[0].pid if number % 2 else run.app.pid, signal.SIGKILL)
+        if still := run.left(within=2.0):
+            left[number] = [it.cmdline() for it in still]
+        run.process.communicate()
+    assert left == {}
     assert [*(tmp_path / "tmp").iterdir()] == []

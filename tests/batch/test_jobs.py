@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from batch.jobs import Answering, PaidAnswering, read, rows, run
 from rung.batch.estimating import estimate
 from rung.batch.intake import RowIntake
 from rung.batch.manifest import JobManifest
+from rung.batch.ordering import faster, measured
 from rung.batch.purse import JobPurse
 from rung.batch.questions import Questions, Usual
 from rung.batch.sources import source_of
@@ -251,3 +253,41 @@ def test_an_intake_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
         assert read_rows == [1, 2, 3, 4, 5, 6, 7, 8, 9]
         assert manifest.counts().rows == 9
         assert not RowIntake(manifest, source, asks, None, Cancel()).run(read_rows.append)
+
+
+def test_the_faster_order_is_measured_on_rows_whose_answers_are_kept(tmp_path):
+    data = rows(tmp_path / "in.jsonl", [f"q{n}" for n in range(81)])
+    small, big = Answering("small", odd), Answering("big", lambda prompt: "no")
+    asks = Questions(Usual())
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run()
+        names = {"small": "small", "big": "big"}
+        job = Job(manifest, source, asks, rung.Ladder(small, big), names, CHOICES, together=1)
+        trial = measured(job, lambda progress: None)
+        assert set(trial.rates) == {"tiers", "stream"}
+        assert trial.order == faster(trial.rates)
+        assert f"going on with {trial.order}" in trial.sentence()
+        # each order had four rows of its own, whose answers stay
+        assert manifest.counts().accepted == 8
+        # a job that is started again isn't tried again
+        assert measured(job, lambda progress: None) == trial
+        assert manifest.counts().accepted == 8
+
+
+def test_nothing_is_tried_where_it_can_not_pay(data, tmp_path):
+    small, big = Answering("small", odd), Answering("big", lambda prompt: "no")
+    asks = Questions(Usual())
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run()
+        job = Job(
+            manifest, source, asks, rung.Ladder(small, big), {"small": "small", "big": "big"}, CHOICES, together=1
+        )
+        assert measured(job, lambda progress: None).why == "the job is too short to try"
+        assert measured(replace(job, ladder=rung.Ladder(small)), lambda progress: None).why == "there is one tier"
+        assert small.asked == big.asked == []
+
+
+def test_streaming_is_taken_only_where_it_is_clearly_faster():
+    assert faster({"tiers": 10.0, "stream": 10.5}) == "tiers"
+    assert faster({"tiers": 10.0, "stream": 12.0}) == "stream"
+    assert faster({"tiers": 10.0, "stream": 2.0}) == "tiers"

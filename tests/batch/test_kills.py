@@ -115,6 +115,7 @@ def budget(tmp_path: Path, count: int, processes: int, kills: int) -> None:
     assert dollars(counts.counted) > Decimal("1.00") - Decimal("0.02")
 
 
+@pytest.mark.slow
 def test_two_processes_hold_one_budget_over_a_kill(tmp_path):
     budget(tmp_path, 75, processes=2, kills=1)
 

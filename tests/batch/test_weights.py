@@ -9,8 +9,10 @@ import psutil
 import pytest
 
 import rung
-from batch.jobs import Forked, rows, run, until
+from batch.jobs import Forked, read, rows, run, until
+from rung.batch import outputs
 from rung.batch.manifest import JobManifest
+from rung.batch.merging import merged
 
 pytestmark = [
     pytest.mark.weights,
@@ -55,3 +57,17 @@ def test_worker_and_host_are_killed_and_every_row_is_answered_once(tmp_path):
     assert {row["tier"] for row in found} == {"smollm2-135m"}
     after = finished(out)
     assert {number: after[number] for number in before} == before
+
+
+def test_shards_of_a_real_model_are_merged_to_the_whole(tmp_path):
+    prompts = [f"Is {n} an even number?" for n in range(COUNT)]
+    data, parts = rows(tmp_path / "in.jsonl", prompts), [tmp_path / f"part{number}.jsonl" for number in (1, 2)]
+    found = []
+    for number, part in enumerate(parts, 1):
+        with rung.Ladder(rung.llama("smollm2-135m", slots=4)) as ladder:
+            found += run(data, part, ladder=ladder, output=["yes", "no"], together=4, shard=f"{number}/2")
+    with merged(tmp_path / "all.jsonl", parts) as manifest:
+        outputs.write(manifest, tmp_path / "all.jsonl", tmp_path / "all.rejects.jsonl")
+    whole = read(tmp_path / "all.jsonl")
+    assert [row["line"] for row in whole] == list(range(1, COUNT + 1))
+    assert whole == sorted(found, key=lambda row: row["line"])

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from helpers.program import IMPORTED, Program, environment
+from helpers.hooks import ending_hooks
+from helpers.program import Program
 from helpers.warm import Warm
 
 
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm | None]:
-    """The interpreter that commands are forked from; `None` where forking is not to be relied on."""
-    if sys.platform != "linux":
-        yield None
-        return
-    with Warm(environment(tmp_path_factory.mktemp("warm")), IMPORTED) as warm:
-        yield warm
+@pytest.fixture(autouse=True)
+def guards_end() -> Iterator[None]:
+    """What guard a command installs that is run in this process ends with its test."""
+    with ending_hooks():
+        yield
 
 
 @pytest.fixture

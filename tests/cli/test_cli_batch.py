@@ -148,6 +148,10 @@ def test_another_job_on_the_same_output_is_refused(person: Person) -> None:
         (["--out", "out.jsonl", "--id", "nr"], "there is no column 'nr' for --id; did you mean 'n'?"),
         (["--out", "out.jsonl", "--rejects", "out.jsonl"], "name the same file"),
         (["--out", "out.jsonl", "--max-cost", "much"], "is not an amount of money"),
+        (["--out", "out.jsonl", "--on", "ray"], "Ray tries a link-local metadata address and a public resolver"),
+        (["--out", "out.jsonl", "--on", "spark"], "--on 'spark' is not a cluster; write ray for this machine"),
+        (["--out", "out.jsonl", "--on", "ray", "--order", "stream"], "--order stream can't go with it"),
+        (["--out", "out.jsonl", "--actors", "2"], "--actors says nothing without --on"),
     ],
 )
 def test_wrong_words_are_sentences(person: Person, words: list[str], said: str) -> None:

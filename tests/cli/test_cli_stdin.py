@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -83,12 +84,10 @@ def test_a_stdin_that_is_closed_late_is_read_whole(program):
     assert json.loads(record.read_text())["messages"] == [["user", "Say hi\n\nfirst, second"]]
 
 
-@pytest.mark.parametrize("how", ["<&-", "< /dev/null", "0> /dev/null"], ids=["closed", "null", "only for writing"])
-@pytest.mark.parametrize("prompt", [True, False], ids=["a prompt", "no prompt"])
-def test_a_closed_stdin_is_nothing_to_read(program, how, prompt):
-    """`nohup` puts a descriptor there that can only be written to."""
+def closed(program, prompt):
+    """The command with a stdin that a shell has closed."""
     words = "'Say hi'" if prompt else ""
-    line = f'exec "$0" -m rung ask {words} --config "$1" {how}'
+    line = f'exec "$0" -m rung ask {words} --config "$1" <&-'
     done = subprocess.run(
         ["sh", "-c", line, sys.executable, program.config(TIER)],
         cwd=program.work,
@@ -97,9 +96,35 @@ def test_a_closed_stdin_is_nothing_to_read(program, how, prompt):
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stdout) == ((0, b"fine\n") if prompt else (2, b"")), done.stderr
-    assert b"Traceback" not in done.stderr
-    assert prompt or b"the prompt is empty" in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def nowhere(program, prompt, mode):
+    """The command with a stdin that is nowhere."""
+    stdin = os.open(os.devnull, mode)
+    words = ["Say hi"] if prompt else []
+    with started(program, "ask", *words, "--config", program.config(TIER), stdin=stdin) as process:
+        os.close(stdin)
+        out, err = process.communicate(timeout=60)
+        return process.wait(), out, err
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(closed, marks=pytest.mark.slow),
+        functools.partial(nowhere, mode=os.O_RDONLY),
+        functools.partial(nowhere, mode=os.O_WRONLY),
+    ],
+    ids=["closed", "null", "only for writing"],
+)
+@pytest.mark.parametrize("prompt", [True, False], ids=["a prompt", "no prompt"])
+def test_a_closed_stdin_is_nothing_to_read(program, ask, prompt):
+    """`nohup` puts a descriptor there that can only be written to."""
+    code, out, err = ask(program, prompt)
+    assert (code, out) == ((0, b"fine\n") if prompt else (2, b"")), err
+    assert b"Traceback" not in err
+    assert prompt or b"the prompt is empty" in err
 
 
 def test_a_stdin_that_somebody_made_non_blocking_is_waited_for(program):

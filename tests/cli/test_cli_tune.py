@@ -34,7 +34,7 @@ LADDER = """
 [[tier]]
 name = "small"
 kind = "doubling"
-right = {right}
+right = "{right}"
 learns = {learns}
 seconds = {seconds}
 counts = "{counts}"
@@ -42,7 +42,7 @@ counts = "{counts}"
 [[tier]]
 name = "mid"
 kind = "doubling"
-right = {everything}
+right = "{everything}"
 seconds = {next_seconds}
 counts = "{counts}"
 
@@ -162,7 +162,7 @@ def test_time_that_is_over_leaves_the_best_so_far_and_says_so(person: Any) -> No
     found = person.object("tune", "data.csv", "--task", "double", "--tier", "small", "--minutes", "0.01")
     (small,) = found["tiers"]
     assert person.asked() - whole < whole
-    assert small["plan"] == [] or not small["finished"] or small["rows"] < 24
+    assert not small["finished"]
 
 
 @pytest.mark.slow
@@ -262,11 +262,18 @@ def test_a_wrong_call_is_a_sentence(person: Any, words: tuple[str, ...], says: s
     assert says in err
 
 
-@pytest.mark.parametrize("words", [(), ("--example", "00000000"), ("--form", "smal")])
-def test_forgetting_what_isnt_there_is_a_sentence(person: Any, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "nothing was named to forget"),
+        (("--example", "00000000"), "has no example '00000000'"),
+        (("--form", "smal"), "nothing is kept of tier 'smal'"),
+    ],
+)
+def test_forgetting_what_isnt_there_is_a_sentence(person: Any, words: tuple[str, ...], says: str) -> None:
     code, _, err = person.says("task", "forget", "double", *words)
     assert code == 2
-    assert "forget" in err or "no example" in err or "nothing is kept" in err
+    assert says in err
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,14 @@ LADDER = """
 [[tier]]
 name = "small"
 kind = "doubling"
-right = {right}
+right = "{right}"
 counts = "{counts}"
 min_confidence = 0
 
 [[tier]]
 name = "mid"
 kind = "doubling"
-right = {everything}
+right = "{everything}"
 counts = "{counts}"
 
 [ledger]

@@ -11,12 +11,14 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import golden_tier
+import typer
 
-from rung.cli import main
+from rung.cli import app, main
 from rung.config import Places
 
 POLICY = "GOLDEN_POLICY"
@@ -68,6 +70,8 @@ def _standard() -> Places:
 
 
 if __name__ == "__main__":
+    # half of a short command's time is typer reading the same signatures again
+    app.app, typer.main.get_command = cache(app.app), cache(typer.main.get_command)
     _hooks: list[Callable[..., object]] = []
     _add, sys.addaudithook = sys.addaudithook, _hook_once
     _places, Places.standard = Places.standard, _standard

@@ -72,6 +72,23 @@ class Doubler:
         (self.program.work / name).write_text("\n".join([head, *lines]) + "\n")
         return name
 
+    def once(self, files: dict[str, bytes], make: Callable[[], object]) -> None:
+        """Make the files of this home, or put there what was made the first time. The configuration isn't among them.
+
+        Args:
+            files: kept between tests, and empty at first.
+            make: runs the commands that make them.
+        """
+        home = self.program.home
+        if files:
+            for name, content in files.items():
+                (home / name).parent.mkdir(parents=True, exist_ok=True)
+                (home / name).write_bytes(content)
+            return
+        make()
+        found = [path for path in home.rglob("*") if path.is_file() and path.name != "rung.toml"]
+        files |= {str(path.relative_to(home)): path.read_bytes() for path in found}
+
     def words(self, command: str, *words: str) -> tuple[str, ...]:
         return (command, *words, "--task", "double", "--config", str(self.program.home / "rung.toml"))
 
@@ -94,9 +111,11 @@ class Doubler:
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f'"{key}" = {inner}' for key, inner in value.items()) + "}"
-    return json.dumps(value)
+    return json.dumps(json.dumps(value)) if isinstance(value, list) and len(value) > _LONG else json.dumps(value)
 
 
+_LONG = 99
+"""Numbers of which a tier is told in a text."""
 SHOWN = re.compile(r"--- (\d+) judged, at most (\d+) left\s+double (\d+)\s+A: (.*?)\s+B: (.*?)\s+\[a\] only A")
 
 

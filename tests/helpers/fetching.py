@@ -19,10 +19,18 @@ from helpers.warm import Forked, Warm
 
 IMPORTED = (
     *("pip._internal.cli.main", "pip._internal.commands.download"),
+    # what these load late
+    *("pip._internal.resolution.resolvelib.resolver", "pip._internal.metadata.importlib", "pip._vendor.pkg_resources"),
+    *("pip._vendor.distro", "argparse", "plistlib", "encodings.ascii", "encodings.cp437"),
     # of huggingface_hub itself nothing, because it reads the environment while it is imported
     *("httpx2", "tqdm.auto", "yaml", "filelock"),
 )
 OPTIONS = ("-P", "-W", "ignore")
+READY = (
+    "import functools; from pip._internal.network import session;"
+    " session.user_agent = functools.cache(session.user_agent); session.user_agent()"
+)
+"""Half of a download's time is pip looking up, for the name that it gives itself, what is installed here."""
 PROGRAM = "import os, runpy, sys; sys.argv[1] = str(os.getppid()); runpy.run_path(sys.argv[0], run_name='__main__')"
 """The program, which lives as long as its parent: that is not this process here."""
 
@@ -30,7 +38,7 @@ PROGRAM = "import os, runpy, sys; sys.argv[1] = str(os.getppid()); runpy.run_pat
 @contextmanager
 def warm_fetching() -> Iterator[Warm]:
     """The interpreter to fork from."""
-    with Warm(os.environ, IMPORTED, OPTIONS) as warm:
+    with Warm(os.environ, IMPORTED, OPTIONS, READY) as warm:
         yield warm
 
 

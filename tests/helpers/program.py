@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import rung
 from helpers.terminal import take_terminal
@@ -66,8 +67,8 @@ class Program:
         return [sys.executable, "-m", "rung"]
 
     def __call__(self, *arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
-        """Run a command to its end."""
-        with self.start(*arguments, **env) as process:
+        """Run a command to its end, in the interpreter that stays."""
+        with self.start(*arguments, here=True, **env) as process:
             try:
                 out, err = process.communicate(stdin, timeout=120)
             finally:
@@ -83,6 +84,7 @@ class Program:
         session: bool = False,
         announced: bool = False,
         prelude: str = "",
+        here: bool = False,
         **env: str,
     ) -> Forked | subprocess.Popen[bytes]:
         """Start a command.
@@ -93,6 +95,7 @@ class Program:
             session: whether it begins a session of its own, with the terminal that is on stdout then.
             announced: whether it writes `>` to stderr when it begins.
             prelude: Python that runs before an announced command.
+            here: whether the interpreter that stays runs it, which takes one command after the other.
             env: variables beside those of the person.
         """
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
@@ -107,7 +110,7 @@ class Program:
                 preexec_fn=take_terminal if session else None,
                 **streams,
             )
-        how = {"code": prelude + ANNOUNCED} if announced else {"module": "rung"}
+        how: dict[str, Any] = {"code": prelude + ANNOUNCED} if announced else {"module": "rung", "here": here}
         line = [str(SOURCE / "rung" / "__main__.py"), *arguments]
         return self.warm.start(line, folder=self.work, env={**self.env, **env}, session=session, **how, **streams)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 SERVER = Path(__file__).with_name("warm_server.py")
+RESIDENT = Path(__file__).with_name("resident.py")
 HANGS = 120.0
 """Seconds after which a command counts as hanging; each takes less than one."""
 PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
@@ -98,13 +99,17 @@ class Warm:
             `PYTHONWARNINGS`, the locale.
         modules: imported beforehand. None that reads the environment meanwhile, which is the command's own.
         options: of the interpreter.
+        ready: Python that is run once, behind the imports.
     """
 
-    def __init__(self, env: Mapping[str, str], modules: Sequence[str], options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, env: Mapping[str, str], modules: Sequence[str], options: Sequence[str] = (), ready: str = ""
+    ) -> None:
+        self._resident: tuple[socket.socket, Forked] | None = None
         self._orders, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *options, str(SERVER), str(theirs.fileno()), *modules],
+                [sys.executable, *options, str(SERVER), str(theirs.fileno()), ready, *modules],
                 env={**env},
                 stdin=DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -122,6 +127,7 @@ class Warm:
         stdout: int | IO[bytes] = PIPE,
         stderr: int | IO[bytes] = PIPE,
         session: bool = False,
+        here: bool = False,
     ) -> Forked:
         """Start a command.
 
@@ -133,6 +139,8 @@ class Warm:
             code: is run as `python -c` does.
             stdin: `PIPE`, `DEVNULL`, or a file or descriptor, which stays open here; as `stdout` and `stderr`.
             session: whether it begins a session of its own, with the terminal on stdout, if there is one.
+            here: whether it is run by an interpreter that stays, which `resident` is, instead of a process of its own.
+                The module is rung, and the command before has ended.
         """
         wanted = [it if isinstance(it, int) else it.fileno() for it in (stdin, stdout, stderr)]
         pipes = [os.pipe() if it == PIPE else None for it in wanted]
@@ -143,7 +151,8 @@ class Warm:
         given = [next(it for it in three if it is not None) for three in zip(theirs, opened, wanted, strict=True)]
         order_read, order_write = os.pipe()
         status_read, status_write = os.pipe()
-        socket.send_fds(self._orders, [b"x"], [order_read, status_write, *given])
+        orders = self._residents() if here else self._orders
+        socket.send_fds(orders, [b"x"], [order_read, status_write, *given])
         for descriptor in (order_read, status_write, *theirs, *opened):
             if descriptor is not None:
                 os.close(descriptor)
@@ -152,10 +161,32 @@ class Warm:
             file.write(json.dumps({**order, "session": session}).encode())
         return Forked(status_read, ours, arguments)
 
+    def _residents(self) -> socket.socket:
+        """Where the interpreter that stays takes its orders. One that was killed is made anew."""
+        if self._resident is None or self._resident[1].poll() is not None:
+            if self._resident is not None:
+                self._resident[0].close()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                process = self.start(
+                    [str(RESIDENT)],
+                    folder=RESIDENT.parent,
+                    env={**os.environ},
+                    stdin=theirs.fileno(),
+                    stdout=DEVNULL,
+                    stderr=2,
+                )
+            self._resident = ours, process
+        return self._resident[0]
+
     def __enter__(self) -> Warm:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._resident is not None:
+            orders, process = self._resident
+            orders.close()
+            process.wait()
         self._orders.close()
         self._process.wait(HANGS)
 

@@ -1,9 +1,9 @@
-"""An interpreter that has its imports behind it and forks for each command: `warm_server.py SOCKET MODULE...`.
+"""An interpreter that has its imports behind it and forks for each command: `warm_server.py SOCKET READY MODULE...`.
 
 SOCKET is an open descriptor; each message on it comes with a pipe that holds the order, one for how the command ends,
-and the command's stdin, stdout and stderr. What is forked is a process of its own with the arguments, environment,
-working folder and streams of the command. At its end it waits for threads, runs what was registered for the end, and
-writes out what it holds, as an interpreter does.
+and the command's stdin, stdout and stderr. READY is Python that is run once, behind the imports. What is forked is a
+process of its own with the arguments, environment, working folder and streams of the command. At its end it waits for
+threads, runs what was registered for the end, and writes out what it holds, as an interpreter does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(orders: socket.socket) -> dict[str, Any]:
     if (command := os.fork()) != 0:
         _watch(command, status, streams)
     os.close(status)
-    _become(told, streams)
+    become(told, streams)
     return told
 
 
@@ -67,7 +67,7 @@ def _watch(command: int, status: int, streams: list[int]) -> None:
     os._exit(0)
 
 
-def _become(order: dict[str, Any], streams: list[int]) -> None:
+def become(order: dict[str, Any], streams: list[int]) -> None:
     """Make this process the command that was ordered, up to its first line."""
     if order["session"]:
         os.setsid()
@@ -104,8 +104,9 @@ def _text(like: object, buffer: io.BufferedReader | io.BufferedWriter) -> io.Tex
 
 
 if __name__ == "__main__":
-    for name in sys.argv[2:]:
+    for name in sys.argv[3:]:
         importlib.import_module(name)
+    exec(sys.argv[2], {})
     order = main(socket.socket(fileno=int(sys.argv[1])))
     try:
         if order["code"]:

@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+import scipy
 
 from helpers.each import each
 from rung.errors import ConfigError
 from rung.learn.bounds import Betting, Binomial
-from rung.learn.certificates import certify, certify_accepted, rows_likely, rows_needed, shadow_losses
+from rung.learn.certificates import _at_most, certify, certify_accepted, rows_likely, rows_needed, shadow_losses
 from rung.learn.costs import Pay
 from rung.learn.paths import Path, common
 from rung.learn.rechecks import check
@@ -29,8 +29,14 @@ def test_the_allowed_losses_are_the_most_that_the_binomial_allows():
     assert [Binomial.of(rows, LIMIT, DELTA).allowed for rows in (75, 76, 200, 300)] == [-1, 0, 2, 4]
     for rows, limit, delta in itertools.product((10, 45, 100, 777), (0.01, 0.05, 0.5), (0.05, 0.1, 0.5)):
         allowed = Binomial.of(rows, limit, delta).allowed
-        assert allowed < 0 or binom.cdf(allowed, rows, limit) <= delta
-        assert binom.cdf(allowed + 1, rows, limit) > delta
+        assert allowed < 0 or scipy.stats.binom.cdf(allowed, rows, limit) <= delta
+        assert scipy.stats.binom.cdf(allowed + 1, rows, limit) > delta
+
+
+def test_the_chance_that_a_threshold_passes_is_the_beta_binomials():
+    draws, most = np.array([0, 5, 90, 400, 1500]), np.array([-1, 5, 2, 0, 40])
+    a, b = np.array([0.5, 3.5, 1.5, 0.5, 30.5]), np.array([0.5, 9.5, 80.5, 300.5, 900.5])
+    assert _at_most(most, draws, a, b) == pytest.approx(scipy.stats.betabinom.cdf(most, draws, a, b), abs=1e-9)
 
 
 def test_the_threshold_is_the_score_of_the_first_lost_row_too_many_and_its_ties_are_sent_up():
@@ -201,7 +207,7 @@ def test_share_of_the_accepted_is_tested_downwards_until_the_first_failure():
     fit_scores, fit_wrong = sample(rows=150, seed=1, rate=0.2)
     found = certify_accepted(scores, wrong, fit_scores=fit_scores, fit_wrong=fit_wrong, limit=0.1, delta=DELTA)
     accepted = scores > found.threshold
-    assert binom.cdf(wrong[accepted].sum(), accepted.sum(), 0.1) <= DELTA
+    assert scipy.stats.binom.cdf(wrong[accepted].sum(), accepted.sum(), 0.1) <= DELTA
     assert found.kept == accepted.mean() > 0.2
     assert (found.of, found.losses) == ("accepted", wrong[accepted].sum())
     nothing = certify_accepted(scores, wrong, fit_scores=[-np.inf], fit_wrong=[True], limit=0.1, delta=DELTA)
@@ -222,7 +228,7 @@ def test_fresh_rows_contradict_confirm_or_are_too_few(grouped):
 
 
 def test_the_check_of_single_rows_is_the_exact_binomial_test():
-    assert check([1] * 6 + [0] * 94, limit=LIMIT, delta=DELTA).p == pytest.approx(binom.sf(5, 100, LIMIT))
+    assert check([1] * 6 + [0] * 94, limit=LIMIT, delta=DELTA).p == pytest.approx(scipy.stats.binom.sf(5, 100, LIMIT))
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -234,7 +240,7 @@ def test_a_right_promise_is_contradicted_at_most_as_often_as_the_check_says(grou
         np.repeat(generator.random(100), 3) < LIMIT if grouped else generator.random(300) < LIMIT for _ in range(draws)
     ]
     false = sum(check(one, limit=LIMIT, delta=DELTA, groups=groups).verdict == "contradicted" for one in lost)
-    assert false <= binom.ppf(0.999, draws, 0.05)
+    assert false <= scipy.stats.binom.ppf(0.999, draws, 0.05)
 
 
 def test_constant_scores_certify_nothing_where_the_tier_loses_more_than_the_limit():

@@ -214,17 +214,17 @@ def test_a_file_is_read_piece_by_piece(tmp_path, name):
     path = tmp_path / name
     with path.open("w") as out:
         out.write("prompt\n" if name == "d.csv" else "")
-        for number in range(400):
+        for number in range(200):
             text = f"{number} {'x' * 10_000}"
             out.write(f"{text}\n" if name == "d.csv" else json.dumps({"prompt": text}) + "\n")
-    assert path.stat().st_size > 4_000_000
+    assert path.stat().st_size > 2_000_000
     tracemalloc.start()
     try:
         count = sum(isinstance(row, Row) for row in read(path))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert count == 400
+    assert count == 200
     assert peak < 500_000
 
 

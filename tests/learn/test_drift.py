@@ -8,7 +8,7 @@ import sys
 from statistics import NormalDist
 
 import pytest
-from scipy.stats import binom
+import scipy
 
 from rung.errors import ConfigError
 from rung.learn.drift import LossDrift, ScoreDrift, loss_delay, score_delay
@@ -35,7 +35,7 @@ def test_a_rise_of_the_loss_from_5_to_15_percent_is_found_within_the_stated_dela
     generator = random.Random(before)
     found = [rows_until_void(generator, before, delay) for _ in range(60)]
     hits = sum(rows <= delay for rows, early in found if not early)
-    assert hits >= binom.ppf(0.001, sum(not early for _, early in found), 0.9)
+    assert hits >= scipy.stats.binom.ppf(0.001, sum(not early for _, early in found), 0.9)
     assert delay < 450, "useful at all"
     late = [rows for rows, early in found if not early]
     assert sorted(late)[len(late) // 2] > delay / 8, "the stated delay isn't far from what it takes"
@@ -53,12 +53,12 @@ def false_alarms(draws, rows):
 
 
 def test_a_ladder_at_its_limit_is_rarely_suspected():
-    assert false_alarms(20, 2000) <= binom.ppf(0.999, 20, 0.05)
+    assert false_alarms(20, 2000) <= scipy.stats.binom.ppf(0.999, 20, 0.05)
 
 
 @pytest.mark.slow
 def test_over_10000_rows_at_most_5_percent_are_false_alarms():
-    assert false_alarms(300, 10_000) <= binom.ppf(0.999, 300, 0.05)
+    assert false_alarms(300, 10_000) <= scipy.stats.binom.ppf(0.999, 300, 0.05)
 
 
 def test_the_evidence_is_a_fair_game_at_the_limit():
@@ -109,8 +109,8 @@ def test_scores_that_shift_are_noticed_within_the_stated_delay(sign):
     assert delay < 200
     generator = random.Random(5)
     found = [shifted(generator, shift, delay) for _ in range(60)]
-    assert sum(early for _, early in found) <= binom.ppf(0.999, 60, 0.05)
-    assert sum(warns for warns, _ in found) >= binom.ppf(0.001, 60, 0.9)
+    assert sum(early for _, early in found) <= scipy.stats.binom.ppf(0.999, 60, 0.05)
+    assert sum(warns for warns, _ in found) >= scipy.stats.binom.ppf(0.001, 60, 0.9)
 
 
 def test_scores_that_do_not_change_are_rarely_suspected_ties_included():
@@ -122,7 +122,7 @@ def test_scores_that_do_not_change_are_rarely_suspected_ties_included():
             for _ in range(1000):
                 drift.add(round(generator.gauss(0, 1), digits))
             warned += drift.warns
-        assert warned <= binom.ppf(0.999, 20, 0.05)
+        assert warned <= scipy.stats.binom.ppf(0.999, 20, 0.05)
 
 
 def test_a_shift_that_becomes_ordinary_before_it_is_seen_has_no_delay():

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+import scipy
 
 from rung.errors import ConfigError
 from rung.learn.intervals import bootstrap, paired, share
@@ -14,7 +14,7 @@ from rung.learn.metrics import apgr, auroc
 
 
 def test_a_share_without_groups_has_the_exact_interval():
-    exact = binomtest(7, 50).proportion_ci(0.9, "exact")
+    exact = scipy.stats.binomtest(7, 50).proportion_ci(0.9, "exact")
     found = share([True] * 7 + [False] * 43, level=0.9)
     assert (found.value, found.low, found.high) == pytest.approx((0.14, exact.low, exact.high))
 
@@ -73,7 +73,7 @@ def test_without_groups_the_paired_test_is_mcnemars():
     found = paired(first, second)
     assert (found.first_only, found.second_only) == (9, 3)
     assert found.difference == pytest.approx(-6 / 32)
-    assert found.p == pytest.approx(binomtest(3, 12).pvalue)
+    assert found.p == pytest.approx(scipy.stats.binomtest(3, 12).pvalue)
     assert paired(first, first).p == 1.0
 
 

@@ -10,7 +10,7 @@ import time
 from itertools import count
 
 import pytest
-from scipy.stats import binom
+import scipy
 
 from learn.used import CALIBRATED, FORM, ask, fill
 from rung import ConfigError, Threshold
@@ -190,7 +190,7 @@ def misses(draws, rows, generator, tmp_path):
 
 @pytest.mark.slow
 def test_the_promise_is_wrong_in_at_most_a_tenth_of_samples(tmp_path):
-    assert misses(40, 400, random.Random(7), tmp_path) <= binom.ppf(0.999, 40, 0.1)
+    assert misses(40, 400, random.Random(7), tmp_path) <= scipy.stats.binom.ppf(0.999, 40, 0.1)
 
 
 def drifting(ledger, generator, before, after, rate):
@@ -220,7 +220,7 @@ def test_of_uses_without_a_drift_at_most_5_percent_are_suspected_over_10000_rows
         with Ledger(tmp_path / f"{draw}.sqlite3", clock=lambda clock=clock: next(clock)) as ledger:
             fill(ledger, (generator.random() < 0.05 for _ in range(10_000)), threshold=CALIBRATED)
             alarms += watch(used(ledger), promise()).void
-    assert alarms <= binom.ppf(0.999, 2, 0.05)
+    assert alarms <= scipy.stats.binom.ppf(0.999, 2, 0.05)
 
 
 def test_scores_that_change_are_a_warning_and_no_more(ledger):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import rung
+from helpers.running import run_python, start_python
 from rung.ledger import Ledger
-
-SOURCE = Path(rung.__file__).parents[1]
 
 
 @pytest.fixture
@@ -28,35 +25,25 @@ def ledger(path):
 
 
 @pytest.fixture
-def program() -> Callable[..., subprocess.Popen[str]]:
+def program(warm) -> Iterator[Callable[..., Any]]:
     """Starts Python on a text or a file, with rung in reach; what is still alive after the test is killed."""
-    started: list[subprocess.Popen[str]] = []
+    with ExitStack() as started:
 
-    def start(code: str | Path, *arguments: object) -> subprocess.Popen[str]:
-        what = [str(code)] if isinstance(code, Path) else ["-c", code]
-        process = subprocess.Popen(
-            [sys.executable, *what, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": str(SOURCE)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start(code: str | Path, *arguments: object) -> Any:
+            process = started.enter_context(start_python(warm, code, *arguments))
+            started.callback(process.kill)
+            return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield start
 
 
 @pytest.fixture
-def finish(program) -> Callable[..., str]:
+def finish(warm) -> Callable[..., str]:
     """Runs such a program to its end; what it printed."""
 
     def run(code: str | Path, *arguments: object) -> str:
-        out, err = (process := program(code, *arguments)).communicate(timeout=60)
-        assert process.returncode == 0, err
+        ended, out, err = run_python(warm, code, *arguments)
+        assert ended == 0, err
         return out
 
     return run

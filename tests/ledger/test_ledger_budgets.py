@@ -106,7 +106,7 @@ def test_a_process_that_is_killed_leaves_its_reservation_counted(path, program):
         "ledger.reserve(Decimal('0.6'))\nprint('reserved', flush=True)\ntime.sleep(60)\n"
     )
     process = program(code, path)
-    assert process.stdout.readline() == "reserved\n"
+    assert process.stdout.readline() == b"reserved\n"
     process.kill()
     process.wait()
     day = day_and_month(path)[0]

@@ -215,7 +215,7 @@ def test_many_processes_may_open_a_new_ledger_at_once(path, program):
         "assert not Ladder(ScriptedTier('small', 'fine'), observers=[ledger]).run('Well?').notes\nledger.flush()\n"
     )
     started = [program(code, path) for _ in range(3)]
-    assert [(p.communicate(timeout=60)[1], p.returncode) for p in started] == [("", 0)] * 3
+    assert [(p.communicate(timeout=60)[1], p.returncode) for p in started] == [(b"", 0)] * 3
     assert len(recorded(path)) == 3
     assert pragma(path, "PRAGMA integrity_check") == [("ok",)]
 
@@ -286,7 +286,8 @@ def test_a_ledger_that_is_put_back_goes_on_and_what_waited_is_written(ledger, pa
 @POSIX
 def test_parent_and_child_of_a_fork_both_record_and_both_spend(path, finish):
     code = """
-import os, sys
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads, which is tried here
 from decimal import Decimal
 from rung import Ladder
 from rung.ledger import Ledger

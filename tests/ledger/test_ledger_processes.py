@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from spender import PRICE
 
+from helpers.warm import Forked
 from openai_tier.server import Peer, Server, cut, events, piece, status, usage
 from rung.ledger import Ledger
 
@@ -63,7 +64,7 @@ class Started:
 
     key: str
     requests: int
-    process: subprocess.Popen[str]
+    process: Forked | subprocess.Popen[bytes]
     killed: bool = False
 
     def reasons(self) -> list[str]:
@@ -71,7 +72,7 @@ class Started:
         out, err = self.process.communicate(timeout=10)
         self.killed = self.process.returncode < 0
         assert self.killed or self.process.returncode == 0, err
-        return [line.split()[1] for line in out.splitlines()]
+        return [line.split()[1] for line in out.decode().splitlines()]
 
 
 @pytest.mark.slow

@@ -219,7 +219,7 @@ def test_a_request_goes_on_while_another_process_holds_the_file(path, program):
             "c.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\ntime.sleep(60)\n"
         )
         process = program(code, path)
-        assert process.stdout.readline() == "held\n"
+        assert process.stdout.readline() == b"held\n"
         began = time.monotonic()
         assert [stay(ledger).notes for _ in range(20)] == [()] * 20
         assert time.monotonic() - began < 20
@@ -237,7 +237,7 @@ def test_a_process_that_ends_writes_what_waits_and_a_killed_one_loses_only_its_l
     finish(code, path)
     assert len(recorded(path)) == 20
     process = program(code + "time.sleep(0.5)\nprint('now', flush=True)\ntime.sleep(60)\n", path)
-    assert process.stdout.readline() == "now\n"
+    assert process.stdout.readline() == b"now\n"
     process.kill()
     process.wait()
     assert len(recorded(path)) == 40

@@ -108,7 +108,7 @@ class Books:
 class House:
     """A loop with its books, and what it sent."""
 
-    def __init__(self, books: Books, slots: int, save=None) -> None:
+    def __init__(self, books: Books, slots: int, save=None, crew=None) -> None:
         self.books = books
         self.calls = Calls()
         self.sent: dict[int, list] = {}
@@ -117,14 +117,15 @@ class House:
             self.calls,
             lambda request, delta: self.sent.setdefault(request, []).append(delta),
             save,
+            crew=crew,
             cells=books.cells,
             slots=slots,
             batch=books.batch,
         )
 
-    def ask(self, request: int, prompt, limit: int, draft=None, **more) -> None:
+    def ask(self, request: int, prompt, limit: int, draft=None, credit=None, **more) -> None:
         self.calls.add(request)
-        draft = Draft(draft) if draft else None
+        draft = Draft(draft, credit) if draft else None
         order = DecodeOrder(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), draft=draft, **more)
         self.loop.submit(Answer(order, Alphabet(), "letters"))
 

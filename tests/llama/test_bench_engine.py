@@ -13,6 +13,7 @@ BENCH = Path(__file__).parents[2] / "scripts" / "bench_engine.py"
 
 
 @pytest.mark.weights
+@pytest.mark.alone
 def test_each_row_that_needs_rung_alone_and_one_small_model_can_be_measured(weights, tmp_path):
     weights("smollm2-135m")
     found = tmp_path / "rows.json"

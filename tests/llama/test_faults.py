@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.each import each
+from helpers.ids import shown
 from llama.conftest import call, text
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
 from rung.limits import Cancel
@@ -41,7 +42,16 @@ def refusal(tier: LlamaTier) -> TierUnavailable:
     return caught.value
 
 
-@pytest.mark.parametrize("data", [b"", b"GGUF", b"not a model at all" * 100, b"GGUF\3\0\0\0" + b"\xff" * 64])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        pytest.param(b"GGUF", marks=pytest.mark.slow),
+        pytest.param(b"not a model at all" * 100, marks=pytest.mark.slow),
+        b"GGUF\3\0\0\0" + b"\xff" * 64,
+    ],
+    ids=shown,
+)
 def test_a_file_that_is_no_model_is_named_with_the_cause(broken, data):
     error = refusal(broken(data))
     assert "broken.gguf" in error.message
@@ -264,6 +274,7 @@ def test_the_local_tier_is_importable_without_its_native_libraries():
 
 
 @pytest.mark.weights
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.skipif(free_cores() < 2, reason="needs two cores")
 def test_by_default_every_free_core_decodes(make, monkeypatch):

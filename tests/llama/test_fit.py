@@ -19,6 +19,8 @@ from rung.tiers.llama.headroom import FreeMemory
 from rung.tiers.llama.worker.memory import sequences
 from rung.types import Shape
 
+pytestmark = pytest.mark.alone  # memory that another model takes meanwhile would count
+
 
 def planned(available: float, *, context=None, slots=None, header=BIG, **limits):
     return plan(header, context=context, slots=slots, memory=FreeMemory(int(available), **limits))

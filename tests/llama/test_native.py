@@ -11,7 +11,7 @@ import pytest
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker.native import Context, Log, Model, Run
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import rung
 from llama.conftest import call, gone, text
 from rung.tiers.llama import LlamaTier
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.alone]
 
 
 TEN = """
@@ -48,11 +48,11 @@ def model(weights):
 
 
 def test_pairs_of_ladders_on_one_file_have_one_worker_and_leave_none(script):
-    """Ten times two. Once each thread's share of the allocator is there, the memory of the process stays as it is."""
+    """Ten times two. The first two pairs bring what is imported late and the threads' shares of the allocator."""
     program = script(TEN)
     held = json.loads(program.stdout.readline())
     assert len(held) == 10
-    assert held[-1] < 1.05 * max(held[:5]), held
+    assert held[-1] < 1.05 * held[1], held
 
 
 def test_closing_one_ladder_ends_its_own_calls_and_leaves_the_others_alone(model):

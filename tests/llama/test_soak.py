@@ -13,6 +13,7 @@ SOAK = Path(__file__).parents[2] / "scripts" / "soak.py"
 
 
 @pytest.mark.weights
+@pytest.mark.alone
 def test_many_calls_with_cancels_and_kills_get_their_own_answers_and_leave_nothing_behind(weights, tmp_path):
     weights("smollm2-135m")
     found = tmp_path / "soak.json"

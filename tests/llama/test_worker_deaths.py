@@ -137,6 +137,7 @@ def _until_it_works(tier):
         return list(tier.stream(call()))
 
 
+@pytest.mark.alone
 def test_a_worker_that_does_not_answer_holds_up_neither_cancel_nor_deadline_nor_close(make):
     """Not even while a prompt is larger than the pipe to the worker."""
     tier = make()
@@ -155,6 +156,7 @@ def test_a_worker_that_does_not_answer_holds_up_neither_cancel_nor_deadline_nor_
     assert gone(pid)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("moment", ["load", "prefill", "decode"])
 def test_cancel_stops_a_call_at_any_moment(make, moment):
     tier = make()
@@ -172,6 +174,7 @@ def test_cancel_stops_a_call_at_any_moment(make, moment):
     assert text(tier.stream(call()))
 
 
+@pytest.mark.alone
 def test_a_deadline_stops_a_prefill_and_frees_the_worker(make):
     tier = make(slots=1)
     tier.warm()

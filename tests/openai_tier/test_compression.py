@@ -49,7 +49,7 @@ def test_identity_is_asked_for_and_gzip_is_read_all_the_same(serve, tier_at, dat
 
 
 def test_a_compressed_body_is_bounded_as_it_is_unpacked_and_one_that_breaks_off_is_no_answer(serve, tier_at):
-    bomb = gzip.compress(b": " + b"x" * 50_000_000 + b"\n\n" + STREAM)
+    bomb = gzip.compress(b": " + b"x" * 10_000_000 + b"\n\n" + STREAM)
     with pytest.raises(TierError, match="max_answer_bytes"):
         list(tier_at(serve(compressed(bomb, "gzip")), max_answer_bytes=1_000_000).stream(call()))
     with pytest.raises(TierCrashed):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from helpers.running import run_python
 from openai_tier.conftest import call, eventually, text_of
 from openai_tier.server import chat, piece, slow_headers, stall, status
 from rung.errors import Cancelled, TierUnavailable
@@ -148,10 +149,11 @@ def test_a_forgotten_tier_ends_its_thread(serve):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_has_a_connection_of_its_own_and_the_parents_goes_on(serve):
+def test_a_forked_child_has_a_connection_of_its_own_and_the_parents_goes_on(serve, warm):
     server = serve()
     script = f"""
-import os
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads, which is tried here
 from rung.tiers.openai import OpenAITier, ollama
 from rung.types import Call, Message
 ollama._PATIENCE = 30.0  # a busy machine must not make a second connection of one question
@@ -167,13 +169,11 @@ if child == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 assert ask() == "ok"
 """
-    # Python 3.12 warns of a fork beside threads, which is what is tried here.
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert run_python(warm, script) == (0, "", "")
     assert (len(server.requests), server.connections - len(server.questions)) == (3, 2)
 
 
+@pytest.mark.slow
 def test_a_program_that_never_closes_its_tier_ends_quietly(serve):
     server = serve(stall(piece("half")))
     script = f"""

@@ -138,8 +138,8 @@ def test_a_catastrophic_pattern_holds_nobody_up(serve):
     served = serve(ScriptedTier("small", slow, slow))
     began = time.monotonic()
     answer = served.chat(response_format={"type": "json_schema", "json_schema": {"name": "p", "schema": schema}})
-    assert answer.status in (400, 422)
-    assert time.monotonic() - began < 60
+    assert (answer.status, answer.error["code"]) == (422, "same_issues")
+    assert time.monotonic() - began < 20  # without an end it would take for ever; on an idle machine 0.2 s
 
 
 @pytest.mark.parametrize(

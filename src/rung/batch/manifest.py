@@ -306,6 +306,19 @@ class JobManifest(ManifestFile):
             (ACCEPTED if accepted else 0, FREE, most),
         )
 
+    def first(self, most: int) -> list[int]:
+        """Numbers of questions that wait for the first tier, in the order of the input.
+
+        Args:
+            most: the most questions to return.
+        """
+        found = self.rows(
+            """SELECT number FROM questions WHERE stage = 0 AND owner = ? AND position IS NOT NULL
+            ORDER BY position LIMIT ?""",
+            (FREE, most),
+        )
+        return [it["number"] for it in found]
+
     def counts(self) -> JobCounts:
         """How far the job is."""
         with self._turn:

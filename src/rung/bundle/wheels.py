@@ -152,7 +152,14 @@ def _package_of(wheel: Path) -> str | None:
 
 
 def _installed() -> set[str]:
-    found = {canonicalize_name(it.name): it.version for it in distributions() if it.name}
+    """Every package that is installed here but rung and llama-cpp-python, as pip pins it."""
+    found = {}
+    for it in distributions():
+        # without the description below the headers: parsing those of a hundred packages takes longer than a kit
+        text = it.read_text("METADATA") or it.read_text("PKG-INFO") or it.read_text("") or ""
+        headers = message_from_string(text.partition("\n\n")[0])
+        if headers["Name"]:
+            found[canonicalize_name(headers["Name"])] = headers["Version"]
     return {f"{name}=={version}" for name, version in found.items() if name not in ("rung", LLAMA)}
 
 

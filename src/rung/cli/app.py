@@ -32,12 +32,13 @@ class CommandSession:
     interrupts: Interrupts
 
 
-def app(chosen: str | None, following: str | None = None) -> typer.Typer:
+def app(chosen: str | None, following: str | None = None, *, alone: bool = False) -> typer.Typer:
     """The command with its subcommands. Only the chosen one is loaded; the others are there to be listed.
 
     Args:
         chosen: the subcommand that is to run; `None` where none is.
         following: the word behind it.
+        alone: whether nothing before it can ask for the list, so that a known subcommand needs no others beside it.
     """
     # Without rich in help and errors, which would take longer to load than all the rest.
     root = typer.Typer(
@@ -51,7 +52,7 @@ def app(chosen: str | None, following: str | None = None) -> typer.Typer:
     for name, does in _COMMANDS.items():
         if name == chosen:
             _load(root, name, does, following)
-        else:
+        elif not alone or chosen not in _COMMANDS:
             root.command(name, short_help=does)(_listed)
     return root
 
@@ -126,7 +127,7 @@ def invoke(arguments: Sequence[str], interrupts: Interrupts) -> int:
     output = Output("--json" in (words[: words.index("--")] if "--" in words else words))
     try:
         chosen, following, *_ = [*(word for word in words if not word.startswith("-")), None, None]
-        code = app(chosen, following)(
+        code = app(chosen, following, alone=words[0] == chosen)(
             args=words, prog_name="rung", standalone_mode=False, obj=CommandSession(output, interrupts)
         )
         return int(code or 0)

@@ -15,6 +15,7 @@ from rung.cli.options import (
     AnswerRegex,
     AnswerSchema,
     AnswerType,
+    MaxTokens,
     OnlyTiers,
     QuotedFields,
     TextChecks,
@@ -77,9 +78,6 @@ _Seconds = Annotated[
 ]
 _Cost = Annotated[
     str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this, all paid attempts together.")
-]
-_Tokens = Annotated[
-    int | None, typer.Option("--max-tokens", metavar="TOKENS", help="First cap on the length of an answer.")
 ]
 _System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Instructions put before the prompt.")]
 _Task = Annotated[
@@ -149,7 +147,7 @@ def ask(
     tier: OnlyTiers = None,
     max_seconds: _Seconds = None,
     max_cost: _Cost = None,
-    max_tokens: _Tokens = None,
+    max_tokens: MaxTokens = None,
     system: _System = None,
     task: _Task = None,
     field: _Field = None,

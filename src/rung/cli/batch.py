@@ -122,9 +122,10 @@ def batch(
         typer.Option(
             "--order",
             metavar="HOW",
-            help="tiers: all rows on one tier before the next is loaded. stream: each row climbs by itself.",
+            help="tiers: all rows on one tier before the next is loaded. stream: each row climbs by itself. measured: "
+            "try both on some rows of a long job, and take the faster.",
         ),
-    ] = "tiers",
+    ] = "measured",
     together: Annotated[
         int | None, typer.Option("--together", metavar="N", min=1, max=1024, help="Rows at once (8 by default).")
     ] = None,
@@ -154,6 +155,18 @@ def batch(
     ] = None,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="K/N", help="Take only this share of the rows: 3/8.")
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="CLUSTER",
+            help="Ask local models in Ray's actors: ray on this machine, ray://HOST:PORT in a cluster.",
+        ),
+    ] = None,
+    actors: Annotated[
+        int | None,
+        typer.Option("--actors", metavar="N", min=1, max=4096, help="Actors for each tier (one for each machine)."),
     ] = None,
     json: Json = False,
     config: TrustedConfig = None,
@@ -189,6 +202,8 @@ def batch(
         yes=yes,
         sample=sample,
         shard=shard,
+        on=on,
+        actors=actors,
         config=config,
     )
     return batching.run(wishes, context.obj.output, interrupts, cancel)

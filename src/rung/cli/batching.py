@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,9 +15,9 @@ from rung.batch.intake import RowIntake, Shard
 from rung.batch.manifest import JobManifest
 from rung.batch.purse import JobPurse
 from rung.batch.questions import Asks, Column, Questions, Templated, Usual
-from rung.batch.sources import RowSource, TextFolder, source_of
+from rung.batch.sources import RowSource, source_of
 from rung.batch.working import Job, Order, work
-from rung.cli import batch_report, inputs
+from rung.cli import batch_cluster, batch_report, inputs
 from rung.cli.batch_progress import BatchLine
 from rung.cli.codes import Exit
 from rung.cli.evaluation import identity_of, together
@@ -38,6 +39,8 @@ from rung.parsing import decode
 from rung.settings import nearest
 from rung.types import Zone
 
+_MEASURED = "measured"
+"""The value of `--order` that tries both orders."""
 _MOST_TEMPLATE = 1 << 20
 """Bytes of a template's file, enough for a prompt of a thousand pages."""
 
@@ -71,7 +74,34 @@ class BatchWishes:
     yes: bool
     sample: int | None
     shard: str | None
+    on: str | None
+    actors: int | None
     config: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every question of a job is asked with. Each process that works on the job makes it from the command line.
+
+    Args:
+        config: the configuration.
+        ladder: its tiers. Its owner closes it.
+        ledger: records the rows that cost money or left this machine.
+        contract: what an answer must be.
+        questions: makes the question of a row.
+        options: of every request.
+        identities: of the tiers, by name.
+        fingerprint: of the job.
+    """
+
+    config: Config
+    ladder: Ladder
+    ledger: Ledger | None
+    contract: Contract[Any]
+    questions: Questions
+    options: RequestOptions
+    identities: Mapping[str, str]
+    fingerprint: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +142,7 @@ def run(wishes: BatchWishes, output: Output, interrupts: Interrupts, cancel: Can
         try:
             if wishes.estimate is not None and not _goes_on(wishes, ready, output):
                 return Exit.OK
-            _work(ready, output)
+            _work(wishes, ready, output)
         finally:
             if ready.ledger is not None:
                 with contextlib.suppress(RungError):
@@ -157,9 +187,18 @@ def _finish(stop: Cancel, output: Output) -> None:
     stop.set()
 
 
-def _work(ready: PreparedJob, output: Output) -> None:
-    with BatchLine(output, ready.job) as line:
-        for progress in work(ready.job):
+def _work(wishes: BatchWishes, ready: PreparedJob, output: Output) -> None:
+    job = ready.job
+    if wishes.order == _MEASURED:
+        from rung.batch.ordering import measured
+
+        with BatchLine(output, job) as line:
+            trial = measured(job, line.show)
+        job = replace(job, order=trial.order)
+        if trial.rates:
+            output.say(trial.sentence())
+    with BatchLine(output, job) as line:
+        for progress in work(job):
             line.show(progress)
 
 
@@ -181,28 +220,33 @@ def _goes_on(wishes: BatchWishes, ready: PreparedJob, output: Output) -> bool:
     return going
 
 
-def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: contextlib.ExitStack) -> PreparedJob:
-    out, rejects = places(wishes.out, wishes.rejects)
-    shard = None if wishes.shard is None else Shard.parse(wishes.shard)
-    limit = None if wishes.max_cost is None else usd(wishes.max_cost, "--max-cost")
-    order = _order(wishes.order)
+def terms(wishes: BatchWishes, output: Output, cancel: Cancel, fetches: int | None = None) -> Terms:
+    """What the questions are asked with.
+
+    Args:
+        wishes: what the user asked for.
+        output: where to say what is noticed.
+        cancel: ends the hashing of a model file.
+        fetches: place of a tier whose model is fetched if this machine doesn't have it.
+
+    Raises:
+        ConfigError: an option or the configuration can't be used.
+        RungError: a model isn't here, or can't be fetched.
+    """
     config = load(wishes.config, reach=None if wishes.reach is None else Zone.parse(wishes.reach))
     for note in config.notes:
         output.say(f"note: {note}")
-    guard.install(config.reach.value)
-    patience = Patience(None, output, cancel)
-    contract, template = _asked(wishes, config, patience, output)
+    if fetches is None:
+        guard.install(config.reach.value)
+    contract, template = _asked(wishes, config, Patience(None, output, cancel), output)
     questions = _questions(wishes, template)
-    source = stack.enter_context(source_of(wishes.data, questions.sees))
-    if isinstance(source, TextFolder) and questions.id is None:
+    if questions.id is None and full(wishes.data, "the input").is_dir():
         questions = Questions(questions.asks, "file")
     ledger = config.ledger.ledger()
     # nobody is asked for consent row by row: --reach or the tier's table gives it for all rows
     ladder = config.ladder(only=wishes.tiers, consent=None, ledger=ledger)
-    stack.callback(ladder.close)
-    if config.reach.value > Zone.HOST:
-        guard.install(config.reach.value, hosts=config.hosts(ladder))
-    demand_prices(ladder.rungs, ladder.reach, limited=limit is not None)
+    if fetches is not None and (prepares := ladder.rungs[fetches].prepares) is not None:
+        prepares.fetch(lambda _: None, cancel, verify=False)
     options: RequestOptions = {
         "system": wishes.system,
         "max_tokens": wishes.max_tokens,
@@ -210,8 +254,29 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
         "text_checks": wishes.text_checks,
     }
     identities = _identities(config, ladder, output, cancel)
+    shard = None if wishes.shard is None else Shard.parse(wishes.shard)
+    found = fingerprint(contract, _prompt(wishes, questions), ladder, identities, _limits(wishes), shard)
+    return Terms(config, ladder, ledger, contract, questions, options, identities, found)
+
+
+def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: contextlib.ExitStack) -> PreparedJob:
+    out, rejects = places(wishes.out, wishes.rejects)
+    shard = None if wishes.shard is None else Shard.parse(wishes.shard)
+    limit = None if wishes.max_cost is None else usd(wishes.max_cost, "--max-cost")
+    order = _order(wishes.order)
+    said = terms(wishes, output, cancel)
+    ladder, questions = said.ladder, said.questions
+    stack.callback(ladder.close)
+    source = stack.enter_context(source_of(wishes.data, questions.sees))
+    if said.config.reach.value > Zone.HOST:
+        guard.install(said.config.reach.value, hosts=said.config.hosts(ladder))
+    demand_prices(ladder.rungs, ladder.reach, limited=limit is not None)
+    rows = wishes.together or together(said.config)
+    cluster = batch_cluster.cluster(wishes, said, rows)
+    if cluster is not None:
+        stack.callback(cluster.close)
     manifest = stack.enter_context(JobManifest(out.with_name(f"{out.name}.job")))
-    manifest.demand_same(fingerprint(contract, _prompt(wishes, questions), ladder, identities, _limits(wishes), shard))
+    manifest.demand_same(said.fingerprint)
     with manifest.transaction() as connection:
         manifest.put(connection, "openai", _is_openai(source, questions))
     lock = Path(f"{manifest.path}.lock")
@@ -225,23 +290,27 @@ def _prepare(wishes: BatchWishes, output: Output, cancel: Cancel, stack: context
         source=source,
         questions=questions,
         ladder=ladder,
-        identities=identities,
-        output=contract,
-        options=options,
+        identities=said.identities,
+        output=said.contract,
+        options=said.options,
         purse=JobPurse(manifest, limit) if limit is not None or _all_priced(ladder) else None,
         order=order,
-        together=wishes.together or together(config),
+        together=rows,
         cancel=cancel,
-        observers=() if ledger is None else (ledger,),
+        observers=() if said.ledger is None else (said.ledger,),
+        cluster=cluster,
     )
-    return PreparedJob(job, out, rejects, ledger)
+    return PreparedJob(job, out, rejects, said.ledger)
 
 
 def _order(word: str) -> Order:
+    """The order that an option names. What is measured later begins tier by tier."""
+    if word == _MEASURED:
+        return "tiers"
     for order in get_args(Order):
         if word == order:
             return order  # type: ignore[no-any-return]  # one of the literal's own words
-    raise ConfigError(f"--order {word[:20]!r} is not an order", hint=nearest(word, get_args(Order)))
+    raise ConfigError(f"--order {word[:20]!r} is not an order", hint=nearest(word, (_MEASURED, *get_args(Order))))
 
 
 def _asked(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rung.cli.options import Feature, Json, OnAverage, OnlyTiers, TrustedConfig
+from rung.cli.options import Data, Feature, Json, OnAverage, OnlyTiers, Record, Replay, TrustedConfig
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
@@ -40,9 +40,7 @@ Exit codes: 0 calibrated, or not contradicted by --check; 1 contradicted by it;
 def calibrate(
     context: typer.Context,
     task: Annotated[str, typer.Option("--task", metavar="NAME", help="The task whose tiers get thresholds.")],
-    data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.", show_default=False)
-    ] = None,
+    data: Data = None,
     from_ledger: Annotated[
         bool,
         typer.Option("--from-ledger", help="Use the requests of the ledger that were drawn for a shadow, not a file."),
@@ -72,13 +70,8 @@ def calibrate(
         ),
     ] = None,
     tier: OnlyTiers = None,
-    record: Annotated[
-        Path | None,
-        typer.Option("--record", metavar="FILE", help="Keep the answers in FILE, and continue from what is there."),
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option("--replay", metavar="FILE", help="Take the answers from FILE and ask no model.")
-    ] = None,
+    record: Record = None,
+    replay: Replay = None,
     json: Json = False,
     config: TrustedConfig = None,
 ) -> int:
@@ -86,6 +79,7 @@ def calibrate(
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because the other imports take a while
     from rung.cli import calibration, evaluation, recheck
     from rung.cli.codes import Exit
+    from rung.cli.inputs import refuse_beside
     from rung.errors import ConfigError
 
     output: Output = context.obj.output
@@ -108,8 +102,7 @@ def calibrate(
             "--record": record is not None,
             "--replay": replay is not None,
         }
-        if given := [option for option, is_given in others.items() if is_given]:
-            raise ConfigError(f"--from-ledger and {given[0]} can't go together", hint="give one of them")
+        refuse_beside("--from-ledger", others)
         used = calibrated_from_use(task, Question(limit, failing), config)
         _tell(used.as_object(), used.sentences, used.notes, output)
         return Exit.OK

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rung.cli.options import Json, OnlyTiers, TrustedConfig
+from rung.cli.options import (
+    AnswerChoices,
+    AnswerRegex,
+    AnswerSchema,
+    AnswerType,
+    Json,
+    MaxTokens,
+    OnlyTiers,
+    Reach,
+    Record,
+    Replay,
+    System,
+    TrustedConfig,
+)
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
@@ -46,16 +59,6 @@ _Task = Annotated[
     str | None,
     typer.Option("--task", metavar="NAME", help="Use this task's prompt, contract, check and calibration."),
 ]
-_Schema = Annotated[
-    Path | None, typer.Option("--schema", metavar="FILE", help="Answers are JSON that fits the JSON Schema in FILE.")
-]
-_Type = Annotated[
-    str | None, typer.Option("--type", metavar="MODULE:NAME", help="Answers are of this pydantic model or other type.")
-]
-_Choices = Annotated[
-    str | None, typer.Option("--choices", metavar="A,B,C", help="Answers are one of these, split at commas.")
-]
-_Regex = Annotated[str | None, typer.Option("--regex", metavar="REGEX", help="Answers match this from end to end.")]
 _Check = Annotated[
     str | None,
     typer.Option(
@@ -69,22 +72,11 @@ _Same = Annotated[
     str | None,
     typer.Option("--same", metavar="NAME", help="How two tiers' answers are compared, by the same names."),
 ]
-_System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Instructions put before each prompt.")]
-_Tokens = Annotated[
-    int | None, typer.Option("--max-tokens", metavar="TOKENS", help="First cap on the length of an answer.")
-]
 _Rows = Annotated[
     int | None, typer.Option("--rows", metavar="N", min=1, help="Ask only N of the rows, chosen by hash.")
 ]
 _Together = Annotated[
     int | None, typer.Option("--together", metavar="N", min=1, max=256, help="Calls at once (8 by default).")
-]
-_Record = Annotated[
-    Path | None,
-    typer.Option("--record", metavar="FILE", help="Keep the answers in FILE, and go on from what is there."),
-]
-_Replay = Annotated[
-    Path | None, typer.Option("--replay", metavar="FILE", help="Take the answers from FILE and ask no model.")
 ]
 _Score = Annotated[
     str | None,
@@ -97,9 +89,6 @@ _Html = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one page, figures included.")
 ]
 _Png = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Write the figures as a picture.")]
-_Reach = Annotated[
-    str | None, typer.Option("--reach", metavar="ZONE", help="How far prompts may travel: host, lan or internet.")
-]
 _Cost = Annotated[
     str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this, all rows and tiers together.")
 ]
@@ -109,24 +98,24 @@ def evaluate(
     context: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.")],
     task: _Task = None,
-    schema: _Schema = None,
-    type_: _Type = None,
-    choices: _Choices = None,
-    regex: _Regex = None,
+    schema: AnswerSchema = None,
+    type_: AnswerType = None,
+    choices: AnswerChoices = None,
+    regex: AnswerRegex = None,
     check: _Check = None,
     same: _Same = None,
-    system: _System = None,
-    max_tokens: _Tokens = None,
+    system: System = None,
+    max_tokens: MaxTokens = None,
     tier: OnlyTiers = None,
     rows: _Rows = None,
     together: _Together = None,
-    record: _Record = None,
-    replay: _Replay = None,
+    record: Record = None,
+    replay: Replay = None,
     score: _Score = None,
     texts: _Texts = False,
     html: _Html = None,
     png: _Png = None,
-    reach: _Reach = None,
+    reach: Reach = None,
     max_cost: _Cost = None,
     json: Json = False,
     config: TrustedConfig = None,

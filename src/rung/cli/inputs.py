@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +166,21 @@ def one_contract(schema: Path | None, type_: str | None, choices: str | None, re
     ]
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} can't go together", hint="give one of them")
+
+
+def refuse_beside(option: str, others: Mapping[str, bool]) -> None:
+    """Check that nothing was given that makes no sense beside an option.
+
+    Args:
+        option: the option that was given.
+        others: what can't go together with it, and whether it was given.
+
+    Raises:
+        ConfigError: one of them was.
+    """
+    for other, given in others.items():
+        if given:
+            raise ConfigError(f"{option} and {other} can't go together", hint="give one of them")
 
 
 def validators(lines: Sequence[str], quoted: Sequence[str]) -> list[Validator]:

@@ -13,6 +13,23 @@ TrustedConfig = Annotated[
     typer.Option("--config", metavar="FILE", help="Use this configuration and no other. Naming it trusts it."),
 ]
 OnlyTiers = Annotated[list[str] | None, typer.Option("--tier", metavar="NAME", help="Use only this tier. Repeatable.")]
+Data = Annotated[
+    str | None, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.", show_default=False)
+]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Keep the answers in FILE, and continue from what is there."),
+]
+Replay = Annotated[
+    Path | None, typer.Option("--replay", metavar="FILE", help="Take the answers from FILE and ask no model.")
+]
+System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Instructions put before each prompt.")]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", metavar="TOKENS", help="First cap on the length of an answer.")
+]
+Reach = Annotated[
+    str | None, typer.Option("--reach", metavar="ZONE", help="How far prompts may travel: host, lan or internet.")
+]
 OnAverage = Annotated[
     bool, typer.Option("--on-average", help="Promise only an average over samples: weaker, and keeps more.")
 ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rung.cli.options import Json, OnlyTiers, TrustedConfig
+from rung.cli.options import Data, Json, OnlyTiers, Record, Replay, TrustedConfig
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
@@ -43,9 +42,7 @@ few rows; 4 a tier is unavailable; 130 interrupted.
 def tune(
     context: typer.Context,
     task: Annotated[str, typer.Option("--task", metavar="NAME", help="The task whose tiers are tuned.")],
-    data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A file of rows: .jsonl, .csv or .tsv.", show_default=False)
-    ] = None,
+    data: Data = None,
     from_ledger: Annotated[
         bool,
         typer.Option("--from-ledger", help="Take examples from what higher tiers answered in use, and ask no model."),
@@ -55,13 +52,8 @@ def tune(
         typer.Option("--minutes", metavar="N", min=0.01, max=10_000, help="How long it may take, in all (20)."),
     ] = None,
     tier: OnlyTiers = None,
-    record: Annotated[
-        Path | None,
-        typer.Option("--record", metavar="FILE", help="Keep the answers in FILE, and go on from what is there."),
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option("--replay", metavar="FILE", help="Take the answers from FILE and ask no model.")
-    ] = None,
+    record: Record = None,
+    replay: Replay = None,
     json: Json = False,
     config: TrustedConfig = None,
 ) -> int:
@@ -69,6 +61,7 @@ def tune(
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because the other imports take a while
     from rung.cli import tuning
     from rung.cli.codes import Exit
+    from rung.cli.inputs import refuse_beside
     from rung.errors import ConfigError
 
     output: Output = context.obj.output
@@ -81,8 +74,7 @@ def tune(
             "--record": record is not None,
             "--replay": replay is not None,
         }
-        if given := [option for option, is_given in others.items() if is_given]:
-            raise ConfigError(f"--from-ledger and {given[0]} can't go together", hint="give one of them")
+        refuse_beside("--from-ledger", others)
         found = escalated(task, tuple(tier or ()), config)
         if output.json:
             output.object({"status": "ok", **found.as_object()})

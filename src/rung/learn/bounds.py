@@ -117,10 +117,20 @@ class Betting:
 
 @lru_cache(maxsize=4096)
 def _allowed(rows: int, limit: float, delta: float) -> int:
-    binom = library("scipy.stats").binom
-    # `ppf` is the least k whose CDF reaches delta; a k that reaches it exactly still counts
-    least = int(binom.ppf(delta, rows, limit))
-    return least if binom.cdf(least, rows, limit) <= delta else least - 1
+    special = library("scipy.special")
+
+    def chance(losses: int) -> float:
+        """The binomial CDF, of fewer losses than rows."""
+        return float(special.betainc(rows - losses, losses + 1, 1 - limit))
+
+    # the real number at which the CDF is delta, or NaN if it is above delta at 0; the integer is found beside it
+    inverse = special.bdtrik(delta, rows, limit)
+    most = 0 if math.isnan(inverse) else min(int(inverse), rows - 1)
+    while most >= 0 and chance(most) > delta:
+        most -= 1
+    while most + 1 < rows and chance(most + 1) <= delta:
+        most += 1
+    return most
 
 
 def fortune(edge: Floats, stakes: tuple[float, ...]) -> float:

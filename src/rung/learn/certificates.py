@@ -246,10 +246,10 @@ def rows_likely(limit: float, delta: float, rate: float, chance: float = 0.8) ->
         ConfigError: a number is out of range.
     """
     rate = real("rate", rate, 0, 1)
-    binom = library("scipy.stats").binom
+    chance_of_at_most = library("scipy.special").bdtr
     for losses in range(_MOST_LOSSES if rate < limit else 0):
         rows = rows_needed(limit, delta, losses)
-        if binom.cdf(losses, rows, rate) >= chance:
+        if chance_of_at_most(losses, rows, rate) >= chance:
             return rows
     return None
 
@@ -350,10 +350,28 @@ def _sequence(sure: Floats, bad: Bools, rows: int, limit: float, delta: float) -
     expected = np.floor(taken / len(sure) * rows).astype(int)
     allowed = np.array([Binomial.of(int(count), limit, delta).allowed if count else -1 for count in expected])
     # the chance of passing with this many certify rows, given the fit rows and, before them, Jeffreys' prior
-    passes = library("scipy.stats").betabinom.cdf(allowed, expected, lost + 0.5, taken - lost + 0.5)
-    passes = np.where(allowed >= 0, passes, 0.0)
+    passes = _at_most(allowed, expected, lost + 0.5, taken - lost + 0.5)
     if passes.max() > 0:
         yield from (float(threshold) for threshold in thresholds[int(np.argmax(passes)) :])
+
+
+def _at_most(most: Ints, draws: Ints, a: Floats, b: Floats) -> Floats:
+    """The CDF of the beta-binomial distribution, as the sum of its probabilities.
+
+    Args:
+        most: the number that may be reached; below 0 the chance is 0.
+        draws: number of draws.
+        a: the beta distribution's first parameter.
+        b: its second one.
+    """
+    log_beta = library("scipy.special").betaln
+    counts = np.arange(max(0, int(most.max())) + 1)[:, None]
+    others = np.maximum(draws - counts, 0)
+    chances = np.exp(
+        log_beta(counts + a, others + b) - log_beta(a, b) - log_beta(others + 1, counts + 1) - np.log1p(draws)
+    )
+    summed: Floats = np.where(counts <= np.minimum(most, draws), chances, 0.0).sum(axis=0)
+    return summed
 
 
 def _holds(accepted: Bools, bad: Bools, units: Ints | None, limit: float, delta: float) -> bool:

@@ -77,7 +77,6 @@ def climb(work: Work) -> Iterator[EvalProgress | Climbed]:
 
     Yields:
         Progress, and at the end all rows.
-        Progress, and in the end all rows.
 
     Raises:
         RungError: whatever `rung.learn.evaluating.evaluate` raises.

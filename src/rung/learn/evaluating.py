@@ -161,6 +161,7 @@ class Evaluation:
         self._work = work
         self._contracts: dict[str, Contract[Any]] = {}
         self._made: dict[tuple[int, str], Made] = {}
+        self._shapes: dict[str, Rung] = {}
         self._gradable = False
         self._ungraded = 0
 
@@ -237,8 +238,7 @@ class Evaluation:
         work = self._work
         options: RequestOptions = {**work.options, "cancel": cancel}
         plan = work.ladder.plan(row.messages, self._contract(row), options)
-        recorders = work.recorders
-        tiers = tuple(replace(r, tier=recorders[r.tier.name].tier(heard, asks=asks)) for r in rungs)
+        tiers = tuple(self._shape(r).standing_in(work.recorders[r.tier.name].tier(heard, asks=asks)) for r in rungs)
         # A time limit would measure how many calls are under way at once, and a recording can't run out of time.
         plan = replace(plan, rungs=tiers, observers=(), residency=engine.Residency(), deadline=Deadline(), shadows=None)
         if plan.task is not None:
@@ -254,6 +254,14 @@ class Evaluation:
             if isinstance(event, Finished):
                 return event.outcome
         raise AssertionError("a run ends with Finished")
+
+    def _shape(self, rung: Rung) -> Rung:
+        """The rung with a tier that stands for its own. What abilities that has is looked up once, not for each row."""
+        name = rung.tier.name
+        found = self._shapes.get(name)
+        if found is None:
+            found = self._shapes[name] = replace(rung, tier=self._work.recorders[name].tier([], asks=self._work.asks))
+        return found
 
     def _ruled(self, plan: engine.Plan, name: str) -> engine.Plan:
         """The plan with the deferral rule of a pass."""

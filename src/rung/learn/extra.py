@@ -11,7 +11,7 @@ from rung.errors import ConfigError
 def library(name: str) -> Any:
     """A module of scipy, scikit-learn or matplotlib, imported on first use.
 
-        stats = library("scipy.stats")
+        special = library("scipy.special")
 
     Args:
         name: of the module.

@@ -72,11 +72,12 @@ def share(values: ArrayLike, groups: Groups | None = None, level: float = 0.95) 
             deviations = np.bincount(units, weights=right - mean)
             variance = count / (count - 1) * float((deviations**2).sum()) / rows**2
             effective = min(float(rows), mean * (1 - mean) / variance) if variance > 0 else float(rows)
-    beta = library("scipy.stats").beta
+    # not `scipy.stats`, which has the same behind a second and a half of imports
+    quantile = library("scipy.special").betaincinv
     tail = (1 - level) / 2
     hits = mean * effective
-    low = float(beta.ppf(tail, hits, effective - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, effective - hits)) if hits < effective else 1.0
+    low = float(quantile(hits, effective - hits + 1, tail)) if hits > 0 else 0.0
+    high = float(quantile(hits + 1, effective - hits, 1 - tail)) if hits < effective else 1.0
     return Estimate(mean, low, high, level, rows, count)
 
 

@@ -69,7 +69,7 @@ def check(losses: ArrayLike, *, limit: float, delta: float, groups: Groups | Non
     units = units_of(groups, len(lost))
     bound, method = bound_for(units, np.ones(len(lost)), limit, delta, graded=bool(((lost > 0) & (lost < 1)).any()))
     if method == "binomial":
-        p = float(library("scipy.stats").binom.sf(lost.sum() - 1, len(lost), limit))
+        p = float(library("scipy.special").bdtrc(lost.sum() - 1, len(lost), limit))
     else:
         edge = (per_unit(lost, units) - limit) / limit
         p = min(1.0, float(np.exp(-fortune(edge, _STAKES))))

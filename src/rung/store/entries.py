@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -293,14 +295,15 @@ def _read_source(table: Any, where: str) -> Source:
     return read(_KINDS[kind], table, where)
 
 
+@functools.cache
 def shipped_catalogue() -> Mapping[str, Entry]:
-    """The entries that come with this package, by name.
+    """The entries that come with this package, by name. They are read once: an installed package doesn't change.
 
     Raises:
         ConfigError: an entry is malformed.
     """
     entries = [read_entry(path) for path in catalogue_files() if path.name != _LADDERS]
-    return {entry.name: entry for entry in entries}
+    return MappingProxyType({entry.name: entry for entry in entries})
 
 
 def own_catalogue() -> Path:

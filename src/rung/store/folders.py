@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from rung.errors import Cancelled
 from rung.store.entries import Folder
-from rung.store.layout import check_space, sha256_of
+from rung.store.layout import check_space, sha256_of, writing
 from rung.store.sources import Fetch, SourceFailed
 from rung.writing import open_private, sync
 
@@ -95,7 +95,8 @@ def _copy(path: Path, size: int, fetch: Fetch) -> None:
         while piece := _read(source, path):
             if fetch.cancel.is_set():
                 raise Cancelled("cancelled while copying a model file")
-            part.write(piece)
+            with writing(fetch.root, size - part.tell()):
+                part.write(piece)
             fetch.report(part.tell(), size)
         part.flush()
         sync(part.fileno())

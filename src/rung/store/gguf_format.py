@@ -9,7 +9,9 @@ from typing import BinaryIO
 _MOST_BYTES = 48 << 20
 _MOST_STRINGS = 1 << 20
 _LONGEST_KEPT_ARRAY = 4096
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+"""Bytes that are read at once. Each thread's allocator keeps the largest block that it ever gave, so a header of
+megabytes is not held as a whole."""
 
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -79,7 +81,7 @@ class Fault(Exception):
 
 
 class HeaderReader:
-    """Reads a file from its beginning, no further than needed.
+    """Reads a file from its beginning, no further than needed, and keeps no more of it than the value being read.
 
     Args:
         file: the file, at its beginning.
@@ -90,7 +92,8 @@ class HeaderReader:
         self.size = size
         self.at = 0
         self._file = file
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._base = 0  # where in the file the buffer begins
         self._strings = 0
 
     def u32(self) -> int:
@@ -126,10 +129,8 @@ class HeaderReader:
         length = self.u64()
         if longest is not None and length > longest:
             raise Fault(f"{what} of {length:,} bytes is too long")
-        start = self.at
-        self._skip(length)
         try:
-            return self._buffer[start : self.at].decode()
+            return self._take(length).decode()
         except UnicodeDecodeError:
             raise Fault(f"{what} is not UTF-8") from None
 
@@ -155,46 +156,59 @@ class HeaderReader:
             raise Fault(f"{key!r} is an array of the type {kind}, which no array can have")
         code = _SCALARS[kind]
         count = self.count(f"numbers in {key!r}", _MOST_BYTES, code.size)
-        start = self.at
-        self._skip(count * code.size)
         if kind not in _INTEGERS or count > _LONGEST_KEPT_ARRAY:
+            self._skip(count * code.size)
             return Length(count)
-        return tuple(number for (number,) in code.iter_unpack(self._buffer[start : self.at]))
+        return tuple(number for (number,) in code.iter_unpack(self._take(count * code.size)))
 
     def _skip_strings(self, count: int) -> int:
         # A vocabulary has some hundred thousand strings. Nothing is built for them, and no function is called for each.
-        buffer, at, unpack = self._buffer, self.at, _U64.unpack_from
-        there, longest = len(buffer), 0
+        unpack, longest = _U64.unpack_from, 0
+        buffer, at = self._buffer, self.at - self._base
+        last = len(buffer) - 8
         for _ in range(count):
-            if at + 8 > there:
-                self._fill(at + 8)
-                there = len(buffer)
+            if at > last:
+                self._skip(self._base + at - self.at)
+                self._fill(self.at + 8)
+                buffer, at = self._buffer, self.at - self._base
+                last = len(buffer) - 8
             length = unpack(buffer, at)[0]
             if length > longest:
                 longest = length
             at += 8 + length
-        self._fill(at)
-        self.at = at
+        self._skip(self._base + at - self.at)
         return longest
 
     def _scalar(self, code: struct.Struct) -> int:
-        start = self.at
-        self._skip(code.size)
-        number: int = code.unpack_from(self._buffer, start)[0]
+        number: int = code.unpack(self._take(code.size))[0]
         return number
 
-    def _skip(self, count: int) -> None:
+    def _take(self, count: int) -> bytes:
         self._fill(self.at + count)
+        start = self.at - self._base
         self.at += count
+        return self._buffer[start : start + count]
+
+    def _skip(self, count: int) -> None:
+        end = self.at + count
+        self._check(end)
+        while self.at < end:
+            self._fill(min(end, self.at + _CHUNK))
+            self.at = min(end, self._base + len(self._buffer))
 
     def _fill(self, end: int) -> None:
-        """Read on until the bytes before `end` are there."""
-        if end <= len(self._buffer):
+        """Have the bytes from here to `end`, and forget those before."""
+        if end <= self._base + len(self._buffer):
             return
+        self._check(end)
+        kept = self._buffer[self.at - self._base :]
+        wanted = min(max(end, self.at + len(kept) + _CHUNK), _MOST_BYTES) - self.at - len(kept)
+        self._buffer, self._base = kept + self._file.read(wanted), self.at
+        if end > self._base + len(self._buffer):
+            raise Fault("it became shorter while it was read")
+
+    def _check(self, end: int) -> None:
         if end > self.size:
             raise Fault(f"it ends after {self.size:,} bytes, in the middle of its header")
         if end > _MOST_BYTES:
             raise Fault(f"its header takes more than {_MOST_BYTES >> 20} MiB")
-        self._buffer += self._file.read(min(max(end, len(self._buffer) + _CHUNK), _MOST_BYTES) - len(self._buffer))
-        if end > len(self._buffer):
-            raise Fault("it became shorter while it was read")

@@ -45,6 +45,21 @@ _ABILITIES = {
 }
 
 
+_MEMBERS = {
+    name: {key: callable(getattr(kind, key, None)) for key in (*vars(kind), *kind.__annotations__) if key[0] != "_"}
+    for name, kind in _ABILITIES.items()
+}
+"""What a tier with each ability has, and whether that is a method. `isinstance` collects these anew for each look."""
+
+
+def _able(tier: Tier, ability: str) -> bool:
+    """What `isinstance` says of the ability's protocol: every member is there, and no method is `None`."""
+    return all(
+        hasattr(tier, name) and not (method and getattr(tier, name) is None)
+        for name, method in _MEMBERS[ability].items()
+    )
+
+
 class RungSettings(SettingsTable):
     """How the ladder uses a tier: what `Rung` takes besides the tier, and what every `[[tier]]` may contain.
 
@@ -128,8 +143,8 @@ class Rung:
         settings = given(RungSettings, {key: getattr(self, key) for key in RungSettings.model_fields}, f"tier {name!r}")
         for key, value in settings:
             object.__setattr__(self, key, value)
-        for name, kind in _ABILITIES.items():
-            object.__setattr__(self, name, self.tier if isinstance(self.tier, kind) else None)
+        for ability in _ABILITIES:
+            object.__setattr__(self, ability, self.tier if _able(self.tier, ability) else None)
 
     def standing_in(self, tier: Tier) -> Rung:
         """The same settings for a tier that stands for this one and has its abilities, which aren't looked up again.

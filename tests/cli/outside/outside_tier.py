@@ -6,8 +6,9 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from rung.errors import Cancelled, PromptTooLong, TierError, TierTimeout, TierUnavailable
 from rung.settings import read
@@ -98,9 +99,13 @@ def broken(name, settings):
     raise KeyError(name)
 
 
+Numbers = Annotated[list[int], BeforeValidator(lambda value: json.loads(value) if isinstance(value, str) else value)]
+"""Numbers, or a text of them: long arrays take TOML's parser longer than the rest of a command."""
+
+
 class DoublingTable(SettingsTable):
     model: str = "doubler"
-    right: list[int] = []
+    right: Numbers = []
     logprobs: dict[str, float] = {}
     rejected: list[int] = []
     swayed: list[int] = []

@@ -6,15 +6,17 @@ Before the first frame there is only the command line that makes a process a wor
 from __future__ import annotations
 
 import functools
+import json
 import re
-from dataclasses import dataclass, field
-from typing import IO, Annotated, Literal
-
-from pydantic import Field, TypeAdapter, ValidationError
+from dataclasses import asdict, dataclass, field
+from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 from rung.types import Delta, Message, Sampling, Shape
 
-PROTOCOL = 6
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+PROTOCOL = 7
 """Version of the frames, raised whenever one changes its meaning: an app may pack a worker of another version than its
 host."""
 
@@ -93,6 +95,7 @@ class LoadModel:
         sha256: hash of the file, if it is known.
         gpu_layers: number of layers that go to a GPU; `None` means as many as fit.
         repack: whether weights may be laid out anew for the processor, which makes answers faster.
+        cache: folder of what can be made anew, which makes the next start faster; `None` keeps nothing.
     """
 
     path: str
@@ -106,6 +109,7 @@ class LoadModel:
     sha256: str | None = None
     gpu_layers: int | None = None
     repack: bool = True
+    cache: str | None = None
     kind: Literal["load"] = "load"
 
 
@@ -158,11 +162,15 @@ class Ask:
     id: int
     messages: tuple[Message, ...] = field(repr=False)
     sampling: Sampling = Sampling()
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: int | None = None
     shape: Shape | None = None
-    candidates: Annotated[int, Field(ge=1)] = 1
+    candidates: int = 1
     draft: str | None = field(default=None, repr=False)
     kind: Literal["ask"] = "ask"
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1 or (self.max_tokens is not None and self.max_tokens < 1):
+            raise ValueError("there is nothing to answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +184,9 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Host: prepare what the first calls would have to wait for. One `Counted` of nothing follows."""
+    """Host: say when the model is loaded, and then prepare what constrained answers need. The answer is a `Counted` of
+    nothing.
+    """
 
     id: int
     kind: Literal["ready"] = "ready"
@@ -242,9 +252,21 @@ class Failed:
 Frame = Hello | LoadModel | Loaded | Beat | Ask | Count | Ready | Counted | Drop | AnswerDelta | Failed
 
 
+_Early = (Hello, LoadModel, Loaded, Beat)
+"""What is said while a model is loaded. pydantic takes as long to import as a small model to map, so these are written
+and read without it."""
+
+
 @functools.cache
 def _adapter() -> TypeAdapter[Frame]:
+    from pydantic import Field, TypeAdapter
+
     return TypeAdapter(Annotated[Frame, Field(discriminator="kind")])
+
+
+def prepare() -> None:
+    """Do now what the first frame of a call would have to wait for."""
+    _adapter()
 
 
 def write(stream: IO[bytes], frame: Frame) -> None:
@@ -265,7 +287,7 @@ def encode(frame: Frame) -> bytes:
         TooLong: it would be longer than `LIMIT`.
         ValueError: a text in it is not Unicode, for example half of a surrogate pair.
     """
-    body = _adapter().dump_json(frame)
+    body = json.dumps(asdict(frame)).encode() if isinstance(frame, _Early) else _adapter().dump_json(frame)
     if len(body) > LIMIT:
         raise TooLong(len(body))
     return len(body).to_bytes(_PREFIX, "big") + body
@@ -278,6 +300,40 @@ def read(stream: IO[bytes]) -> Frame | None:
         WrongFrame: the frame of one request makes no sense. The next frame can be read.
         BrokenFrame: the bytes are not a frame, and nobody can tell where the next one begins.
     """
+    body = _body(stream)
+    if body is None:
+        return None
+    try:
+        return _adapter().validate_json(body)
+    except Exception as error:  # noqa: BLE001  the values of a frame have checks of their own
+        from pydantic import ValidationError
+
+        # The error's own text would repeat the frame, and with it a prompt.
+        faults = error.error_count() if isinstance(error, ValidationError) else 1
+        message = f"a frame with {faults} fault{'s' if faults != 1 else ''}"
+        known = _ID.match(body)
+        raise (WrongFrame(message, int(known[1])) if known else BrokenFrame(message)) from None
+
+
+def read_load(stream: IO[bytes]) -> LoadModel | None:
+    """Worker: the first frame; `None` if the host is gone. Its values aren't checked, since only a host sends it.
+
+    Raises:
+        BrokenFrame: it is something else.
+    """
+    body = _body(stream)
+    if body is None:
+        return None
+    try:
+        values = json.loads(body)
+        if values["kind"] == "load":
+            return LoadModel(**values)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise BrokenFrame("something else before the model to load")
+
+
+def _body(stream: IO[bytes]) -> bytes | None:
     prefix = stream.read(_PREFIX)
     if len(prefix) < _PREFIX:
         return None
@@ -285,13 +341,4 @@ def read(stream: IO[bytes]) -> Frame | None:
     if length > LIMIT:
         raise BrokenFrame(f"a frame of {length:,} bytes")
     body = stream.read(length)
-    if len(body) < length:
-        return None
-    try:
-        return _adapter().validate_json(body)
-    except Exception as error:  # noqa: BLE001  the values of a frame have checks of their own
-        # The error's own text would repeat the frame, and with it a prompt.
-        faults = error.error_count() if isinstance(error, ValidationError) else 1
-        message = f"a frame with {faults} fault{'s' if faults != 1 else ''}"
-        known = _ID.match(body)
-        raise (WrongFrame(message, int(known[1])) if known else BrokenFrame(message)) from None
+    return body if len(body) == length else None

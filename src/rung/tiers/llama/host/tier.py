@@ -345,6 +345,7 @@ class LlamaTier:
             snapshots=str(user_cache() / "prefixes") if self._settings.prefix_mib else None,
             snapshot_bytes=self._settings.prefix_mib * 2**20,
             sha256=file.sha256,
+            cache=str(user_cache() / "llama"),
         )
 
     def _file(self) -> ModelFile:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rung.tiers.llama.worker.constraint import Constraint, Unenforceable
-from rung.tiers.llama.worker.draft import Draft
+from rung.tiers.llama.worker.draft import Draft, Price
 from rung.tiers.llama.worker.memory import HeldCells, Saved
 from rung.tiers.llama.worker.native import Vocabulary
-from rung.tiers.llama.worker.sampling import Confidence, Logits, Sampler, confidence
+from rung.tiers.llama.worker.sampling import Confidence, Row, Sampler, confidence
 from rung.tiers.llama.worker.text import Assembler, TextPiece
 from rung.types import Constraint as Enforcement
 from rung.types import Delta, Finish, Token, Usage
@@ -134,34 +134,53 @@ class Answer:
         """Whether there is a draft to propose tokens from."""
         return self._order.draft is not None and not self._undecided and self._thought is None
 
-    def propose(self, most: int, price: Callable[[int], float]) -> Sequence[int]:
+    def propose(self, most: int, price: Callable[[int], Price]) -> Sequence[int]:
         """Tokens that may come next, and are worth checking together with the pending ones.
 
         Args:
             most: most tokens to propose.
-            price: how many tokens could be chosen in the time that so many more take in a step.
+            price: what so many more tokens in a step cost.
         """
         if self._order.draft is None or not self.drafts:
             return ()
         return self._order.draft.propose(min(most, self._room - 1), price)
 
-    def advance(self, logits: Logits) -> Delta:
+    def bill(self, price: float) -> None:
+        """The proposed tokens were checked.
+
+        Args:
+            price: what that cost, in tokens that could have been chosen in the same time.
+        """
+        if self._order.draft is not None:
+            self._order.draft.bill(price)
+
+    def look(self, row: Row) -> None:
+        """Reckon what `advance` will need of the row, without changing the answer. Callable from any thread.
+
+        Args:
+            row: logits after the last of `tokens`.
+        """
+        row.choose(self._order.sampler)
+        if self._thought is None:
+            row.look()
+
+    def advance(self, row: Row) -> Delta:
         """Choose the next token. If the delta has a finish reason, the answer is over.
 
         Args:
-            logits: logits after the last of `tokens`.
+            row: logits after the last of `tokens`.
         """
         if self._undecided:
             self._undecided = False
-            token = self._order.sampler.choose(logits)
+            token = row.choose(self._order.sampler)
             if self._vocabulary.piece(token, special=True).strip() == THINK.encode():
                 self._thought = Assembler((THOUGHT,))
                 return self._think(token)
             if (first := self.begin()).finish is not None or len(self.tokens) > len(self._order.prompt):
                 return first
         if self._thought:
-            return self._think(self._order.sampler.choose(logits))
-        token, facts = self._choose(logits)
+            return self._think(row.choose(self._order.sampler))
+        token, facts = self._choose(row)
         early, self._early = self._early, _NOTHING
         if token in self._vocabulary.ends:
             # How sure the model was that the answer ends here. No text belongs to it.
@@ -210,21 +229,21 @@ class Answer:
             self._free(error)
             return []
 
-    def _choose(self, logits: Logits) -> tuple[int, Token]:
-        """The next token, and how sure the model was of it. The logits are used up."""
+    def _choose(self, row: Row) -> tuple[int, Token]:
+        """The next token, and how sure the model was of it."""
         constraint = self._constraint
         if constraint is not None:
             try:
-                token = constraint.choose(logits, self._order.sampler)
+                token = constraint.choose(row, self._order.sampler)
                 piece = self._vocabulary.piece(token)
-                facts = _facts(confidence(logits, token, lambda: constraint.allowed(piece)))
+                facts = _facts(confidence(row, token, lambda: constraint.allowed(piece)))
                 constraint.take(token)
             except Unenforceable as error:
                 self._free(error)
             else:
                 return token, facts
-        token = self._order.sampler.choose(logits)
-        return token, _facts(confidence(logits, token))
+        token = row.choose(self._order.sampler)
+        return token, _facts(confidence(row, token))
 
     def _take(self, token: int, facts: Token) -> TextPiece:
         self.tokens.append(token)

@@ -50,6 +50,11 @@ class Calls:
         with self._lock:
             return request in self._live
 
+    def __len__(self) -> int:
+        """How many requests are alive."""
+        with self._lock:
+            return len(self._live)
+
     def start(self, requests: Sequence[int], resume: Callable[[], None]) -> bool:
         """A step begins for these requests; `False` if nobody waits for any of them.
 

@@ -21,7 +21,7 @@ from llguidance import LLMatcher, LLTokenizer
 from rung.errors import ContractError
 from rung.tiers.llama.worker.enforceable import enforceable, without_look_around
 from rung.tiers.llama.worker.native import Vocabulary
-from rung.tiers.llama.worker.sampling import Logits, Mask, Sampler
+from rung.tiers.llama.worker.sampling import Mask, Row, Sampler
 from rung.types import Shape
 
 _OPTIONS = {
@@ -59,14 +59,8 @@ class Grammars:
     @functools.cached_property
     def tokenizer(self) -> LLTokenizer:
         """The vocabulary in llguidance's form. Making it takes about a second."""
-        words = []
-        for token in range(self._vocabulary.size):
-            word = self._vocabulary.piece(token, special=True)
-            control = token in self._vocabulary.ends or self._vocabulary.is_control(token)
-            # 0xff never occurs in UTF-8: llguidance's mark of a token that no text can spell.
-            words.append(b"\xff" + word if control else word)
         return LLTokenizer.from_llamacpp(
-            tokens=words,
+            tokens=self._vocabulary.words(),
             vocab_ptr=self._vocabulary.pointer,
             tokenize_fptr=ctypes.cast(llama.llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value,
             eos_token=sorted(self._vocabulary.ends or {self._vocabulary.eos}),
@@ -116,21 +110,25 @@ class Constraint:
             raise Unenforceable(_reason(self._matcher.get_error()))
         return tokens
 
-    def choose(self, logits: Logits, sampler: Sampler) -> int:
+    def choose(self, row: Row, sampler: Sampler) -> int:
         """A token that the shape allows, to be taken next.
+
+        Args:
+            row: the model's logits.
+            sampler: of the answer.
 
         Raises:
             Unenforceable: the matcher gave up on the way.
         """
         self._mask = None
-        token = sampler.choose(logits)
+        token = row.choose(sampler)
         if self._matcher.validate_tokens([token]) == 1:
             return token
         if not self._matcher.is_error():
             self._mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-            allowed = np.unpackbits(self._mask, bitorder="little", count=self._size).astype(bool)
+            allowed = np.unpackbits(self._mask, bitorder="little", count=self._size).view(np.bool_)
             if allowed.any():
-                return sampler.choose(np.where(allowed, logits, np.float32(-np.inf)))
+                return sampler.choose(row, allowed)
         raise Unenforceable(_reason(self._matcher.get_error() or "no token can follow"))
 
     def allowed(self, piece: bytes) -> Mask | None:

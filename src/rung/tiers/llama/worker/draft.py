@@ -7,10 +7,11 @@ This is "prompt lookup decoding" (A. Saxena, 2023), with the rejected answer ins
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from rung.tiers.llama.fit import DRAFTED
 
-_LENGTHS = (3, 7, DRAFTED)
+_LENGTHS = (1, 2, 3, 7, DRAFTED)
 
 _WORTH = 1.15
 """How many times its price a proposal must be expected to gain. The margin is there because the gain is only
@@ -20,8 +21,43 @@ _GRAM = 3
 _FIRST = 0.85
 _WEIGHT = 0.12
 
-_STAKE, _STAKE_EACH = 1.0, 0.02
-"""Tokens that wrong proposals may lose: at once, and additionally per token of the answer."""
+_STAKE, _STAKE_EACH = 1.0, 0.005
+"""Tokens that wrong proposals may lose: at once, and additionally per token of every answer. An answer of 40 tokens
+takes at most 3% longer, and after it answers take at most half a percent longer until a draft has gained something."""
+
+
+class Price(NamedTuple):
+    """What a proposal costs, in tokens that could be chosen in the same time.
+
+    Args:
+        likely: as far as steps of other sizes tell.
+        most: no step of this size takes longer.
+    """
+
+    likely: float
+    most: float
+
+
+class Credit:
+    """What all answers of a worker together may still lose by wrong proposals, in tokens.
+
+    Right proposals fill it up again, and so does each token of an answer, a little.
+    """
+
+    def __init__(self) -> None:
+        self.left = _STAKE
+
+    def settle(self, own: float, change: float) -> float:
+        """Enter a gain or a loss of one answer. Returns what that answer has gained beyond the credit.
+
+        Args:
+            own: what it had gained beyond the credit before.
+            change: tokens that it gained; negative if it lost some.
+        """
+        own += change
+        moved = min(own, _STAKE - self.left)
+        self.left += moved
+        return own - moved
 
 
 class Draft:
@@ -29,13 +65,15 @@ class Draft:
 
     At every token it sees whether a proposal would have been right, whether it was proposed or not. So drafting stops
     as soon as it doesn't pay, and resumes without a trial. It also keeps accounts, so that wrong proposals cost an
-    answer next to nothing.
+    answer next to nothing. What a step really took is entered, not what it was thought to take: on a machine where 15
+    tokens more take ten times as long, one step that was thought cheap costs as much as all others may lose together.
 
     Args:
         tokens: tokens of the rejected answer, in the vocabulary of the model that answers now.
+        credit: what the answers of this worker may lose.
     """
 
-    def __init__(self, tokens: Sequence[int]) -> None:
+    def __init__(self, tokens: Sequence[int], credit: Credit | None = None) -> None:
         self._tokens = list(tokens)
         self._at: int | None = 0
         self._reached = 0
@@ -43,36 +81,47 @@ class Draft:
         self._tail: list[int] = []
         self._proposed = 0
         self._price = 0.0
-        self._balance = _STAKE
+        self._credit = credit or Credit()
+        self._own = 0.0
 
-    def propose(self, most: int, price: Callable[[int], float]) -> list[int]:
+    def propose(self, most: int, price: Callable[[int], Price]) -> list[int]:
         """The tokens to check in the next step; none if that wouldn't pay.
 
         Args:
             most: most tokens to propose.
-            price: how many tokens could be chosen in the time that so many proposed ones take.
+            price: what so many proposed tokens cost.
         """
         self._proposed, self._price = 0, 0.0
         if self._at is None or self._at == len(self._tokens):
             return []
         rest = min(most, len(self._tokens) - self._at)
         prices = {length: price(length) for length in {min(rest, n) for n in _LENGTHS} if length > 0}
-        gains = {n: _expected(self._hits, n) - _WORTH * cost for n, cost in prices.items() if cost <= self._balance}
+        left = self._own + self._credit.left
+        gains = {n: _expected(self._hits, n) - _WORTH * p.likely for n, p in prices.items() if p.most <= left}
         best = max(gains, key=gains.__getitem__, default=0)
         if not best or gains[best] <= 0:
             return []
-        self._proposed, self._price = best, prices[best]
+        self._proposed, self._price = best, prices[best].most
         return self._tokens[self._at : self._at + best]
+
+    def bill(self, price: float) -> None:
+        """Enter what the proposal cost, now that the step was taken. Without it, it cost the most that was expected.
+
+        Args:
+            price: in tokens that could have been chosen in the same time.
+        """
+        self._price = price
 
     def chosen(self, token: int) -> None:
         """The model chose this token."""
         # Paid once the step was taken. A step that is postponed or aborted proposes again.
-        self._balance += _STAKE_EACH - self._price
+        change = _STAKE_EACH - self._price
         self._price = 0.0
         if self._at is not None and self._at < len(self._tokens):
             right = self._tokens[self._at] == token
             self._hits += _WEIGHT * (right - self._hits)
-            self._balance += right and self._proposed > 0
+            change += right and self._proposed > 0
+        self._own = self._credit.settle(self._own, change)
         self.follow(token)
 
     def follow(self, token: int) -> None:

@@ -15,15 +15,13 @@ from rung.errors import PromptTooLong, TierUnavailable
 from rung.tiers.llama.fit import Room
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.residents import Residents
-from rung.tiers.llama.threads import Threads
 from rung.tiers.llama.worker.answer import THINK, Answer, DecodeOrder
 from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
-from rung.tiers.llama.worker.draft import Draft
+from rung.tiers.llama.worker.draft import Credit, Draft
 from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.listing import Listing
 from rung.tiers.llama.worker.memory import common_prefix
-from rung.tiers.llama.worker.native import Log
-from rung.tiers.llama.worker.placing import place
+from rung.tiers.llama.worker.placing import Placed
 from rung.tiers.llama.worker.prompt import ChatTemplate, Segment
 from rung.tiers.llama.worker.sampling import Sampler
 from rung.tiers.llama.worker.snapshots import Snapshots
@@ -40,17 +38,16 @@ class LoadedModel:
 
     Args:
         load: what to load, and how.
-        threads: says how many threads decode.
+        placed: the file in memory.
 
     Raises:
-        TierUnavailable: the file can't be loaded, doesn't fit into memory, or has no chat template.
+        TierUnavailable: the file has no chat template.
     """
 
-    def __init__(self, load: LoadModel, threads: Threads) -> None:
+    def __init__(self, load: LoadModel, placed: Placed) -> None:
         # Kept as long as the model, because llama.cpp goes on calling it.
-        self._log = Log()
+        self._log = placed.log
         path = Path(load.path)
-        placed = place(load, threads=threads, log=self._log)
         self._model, self.native, self.plan = placed.model, placed.context, placed.plan
         self._notes = placed.notes
         self.context = self.plan.context
@@ -59,6 +56,7 @@ class LoadedModel:
         self._template = self._chat_template(load, path)
         self._grammars = Grammars(self._model.vocabulary)
         self._warming = threading.Lock()
+        self._credit = Credit()
         opens = len(self._model.vocabulary.tokenize(THINK, special=True)) == 1
         self._opens, self._thinks = opens, load.thinking
         self.snapshots = self._snapshots(load, path) if load.snapshots else None
@@ -91,7 +89,7 @@ class LoadedModel:
         return ChatTemplate(source, model=self.name, bos=bos, eos=eos, thinking=load.thinking)
 
     def warm(self) -> float:
-        """Build what the first constrained call would have to wait for. Returns the seconds that it took."""
+        """Build what constrained calls need, if nobody has. Returns the seconds that it took."""
         started = time.perf_counter()
         with self._warming:
             _ = self._grammars.tokenizer
@@ -170,13 +168,16 @@ class LoadedModel:
                 shaped=ask.shape is not None,
                 notes=(*self._notes, *listed, *notes),
                 thinking="begun" if begun else "possible" if self._may_think(ask.sampling.effort) else "no",
-                draft=Draft(self._model.vocabulary.tokenize(ask.draft, special=False)) if ask.draft else None,
+                draft=self._draft(ask.draft) if ask.draft else None,
                 alone=ask.sampling.temperature > 0 and ask.sampling.seed is not None,
                 saved=saved,
                 unsaved=reusable if saved is None else 0,
             )
             answers.append(Answer(order, self._model.vocabulary, self.name))
         return answers, seconds
+
+    def _draft(self, text: str) -> Draft:
+        return Draft(self._model.vocabulary.tokenize(text, special=False), self._credit)
 
     def _fitted(
         self, messages: Sequence[Message], ask: Ask, errand: Errand

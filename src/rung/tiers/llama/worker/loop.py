@@ -8,6 +8,7 @@ so every answer ends.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import deque
@@ -19,9 +20,12 @@ from typing import NoReturn
 from rung.tiers.llama.fit import DRAFTED
 from rung.tiers.llama.worker.answer import Answer, joined
 from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.crew import Crew
+from rung.tiers.llama.worker.draft import Price
 from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
 from rung.tiers.llama.worker.native import Context, DecodeError, Run
 from rung.tiers.llama.worker.pace import Pace
+from rung.tiers.llama.worker.sampling import Row
 from rung.types import Delta
 
 _STALL = 0.1
@@ -64,6 +68,7 @@ class Loop:
         send: hands a piece of an answer on.
         save: gets the memory of a prompt's beginning that may be kept on disk, once it is evaluated.
         fail: is told what went wrong with one answer, while the others go on. Without it, the error is raised.
+        crew: reckons the logits of several answers at once. Without it, that is done one after the other.
         cells: initial room of the context, in tokens.
         slots: most answers at once.
         batch: most tokens in one step.
@@ -76,6 +81,7 @@ class Loop:
         send: Callable[[int, Delta], None],
         save: Callable[[Saved], None] | None = None,
         fail: Callable[[int, BaseException], None] | None = None,
+        crew: Crew | None = None,
         *,
         cells: int,
         slots: int,
@@ -86,6 +92,7 @@ class Loop:
         self._send = send
         self._save = save or (lambda saved: None)
         self._fail = fail
+        self._crew = crew
         self._cells = cells
         self._slots = slots
         self._batch = batch
@@ -229,21 +236,29 @@ class Loop:
             plan: who gets how much.
             left: how many more tokens the step has room for.
         """
-        if not self._memory.cuttable or not any(share.run.outputs and share.answer.drafts for share in plan):
-            return plan
+        drafting = sum(share.run.outputs and share.answer.drafts for share in plan) if self._memory.cuttable else 0
         answers = sum(share.run.outputs for share in plan)
+        if not drafting or not self._pace.known(answers):
+            return plan  # nobody can say what more tokens cost before a step without them was taken
         spare = max(0, min(DRAFTED, left)) // answers
         before = sum(len(share.run.tokens) for share in plan)
 
-        def seconds(count: int) -> float:
-            return self._pace.seconds(count, each=self._token_seconds)
+        token = self._pace.seconds(answers) / answers
 
-        def price(count: int) -> float:
-            return answers * (seconds(before + count) - seconds(before)) / seconds(answers)
+        def price(count: int) -> Price:
+            # as if all proposed as many: the kernels of a larger step may be others
+            after = before + drafting * count
+            likely = self._pace.seconds(after, each=self._token_seconds) - self._pace.seconds(before)
+            most = self._pace.bound(after) - self._pace.least(before)
+            if before > answers + _LEAST_CHUNK:
+                # beside a prefill, whose tokens are measured by themselves
+                likely = count * drafting * self._token_seconds
+                most = min(most, 2 * likely)
+            return Price(likely / drafting / token, most / drafting / token)
 
         return [self._with_draft(share, spare, price) for share in plan]
 
-    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], float]) -> _Share:
+    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], Price]) -> _Share:
         answer, run = share.answer, share.run
         if not run.outputs:
             return share
@@ -272,12 +287,39 @@ class Loop:
         beside = sum(len(share.run.tokens) for share in plan) - wanted
         if not beside:
             self._pace.record(wanted, seconds)
+            self._bill(plan, wanted)
         elif beside >= _LEAST_CHUNK:
             # A step reads all the weights whatever it contains, and the others have to bear that anyway.
             self._token_seconds = max(_LEAST_TOKEN_SECONDS, (seconds - self._pace.seconds(wanted)) / beside)
         return True
 
+    def _bill(self, plan: Sequence[_Share], count: int) -> None:
+        """Tell answers what their proposals cost in a step of so many tokens."""
+        answers, drafted = len(plan), count - len(plan)
+        token = self._pace.seconds(answers) / answers
+        for share in plan:
+            if share.drafted:
+                more = self._pace.seconds(count) - self._pace.seconds(answers)
+                share.answer.bill(more * share.drafted / drafted / token)
+
+    def _look(self, plan: Sequence[_Share]) -> dict[int, Row]:
+        """The logits that the next token of each answer is chosen from, by index in the step, reckoned all at once.
+
+        Those behind drafted tokens are left until it is known that the drafted tokens are right.
+        """
+        at, rows, looks = 0, {}, []
+        for share in plan:
+            if share.run.outputs:
+                last = at + len(share.run.tokens) - share.drafted - 1
+                row = rows[last] = Row(self._context.logits(last))
+                looks.append((share.answer, row))
+            at += len(share.run.tokens)
+        if self._crew is not None:
+            self._crew.each(look, looks)
+        return rows
+
     def _collect(self, plan: Sequence[_Share]) -> None:
+        rows = self._look(plan)
         at = 0
         for share in plan:
             certain = len(share.run.tokens) - share.drafted
@@ -286,7 +328,7 @@ class Loop:
             try:
                 self._save_reusable(share.answer, held)
                 if share.run.outputs:
-                    self._advance(share, at + certain - 1)
+                    self._advance(share, rows, at + certain - 1)
                 else:
                     # there is nothing to report yet, except that the prefill makes progress
                     answer = share.answer
@@ -295,18 +337,19 @@ class Loop:
                 self._break(share.answer, error)
             at += len(share.run.tokens)
 
-    def _advance(self, share: _Share, at: int) -> None:
+    def _advance(self, share: _Share, rows: dict[int, Row], at: int) -> None:
         """The tokens that follow from a step: one, and one more for each drafted token that the model confirms.
 
         Args:
             share: the answer's part of the step.
+            rows: what was reckoned already.
             at: index in the step of its last token that wasn't drafted.
         """
         answer, held = share.answer, _held(share.answer)
         drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
         confirmed, diverged, finished = 0, False, False
         while not diverged and not finished:
-            delta = answer.advance(self._context.logits(at + confirmed))
+            delta = answer.advance(rows.get(at + confirmed) or Row(self._context.logits(at + confirmed)))
             answer.unsent.append(delta)
             finished = delta.finish is not None
             new = answer.tokens[len(held.tokens) :]
@@ -346,6 +389,14 @@ class Loop:
         self._memory.keep(_held(answer))
         self._active.remove(answer)
         answer.held = None
+
+
+def look(of: tuple[Answer, Row]) -> None:
+    """Reckon what an answer will need of a row. Callable from any thread; nothing is raised."""
+    answer, row = of
+    # Whatever goes wrong is met again by the answer itself, and is that answer's failure.
+    with contextlib.suppress(Exception):
+        answer.look(row)
 
 
 def _held(answer: Answer) -> HeldCells:

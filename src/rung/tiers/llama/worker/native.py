@@ -15,6 +15,7 @@ import llama_cpp as llama
 import numpy as np
 
 from rung.tiers.llama.worker import system
+from rung.tiers.llama.worker.words import Words, WordsFile
 
 if TYPE_CHECKING:
     from rung.tiers.llama.threads import Threads
@@ -62,20 +63,39 @@ class Log:
 class Vocabulary:
     """The tokens of a model.
 
-    `ends` are the tokens that end an answer.
-
     Args:
         pointer: llama.cpp's pointer to it.
+        kept: where its words are kept on disk; `None` keeps none.
     """
 
-    def __init__(self, pointer: Any) -> None:
+    def __init__(self, pointer: Any, kept: WordsFile | None = None) -> None:
         self.pointer = pointer
         self.size: int = llama.llama_vocab_n_tokens(pointer)
         self.bos: int = llama.llama_vocab_bos(pointer)
         self.eos: int = llama.llama_vocab_eos(pointer)
         self.adds_bos: bool = llama.llama_vocab_get_add_bos(pointer)
         self._pieces: dict[int, bytes] = {}
-        self.ends = frozenset(t for t in range(self.size) if llama.llama_vocab_is_eog(pointer, t))
+        self._kept = kept
+        ends = None if kept is None else kept.ends(self.size)
+        self.ends = self._ends() if ends is None else ends
+
+    def _ends(self) -> frozenset[int]:
+        """The tokens that end an answer. It takes a question about each token."""
+        return frozenset(t for t in range(self.size) if llama.llama_vocab_is_eog(self.pointer, t))
+
+    def words(self) -> tuple[bytes, ...]:
+        """What llguidance is told of each token. Nobody needs them afterwards, so they aren't held."""
+        words = None if self._kept is None else self._kept.read(self.size)
+        if words is None:
+            words = Words(tuple(map(self._word, range(self.size))), self.ends)
+            if self._kept is not None:
+                self._kept.write(words)
+        return words.spelled
+
+    def _word(self, token: int) -> bytes:
+        word = self._piece(token, special=True)
+        # 0xff never occurs in UTF-8: llguidance's mark of a token that no text can spell.
+        return b"\xff" + word if token in self.ends or self.is_control(token) else word
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """The tokens of a text, with no beginning-of-text token added.
@@ -124,13 +144,21 @@ class Model:
         gpu_layers: how many of its layers go to a GPU, if the build has one.
         gpu_shares: share of those layers that each GPU takes, in llama.cpp's order; left out it goes by what is free.
         repack: whether weights may be laid out anew for the processor.
+        words: where the words of its vocabulary are kept; `None` keeps none.
 
     Raises:
         LoadError: it is not a GGUF file, is corrupt, or of an architecture that this build doesn't know.
     """
 
     def __init__(
-        self, path: str, log: Log, *, gpu_layers: int = 0, gpu_shares: Sequence[float] = (), repack: bool = True
+        self,
+        path: str,
+        log: Log,
+        *,
+        gpu_layers: int = 0,
+        gpu_shares: Sequence[float] = (),
+        repack: bool = True,
+        words: WordsFile | None = None,
     ) -> None:
         llama.llama_backend_init()
         params = llama.llama_model_default_params()
@@ -143,7 +171,7 @@ class Model:
         self.pointer = llama.llama_model_load_from_file(path.encode(), params)
         if not self.pointer:
             raise LoadError(log.cause() or "llama.cpp gave no reason")
-        self.vocabulary = Vocabulary(llama.llama_model_get_vocab(self.pointer))
+        self.vocabulary = Vocabulary(llama.llama_model_get_vocab(self.pointer), words)
         self.trained_context: int = llama.llama_model_n_ctx_train(self.pointer)
         # A recurrent state can't be rewound to an earlier token.
         self.cuttable = not (llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer))

@@ -6,6 +6,8 @@ of seven takes 156 ms takes 236 ms for eight.
 
 from __future__ import annotations
 
+from math import inf
+
 _FORGET = 512
 """Steps after which everything is measured again. The machine may have become busier or quieter."""
 
@@ -46,6 +48,29 @@ class Pace:
         if above == below:
             return least
         return least + (self._seconds[above] - least) * (count - below) / (above - below)
+
+    def known(self, count: int) -> bool:
+        """Whether a step of this size was seen."""
+        return count in self._seconds
+
+    def least(self, count: int) -> float:
+        """How long a step takes at least: as long as a smaller one that was seen."""
+        return max((seconds for size, seconds in self._seconds.items() if size <= count), default=0.0)
+
+    def bound(self, count: int) -> float:
+        """How long a step takes at most: as long as its tokens would in the smallest steps that were seen, and as long
+        as a larger step. It is infinite if neither is known.
+
+        That a size between them was faster proves nothing: at some sizes llama.cpp changes to slower kernels.
+
+        Args:
+            count: number of its tokens.
+        """
+        if count in self._seconds:
+            return self._seconds[count]
+        smallest = min(self._seconds, default=count)
+        by_each = self._seconds[smallest] * count / smallest if smallest < count else inf
+        return min([by_each, *(seconds for size, seconds in self._seconds.items() if size > count)])
 
     def most(self, count: int) -> int:
         """How many of `count` answers the next step should carry: at least half, so that nobody waits for two steps.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 
+import llama_cpp
+
 from rung.errors import StoreError, TierUnavailable
-from rung.store.gguf import read_header
+from rung.store.gguf import Header, read_header
 from rung.tiers.llama.devices import Offload, devices, offload, together
 from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
 from rung.tiers.llama.frames import LoadModel
@@ -14,7 +19,9 @@ from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
 from rung.tiers.llama.worker.memory import sequences
 from rung.tiers.llama.worker.native import Context, LoadError, Log, Model
+from rung.tiers.llama.worker.rehearsed import Rehearsal
 from rung.tiers.llama.worker.system import let_go
+from rung.tiers.llama.worker.words import WordsFile
 
 _PLAIN = (
     "llama.cpp crashed with the weights laid out for this processor, and now computes without that, which is slower; "
@@ -31,25 +38,28 @@ class Placed:
         context: room for its calls.
         plan: how model and context were sized.
         notes: what a person should know about that, as clauses.
+        log: what llama.cpp goes on calling.
     """
 
     model: Model
     context: Context
     plan: LoadPlan
     notes: tuple[str, ...]
+    log: Log
 
 
-def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
+def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lambda: None) -> Placed:
     """Load a model if it fits.
 
     Args:
         load: what to load, and how.
         threads: says how many threads decode.
-        log: receives llama.cpp's reasons for refusing.
+        meanwhile: called where llama.cpp is about to read the file, which leaves the interpreter to others.
 
     Raises:
         TierUnavailable: the file is not a model, doesn't fit, or is refused by llama.cpp.
     """
+    log = Log()
     path = Path(load.path)
     try:
         header = read_header(path)
@@ -66,9 +76,11 @@ def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
     if where.cells is not None:
         chosen = replace(chosen, most=min(chosen.most, where.cells))
     notes = (where.note,) if where.note else ()
+    kept = _Kept(load, header)
+    meanwhile()
     try:
         try:
-            model, context = _make(load, where, chosen, threads, log)
+            model, context = _make(load, where, chosen, threads, log, kept)
         except LoadError as error:
             if not where.layers or load.gpu_layers is not None:
                 raise
@@ -76,7 +88,7 @@ def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
             with residents.planning():
                 chosen = plan(header, context=load.context, slots=load.slots, memory=residents.memory())
                 residents.claim(total := chosen.fit.need(chosen.cells).total)
-            model, context = _make(load, Offload(), chosen, threads, log)
+            model, context = _make(load, Offload(), chosen, threads, log, kept)
     except LoadError as error:
         raise TierUnavailable(
             f"{path} can't be loaded: {error}", hint="run `rung models verify`, or pull the model again"
@@ -86,11 +98,53 @@ def place(load: LoadModel, *, threads: Threads, log: Log) -> Placed:
         residents.claim(total)
     if not load.repack:
         notes = (*notes, _PLAIN)
-    return Placed(model, context, chosen, notes)
+    return Placed(model, context, chosen, notes, log)
 
 
-def _make(load: LoadModel, where: Offload, chosen: LoadPlan, threads: Threads, log: Log) -> tuple[Model, Context]:
-    model = Model(load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=load.repack)
+class _Kept:
+    """What is kept on disk of a file and this build of llama.cpp.
+
+    Args:
+        load: what is loaded.
+        header: what the file says of itself.
+    """
+
+    def __init__(self, load: LoadModel, header: Header) -> None:
+        self._folder = None if load.cache is None else Path(load.cache)
+        self._key = b"" if self._folder is None else _identity(load.path, header)
+
+    def words(self) -> WordsFile | None:
+        """The words of the file's vocabulary."""
+        return None if self._folder is None else WordsFile(self._folder, self._key)
+
+    def rehearsal(self, where: Offload, *, repack: bool) -> Rehearsal:
+        """The first step with the file.
+
+        Args:
+            where: which layers are on a GPU.
+            repack: whether weights are laid out anew for the processor.
+        """
+        how = (llama_cpp.llama_print_system_info().decode("utf-8", "replace"), where.layers, where.shares, repack)
+        return Rehearsal(self._folder, self._key + json.dumps(how).encode())
+
+
+def _identity(path: str, header: Header) -> bytes:
+    """A digest of all that a file says of itself, vocabulary and kinds of weights included, and of llama.cpp's own
+    files.
+    """
+    with Path(path).open("rb") as file:
+        about = file.read(max(0, header.file_size - header.weights))
+    libraries = sorted((Path(llama_cpp.__file__).parent / "lib").glob("*"))
+    built = [(library.name, status.st_size, status.st_mtime_ns) for library in libraries if (status := library.stat())]
+    return blake2b(about).digest() + json.dumps((llama_cpp.__version__, built)).encode()
+
+
+def _make(
+    load: LoadModel, where: Offload, chosen: LoadPlan, threads: Threads, log: Log, kept: _Kept
+) -> tuple[Model, Context]:
+    model = Model(
+        load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=load.repack, words=kept.words()
+    )
     context = Context(
         model,
         cells=chosen.cells,
@@ -101,5 +155,8 @@ def _make(load: LoadModel, where: Offload, chosen: LoadPlan, threads: Threads, l
         log=log,
     )
     let_go(load.path)
-    context.rehearse()
+    rehearsal = kept.rehearsal(where, repack=load.repack)
+    if not rehearsal.done:
+        context.rehearse()
+        rehearsal.passed()
     return model, context

@@ -3,8 +3,8 @@
 `python -m rung.tiers.llama.worker --rung-llama-worker PID` is what a host starts. Frames go through standard input and
 output. These threads share the work. One reads frames, so that a cancel or the end of the host is noticed at any
 moment. Two prepare calls (template, tokens, grammar), one short calls and one long calls. The main thread loads the
-model and decodes. One gives a sign of life each second. Whatever goes wrong with one call is that call's failure, and
-the others go on.
+model and decodes, and a crew helps it with the logits of many answers. One gives a sign of life each second. Whatever
+goes wrong with one call is that call's failure, and the others go on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,6 +27,7 @@ from rung.tiers.llama.frames import CAUSE, FLAG
 from rung.tiers.llama.threads import Fixed, Free, Threads, free_cores
 from rung.tiers.llama.worker import system
 from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.crew import Crew
 from rung.tiers.llama.worker.errand import Dropped, Errand
 from rung.tiers.llama.worker.lanes import Lane, Task, is_long
 from rung.types import Delta, Zone
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from rung.tiers.llama.worker.snapshots import Snapshots
 
 _BROKEN = 70
+_CALM = 0.2
+"""Seconds after which nobody is expected to ask at once."""
 
 
 def main() -> None:
@@ -118,19 +122,21 @@ class Worker:
         self._serving = threading.Event()
         self._calls = Calls()
         self._lanes: tuple[Lane, ...] = ()
+        self._reading = threading.Event()
 
     def run(self) -> None:
         """Load the model that the first frame names, and serve it."""
         self._spawn(self._beat, "rung-beat")
-        load = frames.read(self._source)
+        load = frames.read_load(self._source)
         if load is None:
             os._exit(0)
-        if not isinstance(load, frames.LoadModel):
-            raise frames.BrokenFrame(f"{load.kind} before load")
         # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
-        threads = Fixed(load.threads) if load.threads else Free(free_cores())
+        most = load.threads or free_cores()
+        threads = Fixed(load.threads) if load.threads else Free(most)
+        crew = Crew(most - 1, self._spawn)
         self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
         self._spawn(self._read, "rung-read")
+        self._spawn(self._import, "rung-import")
         model = self._load(load, threads)
         # The loop's module needs the native libraries. If they are missing, `_load` says so in words.
         from rung.tiers.llama.fit import BATCH
@@ -143,6 +149,7 @@ class Worker:
             self._progress,
             self._saver(model.snapshots),
             self._broke,
+            crew,
             cells=model.native.cells,
             slots=model.plan.slots,
             batch=BATCH,
@@ -175,14 +182,27 @@ class Worker:
 
     def _load(self, load: frames.LoadModel, threads: Threads) -> LoadedModel:
         try:
-            from rung.tiers.llama.worker.loaded import LoadedModel
+            import llguidance  # noqa: F401  missing, it is noticed before a model is read
+
+            from rung.tiers.llama.worker.placing import place
         except (ImportError, OSError, RuntimeError) as error:
             name = getattr(error, "name", None) or "llama-cpp-python"
             self._refuse(TierUnavailable(f"{name} can't be imported", hint="install llama-cpp-python and llguidance"))
         try:
-            return LoadedModel(load, threads)
+            placed = place(load, threads, self._reading.set)
+            from rung.tiers.llama.worker.loaded import LoadedModel
+
+            return LoadedModel(load, placed)
         except TierUnavailable as error:
             self._refuse(error)
+
+    def _import(self) -> None:
+        """Import what calls need, while llama.cpp reads the model. What is missing is noticed where it is used."""
+        self._reading.wait()
+        with suppress(Exception):
+            frames.prepare()
+            import rung.tiers.llama.worker.loaded
+            import rung.tiers.llama.worker.loop  # noqa: F401
 
     def _refuse(self, error: TierUnavailable) -> NoReturn:
         self._wire.send(frames.Failed("unavailable", error.message, error.hint))
@@ -240,11 +260,21 @@ class Worker:
                 else:
                     self._calls.done(task.id)
             return
-        if isinstance(task, frames.Ready):
-            model.warm()
         tokens = len(model.prompt(task.messages, errand)) if isinstance(task, frames.Count) else 0
         self._calls.drop(task.id)
         self._wire.send(frames.Counted(task.id, tokens, model.context))
+        if isinstance(task, frames.Ready):
+            self._spawn(lambda: self._warm(model), "rung-warm")
+
+    def _warm(self, model: LoadedModel) -> None:
+        """Build what constrained answers need, once nobody waits for anything: it keeps all other threads waiting. The
+        first such answer builds it if it comes before that.
+        """
+        while True:
+            time.sleep(_CALM)
+            if not self._calls:
+                model.warm()
+                return
 
     def _broke(self, request: int, error: BaseException) -> None:
         """Something unforeseen went wrong. It is the failure of this request alone."""

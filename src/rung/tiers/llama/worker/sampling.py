@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rung.tiers.llama.worker.exponentials import exponentials, mass
 from rung.types import Sampling
 
 Logits = NDArray[np.float32]
@@ -17,10 +18,91 @@ Logits = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 """One bit per token of the vocabulary, the lowest first, which says whether the token is allowed."""
 
-_HEAD = 256
 _SURE = -1e-4
 """Log-probability from which on a token's place among the allowed ones isn't worked out. The figure can be off by no
 more than this, and most tokens of an answer are as sure."""
+
+_LEFT = 0.01
+"""Least share of all probability for which what is allowed may be reckoned as the whole less what isn't. Below, the
+difference of two nearly equal sums of floats would be off by more than 1e-4."""
+
+_FLOORS = (1e-3, 1e-6)
+"""Weights, relative to the likeliest token's, from which on tokens are sorted first. Sorting a whole vocabulary takes
+milliseconds, and these nearly always have enough of the mass."""
+
+_BLOCK = 512
+"""Weights that are summed to one number, so that a random number finds its token in two short searches."""
+
+
+class Row:
+    """The logits after one token, and what is asked of them again and again, reckoned once.
+
+    Nothing is copied, so a row is only good until the next step.
+
+    Args:
+        logits: contiguous. They are left as they are.
+    """
+
+    __slots__ = ("_first", "_mass", "_second", "_token", "_top", "logits")
+
+    def __init__(self, logits: Logits) -> None:
+        self.logits = logits
+        self._token = self._second = -1
+        self._top = self._mass = 0.0
+        self._first: int | None = None
+
+    @property
+    def token(self) -> int:
+        """The likeliest token; the first of them, if several are."""
+        if self._token < 0:
+            self._token = int(self.logits.argmax())
+        return self._token
+
+    def look(self) -> None:
+        """Find the second likeliest token, and sum up all weights. Several rows may be looked at at once, each on a
+        thread of its own: numpy and llama.cpp let go of the interpreter meanwhile.
+        """
+        if self._second >= 0:
+            return
+        token, logits = self.token, self.logits
+        top = logits[token]
+        self._top = float(top)
+        self._mass = mass(logits, self._top)
+        logits[token] = -np.inf
+        second = int(logits.argmax())
+        logits[token] = top
+        self._second = second
+
+    @property
+    def top(self) -> float:
+        """The logit of the likeliest token."""
+        self.look()
+        return self._top
+
+    @property
+    def mass(self) -> float:
+        """The sum over all tokens of `exp(logit - top)`."""
+        self.look()
+        return self._mass
+
+    def rival(self, token: int) -> int:
+        """The likeliest token but for one.
+
+        Args:
+            token: the one.
+        """
+        self.look()
+        return self._second if token == self._token else self._token
+
+    def choose(self, sampler: Sampler) -> int:
+        """The token that a sampler takes if all are allowed. It is asked once, however often this is.
+
+        Args:
+            sampler: of the answer that the row belongs to.
+        """
+        if self._first is None:
+            self._first = sampler.choose(self)
+        return self._first
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +122,18 @@ class Confidence:
     allowed_margin: float | None = None
 
 
-def confidence(logits: Logits, token: int, allowed: Callable[[], Mask | None] | None = None) -> Confidence:
-    """How sure the model was of `token`. The logits are used up, since copying a whole vocabulary would cost as much
-    again.
+def confidence(row: Row, token: int, allowed: Callable[[], Mask | None] | None = None) -> Confidence:
+    """How sure the model was of `token`.
 
     Args:
-        logits: the model's logits. They are meaningless afterwards.
+        row: the model's logits.
         token: the chosen token.
         allowed: tells what else was allowed, or `None` if it can't. It is asked only if the answer could matter. If the
             model was sure of the token, or nobody can tell, the unconstrained probability is given. The probability
             among the allowed tokens lies between that and 1.
     """
-    own = float(logits[token])
-    logits[token] = -np.inf
-    other = float(logits.max())
-    top = max(own, other)
-    logits -= np.float32(top)
-    np.exp(logits, out=logits)
-    # numpy adds in pairs, so a vocabulary of single floats is summed to six digits.
-    weight = math.exp(own - top)
-    logprob, margin = own - top - math.log(weight + float(logits.sum())), own - other
+    own = float(row.logits[token])
+    logprob, margin = own - row.top - math.log(row.mass), own - float(row.logits[row.rival(token)])
     if allowed is None:
         return Confidence(logprob, margin)
     if logprob > _SURE:
@@ -67,31 +141,53 @@ def confidence(logits: Logits, token: int, allowed: Callable[[], Mask | None] | 
     mask = allowed()
     if mask is None:
         return Confidence(logprob, margin, logprob)
-    return Confidence(logprob, margin, *_among(logits, own - top, mask))
+    return Confidence(logprob, margin, *_among(row, token, own, mask))
 
 
-def _among(weights: NDArray[np.float32], own: float, mask: Mask) -> tuple[float, float | None]:
+def _among(row: Row, token: int, own: float, mask: Mask) -> tuple[float, float | None]:
     """Log-probability and margin of a token among the allowed ones.
 
-    What single precision can't hold beside the likeliest token of all (45 orders of magnitude below it) counts as
-    nothing.
-
     Args:
-        weights: probabilities of the other tokens, up to a factor. They are used up.
-        own: natural logarithm of the token's own probability, with the same factor.
+        row: the model's logits.
+        token: the token.
+        own: its logit.
         mask: which tokens are allowed.
     """
-    dense = int(np.bitwise_count(mask).sum()) * 2 > len(weights)
-    # Going through few bits is faster than through many: those of the allowed tokens, or those of all others.
-    bits = np.unpackbits(~mask if dense else mask, bitorder="little", count=len(weights))
-    few = np.flatnonzero(bits.view(np.bool_))  # with bytes it would take ten times as long
+    size = len(row.logits)
+    dense = int(np.bitwise_count(mask).sum()) > size // 2
+    # Going through few weights is faster than through many: those of the allowed tokens, or those of all others. And
+    # finding them among booleans takes a tenth of the time that it takes among bytes.
+    few = np.flatnonzero(np.unpackbits(~mask if dense else mask, bitorder="little", count=size).view(np.bool_))
+    weight = math.exp(own - row.top)
     if dense:
-        weights[few] = 0
-    left = weights if dense else weights[few]
-    rival = float(left.max(initial=0))
-    if not rival:
+        left = row.mass - float(np.exp(row.logits[few] - np.float32(row.top)).sum(dtype=np.float64))
+        rival = row.rival(token)
+        if left > _LEFT * row.mass and not _within(few, rival):
+            # `token` is allowed, so at least its own weight is left
+            return math.log(weight / max(left, weight)), own - float(row.logits[rival])
+        others = row.logits.copy()
+        others[few] = -np.inf
+        others[token] = -np.inf
+    else:
+        others = row.logits[few[few != token]]
+    best = float(others.max(initial=-np.inf))
+    if best == -np.inf:
         return 0.0, None
-    return own - math.log(math.exp(own) + float(left.sum())), own - math.log(rival)
+    top = max(best, own)
+    weight = math.exp(own - top)
+    return own - top - math.log(weight + mass(others, top)), own - best
+
+
+def _likeliest(logits: Logits, allowed: NDArray[np.bool_]) -> int:
+    if 2 * int(np.count_nonzero(allowed)) > len(allowed):
+        return int(np.where(allowed, logits, np.float32(-np.inf)).argmax())
+    few = np.flatnonzero(allowed)
+    return int(few[logits[few].argmax()])
+
+
+def _within(ordered: NDArray[np.intp], number: int) -> bool:
+    at = int(ordered.searchsorted(number))
+    return at < len(ordered) and int(ordered[at]) == number
 
 
 class Sampler:
@@ -111,33 +207,54 @@ class Sampler:
         seed = None if settings.seed is None else (settings.seed + index) % 2**64
         self._random = np.random.default_rng(seed)
 
-    def choose(self, logits: Logits) -> int:
-        """The index of the chosen token. `-inf` is never chosen while there is anything else."""
-        if not self._settings.temperature:
-            return int(logits.argmax())
-        weights = logits.astype(np.float64)
-        weights -= weights.max()
-        weights /= self._settings.temperature
-        np.exp(weights, out=weights)
-        kept = self._head(weights)
-        cumulative = weights[kept].cumsum()
-        at = int(cumulative.searchsorted(self._random.random() * cumulative[-1], side="right"))
-        return int(kept[min(at, len(kept) - 1)])
+    def choose(self, row: Row, allowed: NDArray[np.bool_] | None = None) -> int:
+        """The index of the chosen token. `-inf` is never chosen while there is anything else.
 
-    def _head(self, weights: NDArray[np.float64]) -> NDArray[np.intp]:
+        Args:
+            row: the model's logits.
+            allowed: which tokens may be chosen, at least one; all of them if left out.
+        """
+        if not self._settings.temperature:
+            return row.token if allowed is None else _likeliest(row.logits, allowed)
+        weights = row.logits / np.float32(self._settings.temperature)
+        if allowed is not None:
+            weights[~allowed] = -np.inf
+        exponentials(weights, weights, float(weights.max()))
+        if not self._settings.min_p and self._settings.top_p in (None, 1.0):
+            return self._any(weights)
+        kept = self._head(weights)
+        cumulative = weights[kept].cumsum(dtype=np.float64)
+        return int(kept[self._draw(cumulative)])
+
+    def _any(self, weights: Logits) -> int:
+        """A token in proportion to its weight."""
+        whole = len(weights) // _BLOCK * _BLOCK
+        sums = [*weights[:whole].reshape(-1, _BLOCK).sum(axis=1), weights[whole:].sum()]
+        block = self._draw(np.cumsum(sums, dtype=np.float64)) * _BLOCK
+        return block + self._draw(weights[block : block + _BLOCK].cumsum(dtype=np.float64))
+
+    def _draw(self, cumulative: NDArray[np.float64]) -> int:
+        """An index in proportion to the steps of a rising curve; one whose step is 0 is never drawn."""
+        at = int(cumulative.searchsorted(self._random.random() * cumulative[-1], side="right"))
+        return min(at, int(cumulative.searchsorted(cumulative[-1])))
+
+    def _head(self, weights: Logits) -> NDArray[np.intp]:
         """Indices of the tokens that the filters keep.
 
         Args:
             weights: probabilities up to a factor, the largest 1.
         """
-        kept = np.flatnonzero(weights >= max(self._settings.min_p or 0.0, np.finfo(np.float64).tiny))
+        least = max(self._settings.min_p or 0.0, float(np.finfo(np.float32).tiny))
         top_p = self._settings.top_p
         if top_p is None or top_p >= 1.0:
-            return kept
-        mass = weights[kept].sum() * top_p
-        if len(kept) > _HEAD:
-            # Sorting a whole vocabulary takes milliseconds, and the head nearly always has enough mass.
-            head = kept[np.argpartition(weights[kept], -_HEAD)[-_HEAD:]]
-            kept = head if weights[head].sum() >= mass else kept
+            return np.flatnonzero(weights >= least)
+        if self._settings.min_p:
+            mass = float(weights[weights >= least].sum(dtype=np.float64)) * top_p
+        else:
+            mass = float(weights.sum(dtype=np.float64)) * top_p
+        for floor in (*_FLOORS, least):
+            kept = np.flatnonzero(weights >= max(floor, least))
+            if floor <= least or float(weights[kept].sum(dtype=np.float64)) >= mass:
+                break
         kept = kept[np.argsort(-weights[kept], kind="stable")]
-        return kept[: int(weights[kept].cumsum().searchsorted(mass)) + 1]
+        return kept[: int(weights[kept].cumsum(dtype=np.float64).searchsorted(mass)) + 1]

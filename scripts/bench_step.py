@@ -1,0 +1,186 @@
+"""What a step costs beside `llama_decode`: choosing, scoring and checking the tokens of 1, 4, 16 and 64 answers.
+
+    .venv/bin/python scripts/bench_step.py record logits.npz
+    .venv/bin/python scripts/bench_step.py measure logits.npz
+    .venv/bin/python scripts/bench_step.py profile
+
+`record` keeps the logits of real answers, half of them free texts and half function calls. `measure` gives them to the
+worker's own code again and again, as `llama_decode` leaves them: written a moment ago, after all the weights went
+through the caches. `profile` decodes, and says where the time of a step goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine_bench.stepping import Places, profiled
+from rung.store import resolve
+
+COUNTS = (1, 4, 16, 64)
+KINDS = ("plain", "sampled", "constrained")
+_ROWS = 64
+_EVERY = 3
+"""One token in so many is kept, so that the rows come from many places of many answers."""
+_EVICT = 48 << 20
+"""Bytes that are read between two steps. A step reads all the weights, so nothing else is in the caches."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Logits of real answers.
+
+    Args:
+        logits: one row each.
+        schemas: of the answers; `None` for a free text.
+        tokens: of each answer before its row.
+        model: name of the model.
+    """
+
+    logits: Any
+    schemas: list[dict[str, Any] | None]
+    tokens: list[list[int]]
+    model: str
+
+
+def record(path: Path, model: str, threads: int) -> None:
+    """Decode free texts and function calls, and keep some of their logits."""
+    from engine_bench.parties.in_process import InProcess
+    from engine_bench.prompts import free_texts, function_calls
+    from rung.tiers.llama.worker.answer import Answer
+
+    party = InProcess(str(resolve(model).path), 2048, threads)
+    rows: list[Any] = []
+    facts: list[dict[str, Any]] = []
+    schema: dict[str, Any] | None = None
+    real, seen = Answer.advance, [0]
+
+    def advance(self: Any, row: Any) -> Any:
+        seen[0] += 1
+        if seen[0] % _EVERY == 0:
+            rows.append(np.array(row.logits))
+            facts.append({"schema": schema, "tokens": self.tokens[len(self._order.prompt) :]})
+        return real(self, row)
+
+    Answer.advance = advance  # type: ignore[method-assign]
+    for wanted, prompts in ((_ROWS, free_texts()), (2 * _ROWS, function_calls(80))):
+        for prompt in prompts:
+            schema = prompt.schema
+            party.answer(prompt.messages, _EVERY * 7, schema=schema)
+            if len(rows) >= wanted:
+                break
+        del rows[wanted:], facts[wanted:]
+    np.savez(path, logits=np.stack(rows), facts=json.dumps({"model": model, "rows": facts}))
+
+
+def read(path: Path) -> Recorded:
+    """What `record` kept."""
+    with np.load(path, allow_pickle=False) as file:
+        facts = json.loads(str(file["facts"]))
+        rows = facts["rows"]
+        return Recorded(file["logits"], [r["schema"] for r in rows], [r["tokens"] for r in rows], facts["model"])
+
+
+def measure(recorded: Recorded, helpers: int, times: int) -> Iterator[tuple[str, int, float, float]]:
+    """Kind, number of answers, and microseconds: of choosing and scoring, and of everything."""
+    from rung.tiers.llama.worker.crew import Crew
+
+    crew = Crew(helpers, lambda work, name: threading.Thread(target=work, name=name, daemon=True).start())
+    places = Places(str(resolve(recorded.model).path))
+    cold = np.ones(_EVICT // 4, np.float32)
+    for kind in KINDS:
+        which = [i for i, schema in enumerate(recorded.schemas) if (schema is not None) == (kind == "constrained")]
+        stored = recorded.logits[which]
+        facts = [(recorded.schemas[i], recorded.tokens[i]) for i in which]
+        buffer = np.empty_like(stored)
+        make = places.answers(facts, temperature=0.7 if kind == "sampled" else 0.0)
+        for count in COUNTS:
+            looked, whole = [], []
+            for _ in range(times):
+                answers = make(count)
+                cold.sum()
+                buffer[:count] = stored[:count]
+                look, all_of_it = _step(crew, answers, buffer)
+                looked.append(look)
+                whole.append(all_of_it)
+            yield kind, count, 1e6 * statistics.median(looked), 1e6 * statistics.median(whole)
+
+
+def _step(crew: Any, answers: list[Any], buffer: Any) -> tuple[float, float]:
+    """What the loop does with the logits of a step, timed."""
+    from rung.tiers.llama.worker.loop import look
+    from rung.tiers.llama.worker.sampling import Row
+
+    began = time.perf_counter()
+    rows = [(answer, Row(buffer[i])) for i, answer in enumerate(answers)]
+    crew.each(look, rows)
+    looked = time.perf_counter()
+    for answer, row in rows:
+        answer.advance(row)
+    done = time.perf_counter()
+    return looked - began, done - began
+
+
+def show_measure(options: argparse.Namespace) -> None:
+    """A table."""
+    print("| | answers | choose and score, us | everything, us | times one |\n|---|---|---|---|---|")
+    one = 0.0
+    for kind, count, looked, whole in measure(read(options.file), options.helpers, options.times):
+        one = whole if count == 1 else one
+        print(f"| {kind} | {count} | {looked:,.0f} | {whole:,.0f} | {whole / one:.1f} |", flush=True)
+
+
+def show_profile(options: argparse.Namespace) -> None:
+    """A table."""
+    print(f"| model | answers | {' | '.join(STAGES)} |\n|{'---|' * (len(STAGES) + 2)}")
+    for model in options.models.split(","):
+        for count in (1, 16):
+            for kind in ("plain", "constrained"):
+                path = str(resolve(model).path)
+                found = profiled(path, options.threads, count, options.tokens, constrained=kind == "constrained")
+                cells = " | ".join(f"{found.get(stage, 0.0):,.0f}" for stage in STAGES)
+                print(f"| {model} | {count} {kind} | {cells} |", flush=True)
+
+
+STAGES = ("decode", "logits", "choice", "constraint", "confidence", "text", "pipe", "rest")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    os.environ.setdefault("OMP_PROC_BIND", "true")
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    keep = commands.add_parser("record")
+    keep.add_argument("file", type=Path)
+    keep.add_argument("--model", default="qwen2.5-coder-0.5b")
+    keep.add_argument("--threads", type=int, default=cores)
+    keep.set_defaults(run=lambda o: record(o.file, o.model, o.threads))
+    time_it = commands.add_parser("measure")
+    time_it.add_argument("file", type=Path)
+    time_it.add_argument("--helpers", type=int, default=cores - 1, help="threads beside the loop's own")
+    time_it.add_argument("--times", type=int, default=40)
+    time_it.set_defaults(run=show_measure)
+    look_in = commands.add_parser("profile")
+    look_in.add_argument("--models", default="smollm2-135m,qwen2.5-coder-0.5b,qwen2.5-coder-1.5b")
+    look_in.add_argument("--threads", type=int, default=cores)
+    look_in.add_argument("--tokens", type=int, default=48)
+    look_in.set_defaults(run=show_profile)
+    options = parser.parse_args()
+    run: Callable[[argparse.Namespace], None] = options.run
+    run(options)
+
+
+if __name__ == "__main__":
+    main()
