@@ -93,7 +93,7 @@ def read(path: Path) -> Recorded:
 
 
 def measure(recorded: Recorded, helpers: int, times: int) -> Iterator[tuple[str, int, float, float]]:
-    """Kind, number of answers, and microseconds: of choosing and scoring, and of everything."""
+    """Kind, number of answers, microseconds by the clock, and microseconds of processor time, of a step."""
     from rung.tiers.llama.worker.crew import Crew
 
     crew = Crew(helpers, lambda work, name: threading.Thread(target=work, name=name, daemon=True).start())
@@ -106,39 +106,36 @@ def measure(recorded: Recorded, helpers: int, times: int) -> Iterator[tuple[str,
         buffer = np.empty_like(stored)
         make = places.answers(facts, temperature=0.7 if kind == "sampled" else 0.0)
         for count in COUNTS:
-            looked, whole = [], []
+            clock, processor = [], []
             for _ in range(times):
                 answers = make(count)
                 cold.sum()
                 buffer[:count] = stored[:count]
-                look, all_of_it = _step(crew, answers, buffer)
-                looked.append(look)
-                whole.append(all_of_it)
-            yield kind, count, 1e6 * statistics.median(looked), 1e6 * statistics.median(whole)
+                began, worked = time.perf_counter(), time.process_time()
+                step(crew, answers, buffer)
+                clock.append(time.perf_counter() - began)
+                processor.append(time.process_time() - worked)
+            yield kind, count, 1e6 * statistics.median(clock), 1e6 * statistics.median(processor)
 
 
-def _step(crew: Any, answers: list[Any], buffer: Any) -> tuple[float, float]:
-    """What the loop does with the logits of a step, timed."""
-    from rung.tiers.llama.worker.loop import look
-    from rung.tiers.llama.worker.sampling import Row
+def step(crew: Any, answers: list[Any], buffer: Any) -> None:
+    """What the loop does with the logits of a step."""
+    from rung.tiers.llama.worker.sampling import LogitsRow
+    from rung.tiers.llama.worker.turn import AnswerTurn
 
-    began = time.perf_counter()
-    rows = [(answer, Row(buffer[i])) for i, answer in enumerate(answers)]
-    crew.each(look, rows)
-    looked = time.perf_counter()
-    for answer, row in rows:
-        answer.advance(row)
-    done = time.perf_counter()
-    return looked - began, done - began
+    turns = [AnswerTurn(answer, LogitsRow(buffer[i])) for i, answer in enumerate(answers)]
+    crew.each(AnswerTurn.take, turns)
+    for turn in turns:
+        turn.result()
 
 
 def show_measure(options: argparse.Namespace) -> None:
     """A table."""
-    print("| | answers | choose and score, us | everything, us | times one |\n|---|---|---|---|---|")
+    print("| | answers | by the clock, us | processor time, us | times one |\n|---|---|---|---|---|")
     one = 0.0
-    for kind, count, looked, whole in measure(read(options.file), options.helpers, options.times):
-        one = whole if count == 1 else one
-        print(f"| {kind} | {count} | {looked:,.0f} | {whole:,.0f} | {whole / one:.1f} |", flush=True)
+    for kind, count, clock, processor in measure(read(options.file), options.helpers, options.times):
+        one = clock if count == 1 else one
+        print(f"| {kind} | {count} | {clock:,.0f} | {processor:,.0f} | {clock / one:.1f} |", flush=True)
 
 
 def show_profile(options: argparse.Namespace) -> None:

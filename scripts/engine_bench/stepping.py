@@ -12,13 +12,13 @@ from typing import Any
 import llama_cpp as llama
 
 from engine_bench.parties.in_process import InProcess
-from engine_bench.prompts import Messages, function_calls, stories
+from engine_bench.prompts import stories
 from rung.tiers.llama import frames
 from rung.tiers.llama.worker import answer as answers
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.constraint import Constraint, Grammars
 from rung.tiers.llama.worker.native import Context, Log, Vocabulary
-from rung.tiers.llama.worker.sampling import Row, Sampler
+from rung.tiers.llama.worker.sampling import Sampler
 from rung.tiers.llama.worker.text import Assembler
 from rung.types import Delta, Sampling, Shape
 
@@ -109,10 +109,22 @@ class Stopwatch:
         return run
 
 
+_ENDLESS = {
+    "type": "array",
+    "minItems": 99,
+    "items": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "city": {"type": "string"}},
+        "required": ["name", "age", "city"],
+        "additionalProperties": False,
+    },
+}
+"""Answers that go on until they are cut: keys and punctuation that are forced, and values that aren't."""
+
 _STAGES: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("decode", Context, ("decode",)),
     ("logits", Context, ("logits",)),
-    ("choice", Row, ("choose",)),
+    ("choice", Sampler, ("choose",)),
     ("constraint", Constraint, ("choose", "take", "forced", "allowed")),
     ("confidence", answers, ("confidence",)),
     ("text", Assembler, ("push",)),
@@ -127,15 +139,11 @@ def profiled(path: str, threads: int, count: int, tokens: int, *, constrained: b
         threads: for decoding.
         count: answers at once.
         tokens: of each answer.
-        constrained: whether the answers are function calls, or else free texts.
+        constrained: whether the answers are long lists by a schema, or else free texts.
     """
     party = InProcess(path, 4096, threads, slots=count)
     watch = Stopwatch()
-    asked: list[tuple[Messages, dict[str, Any] | None]] = (
-        [(call.messages, call.schema) for call in function_calls(count)]
-        if constrained
-        else [(messages, None) for messages in stories(count)]
-    )
+    asked = [(messages, _ENDLESS if constrained else None) for messages in stories(count)]
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:
         assert reader.stdin is not None
         pipe = reader.stdin

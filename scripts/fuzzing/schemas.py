@@ -116,7 +116,7 @@ class Schemas:
         import numpy as np
 
         from rung.tiers.llama.worker.constraint import Unenforceable
-        from rung.tiers.llama.worker.sampling import Row, Sampler
+        from rung.tiers.llama.worker.sampling import LogitsRow, Sampler
         from rung.types import Sampling
 
         size = self._grammars.tokenizer.vocab_size
@@ -127,7 +127,7 @@ class Schemas:
                 constraint.forced()
                 if constraint.complete:
                     return
-                constraint.take(constraint.choose(Row(noise.normal(size=size).astype(np.float32)), sampler))
+                constraint.take(constraint.choose(LogitsRow(noise.normal(size=size).astype(np.float32)), sampler))
         except Unenforceable:
             # the attempt says so, and the answer is judged afterwards
             return

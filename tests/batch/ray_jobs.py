@@ -46,7 +46,8 @@ def main() -> None:
     data, out, log, seconds, actors = (*map(Path, sys.argv[1:4]), float(sys.argv[4]), int(sys.argv[5]))
     began = time.monotonic()
     rungs = ladder(None, seconds)
-    cluster = RayCluster(None, partial(equip, log, seconds), rungs.rungs, TOGETHER, actors, rung.Zone.HOST)
+    address = sys.argv[6] if len(sys.argv) > 6 else None
+    cluster = RayCluster(address, partial(equip, log, seconds), rungs.rungs, TOGETHER, actors, rung.Zone.HOST)
     try:
         found = run(data, out, ladder=rungs, output=["yes", "no"], together=TOGETHER, cluster=cluster)
     finally:

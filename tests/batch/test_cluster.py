@@ -97,13 +97,13 @@ def test_ray_is_refused_where_it_would_reach_further_than_prompts_may(monkeypatc
         on_ray.demand_reach(None, rung.Zone.HOST)
     assert "unshare -rn" in raised.value.hint
     on_ray.demand_reach(None, rung.Zone.LAN)
-    on_ray.demand_reach("10.0.0.4:10001", rung.Zone.LAN)
-    with pytest.raises(ConfigError, match=r"8\.8\.4\.4:10001 lies beyond the reach lan"):
-        on_ray.demand_reach("8.8.4.4:10001", rung.Zone.LAN)
+    on_ray.demand_reach("10.0.0.4:6379", rung.Zone.LAN)
+    with pytest.raises(ConfigError, match=r"8\.8\.4\.4:6379 lies beyond the reach lan"):
+        on_ray.demand_reach("8.8.4.4:6379", rung.Zone.LAN)
     monkeypatch.setattr(on_ray, "alone", lambda: True)
     on_ray.demand_reach(None, rung.Zone.HOST)
     with pytest.raises(ConfigError, match="beyond the reach host"):
-        on_ray.demand_reach("head.example.com:10001", rung.Zone.HOST)
+        on_ray.demand_reach("head.example.com:6379", rung.Zone.HOST)
 
 
 def test_without_ray_the_error_says_how_to_install_it(monkeypatch):

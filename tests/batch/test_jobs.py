@@ -18,7 +18,9 @@ from rung.batch.ordering import faster, measured
 from rung.batch.purse import JobPurse
 from rung.batch.questions import Questions, Usual
 from rung.batch.sources import source_of
-from rung.batch.working import Job
+from rung.batch.working import Job, work
+from rung.cli.batch_progress import BatchLine
+from rung.cli.output import Output
 from rung.errors import ConfigError, TierCrashed, TierUnavailable
 from rung.ledger import LedgerFile, requests
 from rung.limits import Cancel
@@ -291,3 +293,24 @@ def test_streaming_is_taken_only_where_it_is_clearly_faster():
     assert faster({"tiers": 10.0, "stream": 10.5}) == "tiers"
     assert faster({"tiers": 10.0, "stream": 12.0}) == "stream"
     assert faster({"tiers": 10.0, "stream": 2.0}) == "tiers"
+
+
+def test_progress_says_how_far_the_job_is_and_what_is_sent_up(tmp_path):
+    data = rows(tmp_path / "in.jsonl", [f"q{n}" for n in range(30)])
+    small, big = Answering("small", odd), Answering("big", lambda prompt: "no")
+    asks = Questions(Usual())
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run()
+        names = {"small": "small", "big": "big"}
+        job = Job(manifest, source, asks, rung.Ladder(small, big), names, CHOICES, together=1)
+        line, said = BatchLine(Output(json=False), job), {}
+        for progress in work(job):
+            line._next_count = 0.0  # counts are otherwise taken now and then, as they cost time
+            line.show(progress)
+            said[progress.tier] = line._said(progress)
+        assert said["small"].startswith("small: 15 of 30 rows")
+        assert said["small"].endswith("100% accepted, 50% sent up")
+        assert said["big"].startswith("big: 30 of 30 rows")
+        assert said["big"].endswith("100% accepted, 0% sent up")
+        # nothing is left, so nothing is said of the time that is left
+        assert " left" not in said["big"]

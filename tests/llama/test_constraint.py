@@ -10,7 +10,7 @@ import pytest
 
 from rung.tiers.llama.worker.constraint import Grammars
 from rung.tiers.llama.worker.native import Log, Model
-from rung.tiers.llama.worker.sampling import Row, Sampler, confidence
+from rung.tiers.llama.worker.sampling import LogitsRow, Sampler, confidence
 from rung.types import Sampling, Shape
 
 SCHEMA = {
@@ -51,7 +51,7 @@ def test_rejection_first_equals_full_masking_wherever_there_is_a_choice(grammars
         bits = np.frombuffer(constraint._matcher.compute_bitmask(), np.uint8)
         allowed = np.unpackbits(bits, bitorder="little", count=len(logits)).astype(bool)
         reference = int(np.where(allowed, logits, -np.inf).argmax())
-        token = constraint.choose(Row(logits), greedy)
+        token = constraint.choose(LogitsRow(logits), greedy)
         piece = model.vocabulary.piece(token)
         if inevitable:
             assert piece.startswith(inevitable) or inevitable.startswith(piece)
@@ -82,11 +82,11 @@ def test_what_is_said_of_a_token_among_the_allowed_ones_is_what_a_full_mask_says
         bits = np.frombuffer(constraint._matcher.compute_bitmask(), np.uint8)
         mask = np.unpackbits(bits, bitorder="little", count=len(logits)).astype(bool)
         given = bytes(constraint._matcher.compute_ff_bytes())
-        token = constraint.choose(Row(logits), greedy)
+        token = constraint.choose(LogitsRow(logits), greedy)
         piece = model.vocabulary.piece(token)
         exact = np.where(mask, logits.astype(np.float64), -np.inf)
         reference = exact - np.logaddexp.reduce(exact[mask])
-        found = confidence(Row(logits.copy()), token, lambda piece=piece: constraint.allowed(piece))
+        found = confidence(LogitsRow(logits.copy()), token, lambda piece=piece: constraint.allowed(piece))
         assert found.logprob == pytest.approx(logits[token] - np.logaddexp.reduce(logits.astype(np.float64)), abs=1e-4)
         if given:
             inevitable += 1
@@ -111,5 +111,5 @@ def test_the_mask_is_not_worked_out_for_a_token_that_the_model_was_sure_of(gramm
     logits = np.zeros(model.vocabulary.size, np.float32)
     (yes,) = model.vocabulary.tokenize("yes", special=False)
     logits[yes] = 30
-    found = confidence(Row(logits), constraint.choose(Row(logits), Sampler(Sampling())), pytest.fail)
+    found = confidence(LogitsRow(logits), constraint.choose(LogitsRow(logits), Sampler(Sampling())), pytest.fail)
     assert (found.allowed_logprob, found.allowed_margin) == (found.logprob, found.margin)

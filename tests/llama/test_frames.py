@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +24,10 @@ SAID = [
     ),
     frames.Count(8, (Message("user", "x"),)),
     frames.Drop(7),
+    frames.Ready(9),
+    frames.Loaded("mödel", 512, None, "llama", 3),
+    frames.Beat(0.5),
+    frames.Counted(9, 3, 512),
     frames.AnswerDelta(
         7, Delta("é", tokens=(Token(""), Token("é", -0.5, 1.0, False, -0.25, 2.0)), finish="stop", usage=Usage(1, 2))
     ),
@@ -52,6 +58,36 @@ def test_what_is_no_frame_is_refused_without_repeating_it(body):
     with pytest.raises(frames.BrokenFrame) as caught:
         frames.read(io.BytesIO(len(body).to_bytes(4, "big") + body))
     assert "PROMPT" not in str(caught.value)
+
+
+def test_a_load_needs_no_pydantic():
+    """Importing it takes as long as mapping a small model."""
+    code = (
+        "import io, sys\n"
+        "from rung.tiers.llama import frames\n"
+        "import rung.tiers.llama.worker.program\n"
+        "load = frames.LoadModel('/m', 256)\n"
+        "assert frames.read_load(io.BytesIO(frames.encode(load))) == load\n"
+        "frames.encode(frames.Loaded('m', 256)), frames.encode(frames.Counted(1, 0, 256))\n"
+        'ready = b\'{"id":1,"kind":"ready"}\'\n'
+        "assert frames.read(io.BytesIO(len(ready).to_bytes(4, 'big') + ready)) == frames.Ready(1)\n"
+        "sys.exit('pydantic' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{}", b'{"kind": "hello"}', b'{"kind": "load"}', b'{"kind": "load", "path": "m", "secret": 1}', b"\xff"],
+)
+def test_nothing_but_a_model_to_load_may_come_first(body):
+    with pytest.raises(frames.BrokenFrame):
+        frames.read_load(io.BytesIO(len(body).to_bytes(4, "big") + body))
+
+
+def test_a_host_that_is_gone_before_its_first_frame_is_told_from_a_broken_one():
+    assert frames.read_load(io.BytesIO(b"")) is None
+    assert frames.read_load(io.BytesIO(b"\0\0\0\x09{")) is None
 
 
 WRONG = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rung.tiers.llama.worker.sampling import Row, Sampler, confidence
+from rung.tiers.llama.worker.sampling import LogitsRow, Sampler, confidence
 from rung.types import Sampling
 
 
@@ -15,8 +15,8 @@ def logits(*values: float) -> np.ndarray:
     return np.array(values, dtype=np.float32)
 
 
-def row(*values: float) -> Row:
-    return Row(logits(*values))
+def row(*values: float) -> LogitsRow:
+    return LogitsRow(logits(*values))
 
 
 def test_temperature_zero_takes_the_likeliest():
@@ -44,20 +44,20 @@ def test_a_low_temperature_sharpens():
 
 def test_top_p_keeps_the_smallest_head_that_holds_the_mass():
     sampler = Sampler(Sampling(temperature=1.0, top_p=0.8, seed=1))
-    kept = {sampler.choose(Row(np.log(logits(0.5, 0.3, 0.15, 0.05)))) for _ in range(500)}
+    kept = {sampler.choose(LogitsRow(np.log(logits(0.5, 0.3, 0.15, 0.05)))) for _ in range(500)}
     assert kept == {0, 1}
 
 
 def test_top_p_is_the_same_on_a_vocabulary_that_is_too_large_to_sort():
     """The head is looked for among the likeliest first; a flat distribution has no such head."""
     sampler = Sampler(Sampling(temperature=1.0, top_p=0.5, seed=1))
-    flat = Row(np.zeros(2000, dtype=np.float32))
+    flat = LogitsRow(np.zeros(2000, dtype=np.float32))
     assert len({sampler.choose(flat) for _ in range(4000)}) == pytest.approx(1000, abs=30)
 
 
 def test_min_p_is_relative_to_the_likeliest():
     sampler = Sampler(Sampling(temperature=1.0, min_p=0.5, seed=1))
-    assert {sampler.choose(Row(np.log(logits(0.5, 0.3, 0.2)))) for _ in range(500)} == {0, 1}
+    assert {sampler.choose(LogitsRow(np.log(logits(0.5, 0.3, 0.2)))) for _ in range(500)} == {0, 1}
 
 
 def test_what_is_masked_is_never_chosen():
@@ -69,7 +69,7 @@ def test_what_is_masked_is_never_chosen():
 def test_confidence_is_the_log_probability_and_the_lead_over_the_best_other(values, data):
     raw = logits(*values)
     token = data.draw(st.integers(0, len(values) - 1))
-    got = confidence(Row(raw.copy()), token)
+    got = confidence(LogitsRow(raw.copy()), token)
     exact = raw.astype(np.float64)
     reference = exact - (exact.max() + np.log(np.exp(exact - exact.max()).sum()))
     assert got.logprob == pytest.approx(reference[token], abs=1e-4)
@@ -86,7 +86,7 @@ def test_among_the_allowed_tokens_the_figures_are_those_of_a_softmax_over_them(v
     allowed = np.array(allowed[: len(values)])
     token = data.draw(st.integers(0, len(values) - 1))
     allowed[token] = True
-    got = confidence(Row(raw.copy()), token, lambda: np.packbits(allowed, bitorder="little"))
+    got = confidence(LogitsRow(raw.copy()), token, lambda: np.packbits(allowed, bitorder="little"))
     exact = np.where(allowed, raw.astype(np.float64), -np.inf)
     assert got.allowed_logprob == pytest.approx(exact[token] - np.logaddexp.reduce(exact), abs=2e-4)
     if got.allowed_margin is None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
 from rung.tiers.llama.worker.native import Log, Vocabulary
-from rung.tiers.llama.worker.sampling import Row, Sampler
+from rung.tiers.llama.worker.sampling import LogitsRow, Sampler
 from rung.types import Sampling, Shape
 
 llama = pytest.importorskip("llama_cpp")
@@ -85,7 +85,7 @@ class Decoder:
             if constraint.complete:
                 break
             at += 104_729
-            token = constraint.choose(Row(self.noise.logits(at, closing=step >= begin)), sampler)
+            token = constraint.choose(LogitsRow(self.noise.logits(at, closing=step >= begin)), sampler)
             if token in self.vocabulary.ends:
                 break
             constraint.take(token)

@@ -10,7 +10,7 @@ import pytest
 from llama.conftest import call, text
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.prompt import ChatTemplate
-from rung.tiers.llama.worker.sampling import Row, Sampler
+from rung.tiers.llama.worker.sampling import LogitsRow, Sampler
 from rung.tiers.llama.worker.text import Assembler
 from rung.types import Message, Sampling, Shape
 
@@ -32,7 +32,7 @@ def decode(script: list[int], thinking, limit: int = 50):
     for token in script:
         logits = np.zeros(len(PIECES), np.float32)
         logits[token] = 5
-        deltas.append(answer.advance(Row(logits)))
+        deltas.append(answer.advance(LogitsRow(logits)))
         if deltas[-1].finish:
             break
     return deltas

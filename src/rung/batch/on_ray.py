@@ -44,19 +44,25 @@ _START = 600
 """Seconds to wait for the first actor, such as for a cluster that starts machines when they are needed."""
 _STARTS = 3
 """Tries to start Ray. It gives itself 30 seconds, which a busy machine may exceed the first time."""
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-"""Ray reads these when it is imported. Without them it reports its use over the internet, is started again by a thread
-that still waits for it when the job has ended, and writes its own log to stderr."""
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_worker_niceness": "0",
+}
+"""Ray reads these when it is imported and started. Without them it reports its use over the internet, is started again
+by a thread that still waits for it when the job has ended, writes its own log to stderr, and runs actors at niceness
+15, where a busy machine starves them."""
 _COLUMN = "rung"
 """The only column of a block: pickled questions on their way out, and pickled results on their way back."""
 
 
 class RayCluster:
-    """The cluster. It is started, or joined, at its first step. It belongs to one thread.
+    """The cluster. It is started, or joined, at its first step.
 
     Args:
-        address: `None` starts Ray on this machine; `auto` joins the cluster that this machine belongs to; otherwise
-            host and port of a cluster's client server.
+        address: `None` starts Ray on this machine; `auto` joins the cluster that this machine is part of; host and
+            port of a cluster's head join that one, which this machine has to be part of, too.
         equip: makes in an actor what questions are asked with.
         rungs: of the job's ladder.
         together: rows that an actor asks together.
@@ -146,7 +152,8 @@ class RayCluster:
             if self._address is None:
                 options |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
             else:
-                options["address"] = "auto" if self._address == "auto" else f"ray://{self._address}"
+                # not by Ray's client, through which a pipeline of Ray Data can't be run
+                options["address"] = self._address
             with _own_signals(), _errors("it can't be started" if self._address is None else "it can't be reached"):
                 _start(ray, options)
             self._ray = ray
@@ -314,7 +321,9 @@ def _errors(what: str) -> Iterator[None]:
 def _given_up(what: str, error: BaseException) -> TierUnavailable:
     # the class alone: Ray's messages quote what was asked
     return TierUnavailable(
-        f"Ray: {what} ({type(error).__name__})", hint="see Ray's logs; the same command goes on from here"
+        f"Ray: {what} ({type(error).__name__})",
+        hint="see Ray's logs; this machine has to be part of the cluster (ray start --address HOST:PORT) and have its "
+        "token (RAY_AUTH_MODE, RAY_AUTH_TOKEN_PATH); the same command goes on from here",
     )
 
 

@@ -7,7 +7,7 @@ next question. So a killed process loses only the questions that were under way.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -210,7 +210,9 @@ class _Worker:
             under_way: set[Future[ClimbedRow | None]] = set()
             try:
                 while True:
-                    claims = [] if len(under_way) > job.together else self._claims(places, job.together, under_way)
+                    claims = (
+                        [] if len(under_way) > job.together else self._claims(places, job.together, alone=not under_way)
+                    )
                     for claim in claims:
                         under_way.add(pool.submit(self._climb, claim, self._question(claim), live))
                     if not under_way:
@@ -250,19 +252,19 @@ class _Worker:
     def _blocks(self, place: int, size: int) -> Iterator[Sequence[Asked]]:
         """The questions that wait for a tier; those on which it crashed only where there are no others, each alone."""
         found = False
-        while claims := self._claims([place], size, () if not found else (None,)):
+        while claims := self._claims([place], size, alone=not found):
             found = True
             yield [(claim, self._question(claim)) for claim in claims]
 
-    def _claims(self, places: list[int], most: int, under_way: Collection[object]) -> list[Claim]:
-        """The next questions. Those on which a tier crashed come last, one at a time."""
+    def _claims(self, places: list[int], most: int, *, alone: bool) -> list[Claim]:
+        """The next questions; where none of these are left and none is under way (`alone`), one that crashed a tier."""
         job = self._job
         if job.stop.is_set():
             return []
         for place in places:
             if found := job.manifest.claim(place, most, among=self._among):
                 return found
-        for place in places if not under_way else ():
+        for place in places if alone else ():
             if found := job.manifest.claim(place, 1, suspects=True, among=self._among):
                 return found
         return []

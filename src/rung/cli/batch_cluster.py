@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rung.cli.batching import BatchWishes, Terms
 
 _RAY = "ray"
-_WHERE = "ray for this machine, ray://HOST:PORT for a cluster, or ray://auto for the one that this machine is part of"
+_WHERE = "ray for this machine, ray://HOST:PORT for the head of a cluster that it is part of, or ray://auto for any"
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,9 +252,12 @@ class Failed:
 Frame = Hello | LoadModel | Loaded | Beat | Ask | Count | Ready | Counted | Drop | AnswerDelta | Failed
 
 
-_Early = (Hello, LoadModel, Loaded, Beat)
-"""What is said while a model is loaded. pydantic takes as long to import as a small model to map, so these are written
-and read without it."""
+_Early = (Hello, LoadModel, Loaded, Beat, Counted)
+"""What is said while a model is loaded. pydantic takes as long to import as a small model to map, so a worker writes
+these without it, and reads `LoadModel` and `Ready`."""
+
+_READY = re.compile(rb'\{"id":(\d{1,15}),"kind":"ready"\}')
+"""`Ready`, as its host writes it."""
 
 
 @functools.cache
@@ -303,6 +306,8 @@ def read(stream: IO[bytes]) -> Frame | None:
     body = _body(stream)
     if body is None:
         return None
+    if ready := _READY.fullmatch(body):
+        return Ready(int(ready[1]))
     try:
         return _adapter().validate_json(body)
     except Exception as error:  # noqa: BLE001  the values of a frame have checks of their own

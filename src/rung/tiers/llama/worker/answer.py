@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rung.tiers.llama.worker.constraint import Constraint, Unenforceable
-from rung.tiers.llama.worker.draft import Draft, Price
+from rung.tiers.llama.worker.draft import Draft, DraftPrice
 from rung.tiers.llama.worker.memory import HeldCells, Saved
 from rung.tiers.llama.worker.native import Vocabulary
-from rung.tiers.llama.worker.sampling import Confidence, Row, Sampler, confidence
+from rung.tiers.llama.worker.sampling import Confidence, LogitsRow, Sampler, confidence
 from rung.tiers.llama.worker.text import Assembler, TextPiece
 from rung.types import Constraint as Enforcement
 from rung.types import Delta, Finish, Token, Usage
@@ -134,7 +134,7 @@ class Answer:
         """Whether there is a draft to propose tokens from."""
         return self._order.draft is not None and not self._undecided and self._thought is None
 
-    def propose(self, most: int, price: Callable[[int], Price]) -> Sequence[int]:
+    def propose(self, most: int, price: Callable[[int], DraftPrice]) -> Sequence[int]:
         """Tokens that may come next, and are worth checking together with the pending ones.
 
         Args:
@@ -154,32 +154,24 @@ class Answer:
         if self._order.draft is not None:
             self._order.draft.bill(price)
 
-    def look(self, row: Row) -> None:
-        """Reckon what `advance` will need of the row, without changing the answer. Callable from any thread.
-
-        Args:
-            row: logits after the last of `tokens`.
-        """
-        row.choose(self._order.sampler)
-        if self._thought is None:
-            row.look()
-
-    def advance(self, row: Row) -> Delta:
+    def advance(self, row: LogitsRow) -> Delta:
         """Choose the next token. If the delta has a finish reason, the answer is over.
+
+        Several answers without drafts may be advanced at once, each on a thread of its own.
 
         Args:
             row: logits after the last of `tokens`.
         """
         if self._undecided:
             self._undecided = False
-            token = row.choose(self._order.sampler)
+            token = self._order.sampler.choose(row)
             if self._vocabulary.piece(token, special=True).strip() == THINK.encode():
                 self._thought = Assembler((THOUGHT,))
                 return self._think(token)
             if (first := self.begin()).finish is not None or len(self.tokens) > len(self._order.prompt):
                 return first
         if self._thought:
-            return self._think(row.choose(self._order.sampler))
+            return self._think(self._order.sampler.choose(row))
         token, facts = self._choose(row)
         early, self._early = self._early, _NOTHING
         if token in self._vocabulary.ends:
@@ -229,7 +221,7 @@ class Answer:
             self._free(error)
             return []
 
-    def _choose(self, row: Row) -> tuple[int, Token]:
+    def _choose(self, row: LogitsRow) -> tuple[int, Token]:
         """The next token, and how sure the model was of it."""
         constraint = self._constraint
         if constraint is not None:
@@ -242,7 +234,7 @@ class Answer:
                 self._free(error)
             else:
                 return token, facts
-        token = row.choose(self._order.sampler)
+        token = self._order.sampler.choose(row)
         return token, _facts(confidence(row, token))
 
     def _take(self, token: int, facts: Token) -> TextPiece:

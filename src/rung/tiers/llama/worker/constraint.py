@@ -21,7 +21,7 @@ from llguidance import LLMatcher, LLTokenizer
 from rung.errors import ContractError
 from rung.tiers.llama.worker.enforceable import enforceable, without_look_around
 from rung.tiers.llama.worker.native import Vocabulary
-from rung.tiers.llama.worker.sampling import Mask, Row, Sampler
+from rung.tiers.llama.worker.sampling import LogitsRow, Mask, Sampler
 from rung.types import Shape
 
 _OPTIONS = {
@@ -110,7 +110,7 @@ class Constraint:
             raise Unenforceable(_reason(self._matcher.get_error()))
         return tokens
 
-    def choose(self, row: Row, sampler: Sampler) -> int:
+    def choose(self, row: LogitsRow, sampler: Sampler) -> int:
         """A token that the shape allows, to be taken next.
 
         Args:
@@ -121,7 +121,7 @@ class Constraint:
             Unenforceable: the matcher gave up on the way.
         """
         self._mask = None
-        token = row.choose(sampler)
+        token = sampler.choose(row)
         if self._matcher.validate_tokens([token]) == 1:
             return token
         if not self._matcher.is_error():

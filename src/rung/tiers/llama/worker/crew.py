@@ -1,8 +1,8 @@
-"""Sharing the numbers of a step out over threads, where that is faster.
+"""Sharing the answers of a step out over threads, where that is faster.
 
-numpy and llama.cpp let go of the interpreter while they compute, so several threads do get on at once. But handing out
-takes time too, and where llama.cpp's own threads still wait in a loop for the next step, there is no free core. So both
-ways are timed, and the faster one is taken.
+numpy, llama.cpp and llguidance let go of the interpreter while they compute, so several threads get on at once. But
+handing out takes time too, and where llama.cpp's own threads still wait in a loop for the next step, there is no free
+core. So both ways are timed, and the faster one is taken.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ class Crew:
     def __init__(self, helpers: int, spawn: Callable[[Callable[[], None], str], None]) -> None:
         self._helpers = min(helpers, MOST)
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._done: SimpleQueue[None] = SimpleQueue()
         self._took: dict[tuple[int, bool], float] = {}
         self._turns = itertools.count(1)
         for _ in range(self._helpers):
-            spawn(self._help, "rung-rows")
+            spawn(self._help, "rung-crew")
 
     def each(self, work: Callable[[T], None], items: Sequence[T]) -> None:
         """Do something to each of the items, in any order.
@@ -73,20 +72,21 @@ class Crew:
 
     def _share(self, work: Callable[[T], None], items: Sequence[T]) -> None:
         turns = itertools.count()
+        finished: SimpleQueue[None] = SimpleQueue()
 
         def some() -> None:
-            # whoever is free takes the next one, so a helper that gets no core holds up one item at most
+            # whoever is free takes the next one
             while (at := next(turns)) < len(items):
                 work(items[at])
+                finished.put(None)
 
-        helpers = min(self._helpers, len(items) - 1)
-        for _ in range(helpers):
+        for _ in range(min(self._helpers, len(items) - 1)):
             self._work.put(some)
         some()
-        for _ in range(helpers):
-            self._done.get()
+        # Items are waited for, not helpers: one that gets no core before everything is done isn't needed.
+        for _ in items:
+            finished.get()
 
     def _help(self) -> None:
         while True:
             self._work.get()()
-            self._done.put(None)

@@ -26,7 +26,7 @@ _STAKE, _STAKE_EACH = 1.0, 0.005
 takes at most 3% longer, and after it answers take at most half a percent longer until a draft has gained something."""
 
 
-class Price(NamedTuple):
+class DraftPrice(NamedTuple):
     """What a proposal costs, in tokens that could be chosen in the same time.
 
     Args:
@@ -84,7 +84,7 @@ class Draft:
         self._credit = credit or Credit()
         self._own = 0.0
 
-    def propose(self, most: int, price: Callable[[int], Price]) -> list[int]:
+    def propose(self, most: int, price: Callable[[int], DraftPrice]) -> list[int]:
         """The tokens to check in the next step; none if that wouldn't pay.
 
         Args:

@@ -57,6 +57,19 @@ _FILL = _fused() or _with_numpy
 _scratch = threading.local()
 
 
+def scratch(size: int) -> Floats:
+    """An array of this thread's own, with anything in it, until the thread asks for the next one. New memory for a
+    whole vocabulary would cost as much as a pass over it.
+
+    Args:
+        size: of the array.
+    """
+    room: Floats | None = getattr(_scratch, "room", None)
+    if room is None or len(room) < size:
+        room = _scratch.room = np.empty(size, np.float32)
+    return room[:size]
+
+
 def exponentials(into: Floats, numbers: Floats, less: float) -> float:
     """Fill an array with `exp(number - less)`, and return the sum.
 
@@ -75,9 +88,7 @@ def mass(numbers: Floats, less: float) -> float:
         numbers: contiguous.
         less: at least the largest of them.
     """
-    room: Floats | None = getattr(_scratch, "room", None)
-    if room is None:
-        room = _scratch.room = np.empty(_CHUNK, np.float32)
+    room = scratch(min(len(numbers), _CHUNK))
     total = 0.0
     for at in range(0, len(numbers), _CHUNK):
         part = numbers[at : at + _CHUNK]

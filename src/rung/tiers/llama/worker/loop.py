@@ -8,7 +8,6 @@ so every answer ends.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections import deque
@@ -21,11 +20,12 @@ from rung.tiers.llama.fit import DRAFTED
 from rung.tiers.llama.worker.answer import Answer, joined
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.crew import Crew
-from rung.tiers.llama.worker.draft import Price
+from rung.tiers.llama.worker.draft import DraftPrice
 from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
 from rung.tiers.llama.worker.native import Context, DecodeError, Run
 from rung.tiers.llama.worker.pace import Pace
-from rung.tiers.llama.worker.sampling import Row
+from rung.tiers.llama.worker.sampling import LogitsRow
+from rung.tiers.llama.worker.turn import AnswerTurn
 from rung.types import Delta
 
 _STALL = 0.1
@@ -68,7 +68,7 @@ class Loop:
         send: hands a piece of an answer on.
         save: gets the memory of a prompt's beginning that may be kept on disk, once it is evaluated.
         fail: is told what went wrong with one answer, while the others go on. Without it, the error is raised.
-        crew: reckons the logits of several answers at once. Without it, that is done one after the other.
+        crew: chooses the tokens of several answers at once. Without it, that is done one after the other.
         cells: initial room of the context, in tokens.
         slots: most answers at once.
         batch: most tokens in one step.
@@ -245,7 +245,7 @@ class Loop:
 
         token = self._pace.seconds(answers) / answers
 
-        def price(count: int) -> Price:
+        def price(count: int) -> DraftPrice:
             # as if all proposed as many: the kernels of a larger step may be others
             after = before + drafting * count
             likely = self._pace.seconds(after, each=self._token_seconds) - self._pace.seconds(before)
@@ -254,11 +254,11 @@ class Loop:
                 # beside a prefill, whose tokens are measured by themselves
                 likely = count * drafting * self._token_seconds
                 most = min(most, 2 * likely)
-            return Price(likely / drafting / token, most / drafting / token)
+            return DraftPrice(likely / drafting / token, most / drafting / token)
 
         return [self._with_draft(share, spare, price) for share in plan]
 
-    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], Price]) -> _Share:
+    def _with_draft(self, share: _Share, spare: int, price: Callable[[int], DraftPrice]) -> _Share:
         answer, run = share.answer, share.run
         if not run.outputs:
             return share
@@ -302,24 +302,23 @@ class Loop:
                 more = self._pace.seconds(count) - self._pace.seconds(answers)
                 share.answer.bill(more * share.drafted / drafted / token)
 
-    def _look(self, plan: Sequence[_Share]) -> dict[int, Row]:
-        """The logits that the next token of each answer is chosen from, by index in the step, reckoned all at once.
+    def _turns_of(self, plan: Sequence[_Share]) -> dict[int, AnswerTurn]:
+        """The next token of each answer, by index in the step. Those behind drafted tokens come when these are right.
 
-        Those behind drafted tokens are left until it is known that the drafted tokens are right.
+        With a crew, they are chosen all at once: numpy, llama.cpp and llguidance let go of the interpreter meanwhile.
         """
-        at, rows, looks = 0, {}, []
+        at, turns = 0, {}
         for share in plan:
             if share.run.outputs:
                 last = at + len(share.run.tokens) - share.drafted - 1
-                row = rows[last] = Row(self._context.logits(last))
-                looks.append((share.answer, row))
+                turns[last] = AnswerTurn(share.answer, LogitsRow(self._context.logits(last)))
             at += len(share.run.tokens)
         if self._crew is not None:
-            self._crew.each(look, looks)
-        return rows
+            self._crew.each(AnswerTurn.take, [turn for turn in turns.values() if not turn.answer.drafts])
+        return turns
 
     def _collect(self, plan: Sequence[_Share]) -> None:
-        rows = self._look(plan)
+        turns = self._turns_of(plan)
         at = 0
         for share in plan:
             certain = len(share.run.tokens) - share.drafted
@@ -328,7 +327,7 @@ class Loop:
             try:
                 self._save_reusable(share.answer, held)
                 if share.run.outputs:
-                    self._advance(share, rows, at + certain - 1)
+                    self._advance(share, turns, at + certain - 1)
                 else:
                     # there is nothing to report yet, except that the prefill makes progress
                     answer = share.answer
@@ -337,19 +336,20 @@ class Loop:
                 self._break(share.answer, error)
             at += len(share.run.tokens)
 
-    def _advance(self, share: _Share, rows: dict[int, Row], at: int) -> None:
+    def _advance(self, share: _Share, turns: dict[int, AnswerTurn], at: int) -> None:
         """The tokens that follow from a step: one, and one more for each drafted token that the model confirms.
 
         Args:
             share: the answer's part of the step.
-            rows: what was reckoned already.
+            turns: what was begun already.
             at: index in the step of its last token that wasn't drafted.
         """
         answer, held = share.answer, _held(share.answer)
         drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
         confirmed, diverged, finished = 0, False, False
         while not diverged and not finished:
-            delta = answer.advance(rows.get(at + confirmed) or Row(self._context.logits(at + confirmed)))
+            turn = turns.get(at + confirmed) or AnswerTurn(answer, LogitsRow(self._context.logits(at + confirmed)))
+            delta = turn.result()
             answer.unsent.append(delta)
             finished = delta.finish is not None
             new = answer.tokens[len(held.tokens) :]
@@ -389,14 +389,6 @@ class Loop:
         self._memory.keep(_held(answer))
         self._active.remove(answer)
         answer.held = None
-
-
-def look(of: tuple[Answer, Row]) -> None:
-    """Reckon what an answer will need of a row. Callable from any thread; nothing is raised."""
-    answer, row = of
-    # Whatever goes wrong is met again by the answer itself, and is that answer's failure.
-    with contextlib.suppress(Exception):
-        answer.look(row)
 
 
 def _held(answer: Answer) -> HeldCells:

@@ -200,9 +200,10 @@ class Worker:
         """Import what calls need, while llama.cpp reads the model. What is missing is noticed where it is used."""
         self._reading.wait()
         with suppress(Exception):
-            frames.prepare()
             import rung.tiers.llama.worker.loaded
             import rung.tiers.llama.worker.loop  # noqa: F401
+
+            frames.prepare()
 
     def _refuse(self, error: TierUnavailable) -> NoReturn:
         self._wire.send(frames.Failed("unavailable", error.message, error.hint))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.tiers.llama.worker.exponentials import exponentials, mass
+from rung.tiers.llama.worker.exponentials import exponentials, mass, scratch
 from rung.types import Sampling
 
 Logits = NDArray[np.float32]
@@ -34,7 +34,7 @@ _BLOCK = 512
 """Weights that are summed to one number, so that a random number finds its token in two short searches."""
 
 
-class Row:
+class LogitsRow:
     """The logits after one token, and what is asked of them again and again, reckoned once.
 
     Nothing is copied, so a row is only good until the next step.
@@ -43,13 +43,12 @@ class Row:
         logits: contiguous. They are left as they are.
     """
 
-    __slots__ = ("_first", "_mass", "_second", "_token", "_top", "logits")
+    __slots__ = ("_mass", "_second", "_token", "_top", "logits")
 
     def __init__(self, logits: Logits) -> None:
         self.logits = logits
         self._token = self._second = -1
         self._top = self._mass = 0.0
-        self._first: int | None = None
 
     @property
     def token(self) -> int:
@@ -59,9 +58,7 @@ class Row:
         return self._token
 
     def look(self) -> None:
-        """Find the second likeliest token, and sum up all weights. Several rows may be looked at at once, each on a
-        thread of its own: numpy and llama.cpp let go of the interpreter meanwhile.
-        """
+        """Find the second likeliest token, and sum up all weights."""
         if self._second >= 0:
             return
         token, logits = self.token, self.logits
@@ -94,16 +91,6 @@ class Row:
         self.look()
         return self._second if token == self._token else self._token
 
-    def choose(self, sampler: Sampler) -> int:
-        """The token that a sampler takes if all are allowed. It is asked once, however often this is.
-
-        Args:
-            sampler: of the answer that the row belongs to.
-        """
-        if self._first is None:
-            self._first = sampler.choose(self)
-        return self._first
-
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
@@ -122,7 +109,7 @@ class Confidence:
     allowed_margin: float | None = None
 
 
-def confidence(row: Row, token: int, allowed: Callable[[], Mask | None] | None = None) -> Confidence:
+def confidence(row: LogitsRow, token: int, allowed: Callable[[], Mask | None] | None = None) -> Confidence:
     """How sure the model was of `token`.
 
     Args:
@@ -144,7 +131,7 @@ def confidence(row: Row, token: int, allowed: Callable[[], Mask | None] | None =
     return Confidence(logprob, margin, *_among(row, token, own, mask))
 
 
-def _among(row: Row, token: int, own: float, mask: Mask) -> tuple[float, float | None]:
+def _among(row: LogitsRow, token: int, own: float, mask: Mask) -> tuple[float, float | None]:
     """Log-probability and margin of a token among the allowed ones.
 
     Args:
@@ -207,7 +194,7 @@ class Sampler:
         seed = None if settings.seed is None else (settings.seed + index) % 2**64
         self._random = np.random.default_rng(seed)
 
-    def choose(self, row: Row, allowed: NDArray[np.bool_] | None = None) -> int:
+    def choose(self, row: LogitsRow, allowed: NDArray[np.bool_] | None = None) -> int:
         """The index of the chosen token. `-inf` is never chosen while there is anything else.
 
         Args:
@@ -216,7 +203,7 @@ class Sampler:
         """
         if not self._settings.temperature:
             return row.token if allowed is None else _likeliest(row.logits, allowed)
-        weights = row.logits / np.float32(self._settings.temperature)
+        weights = np.divide(row.logits, np.float32(self._settings.temperature), out=scratch(len(row.logits)))
         if allowed is not None:
             weights[~allowed] = -np.inf
         exponentials(weights, weights, float(weights.max()))
