@@ -183,6 +183,7 @@ def test_a_queue_has_an_end(serve):
     refused = served.chat()
     assert (refused.status, refused.error["code"]) == (429, "overloaded")
     assert int(refused.headers["retry-after"]) >= 1
+    assert {b"rung_running 1.0", b"rung_waiting 1.0"} <= set(served.get("/metrics").body.splitlines())
     second.close()  # who leaves the queue makes room in it
     for _ in range(200):
         if not served.app.parts.queue.waiting:

@@ -48,7 +48,7 @@ def ten_turns(served, line):
     for turn in range(10):
         talk.append({"role": "user", "content": f"Topic {turn + 1}?"})
         system = {"role": "system", "content": line.format(turn * 7919) + RULES}
-        answer = served.chat([system, *talk], max_tokens=8)
+        answer = served.chat([system, *talk], max_tokens=8, x_rung={"text_checks": False})
         assert answer.status == 200, answer.body
         talk.append({"role": "assistant", "content": answer.text})
         usage, told = answer.json["usage"], answer.json["x_rung"]

@@ -150,9 +150,9 @@ def _answer(request: UnresolvedRequest, said: str) -> str | None:
 
 def _line(request: UnresolvedRequest) -> str | None:
     """The next line of the person's; `None` at the end of input."""
-    one = "" if not request.answers else "[1] this is right  "
-    one = one if len(request.answers) < 2 else f"[1]-[{len(request.answers)}] this is right  "
-    ask(f"{one}[= TEXT] the right answer is TEXT  [s] skip  [u] undo  [q] stop: ")
+    count = len(request.answers)
+    choice = f"{'[1]' if count == 1 else f'[1]-[{count}]'} this is right  " if count else ""
+    ask(f"{choice}[= TEXT] the right answer is TEXT  [s] skip  [u] undo  [q] stop: ")
     line = sys.stdin.readline()
     return line.strip() if line else None
 

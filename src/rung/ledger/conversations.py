@@ -39,7 +39,7 @@ def asked(record: RequestRecord) -> tuple[Message, ...]:
     """The turns of a recorded request.
 
         [it] = requests(file)
-        asked(it)[-1].text  # Does it rain?
+        asked(it)[-1].text  # How is the weather?
 
     Args:
         record: the request.

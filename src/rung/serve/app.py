@@ -83,6 +83,7 @@ class ServeApp:
         settings = settings or ServeTable()
         queue = Queue(settings.concurrent, settings.queue, settings.queue_seconds)
         counted, told = metrics or Metrics(), hub or ProgressHub()
+        counted.follow(queue)
         shown = (recent or Recent(), questions or PageQuestions())
         self.parts = Parts(host, queue, counted, told, settings, *shown, quotas or Quotas())
         found = routes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from rung.serve.queueing import Queue
 from rung.types import AttemptEnded, Event, Finished
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -22,8 +23,17 @@ class Metrics:
         self._seconds = Histogram(
             "rung_request_seconds", "Wall time of requests.", buckets=_SECONDS, registry=self._registry
         )
-        self.running = Gauge("rung_running", "Requests that are worked on.", registry=self._registry)
-        self.waiting = Gauge("rung_waiting", "Requests that wait for their turn.", registry=self._registry)
+        self._running = Gauge("rung_running", "Requests that are worked on.", registry=self._registry)
+        self._waiting = Gauge("rung_waiting", "Requests that wait for their turn.", registry=self._registry)
+
+    def follow(self, queue: Queue) -> None:
+        """Report how many requests a queue has, whenever the metrics are asked for.
+
+        Args:
+            queue: of the server.
+        """
+        self._running.set_function(lambda: queue.running)
+        self._waiting.set_function(lambda: queue.waiting)
 
     def answered(self, route: str, status: int) -> None:
         """Count an answer over HTTP.
