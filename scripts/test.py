@@ -49,6 +49,11 @@ STAGES = {
 }
 IN_MEMORY = ("fast tests", "tests without models")
 """Stages whose files may be there. The others make kits and apps of hundreds of megabytes, or measure memory."""
+BOUND = {"OMP_PROC_BIND": "true"}
+"""How tests on models run: OpenMP threads that aren't bound to cores can share one, and spin for minutes."""
+UNBOUND = {"OMP_NUM_THREADS": "1"}
+"""How tests without models run. If threads were bound, every process that loads OpenMP would bind itself and its
+children to the first core, and the others would stand idle."""
 PROGRAMS: dict[str, str] = {
     "Xvfb": "xvfb",
     "chromium": "chromium",
@@ -155,16 +160,18 @@ def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> li
         stages: options of pytest for each.
         rest: further ones, for all. They may leave a stage without a test, but not all of them.
     """
-    # benchmarks and tests alike: unbound OpenMP threads can share one core and spin for minutes
-    env = {**os.environ, "OMP_PROC_BIND": "true"}
-    # else every test process compiles everything anew
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    # with the first every test process compiles everything anew; the second is the stage's to say
+    env = {it: os.environ[it] for it in os.environ if it not in ("PYTHONDONTWRITEBYTECODE", "OMP_PROC_BIND")}
     codes = {}
     for name, options in stages.items():
         say(f"== {name}")
+        threads = UNBOUND if name in IN_MEMORY else BOUND
         with scratch() if name in IN_MEMORY else nullcontext({}) as where:
             codes[name] = subprocess.run(
-                [python, "-m", "pytest", *SLOWEST, *options, *rest], cwd=ROOT, env={**env, **where}, check=False
+                [python, "-m", "pytest", *SLOWEST, *options, *rest],
+                cwd=ROOT,
+                env={**env, **threads, **where},
+                check=False,
             ).returncode
     if rest and set(codes.values()) == {NONE_FOUND}:
         return [*codes]
