@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,17 @@ class Run:
     def app(self) -> psutil.Process:
         """The app itself: of an app of one file the second process."""
         return [it for it in self.family if not _works(it)][-1]
+
+    def killed(self, *, launcher: bool) -> list[list[str]]:
+        """The command lines of what still runs two seconds after a kill.
+
+        Args:
+            launcher: whether to kill the process that was started, or else the app itself.
+        """
+        os.kill((self.family[0] if launcher else self.app).pid, signal.SIGKILL)
+        left = [it.cmdline() for it in self.left(within=2.0)]
+        self.process.communicate()
+        return left
 
     def left(self, within: float) -> list[psutil.Process]:
         """Which of its processes still run so many seconds later."""

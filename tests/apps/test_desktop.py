@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -202,9 +201,7 @@ def test_of_twenty_killed_windows_nothing_is_left_after_two_seconds(frozen, star
         run = start(program, invoice, "--home", home, "--model", MODEL, **options)
         assert len(run.family) == 2 + (number % 5 < 4), "launcher, app and worker"
         time.sleep(0.3 * (number % 4))
-        os.kill(run.family[0].pid if number % 2 else run.app.pid, signal.SIGKILL)
-        if still := run.left(within=2.0):
-            left[number] = [it.cmdline() for it in still]
-        run.process.communicate()
+        if still := run.killed(launcher=number % 2 == 1):
+            left[number] = still
     assert left == {}
     assert [*(tmp_path / "tmp").iterdir()] == []

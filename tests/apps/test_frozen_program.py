@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 
@@ -85,10 +84,8 @@ def test_of_twenty_killed_apps_nothing_is_left_after_two_seconds(frozen, start, 
             run.process.stdin.write(MAIL)
             run.process.stdin.flush()
             time.sleep(0.05 * (number % 3))
-        os.kill(run.family[0].pid if number % 2 else run.app.pid, signal.SIGKILL)
-        if still := run.left(within=2.0):
-            left[number] = [it.cmdline() for it in still]
-        run.process.communicate()
+        if still := run.killed(launcher=number % 2 == 1):
+            left[number] = still
     assert left == {}
     assert [*(tmp_path / "tmp").iterdir()] == []
 
