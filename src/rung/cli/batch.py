@@ -14,8 +14,11 @@ from rung.cli.options import (
     AnswerSchema,
     AnswerType,
     Json,
+    MaxTokens,
     OnlyTiers,
     QuotedFields,
+    Reach,
+    System,
     TextChecks,
     TrustedConfig,
 )
@@ -101,16 +104,10 @@ def batch(
     check: AnswerChecks = None,
     quoted: QuotedFields = None,
     text_checks: TextChecks = True,
-    system: Annotated[
-        str | None, typer.Option("--system", metavar="TEXT", help="Instructions put before each prompt.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", metavar="TOKENS", help="First cap on the length of an answer.")
-    ] = None,
+    system: System = None,
+    max_tokens: MaxTokens = None,
     tier: OnlyTiers = None,
-    reach: Annotated[
-        str | None, typer.Option("--reach", metavar="ZONE", help="How far prompts may travel: host, lan or internet.")
-    ] = None,
+    reach: Reach = None,
     max_cost: Annotated[
         str | None,
         typer.Option(
