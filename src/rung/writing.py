@@ -81,6 +81,12 @@ def unlink(path: Path) -> None:
     _sync_folder(path.parent)
 
 
+def write_all(fd: int, content: bytes) -> None:
+    """Write everything, however many calls the system takes for it."""
+    while content:
+        content = content[os.write(fd, content) :]
+
+
 def sync(fd: int) -> None:
     """Make sure that what was written is on the disk, if the file system can tell."""
     try:

@@ -23,6 +23,7 @@ from rung.files import full, unreadable
 from rung.limits import Cancel
 from rung.locking import locked
 from rung.types import Call, Image, Message
+from rung.writing import sync, write_all
 
 _VERSION = 1
 _HEAD = json.dumps({"rung": "recording", "version": _VERSION}).encode() + b"\n"
@@ -226,7 +227,7 @@ class Cassette:
         """Sync everything to disk, and release the file for others. May be called twice."""
         with self._lock:
             if self._fd is not None and self.writes:
-                os.fsync(self._fd)
+                sync(self._fd)
             self._fd = None
             self._closing.close()
 
@@ -239,11 +240,9 @@ class Cassette:
     def _append(self, line: bytes) -> None:
         assert self._fd is not None, "a closed recording takes nothing more"
         try:
-            left = line
-            while left:
-                left = left[os.write(self._fd, left) :]
+            write_all(self._fd, line)
             if time.monotonic() - self._synced > _SYNC:
-                os.fsync(self._fd)
+                sync(self._fd)
                 self._synced = time.monotonic()
         except OSError as error:
             why = (error.strerror or str(error)).lower()

@@ -19,7 +19,7 @@ from rung.files import read_bounded, unreadable
 from rung.learn.climbing import Climb
 from rung.limits import Cancel
 from rung.locking import locked
-from rung.writing import sync
+from rung.writing import sync, write_all
 
 NAME = "judgements.jsonl"
 _HEAD = json.dumps({"rung": "judgements", "version": 1}).encode() + b"\n"
@@ -205,9 +205,7 @@ class Judgements:
     def _write(self, line: bytes) -> None:
         assert self._fd is not None, "only a file that is open for writing takes a judgement"
         try:
-            left = line
-            while left:
-                left = left[os.write(self._fd, left) :]
+            write_all(self._fd, line)
             sync(self._fd)
         except OSError as error:
             why = (error.strerror or str(error)).lower()

@@ -24,7 +24,7 @@ from rung.ledger import RequestRecord, asked
 from rung.limits import Cancel
 from rung.locking import locked
 from rung.types import Message, Role
-from rung.writing import sync
+from rung.writing import sync, write_all
 
 SUFFIXES = (".jsonl", ".ndjson")
 """Ends of the file's name: what reads data goes by them."""
@@ -180,9 +180,7 @@ class LabelledRows:
         end = os.fstat(self._fd).st_size
         line = json.dumps(request.row(expected), ensure_ascii=False).encode() + b"\n"
         try:
-            left = line
-            while left:
-                left = left[os.write(self._fd, left) :]
+            write_all(self._fd, line)
             sync(self._fd)
         except OSError as error:
             os.ftruncate(self._fd, end)
