@@ -86,7 +86,10 @@ def _unpacked() -> Path | None:
 
 def _end_with(launcher: int, folder: Path) -> None:
     """End this process soon after its launcher, and remove the files that the killed launcher can't remove."""
+    from rung import programs  # while its file is there
+
     _wait_for(launcher)
+    programs.stop_all()
     shutil.rmtree(folder, ignore_errors=True)
     # An app that handles SIGTERM has a moment to clean up.
     os.kill(os.getpid(), signal.SIGTERM)

@@ -5,13 +5,14 @@ Its time, its output and its whole process group are bounded. What differs betwe
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -36,6 +37,48 @@ _SECRET = re.compile(
 )
 
 End = Literal["exited", "timeout", "cancelled", "flood"]
+
+
+class _Running:
+    """The programs that run, so that none outlives this process: a thread that waits for one may die with it."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start again with none, in a forked child. Those that run are the parent's."""
+        self._lock = threading.Lock()
+        self._processes: set[Popen[bytes]] = set()
+
+    def begin(self, start: Callable[[], Popen[bytes]]) -> Popen[bytes]:
+        """Start a program, unless this process is about to end: then whoever asks waits for that."""
+        with self._lock:
+            process = start()
+            self._processes.add(process)
+        return process
+
+    def ended(self, process: Popen[bytes]) -> None:
+        self._processes.discard(process)
+
+    def stop(self) -> None:
+        """Stop all of them, and let no other one start."""
+        if self._lock.acquire(timeout=_DRAIN):  # and never let go of
+            for process in [*self._processes]:
+                _stop(process)
+
+
+_running = _Running()
+atexit.register(_running.stop)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_running.forget)
+
+
+def stop_all() -> None:
+    """Stop every program that this process runs, just before it ends. None starts afterwards.
+
+    A process that ends by itself needs no such call. One that ends by `os._exit` does.
+    """
+    _running.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +124,16 @@ def run(
     import subprocess
 
     # It gets its own session, so that its children are a group that can be stopped. On Windows `taskkill` finds them.
-    process = subprocess.Popen(
-        list(argv),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-        env=dict(without_secrets(os.environ) if environment is None else environment),
+    process = _running.begin(
+        lambda: subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            env=dict(without_secrets(os.environ) if environment is None else environment),
+        )
     )
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # noqa: PT018
     # Threads and not a selector, because Windows offers nothing else for pipes. They end with the pipes, and each
@@ -102,6 +147,7 @@ def run(
         how = _wait(process, outputs, deadline, cancel)
     finally:
         _stop(process)
+        _running.ended(process)
         # everything that a program wrote before its own end is waited for; a stopped program has said enough
         left = deadline.remaining()
         patience = min(_DRAIN, _DRAIN if left is None else max(left, _GRACE)) if how == "exited" else _GRACE

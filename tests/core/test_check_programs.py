@@ -5,6 +5,7 @@
 | 32, a program that never ends | `test_a_program_that_ignores_...`, `test_a_program_without_a_deadline_...` |
 | 32, output without an end | `test_output_without_an_end_...`, `test_of_a_long_output_...` |
 | 32, children that stay | `test_what_a_program_leaves_behind_...`, `test_a_child_that_left_its_group_...` |
+| 32, its caller ends first | `test_no_program_outlives_...`, `test_a_forked_child_...` |
 | 32, a program that doesn't read | `test_an_answer_that_nobody_reads_...` |
 | 32, what it may know | `test_a_program_has_no_keys_...` |
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -138,6 +141,39 @@ def test_a_child_that_left_its_group_is_not_waited_for():
     code = "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(5); os._exit(0)\nprint('said', flush=True)"
     ended = run(sys.executable, "-c", code)
     assert (ended.how, ended.code, ended.output) == ("exited", 0, "said\n")
+
+
+ENDING = """
+import os, subprocess, sys, threading, time
+from rung import programs
+from rung.limits import Cancel, Deadline
+
+def check():
+    programs.run(["sh", "-c", "echo $$ > " + sys.argv[1] + "; sleep 60"], b"", deadline=Deadline(), cancel=Cancel())
+
+threading.Thread(target=check, daemon=True).start()
+while not (os.path.exists(sys.argv[1]) and os.path.getsize(sys.argv[1])):
+    time.sleep(0.01)
+{end}
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize("end", ["", "programs.stop_all(); os._exit(0)", "0 / 0"])
+def test_no_program_outlives_a_process_whose_thread_dies_waiting_for_it(tmp_path, end):
+    told = tmp_path / "pid"
+    subprocess.run([sys.executable, "-c", ENDING.format(end=end), told], check=False, stderr=subprocess.DEVNULL)
+    assert not alive(int(told.read_text()))
+
+
+@needs_proc
+def test_a_forked_child_that_ends_stops_no_program_of_its_parent(tmp_path):
+    end = "if not (child := os.fork()): sys.exit()\nos.waitpid(child, 0); os._exit(0)"
+    told = tmp_path / "pid"
+    subprocess.run([sys.executable, "-c", ENDING.format(end=end), told], check=True)
+    pid = int(told.read_text())
+    assert alive(pid)
+    os.killpg(pid, signal.SIGKILL)
 
 
 @needs_proc

@@ -28,6 +28,7 @@ from rung.ledger import (
     content_held,
     find,
     purge,
+    recorder,
     requests,
 )
 from rung.testing import QuotingTier, ScriptedTier
@@ -297,6 +298,28 @@ def test_too_many_waiting_entries_are_not_kept_and_the_request_says_so(tmp_path)
     with pytest.raises(LedgerError):
         ledger(event)
     assert len(ledger._recorder._pending) == 1000
+
+
+def test_requests_that_come_faster_than_the_disk_are_all_written(ledger):
+    """Whoever comes while too many wait writes them, instead of losing its own."""
+    event = Finished(Request((Message("user", "?"),)), Outcome())
+    with ledger._recorder._writing:  # as a slow disk does
+        for _ in range(990):
+            ledger(event)
+    for _ in range(2010):
+        ledger(event)
+    ledger.flush()
+    assert added_up(ledger.path).requests == 3000
+
+
+def test_a_disk_that_stands_still_holds_up_nobody(ledger, monkeypatch):
+    monkeypatch.setattr(recorder, "_PATIENCE", 0.05)
+    event = Finished(Request((Message("user", "?"),)), Outcome())
+    with ledger._recorder._writing, pytest.raises(LedgerError, match="not written fast enough"):
+        for _ in range(1001):
+            ledger(event)
+    ledger.flush()
+    assert added_up(ledger.path).requests >= 990
 
 
 def test_a_request_is_found_by_how_its_id_begins_and_ids_are_in_order(ledger):

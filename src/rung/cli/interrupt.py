@@ -13,6 +13,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
+from rung import programs
 from rung.cli.codes import Exit
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def _on_termination(interrupts: Interrupts, react: Callable[[], None]) -> None:
         if interrupts.finishes:
             react()
         else:
+            programs.stop_all()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
@@ -162,6 +164,8 @@ def _wait(news: SimpleQueue[int | None]) -> None:
 
 
 def _end() -> NoReturn:
+    # the thread that waits for a program may still be about to stop it
+    programs.stop_all()
     try:
         os.write(2, b"interrupted\n")
     except OSError:

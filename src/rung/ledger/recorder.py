@@ -16,7 +16,11 @@ Entry = Callable[[sqlite3.Connection], object]
 
 _BATCH = 256
 _MOST = 1000
-"""Entries that may wait for a file that can't be written. Further ones are dropped, so that memory stays bounded."""
+"""Entries that may wait. Whoever brings one more writes them first; if the file refuses them, it is dropped, so that
+memory stays bounded."""
+_PATIENCE = 1.0
+"""Seconds that whoever brings one more waits for the thread that is writing. A transaction takes a few milliseconds; a
+disk that stands still must not hold up answers."""
 _IDLE = 5.0
 """Seconds without an entry after which the thread ends and the file is closed."""
 _UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError, ArithmeticError)
@@ -50,6 +54,8 @@ class Recorder:
         Raises:
             LedgerError: the file refused earlier entries. This one waits with them, unless too many do.
         """
+        if len(self._pending) >= _MOST and self._failure is None:
+            self._drain(_PATIENCE)
         with self._news:
             if len(self._pending) >= _MOST:
                 raise self._failure or LedgerError(f"the ledger {self._file.path} is not written fast enough")
@@ -81,8 +87,11 @@ class Recorder:
             self._drain()
         self._file.close()
 
-    def _drain(self) -> None:
-        with self._writing:
+    def _drain(self, patience: float = -1) -> None:
+        """Write all that waits, or nothing if another thread writes for longer than `patience`; -1 waits for it."""
+        if not self._writing.acquire(timeout=patience):
+            return
+        try:
             while batch := self._next():
                 try:
                     with self._file.transaction() as connection:
@@ -94,6 +103,8 @@ class Recorder:
                 for _ in batch:
                     self._pending.popleft()
             self._failure = None
+        finally:
+            self._writing.release()
 
     def _complain(self) -> None:
         """Raise what is wrong with the file. If entries were lost, raise once what was wrong with them."""

@@ -111,6 +111,7 @@ class DoublingTable(SettingsTable):
     swayed: list[int] = []
     build: str | None = None
     seconds: float = 0.0
+    shown_seconds: float = 0.0
     learns: bool = False
     counts: str
 
@@ -120,7 +121,7 @@ def doubling(name, settings):
 
     It is right where N is in `right`, and then sure, unless `logprobs` says how sure it is. Where N is in `rejected` it
     writes what is not a number, and where N is in `swayed` it says something else behind a rejected answer. One that
-    `learns` is always right when it is shown examples.
+    `learns` is always right when it is shown examples. Reading those takes it `shown_seconds` more.
     """
     table = read(DoublingTable, settings, f"tier {name!r}")
     right, rejected, swayed = set(table.right), set(table.rejected), set(table.swayed)
@@ -130,14 +131,16 @@ def doubling(name, settings):
         number = int(re.search(r"[Dd]ouble\s+(\d+)", asked).group(1))
         with Path(table.counts).open("a", encoding="utf-8") as file:
             file.write(f"{name} {number}\n")
-        learnt = table.learns and any(message.role == "assistant" for message in call.messages)
+        shown = any(message.role == "assistant" for message in call.messages)
+        learnt = table.learns and shown
         text, logprob = (str(2 * number), -0.01) if number in right or learnt else ("0", -1.0)
         if number in rejected:
             text = "none"
         elif number in swayed and "was rejected" in asked:
             text = "1"
         logprob = table.logprobs.get(str(number), logprob)
-        return Reply(text, seconds=table.seconds, logprob=logprob, usage=Usage(10, 5))
+        seconds = table.seconds + (table.shown_seconds if shown else 0.0)
+        return Reply(text, seconds=seconds, logprob=logprob, usage=Usage(10, 5))
 
     tier = ScriptedTier(name, *[answer] * 2000)
     if table.build is not None:
