@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -55,17 +56,22 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each process of xdist begins with its share of the slow tests, so that none of them is what all wait for at the
-    end. The others stay in their order, of which each process is given a piece.
+    end. Those of one file stay together, because they often share what takes long to make. The others stay in their
+    order, of which each process is given a piece.
     """
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     slow = [item for item in items if item.get_closest_marker("slow") is not None]
     others = [item for item in items if item.get_closest_marker("slow") is None]
+    files = [[*its] for _, its in itertools.groupby(slow, key=lambda item: item.path)]
     piece = -(-len(others) // processes)
     if processes > 1 and slow:
         items[:] = [
             item
             for number in range(processes)
-            for item in (*slow[number::processes], *others[number * piece : (number + 1) * piece])
+            for item in (
+                *itertools.chain.from_iterable(files[number::processes]),
+                *others[number * piece : (number + 1) * piece],
+            )
         ]
 
 

@@ -28,6 +28,7 @@ def rows(done: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
     return {name: cells for name, *cells in lines}
 
 
+@pytest.mark.slow
 def test_some_files_from_outside_are_read_or_refused(tmp_path):
     done = fuzz("--targets", "gguf,manifests", "--inputs", 20, "--seed", 23, "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

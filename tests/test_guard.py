@@ -161,6 +161,7 @@ print(*map(verdict, [
     ) == " ".join(["refused"] * 15)
 
 
+@pytest.mark.slow
 def test_loopback_and_unix_sockets_stay_open_at_reach_host(guarded, tmp_path):
     path = tmp_path / "s"
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as unix:
@@ -194,6 +195,7 @@ print(*map(verdict, [
         )
 
 
+@pytest.mark.slow
 def test_asyncio_is_refused_as_well(guarded):
     assert (
         guarded(
@@ -208,17 +210,20 @@ print(verdict(lambda: asyncio.run(asyncio.wait_for(asyncio.open_connection("192.
     )
 
 
+@pytest.mark.slow
 def test_a_second_install_only_tightens(guarded):
     code = PRELUDE + "install(Zone.{})\ninstall(Zone.{})\nprint(verdict(lambda: socket.getaddrinfo('example.org', 1)))"
     assert guarded(code.format("HOST", "INTERNET")) == "refused"
     assert guarded(code.format("INTERNET", "HOST")) == "refused"
 
 
+@pytest.mark.slow
 def test_the_environment_tightens_what_the_code_allowed(guarded):
     code = PRELUDE + "install(Zone.INTERNET)\nprint(verdict(lambda: socket.getaddrinfo('example.org', 1)))"
     assert guarded(code, RUNG_OFFLINE="1") == "refused"
 
 
+@pytest.mark.slow
 def test_the_refusal_names_the_line_that_asked(guarded, tmp_path):
     """Also through the standard library's own HTTP client."""
     (tmp_path / "app.py").write_text(

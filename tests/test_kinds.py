@@ -51,6 +51,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from helpers.each import each
 
 TESTS = Path(__file__).parent
@@ -61,6 +63,7 @@ def test_every_kind_has_a_row():
     assert list(dict.fromkeys(int(kind) for kind, _ in ROWS)) == [*range(1, 14), *range(15, 19), *range(20, 37)]
 
 
+@pytest.mark.slow
 @each(("kind", "tests"), ROWS)
 def test_every_kind_has_tests(kind, tests):
     for named in tests.split(", "):

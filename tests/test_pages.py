@@ -6,6 +6,8 @@ import gc
 import re
 from pathlib import Path
 
+import pytest
+
 from helpers.each import each
 from helpers.promises import keep
 from openai_tier.server import Server, chat, status
@@ -29,6 +31,7 @@ ANSWERS = {
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
+@pytest.mark.slow
 @each("page", PAGES)
 def test_the_code_of_a_page_gives_what_its_comments_promise(page):
     with Server(*ANSWERS.get(page, ())) as server:

@@ -56,6 +56,7 @@ def by_hash(prompt: str) -> str:
     return "yes" if zlib.crc32(prompt.encode()) % 3 else "perhaps"
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_rows_as_one_process(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -71,6 +71,7 @@ def filled_and_emptied(folder: Path, suffix: str) -> None:
         assert [{name: value for name, value in row.items() if name != "attempts"} for row in read(out)] == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_an_output_that_finds_no_room_leaves_the_old_one_and_is_whole_once_there_is_room(tmp_path, suffix):
     if not may_mount(tmp_path):

@@ -126,6 +126,7 @@ def test_csv_values_are_texts_and_its_rows_may_take_several_lines(tmp_path):
     assert [line[:4] for line in lines] == [["7", "2", "yes", "small"], ["8", "4", "yes", "small"]]
 
 
+@pytest.mark.slow
 def test_parquet_goes_in_and_out_and_nested_columns_can_be_reached(tmp_path):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     data = tmp_path / "in.parquet"
@@ -219,6 +220,7 @@ def test_a_template_is_held_in_a_sandbox(tmp_path):
         Templated("{{ prompt")
 
 
+@pytest.mark.slow
 def test_shards_share_the_rows_and_their_merger_is_the_whole(tmp_path):
     data = rows(tmp_path / "in.jsonl", [f"q{n % 30}" for n in range(40)])
     data.write_text(data.read_text() + "{broken\n{broken\n")
@@ -281,6 +283,7 @@ def test_an_output_that_cannot_be_is_said_before_anything_is_asked(tmp_path):
         JobManifest(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_and_the_job_goes_on_when_there_is_room(tmp_path):
     data = rows(tmp_path / "in.jsonl", [" ".join(map(str, range(n, n + 600))) for n in range(60)])
     out = tmp_path / "out.jsonl"

@@ -295,6 +295,7 @@ def test_streaming_is_taken_only_where_it_is_clearly_faster():
     assert faster({"tiers": 10.0, "stream": 2.0}) == "tiers"
 
 
+@pytest.mark.slow
 def test_progress_says_how_far_the_job_is_and_what_is_sent_up(tmp_path):
     data = rows(tmp_path / "in.jsonl", [f"q{n}" for n in range(30)])
     small, big = Answering("small", odd), Answering("big", lambda prompt: "no")

@@ -75,6 +75,7 @@ def demand_whole(out: Path, log: Path, count: int, kills: int) -> None:
     assert count + 2 * sent_up <= len(calls) <= count + 2 * sent_up + kills * 3 * 8
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_twice_is_whole_in_the_end(tmp_path):
     demand_whole(*killed_until_done(tmp_path, 60, 2, 0.02), count=60, kills=2)
 
@@ -147,6 +148,7 @@ def test_what_a_dead_process_held_is_free_and_its_reservation_stays_counted(tmp_
         assert manifest.counts().counted == 5
 
 
+@pytest.mark.slow
 def test_the_output_is_written_whole_or_not_at_all(tmp_path):
     out, _ = killed_until_done(tmp_path, 20, 1, 0.02)
     assert not list(tmp_path.glob(".*.new"))

@@ -19,11 +19,13 @@ from rung.store import Store, user_store
 from rung.store.entries import own_catalogue, shipped_catalogue
 
 
+@pytest.mark.slow
 def test_two_kits_from_one_lock_file_are_the_same_bytes(site):
     first, second = tree(site.kit("one").path), tree(site.kit("two").path)
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_kit_is_cut_into_parts_that_ordinary_tools_can_read(kit, tmp_path):
     manifest = read_manifest(kit)
     assert len(manifest.parts) > 3
@@ -32,6 +34,7 @@ def test_a_kit_is_cut_into_parts_that_ordinary_tools_can_read(kit, tmp_path):
         assert [member.name for member in archive] == [file.path for file in manifest.files]
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_any_file_of_a_kit_is_named(kit):
     assert verify(kit)[1] == []
     for path in sorted(kit.iterdir()):
@@ -51,6 +54,7 @@ def test_a_missing_part_is_named(kit):
     assert verify(kit)[1] == ["part-002.tar is missing"]
 
 
+@pytest.mark.slow
 def test_weights_that_the_base_has_are_left_out_and_named(site):
     old = site.kit("old")
     site.configure(*(tier_model(site)), site.model(3, b"GGUF" + bytes(100_000)))
@@ -63,6 +67,7 @@ def test_weights_that_the_base_has_are_left_out_and_named(site):
     assert verify(new.path)[1] == []
 
 
+@pytest.mark.slow
 def test_a_difference_names_packages_weights_and_settings(site):
     old = site.kit("old")
     site.helper("1.1")
@@ -102,6 +107,7 @@ def test_damaged_weights_make_no_kit(site):
     assert not list(site.root.glob(".kit*"))
 
 
+@pytest.mark.slow
 def test_a_lock_of_other_files_makes_no_kit(site):
     from rung.config import load
     from rung.config.lock import lock, lock_path
@@ -116,6 +122,7 @@ def test_a_lock_of_other_files_makes_no_kit(site):
         site.kit()
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_named(site):
     (site.wheels / "helper-1.0-py3-none-any.whl").unlink()
     with pytest.raises(StoreError, match="helper"):
@@ -129,6 +136,7 @@ def test_a_platform_that_cannot_be_built_here_asks_for_its_wheel(site):
     assert "--wheel" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_given_wheel_for_another_platform_is_packed_with_what_it_needs_of_a_processor(site):
     platform = Platform.parse("manylinux_2_28_aarch64", "3.12")
     with pytest.raises(ConfigError, match="processor"):
@@ -188,6 +196,7 @@ def tier_model(site):
     return [tier["model"] for tier in tomllib.loads((site.root / "rung.toml").read_text())["tier"]]
 
 
+@pytest.mark.slow
 def test_a_model_of_the_own_catalogue_has_its_name_on_the_other_side_too(site, monkeypatch):
     monkeypatch.setenv("HOME", str(site.root / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)

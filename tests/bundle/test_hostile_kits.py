@@ -187,6 +187,7 @@ def test_a_path_is_allowed_for_its_kind_alone(kit, path, kind):
     refused(kit, "not")
 
 
+@pytest.mark.slow
 def test_a_member_shared_json_does_not_make_a_failing_installation_delete_a_file(kit, tmp_path):
     victim = tmp_path / "victim.txt"
     victim.write_text("mine")
@@ -256,6 +257,7 @@ def test_a_member_with_an_extended_header_is_refused(kit):
     refused(kit, "not an ordinary file")
 
 
+@pytest.mark.slow
 def test_a_member_with_a_wrong_hash_is_named_by_checking(kit, tmp_path):
     held = members(kit)
     for index in range(len(held)):
@@ -602,6 +604,7 @@ def home(target: Path) -> Path:
     return next((target / "versions").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [SHARED, FILES])
 def test_an_edited_record_does_not_delete_elsewhere(installed, tmp_path, record):
     victim = tmp_path / "victim.txt"
@@ -731,6 +734,7 @@ def test_a_failing_installation_leaves_the_weights_that_another_version_uses(kit
 # checking runs nothing
 
 
+@pytest.mark.slow
 def test_checking_runs_no_module_that_lies_beside_the_installer(kit, tmp_path):
     proof = tmp_path / "ran"
     code = f"open({str(proof)!r}, 'a').write(__name__)\nraise ImportError(__name__)\n"
@@ -757,6 +761,7 @@ def test_checking_runs_no_module_that_lies_beside_the_installer(kit, tmp_path):
     assert not proof.exists()
 
 
+@pytest.mark.slow
 def test_no_library_of_a_kit_is_loaded(kit, tmp_path, monkeypatch):
     """Neither by a path in the manifest, nor where the loader's path has an empty entry and the kit is at hand."""
     for path in ("./libevil.so", f"{kit}/libevil.so", "../libevil.so", "libevil.so\n", "libevil.so ", "evil"):
@@ -807,6 +812,7 @@ def test_what_is_not_seen_as_itself_becomes_visible():
         assert visible(chr(code)).isascii()
 
 
+@pytest.mark.slow
 def test_no_text_of_a_kit_reaches_a_terminal_raw(kit, first_kits, capfdbinary, monkeypatch):
     monkeypatch.setattr("rung.guard.install", lambda zone: None)
     steering = dict.fromkeys(("tag", "system", "machine", "cpu_stated_by"), STEERING)
@@ -977,6 +983,7 @@ ODD_VALUES = [None, True, 0, -1, 1 << 70, 1.5, float("nan"), "", "\ud800", "x\x1
               "x" * 70_000, [], [[]], {}, {"": {}}, [None] * 3]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_any_manifest_is_read_or_refused_in_one_visible_sentence(good):
     """Six hundred mutations of a good one, and six hundred of its bytes."""
     rng = random.Random(27)

@@ -43,6 +43,7 @@ def refused(kit: Path, target: Path, word: str) -> None:
     assert (tree(target) if target.exists() else None) == before
 
 
+@pytest.mark.slow
 def test_a_kit_installs_without_pip_and_keeps_what_doctor_said(kit, target):
     ended = run_installer(kit, "--target", target, python=BARE)
     assert ended.returncode == 0, ended.stderr
@@ -59,6 +60,7 @@ def test_a_kit_installs_without_pip_and_keeps_what_doctor_said(kit, target):
     assert not list((home / "python").rglob("pip"))
 
 
+@pytest.mark.slow
 def test_installing_again_changes_nothing(kit, target):
     run_installer(kit, "--target", target)
     before = tree(target)
@@ -66,6 +68,7 @@ def test_installing_again_changes_nothing(kit, target):
     assert tree(target) == before
 
 
+@pytest.mark.slow
 def test_installing_again_mends_damaged_weights(kit, target):
     run_installer(kit, "--target", target)
     before = tree(target)
@@ -75,6 +78,7 @@ def test_installing_again_mends_damaged_weights(kit, target):
     assert tree(target) == before
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_named_before_anything_is_written(kit, target):
     for path in (kit / MANIFEST, *sorted(kit.glob("*.tar"))):
         good = path.read_bytes()
@@ -90,6 +94,7 @@ def test_a_missing_part_is_named_before_anything_is_written(kit, target):
     refused(kit, target, "part-003.tar is missing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -117,12 +122,14 @@ def test_no_path_leads_out_of_the_target(path):
         safe(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["../../evil", "/evil"])
 def test_a_manifest_with_a_path_out_of_the_target_is_refused(kit, target, path):
     alter(kit, lambda values: values["files"][0].update(path=path))
     refused(kit, target, "leads out of the target")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["path", "link"])
 def test_an_archive_with_more_than_its_manifest_is_refused(kit, target, kind):
     """Someone who can make the hashes fit still can't write beside the target."""
@@ -168,6 +175,7 @@ def test_scripts_and_data_of_a_wheel_go_where_the_specification_says(tmp_path):
     assert (next((tmp_path / "environment" / "lib").iterdir()) / "site-packages" / "x.py").exists()
 
 
+@pytest.mark.slow
 def test_the_next_kit_takes_the_weights_of_the_one_before(kit, next_kit, target):
     refused(next_kit, target, "--base")
     run_installer(kit, "--target", target)
@@ -176,12 +184,14 @@ def test_the_next_kit_takes_the_weights_of_the_one_before(kit, next_kit, target)
     assert launch(target) == "rung 2.0"
 
 
+@pytest.mark.slow
 def test_the_next_kit_can_take_the_weights_from_the_folder_of_its_base(kit, next_kit, target):
     ended = run_installer(next_kit, "--target", target, "--base", kit)
     assert ended.returncode == 0, ended.stderr
     assert len(list((target / "models" / "blobs").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_rolling_back_puts_the_version_before_in_force_and_uninstalling_leaves_only_what_was_not_installed(
     kit, next_kit, target
 ):
@@ -203,6 +213,7 @@ def test_rolling_back_puts_the_version_before_in_force_and_uninstalling_leaves_o
     assert run_installer(kit, "--target", target, "--uninstall").returncode == 1
 
 
+@pytest.mark.slow
 def test_weights_that_were_there_before_stay_after_uninstalling(kit, installed_once, target):
     blob = next(file for file in read_manifest(kit).files if file.kind == "weights")
     content = (installed_once / blob.path).read_bytes()
@@ -213,11 +224,13 @@ def test_weights_that_were_there_before_stay_after_uninstalling(kit, installed_o
     assert tree(target) == {blob.path: content}
 
 
+@pytest.mark.slow
 def test_uninstalling_removes_a_target_that_holds_nothing_else(kit, installed):
     run_installer(kit, "--target", installed, "--uninstall")
     assert not installed.exists()
 
 
+@pytest.mark.slow
 def test_a_rung_that_does_not_start_is_not_put_in_force(site, kit, target):
     run_installer(kit, "--target", target)
     site.wheel("helper", "3.0", {"helper.py": "VERSION = 3"})
@@ -249,6 +262,7 @@ def test_two_installations_at_once_do_not_mix(kit, target):
     assert "another installation" in ended.stderr
 
 
+@pytest.mark.slow
 def test_an_old_python_is_named_and_no_syntax_error(kit, target):
     names = (shutil.which(name) for name in ("python3.6", "python3.7", "python3.8", "python3.9"))
     old = next((it for it in names if it and subprocess.run([it, "-c", ""], capture_output=True).returncode == 0), None)
@@ -297,6 +311,7 @@ def test_a_kill_at_any_moment_of_a_first_installation_leaves_nothing_that_cannot
         shutil.rmtree(target, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_doctor_that_never_ends_is_ended_with_what_it_started(tmp_path, monkeypatch):
     monkeypatch.setattr(install, "LONGEST_DOCTOR", 1.0)
     starter = tmp_path / "bin" / "rung"

@@ -104,6 +104,7 @@ def test_a_model_that_is_named_by_its_path_cannot_be_locked(site, run):
     assert (code, "by the path" in err) == (1, True)
 
 
+@pytest.mark.slow
 def test_offline_no_package_is_fetched_and_a_folder_of_wheels_will_do(site, run, monkeypatch):
     monkeypatch.setenv("RUNG_OFFLINE", "1")
     code, _, err = run("bundle", "create", "kit", *config(site))

@@ -29,6 +29,7 @@ def packed(kit):
     return sorted(file.path for file in kit.manifest.files if file.path.startswith("tasks/"))
 
 
+@pytest.mark.slow
 def test_a_kit_has_what_a_task_needs_and_none_of_the_data_beside_it(site, task):
     kit = site.kit()
     names = ("invoice_check.py", "learned.json", "schema.json", "task.toml")
@@ -39,6 +40,7 @@ def test_a_kit_has_what_a_task_needs_and_none_of_the_data_beside_it(site, task):
     assert found["tasks/invoice/task.toml"] == (task / "task.toml").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_difference_names_the_files_of_tasks(site, task):
     old = site.kit("old")
     (task / "task.toml").write_text((task / "task.toml").read_text() + "max_tokens = 9\n")
@@ -55,6 +57,7 @@ def test_a_task_that_is_wrong_makes_no_kit(site, task):
         site.kit()
 
 
+@pytest.mark.slow
 def test_an_installed_kit_finds_its_tasks_beside_its_configuration(site, task, tmp_path, monkeypatch):
     kit, target = site.kit(), tmp_path / "target"
     done = run_installer(kit.path, "--target", target)

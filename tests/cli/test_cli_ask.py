@@ -35,11 +35,13 @@ def one(program, *script: str, **more: object) -> str:
     return program.config(ONE.format(script=json.dumps(script)) + lines)
 
 
+@pytest.mark.slow
 def test_the_answer_and_nothing_else_is_on_stdout(program):
     done = program("ask", "Who?", "--config", one(program, "Frank Herbert"))
     assert (done.returncode, done.stdout) == (0, b"Frank Herbert\n")
 
 
+@pytest.mark.slow
 def test_an_answer_that_only_the_checks_of_text_saw_comes_with_one_line_on_how_to_add_one(program):
     done = program("ask", "Who?", "--config", one(program, "Frank Herbert"))
     assert done.stderr.count(b"\n") == 1
@@ -299,6 +301,7 @@ def test_a_loopback_endpoint_that_nobody_vouches_for_is_named(program):
     assert "left this machine: handed to 127.0.0.1:4000" in done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_traceback(program):
     import subprocess
 

@@ -89,6 +89,7 @@ def person(program: Program, capsys: pytest.CaptureFixture[str], monkeypatch: py
     return person
 
 
+@pytest.mark.slow
 def test_every_row_is_answered_and_the_end_says_how_they_add_up(person: Person) -> None:
     done = person.batch("--out", "out.jsonl")
     assert done.code == 0, done.stderr
@@ -105,6 +106,7 @@ def test_every_row_is_answered_and_the_end_says_how_they_add_up(person: Person) 
     assert [a["tier"] for a in person.read("out.jsonl")[19]["attempts"]] == ["small", "big"]
 
 
+@pytest.mark.slow
 def test_rejected_and_bad_rows_stand_apart_with_their_reasons_and_the_exit_code_says_so(person: Person) -> None:
     with (person.work / "data.csv").open("a") as out:
         out.write("r1,5\nr22\nr23,23\n")
@@ -129,6 +131,7 @@ def test_rejected_and_bad_rows_stand_apart_with_their_reasons_and_the_exit_code_
     assert (person.work / "out.csv").read_text().startswith("id,line,value,tier,verdict,")
 
 
+@pytest.mark.slow
 def test_another_job_on_the_same_output_is_refused(person: Person) -> None:
     assert person.batch("--out", "out.jsonl").code == 0
     done = person.batch("--out", "out.jsonl", "--regex", "[0-9]+", "--max-tokens", "9")
@@ -161,6 +164,7 @@ def test_wrong_words_are_sentences(person: Person, words: list[str], said: str) 
     assert person.calls() == []
 
 
+@pytest.mark.slow
 def test_an_estimate_asks_a_sample_keeps_it_and_goes_on_only_if_somebody_says_so(person: Person) -> None:
     done = person.batch("--out", "out.jsonl", "--estimate", "8")
     assert done.code == 0
@@ -194,6 +198,7 @@ def test_a_page_shows_answers_and_holds_no_way_out(person: Person) -> None:
     assert [row.expected for row in found if isinstance(row, Row)] == ["2", "4"]
 
 
+@pytest.mark.slow
 def test_shards_are_merged(person: Person) -> None:
     for number in (1, 2):
         assert person.batch("--out", f"part{number}.jsonl", "--shard", f"{number}/2").code == 0
@@ -205,6 +210,7 @@ def test_shards_are_merged(person: Person) -> None:
     assert person("batch", "merge", "some.jsonl", "all.jsonl").code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 @pytest.mark.parametrize("twice", [False, True])
 def test_ctrl_c_finishes_what_is_under_way_and_twice_stops_at_once(person: Person, twice: bool) -> None:

@@ -98,6 +98,7 @@ def home_of(calibrate: Calibrate) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_prompts_alone_give_a_certificate_whose_sentences_say_what_the_numbers_say(calibrated: dict[str, Any]) -> None:
     found = calibrated
     assert (found["promised"], found["certified"], found["look"]) == (True, True, "first")
@@ -121,6 +122,7 @@ def test_prompts_alone_give_a_certificate_whose_sentences_say_what_the_numbers_s
     assert int(alone.group(1)) == small["good"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("calibrated")
 def test_a_calibrated_task_sends_an_unsure_answer_up_and_takes_a_sure_one(calibrate: Calibrate) -> None:
     with rung.load(home_of(calibrate) / "rung.toml") as ladder:
@@ -157,6 +159,7 @@ def test_the_same_look_again_certifies_and_another_one_is_an_estimate(calibrate:
     assert fresh["look"] == "first"
 
 
+@pytest.mark.slow
 def test_too_few_rows_are_told_before_any_model_is_asked(calibrate: Calibrate) -> None:
     code, _, said = calibrate(rows=range(1, 76))
     assert code == 2

@@ -61,6 +61,7 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
     return {**{key: found[key] for key in kept}, "tiers": tiers, "says": found["sentences"][0]}
 
 
+@pytest.mark.slow
 def test_a_replay_comes_to_the_same_and_what_it_lacks_is_recorded_by_the_command_that_is_named(person: Doubler) -> None:
     first = person("calibrate", "data.csv", "--record", "calls", "--json").object
     asked = person.calls()
@@ -116,6 +117,7 @@ def test_on_average_keeps_more_and_says_that_it_is_weaker(person: Doubler) -> No
     assert person("calibrate", person.data(range(600, 680), "later.csv"), "--check").code == 2
 
 
+@pytest.mark.slow
 def test_constant_scores_certify_nothing_and_the_tier_does_not_pay(person: Doubler) -> None:
     same = dict.fromkeys(EVERY, -0.5)
     person.ladder({"right": RIGHT, "logprobs": same, "seconds": 0.002}, {"right": EVERY, "seconds": 0.004})

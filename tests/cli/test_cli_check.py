@@ -45,6 +45,7 @@ def ladder(person: Doubler, **small: object) -> None:
     person.ladder({"right": right, "logprobs": dict.fromkeys(SURE_AND_WRONG, -0.01), **small}, {"right": EVERY})
 
 
+@pytest.mark.slow
 def test_rows_as_before_confirm_it_and_bad_ones_contradict_it_with_exit_code_1(person: Doubler) -> None:
     learned = (person.folder / "learned.json").read_text()
     good = person("calibrate", person.data(range(200, 280), "good.csv"), "--check", "--json")
@@ -64,6 +65,7 @@ def test_rows_as_before_confirm_it_and_bad_ones_contradict_it_with_exit_code_1(p
     assert (person.folder / "learned.json").read_text() == learned
 
 
+@pytest.mark.slow
 def test_a_check_is_recorded_and_replayed(person: Doubler) -> None:
     data = person.data(range(200, 280), "good.csv")
     first = person("calibrate", data, "--check", "--record", "calls", "--json").object
@@ -74,6 +76,7 @@ def test_a_check_is_recorded_and_replayed(person: Doubler) -> None:
     assert "record it with `rung calibrate DATA --task NAME --check --record FILE`" in lacking.err
 
 
+@pytest.mark.slow
 def test_rows_that_took_part_are_not_fresh_whatever_their_file_or_case(person: Doubler) -> None:
     done = person("calibrate", "data.csv", "--check")
     assert done.code == 2
@@ -122,6 +125,7 @@ def shown(person: Doubler) -> str:
     return done.stdout.decode()
 
 
+@pytest.mark.slow
 def test_what_can_not_be_checked_is_said_with_what_helps(person: Doubler) -> None:
     fresh = person.data(range(200, 280), "fresh.csv")
     for words, says in (

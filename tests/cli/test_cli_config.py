@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 FAR = """
 reach = "internet"
 
@@ -50,6 +52,7 @@ max_tokens = 7
         assert b"max_tokens" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_key_is_hidden_by_its_shape_whatever_it_is_called_and_wherever_it_stands(program):
     key = "sk-live-CANARY123"
     table = f"""model = "{key}"

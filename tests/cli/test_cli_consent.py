@@ -38,6 +38,7 @@ def ask(program, server, more=""):
     return ["ask", "Who?", "--config", program.config(LADDER.format(url=server.url, more=more)), "--trace"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "code", "sent"),
     [(b"y\n", 0, 1), (b"a\n", 0, 1), (b"n\n", 3, 0), (b"\x04", 3, 0), (b"\x03", 130, 0), (b"\nno\n", 3, 0)],
@@ -67,6 +68,7 @@ def test_a_tier_that_says_never_gets_nothing_whatever_the_reach(program, server)
     assert b"the configuration said no" in done.stderr
 
 
+@pytest.mark.slow
 def test_in_code_the_terminal_is_asked_by_a_consent_too(program, server):
     script = f"""
 import rung

@@ -56,6 +56,7 @@ def ids(rung, config):
     return [r["id"] for r in json.loads(rung("ledger", "list", "--json", "--config", config)[0])["requests"]]
 
 
+@pytest.mark.slow
 def test_a_question_goes_on_from_the_last_answer_and_the_next_one_from_that(rung, ladder, sent):
     rung(ASK, HERE, "--system", "Be short.", "--config", ladder(("I am small.",)))
     rung(ASK, GO_ON, "Who am I?", "--config", ladder(("You are Ann.",)))
@@ -120,6 +121,7 @@ def test_where_nothing_is_recorded_there_is_nothing_to_go_on_from(rung, ladder):
     assert said == "rung: no answered request is recorded; see `rung ledger list`\n"
 
 
+@pytest.mark.slow
 def test_a_request_that_failed_has_no_answer_to_go_on_from(rung, ladder, sent):
     rung(ASK, HERE, "--config", ladder(("I am small.",)))
     config = ladder(("perhaps",))

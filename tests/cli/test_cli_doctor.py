@@ -39,6 +39,7 @@ def found(done) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_without_a_model_no_local_tier_can_run_and_the_command_that_helps_is_named(program):
     done = program("doctor", "--json")
     assert done.returncode == 4
@@ -83,6 +84,7 @@ def test_a_configuration_that_is_wrong_is_a_problem_though_a_model_is_there(prog
     assert "did you mean 'context'" in problem["hint"]
 
 
+@pytest.mark.slow
 def test_a_project_file_that_is_not_trusted_is_told(program):
     (program.work / "rung.toml").write_text('reach = "internet"\n')
     for arguments, code in ((["--json"], 4), (["--offline", "--json"], 1)):
@@ -229,6 +231,7 @@ def test_a_guard_that_lets_something_through_is_a_problem(monkeypatch):
     assert "guard.invalid" not in guarded().text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="/bin/false")
 def test_a_library_that_can_not_be_loaded_is_told_and_the_doctor_lives(program):
     done = program("doctor", "--json", RUNG_WORKER_PYTHON="/bin/false")
@@ -238,6 +241,7 @@ def test_a_library_that_can_not_be_loaded_is_told_and_the_doctor_lives(program):
     assert problem["hint"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")
 def test_a_gpu_that_the_build_can_not_use_is_named_with_the_remedy(program, tmp_path):
     tool = tmp_path / "bin" / "nvidia-smi"

@@ -78,6 +78,7 @@ def draft(rows):
     return None if at is None else rows[at + 1 :]
 
 
+@pytest.mark.slow
 def test_a_draft_is_marked_and_grows_and_the_accepted_answer_stands_alone(on, ladder, gate):
     session = on("--config", ladder(small=[f"It is{PAUSE} a good{PAUSE} one."]))
     assert session.see("It is") == ["$ rung ask Who?", "unchecked draft of small (attempt 1):", "It is"]
@@ -89,6 +90,7 @@ def test_a_draft_is_marked_and_grows_and_the_accepted_answer_stands_alone(on, la
     assert session.rows == ["$ rung ask Who?", "It is a good one.", HINT[:80], HINT[80:]]
 
 
+@pytest.mark.slow
 def test_the_answer_is_on_stdout_and_drafts_are_on_stderr(on, ladder, gate):
     """Two terminals, one for each stream."""
     master, slave = os.openpty()
@@ -103,6 +105,7 @@ def test_the_answer_is_on_stdout_and_drafts_are_on_stderr(on, ladder, gate):
     assert session.screen == b"It is good.\r\n"
 
 
+@pytest.mark.slow
 def test_a_rejected_draft_is_withdrawn_with_its_reason_and_the_next_tier_writes(program, on, ladder, gate):
     (program.work / "mine.py").write_text(CHECK)
     config = ladder(small=[f"It is{PAUSE} bad."], mid=[f"All is{PAUSE} good."])
@@ -116,6 +119,7 @@ def test_a_rejected_draft_is_withdrawn_with_its_reason_and_the_next_tier_writes(
     assert session.rows == ["$ rung ask Who?", reason, "All is good."]
 
 
+@pytest.mark.slow
 def test_a_reason_is_broken_between_words(program, on, ladder, gate):
     (program.work / "mine.py").write_text(CHECK.replace("it is not good", "it is neither good nor what was asked for"))
     session = on("--check", "mine:check", "--config", ladder(small=[f"It is{PAUSE} bad."]), columns=40)
@@ -125,6 +129,7 @@ def test_a_reason_is_broken_between_words(program, on, ladder, gate):
     assert session.rows[1:3] == ["small's draft was rejected: it is", "neither good nor what was asked for"]
 
 
+@pytest.mark.slow
 def test_a_draft_whose_tier_breaks_is_withdrawn(on, ladder, gate):
     session = on("--config", ladder(small=[f"It is{PAUSE}{BREAKS}"]))
     session.see("It is")
@@ -164,6 +169,7 @@ def test_a_terminal_that_cant_be_steered_is_not(on, ladder, gate, term):
     assert session.rows[1] == "It is good."
 
 
+@pytest.mark.slow
 def test_without_colour_a_draft_is_told_by_its_mark_alone(on, ladder, gate):
     session = on("--config", ladder(small=[f"It is{PAUSE} good."]), NO_COLOR="1")
     assert draft(session.see("It is")) == ["It is"]
@@ -202,6 +208,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
 def test_forty_columns_hold_whatever_is_written(on, ladder, gate, name):
     text = TEXTS[name]
@@ -221,6 +228,7 @@ def _bare(text):
     return "".join(c for c in unicodedata.normalize("NFC", text) if not c.isspace() and c not in "\u200d\ufe0f")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Screen, Reflowing])
 @pytest.mark.parametrize(("columns", "lines"), [(40, 24), (30, 12), (120, 40), (80, 8)])
 def test_a_draft_survives_a_resize(on, ladder, gate, kind, columns, lines):
@@ -240,6 +248,7 @@ def test_a_draft_survives_a_resize(on, ladder, gate, kind, columns, lines):
     assert "".join([*session.rows[-12:]]).count("End good.") == 1
 
 
+@pytest.mark.slow
 def test_a_draft_is_laid_out_anew_when_the_size_changes_and_nothing_is_written(on, ladder, gate):
     session = on("--no-text-checks", "--config", ladder(small=[f"{TEXTS['words']}{PAUSE}!"]))
     assert len(draft(session.see("morning."))) == 2
@@ -249,6 +258,7 @@ def test_a_draft_is_laid_out_anew_when_the_size_changes_and_nothing_is_written(o
     assert session.end() == 0
 
 
+@pytest.mark.slow
 def test_of_a_draft_longer_than_the_screen_the_end_is_shown_and_nothing_above_is_touched(on, ladder, gate):
     text = "\n".join(f"line {n}" for n in range(1, 41))
     session = on("--config", ladder(small=[f"{text}{PAUSE}\nend"]), lines=10)
@@ -264,6 +274,7 @@ def test_of_a_draft_longer_than_the_screen_the_end_is_shown_and_nothing_above_is
     assert session.screen.count(b"line 1\r\n") == 1
 
 
+@pytest.mark.slow
 def test_nothing_that_a_model_writes_steers_the_terminal(on, ladder, gate):
     hostile = "a\x1b]0;title\x07\x9b31m\x1b[2J\x1b[10Ab\rc\x08\x00d\u202ee\u200b"
     session = on("--no-text-checks", "--config", ladder(small=[f"{hostile}{PAUSE}\x1b[1m done"]))
@@ -276,6 +287,7 @@ def test_nothing_that_a_model_writes_steers_the_terminal(on, ladder, gate):
     assert session.rows[0] == "$ rung ask Who?"
 
 
+@pytest.mark.slow
 def test_a_thought_is_not_the_draft(on, ladder, gate):
     script = f"<think>Perhaps{PAUSE} not.</think>It is{PAUSE} good."
     session = on("--config", ladder(small=[script]))
@@ -287,6 +299,7 @@ def test_a_thought_is_not_the_draft(on, ladder, gate):
     assert b"Perhaps" not in session.screen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["key", "signal"])
 def test_ctrl_c_leaves_the_terminal_as_it_was(on, ladder, how):
     session = on("--config", ladder(small=[f"{TEXTS['words']}{PAUSE}"]))
@@ -303,6 +316,7 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(on, ladder, how):
     assert session.screen.count(b"\x1b[?7l") == session.screen.count(b"\x1b[?7h")
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_there_at_once_has_no_draft(monkeypatch):
     written = []
     monkeypatch.setattr(drafts, "write", written.append)

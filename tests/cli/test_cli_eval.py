@@ -115,6 +115,7 @@ def as_json(done: Done) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_report_says_what_each_tier_is_worth_and_what_the_ladder_makes_of_them(person: Person) -> None:
     done = ask(person, "data.jsonl")
     said = done.stdout
@@ -127,6 +128,7 @@ def test_the_report_says_what_each_tier_is_worth_and_what_the_ladder_makes_of_th
     assert "Surest of small and wrong (row and minimum): 13 (-1.00)" in said
 
 
+@pytest.mark.slow
 def test_the_report_and_the_results_hold_no_text_unless_it_is_asked_for(person: Person) -> None:
     for words, text in ((("data.jsonl",), "double 13"), (("data.jsonl", "--json"), '"value": "24"')):
         bare, whole = ask(person, *words), ask(person, *words, "--texts")
@@ -135,6 +137,7 @@ def test_the_report_and_the_results_hold_no_text_unless_it_is_asked_for(person: 
         assert text in whole.stdout
 
 
+@pytest.mark.slow
 def test_json_is_one_object_that_compare_reads(person: Person) -> None:
     before = as_json(ask(person, "data.jsonl", "--json"))
     assert before["summary"]["ladder"]["right"]["value"] == 1.0
@@ -157,6 +160,7 @@ def test_json_is_one_object_that_compare_reads(person: Person) -> None:
     }
 
 
+@pytest.mark.slow
 def test_without_labels_each_tier_is_held_against_the_next(person: Person) -> None:
     free = ask(person, "bare.jsonl")
     assert "free text can't be compared" in free.stderr
@@ -166,6 +170,7 @@ def test_without_labels_each_tier_is_held_against_the_next(person: Person) -> No
     assert "The ladder's answer differs from big's in 0.0% of 20 rows (95% interval 0 to 17)" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_goes_on_where_it_was_and_asks_nothing_twice(person: Person) -> None:
     ladder(person, seconds=0.05)
     words = [*RECORDING, "--config", str(person.home / "rung.toml")]
@@ -193,6 +198,7 @@ def test_a_killed_evaluation_goes_on_where_it_was_and_asks_nothing_twice(person:
     assert came == whole_came
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 def test_an_interrupted_evaluation_says_what_is_kept(person: Person) -> None:
     ladder(person, seconds=0.2)
@@ -210,6 +216,7 @@ def test_an_interrupted_evaluation_says_what_is_kept(person: Person) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_replay_needs_no_model_and_no_configuration(person: Person) -> None:
     first = as_json(ask(person, "data.jsonl", "--record", "calls", "--json"))
     asked = calls(person)
@@ -220,6 +227,7 @@ def test_a_replay_needs_no_model_and_no_configuration(person: Person) -> None:
         assert (person.work / "calls").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_a_replay_tries_another_threshold_without_a_model(person: Person) -> None:
     ask(person, "data.jsonl", "--record", "calls")
     asked = calls(person)
@@ -229,6 +237,7 @@ def test_a_replay_tries_another_threshold_without_a_model(person: Person) -> Non
     assert calls(person) == asked
 
 
+@pytest.mark.slow
 def test_a_replay_that_lacks_a_call_names_the_row_and_what_records_it(person: Person) -> None:
     ask(person, "data.jsonl", "--record", "calls")
     done = ask(person, "data.jsonl", "--replay", "calls", "--system", "Be brief.")
@@ -238,6 +247,7 @@ def test_a_replay_that_lacks_a_call_names_the_row_and_what_records_it(person: Pe
     assert "--record FILE" in said
 
 
+@pytest.mark.slow
 def test_fewer_rows_are_a_sample_that_is_part_of_every_larger_one(person: Person) -> None:
     chosen = []
     for count in ("5", "10"):
@@ -319,6 +329,7 @@ def test_a_check_that_raises_ends_it_soon_and_says_which_error(person: Person) -
     assert len(calls(person)) < 10
 
 
+@pytest.mark.slow
 def test_an_unknown_feature_is_told_and_nothing_is_lost_by_it(person: Person) -> None:
     done = ask(person, "data.jsonl", "--score", "minmum")
     assert not done.returncode

@@ -163,6 +163,7 @@ def test_a_record_of_the_store_that_is_not_a_file_is_none(here, capfd, name):
     assert "mine" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_pipe_is_read_to_its_end_as_a_shell_makes_one_of_a_command(program):
     record = program.home / "record.json"
     text = f'[[tier]]\nname = "small"\nkind = "scripted"\nscript = ["fine"]\nrecord = {json.dumps(str(record))}\n'
@@ -178,6 +179,7 @@ def test_a_pipe_is_read_to_its_end_as_a_shell_makes_one_of_a_command(program):
     assert json.loads(record.read_text())["messages"] == [["user", "Sum up.\n\nthe material"]]
 
 
+@pytest.mark.slow
 def test_a_pipe_that_nobody_writes_to_is_named_and_given_up_at_the_deadline(here, capfd):
     line = ["ask", "x", "--file", "pipe", "--config", str(here / "ok.toml"), "--max-seconds", "1.5"]
     assert command(*line, "--json") == 3
@@ -213,6 +215,7 @@ def test_a_prompt_that_is_not_text_in_utf8_is_said_to_be_so(here, capfd, content
     assert says in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_system_that_does_not_answer_is_left_at_the_deadline(here, capfd, monkeypatch):
     """As a network share that is gone: the call into the system never returns."""
     never = threading.Event()

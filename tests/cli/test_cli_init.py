@@ -115,6 +115,7 @@ def test_the_file_can_be_read_and_says_what_was_never_tested(listed, tmp_path, m
     assert f"rung models pull {' '.join(names(choice))}" in text
 
 
+@pytest.mark.slow
 def test_with_no_model_no_config_and_no_network_a_file_is_written_that_loads(program):
     done = program("init", "--json", RUNG_OFFLINE="1")
     assert done.returncode == 0, done.stderr
@@ -126,6 +127,7 @@ def test_with_no_model_no_config_and_no_network_a_file_is_written_that_loads(pro
     assert program("doctor", "--json").stdout.startswith(b"{")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_there_is_replaced_only_by_force(program):
     path = program.work / "rung.toml"
     path.write_text("# mine\n")
@@ -138,6 +140,7 @@ def test_a_file_that_is_there_is_replaced_only_by_force(program):
     assert "# mine" not in path.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sets a limit on address space")
 def test_a_limit_on_memory_counts(program):
     """Of three GB of address space the interpreter itself has some."""

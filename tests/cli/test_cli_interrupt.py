@@ -82,6 +82,7 @@ def after(seconds: float) -> Callable[[], None]:
     return lambda: time.sleep(seconds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_ctrl_c_at_any_moment_of_the_imports(program, seed):
     line = ["ask", "Who?", "--config", program.config(SLOW.format(seconds=30))]
@@ -89,6 +90,7 @@ def test_ctrl_c_at_any_moment_of_the_imports(program, seed):
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"interrupted\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_ctrl_c_at_any_moment_of_an_answer(program, seed):
     line = ["ask", "Who?", "--config", program.config(SLOW.format(seconds=30))]
@@ -96,6 +98,7 @@ def test_ctrl_c_at_any_moment_of_an_answer(program, seed):
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"interrupted\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_ctrl_c_ends_a_check_with_all_that_it_started(program, seed):
     """While it starts, at some moment, and once everything is there."""
@@ -114,6 +117,7 @@ def test_ctrl_c_under_json_is_an_object(program):
     assert json.loads(done.stdout)["error"]["type"] == "Cancelled"
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_waiting_for_stdin(program):
     """Before it says that it waits. Reading ends by itself, and not because the grace is over."""
     read, write = os.pipe()
@@ -126,6 +130,7 @@ def test_ctrl_c_while_waiting_for_stdin(program):
     assert (done.returncode, done.stderr) == (130, b"interrupted\n")
 
 
+@pytest.mark.slow
 def test_a_program_that_was_told_to_ignore_ctrl_c_does(program):
     """As a script's background jobs are."""
     record = program.home / "record.json"

@@ -65,6 +65,7 @@ def judge(person: Doubler, **mistakes: str) -> Judge:
     return Judge(person.program.start(*person.words("label", *REPLAYED)), wrong)
 
 
+@pytest.mark.slow
 def test_few_judgements_of_blinded_disagreements_make_a_certificate_that_keeps_more(recorded: Doubler) -> None:
     person = recorded
     before = json.loads((person.program.home / "told.json").read_text())
@@ -124,6 +125,7 @@ def test_a_killed_session_keeps_each_judgement_and_undo_takes_the_last_one_back(
     assert person("calibrate", *REPLAYED, "--json").object["judged"] == 7
 
 
+@pytest.mark.slow
 def test_judgements_that_are_not_enough_are_told_and_do_not_count(recorded: Doubler) -> None:
     person = recorded
     done = person("label", *REPLAYED, "--json", stdin="t\nq\n")
@@ -166,6 +168,7 @@ def test_answers_behind_rejected_ones_are_judged_first_and_count_at_every_thresh
     assert (found["promised"], found["unavoidable"], found["certified"]) == (True, 0, True)
 
 
+@pytest.mark.slow
 def test_what_can_not_be_judged_is_said(recorded: Doubler) -> None:
     person = recorded
     done = person("label", *REPLAYED, stdin="t\nyes\nt\n")

@@ -163,6 +163,7 @@ def test_show_without_an_id_is_of_the_latest_request_and_says_plainly_that_it_st
     assert command("show", "--json").json["why_it_left"] == []
 
 
+@pytest.mark.slow
 def test_list_can_be_narrowed(command, history):
     history()
 
@@ -248,6 +249,7 @@ def test_export_writes_whole_requests_or_chats_a_line_each(command, history):
     assert command("export", "--json").json["rows"] == rows
 
 
+@pytest.mark.slow
 def test_a_purge_says_what_it_forgets_and_asks_somebody_or_is_told(command, history, path):
     history(content=True)
     assert command("purge").code == 2

@@ -86,6 +86,7 @@ def test_package_wheels_wait_for_a_word(program):
         assert b"No matching distribution" in said
 
 
+@pytest.mark.slow
 def test_a_licence_that_asks_is_refused_without_a_terminal_unless_it_is_named(program):
     done = program("models", "pull", GATED)
     assert (done.returncode, done.stdout) == (1, b"")
@@ -157,6 +158,7 @@ def test_a_strangers_file_says_nothing_of_sources(program):
     assert b"folder /srv/theirs:" in program("models", "pull", NAME, **OFFLINE).stderr
 
 
+@pytest.mark.slow
 def test_a_pull_that_the_systems_policy_forbids_is_code_4_and_names_it(program):
     policy = program.home / "policy.toml"
     policy.write_text('reach = "lan"\n')

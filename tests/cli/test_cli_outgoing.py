@@ -41,6 +41,7 @@ def arguments(program, server, *more, top="", cloud=""):
     return [*words, *more]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("top", "cloud"),
     [("", ""), ("redact = true", ""), ("", 'feedback = "issues+answer"\nstore = false\nmax_cost_usd = 0.004')],

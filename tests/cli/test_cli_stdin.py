@@ -35,6 +35,7 @@ def started(program, *arguments, stdin):
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "sent"),
     [(["Say hi"], b""), (["Say hi"], b"half of it"), (["--file", "-"], b"half of it")],
@@ -60,6 +61,7 @@ def test_a_stdin_that_stays_open_is_named_after_a_second_and_given_up_at_the_dea
     assert not record.exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_command_that_waits_for_stdin(program):
     config = program.config(TIER)
     with started(program, "ask", "Say hi", "--config", config, stdin=subprocess.PIPE) as process:
@@ -71,6 +73,7 @@ def test_ctrl_c_ends_a_command_that_waits_for_stdin(program):
     assert b"Fatal" not in said
 
 
+@pytest.mark.slow
 def test_a_stdin_that_is_closed_late_is_read_whole(program):
     record = program.home / "record.json"
     config = program.config(TIER + f"record = {json.dumps(str(record))}\n")
@@ -127,6 +130,7 @@ def test_a_closed_stdin_is_nothing_to_read(program, ask, prompt):
     assert prompt or b"the prompt is empty" in err
 
 
+@pytest.mark.slow
 def test_a_stdin_that_somebody_made_non_blocking_is_waited_for(program):
     read, write = os.pipe()
     os.set_blocking(read, False)

@@ -38,6 +38,7 @@ def cloud(program):
     return ["ask", "Who?", "--check", "mine:check", "--config", program.config(CLOUD)]
 
 
+@pytest.mark.slow
 def test_a_person_is_asked_before_a_prompt_leaves_and_told_what_goes_where(program, cloud):
     session = Session(program, *cloud)
     session.until(b"[a]lways in this session: ")
@@ -51,6 +52,7 @@ def test_a_person_is_asked_before_a_prompt_leaves_and_told_what_goes_where(progr
     assert session.screen.splitlines()[-1].endswith(b"good")
 
 
+@pytest.mark.slow
 def test_always_holds_for_the_session(program, cloud):
     session = Session(program, *cloud)
     session.until(b"session: ")
@@ -107,6 +109,7 @@ def test_control_sequences_in_a_trace_or_a_name_never_reach_a_terminal(program):
     assert b"\x1b" not in session.screen
 
 
+@pytest.mark.slow
 def test_progress_says_which_tier_is_at_work_and_is_gone_afterwards(program):
     script = '[[tier]]\nname = "small"\nkind = "scripted"\nscript = ["fine"]\nseconds = 0.3\n'
     session = Session(program, "ask", "Who?", "--no-drafts", "--config", program.config(script))
@@ -115,6 +118,7 @@ def test_progress_says_which_tier_is_at_work_and_is_gone_afterwards(program):
     assert session.shown(b"small is answering") == "fine"
 
 
+@pytest.mark.slow
 def test_a_structured_answer_is_laid_out_for_a_reader(program):
     (program.work / "s.json").write_text('{"type": "object"}')
     script = '[[tier]]\nname = "small"\nkind = "scripted"\nscript = ["{\\"a\\": 1}"]\n'

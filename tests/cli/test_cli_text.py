@@ -66,6 +66,7 @@ def test_what_steers_turns_or_hides_is_visible(kind):
     assert c not in json_escaped(json.dumps(f"a{c}b", ensure_ascii=False))
 
 
+@pytest.mark.slow
 def test_nothing_without_a_width_is_left_out_of_the_table():
     """All of Unicode's control and format characters and separators, but for those that are drawn."""
     drawn = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13456)}

@@ -120,6 +120,7 @@ def person(program: Program, capsys: pytest.CaptureFixture[str], monkeypatch: py
     return person
 
 
+@pytest.mark.slow
 def test_a_better_form_is_found_said_kept_and_used(person: Any) -> None:
     code, out, err = person.says("tune", "data.csv", "--task", "double", "--tier", "small")
     assert code == 0, err
@@ -138,6 +139,7 @@ def test_a_better_form_is_found_said_kept_and_used(person: Any) -> None:
     assert asked[1].strip() == "3998"
 
 
+@pytest.mark.slow
 def test_where_nothing_is_better_nothing_is_written(person: Any) -> None:
     person.ladder(learns=False)
     found = person.object("tune", "data.csv", "--task", "double", "--tier", "small")
@@ -303,6 +305,7 @@ def test_a_wording_that_breaks_the_prompt_is_refused_when_the_task_is_read(
     assert "{pattern}" in err
 
 
+@pytest.mark.slow
 def test_a_wording_of_the_persons_is_tried(person: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = person.task / "task.toml"
     file.write_text(file.read_text() + 'wordings = ["Only digits, as in {pattern}."]\n')

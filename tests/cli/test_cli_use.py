@@ -123,6 +123,7 @@ def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
     return run
 
 
+@pytest.mark.slow
 def test_from_use_to_a_calibrated_task(home: Path, command: Any) -> None:
     use(home, range(1, 41))
     code, out, err = command("calibrate", "--task", "double", "--from-ledger")
@@ -153,6 +154,7 @@ def test_from_use_to_a_calibrated_task(home: Path, command: Any) -> None:
     assert code == 2, "another policy is in force, and its requests are to come"
 
 
+@pytest.mark.slow
 def test_drift_is_said_with_its_delay_once_there_is_a_promise(home: Path, command: Any) -> None:
     use(home, range(1, 91))
     assert command("calibrate", "--task", "double", "--from-ledger")[0] == 0
@@ -189,6 +191,7 @@ def one_shot(program: Program, mid: str = "no", seconds: float = 0.0) -> tuple[s
     return program.config(text), ledger, record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mid", "agrees"), [("yes", True), ("no", False)])
 def test_a_one_shot_command_leaves_its_shadow_to_a_process_of_its_own(program: Program, mid: str, agrees: bool) -> None:
     config, ledger, record = one_shot(program, mid)
@@ -206,6 +209,7 @@ def test_a_one_shot_command_leaves_its_shadow_to_a_process_of_its_own(program: P
     assert f"shadow: mid says {'the same' if agrees else 'something else'}" in told
 
 
+@pytest.mark.slow
 def test_no_answer_waits_for_its_shadow_and_a_kill_loses_nothing_but_that(program: Program) -> None:
     config, ledger, record = one_shot(program, seconds=300)
     done = program("ask", "Is it?", "--choices", "yes,no", "--config", config)
@@ -236,6 +240,7 @@ def test_a_strangers_project_file_asks_for_no_shadows(program: Program) -> None:
     assert b"set shadow.share = " in done.stderr
 
 
+@pytest.mark.slow
 def test_the_ledger_keeps_features_and_form_without_a_shadow_and_no_word_of_the_prompt(program: Program) -> None:
     config, ledger, _ = one_shot(program)
     Path(config).write_text(Path(config).read_text().replace("share = 1", "share = 0"))

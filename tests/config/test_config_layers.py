@@ -192,6 +192,7 @@ def test_the_policy_lowers_every_reach_and_nothing_raises_it(places, monkeypatch
     assert load(places=places).reach.value == Zone.HOST
 
 
+@pytest.mark.slow
 def test_the_policy_names_the_kinds_and_hosts_that_are_allowed(places):
     put(places.policy, 'kinds = ["scripted", "openai"]\nhosts = ["api.example.com"]\n')
     path = put(places.home / "named.toml", SMALL.replace("scripted", "llama"))

@@ -115,6 +115,7 @@ def test_of_a_value_that_breaks_off_nothing_is_read(value, cut, before):
         parse(before + written[: min(cut, len(written) - 1)], objects=True)
 
 
+@pytest.mark.slow
 @each("text", ["{" * 400_000, "[{ " * 200_000, '{"a": ' * 100_000, '{"a": 1} [2] ' * 100_000, "`" * 500_000])
 def test_looking_for_a_value_takes_time_that_grows_with_the_text(text):
     began = time.process_time()

@@ -65,6 +65,7 @@ def test_cancelling_the_task_cancels_the_tiers_call_at_once():
     assert asyncio.run(main()) < 5
 
 
+@pytest.mark.slow
 def test_a_time_limit_of_the_callers_own_cancels_the_call():
     async def main():
         tier = Slow()
@@ -117,6 +118,7 @@ def test_one_cancel_flag_stops_all_the_requests_that_it_serves():
     assert [o.reason for o in asyncio.run(main())] == ["cancelled", "cancelled"]
 
 
+@pytest.mark.slow
 def test_fifty_requests_at_once_get_their_own_answers():
     class Echo(ScriptedTier):
         def stream(self, call):
@@ -176,6 +178,7 @@ def test_misuse_is_raised_where_astream_is_called():
         Ladder(ScriptedTier("small")).astream("  ")
 
 
+@pytest.mark.slow
 def test_an_async_validator_is_abandoned_at_the_deadline_and_its_coroutine_cancelled():
     async def main():
         cancelled = asyncio.Event()

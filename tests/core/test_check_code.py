@@ -81,6 +81,7 @@ GIVEN = {
 }
 
 
+@pytest.mark.slow
 @each("kind", GIVEN)
 def test_the_only_fenced_block_is_the_code_and_otherwise_all_of_the_text(kind):
     text, given = GIVEN[kind]

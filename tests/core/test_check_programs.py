@@ -84,6 +84,7 @@ def test_a_program_that_finds_fault_on_stdout_is_heard_too():
     assert judged(["sh", "-c", "echo out; echo err >&2"]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["", ">&2"], ids=["stdout", "stderr"])
 def test_output_without_an_end_stops_the_program_and_fills_no_memory(to):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -108,6 +109,7 @@ def test_of_a_long_output_the_beginning_and_the_end_are_kept_and_the_cut_is_said
     assert len(said) <= 2000
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_reads_holds_nothing_up():
     text = b"x" * 5_000_000
     assert run("true", text=text).code == 0
@@ -115,6 +117,7 @@ def test_an_answer_that_nobody_reads_holds_nothing_up():
     assert run("sleep", "60", text=text, seconds=0.3).how == "timeout"
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize("ends", ["deadline", "cancel"])
 def test_a_program_that_ignores_every_polite_word_is_stopped_with_its_children(tmp_path, ends):
@@ -136,6 +139,7 @@ def test_what_a_program_leaves_behind_is_not_waited_for_and_not_left(tmp_path, t
     until(lambda: not alive(int((tmp_path / "child").read_text())))
 
 
+@pytest.mark.slow
 @needs_proc
 def test_a_child_that_left_its_group_is_not_waited_for():
     code = "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(5); os._exit(0)\nprint('said', flush=True)"
@@ -158,6 +162,7 @@ while not (os.path.exists(sys.argv[1]) and os.path.getsize(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize("end", ["", "programs.stop_all(); os._exit(0)", "0 / 0"])
 def test_no_program_outlives_a_process_whose_thread_dies_waiting_for_it(tmp_path, end):
@@ -166,6 +171,7 @@ def test_no_program_outlives_a_process_whose_thread_dies_waiting_for_it(tmp_path
     assert not alive(int(told.read_text()))
 
 
+@pytest.mark.slow
 @needs_proc
 def test_a_forked_child_that_ends_stops_no_program_of_its_parent(tmp_path):
     end = "if not (child := os.fork()): sys.exit()\nos.waitpid(child, 0); os._exit(0)"
@@ -176,6 +182,7 @@ def test_a_forked_child_that_ends_stops_no_program_of_its_parent(tmp_path):
     os.killpg(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 @needs_proc
 def test_no_zombie_and_no_descriptor_stays():
     def mine():
@@ -189,6 +196,7 @@ def test_no_zombie_and_no_descriptor_stays():
     assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.slow
 def test_a_program_without_a_deadline_has_a_limit_of_its_own():
     assert judged(["sleep", "60"], seconds=0.3) == ["sleep did not finish within 0.3 s"]
     assert judged(["sleep", "60"], deadline=0.3)[0].startswith("sleep did not finish within 0.")

@@ -185,6 +185,7 @@ def test_a_program_that_says_nothing_is_quoted_by_its_exit_code():
     assert told(run("hello", None, command(python("raise SystemExit(7)"))))[0][1].endswith("ended with exit code 7")
 
 
+@pytest.mark.slow
 def test_a_program_that_never_reads_and_one_that_floods_do_no_harm():
     text = " ".join(map(str, range(20_000)))  # more than a pipe holds
     assert run(text, None, command(python("pass"))).accepted
@@ -241,6 +242,7 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")  # noqa: PTH112
 def test_at_its_time_limit_a_program_is_killed_with_its_children(tmp_path):
     pid = tmp_path / "pid"
@@ -252,6 +254,7 @@ def test_at_its_time_limit_a_program_is_killed_with_its_children(tmp_path):
     wait_until(lambda: gone(int(pid.read_text())))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")  # noqa: PTH112
 @pytest.mark.parametrize("ends", ["cancel", "deadline"])
 def test_cancel_and_deadline_kill_a_program_and_its_children(tmp_path, ends):

@@ -38,6 +38,7 @@ def leaves(value, path=()):
         yield show(path), value
 
 
+@pytest.mark.slow
 @settings(max_examples=times(150))
 @given(JSON, st.sampled_from([None, 1]), st.booleans())
 def test_spans_are_the_leaves_in_order_and_each_spans_text_is_its_leafs_json(value, indent, ascii_only):
@@ -49,6 +50,7 @@ def test_spans_are_the_leaves_in_order_and_each_spans_text_is_its_leafs_json(val
         assert json.loads(written) == leaf
 
 
+@pytest.mark.slow
 @settings(max_examples=times(100))
 @given(JSON, st.randoms(use_true_random=False))
 def test_however_a_text_is_cut_into_tokens_only_value_tokens_count(value, dice):
@@ -116,6 +118,7 @@ def is_circular(schema):
     return any(node.get("$ref") == "#" for node in inner)
 
 
+@pytest.mark.slow
 @settings(max_examples=times(250))
 @given(SCHEMAS, PLAIN, st.booleans())
 @example({"type": "array", "items": {"$ref": "#/$defs/digit"}}, [1], True)

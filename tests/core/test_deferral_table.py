@@ -305,6 +305,7 @@ def test_a_request_that_was_cancelled_before_it_began_asks_nobody():
     assert (outcome.attempts, outcome.reason, small.calls) == ((), "cancelled", [])
 
 
+@pytest.mark.slow
 def test_a_passed_deadline_stops_at_once_and_never_escalates():
     mid = ScriptedTier("mid", GOOD)
     outcome = Ladder(ScriptedTier("small", Reply(GOOD, seconds=30)), mid).run("1 + 2?", Sum, timeout=0.5)

@@ -194,6 +194,7 @@ def test_a_ladder_that_cannot_be_is_an_error_where_it_is_made(make, says):
         make()
 
 
+@pytest.mark.slow
 def test_the_budgets_seconds_and_the_timeout_both_hold():
     for settings, budget in (
         ({"timeout": 0.1}, None),

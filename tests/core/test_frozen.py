@@ -66,6 +66,7 @@ def test_the_line_does_nothing_where_no_program_is_named():
     assert start("--verbose").stdout == "the app itself\n"
 
 
+@pytest.mark.slow
 def test_a_process_that_is_named_a_program_is_that_and_never_the_app():
     done = start(frozen.FLAG, frozen.BUILD)
     assert (done.returncode, done.stdout[:12]) == (0, '{"version": ')
@@ -93,6 +94,7 @@ time.sleep(60)
 """An app of one file: the launcher unpacks it, and its child is the app."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("ends", [True, False])
 def test_an_app_ends_with_its_killed_launcher_and_tidies_up_only_where_it_said_so(tmp_path, ends):

@@ -132,6 +132,7 @@ def test_only_true_is_consent(answer):
     assert tier.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allows", [True, False])
 def test_the_wait_for_consent_stops_the_deadlines_clock(allows):
     def ponder(hop):

@@ -42,17 +42,20 @@ def seen_by_type_checkers(package=rung):
     return [(n.module, alias.name) for n in guarded.body for alias in n.names]
 
 
+@pytest.mark.slow
 def test_neither_importing_nor_a_request_on_a_scripted_tier_loads_a_heavy_library():
     run = "from rung.testing import ScriptedTier; rung.Ladder(ScriptedTier('a', 'yes')).run('Well?', bool)"
     assert loaded(f"import rung, rung.testing, rung.guard, rung.checks; {run}") == []
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_none_of_its_rooms():
     """So that a command's help, and whoever wants one name, waits for no more than that."""
     assert rooms("import rung") == []
     assert not {"rung.tier", "rung.engine", "rung.ladder", "pydantic"} & set(rooms("import rung; rung.Zone"))
 
 
+@pytest.mark.slow
 def test_a_name_of_the_store_is_loaded_when_it_is_asked_for():
     """Every command and every tier knows of model files, and nearly none of them pulls or searches."""
     assert [room for room in rooms("import rung.store") if room.startswith(("rung.store.", "pydantic"))] == []
@@ -73,6 +76,7 @@ def test_a_name_comes_from_where_type_checkers_are_told_that_it_does():
             assert getattr(rung, name) is told, name
 
 
+@pytest.mark.slow
 def test_all_is_exactly_what_type_checkers_see_and_what_is_there():
     functions = {name for name, value in vars(rung).items() if inspect.isfunction(value) and not name.startswith("_")}
     functions -= {name for _, name in seen_by_type_checkers()}
@@ -83,6 +87,7 @@ def test_all_is_exactly_what_type_checkers_see_and_what_is_there():
     assert set(said("from rung import *; print(*dir())")) >= set(rung.__all__)
 
 
+@pytest.mark.slow
 def test_asking_a_person_at_the_terminal_loads_nothing_of_the_command_line():
     assert not [name for name in rooms("import rung; rung.ask()") if name.startswith("rung.cli")]
 

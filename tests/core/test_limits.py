@@ -107,6 +107,7 @@ def test_a_callback_may_use_the_flag_that_calls_it():
     assert called == ["inner"]
 
 
+@pytest.mark.slow
 def test_no_callback_is_lost_or_called_twice_however_threads_meet():
     for _ in range(50):
         cancel, counts, start = Cancel(), [0] * 8, threading.Barrier(9)
@@ -178,6 +179,7 @@ class Slow(Decimal):
         return super().__gt__(other)
 
 
+@pytest.mark.slow
 def test_a_purse_is_never_above_its_limit_under_sixteen_threads():
     purse = MemoryPurse(10)
     worst, kept, lock = [Decimal(0)], [Decimal(0)], threading.Lock()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from core.support import GOOD, Sum, verdicts
 from helpers.each import each
 from rung import Budget, Ladder, Rung, deferral
@@ -51,6 +53,7 @@ def test_a_tier_that_does_not_say_whether_it_is_priced_is_asked():
     assert outcome.attempts[0].quote is not None
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_found_right_too_late_is_not_accepted_and_not_lost():
     def slow(situation):
         time.sleep(0.4)

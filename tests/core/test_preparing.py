@@ -128,6 +128,7 @@ def test_a_tier_that_is_no_file_is_warmed_and_takes_nothing():
     assert (ladder.requirements(), tier.warmed) == ((), True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a script with a first line stands for the interpreter")
 def test_a_load_is_told_in_bytes_by_prepare_and_in_a_stream(tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"GGUF" * 30_000_000)

@@ -19,6 +19,7 @@ def mask(text):
     return message.text, restore
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", VALUES)
 def test_a_value_of_each_kind_is_gone_and_comes_back(kind):
     dice = random.Random(kind)
@@ -84,6 +85,7 @@ def test_a_placeholder_that_nobody_gave_out_stays_as_it_is():
     assert restore("[EMAIL_12] [CARD_1] EMAIL_10") == "[EMAIL_12] [CARD_1] EMAIL_10"
 
 
+@pytest.mark.slow
 def test_five_hundred_texts_come_back_as_they_were():
     dice = random.Random(5)
     for _ in range(500):
@@ -119,6 +121,7 @@ ADVERSE = {
 }
 
 
+@pytest.mark.slow
 @each("kind", ADVERSE)
 def test_the_time_it_takes_grows_with_the_text_and_no_faster(kind):
     def seconds(text):

@@ -129,6 +129,7 @@ def test_a_model_in_use_is_not_unloaded_to_make_room():
     assert mid.loaded  # what then comes of it is for the tier to say
 
 
+@pytest.mark.slow
 def test_a_bigger_model_that_lies_idle_is_unloaded_and_the_smallest_stays():
     (small, mid), ladder = ladder_of(Room(100), ["no", "no", "no", "no"], ["1", "2"], unload_after=0.1)
     assert ladder.run("?", int).value == 1
@@ -138,6 +139,7 @@ def test_a_bigger_model_that_lies_idle_is_unloaded_and_the_smallest_stays():
     wait_until(lambda: not mid.loaded)
 
 
+@pytest.mark.slow
 def test_a_model_in_use_is_not_unloaded_however_long_the_call_takes():
     (_, mid), ladder = ladder_of(Room(100), ["no", "no"], [Reply("1", seconds=0.5)], unload_after=0.05)
     unloaded = []
@@ -147,6 +149,7 @@ def test_a_model_in_use_is_not_unloaded_however_long_the_call_takes():
     assert not any(unloaded)
 
 
+@pytest.mark.slow
 def test_a_bigger_model_is_unloaded_early_where_memory_is_short():
     (_, mid), ladder = ladder_of(Room(100), ["no", "no"], ["1"], unload_after=1.0)
     ladder.run("?", int)
@@ -156,6 +159,7 @@ def test_a_bigger_model_is_unloaded_early_where_memory_is_short():
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_models_stay_where_nothing_is_to_be_unloaded():
     (_, mid), ladder = ladder_of(Room(100), ["no", "no"], ["1"], unload_after=None)
     ladder.run("?", int)

@@ -86,6 +86,7 @@ def test_without_a_share_no_coin_is_tossed_and_nobody_is_asked(told):
     assert not second.calls
 
 
+@pytest.mark.slow
 def test_the_coin_falls_as_often_as_the_share_says(told):
     with Ladder(tier("small", *["yes"] * 300), tier("mid"), observers=[told], shadow=always(0.2)) as ladder:
         for _ in range(300):

@@ -67,6 +67,7 @@ def silent(name="small", **settings):
     return Working(name, **settings)
 
 
+@pytest.mark.slow
 def test_a_tier_that_shows_nothing_has_its_share_and_another_answers_in_time():
     outcome = Ladder(silent(), silent("mid"), ScriptedTier("large", "fine")).run(ASK, timeout=1.2)
     assert verdicts(outcome) == [
@@ -81,6 +82,7 @@ def test_a_tier_that_shows_nothing_has_its_share_and_another_answers_in_time():
     assert isinstance(first.error, TierStalled)
 
 
+@pytest.mark.slow
 def test_an_empty_piece_and_a_note_are_no_progress():
     noise = [(0.05, Delta(constraint="none")), (0.05, Delta(notes=("still there",))), *[(0.05, Delta())] * 90]
     outcome = Ladder(Working("small", *noise), ScriptedTier("mid", "fine")).run(ASK, timeout=1)
@@ -93,6 +95,7 @@ SIGNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [*SIGNS, "progress"])
 def test_a_tier_that_works_is_never_cut_short_by_a_share(sign):
     """It shows a sign each tenth of a second, far beyond its share of 0.4 s."""
@@ -101,6 +104,7 @@ def test_a_tier_that_works_is_never_cut_short_by_a_share(sign):
     assert (outcome.tier, len(outcome.attempts)) == ("small", 1)
 
 
+@pytest.mark.slow
 def test_progress_that_doesnt_move_is_none():
     same = [(0.05, Delta(progress=0.5))] * 90
     outcome = Ladder(Working("small", *same), ScriptedTier("mid", "fine")).run(ASK, timeout=1)
@@ -108,12 +112,14 @@ def test_progress_that_doesnt_move_is_none():
     assert outcome.attempts[0].seconds < 0.9
 
 
+@pytest.mark.slow
 def test_a_tier_that_falls_silent_in_the_middle_is_given_up_too_and_its_words_are_no_answer():
     outcome = Ladder(Working("small", (0.1, Delta("Once"))), ScriptedTier("mid", "fine")).run(ASK, timeout=1)
     assert verdicts(outcome) == [("small", "fallback", "stalled"), ("mid", "accept", "valid")]
     assert outcome.attempts[0].candidate is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "others",
     [[], [ScriptedTier("far", "fine", zone=Zone.INTERNET)]],
@@ -124,6 +130,7 @@ def test_nobody_is_hurried_for_the_sake_of_a_tier_that_may_not_be_asked(others):
     assert outcome.value == "slow"
 
 
+@pytest.mark.slow
 def test_nobody_is_hurried_for_a_paid_tier_that_the_rule_of_money_shuts():
     class Priced(QuotingTier):
         priced = True
@@ -134,17 +141,20 @@ def test_nobody_is_hurried_for_a_paid_tier_that_the_rule_of_money_shuts():
     assert (outcome.value, outcome.tier) == ("slow", "mid")
 
 
+@pytest.mark.slow
 def test_without_a_deadline_nobody_is_given_up():
     outcome = Ladder(Working("small", *answer("slow", after=0.5)), ScriptedTier("mid", "fine")).run(ASK)
     assert outcome.value == "slow"
 
 
+@pytest.mark.slow
 def test_an_answer_in_one_piece_gets_half_of_what_is_left():
     late = [(0.0, Delta(streams=False)), *answer("whole", after=0.6)]
     outcome = Ladder(Working("small", *late), *map(silent, "abcd")).run(ASK, timeout=1.5)
     assert outcome.value == "whole"
 
 
+@pytest.mark.slow
 def test_who_reads_a_stream_slowly_takes_no_time_from_the_tier():
     words = [(0.0, Delta("a ")), (0.0, Delta("b ")), *answer("c", after=0.1)]
     stream = Ladder(Working("small", *words), silent("mid")).stream(ASK, timeout=1.6, provisional=True)
@@ -154,6 +164,7 @@ def test_who_reads_a_stream_slowly_takes_no_time_from_the_tier():
     assert event.outcome.value == "a b c"
 
 
+@pytest.mark.slow
 def test_a_tier_has_its_own_limit_however_much_it_works():
     busy = Working("small", *[(0.02, Delta("word "))] * 500)
     outcome = Ladder(Rung(busy, max_seconds=0.3), ScriptedTier("mid", "fine")).run(ASK)
@@ -162,6 +173,7 @@ def test_a_tier_has_its_own_limit_however_much_it_works():
     assert 0.3 <= outcome.attempts[0].seconds < 2
 
 
+@pytest.mark.slow
 def test_the_limit_is_for_all_that_a_request_does_on_the_tier_and_holds_for_the_last_one_too():
     class Slow(Working):
         def stream(self, call):
@@ -174,6 +186,7 @@ def test_the_limit_is_for_all_that_a_request_does_on_the_tier_and_holds_for_the_
     assert again.value == "wrong"
 
 
+@pytest.mark.slow
 def test_a_limit_longer_than_the_deadline_changes_nothing():
     outcome = Ladder(Rung(silent(), max_seconds=60)).run(ASK, timeout=0.2)
     assert verdicts(outcome) == [("small", "stop", "TierTimeout")]
@@ -185,17 +198,20 @@ def ladder_with_paid(first, purse=None):
     return Ladder(first, paid, reach=Zone.INTERNET, purse=purse)
 
 
+@pytest.mark.slow
 def test_money_may_be_spent_where_the_deadline_was_too_short_for_the_local_tier():
     outcome = ladder_with_paid(silent()).run(ASK, timeout=1.2)
     assert verdicts(outcome) == [("small", "fallback", "stalled"), ("cloud", "accept", "valid")]
 
 
+@pytest.mark.slow
 def test_money_is_kept_where_the_local_tier_is_broken(monkeypatch):
     monkeypatch.setattr(record, "BROKEN_AFTER", 0.2)
     outcome = ladder_with_paid(silent()).run(ASK, timeout=1.2)
     assert verdicts(outcome) == [("small", "fallback", "stalled"), ("cloud", "stop", "local_unavailable")]
 
 
+@pytest.mark.slow
 def test_money_of_a_paid_tier_that_was_given_up_stays_counted():
     class Paid(QuotingTier):
         stream = Working.stream

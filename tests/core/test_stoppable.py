@@ -127,6 +127,7 @@ def test_a_stream_is_cut_short_where_its_end_goes_round_in_circles(output, begin
     assert any(progress.add(piece) for _ in range(1000)) is over
 
 
+@pytest.mark.slow
 @each(
     "text",
     some(
@@ -234,6 +235,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @each("name", some(HOSTILE))
 def test_a_hostile_schema_is_over_in_time(name):
     schema, text = HOSTILE[name]()
@@ -245,6 +247,7 @@ def test_a_hostile_schema_is_over_in_time(name):
     assert not validation.valid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keyword", ["anyOf", "allOf", "if"])
 def test_references_that_double_accept_what_fits(keyword):
     assert judge(doubling(240, keyword), "7", seconds=10).value == 7
@@ -298,6 +301,7 @@ def test_an_issue_says_where_and_what_so_that_a_model_can_repair_it(schema, text
     assert [str(i) for i in judge(schema, text, seconds=10).issues] == [issue]
 
 
+@pytest.mark.slow
 def test_issues_are_few_and_short_however_large_the_answer():
     validation = judge({"items": {"type": "string"}}, json.dumps([list(range(100))] * 2000), seconds=20)
     assert len(validation.issues) == bounds.MOST_ISSUES
@@ -311,6 +315,7 @@ def test_a_check_ends_on_cancel():
         judge({"items": {"pattern": "^(?!x)(a|aa)+$"}}, json.dumps(["a" * 99 + "b"] * 9), seconds=None, cancel=cancel)
 
 
+@pytest.mark.slow
 def test_without_a_deadline_a_check_ends_by_itself(monkeypatch):
     monkeypatch.setattr(bounds, "LONGEST_CHECK", 0.3)
     validation = over_in_time({"pattern": "^(?!x)(a|aa)+$"}, json.dumps("a" * 200 + "b"), seconds=None)
@@ -449,6 +454,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=times(300), derandomize=True, deadline=None)
 @given(PARTS, PARTS, VALUES)
 def test_the_verdict_is_that_of_two_other_validators(schema, named, value):
@@ -465,6 +471,7 @@ def test_the_verdict_is_that_of_two_other_validators(schema, named, value):
     assert fits == jsonschema.Draft202012Validator(whole).is_valid(value)
 
 
+@pytest.mark.slow
 def test_a_schema_of_very_many_large_patterns_is_given_up(monkeypatch):
     monkeypatch.setattr(compiled, "LONGEST_COMPILE", 0.3)
     many = {f"(?:{n}|[a-z]{{1,999}}){{1,20}}": True for n in range(2000)}
@@ -495,6 +502,7 @@ WRITTEN = (
 ATOMS = st.sampled_from(WRITTEN.split())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @settings(max_examples=times(400), derandomize=True, deadline=None)
 @given(st.lists(ATOMS, min_size=1, max_size=4), st.text(alphabet="ab1_ -.{e}A[&]é²\u0301\x1c\n", max_size=5))
@@ -580,6 +588,7 @@ def test_very_many_errors_of_pydantic_are_not_all_listed():
 # --- ready-made checks -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each(
     ("values", "source"),
     [
@@ -605,6 +614,7 @@ def test_quoted_tells_some_of_very_many_values_and_cuts_them():
     assert max(len(issue.message) for issue in validation.issues) < 400
 
 
+@pytest.mark.slow
 def test_a_long_name_in_a_schema_is_not_copied_to_everything_beneath_it():
     beneath = {f"p{number}": {"type": "string"} for number in range(2000)}
     schema = {"type": "object", "properties": {"k" * 1_000_000: {"type": "object", "properties": beneath}}}

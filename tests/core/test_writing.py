@@ -97,6 +97,7 @@ def test_what_can_not_be_written_leaves_nothing_behind(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["record"]
 
 
+@pytest.mark.slow
 def test_a_lock_is_held_by_one_process_and_waited_for(holder, tmp_path):
     told, held = [], threading.Event()
 
@@ -133,6 +134,7 @@ def test_two_threads_of_one_process_take_turns(tmp_path):
     assert set(most) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("holder")
 def test_waiting_for_a_lock_ends_on_cancel_and_when_patience_does(tmp_path):
     cancel = Cancel()

@@ -56,6 +56,7 @@ def ask(address: tuple[str, int], book: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+@pytest.mark.slow
 def test_twenty_requests_at_once_wait_for_no_one_another(serve):
     """Each is answered once all of them have been asked."""
     asked_together = Barrier(20)
@@ -73,6 +74,7 @@ def test_twenty_requests_at_once_wait_for_no_one_another(serve):
     assert asked == {f"book{i}" for i in range(20)}
 
 
+@pytest.mark.slow
 def test_a_client_that_goes_away_cancels_its_call_and_no_other(serve):
     tier = ScriptedTier("slow", *[Reply("FRANK HERBERT", seconds=3)] * 2)
     address = serve(rung.Ladder(tier))
@@ -89,6 +91,7 @@ def test_a_client_that_goes_away_cancels_its_call_and_no_other(serve):
         assert stays.result()[0] == 200
 
 
+@pytest.mark.slow
 def test_an_answer_that_nothing_accepts_is_a_422_that_says_why(serve):
     address = serve(rung.Ladder(ScriptedTier("small", "frank", "frank")))
     status, body = ask(address, "Dune")

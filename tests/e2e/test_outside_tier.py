@@ -47,6 +47,7 @@ def test_as_a_second_tier_it_finds_what_was_asked(lookup):
     assert (outcome.tier, outcome.value) == ("table", 42)
 
 
+@pytest.mark.slow
 def test_an_outside_package_serves_as_a_tier_of_rung_toml(tmp_path):
     package = tmp_path / "site"
     metadata = package / "my_package-1.0.dist-info"

@@ -119,6 +119,7 @@ def test_the_trace_sees_what_it_is_there_to_see(traced, code):
     assert (len(trace.sockets), len(trace.network)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_importing_rung_touches_no_network(traced):
     # the star loads what is put off to its first use
     trace = traced("-c", "import rung; from rung import *")

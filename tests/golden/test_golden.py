@@ -250,6 +250,7 @@ def test_a_stream_tells_the_same_events(streamed, name):
     _compare(streamed, "stream/", name)
 
 
+@pytest.mark.slow
 def test_a_ledger_tells_the_same_of_each_request(recorded):
     compare({file: text for file, text in recorded.items() if file.startswith("ledger/requests/")})
 
@@ -264,10 +265,12 @@ def test_the_tables_of_a_ledger_are_the_same_for_another_program(recorded, name)
     _compare(recorded, "ledger/", f"{name}_tables")
 
 
+@pytest.mark.slow
 def test_every_setting_is_understood_as_it_was(configured):
     compare(configured)
 
 
+@pytest.mark.slow
 def test_an_unknown_setting_is_refused_as_it_was(unknown, eraser):
     compare(_unknown_files(unknown, eraser))
 
@@ -280,6 +283,7 @@ def test_no_setting_is_missing_in_the_files_that_hold_every_one(unknown, level):
     assert known <= settings.written(settings.POLICY if level == "policy" else settings.TOP + settings.TIERS)
 
 
+@pytest.mark.slow
 def test_a_command_ends_with_the_same_exit_code(coded):
     compare(coded)
 

@@ -45,6 +45,7 @@ def _climb(n: int, draw: random.Random, signal: float, wrong: float, tiers: int)
     return Climb(row, (*(step(place) for place in range(tiers - 1)), last), last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tiers", [2, 3])
 def test_the_loss_against_mid_never_exceeds_the_disagreement(tiers: int) -> None:
     for seed in range(times(10)):
@@ -79,6 +80,7 @@ def test_a_promise_holds_on_fresh_rows_about_as_often_as_it_says() -> None:
     assert missed <= 11  # the 99.9% bound of 40 draws at a tenth
 
 
+@pytest.mark.slow
 def test_a_score_without_a_signal_certifies_nothing_and_is_told() -> None:
     every = [calibrate(climbs(300, seed=seed, signal=0.0, wrong=0.4), Question()) for seed in range(10)]
     # two losses are allowed, and at such an error rate seven answers have three

@@ -37,6 +37,7 @@ def converted(tmp_path):
     return convert
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_set_becomes_tasks_whose_rows_are_all_read_and_labelled(converted, name):
     found = converted(name)
@@ -77,6 +78,7 @@ def test_slots_are_the_words_of_the_message(converted):
         assert all(value and value in row["text"] for value in row["expected"].values())
 
 
+@pytest.mark.slow
 def test_the_first_rows_of_intents_are_a_sample_of_all(converted):
     folder, path = converted("clinc150")["clinc150"]
     expected = [row.expected for row in read(path, folder.template)]

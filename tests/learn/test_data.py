@@ -209,6 +209,7 @@ def test_a_cell_may_be_as_long_as_a_prompt(file):
     assert csv.field_size_limit() >= tables.LONGEST_LINE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["d.jsonl", "d.csv"])
 def test_a_file_is_read_piece_by_piece(tmp_path, name):
     path = tmp_path / name

@@ -18,6 +18,7 @@ def write(path: Path, count: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_same_in_every_run_and_part_of_every_larger_one(tmp_path: Path) -> None:
     path = write(tmp_path / "data.jsonl", 200)
     chosen = [{row.number for row in Dataset(path, most=most, cancel=Cancel())()} for most in (20, 20, 50, 500)]

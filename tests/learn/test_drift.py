@@ -29,6 +29,7 @@ def rows_until_void(generator, before, most):
     return most + 1, early
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [0, 100, 500])
 def test_a_rise_of_the_loss_from_5_to_15_percent_is_found_within_the_stated_delay(before):
     delay = loss_delay(LIMIT, WORSE, after=before)
@@ -52,6 +53,7 @@ def false_alarms(draws, rows):
     return alarms
 
 
+@pytest.mark.slow
 def test_a_ladder_at_its_limit_is_rarely_suspected():
     assert false_alarms(20, 2000) <= scipy.stats.binom.ppf(0.999, 20, 0.05)
 
@@ -102,6 +104,7 @@ def shifted(generator, shift, most, seen=300, before=200):
     return drift.warns, early
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_scores_that_shift_are_noticed_within_the_stated_delay(sign):
     shift = sign * 0.7
@@ -113,6 +116,7 @@ def test_scores_that_shift_are_noticed_within_the_stated_delay(sign):
     assert sum(warns for warns, _ in found) >= scipy.stats.binom.ppf(0.001, 60, 0.9)
 
 
+@pytest.mark.slow
 def test_scores_that_do_not_change_are_rarely_suspected_ties_included():
     generator = random.Random(2)
     for digits in (6, 0):
@@ -125,6 +129,7 @@ def test_scores_that_do_not_change_are_rarely_suspected_ties_included():
         assert warned <= scipy.stats.binom.ppf(0.999, 20, 0.05)
 
 
+@pytest.mark.slow
 def test_a_shift_that_becomes_ordinary_before_it_is_seen_has_no_delay():
     assert score_delay(20, 0.52) is None
     assert score_delay(300, 0.5) is None

@@ -280,6 +280,7 @@ def test_a_crash_counts_against_the_tier_and_is_asked_again_next_time(tmp_path: 
     assert [asked(call) for call in again.calls] == [1]
 
 
+@pytest.mark.slow
 def test_cancelling_keeps_what_is_recorded(tmp_path: Path) -> None:
     path = tmp_path / "calls.jsonl"
     cancel = Cancel()

@@ -21,6 +21,7 @@ def sample(rows=400, seed=0, noise=0, right=0.7):
     return columns, agrees
 
 
+@pytest.mark.slow
 def test_one_feature_is_itself_where_no_other_adds_anything():
     columns, agrees = sample(noise=5)
     del columns["margin"]
@@ -30,6 +31,7 @@ def test_one_feature_is_itself_where_no_other_adds_anything():
     assert (fitted.rows, fitted.agreeing) == (400, agrees.sum())
 
 
+@pytest.mark.slow
 def test_two_features_that_complete_each_other_are_weighed():
     columns, agrees = sample()
     fitted = fit(columns, agrees, default="sum")
@@ -39,6 +41,7 @@ def test_two_features_that_complete_each_other_are_weighed():
     assert fitted.auroc == pytest.approx(auroc(fitted.scores(fresh), truth), abs=0.05), "said without optimism"
 
 
+@pytest.mark.slow
 def test_a_score_of_several_features_is_the_logit_that_an_answer_agrees():
     columns, agrees = sample(rows=3000)
     fitted = fit(columns, agrees, default="sum", form="several")
@@ -54,6 +57,7 @@ def test_with_few_rows_or_few_of_a_class_nothing_is_fitted(rows, right):
     assert fit(columns, agrees, default="sum", form="several").weights == {"sum": 1.0}
 
 
+@pytest.mark.slow
 def test_the_rarer_class_limits_the_features_and_six_are_the_most():
     columns, agrees = sample(noise=20)
     assert len(fit(columns, agrees, default="sum", form="several").weights) == MOST_FEATURES
@@ -63,6 +67,7 @@ def test_the_rarer_class_limits_the_features_and_six_are_the_most():
     assert len(fit(part, agrees[kept], default="sum", form="several").weights) == 3
 
 
+@pytest.mark.slow
 def test_a_feature_that_repeats_another_or_is_constant_or_unknown_in_some_row_takes_no_part():
     columns, agrees = sample()
     columns |= {"twin": 3 * columns["sum"] + 1, "constant": np.ones(400)}
@@ -70,6 +75,7 @@ def test_a_feature_that_repeats_another_or_is_constant_or_unknown_in_some_row_ta
     assert set(fit(columns, agrees, default="sum", form="several").weights) == {"sum", "margin"}
 
 
+@pytest.mark.slow
 def test_an_answer_that_failed_validation_takes_no_part_and_scores_lowest():
     columns, agrees = sample()
     whole = fit(columns, agrees, default="sum")
@@ -79,6 +85,7 @@ def test_an_answer_that_failed_validation_takes_no_part_and_scores_lowest():
     assert (fitted.scores(failed)[400:] == -np.inf).all()
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_seen_through():
     """Noise never looks better than the default feature by more than the gain that is asked for, but for chance."""
     found = []
@@ -108,6 +115,7 @@ def test_the_curve_rises_fits_and_never_says_0_or_1():
     assert fit(*sample(rows=20), default="sum").curve == ()
 
 
+@pytest.mark.slow
 def test_a_fitted_score_becomes_the_threshold_that_a_ladder_acts_on():
     columns, agrees = sample()
     fitted = fit(columns, agrees, default="sum", form="several")
@@ -118,6 +126,7 @@ def test_a_fitted_score_becomes_the_threshold_that_a_ladder_acts_on():
     assert (threshold.above, threshold.curve) == (0.3, fitted.curve)
 
 
+@pytest.mark.slow
 @each(
     "give",
     [

@@ -47,6 +47,7 @@ def holds(groups, draws=80):
     return kept / draws
 
 
+@pytest.mark.slow
 def test_intervals_by_group_hold_the_truth_about_as_often_as_they_say_and_without_groups_they_do_not():
     exact, resampled = holds(groups=True)
     assert exact >= 0.87
@@ -54,6 +55,7 @@ def test_intervals_by_group_hold_the_truth_about_as_often_as_they_say_and_withou
     assert holds(groups=False).max() < 0.75
 
 
+@pytest.mark.slow
 def test_a_number_that_most_resamples_lack_has_no_interval():
     assert bootstrap(auroc, [1.0, 2.0, 3.0], [True, True, False]).low is None
     found = bootstrap(apgr, [1.0], [False], [True])

@@ -52,6 +52,7 @@ def test_the_certificate_is_the_one_that_all_labels_would_give(tied, grouped):
         assert len(shown) < labelling.disagreements
 
 
+@pytest.mark.slow
 def test_few_labels_are_enough_and_each_is_a_disagreement_the_surest_first():
     counts = {rows: [len(labelled(rows, seed)[3]) for seed in range(10)] for rows in (300, 1000)}
     assert np.mean(counts[300]) < 15

@@ -429,6 +429,7 @@ def test_a_local_model_tells_what_its_answers_depend_on():
     assert Rung(ScriptedTier("small")).describes is None
 
 
+@pytest.mark.slow
 def test_a_calibrated_task_loads_nothing_of_the_extra():
     code = "import sys, rung.config, rung.learn.tasks, rung.learn.survey; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

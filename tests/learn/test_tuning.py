@@ -116,6 +116,7 @@ def test_the_form_in_which_a_tier_is_right_is_found():
     assert "instead of" in sentences(found.tuned)[0]
 
 
+@pytest.mark.slow
 def test_where_nothing_beats_rungs_own_form_that_is_said_and_kept():
     found = tuned(question([tier("small", lambda call: number_of(call) % 3 > 0)], rows()))["small"]
     assert found.tuned.chosen == DEFAULT
@@ -123,6 +124,7 @@ def test_where_nothing_beats_rungs_own_form_that_is_said_and_kept():
     assert not found.entries
 
 
+@pytest.mark.slow
 def test_only_fit_rows_are_asked_and_only_they_give_examples():
     calls, data = [], rows()
     fits = {row.number for row in split(data).fit}
@@ -133,6 +135,7 @@ def test_only_fit_rows_are_asked_and_only_they_give_examples():
     assert texts <= fits
 
 
+@pytest.mark.slow
 def test_no_row_is_shown_an_example_of_its_own_group():
     data = [replace(row, group=f"g{row.number // 4}") for row in rows(160)]
     calls = []
@@ -142,6 +145,7 @@ def test_no_row_is_shown_an_example_of_its_own_group():
         assert all(int(m.text.split()[1]) // 4 != asked for m in call.messages[:-1] if m.role == "user")
 
 
+@pytest.mark.slow
 def test_without_labels_a_tier_is_held_against_the_next_one():
     small = tier("small", lambda call: shown(call) > 0)
     mid = tier("mid", lambda call: number_of(call) % 5 > 0)
@@ -153,6 +157,7 @@ def test_without_labels_a_tier_is_held_against_the_next_one():
     assert 0.6 < found["small"].tuned.best.right.value < 1
 
 
+@pytest.mark.slow
 def test_a_form_that_takes_longer_than_it_saves_is_not_chosen():
     def slow(call):
         return Reply(OPTIONS[number_of(call) % 2], seconds=0.05) if shown(call) else _plain(call)
@@ -168,6 +173,7 @@ def test_a_form_that_takes_longer_than_it_saves_is_not_chosen():
     assert found.chosen.examples == "none"
 
 
+@pytest.mark.slow
 def test_a_tier_that_is_useless_in_every_form_is_named():
     small = ScriptedTier("small", *[lambda call: Reply(OPTIONS[(number_of(call) + 1) % 2], seconds=0.02)] * 20000)
     mid = ScriptedTier("mid", *[lambda call: Reply(OPTIONS[number_of(call) % 2], seconds=0.02)] * 20000)
@@ -176,6 +182,7 @@ def test_a_tier_that_is_useless_in_every_form_is_named():
     assert any("doesn't pay in any form" in sentence for sentence in sentences(found))
 
 
+@pytest.mark.slow
 def test_a_form_that_the_tier_cant_take_loses_and_the_others_go_on():
     def right(call):
         if shown(call):
@@ -192,6 +199,7 @@ def test_a_form_that_the_tier_cant_take_loses_and_the_others_go_on():
     assert found.chosen.examples == "none"
 
 
+@pytest.mark.slow
 def test_rows_that_ask_the_same_and_are_answered_otherwise_are_no_examples():
     data = rows()
     fits = split(data).fit
@@ -203,6 +211,7 @@ def test_rows_that_ask_the_same_and_are_answered_otherwise_are_no_examples():
     assert any("ask the same" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_what_is_too_long_for_an_example_is_left_out_with_a_word():
     data = rows()
     long = split(data).fit[0]
@@ -224,6 +233,7 @@ def test_one_tier_without_labels_has_nothing_to_be_held_against():
         tuned(question([tier("small", lambda call: True)], rows(labelled=False)))
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept_and_what_it_buys_is_said_first(tmp_path):
     slow = ScriptedTier("small", *[lambda call: Reply(OPTIONS[number_of(call) % 2], seconds=0.01)] * 20000)
     events = list(tune(question([slow], rows(), seconds=1.0)))
@@ -243,6 +253,7 @@ def test_a_budget_that_buys_nothing_is_not_taken_for_a_verdict():
     assert any("The same command goes on" in sentence for sentence in sentences(found))
 
 
+@pytest.mark.slow
 def test_a_second_start_goes_on_and_a_replay_finds_the_same(tmp_path):
     calls = []
     asked = question([tier("small", lambda call: shown(call) > 0, calls)], rows(), cassette=Cassette(tmp_path / "c"))
@@ -291,6 +302,7 @@ def test_built_in_wordings_say_what_the_answer_must_be():
         assert all("{" in wording for wording in wordings), kind
 
 
+@pytest.mark.slow
 def test_what_was_found_can_be_written_as_json():
     from rung.learn.tuning_report import as_object
 

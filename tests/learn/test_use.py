@@ -60,6 +60,7 @@ def test_76_requests_that_all_agree_certify_and_75_say_how_many_are_missing(ledg
     assert (found.kept, found.losses, found.certificate.method) == (76, 0, "binomial")
 
 
+@pytest.mark.slow
 def test_the_threshold_lies_above_the_answers_that_differ(ledger):
     for number in range(200):
         unsure = number % 4 == 0
@@ -82,6 +83,7 @@ def test_a_shadow_without_a_result_counts_as_one_that_differs(ledger, way):
     assert "1 could not be compared, which counts as differing" in " ".join(sentences(found, "first"))
 
 
+@pytest.mark.slow
 def test_a_small_share_is_weighted_and_certifies_with_as_many_coins(ledger):
     generator = random.Random(3)
     for _ in range(1700):
@@ -93,6 +95,7 @@ def test_a_small_share_is_weighted_and_certifies_with_as_many_coins(ledger):
     assert 76 <= len(use.tossed) <= 120
 
 
+@pytest.mark.slow
 def test_enough_coins_of_too_few_requests_say_how_many_requests_are_missing(ledger):
     for number in range(400):
         ask(ledger, chance=0.05, fell=number % 4 == 0)
@@ -200,6 +203,7 @@ def drifting(ledger, generator, before, after, rate):
     return early, watch(used(ledger), promise())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_drift_from_5_to_15_percent_is_found_within_the_delay_that_was_said(ledger, seed):
     delay = loss_delay(0.05, 0.15, after=200)
@@ -223,6 +227,7 @@ def test_of_uses_without_a_drift_at_most_5_percent_are_suspected_over_10000_rows
     assert alarms <= scipy.stats.binom.ppf(0.999, 2, 0.05)
 
 
+@pytest.mark.slow
 def test_scores_that_change_are_a_warning_and_no_more(ledger):
     generator = random.Random(5)
     for number in range(500):
@@ -247,6 +252,7 @@ def test_before_there_is_a_promise_nothing_is_said_of_how_often_they_agree(ledge
     assert list(said(found))[-1] == "  enough to calibrate: rung calibrate --task intent --from-ledger"
 
 
+@pytest.mark.slow
 def test_the_delay_counts_requests_and_not_coins(ledger):
     generator = random.Random(1)
     for _ in range(60):
@@ -255,6 +261,7 @@ def test_the_delay_counts_requests_and_not_coins(ledger):
     assert found.delay == round(loss_delay(0.05, 0.15, after=len(found.use.tossed)) / 0.1)
 
 
+@pytest.mark.slow
 def test_reading_and_watching_load_none_of_the_extra():
     code = "import sys, rung.learn.watching; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

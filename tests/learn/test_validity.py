@@ -198,6 +198,7 @@ def within(misses: Draws, draws: int) -> bool:
     return sum(misses(generator) for _ in range(draws)) <= scipy.stats.binom.ppf(0.999, draws, DELTA)
 
 
+@pytest.mark.slow
 @each("case", ["200 rows", "tied scores", "grouped", "--risk", "coins", "20 forms"])
 def test_the_promise_fails_about_as_rarely_as_it_says(case):
     assert within(CASES[case], 60)
@@ -209,6 +210,7 @@ def test_in_2000_draws_the_promise_fails_no_more_often_than_it_says(case):
     assert within(CASES[case], 2000)
 
 
+@pytest.mark.slow
 def test_choosing_a_form_on_the_certify_rows_breaks_the_promise():
     """The same test as above sees the leak."""
     assert not within(forms(GOOD, 200, 0.03, leak=True), 120)

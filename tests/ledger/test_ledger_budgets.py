@@ -99,6 +99,7 @@ def test_threads_of_one_process_share_the_budget(path):
     assert day_and_month(path)[0].reserved == Decimal(10)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_its_reservation_counted(path, program):
     code = (
         "import sys, time\nfrom decimal import Decimal\nfrom rung.ledger import Ledger\n"

@@ -130,6 +130,7 @@ def test_a_ledger_with_damaged_pages_refuses_budgets_and_lets_requests_through(l
             damaged.reserve(Decimal("0.1"))
 
 
+@pytest.mark.slow
 @POSIX
 def test_in_a_folder_that_cant_be_written_requests_work_and_say_so(path, finish):
     code = """
@@ -208,6 +209,7 @@ print(ask().notes)
     assert pragma(path, "SELECT state, counted FROM reservations") == [("settled", 2 * 10**11)]
 
 
+@pytest.mark.slow
 def test_many_processes_may_open_a_new_ledger_at_once(path, program):
     code = (
         "import sys\nfrom rung import Ladder\nfrom rung.ledger import Ledger\nfrom rung.testing import ScriptedTier\n"
@@ -283,6 +285,7 @@ def test_a_ledger_that_is_put_back_goes_on_and_what_waited_is_written(ledger, pa
     assert len(recorded(path)) == 3
 
 
+@pytest.mark.slow
 @POSIX
 def test_parent_and_child_of_a_fork_both_record_and_both_spend(path, finish):
     code = """

@@ -375,6 +375,7 @@ def test_a_setting_of_a_wrong_kind_is_a_sentence(settings):
         LlamaTier(**{"model": "smollm2-135m", **settings})
 
 
+@pytest.mark.slow
 def test_a_module_of_the_worker_that_is_not_asked_for_is_not_loaded():
     code = "import sys; import rung.tiers.llama.host.tier; print('psutil' in sys.modules, 'jinja2' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -74,6 +74,7 @@ def judged(contract, text: str):
     return contract.judge(Candidate(text, finish="stop"), context)
 
 
+@pytest.mark.slow
 @each("kind", some(KINDS))
 def test_all_that_can_be_enforced_is_and_what_is_not_is_named(kind):
     output, lacking = KINDS[kind]
@@ -156,6 +157,7 @@ def test_a_schema_that_nothing_fits_is_not_enforced_and_says_so():
         GRAMMARS.constrain(Shape("regex", {"type": "object"}, pattern="("))
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_large_schema_is_found_in_bounded_time():
     parts = {f"p{i}": {"type": "string", "pattern": f"^(?!{i})a{{1,{i % 7 + 1}}}$"} for i in range(1500)}
     schema = {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
@@ -178,6 +180,7 @@ def test_names_of_keys_are_not_written_out_until_a_small_schema_is_a_large_one()
     assert "propertyNames" in json.dumps(many)
 
 
+@pytest.mark.slow
 def test_branches_are_only_compared_as_long_as_they_are_few():
     def tagged(count):
         kinds = [{"properties": {"k": {"const": n}}, "required": ["k"]} for n in range(count)]
@@ -187,12 +190,14 @@ def test_branches_are_only_compared_as_long_as_they_are_few():
     assert tagged(10_000) == ("oneOf (held as anyOf)",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [list, tuple])
 def test_a_schema_of_more_parts_than_are_looked_at_is_not_enforced_and_says_so(make):
     with pytest.raises(Unenforceable, match="more than"):
         GRAMMARS.constrain(Shape("json", {"type": "object", "anyOf": make([{}] * (schemas.MOST_SCHEMAS + 1))}))
 
 
+@pytest.mark.slow
 @each("pattern", [r"\w+", r"[\w-]+", r"\W", r"[^\W\d]+", r"\s", r"\S+\Z", r"[\[a]+"])
 @each("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "-", "\x1c", "\u00a0", "["])
 def test_decoder_and_validator_agree_on_what_a_pattern_means(pattern, text):
@@ -225,6 +230,7 @@ def agree(kind, value):
     assert held == contract.judge(Candidate(written, finish="stop"), context).valid
 
 
+@pytest.mark.slow
 @each("kind", NAMED, ids=["Rust", "Python", "keys"])
 @each("text", ["word", "é", "हिन्दी", "ক", "கி", "_1", "²", "٣", "-", "a\u200db", "\u200d"])
 def test_decoder_and_validator_agree_on_what_a_pattern_of_a_type_means(kind, text):

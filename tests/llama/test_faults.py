@@ -42,12 +42,13 @@ def refusal(tier: LlamaTier) -> TierUnavailable:
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [
         b"",
-        pytest.param(b"GGUF", marks=pytest.mark.slow),
-        pytest.param(b"not a model at all" * 100, marks=pytest.mark.slow),
+        b"GGUF",
+        b"not a model at all" * 100,
         b"GGUF\3\0\0\0" + b"\xff" * 64,
     ],
     ids=shown,
@@ -199,6 +200,7 @@ def test_a_worker_of_another_version_is_told(tmp_path):
     tier.close()
 
 
+@pytest.mark.slow
 def test_a_worker_that_talks_nonsense_is_cut_off(tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     other = tmp_path / "python"

@@ -60,6 +60,7 @@ def test_what_is_no_frame_is_refused_without_repeating_it(body):
     assert "PROMPT" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_load_needs_no_pydantic():
     """Importing it takes as long as mapping a small model."""
     code = (

@@ -47,6 +47,7 @@ def test_what_ends_in_time_gives_its_result_or_its_error():
     assert errand.foreign(lambda: 6, 60) == 6
 
 
+@pytest.mark.slow
 def test_an_end_that_comes_too_late_hits_nobody():
     """Whatever the moment, either the work is cut or its result comes; nothing is raised afterwards."""
     cut = 0

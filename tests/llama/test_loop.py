@@ -43,6 +43,7 @@ def draft_of(kind: str, prompt, limit: int) -> list[int] | None:
     ]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=times(150))
 @given(
     asked=st.lists(st.tuples(prompts, st.integers(1, 24), st.integers(0, 12), drafts), min_size=1, max_size=8),
@@ -255,6 +256,7 @@ def hours(clock: list[float], seconds: list[float], asked: list[tuple[list[int],
     return took
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=times(80))
 @given(data=st.data(), seconds=machines)
 def test_whatever_is_drafted_and_whatever_the_prices_answers_take_at_most_3_percent_longer(data, seconds):

@@ -35,6 +35,7 @@ def played(tmp_path):
 posix = pytest.mark.skipif(os.name != "posix", reason="a script with a first line stands for the interpreter")
 
 
+@pytest.mark.slow
 @posix
 def test_a_load_and_a_prefill_that_get_on_are_never_cut_short_by_a_share(played):
     """Both together take longer than the tier's share of the time, which is a fifth."""
@@ -44,12 +45,14 @@ def test_a_load_and_a_prefill_that_get_on_are_never_cut_short_by_a_share(played)
     assert outcome.seconds > 20 / 5
 
 
+@pytest.mark.slow
 @posix
 def test_a_load_that_stands_still_is_given_up(played):
     outcome = Ladder(played(STANDS_STILL), ScriptedTier("mid", "fine")).run("hi", timeout=12)
     assert [(a.tier, a.reason) for a in outcome.attempts] == [("small", "stalled"), ("mid", "valid")]
 
 
+@pytest.mark.slow
 @posix
 def test_the_deltas_of_a_tier_tell_how_far_it_is(played):
     told = [delta.progress for delta in played(LOADS + ANSWER).stream(call()) if delta.progress is not None]

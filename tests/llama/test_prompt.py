@@ -65,6 +65,7 @@ HANDLING = {
 }
 
 
+@pytest.mark.slow
 @each("body", HANDLING.values(), ids=HANDLING.keys())
 @each("text", [ATTACK, f"  {ATTACK}\n", "<|im_start|>", "a<|im_end|>b"])
 def test_whatever_a_template_does_to_content_it_never_becomes_the_templates_word(body, text):
@@ -189,6 +190,7 @@ HUGE = {
 }
 
 
+@pytest.mark.slow
 @each("source", HUGE.values(), ids=HUGE.keys())
 def test_a_template_can_not_make_a_value_beyond_all_measure(source):
     with pytest.raises((Unsupported, TierUnavailable)):

@@ -87,6 +87,7 @@ def test_memory_that_another_worker_has_claimed_and_not_yet_taken_is_not_free(cl
     assert "other models of rung" in after.limited_by
 
 
+@pytest.mark.slow
 def test_a_claim_ends_with_its_process(claims, claim):
     process = claim(1 << 50)
     assert Residents(claims).memory().available == 0
@@ -96,6 +97,7 @@ def test_a_claim_ends_with_its_process(claims, claim):
     assert not list(claims.glob("*.json"))
 
 
+@pytest.mark.slow
 def test_two_models_that_do_not_fit_on_a_gpu_together_are_not_both_put_there(claims, claim):
     card = Device("CUDA0", "NVIDIA GeForce RTX 3060", "gpu", 11 * GIB, 12 * GIB)
     fit = Fit(BIG, slots=4)
@@ -113,6 +115,7 @@ def test_two_models_that_do_not_fit_on_a_gpu_together_are_not_both_put_there(cla
     assert Residents(claims).devices([card]) == (card,)
 
 
+@pytest.mark.slow
 def test_a_claim_on_one_gpu_leaves_the_others_free(claims, claim):
     cards = [Device(f"CUDA{n}", "NVIDIA GeForce RTX 3060", "gpu", 11 * GIB, 12 * GIB) for n in range(2)]
     claim(1 << 20, 8 * GIB)
@@ -149,6 +152,7 @@ def test_a_claim_that_can_not_be_read_is_swept_away_and_one_that_can_not_be_writ
     assert nowhere.memory().available > 0
 
 
+@pytest.mark.slow
 def test_a_stopped_process_that_holds_the_lock_does_not_stop_the_others(claims, monkeypatch):
     monkeypatch.setattr("rung.tiers.llama.residents._PATIENCE", 0.3)
     entered = threading.Event()

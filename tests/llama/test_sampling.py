@@ -31,6 +31,7 @@ def test_the_same_seed_gives_the_same_choices(seed):
     assert [one.choose(flat) for _ in range(20)] == [two.choose(flat) for _ in range(20)]
 
 
+@pytest.mark.slow
 def test_choices_follow_the_distribution():
     sampler = Sampler(Sampling(temperature=1.0, seed=1))
     share = np.bincount([sampler.choose(row(0.0, np.log(3.0))) for _ in range(4000)]) / 4000
@@ -48,6 +49,7 @@ def test_top_p_keeps_the_smallest_head_that_holds_the_mass():
     assert kept == {0, 1}
 
 
+@pytest.mark.slow
 def test_top_p_is_the_same_on_a_vocabulary_that_is_too_large_to_sort():
     """The head is looked for among the likeliest first; a flat distribution has no such head."""
     sampler = Sampler(Sampling(temperature=1.0, top_p=0.5, seed=1))
@@ -76,6 +78,7 @@ def test_confidence_is_the_log_probability_and_the_lead_over_the_best_other(valu
     assert got.margin == pytest.approx(exact[token] - np.delete(exact, token).max(), abs=1e-4)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(-20, 20, width=32), min_size=9, max_size=40),
     st.lists(st.booleans(), min_size=40, max_size=40),

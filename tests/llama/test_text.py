@@ -50,6 +50,7 @@ def test_a_stop_string_ends_the_text_wherever_the_tokens_are_cut(text, edges, st
     assert (got == text) if not ends else any(text[len(got) :].startswith(s) for s in stop)
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="abé😀"), st.lists(st.integers(0, 400)), st.sampled_from([(), ("ab",), ("😀a", "b")]))
 def test_the_texts_of_the_tokens_join_to_the_text_of_their_emission(text, edges, stop):
     for emission in feed(cut(text.encode(), edges), stop):

@@ -82,6 +82,7 @@ def played(tmp_path):
         tier.close()
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("lines", WEDGED.values(), ids=WEDGED.keys())
 def test_a_call_ends_whatever_its_worker_is_wedged_in(played, monkeypatch, lines):
@@ -92,6 +93,7 @@ def test_a_call_ends_whatever_its_worker_is_wedged_in(played, monkeypatch, lines
         list(tier.stream(call()))
 
 
+@pytest.mark.slow
 @posix
 def test_a_call_that_came_after_the_silence_began_is_asked_of_the_next_worker_and_only_once(
     played, monkeypatch, tmp_path
@@ -111,6 +113,7 @@ def test_a_call_that_came_after_the_silence_began_is_asked_of_the_next_worker_an
     assert 2 <= len((tmp_path / "starts").read_text()) <= 3
 
 
+@pytest.mark.slow
 @posix
 def test_signs_of_life_keep_a_worker_that_is_at_work_for_long(played, monkeypatch):
     monkeypatch.setattr(pulse_module, "_SILENCE", 1.0)
@@ -124,6 +127,7 @@ def test_signs_of_life_keep_a_worker_that_is_at_work_for_long(played, monkeypatc
     assert tier.quote(call()).input_tokens == 5
 
 
+@pytest.mark.slow
 def test_a_host_that_was_stopped_itself_blames_no_worker(monkeypatch):
     """Its clock is far ahead then, and the signs of life lie unread: silence is counted in looks."""
     lost = []

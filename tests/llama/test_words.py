@@ -23,6 +23,7 @@ from rung.tiers.llama.worker.words import Words, WordsFile
 WORDS = Words((b"", b"a", b"\xff<|end|>", "é".encode(), b"a" * 300), frozenset({0, 2}))
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.binary(max_size=20), min_size=1, max_size=30).flatmap(

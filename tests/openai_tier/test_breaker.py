@@ -144,6 +144,7 @@ def full():
     return listener, fill
 
 
+@pytest.mark.slow
 def test_a_dead_cloud_costs_one_timeout_and_not_one_per_request(serve, tier_at):
     listener, fill = full()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
@@ -165,6 +166,7 @@ def test_a_dead_cloud_costs_one_timeout_and_not_one_per_request(serve, tier_at):
         sock.close()
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_takes_requests_and_says_nothing_is_left_alone_too(serve, tier_at):
     server = serve(*[slow_headers] * 9)
     tier = tier_at(server, stall_seconds=0.3)
@@ -177,6 +179,7 @@ def test_an_endpoint_that_takes_requests_and_says_nothing_is_left_alone_too(serv
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_short_deadline_is_the_callers_own_however_often_it_passes(serve, tier_at):
     server = serve(chat("warm"), *[slow_headers] * 5, chat("there"))
     tier = tier_at(server)
@@ -187,6 +190,7 @@ def test_a_short_deadline_is_the_callers_own_however_often_it_passes(serve, tier
     assert text_of(list(tier.stream(call()))) == "there"
 
 
+@pytest.mark.slow
 def test_impatient_callers_shut_no_endpoint_for_a_patient_one(serve, tier_at):
     """What needs half a second is asked, and answers, after three calls that wait for a fifth of it."""
     server = serve(chat("warm"), *[lambda peer: peer.wait(0.5) and chat("late")(peer)] * 4)
@@ -197,6 +201,7 @@ def test_impatient_callers_shut_no_endpoint_for_a_patient_one(serve, tier_at):
     assert ladder.run("hi", timeout=10).value == "late"
 
 
+@pytest.mark.slow
 def test_a_silence_that_is_longer_than_any_healthy_one_is_held_against_it(serve, tier_at, monkeypatch):
     monkeypatch.setattr("rung.tiers.openai.exchange._ANSWERS_WITHIN", 0.2)
     server = serve(chat("warm"), slow_headers)
@@ -239,6 +244,7 @@ def test_nobody_is_asked_to_consent_to_a_hop_that_would_be_refused(serve, tier_a
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_comes_back_is_used_again(serve, tier_at, monkeypatch):
     monkeypatch.setattr("rung.tiers.openai.breaker._FIRST_PAUSE", 0.2)
     server = serve(slow_headers, chat("back"))

@@ -119,6 +119,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_each_fault_has_its_next_move_its_reason_and_its_price(serve, tier_at, monkeypatch, row):
     monkeypatch.setattr("rung.tiers.openai.pauses._FIRST", 0.01)
@@ -181,6 +182,7 @@ def test_the_deadline_holds_within_200_ms_where_the_machine_is_free(serve, tier_
     assert any(over() <= SLEEP for _ in range(20))
 
 
+@pytest.mark.slow
 def test_a_wait_that_the_endpoint_asks_for_ends_at_the_deadline(serve, tier_at):
     asks: Callable[[float], Reply] = lambda seconds: status(429, {"retry-after": str(seconds)})  # noqa: E731
     server = serve(chat("warm"), asks(0.3), asks(5))

@@ -63,6 +63,7 @@ def test_each_fault_is_a_typed_error_and_is_repeated_only_where_nothing_can_have
         assert caught.value.billed == charged
 
 
+@pytest.mark.slow
 def test_a_fault_that_passes_is_not_seen(serve, tier_at):
     server = serve(status(503), status(429), chat("there"))
     assert text_of(list(tier_at(server, price=PAID).stream(call()))) == "there"
@@ -70,6 +71,7 @@ def test_a_fault_that_passes_is_not_seen(serve, tier_at):
     assert text_of(list(tier_at(broken).stream(call()))) == "there"
 
 
+@pytest.mark.slow
 def test_nobody_listening_is_unavailable_and_the_error_names_the_url():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -80,6 +82,7 @@ def test_nobody_listening_is_unavailable_and_the_error_names_the_url():
     tier.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [
@@ -108,6 +111,7 @@ def test_a_wait_beyond_the_deadline_or_beyond_patience_is_not_begun(serve, tier_
         assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "billed"),
     [
@@ -130,6 +134,7 @@ def test_the_deadline_holds_whatever_the_endpoint_does(serve, tier_at, fault, bi
     assert caught.value.billed == billed
 
 
+@pytest.mark.slow
 def test_without_a_deadline_a_stalled_stream_ends_by_the_stall_limit(serve, tier_at):
     with pytest.raises(TierTimeout, match="stall_seconds"):
         list(tier_at(serve(stall(piece("half"))), stall_seconds=0.3).stream(call()))
@@ -191,6 +196,7 @@ def test_a_name_without_an_address_is_unavailable(serve, tier_at, monkeypatch):
     assert caught.value.billed == "no"
 
 
+@pytest.mark.slow
 def test_a_look_up_that_hangs_holds_neither_deadline_nor_close(serve, tier_at, monkeypatch):
     released = threading.Event()
 
@@ -209,6 +215,7 @@ def test_a_look_up_that_hangs_holds_neither_deadline_nor_close(serve, tier_at, m
     released.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [status(407), status(502), reset, chat("no tunnel")])
 def test_a_proxy_that_makes_no_tunnel_is_named_and_nothing_is_billed(serve, tier_at, fault):
     proxy, server = serve(fault), serve()
@@ -228,6 +235,7 @@ def torn(code: int, framing: str, ending: bytes = b"{", headers: str = "") -> by
 SHORT, OPEN, BROKEN = "content-length: 50", "transfer-encoding: chunked", b"1\r\n{\r\n-1\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [301, 400, 401, 404, 408, 413, 418, 422, 429, 500, 502, 503, 504, 529, 999])
 def test_the_status_of_a_refusal_counts_also_where_its_body_breaks_off(serve, tier_at, monkeypatch, code):
     monkeypatch.setattr("rung.tiers.openai.pauses._FIRST", 0.001)
@@ -242,6 +250,7 @@ def test_the_status_of_a_refusal_counts_also_where_its_body_breaks_off(serve, ti
             assert (caught.value.billed, caught.value.sent) == (whole_error.value.billed, True)
 
 
+@pytest.mark.slow
 def test_a_refusal_whose_body_never_ends_is_one_by_its_status(serve, tier_at):
     def reply(peer):
         peer.send(torn(429, OPEN, b"1\r\n{\r\n", "retry-after: 700\r\n"))

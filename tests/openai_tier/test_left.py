@@ -64,6 +64,7 @@ def test_nothing_left_where_the_guard_forbade_the_connection(serve, tier_at):
     assert (outcome.left_machine, attempt.sent) == (False, False)
 
 
+@pytest.mark.slow
 def test_nothing_left_where_no_tls_connection_came_about(serve, tier_at):
     server = serve()
     tier = tier_at(server, base_url=f"https://127.0.0.1:{server.port}/v1", connect_seconds=0.5, **FAR)
@@ -81,6 +82,7 @@ def test_nothing_left_where_the_key_is_not_set_or_the_proxy_makes_no_tunnel(serv
     assert caught.value.sent is False
 
 
+@pytest.mark.slow
 def test_nothing_left_where_the_deadline_passed_before_a_connection(serve, tier_at, monkeypatch):
     released = threading.Event()
     monkeypatch.setattr("socket.getaddrinfo", lambda *_args, **_kwargs: released.wait(10) and [])
@@ -274,6 +276,7 @@ def test_a_server_that_says_nothing_of_the_kind_is_asked_once_and_then_sent_the_
     assert all("authorization" not in question.headers for question in server.questions)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("asks")
 def test_a_server_that_hangs_when_it_is_asked_is_sent_the_prompt_all_the_same(serve, tier_at, monkeypatch):
     monkeypatch.setattr("rung.tiers.openai.ollama._PATIENCE", 0.1)

@@ -33,6 +33,7 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("rung-openai")]
 
 
+@pytest.mark.slow
 def test_it_conforms_to_the_protocol_of_a_tier(serve):
     server = serve(*[chat(*WORDS, pause=0.005)] * 20)
     check_tier(lambda: OpenAITier("m", base_url=server.url))
@@ -102,6 +103,7 @@ def test_a_connection_is_used_again(serve, tier_at):
     assert (len(server.requests), server.connections) == (5, 1)
 
 
+@pytest.mark.slow
 def test_twenty_calls_run_at_once_on_one_thread(serve, tier_at):
     server = serve(*[chat("a", "b", pause=0.2)] * 20)
     tier = tier_at(server)
@@ -148,6 +150,7 @@ def test_a_forgotten_tier_ends_its_thread(serve):
     assert eventually(lambda: threads() == [])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_has_a_connection_of_its_own_and_the_parents_goes_on(serve, warm):
     server = serve()
@@ -189,6 +192,7 @@ print(next(stream) is not None)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_sdk_is_imported_by_the_first_call_only():
     script = """
 import sys

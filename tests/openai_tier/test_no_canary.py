@@ -8,6 +8,8 @@ import logging
 import traceback
 from collections.abc import Mapping
 
+import pytest
+
 import rung
 from openai_tier.server import chat, cut, piece, status
 from rung import Budget, Image, Ladder, Ledger, MemoryPurse, Message, Price, Rung, Text, ToolCall, Zone, redact
@@ -80,6 +82,7 @@ def requests(serve, tier_at, folder):
                 yield ladder, list(ladder.stream(PROMPT)), ladder.preview(PROMPT)
 
 
+@pytest.mark.slow
 def test_neither_key_nor_prompt_nor_answer_is_in_any_log_error_traceback_or_repr(
     serve, tier_at, monkeypatch, caplog, tmp_path
 ):

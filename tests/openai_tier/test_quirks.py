@@ -133,6 +133,7 @@ def part(text, finish=None):
     return chunk
 
 
+@pytest.mark.slow
 @few
 @given(st.data())
 def test_a_field_that_nothing_hangs_on_may_be_missing_null_or_of_another_type(dice):

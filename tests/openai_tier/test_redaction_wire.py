@@ -7,6 +7,7 @@ import random
 import re
 from typing import Annotated
 
+import pytest
 from pydantic import BaseModel, Field
 
 from helpers.thorough import times
@@ -34,6 +35,7 @@ def answering(make):
     return reply
 
 
+@pytest.mark.slow
 def test_of_hundreds_of_texts_nothing_private_arrives_and_all_of_it_is_in_the_answer(serve, tier_at):
     dice = random.Random(20)
     structured = answering(lambda said: json.dumps({"found": placeholders(said)}))

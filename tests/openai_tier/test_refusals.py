@@ -265,6 +265,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=times(150), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(body=JSON, code=st.sampled_from([400, 404, 422, 429, 500, 503]), shape=st.sampled_from([None, SHAPE]))
 def test_whatever_an_error_holds_it_is_read_and_each_way_out_asks_for_less(body, code, shape):

@@ -65,6 +65,7 @@ def test_the_environment_names_no_certificates(server, certificate, tier_at, mon
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_a_server_that_speaks_no_tls_is_sent_nothing(serve, tier_at):
     plain = serve()
     with pytest.raises(TierUnavailable, match="TLS"):

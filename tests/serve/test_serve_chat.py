@@ -18,6 +18,7 @@ def schema(of):
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": of, "strict": True}}
 
 
+@pytest.mark.slow
 def test_an_answer_is_a_chat_completion_and_says_its_way(serve):
     answer = serve(ScriptedTier("small", Reply("It is.", usage=rung.Usage(7, 2)))).chat()
     assert answer.status == 200
@@ -45,11 +46,13 @@ def test_a_schema_that_an_answer_misses_sends_it_up(serve):
     assert small.calls[0].shape.schema["properties"] == INVOICE["properties"]
 
 
+@pytest.mark.slow
 def test_what_stands_around_json_is_not_part_of_the_answer(serve):
     answer = serve(ScriptedTier("small", 'Here:\n```json\n{"total": 3}\n```')).chat(response_format=schema(INVOICE))
     assert answer.text == '{"total": 3}'
 
 
+@pytest.mark.slow
 def test_without_an_accepted_answer_there_is_an_error_that_clients_do_not_repeat(serve):
     answer = serve(ScriptedTier("small", "x", "y")).chat(response_format=schema(INVOICE))
     assert answer.status == 422
@@ -58,6 +61,7 @@ def test_without_an_accepted_answer_there_is_an_error_that_clients_do_not_repeat
     assert answer.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_request_reach_the_tier(serve):
     tier = ScriptedTier("small", "It is.")
     talk = [
@@ -72,6 +76,7 @@ def test_the_settings_of_a_request_reach_the_tier(serve):
     assert [(m.role, m.text) for m in call.messages] == [("system", "Be brief."), ("user", "Hi")]
 
 
+@pytest.mark.slow
 def test_a_cap_of_the_client_is_never_raised(serve):
     tier = ScriptedTier("small", Reply("It is a long", finish="length"), "a longer answer")
     answer = serve(tier, ScriptedTier("mid", "another")).chat(max_tokens=4)
@@ -81,6 +86,7 @@ def test_a_cap_of_the_client_is_never_raised(serve):
     assert len(tier.calls) == 1
 
 
+@pytest.mark.slow
 def test_half_of_an_object_is_not_given(serve):
     answer = serve(ScriptedTier("small", Reply('{"total": 3', finish="length"))).chat(
         response_format=schema(INVOICE), max_tokens=4
@@ -88,6 +94,7 @@ def test_half_of_an_object_is_not_given(serve):
     assert (answer.json["choices"][0]["finish_reason"], answer.text) == ("length", "")
 
 
+@pytest.mark.slow
 def test_several_answers_are_climbs_of_their_own_with_seeds_of_their_own(serve):
     tier = ScriptedTier("small", "one", "two", "three")
     answer = serve(tier).chat(n=3, seed=5)
@@ -95,16 +102,19 @@ def test_several_answers_are_climbs_of_their_own_with_seeds_of_their_own(serve):
     assert sorted(call.sampling.seed for call in tier.calls) == [5, 6, 7]
 
 
+@pytest.mark.slow
 def test_log_probabilities_are_those_of_the_answer(serve):
     choice = serve(ScriptedTier("small", Reply("It is.", logprob=-0.5))).chat(logprobs=True).json["choices"][0]
     assert [(t["token"], t["logprob"]) for t in choice["logprobs"]["content"]] == [("It", -0.5), (" is.", -0.5)]
 
 
+@pytest.mark.slow
 def test_a_field_without_effect_is_named_in_the_notes(serve):
     answer = serve(ScriptedTier("small", "It is.")).chat(logit_bias={"50256": -100}, brand_new=1)
     assert any("logit_bias" in note for note in answer.json["x_rung"]["notes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -147,6 +157,7 @@ def test_an_unknown_model_is_an_error_that_says_what_there_is(serve):
     assert "rung/small" in answer.error["message"]
 
 
+@pytest.mark.slow
 def test_an_unknown_endpoint_says_what_there_is(serve):
     served = serve(ScriptedTier("small"))
     answer = served.get("/v1/embeddings")
@@ -164,6 +175,7 @@ def test_a_request_tightens_the_reach_and_never_widens_it(serve):
     assert any("reach stays lan" in note for note in answer.json["x_rung"]["notes"])
 
 
+@pytest.mark.slow
 def test_a_request_lowers_the_budget_and_never_raises_it(serve):
     paid = QuotingTier("paid", "dear", "dear", zone=rung.Zone.INTERNET, price=rung.Price(10, 40))
     served = serve(paid, reach=rung.Zone.INTERNET, budget=rung.Budget(money="1"))
@@ -172,6 +184,7 @@ def test_a_request_lowers_the_budget_and_never_raises_it(serve):
     assert any("budget.money stays 1" in note for note in answer.json["x_rung"]["notes"])
 
 
+@pytest.mark.slow
 def test_lines_that_change_with_each_request_are_removed_and_that_is_said(serve):
     tier = ScriptedTier("small", "It is.")
     served = serve(tier, limits={"drop_system_lines": ("x-session:",)})
@@ -181,6 +194,7 @@ def test_lines_that_change_with_each_request_are_removed_and_that_is_said(serve)
     assert any("drop_system_lines" in note for note in answer.json["x_rung"]["notes"])
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_cancels_its_work_at_once(serve):
     seen = threading.Event()
     left = []
@@ -206,6 +220,7 @@ def test_a_client_that_leaves_cancels_its_work_at_once(serve):
         assert left.pop() - closed < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "effort"),
     [

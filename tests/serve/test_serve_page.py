@@ -41,6 +41,7 @@ def asked(questions, caller="ada", cancel=None):
     return thread, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/page.css", "/page.js"])
 def test_the_page_needs_no_token_and_lets_nothing_foreign_in(serve, path):
     answer = serve(ScriptedTier("small")).get(path, authorization=None)
@@ -65,6 +66,7 @@ def state(served):
     return json.loads(re.search(r"event: state\ndata: (.*)", found)[1])
 
 
+@pytest.mark.slow
 def test_the_page_is_told_the_ladder_and_the_ways_of_the_latest_requests_and_no_prompt(serve):
     served = serve(ScriptedTier("small", "no idea", "none"), ScriptedTier("mid", '{"total": 3}'))
     shape = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}}
@@ -127,6 +129,7 @@ def test_the_page_loads_nothing_from_elsewhere():
     assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {"data:,", "/page.css", "/page.js", "#prompt"}
 
 
+@pytest.mark.slow
 def test_the_description_has_every_endpoint(serve):
     served = serve(ScriptedTier("small"))
     described = served.get("/openapi.json").json["paths"]

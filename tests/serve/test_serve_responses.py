@@ -46,6 +46,7 @@ def kinds(events):
     return [event.type.removeprefix("response.") for event in events]
 
 
+@pytest.mark.slow
 def test_basic_a_response_has_every_field_of_its_shape(ask):
     client, served = ask(ScriptedTier("small", *2 * [Reply("It is.", usage=rung.Usage(7, 2))]))
     found = client.responses.create(model="rung", input="Is water wet?")
@@ -64,6 +65,7 @@ def test_basic_a_response_has_every_field_of_its_shape(ask):
     assert body["output"][0]["content"][0]["annotations"] == []
 
 
+@pytest.mark.slow
 def test_streaming_tells_every_step_in_order_and_ends_without_a_mark_of_its_own(ask):
     client, served = ask(ScriptedTier("small", "It is.", "It is."))
     with client.responses.stream(model="rung", input="Is water wet?") as stream:
@@ -81,6 +83,7 @@ def test_streaming_tells_every_step_in_order_and_ends_without_a_mark_of_its_own(
     assert b"[DONE]" not in raw.body
 
 
+@pytest.mark.slow
 def test_system_instructions_come_first(ask):
     tier = ScriptedTier("small", "Aye.", "Aye.")
     client, _ = ask(tier)
@@ -91,6 +94,7 @@ def test_system_instructions_come_first(ask):
         assert [(m.role, m.text) for m in call.messages] == [("system", "Be a pirate."), ("user", "Is water wet?")]
 
 
+@pytest.mark.slow
 def test_tools_are_called_with_arguments_that_fit_and_their_results_are_told(ask):
     tier = ScriptedTier("small", CALLS, '{"content": "It rains."}')
     client, _ = ask(tier)
@@ -104,6 +108,7 @@ def test_tools_are_called_with_arguments_that_fit_and_their_results_are_told(ask
     assert "Result of weather:\nrain" in tier.calls[1].messages[-1].text
 
 
+@pytest.mark.slow
 def test_several_turns_are_told_in_their_order(ask):
     tier = ScriptedTier("small", "Ada.")
     client, _ = ask(tier)
@@ -117,6 +122,7 @@ def test_several_turns_are_told_in_their_order(ask):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 def test_previous_id_goes_on_from_a_response_without_its_instructions(ask, stream):
     tier = ScriptedTier("small", "Hello, Ada.", "Ada.")
@@ -135,6 +141,7 @@ def test_previous_id_goes_on_from_a_response_without_its_instructions(ask, strea
     ]
 
 
+@pytest.mark.slow
 def test_a_call_is_answered_by_its_id_alone_where_the_response_is_kept(ask):
     tier = ScriptedTier("small", CALLS, '{"content": "It rains."}')
     client, _ = ask(tier)
@@ -145,6 +152,7 @@ def test_a_call_is_answered_by_its_id_alone_where_the_response_is_kept(ask):
     assert "Result of weather:\nrain" in tier.calls[1].messages[-1].text
 
 
+@pytest.mark.slow
 def test_a_response_that_nobody_kept_is_an_error_of_its_own(ask):
     client, _ = ask(ScriptedTier("small", "It is."))
     unkept = client.responses.create(model="rung", input="Is water wet?", store=False)
@@ -170,6 +178,7 @@ def test_conversations_are_bounded_and_each_callers_own():
         kept.find("ada", "c")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_response_that_is_kept_can_be_had_again_until_it_is_deleted(ask, stream):
     client, served = ask(ScriptedTier("small", "Hello, Ada.", "You are Ada.", "Bob."))
@@ -189,6 +198,7 @@ def test_a_response_that_is_kept_can_be_had_again_until_it_is_deleted(ask, strea
     assert client.responses.create(model="rung", input="And I?", previous_response_id=second.id).output_text == "Bob."
 
 
+@pytest.mark.slow
 def test_a_kept_response_is_not_streamed_and_takes_no_other_method(ask):
     client, served = ask(ScriptedTier("small", "Hello."))
     path = f"/v1/responses/{client.responses.create(model='rung', input='Hi').id}"
@@ -197,6 +207,7 @@ def test_a_kept_response_is_not_streamed_and_takes_no_other_method(ask):
     assert (posted.status, set(posted.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "DELETE"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_format_is_a_contract_on_every_tier(ask, stream):
     client, _ = ask(ScriptedTier("small", "no idea", "none"), ScriptedTier("mid", '{"total": 3}'))
@@ -209,6 +220,7 @@ def test_a_format_is_a_contract_on_every_tier(ask, stream):
     assert [a["verdict"] for a in found.x_rung["attempts"]] == ["repair", "escalate", "accept"]
 
 
+@pytest.mark.slow
 def test_a_streamed_call_tells_its_arguments(ask):
     client, _ = ask(ScriptedTier("small", CALLS))
     events = list(client.responses.create(model="rung", input="Oslo?", tools=[WEATHER], stream=True))
@@ -225,6 +237,7 @@ def test_a_streamed_call_tells_its_arguments(ask):
     assert events[5].item.call_id == events[-1].response.output[0].call_id
 
 
+@pytest.mark.slow
 def test_the_cap_of_a_client_makes_a_response_incomplete(ask):
     tier = ScriptedTier("small", *2 * [Reply("It is a long", finish="length")])
     client, _ = ask(tier)
@@ -236,6 +249,7 @@ def test_the_cap_of_a_client_makes_a_response_incomplete(ask):
         assert (it.output_text, it.output[0].status) == ("It is a long", "incomplete")
 
 
+@pytest.mark.slow
 def test_without_an_answer_a_stream_ends_as_failed(ask):
     client, served = ask(ScriptedTier("small", *4 * ["no idea"]))
     shape = {"format": {"type": "json_schema", "name": "invoice", "schema": Invoice.model_json_schema()}}
@@ -247,6 +261,7 @@ def test_without_an_answer_a_stream_ends_as_failed(ask):
     assert (answer.status, answer.error["type"]) == (422, "unresolved")
 
 
+@pytest.mark.slow
 def test_what_was_sent_of_an_answer_that_fails_is_closed_and_no_other_tier_follows(ask):
     failing = ScriptedTier("small", Reply("It is a " + "la " * 200))
     other = ScriptedTier("mid", "It is.")
@@ -257,6 +272,7 @@ def test_what_was_sent_of_an_answer_that_fails_is_closed_and_no_other_tier_follo
     assert other.calls == []
 
 
+@pytest.mark.slow
 def test_drafts_are_events_of_their_own(ask):
     _, served = ask(ScriptedTier("small", "no idea", "none"), ScriptedTier("mid", '{"total": 3}'))
     shape = {"format": {"type": "json_schema", "name": "invoice", "schema": Invoice.model_json_schema()}}
@@ -267,6 +283,7 @@ def test_drafts_are_events_of_their_own(ask):
     assert not any("no idea" in json.dumps(data) for name, data in events if name.startswith("response."))
 
 
+@pytest.mark.slow
 def test_thoughts_are_an_item_of_their_own_before_the_answer(ask):
     client, _ = ask(ScriptedTier("small", *2 * ["<think>Rain is wet.</think>It is."]))
     whole = client.responses.create(model="rung", input="Is water wet?")
@@ -278,6 +295,7 @@ def test_thoughts_are_an_item_of_their_own_before_the_answer(ask):
     assert done == ["reasoning", "message"]
 
 
+@pytest.mark.slow
 def test_tools_and_items_of_unknown_kinds_are_skipped_and_that_is_said(ask):
     tier = ScriptedTier("small", '{"content": "It is."}', "It is.")
     client, _ = ask(tier)
@@ -290,6 +308,7 @@ def test_tools_and_items_of_unknown_kinds_are_skipped_and_that_is_said(ask):
     assert client.responses.create(model="rung", input="Wet?", tools=tools[:1]).output_text == "It is."
 
 
+@pytest.mark.slow
 def test_only_allowed_tools_can_be_called(ask):
     tier = ScriptedTier("small", CALLS)
     client, _ = ask(tier)
@@ -301,12 +320,14 @@ def test_only_allowed_tools_can_be_called(ask):
     assert '"news"' not in shape
 
 
+@pytest.mark.slow
 def test_log_probabilities_come_where_they_are_asked_for(ask):
     client, _ = ask(ScriptedTier("small", Reply("It is.", logprob=-0.5)))
     found = client.responses.create(model="rung", input="Wet?", include=["message.output_text.logprobs"])
     assert [(t.token, t.logprob) for t in found.output[0].content[0].logprobs] == [("It", -0.5), (" is.", -0.5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "param"),
     [

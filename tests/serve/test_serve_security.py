@@ -18,6 +18,7 @@ def still_answers(served):
     return served.get("/health").status == 200
 
 
+@pytest.mark.slow
 def test_without_the_token_nothing_is_told(serve):
     served = serve(ScriptedTier("small", "x"))
     for path in ("/v1/models", "/metrics", "/events", "/openapi.json", "/nothing"):
@@ -27,6 +28,7 @@ def test_without_the_token_nothing_is_told(serve):
     assert served.get("/health", authorization=None).json == {"status": "ok"}
 
 
+@pytest.mark.slow
 def test_a_body_is_not_read_before_its_sender_is_let_in(serve):
     served = serve(ScriptedTier("small", "x"))
     said = served.raw(
@@ -41,6 +43,7 @@ def test_a_foreign_host_is_refused(serve, host):
     assert answer.status in (400, 421)
 
 
+@pytest.mark.slow
 def test_this_machine_has_several_names(serve):
     served = serve(ScriptedTier("small"))
     for host in ("localhost", f"localhost:{served.port}", "127.0.0.1", "[::1]:8000", "LOCALHOST"):
@@ -72,12 +75,14 @@ def test_a_body_that_is_too_large_is_refused_without_being_read(serve):
     assert still_answers(served)
 
 
+@pytest.mark.slow
 def test_a_body_that_comes_too_slowly_is_given_up(serve):
     served = serve(ScriptedTier("small", "x"), limits={"body_seconds": 0.2})
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n".encode()
     assert b" 408 " in served.raw(head + b"content-length: 100\r\n\r\n{").splitlines()[0]
 
 
+@pytest.mark.slow
 def test_a_head_that_never_ends_holds_no_connection(serve, monkeypatch):
     monkeypatch.setattr(protocol, "_HEAD_SECONDS", 0.2)
     served = serve(ScriptedTier("small"))
@@ -99,6 +104,7 @@ def test_ten_thousand_headers_are_refused(serve):
     assert still_answers(served)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "head",
     [
@@ -120,6 +126,7 @@ def test_two_requests_in_one_are_never_read_as_a_hidden_second(serve, head):
     assert still_answers(served)
 
 
+@pytest.mark.slow
 def test_a_schema_or_a_body_nested_without_end_is_the_clients_error(serve):
     served = serve(ScriptedTier("small", "x"))
     deep: dict = {"type": "string"}
@@ -132,6 +139,7 @@ def test_a_schema_or_a_body_nested_without_end_is_the_clients_error(serve):
     assert (answer.status, answer.error["code"]) == (400, "invalid_json")
 
 
+@pytest.mark.slow
 def test_a_catastrophic_pattern_holds_nobody_up(serve):
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}, "required": ["a"]}
     slow = json.dumps({"a": "a" * 5000 + "!"})
@@ -142,6 +150,7 @@ def test_a_catastrophic_pattern_holds_nobody_up(serve):
     assert time.monotonic() - began < 20  # without an end it would take for ever; on an idle machine 0.2 s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"\xff\xfe", b"[]", b"null", b'"x"', b'{"model": "rung", "model": "rung"}', b'{"n": NaN}', b"\x00" * 9],
@@ -152,6 +161,7 @@ def test_a_body_that_is_no_request_is_a_clients_error(serve, body):
     assert answer.error["type"] == "invalid_request_error"
 
 
+@pytest.mark.slow
 def test_an_error_repeats_nothing_of_the_prompt(serve):
     served = serve(ScriptedTier("small", ValueError("my secret"), "x"))
     answer = served.chat("my secret", temperature="my secret")
@@ -195,6 +205,7 @@ def test_a_queue_has_an_end(serve):
     first.close()
 
 
+@pytest.mark.slow
 def test_a_wait_for_a_turn_has_an_end(serve):
     done = threading.Event()
     served = serve(
@@ -210,18 +221,21 @@ def test_a_wait_for_a_turn_has_an_end(serve):
     first.close()
 
 
+@pytest.mark.slow
 def test_a_request_has_an_end(serve):
     served = serve(ScriptedTier("small", Reply("late", seconds=20)), limits={"request_seconds": 0.2})
     answer = served.chat()
     assert (answer.status, answer.error["code"]) == (504, "deadline")
 
 
+@pytest.mark.slow
 def test_the_end_of_a_requests_own_time_is_not_the_servers_error(serve):
     served = serve(ScriptedTier("small", Reply("late", seconds=20)))
     answer = served.chat(x_rung={"budget": {"seconds": 0.2}})
     assert (answer.status, answer.error["code"], answer.headers["x-should-retry"]) == (408, "deadline", "false")
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_lets_what_is_under_way_end(serve):
     begun, go = threading.Event(), threading.Event()
 
@@ -245,6 +259,7 @@ def test_a_server_that_stops_lets_what_is_under_way_end(serve):
     assert not served.thread.is_alive()
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_cancels_what_takes_too_long(serve):
     begun, cancelled = threading.Event(), threading.Event()
 
@@ -264,6 +279,7 @@ def test_a_server_that_stops_cancels_what_takes_too_long(serve):
     connection.close()
 
 
+@pytest.mark.slow
 def test_metrics_count_answers_and_name_no_path_of_a_client(serve):
     served = serve(ScriptedTier("small", Reply("It is.")))
     served.chat()

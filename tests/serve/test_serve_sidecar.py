@@ -96,6 +96,7 @@ def gone(*pids, seconds=2.0):
     return False
 
 
+@pytest.mark.slow
 def test_the_ready_file_lets_its_owner_in_and_is_gone_at_the_end(folder):
     with started(folder, "--port", "0") as (process, told):
         assert told["pid"] == process.pid
@@ -113,6 +114,7 @@ def test_the_ready_file_lets_its_owner_in_and_is_gone_at_the_end(folder):
     assert is_free(told["port"])
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_said_before_anything_is_loaded(folder):
     (folder / "rung.toml").write_text("this is not TOML")  # which is never read
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -155,11 +157,12 @@ def test_a_unix_socket_is_this_users_alone(folder):
     assert not path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "code"),
     [
-        pytest.param("short", 2, marks=pytest.mark.slow),
-        pytest.param("has a space in it, so no", 2, marks=pytest.mark.slow),
+        ("short", 2),
+        ("has a space in it, so no", 2),
         ("long-enough-and-plain", 0),
     ],
 )

@@ -106,6 +106,7 @@ def ask(served, key):
     return served.request("POST", "/v1/chat/completions", body, authorization=key)
 
 
+@pytest.mark.slow
 def test_who_asked_is_in_the_ledger_and_what_they_asked_is_not(shared, tmp_path):
     served, keys, ledger = shared(ScriptedTier("small", "It is.", "It is."))
     assert ask(served, keys["ada"]).text == "It is."
@@ -118,6 +119,7 @@ def test_who_asked_is_in_the_ledger_and_what_they_asked_is_not(shared, tmp_path)
         assert mine.messages is None
 
 
+@pytest.mark.slow
 def test_each_token_has_its_own_quota(shared):
     served, keys, _ = shared(ScriptedTier("small", *3 * ["It is."]))
     assert ask(served, keys["ada"]).status == 200
@@ -125,6 +127,7 @@ def test_each_token_has_its_own_quota(shared):
     assert ask(served, keys["bob"]).status == 200
 
 
+@pytest.mark.slow
 def test_each_token_has_its_own_reach(shared):
     far = QuotingTier("far", "from afar", zone=rung.Zone.LAN)
     served, keys, _ = shared(far, reach=rung.Zone.LAN)
@@ -132,6 +135,7 @@ def test_each_token_has_its_own_reach(shared):
     assert ask(served, keys["ada"]).text == "from afar"
 
 
+@pytest.mark.slow
 def test_nobody_goes_on_from_the_conversation_of_another(shared):
     served, keys, _ = shared(ScriptedTier("small", "It is."))
     body = {"model": "rung", "input": "Is water wet?"}
@@ -140,6 +144,7 @@ def test_nobody_goes_on_from_the_conversation_of_another(shared):
     assert answer.error["code"] == "previous_response_not_found"
 
 
+@pytest.mark.slow
 def test_unresolved_requests_of_everybody_form_a_queue(shared):
     served, keys, ledger = shared(ScriptedTier("small", "", "It is."))
     assert ask(served, keys["bob"]).status == 422
@@ -177,6 +182,7 @@ def certificate(tmp_path):
     return chain, key
 
 
+@pytest.mark.slow
 def test_with_a_certificate_everything_is_encrypted(certificate):
     listening.certified(*certificate)
     app = ServeApp(LadderHost(rung.Ladder(ScriptedTier("small"))), tokens=one_token(TOKEN))

@@ -47,6 +47,7 @@ def finishes(answer):
     return [c["choices"][0]["finish_reason"] for c in chunks if c.get("choices")]
 
 
+@pytest.mark.slow
 def test_free_text_flows_as_it_is_written(serve):
     go = threading.Event()
     tier = Pieces("small", Delta("It "), go, Delta("is."), Delta(finish="stop"))
@@ -71,6 +72,7 @@ def test_every_stream_begins_with_a_comment_that_is_more_than_a_colon(serve):
     assert answer.events[-1] == (None, "[DONE]")
 
 
+@pytest.mark.slow
 def test_a_silence_is_bridged_by_further_comments(serve, monkeypatch):
     monkeypatch.setattr(events, "PAUSE", 0.05)
     answer = serve(ScriptedTier("small", Reply("It is.", seconds=0.4))).chat(stream=True)
@@ -95,12 +97,14 @@ def test_a_threshold_keeps_a_stream_silent_until_it_is_reached(serve):
     assert answer.streamed == "No."
 
 
+@pytest.mark.slow
 def test_a_tier_that_fails_before_its_first_word_leaves_the_stream_to_the_next(serve):
     broken = Pieces("small", Delta(" \n"), rung.TierCrashed("it broke"))
     answer = serve(broken, ScriptedTier("mid", "It is.")).chat(stream=True)
     assert answer.streamed == "It is."
 
 
+@pytest.mark.slow
 def test_once_a_byte_has_gone_a_failure_is_an_error_and_no_other_tiers_text(serve):
     mid = ScriptedTier("mid", "No.")
     answer = serve(Pieces("small", Delta("It "), rung.TierCrashed("it broke")), mid).chat(stream=True)
@@ -116,6 +120,7 @@ def test_a_cap_ends_a_stream_as_its_length(serve):
     assert (answer.streamed, finishes(answer)[-1]) == ("It is a", "length")
 
 
+@pytest.mark.slow
 def test_thoughts_have_a_field_of_their_own_and_come_first(serve):
     tier = Pieces("small", Delta(reasoning="Hm."), Delta("It is."), Delta(finish="stop"))
     answer = serve(tier).chat(stream=True)
@@ -126,6 +131,7 @@ def test_thoughts_have_a_field_of_their_own_and_come_first(serve):
     assert whole.json["choices"][0]["message"]["reasoning_content"] == "Hm."
 
 
+@pytest.mark.slow
 def test_drafts_are_events_of_their_own_names_and_only_where_asked_for(serve):
     def ask(**fields):
         return serve(ScriptedTier("small", "seven", "eight"), ScriptedTier("mid", '{"n": 7}')).chat(
@@ -166,16 +172,19 @@ def test_several_answers_stream_side_by_side(serve):
     assert sorted(texts.values()) == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_an_error_before_the_first_word_is_the_last_event(serve):
     answer = serve(ScriptedTier("small", "seven", "eight")).chat(stream=True, response_format=NUMBER)
     assert answer.status == 200
     assert answer.events[-1][1]["error"]["type"] == "unresolved"
 
 
+@pytest.mark.slow
 def test_a_wrong_request_for_a_stream_is_an_answer_and_no_stream(serve):
     assert serve(ScriptedTier("small", "x")).chat(stream=True, model="nobody").status == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_completions_api_takes_a_bare_prompt(serve, stream):
     served = serve(ScriptedTier("small", Reply("It is.", usage=rung.Usage(7, 2), logprob=-0.5)))

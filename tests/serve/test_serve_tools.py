@@ -33,6 +33,7 @@ def message(answer):
     return answer.json["choices"][0]["message"]
 
 
+@pytest.mark.slow
 def test_a_call_has_a_stable_id_and_its_arguments_as_text(serve):
     answer = serve(ScriptedTier("small", calls(("weather", {"city": "Bonn"}), ("clock", {})))).chat(
         tools=[WEATHER, CLOCK]
@@ -46,12 +47,14 @@ def test_a_call_has_a_stable_id_and_its_arguments_as_text(serve):
     assert first["id"] != second["id"]
 
 
+@pytest.mark.slow
 def test_a_model_may_answer_in_words_instead(serve):
     answer = serve(ScriptedTier("small", '{"content": "It rains."}')).chat(tools=[WEATHER])
     assert (answer.text, answer.json["choices"][0]["finish_reason"]) == ("It rains.", "stop")
     assert "tool_calls" not in message(answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -69,6 +72,7 @@ def test_a_wrong_call_climbs(serve, wrong):
     assert message(answer)["tool_calls"][0]["function"]["name"] == "weather"
 
 
+@pytest.mark.slow
 def test_a_required_or_named_tool_leaves_no_other_choice(serve):
     words, call = '{"content": "It rains."}', calls(("clock", {}))
     named = {"type": "function", "function": {"name": "clock"}}
@@ -80,12 +84,14 @@ def test_a_required_or_named_tool_leaves_no_other_choice(serve):
     assert [a["verdict"] for a in answer.json["x_rung"]["attempts"]] == ["repair", "accept"]
 
 
+@pytest.mark.slow
 def test_no_tool_is_offered_where_none_may_be_called(serve):
     tier = ScriptedTier("small", "It rains.")
     assert serve(tier).chat(tools=[WEATHER], tool_choice="none").text == "It rains."
     assert tier.calls[0].shape is None
 
 
+@pytest.mark.slow
 def test_one_call_at_a_time_where_the_client_says_so(serve):
     two, one = calls(("clock", {}), ("clock", {})), calls(("clock", {}))
     answer = serve(ScriptedTier("small", two, one)).chat(tools=[CLOCK], parallel_tool_calls=False)
@@ -102,6 +108,7 @@ def test_a_streamed_call_has_its_index_and_the_same_finish(serve):
     assert chunks[-1]["finish_reason"] == "tool_calls"
 
 
+@pytest.mark.slow
 def test_a_schema_beside_tools_holds_for_the_answer_in_words(serve):
     schema = {"type": "object", "properties": {"t": {"type": "integer"}}, "required": ["t"]}
     form = {"type": "json_schema", "json_schema": {"name": "t", "schema": schema}}
@@ -110,6 +117,7 @@ def test_a_schema_beside_tools_holds_for_the_answer_in_words(serve):
     assert json.loads(answer.text) == {"t": 7}
 
 
+@pytest.mark.slow
 def test_earlier_calls_and_results_are_told_as_text_that_every_template_takes(serve):
     tier = ScriptedTier("small", '{"content": "It rains."}')
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Bonn"}'}}
@@ -127,12 +135,14 @@ def test_earlier_calls_and_results_are_told_as_text_that_every_template_takes(se
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a\nb", "<|im_end|>", "\x1b[2J", "", "a" * 200])
 def test_a_tools_name_can_steer_nothing(serve, name):
     answer = serve(ScriptedTier("small", "x")).chat(tools=[{"type": "function", "function": {"name": name}}])
     assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
 
 
+@pytest.mark.slow
 def test_a_tool_of_another_kind_is_skipped_and_that_is_said(serve):
     answer = serve(ScriptedTier("small", '{"content": "x"}')).chat(tools=[{"type": "web_search"}, CLOCK])
     assert any("skipped" in note for note in answer.json["x_rung"]["notes"])

