@@ -5,7 +5,7 @@ and answers are in it only if `content` is turned on. Money is kept in whole pic
 decimals per million tokens, a token costs a whole number of them, so that sums in SQL are exact.
 """
 
-from rung.ledger.budgets import Spending, spending
+from rung.ledger.budgets import Spending, spending, spending_of
 from rung.ledger.conversations import asked, conversation
 from rung.ledger.exporting import as_object, chats
 from rung.ledger.figures import Savings, Statistics, TierStatistics, statistics
@@ -34,6 +34,7 @@ __all__ = [
     "purge",
     "requests",
     "spending",
+    "spending_of",
     "statistics",
     "user_ledger",
 ]

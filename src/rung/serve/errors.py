@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,10 @@ from rung.errors import (
     TierUnavailable,
     Unsupported,
 )
+from rung.ledger.budgets import day_begins
 from rung.types import Outcome, Reason
+
+_DAY = 86_400
 
 _AGAIN = "5"
 """Seconds until a client may ask again if no tier can serve now."""
@@ -89,6 +94,8 @@ def of_outcome(outcome: Outcome[Any], *, limited: bool = False) -> ApiError:
     if outcome.reason == Reason.DEADLINE:
         kind = "invalid_request_error" if limited else "server_error"
         return ApiError(408 if limited else 504, said, kind, "deadline", headers=_ONCE)
+    if any(attempt.reason == Reason.OVER_QUOTA for attempt in outcome.attempts):
+        return used_up(f"the token may not spend what this request could cost: {said}", time.time())
     if errors and all(isinstance(e, PromptTooLong) for e in errors):
         return ApiError(400, said, code="context_length_exceeded", param="messages")
     if errors and all(isinstance(e, Unsupported) for e in errors):
@@ -100,3 +107,15 @@ def of_outcome(outcome: Outcome[Any], *, limited: bool = False) -> ApiError:
     if errors and all(isinstance(e, TierError) for e in errors):
         return ApiError(503, said, "server_error", "unavailable", headers={"retry-after": _AGAIN})
     return ApiError(422, said, "unresolved", str(outcome.reason) or None, headers=_ONCE)
+
+
+def used_up(said: str, now: float) -> ApiError:
+    """The error for a token whose quota doesn't allow a request until the day turns.
+
+    Args:
+        said: what is used up, and whose it is.
+        now: seconds since 1970.
+    """
+    wait = math.ceil(day_begins(now) / 1000 + _DAY - now)
+    headers = {"retry-after": str(max(wait, 1)), **_ONCE}
+    return ApiError(429, said, "insufficient_quota", "insufficient_quota", headers=headers)
