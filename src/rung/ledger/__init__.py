@@ -10,13 +10,15 @@ from rung.ledger.conversations import asked, conversation
 from rung.ledger.exporting import as_object, chats
 from rung.ledger.figures import Savings, Statistics, TierStatistics, statistics
 from rung.ledger.file import LedgerFile, user_ledger
+from rung.ledger.labels import label, unlabel
 from rung.ledger.ledger import Ledger
 from rung.ledger.purging import content_held, purge
-from rung.ledger.records import AttemptRecord, RequestRecord
+from rung.ledger.records import AttemptRecord, LabelRecord, RequestRecord
 from rung.ledger.rows import asked_since, find, requests
 
 __all__ = [
     "AttemptRecord",
+    "LabelRecord",
     "Ledger",
     "LedgerFile",
     "RequestRecord",
@@ -31,10 +33,12 @@ __all__ = [
     "content_held",
     "conversation",
     "find",
+    "label",
     "purge",
     "requests",
     "spending",
     "spending_of",
     "statistics",
+    "unlabel",
     "user_ledger",
 ]
