@@ -73,8 +73,22 @@ def of_error(error: Exception) -> ApiError:
         return ApiError(503, str(error), "server_error", "unavailable", headers={"retry-after": _AGAIN})
     if isinstance(error, RungError):
         return ApiError(500, str(error), "server_error", type(error).__name__, headers=_ONCE)
+    return unexpected(error)
+
+
+def unexpected(error: BaseException) -> ApiError:
+    """What a client learns about what no code should raise.
+
+    Args:
+        error: the exception. Only its class is sent.
+    """
     message = f"unexpected {type(error).__name__}; the server's RUNG_DEBUG=1 shows where"
     return ApiError(500, message, "server_error", "unexpected", headers=_ONCE)
+
+
+def stopping() -> ApiError:
+    """The error for a request that a server which stops doesn't begin, or doesn't finish."""
+    return ApiError(503, "the server is stopping", "server_error", "stopping", headers={"retry-after": _AGAIN})
 
 
 _ONCE = {"x-should-retry": "false"}
@@ -94,6 +108,8 @@ def of_outcome(outcome: Outcome[Any], *, limited: bool = False) -> ApiError:
     if outcome.reason == Reason.DEADLINE:
         kind = "invalid_request_error" if limited else "server_error"
         return ApiError(408 if limited else 504, said, kind, "deadline", headers=_ONCE)
+    if outcome.reason == Reason.CANCELLED:  # by the server: nobody is left to be told that a client has cancelled
+        return stopping()
     if any(attempt.reason == Reason.OVER_QUOTA for attempt in outcome.attempts):
         return used_up(f"the token may not spend what this request could cost: {said}", time.time())
     if errors and all(isinstance(e, PromptTooLong) for e in errors):
