@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -212,3 +213,35 @@ def test_a_tier_with_a_bug_takes_no_other_model_from_the_list(serve):
     served = serve(Broken("broken"), QuotingTier("whole", context=4096))
     listed = {it["id"]: it["x_rung"].get("context") for it in served.get("/v1/models").json["data"]}
     assert listed == {"rung": None, "rung/broken": None, "rung/whole": 4096}
+
+
+HALF = r'"\ud83d"'
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/responses", f'"metadata": {{"a": {HALF}}}'),
+        ("/v1/responses", f'"metadata": {{{HALF}: "a"}}'),
+        ("/v1/responses", f'"instructions": {HALF}'),
+        ("/v1/chat/completions", f'"user": {HALF}'),
+        ("/v1/completions", f'"suffix": {HALF}'),
+    ],
+)
+def test_half_a_character_is_refused_before_anything_is_asked(serve, path, field, stream):
+    tier = ScriptedTier("small", "It is.")
+    served = serve(tier)
+    whole = json.dumps({**BODIES[path], "metadata_of_mine": "\U0001f600"})
+    answer = served.request("POST", path, f'{whole[:-1]}, {field}, "stream": {stream}}}'.encode())
+    assert (answer.status, answer.error["code"], tier.calls) == (400, "invalid_json", [])
+    assert served.request("POST", path, whole.encode()).status == 200
+
+
+@pytest.mark.parametrize("name", [{}, [], 1])
+def test_an_allowed_tool_without_a_name_is_the_clients_error(serve, name):
+    tools = [{"type": "function", "name": "f"}]
+    choice = {"type": "allowed_tools", "tools": [{"type": "function", "name": name}]}
+    body = {**BODIES["/v1/responses"], "tools": tools, "tool_choice": choice}
+    answer = serve(ScriptedTier("small")).request("POST", "/v1/responses", body)
+    assert (answer.status, answer.error["param"].split(".")[0]) == (400, "tool_choice")

@@ -6,6 +6,8 @@ This is pure ASGI, because a middleware on Starlette's base class hides disconne
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +26,9 @@ INTAKE = "rung.intake"
 _MOST_OPEN = 1024
 """Most bytes of a body from somebody without a token. The paths that are open to them take none; some clients send an
 empty object with every request."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The escape of a surrogate in JSON. Only an escape can leave half of a pair in a text."""
 
 _CLOSE = {"connection": "close"}
 """Closes the connection after the answer, so that the rest of the body isn't read."""
@@ -50,9 +55,22 @@ class Taken:
         if not self.body:
             raise ApiError(400, "the body is empty, and has to be JSON", code="invalid_json")
         try:
-            return parse_json(self.body, "the body")
+            value = parse_json(self.body, "the body")
         except ConfigError as error:
             raise ApiError(400, str(error), code="invalid_json") from None
+        if _SURROGATE.search(self.body) and not _is_text(value):
+            said = "the body holds half of a surrogate pair, which is not a character"
+            raise ApiError(400, said, code="invalid_json")
+        return value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether every text of a JSON value can be written as UTF-8, which whatever repeats a part of it has to do."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Intake:
