@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from decimal import Decimal
 
 import pytest
@@ -16,7 +20,7 @@ from rung.serve.errors import used_up
 from rung.serve.host import LadderHost
 from rung.serve.tokens import NamedTokens, TokenFile
 from rung.testing import QuotingTier, Reply, ScriptedTier
-from serve.support import TOKEN
+from serve.support import TOKEN, Served
 
 NOON = 1_800_014_400.0
 PRICE = rung.Price(0, 1000)
@@ -158,3 +162,40 @@ def test_what_is_not_an_amount_makes_no_token(tokens, amount):
 def test_every_amount_that_makes_a_token_can_be_read_again(tokens, amount):
     tokens.add("ada", usd_per_day=amount)
     assert tokens.read()[0].usd_per_day == Decimal(amount)
+
+
+CONFIG = """
+[[tier]]
+name = "paid"
+kind = "openai"
+model = "m"
+base_url = "http://127.0.0.1:9/v1"
+price = { input = 1, output = 1 }
+max_tokens = 100
+[ledger]
+record = false
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="it is stopped by a signal")
+def test_a_server_that_records_nothing_keeps_the_money_of_its_tokens(tmp_path):
+    (tmp_path / "rung.toml").write_text(CONFIG)
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+    environment.pop("RUNG_LEDGER", None)
+    rung_ = [sys.executable, "-m", "rung", "serve"]
+    add = [*rung_, "token", "add", "ada", "--usd-per-day"]
+    made = subprocess.run([*add, "0"], env=environment, text=True, check=True, capture_output=True)
+    options = ["--config", tmp_path / "rung.toml", "--port", "0", "--ready-file", tmp_path / "ready.json"]
+    with subprocess.Popen([*rung_, *options, "--exit-on-stdin-eof"], env=environment, stdin=subprocess.PIPE) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while not (tmp_path / "ready.json").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            served = Served(json.loads((tmp_path / "ready.json").read_text())["port"], None, None, None)
+            refused = ask(served, f"Bearer {made.stdout.strip()}")
+            assert (refused.status, refused.error["code"]) == (429, "insufficient_quota")
+            server.stdin.close()
+            assert server.wait(20) == 0
+        finally:
+            server.kill()
