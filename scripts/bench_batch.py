@@ -5,10 +5,11 @@
     .venv/bin/python scripts/bench_batch.py --data DATA --quick
 
 The same rows go to `rung batch` with one row at a time and with 16, and to llama.cpp's server with 16 clients
-(xllamacpp, in an environment of its own, as scripts/bench_engine.py wants it). `llama_decode` alone says how much
-more 16 at once can give without prompts, grammar and sampler. Each works alone, in turn; a figure is the median of
-the rounds, with its range. All of it takes an hour on two cores: --parties, --models, --rows and --from take a part of
-it, --results keeps what each part measured, and the table is made of all that the file has.
+(xllamacpp, in an environment of its own, as scripts/bench_engine.py wants it). The answers are short, so that hardly
+any is cut off: that would be asked again here, and not there. `llama_decode` alone says how much more 16 at once can
+give without prompts, grammar and sampler. Each works alone, in turn; a figure is the median of the rounds, with its
+range. All of it takes an hour on two cores: --parties, --models, --rows and --from take a part of it, --results keeps
+what each part measured, and the table is made of all that the file has.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from engine_bench.processes import PartyFailed
 from rung.store import resolve
 
 TOGETHER = 16
-CAP = 32
-PROMPT = "Write a short and polite reply to this customer: {text}"
+CAP = 64
+"""Tokens of an answer at most. Hardly any needs half of it: one that is cut off is asked again here, and not there."""
+PROMPT = "In at most eight words: what does this customer want? {text}"
 PARTIES = {
     "one": "rung batch, one by one",
     "many": f"rung batch, {TOGETHER} at once",
@@ -84,9 +86,11 @@ def ours(texts: list[str], model: str, together: int, bench: Bench) -> dict[str,
             took[name] = time.perf_counter() - began
             if done.returncode not in (0, 3):
                 raise Skipped(done.stderr.decode()[-300:])
-        answers = [json.loads(line) for line in (folder / "in.out.jsonl").read_text().splitlines()]
         seconds = took["in"] - took["warm"]
-        characters = sum(len(row["text"]) for row in answers)
+        characters = 0
+        for file, field in ((folder / "in.out.jsonl", "text"), (folder / "in.out.rejects.jsonl", "best")):
+            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+            characters += sum(len(json.loads(line)[field]) for line in lines)
         return {"rows": len(texts) / seconds, "characters": characters / seconds}
     finally:
         shutil.rmtree(folder)
