@@ -34,8 +34,7 @@ _STALL = 0.1
 _LEAST_TOKEN_SECONDS = 0.0001
 """A measurement by which a token of a prefill takes less than this is noise."""
 
-_LEAST_CHUNK = 8
-_HEADROOM = 32
+_LEAST_CHUNK, _HEADROOM = 8, 32
 _WORTH_A_WAIT = 8
 """An answer waits for a shared beginning if another is just evaluating at least this many tokens of it."""
 
@@ -107,6 +106,11 @@ class Loop:
     def submit(self, answer: Answer) -> None:
         """Decode this answer too. Callable from any thread."""
         self._incoming.put(answer)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it has no answer. Callable from any thread."""
+        return not self._active and not self._waiting and self._incoming.empty()
 
     def run(self) -> NoReturn:
         """Go on for ever.
@@ -242,7 +246,6 @@ class Loop:
             return plan  # nobody can say what more tokens cost before a step without them was taken
         spare = max(0, min(DRAFTED, left)) // answers
         before = sum(len(share.run.tokens) for share in plan)
-
         token = self._pace.seconds(answers) / answers
 
         def price(count: int) -> DraftPrice:
