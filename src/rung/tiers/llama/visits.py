@@ -14,12 +14,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from rung.tiers.llama.rendezvous import connect
+from rung.tiers.llama.rendezvous import connect, sockets
 
 Wish = Literal["take", "look", "leave", "leave if idle"]
 
 _LONGEST = 16 * 1024
 """Bytes of a line: more than the longest path takes."""
+
+
+_PATIENCE = 5.0
+"""Seconds to wait for the end of a worker that was told to leave: a tenth is enough, except on a busy machine."""
 
 
 class NotAVisit(Exception):
@@ -46,35 +50,54 @@ class Lingering:
 
     Args:
         pid: its process id.
-        model: path of its model file.
+        model: the model's name in its file.
+        path: of the model's file.
         left: seconds until it ends if nobody needs it; `None` while a command has it.
         leaves: whether it ends, at once or behind that command.
     """
 
     pid: int
     model: str
+    path: str
     left: float | None
     leaves: bool = False
 
 
-def ask(path: Path, wish: Wish) -> Lingering | None:
-    """Ask the worker behind a socket; `None` if there is none, or it doesn't answer.
+def lingering() -> tuple[Lingering, ...]:
+    """The workers of this user that linger, or that were taken over and may linger again."""
+    return tuple(answer for path in sockets() if (answer := _ask(path, "look")) is not None)
+
+
+def dismiss(*, idle: bool = False) -> tuple[Lingering, ...]:
+    """End them, and wait until those are gone that no command has. Returns those that end.
 
     Args:
-        path: of the socket.
-        wish: what is wanted, other than to have it.
+        idle: whether to leave alone those that a command has. Otherwise they end together with that command.
     """
+    import psutil
+
+    answers = [_ask(path, "leave if idle" if idle else "leave") for path in sockets()]
+    found = tuple(answer for answer in answers if answer is not None and answer.leaves)
+    ending = []
+    for worker in found:
+        with suppress(psutil.Error):
+            if worker.left is not None:
+                ending.append(psutil.Process(worker.pid))
+    psutil.wait_procs(ending, timeout=_PATIENCE)
+    return found
+
+
+def _ask(path: Path, wish: Wish) -> Lingering | None:
+    """What the worker behind a socket answers; `None` if there is none, or it says nothing."""
     with suppress(OSError, NotAVisit), connect(path) as sock:
         send(sock, Visit(wish))
         line, _ = _line(sock)
         said = _values(line)
-        if isinstance(said.get("pid"), int) and isinstance(said.get("model"), str):
-            left = said.get("left")
+        pid, left = said.get("pid"), said.get("left")
+        if isinstance(pid, int):
+            seconds = float(left) if isinstance(left, int | float) else None
             return Lingering(
-                said["pid"],
-                said["model"],
-                float(left) if isinstance(left, int | float) else None,
-                leaves=bool(said.get("leaves")),
+                pid, str(said.get("model")), str(said.get("path")), seconds, leaves=bool(said.get("leaves"))
             )
     return None
 

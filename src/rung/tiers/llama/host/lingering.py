@@ -1,4 +1,4 @@
-"""Workers that outlive their host: which one a host may take over, and what is there to be seen and ended."""
+"""Workers that outlived their host: which one the next host may take over."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from rung.tiers.llama import frames, visits
 from rung.tiers.llama.host.channel import SocketChannel
 from rung.tiers.llama.host.environment import environment
-from rung.tiers.llama.rendezvous import connect, peer, socket_of, sockets
-from rung.tiers.llama.visits import Lingering, Visit, Wish
+from rung.tiers.llama.rendezvous import connect, peer, socket_of
+from rung.tiers.llama.visits import Visit
 
 _UNRELATED = frozenset({"PWD"})
 """Variables of a worker that no worker depends on, and that differ from command to command."""
@@ -88,13 +88,3 @@ def take_over(key: str) -> SocketChannel | None:
             return None
         failed.pop_all()
     return channel
-
-
-def lingering(wish: Wish = "look") -> tuple[Lingering, ...]:
-    """The workers of this user that linger, or that will once their command is done with them.
-
-    Args:
-        wish: `look`, or how to end them.
-    """
-    answers = (visits.ask(path, wish) for path in sockets())
-    return tuple(answer for answer in answers if answer is not None)

@@ -84,6 +84,7 @@ class Vigil:
 
     Args:
         key: hash of all that the worker is made of, as its first host computed it.
+        name: the model's name in its file.
         made_of: files that it is made of.
         spawn: starts a thread with that name.
 
@@ -91,8 +92,9 @@ class Vigil:
         OSError: another worker with this key lingers, or the socket can't be made.
     """
 
-    def __init__(self, key: str, made_of: MadeOf, spawn: Callable[[Callable[[], None], str], None]) -> None:
+    def __init__(self, key: str, name: str, made_of: MadeOf, spawn: Callable[[Callable[[], None], str], None]) -> None:
         self._key = key
+        self._name = name
         self._made_of = made_of
         self._path = socket_of(key)
         self._listener = _listen(self._path)
@@ -198,7 +200,7 @@ class Vigil:
             self._leaves = True
             self._hide()
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
-        return Lingering(os.getpid(), self._made_of.model, left, leaves=self._leaves), self._leaves and idle
+        return Lingering(os.getpid(), self._name, self._made_of.model, left, leaves=self._leaves), self._leaves and idle
 
 
 def _listen(path: Path) -> socket.socket:

@@ -292,7 +292,7 @@ class Worker:
             try:
                 if self._made_of is None:
                     raise FileNotFoundError("something that a worker needs couldn't be imported")
-                self._vigil = Vigil(release.key, self._made_of, self._spawn)
+                self._vigil = Vigil(release.key, self._said.model, self._made_of, self._spawn)
             except OSError:
                 self._leave()
         self._vigil.begin(release.seconds)
