@@ -48,7 +48,7 @@ def usd(amount: Money, what: str) -> Decimal:
     return value
 
 
-_SPAN = re.compile(r"(\d{1,9})\s*([smh])")
+_SPAN = re.compile(r"([0-9]{1,9})\s*([smh])")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 

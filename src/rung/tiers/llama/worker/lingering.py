@@ -168,30 +168,24 @@ class Vigil:
         except (OSError, NotAVisit):
             sock.close()
             return
-        if visit.wish == "take" and len(descriptors) == 1 and self._take(visit, visitor.pid):
-            sock.settimeout(None)
-            self._hosts.put((sock, descriptors[0]))
-            return
-        for descriptor in descriptors:
-            os.close(descriptor)
-        ends = False
-        if visit.wish != "take":
+        if visit.wish == "take":
+            fits = visit.key == self._key and len(descriptors) == 1 and self._until is not None and not self._leaves
+            ends = fits and self._made_of.changed
+            if fits and not ends:
+                with self._lock:
+                    self._until, self._host = None, _process(visitor.pid)
+                sock.settimeout(None)
+                self._hosts.put((sock, descriptors[0]))
+                return
+        else:
             said, ends = self._said(visit)
             with suppress(OSError):
                 send(sock, said)
+        for descriptor in descriptors:
+            os.close(descriptor)
         sock.close()
         if ends:
             self.end()
-
-    def _take(self, visit: Visit, pid: int | None) -> bool:
-        """Whether the visitor may have the worker. From then on it is the host."""
-        if visit.key != self._key or self._leaves or self._until is None:
-            return False
-        if self._made_of.changed:
-            self.end()
-        with self._lock:
-            self._until, self._host = None, _process(pid)
-        return True
 
     def _said(self, visit: Visit) -> tuple[Lingering, bool]:
         """What to answer, and whether to end then."""

@@ -1,0 +1,97 @@
+"""How long `rung ask` takes to its first token when a worker lingers: the second command against a warm process.
+
+    .venv/bin/python scripts/bench_linger.py --rounds 5
+
+Seconds from the start of a whole `rung ask`, imports included, to the first token of its tier: of a command that loads
+the model, and of the next one, which takes over the worker that the first left behind. Beside them, the seconds from a
+call to its first token in a process that has answered the same prompt before. All in turn within each round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROMPT = (
+    "You are asked for one word and nothing else. No sentence, no mark, no reason. Name a colour of the rainbow. " * 2
+)
+
+_ASK = """
+import sys, time
+from rung.tiers.llama.host.tier import LlamaTier
+answered, told = LlamaTier.stream, []
+def stream(self, call):
+    for delta in answered(self, call):
+        if delta.tokens and not told:
+            told.append(time.time())
+        yield delta
+LlamaTier.stream = stream
+from rung.cli import main
+sys.argv = ["rung", "ask", "--json", "--config", {config!r}, {prompt!r}]
+code = main()
+print(told[0], file=sys.stderr, flush=True)
+sys.exit(code)
+"""
+_WARM = """
+import sys, time
+import rung
+from rung.types import Call, Message
+tier = rung.llama({model!r})
+def first():
+    began, first = time.time(), None
+    for delta in tier.stream(Call((Message("user", {prompt!r}),), max_tokens=8)):
+        first = first or (delta.tokens and time.time())
+    return first - began
+first()
+print(first(), file=sys.stderr, flush=True)
+tier.close()
+"""
+COLUMNS = ("a warm process", "the first `rung ask`", "the second")
+
+
+def said(program: str) -> tuple[float, float]:
+    """When a program began, and the number that it says last."""
+    began = time.time()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return began, float(done.stderr.split()[-1])
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="smollm2-135m,qwen2.5-coder-0.5b,qwen2.5-coder-1.5b")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    # workers of whoever runs this are left alone
+    folder = tempfile.mkdtemp(prefix="rung-")
+    os.environ["XDG_RUNTIME_DIR"] = folder
+    print(f"| model | {' | '.join(COLUMNS)} | the second, less the warm one |\n|" + "---|" * (len(COLUMNS) + 2))
+    try:
+        for model in options.models.split(","):
+            config = Path(folder) / f"{model}.toml"
+            config.write_text(f'linger = "1m"\n[[tier]]\nname = "only"\nkind = "llama"\nmodel = "{model}"\n', "utf-8")
+            taken: list[list[float]] = [[] for _ in COLUMNS]
+            for _ in range(options.rounds):
+                taken[0].append(said(_WARM.format(model=model, prompt=PROMPT))[1])
+                for column in taken[1:]:
+                    began, at = said(_ASK.format(config=str(config), prompt=PROMPT))
+                    column.append(at - began)
+                subprocess.run([sys.executable, "-m", "rung", "linger", "stop"], capture_output=True, check=True)
+            cells = [f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in taken]
+            more = statistics.median(b - a for a, b in zip(taken[0], taken[2], strict=True))
+            print(f"| {model} | {' | '.join(cells)} | {more:.2f} |", flush=True)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
