@@ -19,9 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PROMPT = (
-    "You are asked for one word and nothing else. No sentence, no mark, no reason. Name a colour of the rainbow. " * 2
-)
+PROMPT = "You are asked for one word and nothing else. No sentence, no mark. Name a colour of the rainbow. " * 2
 
 _ASK = """
 import sys, time

@@ -11,6 +11,7 @@ from rung.errors import TierUnavailable
 from rung.tiers.llama import frames
 from rung.tiers.llama.host.lingering import File, file_of, key_of
 from rung.tiers.llama.host.process import Mailbox, Process, Request, WorkerEnded, interpreter, worker_of
+from rung.tiers.llama.rendezvous import why_not
 
 _Key = tuple[frames.LoadModel, str | None, File]
 
@@ -55,7 +56,7 @@ class Lease:
         with self._workers.lock:
             shared = self._workers.shared.get(self._key)
             if shared is None or not shared.process.alive:
-                key = key_of(load, interpreter(python), self._key[2]) if linger else ""
+                key = key_of(load, interpreter(python), self._key[2]) if linger and not why_not() else ""
                 shared = self._workers.shared[self._key] = _Shared(Process(tier, load, python, key))
             shared.holders += 1
         self._shared = shared
