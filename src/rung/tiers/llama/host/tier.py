@@ -72,8 +72,8 @@ class LlamaTier:
     weights: str | None = None
     """sha256 of the weights that were loaded last, if the store pins it."""
     linger: float = 0.0
-    """Seconds for which a worker may outlive its host; 0 ends it with its last tier. It has no effect on Windows and in a
-    frozen app."""
+    """Seconds for which a worker may outlive its host; 0 ends it with its last tier. On Windows and in a frozen app it
+    always does."""
 
     def __init__(
         self,

@@ -110,7 +110,7 @@ class Loop:
     @property
     def quiet(self) -> bool:
         """Whether it has no answer. Callable from any thread."""
-        return not self._active and not self._waiting and self._incoming.empty()
+        return not (self._active or self._waiting) and self._incoming.empty()
 
     def run(self) -> NoReturn:
         """Go on for ever.
@@ -265,8 +265,7 @@ class Loop:
         answer, run = share.answer, share.run
         if not run.outputs:
             return share
-        room = self._cells - len(answer.tokens) - 1
-        drafted = answer.propose(max(0, min(spare, room)), price)
+        drafted = answer.propose(max(0, min(spare, self._cells - len(answer.tokens) - 1)), price)
         if not drafted:
             return share
         longer = replace(run, tokens=[*run.tokens, *drafted], outputs=1 + len(drafted))
