@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from pathlib import Path
 
 from asking import Answer, Asker, Invoice, confidence
@@ -27,6 +26,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from wording import price, readable, size
 
 import rung
 
@@ -243,10 +243,10 @@ class Window(QWidget):
             case rung.Provisional():
                 self.chips[event.tier].show_as("asking")
                 self._drafted += event.text
-                self._show_draft(f"<i>Draft of {event.tier}:</i> {_readable(self._drafted)}")
+                self._show_draft(f"<i>Draft of {event.tier}:</i> {readable(self._drafted)}")
             case rung.Withdrawn():
                 why = "; ".join(issue.message for issue in event.issues) or event.reason.replace("_", " ")
-                draft = f"<p><s>{_readable(self._drafted)}</s><br>Withdrawn: {html.escape(why)}.</p>"
+                draft = f"<p><s>{readable(self._drafted)}</s><br>Withdrawn: {html.escape(why)}.</p>"
                 self.kept += draft if draft not in self.kept else ""
                 self._show_draft("")
             case rung.AttemptEnded():
@@ -260,7 +260,7 @@ class Window(QWidget):
             self.chips[it.tier].show_as("loading")
         if it.phase in words:
             source = f" from {it.source}" if it.source else ""
-            self.notice_says.setText(f"{words[it.phase]} {it.tier}{source}: {_size(it.done)} of {_size(it.total)}")
+            self.notice_says.setText(f"{words[it.phase]} {it.tier}{source}: {size(it.done)} of {size(it.total)}")
             self.bar.setValue(int(1000 * (it.share or 0)))
         self._show_notice(progress=it.phase != "ready")
 
@@ -300,7 +300,7 @@ class Window(QWidget):
             where = (
                 "Nothing left this computer."
                 if not outcome.left_machine
-                else f"It was sent out, for {_price(outcome)}."
+                else f"It was sent out, for {price(outcome.cost)}."
             )
             self._end(f"Read by {outcome.tier} in {outcome.seconds:.1f} s. {where}")
         elif outcome.reason == rung.Reason.CANCELLED:
@@ -352,8 +352,8 @@ class Window(QWidget):
         self.halt.setEnabled(self.busy or self.waits)
         if missing and not self.busy:
             names = ", ".join(it.model for it in missing)
-            size = sum(it.missing or 0 for it in missing)
-            self.notice_says.setText(f"To read invoices, this app needs {names}: {_size(size)} to download, once.")
+            left = sum(it.missing or 0 for it in missing)
+            self.notice_says.setText(f"To read invoices, this app needs {names}: {size(left)} to download, once.")
         self._show_notice(progress=False)
         self._show_lamp()
         if missing and self.once and not self.busy:
@@ -387,16 +387,3 @@ class Window(QWidget):
         print(json.dumps({"fields": fields, "says": self.says.text()}), flush=True)
         self.ended = code  # for what happens before the window's loop begins
         QApplication.exit(code)
-
-
-def _price(outcome: rung.Outcome[Invoice]) -> str:
-    return "a price that nobody told" if outcome.cost is None else f"${outcome.cost.normalize():f}"
-
-
-def _size(count: int | None) -> str:
-    return "?" if count is None else f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def _readable(draft: str) -> str:
-    """An unfinished JSON object as a person would read it, for a label."""
-    return html.escape(re.sub(r'[{}"]', "", draft).strip())

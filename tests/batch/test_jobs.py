@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -258,7 +260,7 @@ def test_an_intake_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
 
 
 def test_the_faster_order_is_measured_on_rows_whose_answers_are_kept(tmp_path):
-    data = rows(tmp_path / "in.jsonl", [f"q{n}" for n in range(81)])
+    data = rows(tmp_path / "in.jsonl", [f"q{n}" for n in range(85)])
     small, big = Answering("small", odd), Answering("big", lambda prompt: "no")
     asks = Questions(Usual())
     with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
@@ -269,11 +271,32 @@ def test_the_faster_order_is_measured_on_rows_whose_answers_are_kept(tmp_path):
         assert set(trial.rates) == {"tiers", "stream"}
         assert trial.order == faster(trial.rates)
         assert f"going on with {trial.order}" in trial.sentence()
-        # each order had four rows of its own, whose answers stay
-        assert manifest.counts().accepted == 8
+        # each order had six rows of its own, whose answers stay
+        assert manifest.counts().accepted == 12
         # a job that is started again isn't tried again
         assert measured(job, lambda progress: None) == trial
-        assert manifest.counts().accepted == 8
+        assert manifest.counts().accepted == 12
+
+
+@pytest.mark.slow
+def test_what_else_the_machine_does_for_a_while_is_not_taken_for_the_order(tmp_path):
+    """The first half of the trial has the machine to itself, and the second takes three times as long."""
+    data = rows(tmp_path / "in.jsonl", [f"q{n}" for n in range(85)])
+    seconds = itertools.chain([0.01] * 9, itertools.repeat(0.03))  # six rows, and the three of them that climb
+
+    def slow(prompt: str) -> str:
+        time.sleep(next(seconds))
+        return odd(prompt)
+
+    small, big = Answering("small", slow), Answering("big", lambda prompt: slow(prompt) and "no")
+    asks = Questions(Usual())
+    with JobManifest(tmp_path / "job") as manifest, source_of(data, asks.sees) as source:
+        RowIntake(manifest, source, asks, None, Cancel()).run()
+        names = {"small": "small", "big": "big"}
+        rates = measured(
+            Job(manifest, source, asks, rung.Ladder(small, big), names, CHOICES, together=1), lambda progress: None
+        ).rates
+    assert rates["stream"] < 1.5 * rates["tiers"] < 3 * rates["stream"]
 
 
 def test_nothing_is_tried_where_it_can_not_pay(data, tmp_path):

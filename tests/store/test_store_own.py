@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 from gguf_files import File, Weights, mutated, string
 from small_model import SPEC
 
+from helpers.running import start_python
 from rung.errors import ChecksumMismatch, MalformedModel, ModelNotFound, StoreError
 from rung.store import Folder, Passed, find, import_file, models, pull, remove, resolve, verify
 
@@ -290,7 +289,7 @@ def test_what_nobody_knows_can_not_be_removed(store, name):
 
 
 @pytest.mark.slow
-def test_a_store_survives_kills_at_any_moment_of_pull_find_import_and_remove(make_store, tmp_path, content):
+def test_a_store_survives_kills_at_any_moment_of_pull_find_import_and_remove(make_store, tmp_path, content, warm):
     """kill -9 at 160 random moments: every name has its bytes, every byte its hash, and the work can go on."""
     mine = write(tmp_path / "mine.gguf", gguf("Mine", 8 * BIG))
     folder = write(tmp_path / "others" / "found.gguf", gguf("Found", 4 * BIG)).parent
@@ -301,15 +300,14 @@ def test_a_store_survives_kills_at_any_moment_of_pull_find_import_and_remove(mak
         f'name = "tiny"\nlicence = "MIT"\nsize = {len(content)}\nsha256 = "{digest(content)}"\ncontext = 64\n'
         f'[[source]]\nkind = "folder"\npath = "{tmp_path / "share"}"\n'
     )
-    command = [sys.executable, str(Path(__file__).with_name("changer.py"))]
-    command += [str(store.root), str(entry), str(mine), str(folder)]
+    program = Path(__file__).with_name("changer.py")
     dice, states = random.Random(4), set()
     for _ in range(160):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(dice.uniform(0, 0.1))
-        process.kill()
-        _, said = process.communicate()
+        with start_python(warm, program, store.root, entry, mine, folder) as process:
+            process.stdout.readline()
+            time.sleep(dice.uniform(0, 0.1))
+            process.kill()
+            _, said = process.communicate()
         assert said == b""
         here = {it.model.name for it in models(store=store) if it.file is not None}
         # a name of one's own is never without its bytes

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from rung.batch.working import Job, Order, StepProgress, work
 from rung.tiers.llama.headroom import SHARE, free_memory
 
-_SAMPLE = 4
-"""Each order is tried with this many times the rows that are under way together, so that most of them overlap."""
-_WORTH = 10
-"""A job has to have this many times the rows of both trials. In a shorter one, the choice would save too little."""
+_TURNS: tuple[Order, ...] = ("tiers", "stream", "stream", "tiers")
+"""The trial. Each order has its turn early and late, so that what else the machine does meanwhile slows both."""
+_SAMPLE = 3
+"""A turn has this many times the rows that are under way together, so that most of them overlap."""
+_WORTH = 7
+"""A job has to have this many times the rows of the trial. In a shorter one, the choice would save too little."""
 _FASTER = 1.1
 """How much faster streaming has to be in the trial: a smaller difference may be chance, and streaming takes more
 memory."""
@@ -42,7 +45,7 @@ class OrderTrial:
 
 
 def measured(job: Job, tell: Callable[[StepProgress], None]) -> OrderTrial:
-    """Try both orders, each on rows of its own, whose answers are kept. Nothing is tried where it can't pay, and no job
+    """Try both orders, each twice and on rows of its own, whose answers are kept. Nothing is tried where it can't pay, and no job
     is tried twice.
 
     Args:
@@ -57,20 +60,21 @@ def measured(job: Job, tell: Callable[[StepProgress], None]) -> OrderTrial:
         return OrderTrial(faster(before), before)
     if why := _pointless(job, count):
         return OrderTrial("tiers", {}, why)
-    rates: dict[Order, float] = {}
-    orders: tuple[Order, ...] = ("tiers", "stream")
-    for order in orders:
+    done, spent = Counter[Order](), dict.fromkeys(_TURNS, 0.0)
+    for order in _TURNS:
         chosen = job.manifest.first(count)
         steps: dict[str, StepProgress] = {}
         for progress in work(replace(job, order=order), chosen):
             steps[progress.tier] = progress
             tell(progress)
         for rung in job.ladder.rungs:
-            rung.tier.close()  # the next order begins with the memory that this one began with
-        spent = sum(step.seconds for step in steps.values())
-        if job.stop.is_set() or spent <= 0:
+            rung.tier.close()  # the next turn begins with the memory that this one began with
+        seconds = sum(step.seconds for step in steps.values())
+        if job.stop.is_set() or seconds <= 0:
             return OrderTrial("tiers", {}, "the trial was interrupted")
-        rates[order] = len(chosen) / spent
+        done[order] += len(chosen)
+        spent[order] += seconds
+    rates = {order: done[order] / spent[order] for order in spent}
     with job.manifest.transaction() as connection:
         job.manifest.put(connection, _KEPT, rates)
     return OrderTrial(faster(rates), rates)
@@ -91,7 +95,7 @@ def _pointless(job: Job, count: int) -> str:
         return "there is one tier"
     if job.cluster is not None:
         return "a cluster has a pipeline for each tier"
-    if job.manifest.counts().open.get(0, 0) < _WORTH * 2 * count:
+    if job.manifest.counts().open.get(0, 0) < _WORTH * len(_TURNS) * count:
         return "the job is too short to try"
     needs = [rung.prepares.requirement().memory for rung in job.ladder.rungs if rung.prepares is not None]
     if len(needs) > 1 and (None in needs or sum(it or 0 for it in needs) > SHARE * free_memory().available):

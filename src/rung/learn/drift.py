@@ -18,6 +18,9 @@ from rung.checking import real
 VOID = 20.0
 """Fortune at which a certificate is void, or a warning is due. Chance reaches it in at most one of 20 uses, ever."""
 
+_WEALTH = 1e300
+"""Most that a gambler keeps: far above any use, and a sum of a few is still finite."""
+
 _RATES = (1.5, 2.0, 3.0, 5.0, 8.0)
 """Multiples of the limit that the detector of losses is prepared for. Each gets a fifth of its money."""
 
@@ -47,9 +50,11 @@ class _Fortune:
         """Bet on one more row: each gambler's money grows by its factor."""
         self.rows += 1
         joins = 1 / (self.rows * (self.rows + 1))
-        # a bound far above any use keeps the fortune finite
-        self._owned = [min((own + joins) * by, 1e300) for own, by in zip(self._owned, factors, strict=True)]
-        self.best = max(self.best, self.value)
+        self._owned = [(own + joins) * by for own, by in zip(self._owned, factors, strict=True)]
+        value = self.value
+        self.best = max(self.best, value)
+        if value > _WEALTH:
+            self._owned = [min(own, _WEALTH) for own in self._owned]
 
 
 class LossDrift:
@@ -72,12 +77,13 @@ class LossDrift:
 
     def __init__(self, limit: float) -> None:
         self.limit = real("limit", limit, 0, 1, above=True, below=True)
-        self._stakes = _stakes(self.limit)
-        self._fortune = _Fortune(len(self._stakes))
+        kept, lost = ([1 + stake * (loss - self.limit) for stake in _stakes(self.limit)] for loss in (0, 1))
+        self._kept, self._lost = kept, lost
+        self._fortune = _Fortune(len(kept))
 
     def add(self, lost: bool) -> None:
         """Add a request that was drawn for a shadow."""
-        self._fortune.bet(1 + stake * (lost - self.limit) for stake in self._stakes)
+        self._fortune.bet(self._lost if lost else self._kept)
 
     @property
     def rows(self) -> int:

@@ -179,11 +179,16 @@ def _crossed(columns: Mapping[str, Floats], good: Bools, units: Ints, default: s
     """AUROC of several features on rows that took no part in choosing and weighing them; `None` if there are too few
     groups.
     """
-    if len(np.unique(units)) < _FOLDS:
-        return None
-    folds = library("sklearn.model_selection").StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
     score = np.zeros(len(good))
-    for train, test in folds.split(score, good, units):
+    several = len(np.unique(units))
+    if several < _FOLDS:
+        return None
+    splitters = library("sklearn.model_selection")
+    if several == len(units):  # the splitter for groups would look at one row after the other, and splits no better
+        parts = splitters.StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(score, good)
+    else:
+        parts = splitters.StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0).split(score, good, units)
+    for train, test in parts:
         if len(np.unique(good[train])) < 2:
             return None
         weights, bias = _ridge({name: column[train] for name, column in columns.items()}, good[train], default)
