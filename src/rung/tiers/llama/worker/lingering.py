@@ -136,12 +136,10 @@ class Vigil:
             left = _LOOK if self._until is None else self._until - time.monotonic()
             # What isn't above 0 would not wait at all, and raise another error.
             self._listener.settimeout(max(0.001, min(_LOOK, left)))
-            try:
+            with suppress(TimeoutError):
                 sock, _ = self._listener.accept()
-            except TimeoutError:
-                self._end_if_needless()
-            else:
                 self._answer(sock)
+            self._end_if_needless()
 
     def _end_if_needless(self) -> None:
         """Look for a reason to end."""
