@@ -11,7 +11,7 @@ hosts = ["api.example.com", "127.0.0.1", "192.168.7.7"]
 kinds = ["llama", "openai", "golden"]
 ledger = "metadata"
 models = ["hub", "packages", "{home}/files"]
-linger = "1h"
+linger = "10m"
 """
 
 TOP = """
