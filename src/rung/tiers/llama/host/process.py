@@ -21,6 +21,7 @@ from rung.errors import PromptTooLong, TierCrashed, TierError, TierUnavailable
 from rung.tiers.llama import frames
 from rung.tiers.llama.frames import CAUSE
 from rung.tiers.llama.host import system
+from rung.tiers.llama.host.asking import check_size
 from rung.tiers.llama.host.channel import Channel, ChildChannel
 from rung.tiers.llama.host.lingering import take_over
 from rung.tiers.llama.host.pulse import Pulse
@@ -78,9 +79,9 @@ Mailbox = SimpleQueue[Mail]
 class Process:
     """One worker process, from its start to its end. Afterwards a new `Process` takes its place.
 
-    There is one exception. If llama.cpp crashes in its first step, before any call was handed over, the process is
+    There are two exceptions. If llama.cpp crashes in its first step, before any call was handed over, the process is
     started a second time, without the layouts of weights that llama.cpp has for some processors. Those for AMX crash in
-    builds of older compilers.
+    builds of older compilers. If a worker that was taken over ends before that, one is started in its place.
 
     Args:
         tier: name of the tier, for errors.
@@ -182,9 +183,12 @@ class Process:
     def _live(self) -> TierError:
         """From the first start to the last end. Returns what it died of."""
         error, code = self._run(self._load)
-        if self.alive and self._loaded_at is None and code is not None and system.broke(code):
+        broke = code is not None and system.broke(code)
+        # A worker that lingered may end just as it is taken over.
+        missed = self._channel is not None and not self._channel.fresh
+        if self.alive and self._loaded_at is None and (broke or missed):
             self._greeted, self._tail = False, b""
-            error, _ = self._run(replace(self._load, repack=False))
+            error, _ = self._run(replace(self._load, repack=self._load.repack and not broke))
         return error
 
     def _run(self, load: frames.LoadModel) -> tuple[TierError, int | None]:
@@ -316,7 +320,7 @@ class Process:
                 return b""
         try:
             if isinstance(frame, (frames.Ask, frames.Count)):
-                _check_size(frame, loaded)
+                check_size(frame, loaded)
             return frames.encode(frame)
         except PromptTooLong as error:
             failed = frames.Failed("too_long", "", "", frame.id, error.input_tokens, error.context, at_least=True)
@@ -380,20 +384,3 @@ def interpreter(python: str | None = None) -> str | None:
         python: the tier's setting.
     """
     return python or os.environ.get(PYTHON)
-
-
-def _check_size(frame: frames.Ask | frames.Count, loaded: frames.Loaded) -> None:
-    """Refuse what is certainly too long before it goes to the worker, where reading it would delay others.
-
-    Whatever the template does, each message is in the prompt unchanged, apart from white space at its edges. The worker
-    lists as many of the choices as fit.
-    """
-    cuts = isinstance(frame, frames.Ask) and frame.shape is not None and frame.shape.kind == "choice"
-    if loaded.longest_token is not None and not cuts:
-        texts = sum(len(message.text.strip().encode("utf-8", "replace")) for message in frame.messages)
-        least = texts // loaded.longest_token
-        if least > loaded.context:
-            raise PromptTooLong(least, loaded.context)
-    size = sum(message.size for message in frame.messages)
-    if size > frames.LIMIT:
-        raise frames.TooLong(size)
