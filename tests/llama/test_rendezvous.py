@@ -266,11 +266,12 @@ def test_the_other_end_is_known_by_user_and_process(keep):
 
 
 def test_a_visitor_of_another_user_gets_no_answer(keep, monkeypatch):
+    ours, theirs = (rendezvous.Peer(os.geteuid() + more, None) for more in (0, 1))
+    here = threading.current_thread()
+    monkeypatch.setattr(rendezvous, "_peer", lambda _: ours if threading.current_thread() is here else theirs)
     worker = keep()
-    sock = rendezvous.connect(rendezvous.socket_of(KEY))
-    monkeypatch.setattr(rendezvous, "_peer", lambda _: rendezvous.Peer(os.geteuid() + 1, None))
-    visits.send(sock, Visit("leave"))
-    with sock, suppress(ConnectionResetError):
+    with rendezvous.connect(rendezvous.socket_of(KEY)) as sock, suppress(ConnectionResetError, BrokenPipeError):
+        visits.send(sock, Visit("leave"))
         assert sock.recv(1) == b""
     assert not worker.ended.is_set()
 
