@@ -41,7 +41,7 @@ NO_CALL = {
         "a table of the catalogue's TOML: docs/catalogue.md shows it": "Entry Folder Hub Source Url Wheels",
     },
     "rung.ledger": {
-        "a value that rung makes, to be read": """AttemptRecord RequestRecord Savings Spending Statistics
+        "a value that rung makes, to be read": """AttemptRecord LabelRecord RequestRecord Savings Spending Statistics
             TierStatistics""",
     },
     "rung.deferral": {

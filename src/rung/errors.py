@@ -5,6 +5,7 @@
     ├── ContractError                    a schema, type or validator can't be used
     ├── Unsupported                      a tier can't take this call
     ├── BudgetExceeded                   a reservation would pass the budget
+    │   └── QuotaExceeded                of one of those who share it
     ├── StoreError                       a model file can't be had
     │   ├── ModelNotFound  (FileNotFoundError)
     │   ├── ChecksumMismatch
@@ -105,6 +106,10 @@ class BudgetExceeded(RungError):
     def __init__(self, message: str, *, left: Decimal | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.left = left
+
+
+class QuotaExceeded(BudgetExceeded):
+    """A reservation would pass what one holder of a shared purse may spend; nothing was reserved."""
 
 
 class StoreError(RungError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import pytest
 
@@ -47,6 +48,32 @@ def test_a_token_is_made_listed_and_removed(command):
     assert secret not in listed.out + command("serve", "token", "list").out
     assert command("serve", "token", "remove", "ada").code == 0
     assert command("serve", "token", "remove", "ada").code == 2
+
+
+def test_the_list_of_tokens_shows_what_each_may_spend_and_what_is_used_today(command, tmp_path):
+    command("serve", "token", "add", "ada", "--per-day", "200", "--usd-per-day", "1.50")
+    command("serve", "token", "add", "bob")
+    before = json.loads(command("serve", "token", "list", "--json").out)["tokens"]
+    assert [(it["usd_per_day"], it["usd_today"], it["requests_today"]) for it in before] == [(1.5, 0, 0), (None, 0, 0)]
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        purse = ledger.purse_of("ada", "1.50")
+        purse.reserve(Decimal("0.75")).settle(Decimal("0.25"))
+        purse.reserve(Decimal("0.50"))
+        plan = rung.Ladder(ScriptedTier("small", "It is."), observers=[ledger]).plan("Is water wet?", None, {})
+        for _ in rung.engine.run(replace(plan, request=replace(plan.request, caller="ada"))):
+            pass
+    table = command("serve", "token", "list").out.splitlines()
+    assert table[1].split()[3:] == ["1", "200", "$0.75", "$1.50"]
+    assert table[2].split()[3:] == ["0", "-", "$0.00", "-"]
+    [ada, _] = json.loads(command("serve", "token", "list", "--json").out)["tokens"]
+    assert (ada["usd_today"], ada["requests_today"]) == (0.75, 1)
+
+
+def test_what_is_not_an_amount_of_money_makes_no_token(command):
+    wrong = command("serve", "token", "add", "ada", "--usd-per-day", "much")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "'much' is not an amount of money" in wrong.err
+    assert json.loads(command("serve", "token", "list", "--json").out)["tokens"] == []
 
 
 def test_beyond_loopback_a_certificate_or_a_word_about_the_risk_is_asked_for_and_then_tokens(command):

@@ -25,11 +25,13 @@ def serve():
     """Serve a ladder, or tiers; gives what a client needs to ask it."""
     running = []
 
-    def start(*tiers, limits=None, task_names=tuple, tokens=None, also=(), **settings):
+    def start(*tiers, limits=None, task_names=tuple, tokens=None, also=(), ledger=None, **settings):
         metrics, hub, recent, questions = Metrics(), ProgressHub(), Recent(), PageQuestions()
         ladder = rung.Ladder(*tiers, observers=(metrics.told, hub.told, recent.told, *also), **settings)
         table = ServeTable(**(limits or {}))
-        host = LadderHost(ladder, task_names=task_names, seconds=table.request_seconds, questions=questions)
+        host = LadderHost(
+            ladder, task_names=task_names, seconds=table.request_seconds, questions=questions, ledger=ledger
+        )
         app = ServeApp(
             host,
             tokens=tokens or one_token(TOKEN),

@@ -45,8 +45,8 @@ class OrderTrial:
 
 
 def measured(job: Job, tell: Callable[[StepProgress], None]) -> OrderTrial:
-    """Try both orders, each twice and on rows of its own, whose answers are kept. Nothing is tried where it can't pay, and no job
-    is tried twice.
+    """Try both orders, each twice and on rows of its own, whose answers are kept. Nothing is tried where it can't pay,
+    and no job is tried twice.
 
     Args:
         job: what is to be done.

@@ -66,7 +66,13 @@ def list_(
     left: Annotated[bool, typer.Option("--left", help="Only requests that left this machine, or may have.")] = False,
     unresolved: Annotated[
         bool,
-        typer.Option("--unresolved", help="Only requests without an accepted answer: what a person has to look at."),
+        typer.Option(
+            "--unresolved",
+            help="Only requests without an accepted answer and without a label: what a person has to look at.",
+        ),
+    ] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="With --unresolved: those that a person has labelled, too.")
     ] = False,
     by: _By = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show at most N.")] = 20,
@@ -75,10 +81,13 @@ def list_(
 ) -> None:
     """List requests, latest first."""
     from rung.cli import receipts
+    from rung.errors import ConfigError
     from rung.ledger import as_object, requests
 
+    if all_ and not unresolved:
+        raise ConfigError("--all goes with --unresolved", hint="--limit N shows more requests")
     with _opened(config) as (_, file):
-        wanted = {"left_machine": left, "unresolved": unresolved}
+        wanted = {"left_machine": left, "unresolved": unresolved, "labelled": all_}
         found = requests(file, limit=limit, task=task, since=_since(days), caller=by, **wanted) if file else []
     output: Output = context.obj.output
     if output.json:
@@ -125,11 +134,14 @@ def label(
     ] = None,
     days: _Days = None,
     by: _By = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also requests with a label, unless it is in FILE: to label them anew.")
+    ] = False,
     json: Json = False,
     config: _Config = None,
 ) -> None:
     """Show requests that no tier could answer, latest first, and keep the right answers that you give. They are rows of
-    data, and prompts that have one aren't shown again. The ledger needs their prompts: content = true under [ledger].
+    data, and requests that have one aren't shown again. The ledger needs their prompts: content = true under [ledger].
     """
     from rung.cli.unresolved import label_unresolved
     from rung.errors import ConfigError
@@ -138,7 +150,9 @@ def label(
     with _opened(config) as (_, file):
         if file is None:
             raise ConfigError("no request is recorded", hint="`rung config show` says where the ledger is")
-        told = label_unresolved(file, data, task=task, since=_since(days), caller=by, config=config, output=output)
+        told = label_unresolved(
+            file, data, task=task, since=_since(days), caller=by, again=all_, config=config, output=output
+        )
     if output.json:
         output.object({"status": "ok", **told.as_object()})
         return

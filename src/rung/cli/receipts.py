@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,7 +12,10 @@ from rung.cli.tables import UNKNOWN, aligned, money
 from rung.visible import line
 
 if TYPE_CHECKING:
-    from rung.ledger import AttemptRecord, RequestRecord
+    from rung.ledger import AttemptRecord, LabelRecord, RequestRecord
+
+_LABEL = 40
+"""Most characters of a label that are shown: enough to recognise it. `rung ledger export` has the whole."""
 
 _LEFT = {True: "yes", False: "no", None: "unknown"}
 
@@ -21,12 +25,15 @@ def listing(records: Sequence[RequestRecord]) -> str:
     # only servers, which people share, know who asked
     shared = any(r.caller for r in records)
     by = ("asked by",) if shared else ()
-    heads = ("id", "began (UTC)", *by, "task", "answered by", "reason", "left", "attempts", "seconds", "cost")
+    labelled = any(r.label for r in records)
+    right = ("label",) if labelled else ()
+    heads = ("id", "began (UTC)", *by, *right, "task", "answered by", "reason", "left", "attempts", "seconds", "cost")
     rows = [
         (
             r.id,
             _when(r),
             *((r.caller or UNKNOWN,) if shared else ()),
+            *((_label(r),) if labelled else ()),
             r.task or UNKNOWN,
             r.tier or "nobody",
             r.reason,
@@ -37,7 +44,7 @@ def listing(records: Sequence[RequestRecord]) -> str:
         )
         for r in records
     ]
-    return aligned(heads, rows, words=6 + len(by))
+    return aligned(heads, rows, words=6 + len(by) + len(right))
 
 
 def receipt(record: RequestRecord) -> str:
@@ -50,6 +57,7 @@ def receipt(record: RequestRecord) -> str:
         *([f"asked by {record.caller}"] if record.caller else []),
         *([f"goes on from {record.continues}"] if record.continues else []),
         answered,
+        *([f"labelled {_when(record.label)} UTC: {_label(record)}"] if record.label else []),
         f"in all: {record.seconds:.2f} s, cost {money(record.cost)}",
         f"left this machine: {_LEFT[record.left_machine]}",
         *(f"  {said}" for said in why_it_left(record)),
@@ -149,7 +157,18 @@ def _figure(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
-def _when(record: RequestRecord) -> str:
+def _label(record: RequestRecord) -> str:
+    """The right answer that a person gave, in a table's cell."""
+    if record.label is None:
+        return UNKNOWN
+    if record.label.expected is None:
+        return "(not kept)"
+    expected = json.loads(record.label.expected)
+    text = expected if isinstance(expected, str) else record.label.expected
+    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…"
+
+
+def _when(record: RequestRecord | LabelRecord) -> str:
     return f"{datetime.fromtimestamp(record.at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rung.cli.options import Json
+from rung.cli.options import Json, TrustedConfig
 
 if TYPE_CHECKING:
     from rung.cli.output import Output
-    from rung.serve.tokens import TokenFile
+    from rung.serve.tokens import NamedToken, TokenFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,12 @@ def token_group() -> typer.Typer:
     """The group of `rung serve token`."""
     outer = typer.Typer(rich_markup_mode=None)
     outer.callback()(_serve)
-    group = typer.Typer(rich_markup_mode=None, epilog="Example: rung serve token add ada --per-day 200")
+    group = typer.Typer(
+        rich_markup_mode=None, epilog="Example: rung serve token add ada --per-day 200 --usd-per-day 1.50"
+    )
     group.callback()(_token)
     for function, name, says, example in (
-        (add, "add", "Make a token, and print it once.", "rung serve token add ada --per-day 200 --reach host"),
+        (add, "add", "Make a token, and print it once.", "rung serve token add ada --per-day 200 --usd-per-day 1.50"),
         (list_, "list", "List the tokens.", "rung serve token list"),
         (remove, "remove", "Refuse a token from now on.", "rung serve token remove ada"),
     ):
@@ -120,6 +123,15 @@ def add(
         int | None,
         typer.Option("--per-day", metavar="N", min=0, help="Most requests from midnight to midnight UTC."),
     ] = None,
+    usd_per_day: Annotated[
+        str | None,
+        typer.Option(
+            "--usd-per-day",
+            metavar="USD",
+            help="Most US dollars that its requests may cost from midnight to midnight UTC. Free tiers still answer "
+            "when it is used up.",
+        ),
+    ] = None,
     reach: Annotated[
         Literal["host", "lan", "internet"] | None,
         typer.Option("--reach", help="How far its prompts may travel. It can only tighten the server's reach."),
@@ -129,7 +141,8 @@ def add(
     """Make a token and print it. It can't be shown again. A server that runs knows it within a second."""
     from rung.types import Zone
 
-    secret = token_file().add(name, per_day=per_day, reach=None if reach is None else Zone.parse(reach))
+    far = None if reach is None else Zone.parse(reach)
+    secret = token_file().add(name, per_day=per_day, usd_per_day=usd_per_day, reach=far)
     output: Output = context.obj.output
     if output.json:
         output.object({"status": "ok", "name": name, "token": secret})
@@ -138,22 +151,85 @@ def add(
         output.say("this is the API key of its client; it is kept nowhere and can't be shown again")
 
 
-def list_(context: typer.Context, json: Json = False) -> None:
-    """List the tokens: whose they are, how far they reach, and how much they may ask."""
-    from rung.cli.tables import UNKNOWN, aligned
+def list_(context: typer.Context, json: Json = False, config: TrustedConfig = None) -> None:
+    """List the tokens: whose they are, how far they reach, what they may ask and spend in a day, and how much of that
+    the ledger has counted today (UTC).
+    """
+    from rung.cli.tables import UNKNOWN, aligned, money
+
+    def figure(count: int | None) -> str:
+        return UNKNOWN if count is None else f"{count:,}"
+
+    def amount(usd: Decimal | None) -> str:
+        return UNKNOWN if usd is None else money(usd)
 
     output: Output = context.obj.output
-    found = token_file().read()
+    known = token_file().read()
+    found = list(zip(known, _used(known, config), strict=True))
     if output.json:
-        told = [{"name": t.name, "per_day": t.per_day, "reach": t.reach, "added": t.added} for t in found]
-        output.object({"status": "ok", "tokens": told})
+        output.object({"status": "ok", "tokens": [_as_object(token, used) for token, used in found]})
     elif found:
         rows = [
-            (t.name, t.reach or UNKNOWN, t.added, UNKNOWN if t.per_day is None else f"{t.per_day:,}") for t in found
+            (
+                token.name,
+                token.reach or UNKNOWN,
+                token.added,
+                figure(used.requests),
+                figure(token.per_day),
+                amount(used.usd),
+                amount(token.usd_per_day),
+            )
+            for token, used in found
         ]
-        output.answer(aligned(("name", "reach", "added", "requests a day"), rows, words=3))
+        heads = ("name", "reach", "added", "requests today", "a day at most", "spent today", "a day at most")
+        output.answer(aligned(heads, rows, words=3))
     else:
         output.say("there is no token")
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """What the ledger has counted of a token today.
+
+    Args:
+        requests: number of its requests; `None` if requests aren't recorded.
+        usd: US dollars that are spent or reserved.
+    """
+
+    requests: int | None
+    usd: Decimal
+
+
+def _used(tokens: Sequence[NamedToken], config: Path | None) -> list[_Used]:
+    import time
+
+    from rung.config import load
+    from rung.ledger import LedgerFile, asked_since, spending_of
+    from rung.ledger.budgets import day_begins
+
+    settings, now = load(config).ledger, time.time()
+    if not settings.path.value.exists():
+        return [_Used(0 if settings.record.value else None, Decimal(0)) for _ in tokens]
+    found = []
+    with LedgerFile(settings.path.value) as file:
+        for token in tokens:
+            requests = asked_since(file, token.name, day_begins(now)) if settings.record.value else None
+            with file.snapshot() as connection:
+                today = spending_of(connection, token.name, token.usd_per_day, now)
+            found.append(_Used(requests, today.spent + today.reserved))
+    return found
+
+
+def _as_object(token: NamedToken, used: _Used) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "per_day": token.per_day,
+        "requests_today": used.requests,
+        "usd_per_day": None if token.usd_per_day is None else float(token.usd_per_day),
+        "usd_today": float(used.usd),
+        "reach": token.reach,
+        "added": token.added,
+    }
 
 
 def remove(context: typer.Context, name: _Name, json: Json = False) -> None:

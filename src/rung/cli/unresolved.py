@@ -13,9 +13,16 @@ from rung.cli.output import Output
 from rung.config import load
 from rung.console import ask, is_terminal
 from rung.contract import Contract
-from rung.errors import ConfigError
-from rung.learn.unresolved import LabelledRows, UnresolvedQueue, UnresolvedRequest, expected_of, unresolved
-from rung.ledger import LedgerFile, requests
+from rung.errors import ConfigError, LedgerError
+from rung.learn.unresolved import (
+    LabelledRows,
+    LabelMarks,
+    UnresolvedQueue,
+    UnresolvedRequest,
+    expected_of,
+    unresolved,
+)
+from rung.ledger import LedgerFile, RequestRecord, requests
 
 _KEEPS = "content = true under [ledger] in rung.toml keeps the prompts of later requests"
 
@@ -30,6 +37,7 @@ class UnresolvedReport:
         queue: as it was at the beginning.
         labelled: number of requests labelled in this session.
         elsewhere: number of unresolved requests of each other task.
+        unmarked: why the ledger couldn't be told what is labelled; `None` if it was.
     """
 
     path: Path
@@ -37,6 +45,7 @@ class UnresolvedReport:
     queue: UnresolvedQueue
     labelled: int
     elsewhere: dict[str | None, int]
+    unmarked: LedgerError | None = None
 
     @property
     def sentence(self) -> str:
@@ -56,6 +65,9 @@ class UnresolvedReport:
             found.append(f"{self.queue.without_text:,} can't be labelled: the ledger has no prompt of them; {_KEEPS}")
         if self.queue.not_text:
             found.append(f"{self.queue.not_text:,} can't be labelled: their prompts are not text alone")
+        if self.unmarked is not None:
+            said = f"{self.unmarked.message}, so `rung ledger list --unresolved` still has what was labelled"
+            found.append(f"{said}; the same command marks it later")
         for task, count in sorted(self.elsewhere.items(), key=lambda it: it[0] or ""):
             where = "without a task: leave --task out" if task is None else f"of the task {task!r}: --task {task}"
             found.append(f"{count:,} more are {where}")
@@ -81,6 +93,7 @@ def label_unresolved(
     task: str | None,
     since: int | None,
     caller: str | None,
+    again: bool,
     config: Path | None,
     output: Output,
 ) -> UnresolvedReport:
@@ -92,6 +105,7 @@ def label_unresolved(
         task: whose requests to show; `None` shows those without a task.
         since: only requests that began at this time or later, in milliseconds since 1970.
         caller: only requests of whoever asked a server by this name.
+        again: whether to show requests that have a label, but not in this file, too.
         config: the only configuration to read.
         output: where the requests are shown.
 
@@ -99,19 +113,28 @@ def label_unresolved(
         ConfigError: the file can't be used, or the input isn't an answer.
         LedgerError: the ledger can't be read.
     """
-    records = requests(file, since=since, caller=caller, unresolved=True)
-    elsewhere = Counter(record.task for record in records if record.task != task)
+
+    def shown(record: RequestRecord) -> bool:
+        return (since is None or record.at >= since) and caller in (None, record.caller)
+
+    # all of them, because an answer also serves requests that aren't shown
+    records = requests(file, unresolved=True, labelled=True)
+    elsewhere = Counter(r.task for r in records if r.task != task and shown(r) and (again or r.label is None))
     folder = None if task is None else load(config).tasks.find(task)
     contract = None if folder is None else folder.contract()
     with LabelledRows(path) as rows:
-        queue = unresolved((record for record in records if record.task == task), rows.keys)
-        _converse(queue, rows, contract, output)
-        return UnresolvedReport(path, task, queue, rows.added, dict(elsewhere))
+        queue = unresolved((record for record in records if record.task == task), rows.answers, shown, again=again)
+        marks = LabelMarks(file)
+        marks.put(queue.unmarked)
+        _converse(queue, rows, marks, contract, output)
+        return UnresolvedReport(path, task, queue, rows.added, dict(elsewhere), marks.failure)
 
 
-def _converse(queue: UnresolvedQueue, rows: LabelledRows, contract: Contract[Any] | None, output: Output) -> None:
+def _converse(
+    queue: UnresolvedQueue, rows: LabelledRows, marks: LabelMarks, contract: Contract[Any] | None, output: Output
+) -> None:
     """Ask about each request until the person stops."""
-    done: list[bool] = []
+    done: list[UnresolvedRequest | None] = []
     while len(done) < len(queue.waiting):
         request = queue.waiting[len(done)]
         output.say(_shown(request, len(queue.waiting) - len(done)))
@@ -119,18 +142,24 @@ def _converse(queue: UnresolvedQueue, rows: LabelledRows, contract: Contract[Any
         if said is None or said == "q":
             return
         if said == "u":
-            while done and not done.pop():
-                pass
-            if not rows.undo():
+            last = None
+            while done and last is None:
+                last = done.pop()
+            if last is None:
                 output.say("There is nothing to take back.")
+            else:
+                # the mark first: a row without a mark gets one again, and a mark without a row would hide the request
+                marks.take_back(last)
+                rows.undo()
         elif said in ("", "s"):
-            done.append(False)
+            done.append(None)
         else:
             answer = _answer(request, said)
             expected = None if answer is None else expected_of(request, answer, contract)
             if expected is not None:
                 rows.add(request, expected[0])
-                done.append(True)
+                marks.put({record.id: expected[0] for record in request.same})
+                done.append(request)
                 continue
             wrong = "that is not one of the choices" if answer is None else "the task's contract doesn't accept that"
             if not is_terminal(sys.stdin):

@@ -12,7 +12,7 @@ from decimal import Decimal
 from rung import consent, money, threads
 from rung.engine.plan import Plan
 from rung.engine.record import Record
-from rung.errors import BudgetExceeded, RungError, TierCrashed, TierTimeout
+from rung.errors import BudgetExceeded, QuotaExceeded, RungError, TierCrashed, TierTimeout
 from rung.money import Purse, Reservation
 from rung.tier import Rung
 from rung.types import Call, Hop, Quote, Reason, Zone
@@ -185,7 +185,8 @@ def reserved(plan: Plan, record: Record, offer: Offer) -> Offer | Refusal:
                 raise
             return replace(cheaper, reservation=_set_aside(plan.purse, cheaper.bound, offer.call))
     except BudgetExceeded as error:
-        return offer.refused(Reason.OVER_BUDGET, str(error))
+        reason = Reason.OVER_QUOTA if isinstance(error, QuotaExceeded) else Reason.OVER_BUDGET
+        return offer.refused(reason, str(error))
 
 
 GATE: tuple[Step, ...] = (

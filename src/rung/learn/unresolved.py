@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, Self, get_args
 
 from pydantic_core import to_jsonable_python
 
 from rung.contract import Contract
-from rung.errors import ConfigError
+from rung.errors import ConfigError, LedgerError
 from rung.files import read_bounded, unreadable
 from rung.learn.data import identity
 from rung.learn.tuning_tiers import value_of
-from rung.ledger import RequestRecord, asked
+from rung.ledger import LedgerFile, RequestRecord, asked, label, unlabel
 from rung.limits import Cancel
 from rung.locking import locked
 from rung.types import Message, Role
@@ -42,11 +42,13 @@ class UnresolvedRequest:
         record: as the ledger has it.
         turns: what was asked.
         answers: what tiers answered, each text once.
+        same: all unresolved requests that ask the same, this one included.
     """
 
     record: RequestRecord = field(repr=False)
     turns: tuple[Message, ...] = field(repr=False)
     answers: tuple[str, ...] = field(repr=False)
+    same: tuple[RequestRecord, ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> str:
@@ -73,44 +75,69 @@ class UnresolvedQueue:
 
     Args:
         waiting: requests to label, latest first. Of those that ask the same there is one.
-        labelled: number of requests whose prompt has a label already.
+        labelled: number of requests that have a label already.
+        unmarked: answers from the file of labels to requests that the ledger doesn't know to be labelled, by the
+            request's name.
         without_text: number of those whose prompt the ledger doesn't have.
         not_text: number of those whose prompt isn't text alone, so that no row of data can hold it.
     """
 
     waiting: tuple[UnresolvedRequest, ...]
     labelled: int
+    unmarked: Mapping[str, Any] = field(repr=False)
     without_text: int
     not_text: int
 
 
-def unresolved(records: Iterable[RequestRecord], known: set[str]) -> UnresolvedQueue:
+def unresolved(
+    records: Iterable[RequestRecord], known: Mapping[str, Any], shown: Callable[[RequestRecord], bool], *, again: bool
+) -> UnresolvedQueue:
     """Sort out what can be labelled.
 
     Args:
-        records: requests without an accepted answer, latest first.
-        known: keys of the prompts that are labelled already.
+        records: all requests of a task without an accepted answer, latest first. Those that a person has labelled are
+            among them.
+        known: answers in the file of labels, by the key of the prompt.
+        shown: whether a request belongs to the queue that is wanted. Of the others only those count that ask the same.
+        again: whether requests with a label wait, too, unless their answer is in the file.
     """
     waiting: dict[str, UnresolvedRequest] = {}
+    same: dict[str, list[RequestRecord]] = {}
+    unmarked: dict[str, Any] = {}
     labelled = without_text = not_text = 0
     for record in records:
-        if record.messages is None:
-            without_text += 1
-            continue
-        try:
-            turns = asked(record)
-        except ConfigError:  # a picture
-            not_text += 1
-            continue
-        texts = (attempt.text for attempt in record.attempts if attempt.text and attempt.text.strip())
-        found = UnresolvedRequest(record, turns, tuple(dict.fromkeys(text.strip() for text in texts)))
-        if any(turn.tool_calls or turn.tool_call_id for turn in turns):
-            not_text += 1
-        elif found.key in known:
-            labelled += 1
+        wanted = shown(record)
+        found = _asking(record)
+        if found is not None and found.key in known:
+            labelled += wanted
+            if record.label is None:
+                unmarked[record.id] = known[found.key]
+        elif record.label is not None and not again:
+            labelled += wanted
+        elif found is not None:
+            same.setdefault(found.key, []).append(record)
+            if wanted:
+                waiting.setdefault(found.key, found)
+        elif record.messages is None:
+            without_text += wanted
         else:
-            waiting.setdefault(found.key, found)
-    return UnresolvedQueue(tuple(waiting.values()), labelled, without_text, not_text)
+            not_text += wanted
+    queue = tuple(replace(found, same=tuple(same[key])) for key, found in waiting.items())
+    return UnresolvedQueue(queue, labelled, unmarked, without_text, not_text)
+
+
+def _asking(record: RequestRecord) -> UnresolvedRequest | None:
+    """What a request asks and was answered; `None` if the ledger has no text of it, or more than text."""
+    if record.messages is None:
+        return None
+    try:
+        turns = asked(record)
+    except ConfigError:  # a picture
+        return None
+    if any(turn.tool_calls or turn.tool_call_id for turn in turns):
+        return None
+    texts = (attempt.text for attempt in record.attempts if attempt.text and attempt.text.strip())
+    return UnresolvedRequest(record, turns, tuple(dict.fromkeys(text.strip() for text in texts)))
 
 
 def expected_of(request: UnresolvedRequest, text: str, contract: Contract[Any] | None) -> tuple[Any] | None:
@@ -139,7 +166,8 @@ class LabelledRows:
         path: a file of JSON lines. It is made if it is missing, readable only by its owner; a row of somebody else's
             data in it stays as it is.
 
-    `keys` are the keys of the prompts in it, and `added` is the number of rows that were added and not taken back.
+    `answers` has the answers in it by the key of their prompt, and `added` is the number of rows that were added and
+    not taken back.
 
     Raises:
         ConfigError: the name's end says another format, the file can't be read or written, or isn't JSON lines; or
@@ -150,7 +178,7 @@ class LabelledRows:
         if path.suffix.lower() not in SUFFIXES:
             raise ConfigError(f"{path} is not a name for JSON lines", hint="let it end in .jsonl")
         self.path = path
-        self.keys: set[str] = set()
+        self.answers: dict[str, Any] = {}
         self._ends: list[tuple[int, str]] = []
         with ExitStack() as stack:
             try:
@@ -187,7 +215,7 @@ class LabelledRows:
             why = (error.strerror or str(error)).lower()
             raise ConfigError(f"{self.path} can't be written: {why}", hint="make room, then run it again") from None
         self._ends.append((end, request.key))
-        self.keys.add(request.key)
+        self.answers[request.key] = expected
 
     def undo(self) -> bool:
         """Take the last added row back; `False` if there is none."""
@@ -196,7 +224,7 @@ class LabelledRows:
         end, key = self._ends.pop()
         os.ftruncate(self._fd, end)
         sync(self._fd)
-        self.keys.discard(key)
+        self.answers.pop(key, None)
         return True
 
     def close(self) -> None:
@@ -229,10 +257,51 @@ class LabelledRows:
                 ) from None
             turns = _turns(row)
             if turns and row.get("expected") is not None:
-                self.keys.add(identity(turns, None))
+                self.answers[identity(turns, None)] = row["expected"]
 
     def _taken(self) -> NoReturn:
         raise ConfigError(f"somebody else is labelling into {self.path}", hint="wait for the other command to end")
+
+
+class LabelMarks:
+    """Tells the ledger which requests have an answer in the file of labels.
+
+    If the ledger can't be written, the answers are kept all the same. `failure` is why; the marks are made when the
+    same file is labelled into again.
+
+    Args:
+        file: the ledger's.
+    """
+
+    def __init__(self, file: LedgerFile) -> None:
+        self.failure: LedgerError | None = None
+        self._file = file
+        self._made: set[str] = set()
+
+    def put(self, answers: Mapping[str, Any]) -> None:
+        """Mark requests.
+
+        Args:
+            answers: the right answer of each, by its name.
+        """
+        try:
+            label(self._file, answers)
+            self._made |= answers.keys()
+        except LedgerError as error:
+            self.failure = error
+
+    def take_back(self, request: UnresolvedRequest) -> None:
+        """Take the marks of a request back, and of those that ask the same. A label that one had before is restored.
+
+        Raises:
+            LedgerError: the ledger can't be written.
+        """
+        mine = [record for record in request.same if record.id in self._made]
+        if mine:
+            unlabel(self._file, [record.id for record in mine])
+            before = {r.id: json.loads(r.label.expected) for r in mine if r.label is not None and r.label.expected}
+            label(self._file, before)
+            self._made.difference_update(record.id for record in mine)
 
 
 def _turns(row: dict[str, Any]) -> tuple[Message, ...]:

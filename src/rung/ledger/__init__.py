@@ -5,18 +5,20 @@ and answers are in it only if `content` is turned on. Money is kept in whole pic
 decimals per million tokens, a token costs a whole number of them, so that sums in SQL are exact.
 """
 
-from rung.ledger.budgets import Spending, spending
+from rung.ledger.budgets import Spending, spending, spending_of
 from rung.ledger.conversations import asked, conversation
 from rung.ledger.exporting import as_object, chats
 from rung.ledger.figures import Savings, Statistics, TierStatistics, statistics
 from rung.ledger.file import LedgerFile, user_ledger
+from rung.ledger.labels import label, unlabel
 from rung.ledger.ledger import Ledger
 from rung.ledger.purging import content_held, purge
-from rung.ledger.records import AttemptRecord, RequestRecord
+from rung.ledger.records import AttemptRecord, LabelRecord, RequestRecord
 from rung.ledger.rows import asked_since, find, requests
 
 __all__ = [
     "AttemptRecord",
+    "LabelRecord",
     "Ledger",
     "LedgerFile",
     "RequestRecord",
@@ -31,9 +33,12 @@ __all__ = [
     "content_held",
     "conversation",
     "find",
+    "label",
     "purge",
     "requests",
     "spending",
+    "spending_of",
     "statistics",
+    "unlabel",
     "user_ledger",
 ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from rung.errors import BudgetExceeded, LedgerError
+from rung.errors import BudgetExceeded, LedgerError, QuotaExceeded
 from rung.ledger.file import LedgerFile
 from rung.ledger.recorder import Recorder
 from rung.ledger.schema import MOST, new_id, pico, sums, whole
@@ -44,6 +44,7 @@ class Spending:
         reserved: bounds of calls that have not ended, or never will because their process died.
         open: number of those calls.
         limit: the budget; `None` if there is none.
+        holder: whose money it is; `None` for what everybody spends together.
     """
 
     span: str
@@ -51,6 +52,7 @@ class Spending:
     reserved: Decimal
     open: int
     limit: Decimal | None
+    holder: str | None = None
 
     @property
     def left(self) -> Decimal | None:
@@ -75,6 +77,23 @@ def spending(connection: sqlite3.Connection, budgets: Budgets, now: float) -> tu
     return _since(connection, "day", day, budgets.per_day), _since(connection, "month", month, budgets.per_month)
 
 
+def spending_of(connection: sqlite3.Connection, holder: str, per_day: Decimal | None, now: float) -> Spending:
+    """What one holder's reservations of the running day come to.
+
+        with file.snapshot() as connection:
+            today = spending_of(connection, "ada", Decimal("1.50"), time.time())
+
+        today.left  # 1.50
+
+    Args:
+        connection: within a transaction.
+        holder: whose reservations count.
+        per_day: US dollars that the holder may spend per day; `None` sets no limit.
+        now: seconds since 1970.
+    """
+    return _since(connection, "day", day_begins(now), per_day, holder)
+
+
 class Reservations:
     """The purse that is kept in the ledger.
 
@@ -91,22 +110,32 @@ class Reservations:
         self._budgets = budgets
         self._clock = clock
 
-    def reserve(self, bound: Decimal) -> LedgerReservation:
+    def reserve(self, bound: Decimal, holder: str | None = None, per_day: Decimal | None = None) -> LedgerReservation:
         """Reserve `bound` US dollars, atomically among all processes. Waits for others at most 5 s.
 
+        Args:
+            bound: US dollars.
+            holder: who spends them; `None` if that is not kept.
+            per_day: US dollars that the holder may spend per day, beside the budgets of all.
+
         Raises:
-            BudgetExceeded: there is not enough left, or the ledger can't be written.
+            QuotaExceeded: the holder has not enough left.
+            BudgetExceeded: there is not enough left for anybody, or the ledger can't be written.
         """
         if not bound.is_finite() or bound > MOST:
             raise BudgetExceeded(f"${bound:f} is more than the ledger can hold", hint="lower max_tokens or the price")
         try:
             with self._file.transaction() as connection:
                 now = self._clock()
-                _demand(spending(connection, self._budgets, now), bound)
+                spans: tuple[Spending, ...] = spending(connection, self._budgets, now)
+                if holder is not None and per_day is not None:
+                    spans = (*spans, spending_of(connection, holder, per_day, now))
+                _demand(spans, bound)
                 name = new_id(int(now * 1000))
                 connection.execute(
-                    "INSERT INTO reservations (id, at, pid, state, bound, counted) VALUES (?, ?, ?, 'open', ?, ?)",
-                    (name, int(now * 1000), os.getpid(), pico(bound), pico(bound)),
+                    "INSERT INTO reservations (id, at, pid, state, bound, counted, holder) "
+                    "VALUES (?, ?, ?, 'open', ?, ?, ?)",
+                    (name, int(now * 1000), os.getpid(), pico(bound), pico(bound), holder),
                 )
         except LedgerError as error:
             raise BudgetExceeded(f"the budget can't be kept: {error.message}", hint=error.hint) from error
@@ -121,6 +150,25 @@ class Reservations:
             # the money is spent, and the answer must not be lost because of it
             with suppress(LedgerError):
                 self._recorder.put(settlement)
+
+
+@dataclass(frozen=True, slots=True)
+class HolderPurse:
+    """The purse of one holder. What it spends counts in the budgets of all, too.
+
+    Args:
+        reservations: the purse of all.
+        holder: whose purse this is.
+        per_day: US dollars that the holder may spend per day; `None` sets no limit of their own.
+    """
+
+    reservations: Reservations
+    holder: str
+    per_day: Decimal | None
+
+    def reserve(self, bound: Decimal) -> LedgerReservation:
+        """Reserve `bound` US dollars, as the purse of all does."""
+        return self.reservations.reserve(bound, self.holder, self.per_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +215,15 @@ class Settlement:
         )
 
 
+def day_begins(now: float) -> int:
+    """When the running day began, in milliseconds since 1970.
+
+    Args:
+        now: seconds since 1970.
+    """
+    return _begins(now)[0]
+
+
 def month_begins(now: float) -> int:
     """When the running month began, in milliseconds since 1970.
 
@@ -181,22 +238,32 @@ def _begins(now: float) -> tuple[int, int]:
     return int(day.timestamp() * 1000), int(day.replace(day=1).timestamp() * 1000)
 
 
-def _since(connection: sqlite3.Connection, span: str, begin: int, limit: Decimal | None) -> Spending:
+def _since(
+    connection: sqlite3.Connection, span: str, begin: int, limit: Decimal | None, holder: str | None = None
+) -> Spending:
+    mine, values = ("", (begin,)) if holder is None else (" AND holder = ?", (begin, holder))
     rows = connection.execute(
-        f"SELECT state = 'open', {sums('counted')}, count(*) FROM reservations WHERE at >= ? GROUP BY 1",
-        (begin,),
+        f"SELECT state = 'open', {sums('counted')}, count(*) FROM reservations WHERE at >= ?{mine} GROUP BY 1",
+        values,
     )
     found = {bool(is_open): (whole(high, low), number) for is_open, high, low, number in rows}
     nothing = (Decimal(0), 0)
     reserved, number = found.get(True, nothing)
-    return Spending(span, found.get(False, nothing)[0], reserved, number, limit)
+    return Spending(span, found.get(False, nothing)[0], reserved, number, limit, holder)
 
 
 def _demand(spans: tuple[Spending, ...], bound: Decimal) -> None:
     limited = [(s.left, s) for s in spans if s.left is not None]
     if not limited:
         return
+    # where a holder's own limit and everybody's are equally tight, everybody's is told: more for the holder is no help
     left, tightest = min(limited, key=lambda pair: pair[0])
+    if bound > left and tightest.holder is not None:
+        raise QuotaExceeded(
+            f"${bound:f} is more than the ${left:f} left of {tightest.holder}'s ${tightest.limit:f} for this day",
+            left=left,
+            hint="wait for the next day (UTC)",
+        )
     if bound > left:
         raise BudgetExceeded(
             f"${bound:f} is more than the ${left:f} left of this {tightest.span}'s ${tightest.limit:f}",

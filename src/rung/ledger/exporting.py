@@ -18,11 +18,10 @@ def as_object(record: RequestRecord) -> dict[str, Any]:
         [it] = requests(file)
         as_object(it)["task"]  # weather
 
-    It includes prompt and answers if they were kept.
+    It includes prompt, answers and label if they were kept.
     """
-    whole = _plain(record, {"attempts", "messages", "at", "toss", "shadow"})
-    at = datetime.fromtimestamp(record.at / 1000, UTC)
-    found = {"id": whole.pop("id"), "at": at.isoformat(timespec="milliseconds"), **whole}
+    whole = _plain(record, {"attempts", "messages", "at", "toss", "shadow", "label"})
+    found = {"id": whole.pop("id"), "at": _instant(record.at), **whole}
     if record.messages is not None:
         found["messages"] = json.loads(record.messages)
     found["attempts"] = [_attempt(a) for a in record.attempts]
@@ -34,6 +33,11 @@ def as_object(record: RequestRecord) -> dict[str, Any]:
             "reason": shadow.reason,
             "attempts": [_attempt(a) for a in shadow.attempts],
         }
+    label = record.label
+    if label is not None:
+        found["label"] = {"at": _instant(label.at)}
+        if label.expected is not None:
+            found["label"]["expected"] = json.loads(label.expected)
     return found
 
 
@@ -63,6 +67,10 @@ def _attempt(a: AttemptRecord) -> dict[str, Any]:
     if a.text is not None:
         found["text"] = a.text
     return found
+
+
+def _instant(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _plain(record: RequestRecord | AttemptRecord, without: set[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rung.allowed import Integer
 from rung.errors import LedgerError
 from rung.files import full
 from rung.ledger import rows
-from rung.ledger.budgets import Budgets, LedgerReservation, Reservations
+from rung.ledger.budgets import Budgets, HolderPurse, LedgerReservation, Reservations
 from rung.ledger.file import LedgerFile, user_ledger
 from rung.ledger.purging import expire
 from rung.ledger.recorder import Recorder
@@ -137,6 +137,22 @@ class Ledger:
             BudgetExceeded: there is not enough left, or the ledger can't be written.
         """
         return self._reservations.reserve(bound)
+
+    def purse_of(self, holder: str, per_day: Money | None = None) -> HolderPurse:
+        """A purse for one of those who share this ledger. What it spends counts in the ledger's own budgets, too.
+
+            purse = ledger.purse_of("ada", per_day="1.50")  # in all processes with this file together
+            ladder = rung.Ladder(rung.llama("smollm2-135m"), purse=purse)
+            ladder.run("Is water wet?").cost  # 0
+
+        Args:
+            holder: who spends.
+            per_day: US dollars that the holder may spend in a day (UTC); `None` sets no limit of their own.
+
+        Raises:
+            ConfigError: the limit is not a valid amount of money.
+        """
+        return HolderPurse(self._reservations, holder, None if per_day is None else usd(per_day, "per_day"))
 
     def flush(self) -> None:
         """Write the entries that wait.

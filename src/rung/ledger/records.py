@@ -108,6 +108,19 @@ class ShadowRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """The right answer that a person gave to a request which no tier could answer.
+
+    Args:
+        at: when it was given, in milliseconds since 1970.
+        expected: the answer as JSON; `None` if the request's content is no longer kept.
+    """
+
+    at: int
+    expected: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRecord:
     """One request.
 
@@ -133,6 +146,7 @@ class RequestRecord:
         attempts: in order.
         messages: the conversation as JSON, if content is kept.
         shadow: the result of its shadow; `None` if there was none, or its process ended before the result.
+        label: a person's right answer; `None` if nobody gave one.
     """
 
     id: str
@@ -156,6 +170,7 @@ class RequestRecord:
     attempts: tuple[AttemptRecord, ...] = ()
     messages: str | None = field(default=None, repr=False)
     shadow: ShadowRecord | None = None
+    label: LabelRecord | None = None
 
 
 def record(event: Finished, now: float, *, content: bool) -> RequestRecord:

@@ -10,13 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 from rung.ledger.file import LedgerFile
-from rung.ledger.records import AttemptRecord, RequestRecord, ShadowRecord, shadow_record
+from rung.ledger.records import AttemptRecord, LabelRecord, RequestRecord, ShadowRecord, shadow_record
 from rung.ledger.schema import known, pico
 from rung.types import Outcome, Reason, Shadowed
 
 _DAY = 86_400_000
 _ATTEMPT = tuple(f.name for f in fields(AttemptRecord) if f.name != "text")
-_REQUEST = tuple(f.name for f in fields(RequestRecord) if f.name not in ("attempts", "messages", "shadow"))
+_REQUEST = tuple(f.name for f in fields(RequestRecord) if f.name not in ("attempts", "messages", "shadow", "label"))
 _SHADOW = tuple(f.name for f in fields(ShadowRecord) if f.name != "attempts")
 
 
@@ -74,6 +74,7 @@ def requests(
     left_machine: bool = False,
     answered: bool = False,
     unresolved: bool = False,
+    labelled: bool = False,
     caller: str | None = None,
 ) -> list[RequestRecord]:
     """Requests, latest first.
@@ -87,7 +88,8 @@ def requests(
         since: only requests that began at this time or later, in milliseconds since 1970.
         left_machine: only requests that left this machine, or may have.
         answered: only requests with an accepted answer.
-        unresolved: only requests without an accepted answer that nobody cancelled.
+        unresolved: only requests without an accepted answer that nobody cancelled, and that no person has labelled.
+        labelled: whether `unresolved` also returns those that a person has labelled.
         caller: only requests of whoever asked a server by this name.
 
     Raises:
@@ -108,6 +110,8 @@ def requests(
     if unresolved:
         where.append("NOT accepted AND reason <> ?")
         values.append(str(Reason.CANCELLED))
+    if unresolved and not labelled:
+        where.append("NOT EXISTS (SELECT 1 FROM labels WHERE labels.request = requests.id)")
     if caller is not None:
         where.append("caller = ?")
         values.append(caller)
@@ -162,11 +166,15 @@ def _request(connection: sqlite3.Connection, row: sqlite3.Row) -> RequestRecord:
     for a in connection.execute("SELECT * FROM attempts WHERE request = ? ORDER BY number", name):
         attempts[bool(a["shadow"])].append(AttemptRecord(**_values(a, _ATTEMPT), text=texts.get(a["number"])))
     shadow = connection.execute("SELECT * FROM shadows WHERE request = ?", name).fetchone()
+    label = connection.execute(
+        "SELECT at, expected FROM labels LEFT JOIN label_texts USING (request) WHERE request = ?", name
+    ).fetchone()
     return RequestRecord(
         **_values(row, _REQUEST),
         attempts=tuple(attempts[False]),
         messages=prompt["messages"] if prompt else None,
         shadow=ShadowRecord(**_values(shadow, _SHADOW), attempts=tuple(attempts[True])) if shadow else None,
+        label=LabelRecord(label["at"], label["expected"]) if label else None,
     )
 
 

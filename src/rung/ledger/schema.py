@@ -122,6 +122,19 @@ STEPS: tuple[Step, ...] = (
         "ALTER TABLE requests ADD COLUMN caller TEXT",
         "CREATE INDEX requests_caller ON requests (caller, at) WHERE caller IS NOT NULL",
     ),
+    (
+        "ALTER TABLE reservations ADD COLUMN holder TEXT",
+        "CREATE INDEX reservations_holder ON reservations (holder, at, state, counted) WHERE holder IS NOT NULL",
+        # that a person labelled a request is kept as long as the request; the label is content, and goes with it
+        """CREATE TABLE labels (
+            request TEXT NOT NULL PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
+            at INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE label_texts (
+            request TEXT NOT NULL PRIMARY KEY REFERENCES prompts (request) ON DELETE CASCADE,
+            expected TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rung.config.tables import ServeTable
 from rung.serve.door import Door, Tokens
-from rung.serve.errors import ApiError, Gone, of_error
+from rung.serve.errors import ApiError, Gone, of_error, stopping
 from rung.serve.host import LadderHost
 from rung.serve.intake import Intake
 from rung.serve.metrics import Metrics
@@ -88,8 +89,8 @@ class ServeApp:
         self.parts = Parts(host, queue, counted, told, settings, *shown, quotas or Quotas())
         found = routes()
         router = Router(found, redirect_slashes=False, default=_Nothing(found))
-        inner = Intake(router, most=settings.body_mib * 2**20, seconds=settings.body_seconds)
-        self._app: ASGIApp = Door(inner, tokens=tokens, hosts=hosts, open_paths=OPEN)
+        self._intake = Intake(router, most=settings.body_mib * 2**20, seconds=settings.body_seconds)
+        self._app: ASGIApp = Door(self._intake, tokens=tokens, hosts=hosts, open_paths=OPEN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Every error is sent in the API's own format."""
@@ -109,8 +110,10 @@ class ServeApp:
         scope["app"], scope[PARTS] = self, self.parts
         try:
             await self._app(scope, receive, watched)
-        except Gone:
-            return
+        except (Gone, asyncio.CancelledError):
+            # only a server that stops cancels a request whose client is still there
+            if self.parts.queue.closed and not started:
+                await _refuse(stopping(), scope, watched)
         except Exception as error:  # noqa: BLE001  a client gets an error in the API's format, never a traceback
             told = _told(error)
             if told.status >= 500 and not isinstance(error, ApiError):
@@ -124,6 +127,10 @@ class ServeApp:
         self.parts.queue.close()
         self.parts.hub.close()
         self.parts.questions.close()
+
+    def cancel(self) -> None:
+        """Cancel the requests under way, whose clients are told. Called on the server's loop, after `close`."""
+        self._intake.cancel()
 
     def _count(self, scope: Scope, status: int) -> None:
         route = scope.get("route")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -40,11 +41,13 @@ class Caller:
         name: their name in the ledger and on the page.
         reach: how far their prompts may travel; `None` is as far as the ladder's.
         per_day: requests that they may make per day in UTC; `None` sets no limit.
+        usd_per_day: US dollars that their requests may spend per day in UTC; `None` sets no limit.
     """
 
     name: str = "token"
     reach: Zone | None = None
     per_day: int | None = None
+    usd_per_day: Decimal | None = None
 
 
 Tokens = Callable[[str], Caller | None]

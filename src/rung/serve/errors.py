@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,10 @@ from rung.errors import (
     TierUnavailable,
     Unsupported,
 )
+from rung.ledger.budgets import day_begins
 from rung.types import Outcome, Reason
+
+_DAY = 86_400
 
 _AGAIN = "5"
 """Seconds until a client may ask again if no tier can serve now."""
@@ -68,8 +73,22 @@ def of_error(error: Exception) -> ApiError:
         return ApiError(503, str(error), "server_error", "unavailable", headers={"retry-after": _AGAIN})
     if isinstance(error, RungError):
         return ApiError(500, str(error), "server_error", type(error).__name__, headers=_ONCE)
+    return unexpected(error)
+
+
+def unexpected(error: BaseException) -> ApiError:
+    """What a client learns about what no code should raise.
+
+    Args:
+        error: the exception. Only its class is sent.
+    """
     message = f"unexpected {type(error).__name__}; the server's RUNG_DEBUG=1 shows where"
     return ApiError(500, message, "server_error", "unexpected", headers=_ONCE)
+
+
+def stopping() -> ApiError:
+    """The error for a request that a server which stops doesn't begin, or doesn't finish."""
+    return ApiError(503, "the server is stopping", "server_error", "stopping", headers={"retry-after": _AGAIN})
 
 
 _ONCE = {"x-should-retry": "false"}
@@ -89,6 +108,10 @@ def of_outcome(outcome: Outcome[Any], *, limited: bool = False) -> ApiError:
     if outcome.reason == Reason.DEADLINE:
         kind = "invalid_request_error" if limited else "server_error"
         return ApiError(408 if limited else 504, said, kind, "deadline", headers=_ONCE)
+    if outcome.reason == Reason.CANCELLED:  # by the server: nobody is left to be told that a client has cancelled
+        return stopping()
+    if any(attempt.reason == Reason.OVER_QUOTA for attempt in outcome.attempts):
+        return used_up(f"the token may not spend what this request could cost: {said}", time.time())
     if errors and all(isinstance(e, PromptTooLong) for e in errors):
         return ApiError(400, said, code="context_length_exceeded", param="messages")
     if errors and all(isinstance(e, Unsupported) for e in errors):
@@ -100,3 +123,15 @@ def of_outcome(outcome: Outcome[Any], *, limited: bool = False) -> ApiError:
     if errors and all(isinstance(e, TierError) for e in errors):
         return ApiError(503, said, "server_error", "unavailable", headers={"retry-after": _AGAIN})
     return ApiError(422, said, "unresolved", str(outcome.reason) or None, headers=_ONCE)
+
+
+def used_up(said: str, now: float) -> ApiError:
+    """The error for a token whose quota doesn't allow a request until the day turns.
+
+    Args:
+        said: what is used up, and whose it is.
+        now: seconds since 1970.
+    """
+    wait = math.ceil(day_begins(now) / 1000 + _DAY - now)
+    headers = {"retry-after": str(max(wait, 1)), **_ONCE}
+    return ApiError(429, said, "insufficient_quota", "insufficient_quota", headers=headers)

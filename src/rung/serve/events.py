@@ -11,11 +11,16 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from rung.serve.errors import Gone
+
 COMMENT = b": waiting\n\n"
 """Keeps a silent connection open. Some clients read a bare colon as the end of the stream."""
 
 PAUSE = 10.0
 """Seconds of silence before a comment is sent: less than the shortest timeout of common proxies."""
+
+STALLED = 60.0
+"""Seconds that a client may take nothing of what is sent. It would hold a turn, and keep others waiting."""
 
 DONE = b"data: [DONE]\n\n"
 
@@ -56,9 +61,16 @@ class EventStream(Response):
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events until there are no more, or the client disconnects."""
+        """Send events until there are no more, or the client disconnects.
+
+        Raises:
+            Gone: the client takes nothing of what is sent.
+        """
         async with self._held, aclosing(self._parts) as parts:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
             await self._send(send, COMMENT)
             left = asyncio.create_task(_left(receive))
             try:
@@ -87,7 +99,11 @@ class EventStream(Response):
             await self._send(send, part)
 
     async def _send(self, send: Send, part: bytes) -> None:
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+        try:
+            async with asyncio.timeout(STALLED):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        except TimeoutError:
+            raise Gone from None
 
 
 async def _left(receive: Receive) -> None:

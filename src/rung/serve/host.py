@@ -9,7 +9,9 @@ from typing import Any
 from rung import deferral, engine
 from rung.consent import ConfiguredConsent, Consent
 from rung.ladder import Ladder
+from rung.ledger import Ledger
 from rung.limits import Budget, Cancel, usd
+from rung.money import BothPurses, MemoryPurse, Purse
 from rung.serve.asking import Asking, BudgetBody
 from rung.serve.door import Caller
 from rung.serve.errors import ApiError
@@ -46,6 +48,8 @@ class LadderHost:
         task_names: returns the names of the known tasks.
         seconds: time limit of one request.
         questions: asks the people who have the page open; `None` if nobody can be asked.
+        ledger: keeps what each caller spends; `None` if nobody keeps it. Then a caller whose money is limited spends
+            nothing.
     """
 
     def __init__(
@@ -55,11 +59,13 @@ class LadderHost:
         task_names: Callable[[], tuple[str, ...]] = tuple,
         seconds: float | None = None,
         questions: PageQuestions | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.ladder = ladder
         self._task_names = task_names
         self._seconds = seconds
         self._questions = questions
+        self._ledger = ledger
 
     def models(self) -> tuple[ServedModel, ...]:
         """The ladder, its tiers and its tasks, in this order."""
@@ -124,6 +130,7 @@ class LadderHost:
             plan,
             request=replace(plan.request, caller=caller.name),
             budget=_tightened(plan.budget, limits.budget),
+            purse=self._purse(plan.purse, caller),
             consent=self._consent(plan.consent, caller, cancel),
             notes=(*plan.notes, *asking.notes, *_wider(asking, plan)),
         )
@@ -154,6 +161,16 @@ class LadderHost:
             plan: of the request.
         """
         return replace(plan, provisional=True)
+
+    def _purse(self, purse: Purse | None, caller: Caller) -> Purse | None:
+        """The ladder's purse, with what the caller may spend and has spent. `None` where money isn't limited."""
+        if purse is None and caller.usd_per_day is None:
+            return None
+        if self._ledger is None:
+            return purse if caller.usd_per_day is None else MemoryPurse(0)
+        # the ledger keeps its own budgets for this purse, too
+        mine = self._ledger.purse_of(caller.name, caller.usd_per_day)
+        return mine if purse is None or purse is self._ledger else BothPurses(purse, mine)
 
     def _consent(self, consent: Consent, caller: Caller, cancel: Cancel) -> Consent:
         """The ladder's consent. Where it would ask a person, it asks the caller at their page."""

@@ -6,6 +6,8 @@ This is pure ASGI, because a middleware on Starlette's base class hides disconne
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +17,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rung.errors import ConfigError
 from rung.limits import Cancel
 from rung.parsing import parse_json
+from rung.serve.door import CALLER
 from rung.serve.errors import ApiError, Gone
 
 INTAKE = "rung.intake"
 """Key of the `Taken` in the scope of a request."""
+
+_MOST_OPEN = 1024
+"""Most bytes of a body from somebody without a token. The paths that are open to them take none; some clients send an
+empty object with every request."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The escape of a surrogate in JSON. Only an escape can leave half of a pair in a text."""
 
 _CLOSE = {"connection": "close"}
 """Closes the connection after the answer, so that the rest of the body isn't read."""
@@ -45,9 +55,22 @@ class Taken:
         if not self.body:
             raise ApiError(400, "the body is empty, and has to be JSON", code="invalid_json")
         try:
-            return parse_json(self.body, "the body")
+            value = parse_json(self.body, "the body")
         except ConfigError as error:
             raise ApiError(400, str(error), code="invalid_json") from None
+        if _SURROGATE.search(self.body) and not _is_text(value):
+            said = "the body holds half of a surrogate pair, which is not a character"
+            raise ApiError(400, said, code="invalid_json")
+        return value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether every text of a JSON value can be written as UTF-8, which whatever repeats a part of it has to do."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Intake:
@@ -63,11 +86,20 @@ class Intake:
         self._app = app
         self._most = most
         self._seconds = seconds
+        self._under_way: set[Cancel] = set()
+
+    def cancel(self) -> None:
+        """Cancel every request under way, as if its client had disconnected. The client is still told. Called on the
+        server's loop.
+        """
+        for gone in list(self._under_way):
+            gone.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on once its body was read."""
         body = await self._body(scope, receive)
         taken = scope[INTAKE] = Taken(body, Cancel())
+        self._under_way.add(taken.gone)
         left = asyncio.Event()
         watcher = asyncio.create_task(_watch(receive, taken.gone, left))
         unread = True
@@ -83,14 +115,16 @@ class Intake:
         try:
             await self._app(scope, replay, send)
         finally:
+            self._under_way.discard(taken.gone)
             watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await watcher
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        most = self._most if CALLER in scope else _MOST_OPEN
         for name, value in scope["headers"]:
-            if name == b"content-length" and (not value.isdigit() or len(value) > 15 or int(value) > self._most):
-                raise self._too_large()
+            if name == b"content-length" and (not value.isdigit() or len(value) > 15 or int(value) > most):
+                raise self._too_large(most)
         body = bytearray()
         try:
             async with asyncio.timeout(self._seconds):
@@ -99,16 +133,17 @@ class Intake:
                     if message["type"] == "http.disconnect":
                         raise Gone
                     body += message.get("body", b"")
-                    if len(body) > self._most:
-                        raise self._too_large()
+                    if len(body) > most:
+                        raise self._too_large(most)
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError:
             said = f"the body didn't come within {self._seconds:g} s"
             raise ApiError(408, said, code="request_timeout", headers={**_CLOSE, "x-should-retry": "false"}) from None
 
-    def _too_large(self) -> ApiError:
-        said = f"the body is larger than {self._most:,} bytes; serve.body_mib in rung.toml allows more"
+    def _too_large(self, most: int) -> ApiError:
+        allows = "; serve.body_mib in rung.toml allows more" if most == self._most else ""
+        said = f"the body is larger than {most:,} bytes{allows}"
         return ApiError(413, said, code="body_too_large", headers=_CLOSE)
 
 

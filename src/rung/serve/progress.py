@@ -17,6 +17,7 @@ class ProgressHub:
 
     def __init__(self) -> None:
         self._listeners: dict[asyncio.Queue[Mapping[str, Any] | None], asyncio.AbstractEventLoop] = {}
+        self._closed = False
 
     def publish(self, news: Mapping[str, Any]) -> None:
         """Send an update to all listeners. It may be called from any thread.
@@ -39,13 +40,17 @@ class ProgressHub:
             self.publish({"what": event.phase, "tier": event.tier, "done": event.done, "total": event.total})
 
     def close(self) -> None:
-        """End all listeners."""
+        """End all listeners, now and later. Called on their loop."""
+        self._closed = True
         self._tell(None)
 
     def listen(self) -> AsyncGenerator[Mapping[str, Any]]:
         """The updates from now on, until the hub is closed. Call it on the listener's loop."""
         queue: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue(_MOST)
-        self._listeners[queue] = asyncio.get_running_loop()
+        if self._closed:
+            queue.put_nowait(None)
+        else:
+            self._listeners[queue] = asyncio.get_running_loop()
         return self._news(queue)
 
     async def _news(self, queue: asyncio.Queue[Mapping[str, Any] | None]) -> AsyncGenerator[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rung.limits import Cancel
-from rung.serve.errors import ApiError, Gone
+from rung.serve.errors import ApiError, Gone, stopping
 
 _LONGEST_WAIT = 60
 """The longest `retry-after` that a client is sent, in seconds."""
@@ -69,11 +69,11 @@ class Queue:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_exception(_stopping())
+                turn.set_exception(stopping())
 
     async def _enter(self, gone: Cancel) -> None:
         if self.closed:
-            raise _stopping()
+            raise stopping()
         if self.running < self._concurrent and not self._waiting:
             self.running += 1
             return
@@ -120,7 +120,3 @@ class Queue:
             "overloaded",
             headers={"retry-after": str(min(max(wait, 1), _LONGEST_WAIT))},
         )
-
-
-def _stopping() -> ApiError:
-    return ApiError(503, "the server is stopping", "server_error", "stopping", headers={"retry-after": "5"})

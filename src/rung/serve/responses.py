@@ -189,7 +189,7 @@ def _choice(body: ResponsesBody, tools: list[dict[str, Any]] | None, notes: list
     if choice.type != "allowed_tools":
         notes.append("tool_choice had no effect: only functions can be called")
         return "auto"
-    names = {tool.get("name") for tool in choice.tools or ()}
+    names = {tool.name for tool in choice.tools or ()}
     if tools is not None:
         tools[:] = [tool for tool in tools if tool["function"]["name"] in names]
     return choice.mode or "auto"

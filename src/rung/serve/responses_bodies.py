@@ -63,13 +63,19 @@ class ResponsesTool(_Open):
     strict: bool | None = None
 
 
+class AllowedTool(_Open):
+    """A tool that may be called."""
+
+    name: str | None = None
+
+
 class ToolChoice(_Open):
     """The tool that has to be called, or the tools that may be called."""
 
     type: str
     name: str | None = None
     mode: Literal["auto", "required"] | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[AllowedTool] | None = None
 
 
 class ReasoningConfig(_Open):

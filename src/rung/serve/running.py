@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from rung import engine
 from rung.ladder import bridge
 from rung.limits import Cancel
-from rung.serve.errors import Gone
+from rung.serve.errors import Gone, unexpected
 from rung.types import Event, Finished, Reason
+
+_log = logging.getLogger(__name__)
 
 
 async def finished(plans: Sequence[engine.Plan], gone: Cancel) -> list[Finished]:
@@ -36,11 +39,33 @@ async def finished(plans: Sequence[engine.Plan], gone: Cancel) -> list[Finished]
 
 
 async def _finished(plan: engine.Plan) -> Finished:
-    async with aclosing(bridge.events(plan)) as events:
+    async with aclosing(_events(plan)) as events:
         async for event in events:
             if isinstance(event, Finished):
                 return event
     raise AssertionError("a run ends with Finished")
+
+
+async def _events(plan: engine.Plan) -> AsyncGenerator[Event]:
+    """The events of a plan.
+
+    Raises:
+        ApiError: a tier or a validator raised what isn't an `Exception`, such as `SystemExit`. It would end this
+            server, or look as if this task was cancelled.
+        Exception: a bug in a validator.
+    """
+    try:
+        async with aclosing(bridge.events(plan)) as events:
+            async for event in events:
+                yield event
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        _log.error("%s in a run", type(error).__name__)
+        raise unexpected(error) from error
 
 
 async def merged(plans: Sequence[engine.Plan]) -> AsyncGenerator[tuple[int, Event]]:
@@ -56,7 +81,7 @@ async def merged(plans: Sequence[engine.Plan]) -> AsyncGenerator[tuple[int, Even
 
     async def drain(number: int, plan: engine.Plan) -> None:
         try:
-            async with aclosing(bridge.events(plan)) as events:
+            async with aclosing(_events(plan)) as events:
                 async for event in events:
                     queue.put_nowait((number, event))
             queue.put_nowait((number, None))

@@ -14,8 +14,11 @@ from rung.serve.app import ServeApp
 from rung.serve.door import HEAD_BYTES
 from rung.serve.protocol import BoundedProtocol
 
-_AT_ONCE = 0.5
-"""Seconds that cancelled requests have to end if nobody is left to read an answer."""
+_AT_ONCE = 0.3
+"""Seconds that requests may continue if nobody is left to read an answer."""
+
+_LAST = 0.5
+"""Seconds that cancelled requests have to end and to tell their clients. A tier ends within 0.2 s."""
 
 
 class Server:
@@ -83,9 +86,28 @@ class Server:
                 pass
 
     def _stop(self) -> None:
-        self._uvicorn.config.timeout_graceful_shutdown = self._asked  # type: ignore[assignment]  # seconds, any number
+        if self._asked is None or self._loop is None:
+            return
+        # each stop has its own timer, because a later one may be more urgent; uvicorn's own timeout is for what ignores
+        # all of that
+        limit = self._seconds + 2 * _LAST
+        self._uvicorn.config.timeout_graceful_shutdown = limit  # type: ignore[assignment]  # seconds, any number
         self._uvicorn.should_exit = True
         self._app.close()
+        self._loop.call_later(self._asked, self._cancel, self._loop)
+
+    def _cancel(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel what is under way."""
+        self._app.cancel()
+        loop.call_later(_LAST, self._abort)
+
+    def _abort(self) -> None:
+        """End what ignores that, and clients that don't read."""
+        for task in list(self._uvicorn.server_state.tasks):
+            task.cancel()
+        for connection in list(self._uvicorn.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
     async def _serve(self, listener: socket.socket) -> None:
         with self._lock:

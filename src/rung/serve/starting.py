@@ -91,6 +91,8 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
     guard.install(config.reach.value)
     with ExitStack() as stack:
         ledger = config.ledger.ledger()
+        # what a token spends is kept even if nothing is recorded
+        books = ledger or Ledger(config.ledger.path.value, records=False)
         ladder = config.ladder(
             only=order.only, consent=order.consent, ledger=ledger, observers=(metrics.told, hub.told, recent.told)
         )
@@ -98,7 +100,13 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
         if config.reach.value > Zone.HOST:
             guard.install(config.reach.value, hosts=config.hosts(ladder))
         limits = config.serve.table
-        host = LadderHost(ladder, task_names=config.tasks.names, seconds=limits.request_seconds, questions=questions)
+        host = LadderHost(
+            ladder,
+            task_names=config.tasks.names,
+            seconds=limits.request_seconds,
+            questions=questions,
+            ledger=books,
+        )
         app = ServeApp(
             host,
             tokens=order.tokens,
@@ -132,11 +140,10 @@ def serve(order: Order, hold: Callable[[Server], None]) -> None:
         server = Server(app, stop_seconds=limits.stop_seconds, started=started, certificate=order.certificate)
         hold(server)
         server.run(order.listener)
-        if ledger is not None:
-            try:
-                ledger.flush()
-            except LedgerError as error:
-                order.say(f"note: {error}")
+        try:
+            books.flush()
+        except LedgerError as error:
+            order.say(f"note: {error}")
     if failed:
         raise failed[0]
 

@@ -1,4 +1,4 @@
-"""Named tokens for a server that several people share: who may ask, how far prompts travel, and how many per day."""
+"""Named tokens for a server that several people share: who may ask, how far, how often, and for how much money."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rung.errors import ConfigError
 from rung.files import read_bounded
+from rung.ledger.budgets import day_begins
+from rung.ledger.schema import MOST
+from rung.limits import Money, usd
 from rung.locking import locked
 from rung.serve.door import Caller
-from rung.serve.errors import ApiError
+from rung.serve.errors import used_up
 from rung.settings import nearest
 from rung.types import Zone
 from rung.writing import private_folder, write_whole
@@ -54,6 +58,7 @@ class NamedToken:
         name: of its holder.
         sha256: hash of the secret.
         per_day: most requests from midnight to midnight UTC; `None` sets no limit.
+        usd_per_day: most US dollars that they may cost; `None` sets no limit.
         reach: how far its prompts may travel; `None` is as far as the server's.
         added: when it was made, in ISO 8601.
     """
@@ -61,13 +66,15 @@ class NamedToken:
     name: str
     sha256: str
     per_day: int | None
+    usd_per_day: Decimal | None
     reach: str | None
     added: str
 
     @property
     def caller(self) -> Caller:
         """The holder of the token."""
-        return Caller(self.name, None if self.reach is None else Zone.parse(self.reach), self.per_day)
+        reach = None if self.reach is None else Zone.parse(self.reach)
+        return Caller(self.name, reach, self.per_day, self.usd_per_day)
 
 
 class _TokenRow(BaseModel):
@@ -76,6 +83,7 @@ class _TokenRow(BaseModel):
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     per_day: Annotated[int, Field(ge=0)] | None
+    usd_per_day: Annotated[Decimal, Field(ge=0, le=MOST, allow_inf_nan=False)] | None = None
     reach: Annotated[str, Field(pattern="^(host|lan|internet)$")] | None
     added: str
 
@@ -111,17 +119,29 @@ class TokenFile:
             raise ConfigError(f"{self.path} doesn't hold the tokens of a server", hint=hint) from None
         return tuple(NamedToken(**row.model_dump()) for row in sorted(body.tokens, key=lambda row: row.name))
 
-    def add(self, name: str, *, per_day: int | None = None, reach: Zone | None = None) -> str:
+    def add(
+        self,
+        name: str,
+        *,
+        per_day: int | None = None,
+        usd_per_day: Money | None = None,
+        reach: Zone | None = None,
+    ) -> str:
         """Make a token, and return its secret. The secret isn't stored.
 
         Args:
             name: of its holder.
             per_day: most requests per day in UTC.
+            usd_per_day: most US dollars that they may cost per day in UTC.
             reach: how far its prompts may travel.
 
         Raises:
-            ConfigError: the name is taken or not allowed, or the file can't be written.
+            ConfigError: the name is taken or not allowed, the money is not a valid amount, or the file can't be
+                written.
         """
+        money = None if usd_per_day is None else usd(usd_per_day, "the money per day")
+        if money is not None and money > MOST:
+            raise ConfigError(f"${money:f} a day is more than the ledger can count", hint=f"give at most {MOST:f}")
         if NAME.fullmatch(name) is None or name == _RESERVED:
             said = f"a token's name has up to 64 letters, digits, `.`, `_` and `-`, and is not {_RESERVED!r}"
             raise ConfigError(said)
@@ -131,9 +151,8 @@ class TokenFile:
             if any(token.name == name for token in known):
                 raise ConfigError(f"there is a token of the name {name!r}", hint=f"rung serve token remove {name}")
             added = datetime.now(UTC).isoformat(timespec="seconds")
-            self._write(
-                (*known, NamedToken(name, _hash(secret), per_day, None if reach is None else str(reach), added))
-            )
+            far = None if reach is None else str(reach)
+            self._write((*known, NamedToken(name, _hash(secret), per_day, money, far, added)))
         return secret
 
     def remove(self, name: str) -> None:
@@ -164,7 +183,7 @@ class TokenFile:
 
     def _write(self, tokens: tuple[NamedToken, ...]) -> None:
         body = {"tokens": [asdict(token) for token in tokens]}
-        write_whole(self.path, json.dumps(body, indent=1).encode() + b"\n")
+        write_whole(self.path, json.dumps(body, indent=1, default=str).encode() + b"\n")
 
     def _unwritable(self, error: OSError) -> ConfigError:
         return ConfigError(f"the tokens in {self.path} can't be written: {(error.strerror or str(error)).lower()}")
@@ -224,7 +243,7 @@ class Quotas:
         self._counted = counted
         self._clock = clock
         self._lock = threading.Lock()
-        self._day: datetime | None = None
+        self._day: int | None = None
         self._used: Counter[str] = Counter()
 
     def take(self, caller: Caller, requests: int) -> None:
@@ -239,22 +258,16 @@ class Quotas:
         """
         if caller.per_day is None:
             return
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        now = self._clock()
+        day = day_begins(now)
         with self._lock:
             if day != self._day:
                 self._day, self._used = day, Counter()
             if caller.name not in self._used:
-                self._used[caller.name] = self._counted(caller.name, int(day.timestamp() * 1000))
+                self._used[caller.name] = self._counted(caller.name, day)
             if self._used[caller.name] + requests > caller.per_day:
-                wait = int((day + timedelta(days=1) - now).total_seconds()) + 1
-                raise ApiError(
-                    429,
-                    f"the token of {caller.name} may make {caller.per_day:,} requests a day, which are used up",
-                    "insufficient_quota",
-                    "insufficient_quota",
-                    headers={"retry-after": str(wait), "x-should-retry": "false"},
-                )
+                said = f"the token of {caller.name} may make {caller.per_day:,} requests a day, which are used up"
+                raise used_up(said, now)
             self._used[caller.name] += requests
 
 

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     BEYOND_REACH = "beyond_reach"
     CONSENT_REFUSED = "consent_refused"
     OVER_BUDGET = "over_budget"
+    OVER_QUOTA = "over_quota"
     LOCAL_UNAVAILABLE = "local_unavailable"
     CANCELLED = "cancelled"
     DEADLINE = "deadline"

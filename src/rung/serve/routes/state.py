@@ -10,6 +10,7 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from rung.engine import gate
 from rung.errors import RungError
 from rung.limits import Deadline
 from rung.serve.events import EventStream, event
@@ -75,6 +76,7 @@ def _context(rung: Rung) -> int | None:
     if rung.quotes is None or (rung.resides is not None and not rung.resides.loaded):
         return None
     try:
-        return rung.quotes.quote(Call((Message("user", "?"),), deadline=Deadline.after(_PATIENCE))).context
+        quote = gate.quote(rung, Call((Message("user", "?"),), deadline=Deadline.after(_PATIENCE)))
     except RungError:
         return None
+    return None if quote is None else quote.context
