@@ -147,14 +147,6 @@ def test_a_killed_command_takes_along_the_worker_that_it_started_and_the_one_tha
     assert lingering() == ()
 
 
-def test_a_worker_without_the_setting_ends_with_its_command(lasting):
-    tier = lasting(seconds=0.0)
-    tier.warm()
-    pid = tier.worker_pid
-    tier.close()
-    assert gone(pid)
-
-
 def test_a_logout_or_a_signal_ends_it(lasting, runtime):
     for end in (lambda pid: shutil.rmtree(runtime / "rung"), lambda pid: os.kill(pid, signal.SIGTERM)):
         tier = lasting()
@@ -163,11 +155,3 @@ def test_a_logout_or_a_signal_ends_it(lasting, runtime):
         tier.close()
         end(pid)
         assert gone(pid)
-
-
-def test_only_a_worker_that_lingers_and_is_idle_gives_way_to_another_model(lasting):
-    tier = lasting()
-    tier.warm()
-    assert dismiss(idle=True) == ()
-    tier.close()
-    assert len(dismiss(idle=True)) == 1
