@@ -2,9 +2,10 @@
 
     .venv/bin/python scripts/bench_linger.py --rounds 5
 
-Seconds from the start of a whole `rung ask`, imports included, to the first token of its tier: of a command that loads
-the model, and of the next one, which takes over the worker that the first left behind. Beside them, the seconds from a
-call to its first token in a process that has answered the same prompt before. All in turn within each round.
+Seconds from the call of a tier to its first token: in a process that has answered the same prompt before, in a
+`rung ask` that loads the model, and in the next one, which takes over the worker that the first left behind. In
+brackets the seconds from the start of the whole command, imports and configuration included. All in turn within each
+round.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ import sys, time
 from rung.tiers.llama.host.tier import LlamaTier
 answered, told = LlamaTier.stream, []
 def stream(self, call):
+    told or told.append(time.time())
     for delta in answered(self, call):
-        if delta.tokens and not told:
+        if delta.tokens and len(told) == 1:
             told.append(time.time())
         yield delta
 LlamaTier.stream = stream
 from rung.cli import main
 sys.argv = ["rung", "ask", "--json", "--config", {config!r}, {prompt!r}]
 code = main()
-print(told[0], file=sys.stderr, flush=True)
+print(*told, file=sys.stderr, flush=True)
 sys.exit(code)
 """
 _WARM = """
@@ -48,19 +50,20 @@ def first():
         first = first or (delta.tokens and time.time())
     return first - began
 first()
-print(first(), file=sys.stderr, flush=True)
+print(0, first(), file=sys.stderr, flush=True)
 tier.close()
 """
 COLUMNS = ("a warm process", "the first `rung ask`", "the second")
 
 
-def said(program: str) -> tuple[float, float]:
-    """When a program began, and the number that it says last."""
+def seconds(program: str) -> tuple[float, float]:
+    """From the call to the first token, and from the start of the program."""
     began = time.time()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
-    return began, float(done.stderr.split()[-1])
+    called, first = map(float, done.stderr.split()[-2:])
+    return first - called, first - began
 
 
 def main() -> None:
@@ -77,16 +80,17 @@ def main() -> None:
         for model in options.models.split(","):
             config = Path(folder) / f"{model}.toml"
             config.write_text(f'linger = "1m"\n[[tier]]\nname = "only"\nkind = "llama"\nmodel = "{model}"\n', "utf-8")
-            taken: list[list[float]] = [[] for _ in COLUMNS]
+            taken: list[list[tuple[float, float]]] = [[] for _ in COLUMNS]
             for _ in range(options.rounds):
-                taken[0].append(said(_WARM.format(model=model, prompt=PROMPT))[1])
+                taken[0].append(seconds(_WARM.format(model=model, prompt=PROMPT)))
                 for column in taken[1:]:
-                    began, at = said(_ASK.format(config=str(config), prompt=PROMPT))
-                    column.append(at - began)
+                    column.append(seconds(_ASK.format(config=str(config), prompt=PROMPT)))
                 subprocess.run([sys.executable, "-m", "rung", "linger", "stop"], capture_output=True, check=True)
-            cells = [f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in taken]
-            more = statistics.median(b - a for a, b in zip(taken[0], taken[2], strict=True))
-            print(f"| {model} | {' | '.join(cells)} | {more:.2f} |", flush=True)
+            cells = [f"{statistics.median(each for each, _ in column):.2f}" for column in taken]
+            whole = [f" [{statistics.median(each for _, each in column):.2f}]" for column in taken]
+            more = statistics.median(b[0] - a[0] for a, b in zip(taken[0], taken[2], strict=True))
+            row = " | ".join([cells[0], cells[1] + whole[1], cells[2] + whole[2]])
+            print(f"| {model} | {row} | {more:.2f} |", flush=True)
     finally:
         shutil.rmtree(folder)
 
