@@ -148,6 +148,7 @@ class Worker:
         self._survive = survive
         self._served: tuple[LoadedModel, Loop]
         self._said: frames.Loaded
+        self._threads: Fixed | Free
         self._made_of: MadeOf | None = None
         self._vigil: Vigil | None = None
         self._connection: socket.socket | None = None
@@ -164,7 +165,7 @@ class Worker:
             os._exit(0)
         # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
         most = load.threads or free_cores()
-        threads = Fixed(load.threads) if load.threads else Free(most)
+        threads = self._threads = Fixed(load.threads) if load.threads else Free(most)
         crew = Crew(most - 1, self._spawn)
         self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
         self._spawn(self._read, "rung-read")
@@ -305,6 +306,8 @@ class Worker:
         system.hush()
         self._connection, errors = self._vigil.next_host()
         system.speak_to(errors)
+        if isinstance(self._threads, Free):
+            self._threads.anew()
         self._source = self._connection.makefile("rb")
         hello = frames.Hello(frames.PROTOCOL, os.getpid())
         self._wire.turn_to(self._connection.makefile("wb"), hello, self._said)
