@@ -16,6 +16,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "paid_after": ('"local_answers"', '"any_failure"'),
     "redact": ("true", "false"),
     "unload_after": ("300", "0", "-1", "1e309", "nan", "9223372036854775807", "1e300"),
+    "linger": ('"10m"', "600", '"10"', '"-1s"', '"99999999h"', "nan", "-1", '"1 h"', '"\\u0661m"', "true"),
     "budget.seconds": ("30", "1e999", "nan", "0", "-0.0"),
     "budget.tokens": ("1000", "1.5", "99999999999999999999999"),
     "budget.money": ("0.05", '"0.05"', '"1e999999999"', '"nan"', "1e-320", '"-0"', '"0x1"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -45,6 +46,32 @@ def usd(amount: Money, what: str) -> Decimal:
             hint="give a finite number of US dollars, 0 or more",
         )
     return value
+
+
+_SPAN = re.compile(r"([0-9]{1,9})\s*([smh])")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def span(what: str, value: object, most: float) -> float:
+    """A time in seconds: a number of them, or a text such as `90s`, `10m` or `1h`.
+
+    Args:
+        what: name of the setting, for the error.
+        value: as it was given.
+        most: seconds that it may be.
+
+    Raises:
+        ConfigError: it is neither, or it is negative or too long.
+    """
+    if isinstance(value, str):
+        written = _SPAN.fullmatch(value.strip())
+        if written is None:
+            raise ConfigError(
+                f"{what} = {hide(value[:_SHOWN])!r} is not a valid time",
+                hint='write a number of seconds, or one with its unit, such as "90s", "10m" or "1h"',
+            )
+        value = int(written[1]) * _UNITS[written[2]]
+    return float(checking.real(what, value, 0.0, most))
 
 
 Usd = Converted(lambda what, value: usd(value, what), {"type": "number", "minimum": 0, "unit": "US dollars"})

@@ -18,6 +18,7 @@ PUBLIC = {
     "rung.tier": {
         "Connects",
         "Describes",
+        "Lingers",
         "Outgoing",
         "Pinned",
         "Prepares",

@@ -11,6 +11,7 @@ hosts = ["api.example.com", "127.0.0.1", "192.168.7.7"]
 kinds = ["llama", "openai", "golden"]
 ledger = "metadata"
 models = ["hub", "packages", "{home}/files"]
+linger = "10m"
 """
 
 TOP = """
@@ -18,6 +19,7 @@ reach = "lan"
 paid_after = "any_failure"
 redact = true
 unload_after = 90.5
+linger = "20m"
 drafts = false
 
 [budget]

@@ -78,3 +78,14 @@ def test_the_cores_of_this_machine_can_be_asked():
     second = read()
     assert second.own > first.own
     assert second.all >= first.all
+
+
+def test_what_a_host_did_while_it_started_says_nothing_about_the_cores_that_are_free_now(machine):
+    threads = free(machine, 2)
+    machine.passes(EVERY, others=1.0)
+    assert threads.now() == 1
+    machine.passes(EVERY, others=1.0)
+    threads.anew()
+    assert threads.now() == 2
+    machine.passes(EVERY, others=1.0)
+    assert threads.now() == 1

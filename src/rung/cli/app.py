@@ -64,6 +64,7 @@ _COMMANDS = {
     "init": "Write a rung.toml that fits this machine.",
     "models": "List, fetch, find, check and remove model files.",
     "config": "See the configuration in force; trust a project's file.",
+    "linger": "See and end models that stay in memory behind a command.",
     "tiers": "List the kinds of tiers that are installed.",
     "ledger": "See what was asked, what answered and what it cost.",
     "batch": "Answer every row of a file, and go on after a kill.",

@@ -145,6 +145,7 @@ def _settings(config: Config) -> list[tuple[str, Any, Origin]]:
         ("paid_after", config.paid_after.value, config.paid_after.origin),
         ("redact", config.redact.value, config.redact.origin),
         ("unload_after", config.unload_after.value, config.unload_after.origin),
+        ("linger", config.linger.value, config.linger.origin),
         ("drafts", config.drafts.value, config.drafts.origin),
     ]
     for key, setting in (("seconds", config.seconds), ("tokens", config.tokens), ("money", config.money)):

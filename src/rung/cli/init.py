@@ -56,6 +56,7 @@ def render(machine: Hardware, choice: LadderChoice) -> str:
     # a driver's name for its device could break out of a comment
     lines = [f"# {' '.join(plain(note).split())}" for note in notes]
     lines += ["", 'reach = "host"   # prompts stay on this machine']
+    lines += ["", *_LINGER]
     for name, it in zip(_NAMES, choice.models, strict=False):
         lines += ["", "[[tier]]", f'name = "{name}"', 'kind = "llama"', f'model = "{it.model.name}"   # {_told(it)}']
     return "\n".join([*lines, "", *_SHADOW]) + "\n"
@@ -66,6 +67,12 @@ _SHADOW = (
     "# when the machine is idle and the answer is out. So rung learns how often the two agree (docs/use.md).",
     "# [shadow]",
     "# share = 0.05",
+)
+
+_LINGER = (
+    "# Off by default. A model stays in memory for so long behind a command, and your next one has it at once",
+    "# (docs/configuration.md). `rung linger` lists such models, and ends them.",
+    '# linger = "10m"',
 )
 
 

@@ -10,9 +10,10 @@ Precedence: option > environment > project file > user file > default. A file th
   `HF_HUB_OFFLINE` keeps everything on this machine, whatever an option says.
 - The **policy file** only tightens, too. Nothing moves or loosens it.
 - A project file that the user **doesn't trust** can't widen the reach, loosen a limit on money, turn redaction off,
-  name a host beyond this machine or a source of models, read a key, or ask for more shadows. It can't move the ledger,
-  turn it off or make it keep more. It can't vouch that a loopback endpoint keeps a prompt, nor use a kind of tier from
-  another package, which may do anything with its settings. If it belongs to another user, it needs trust for anything.
+  name a host beyond this machine or a source of models, read a key, ask for more shadows, or leave workers behind. It
+  can't move the ledger, turn it off or make it keep more. It can't vouch that a loopback endpoint keeps a prompt, nor
+  use a kind of tier from another package, which may do anything with its settings. If it belongs to another user, it
+  needs trust for anything.
 - **Tasks** are in `tasks/` beside the project file, then beside the user's file. A named file has only those beside
   it. A `task.toml` beside a project file is trusted by its own path and sha256. Until it is trusted, no module that it
   names is run.

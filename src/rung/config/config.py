@@ -43,6 +43,7 @@ class Config:
         paid_after: whether money may be spent after any failure, or only after the local tiers answered.
         redact: whether private data is masked before it leaves the machine.
         unload_after: seconds without a call after which a local model is unloaded, except the first tier's.
+        linger: seconds for which a local model's worker may outlive its command; 0 ends it with the command.
         drafts: whether `rung ask` on a terminal shows what a tier writes before it is checked.
         seconds: wall time of one request; `None` sets no limit.
         tokens: prompt and answer tokens of one request; `None` sets no limit.
@@ -66,6 +67,7 @@ class Config:
     paid_after: Setting[PaidAfter]
     redact: Setting[bool]
     unload_after: Setting[float]
+    linger: Setting[float]
     drafts: Setting[bool]
     seconds: Setting[float | None]
     tokens: Setting[int | None]
@@ -117,6 +119,8 @@ class Config:
         for rung in rungs:
             if rung.prepares is not None:
                 rung.prepares.sourcing = self.sourcing()
+            if rung.lingers is not None:
+                rung.lingers.linger = self.linger.value
         always, never = (
             frozenset(t.rung.name for t in tables if t.rung.consent == word) for word in ("always", "never")
         )

@@ -14,6 +14,7 @@ from rung import guard
 from rung.config.config import Config
 from rung.config.document import Document, Origin, Setting, open_document, read_table
 from rung.config.ledger import ledger_config
+from rung.config.lingering import linger_config
 from rung.config.places import Places, is_there
 from rung.config.serve import serve_config
 from rung.config.tables import FileTable, PolicyTable, TierTable
@@ -68,6 +69,7 @@ def load(
     paid_after: Setting[PaidAfter] = layers.pick(
         "paid_after", lambda t: t.paid_after, looser=lambda new, old: new == "any_failure" != old
     )
+    linger, unlingering = linger_config(layers.pick, policy, Origin("policy", str(places.policy)))
     amount = None if money is None else usd(money, "money")
     Budget(seconds, tokens)  # refuses invalid limits
     return Config(
@@ -75,6 +77,7 @@ def load(
         paid_after=paid_after,
         redact=layers.pick("redact", lambda t: t.redact, looser=lambda new, old: old and not new),
         unload_after=layers.pick("unload_after", lambda t: t.unload_after),
+        linger=linger,
         drafts=layers.pick("drafts", lambda t: t.drafts),
         seconds=_given(seconds) or layers.pick("budget.seconds", lambda t: t.budget.seconds),
         tokens=_given(tokens) or layers.pick("budget.tokens", lambda t: t.budget.tokens),
@@ -93,7 +96,7 @@ def load(
         files=tuple(files),
         tasks=task_places(tuple(files), places),
         denied=tuple(layers.denied),
-        notes=_notes(chosen_reach, reach),
+        notes=(*_notes(chosen_reach, reach), *unlingering),
     )
 
 

@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from rung.allowed import Flag, Integer, Real, Word
+from rung.allowed import Converted, Flag, Integer, Real, Word
 from rung.engine import UNLOAD_AFTER
 from rung.engine.idle import BUSY
 from rung.errors import ConfigError
 from rung.hiding import hide
 from rung.hosts import pattern
 from rung.ledger.ledger import RETENTION, RETENTION_DAYS
-from rung.limits import Seconds, Tokens, Usd
+from rung.limits import Seconds, Tokens, Usd, span
 from rung.money import PaidAfter
 from rung.settings import SettingsTable, read, shortened
 from rung.store.sourcing import see_place
@@ -24,6 +24,17 @@ from rung.tier import RungSettings
 from rung.types import Zone
 
 ReachName = Annotated[str, Word(tuple(str(zone) for zone in Zone))]
+_LONGEST_LINGER = 86_400.0
+"""Seconds for which a worker may linger: a day. What is there for longer is a service, which `rung serve` is."""
+
+Linger = Annotated[
+    float,
+    Converted(
+        lambda what, value: span(what, value, _LONGEST_LINGER),
+        {"anyOf": [{"type": "string"}, Real(0.0, _LONGEST_LINGER, "seconds").schema]},
+    ),
+]
+
 _LONGEST_NAME = 200
 """Characters of a tier's name or kind. Messages and traces repeat both, so they stay short."""
 
@@ -130,6 +141,9 @@ class FileTable(SettingsTable):
             tiers themselves failed.
         redact: whether private data is masked before it leaves the machine (`rung.redact`).
         unload_after: seconds without a call after which a local model is unloaded, except the first tier's.
+        linger: how long the worker of a local model may outlive its command, with its model and the beginnings of
+            prompts that it keeps in memory, for your next command: `"10m"`, `"90s"`, `"1h"`, or seconds. 0 ends it with
+            its command.
         drafts: whether `rung ask` on a terminal shows what a tier writes before it is checked.
         budget: what one request may use, and what all requests together may spend.
         ledger: what is recorded.
@@ -143,6 +157,7 @@ class FileTable(SettingsTable):
     paid_after: Annotated[PaidAfter, Word(get_args(PaidAfter))] = "local_answers"
     redact: Flag = False
     unload_after: Annotated[float, Seconds] = UNLOAD_AFTER
+    linger: Linger = 0.0
     drafts: Flag = True
     budget: BudgetTable = BudgetTable()
     ledger: LedgerTable = LedgerTable()
@@ -187,6 +202,7 @@ class PolicyTable(SettingsTable):
         kinds: the only kinds of tier that may be used.
         ledger: the most that the ledger may keep.
         models: the only sources of model files: `hub`, `packages`, and places as in `models.from`.
+        linger: the longest that a worker may outlive its command, as in `rung.toml`; 0 forbids it.
     """
 
     reach: ReachName | None = None
@@ -194,6 +210,7 @@ class PolicyTable(SettingsTable):
     kinds: frozenset[str] | None = None
     ledger: Literal["nothing", "metadata", "content"] | None = None
     models: frozenset[str] | None = None
+    linger: Linger | None = None
 
     @field_validator("hosts")
     @classmethod

@@ -13,6 +13,7 @@ from rung.limits import Cancel
 from rung.machine.findings import Finding
 from rung.machine.hardware import flags, graphics, library, machine, openmp, processor, python
 from rung.machine.leaving import Leaving, leaving
+from rung.machine.lingering import lingering_findings
 from rung.machine.trial import TierTrial, tried
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def check(config: Path | None, *, quick: bool, report: Callable[[str], None], ca
         findings += [library(found), *processor(found, flags()), *graphics(found, present())]
         memory = together(memory, found.devices)
     left = leaving(config)
+    findings += lingering_findings(left.config)
     models = tuple(fittings(left.config, memory))
     trials = () if quick else tuple(_trials(left, models, report, cancel))
     return Checkup(tuple(findings), found, left, models, trials)
@@ -133,6 +135,8 @@ def _trials(
     for rung in left.ladder.rungs:
         name = rung.tier.name
         if name in named:
+            if rung.lingers is not None:
+                rung.lingers.linger = 0.0  # one that lingers has loaded its model long ago, which shows nothing
             fit = fits[name]
             trial = tried(rung.tier, named[name], loads=fit.context is not None, report=report, cancel=cancel)
             if fit.context is None and not trial.problem:

@@ -6,6 +6,7 @@ from rung.settings import SettingsTable
 from rung.tier.abilities import (
     Connects,
     Describes,
+    Lingers,
     Outgoing,
     Pinned,
     Prepares,
@@ -24,6 +25,7 @@ from rung.tier.rungs import Rung, RungSettings
 __all__ = [
     "Connects",
     "Describes",
+    "Lingers",
     "Outgoing",
     "Pinned",
     "Prepares",

@@ -122,6 +122,16 @@ class Resides(Protocol):
 
 
 @runtime_checkable
+class Lingers(Protocol):
+    """A tier whose process on this machine can outlive this one, and be taken over by the next.
+
+    `linger` is for how many seconds; 0 ends it with this process.
+    """
+
+    linger: float
+
+
+@runtime_checkable
 class Travels(Protocol):
     """A tier that knows where a prompt goes.
 

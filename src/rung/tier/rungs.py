@@ -17,6 +17,7 @@ from rung.settings import SettingsTable, given
 from rung.tier.abilities import (
     Connects,
     Describes,
+    Lingers,
     Pinned,
     Prepares,
     Prices,
@@ -36,6 +37,7 @@ _ABILITIES = {
     "warms": Warms,
     "prepares": Prepares,
     "resides": Resides,
+    "lingers": Lingers,
     "travels": Travels,
     "connects": Connects,
     "pinned": Pinned,
@@ -93,8 +95,8 @@ class Rung:
         ladder.run("Is water wet?").tier  # smollm2-135m
 
     The tier's optional abilities are looked up once, when the rung is made: `quotes`, `prices`, `warms`, `prepares`,
-    `resides`, `travels`, `connects`, `pinned`, `describes`, `shows`, `thresholds`. Each is the tier itself, or `None`
-    if the tier lacks the ability.
+    `resides`, `lingers`, `travels`, `connects`, `pinned`, `describes`, `shows`, `thresholds`. Each is the tier itself,
+    or `None` if the tier lacks the ability.
 
     Args:
         tier: the tier that answers.
@@ -124,6 +126,7 @@ class Rung:
     warms: Warms | None = field(init=False, repr=False, compare=False)
     prepares: Prepares | None = field(init=False, repr=False, compare=False)
     resides: Resides | None = field(init=False, repr=False, compare=False)
+    lingers: Lingers | None = field(init=False, repr=False, compare=False)
     travels: Travels | None = field(init=False, repr=False, compare=False)
     connects: Connects | None = field(init=False, repr=False, compare=False)
     pinned: Pinned | None = field(init=False, repr=False, compare=False)

@@ -16,7 +16,7 @@ from rung.types import Delta, Message, Sampling, Shape
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Version of the frames, raised whenever one changes its meaning: an app may pack a worker of another version than its
 host."""
 
@@ -249,7 +249,31 @@ class Failed:
     kind: Literal["failed"] = "failed"
 
 
-Frame = Hello | LoadModel | Loaded | Beat | Ask | Count | Ready | Counted | Drop | AnswerDelta | Failed
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Host: the last frame. It leaves the worker behind for the next command. The answer is `Released`, or the worker
+    ends.
+
+    Args:
+        key: hash of all that the worker is made of.
+        seconds: how long it may wait without a host.
+    """
+
+    key: str
+    seconds: float
+    kind: Literal["release"] = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Worker: the last frame to this host. The worker lingers, and its host must not wait for its end."""
+
+    kind: Literal["released"] = "released"
+
+
+Frame = (
+    Hello | LoadModel | Loaded | Beat | Ask | Count | Ready | Counted | Drop | AnswerDelta | Failed | Release | Released
+)
 
 
 _Early = (Hello, LoadModel, Loaded, Beat, Counted)

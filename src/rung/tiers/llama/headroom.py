@@ -51,9 +51,13 @@ def free_memory(*, groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> Fr
     return FreeMemory(found.available, found.limited_by, _address_space())
 
 
-def strained() -> bool:
-    """Whether memory is so short that an idle model should be unloaded."""
-    return free_memory().available < _STRAINED
+def strained(memory: FreeMemory | None = None) -> bool:
+    """Whether memory is so short that an idle model should be unloaded.
+
+    Args:
+        memory: what is free; `None` asks the system.
+    """
+    return (memory or free_memory()).available < _STRAINED
 
 
 def _group_limits(groups: Path, membership: Path) -> Iterator[int]:

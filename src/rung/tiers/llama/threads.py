@@ -76,6 +76,10 @@ class Free:
         self._at = clock()
         self._seen = self._load()
 
+    def anew(self) -> None:
+        """Forget what was measured: a host that has just started kept a core busy until now, and waits from now on."""
+        self._count, self._at, self._seen = self._most, self._clock(), self._load()
+
     def now(self) -> int:
         """The last answer, or a new one if that is older than half a second."""
         at = self._clock()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rung.errors import Unsupported
+from rung.errors import PromptTooLong, Unsupported
+from rung.tiers.llama import frames
 from rung.tiers.llama.host.settings import is_unicode
 from rung.types import Call, Image, Message, Sampling
 
@@ -56,3 +57,28 @@ def sampled(tier: str, defaults: Sampling, wanted: Sampling) -> Sampling:
 def draft_of(rejected: str | None) -> str | None:
     """A rejected answer, if it can be used as a draft. A bad draft must never make a call fail."""
     return rejected if rejected and len(rejected) <= _LONGEST_DRAFT and is_unicode(rejected) else None
+
+
+def check_size(frame: frames.Ask | frames.Count, loaded: frames.Loaded) -> None:
+    """Refuse what is certainly too long before it goes to the worker, where reading it would delay others.
+
+    Whatever the template does, each message is in the prompt unchanged, apart from white space at its edges. The worker
+    lists as many of the choices as fit.
+
+    Args:
+        frame: what would be sent.
+        loaded: what the worker said about its model.
+
+    Raises:
+        PromptTooLong: the prompt can't fit into the context.
+        TooLong: the frame would be longer than any worker reads.
+    """
+    cuts = isinstance(frame, frames.Ask) and frame.shape is not None and frame.shape.kind == "choice"
+    if loaded.longest_token is not None and not cuts:
+        length = sum(len(message.text.strip().encode("utf-8", "replace")) for message in frame.messages)
+        least = length // loaded.longest_token
+        if least > loaded.context:
+            raise PromptTooLong(least, loaded.context)
+    size = sum(message.size for message in frame.messages)
+    if size > frames.LIMIT:
+        raise frames.TooLong(size)

@@ -1,16 +1,15 @@
 """The host's side of a worker process: it starts the process, talks to it, and finds out why it died.
 
-Four threads belong to a worker. The keeper starts the process, passes its frames to whoever waits for them, and reaps
-it. It lives as long as the process, since Linux kills a child that asked to die with its parent when the *thread* that
-started it ends. One thread writes, so that a stopped worker holds up no caller. One keeps the tail of standard error.
-One looks for signs of life.
+Four threads belong to a worker. The keeper starts the process, or takes over one that lingers. It passes its frames to
+whoever waits for them, and reaps it. It lives as long as the process, since Linux kills a child that asked to die with
+its parent when the *thread* that started it ends. One thread writes, so that a stopped worker holds up no caller. One
+keeps the tail of standard error. One looks for signs of life.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import subprocess
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -20,9 +19,11 @@ from typing import IO
 from rung import frozen
 from rung.errors import PromptTooLong, TierCrashed, TierError, TierUnavailable
 from rung.tiers.llama import frames
-from rung.tiers.llama.frames import CAUSE, FLAG
+from rung.tiers.llama.frames import CAUSE
 from rung.tiers.llama.host import system
-from rung.tiers.llama.host.environment import environment
+from rung.tiers.llama.host.asking import check_size
+from rung.tiers.llama.host.channel import Channel, ChildChannel
+from rung.tiers.llama.host.lingering import take_over
 from rung.tiers.llama.host.pulse import Pulse
 
 PYTHON = "RUNG_WORKER_PYTHON"
@@ -70,7 +71,7 @@ class LoadGetsOn:
     held: int = 0
 
 
-Request = frames.Ask | frames.Count | frames.Ready | frames.Drop
+Request = frames.Ask | frames.Count | frames.Ready | frames.Drop | frames.Release
 Mail = frames.Frame | WorkerEnded | Wake | LoadGetsOn
 Mailbox = SimpleQueue[Mail]
 
@@ -78,27 +79,30 @@ Mailbox = SimpleQueue[Mail]
 class Process:
     """One worker process, from its start to its end. Afterwards a new `Process` takes its place.
 
-    There is one exception. If llama.cpp crashes in its first step, before any call was handed over, the process is
+    There are two exceptions. If llama.cpp crashes in its first step, before any call was handed over, the process is
     started a second time, without the layouts of weights that llama.cpp has for some processors. Those for AMX crash in
-    builds of older compilers.
+    builds of older compilers. If a worker that was taken over ends before that, one is started in its place.
 
     Args:
         tier: name of the tier, for errors.
         load: what it has to load.
         python: the interpreter to run it; `None` takes the host's, or the app itself if it is frozen.
+        key: under which a worker that lingers may be taken over, and this one left behind; empty for neither.
     """
 
-    def __init__(self, tier: str, load: frames.LoadModel, python: str | None) -> None:
+    def __init__(self, tier: str, load: frames.LoadModel, python: str | None, key: str = "") -> None:
         self.name = worker_of(tier)
         self._load = load
         self._python = python
+        self._key = key
         self._lock = threading.Lock()
         self._mailboxes: dict[int, Mailbox] = {}
         self._ids = itertools.count(1)
         self._outgoing: SimpleQueue[Request | None] = SimpleQueue()
         self._tail = b""
-        self._child: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
         self._greeted = False
+        self._released = False
         self._loaded: frames.Loaded | None = None
         self._loaded_at: float | None = None
         self._failure: TierError | None = None
@@ -122,7 +126,7 @@ class Process:
     @property
     def pid(self) -> int | None:
         """Process id, once it has one."""
-        return None if self._child is None else self._child.pid
+        return None if self._channel is None else self._channel.pid
 
     def open(self) -> tuple[int, Mailbox]:
         """The id of a new request, and the mailbox for its frames."""
@@ -155,15 +159,21 @@ class Process:
         """Seconds from `since` (on the clock of `time.monotonic`) until the model was loaded."""
         return 0.0 if self._loaded_at is None else max(0.0, self._loaded_at - since)
 
-    def close(self) -> None:
-        """End the process, kill it if it doesn't react, and reap it. Calls under way fail."""
+    def close(self, linger: float = 0.0) -> None:
+        """End the process, kill it if it doesn't react, and reap it. Calls under way fail.
+
+        Args:
+            linger: seconds for which it may wait for another host instead.
+        """
         with self._lock:
             self._failure = self._failure or TierUnavailable(f"{self.name} was closed")
             self._settled.set()
+        if linger and self._key:
+            self._outgoing.put(frames.Release(self._key, linger))
         self._outgoing.put(None)
         self._keeper.join(_PATIENCE)
-        if self._keeper.is_alive() and self._child is not None:
-            self._child.kill()
+        if self._keeper.is_alive() and self._channel is not None:
+            self._channel.kill()
             # A process that waits for a disk which doesn't answer can't even be killed.
             self._keeper.join(_LAST_PATIENCE)
 
@@ -173,9 +183,12 @@ class Process:
     def _live(self) -> TierError:
         """From the first start to the last end. Returns what it died of."""
         error, code = self._run(self._load)
-        if self.alive and self._loaded_at is None and code is not None and system.broke(code):
+        broke = code is not None and system.broke(code)
+        # A worker that lingered may end just as it is taken over.
+        missed = self._channel is not None and not self._channel.fresh
+        if self.alive and self._loaded_at is None and (broke or missed):
             self._greeted, self._tail = False, b""
-            error, _ = self._run(replace(self._load, repack=False))
+            error, _ = self._run(replace(self._load, repack=self._load.repack and not broke))
         return error
 
     def _run(self, load: frames.LoadModel) -> tuple[TierError, int | None]:
@@ -185,59 +198,49 @@ class Process:
             if self._failure is not None:
                 return self._failure, None
         try:
-            child = self._child = self._start()
+            channel = self._channel = (take_over(self._key) if self._key else None) or ChildChannel(
+                interpreter(self._python)
+            )
         except frozen.NotFreezable as error:
             return TierUnavailable(f"{self.name} can't be started: {error.message}", hint=error.hint), None
         except OSError as error:
             return TierUnavailable(
                 f"{self.name} can't be started: {error.strerror}", hint=f"name a Python that has rung in {PYTHON}"
             ), None
+        self._greeted = not channel.fresh
         writer = threading.Thread(
-            target=self._write, args=(child.stdin, load, settled), name=f"{self._keeper.name}-write", daemon=True
+            target=self._write, args=(channel, load, settled), name=f"{self._keeper.name}-write", daemon=True
         )
         listener = threading.Thread(
-            target=self._listen, args=(child.stderr,), name=f"{self._keeper.name}-errors", daemon=True
+            target=self._listen, args=(channel.errors,), name=f"{self._keeper.name}-errors", daemon=True
         )
-        pulse = Pulse(child.pid, lambda what, anew: self._give_up(child, what, anew), self._gets_on)
+        pulse = Pulse(channel.pid, lambda what, anew: self._give_up(channel, what, anew), self._gets_on)
         watcher = threading.Thread(target=pulse.watch, name=f"{self._keeper.name}-pulse", daemon=True)
         writer.start()
         listener.start()
         watcher.start()
-        if child.stdout is not None:
-            with child.stdout:
-                self._read(child.stdout, pulse)
+        with channel.source:
+            self._read(channel.source, pulse)
         pulse.end()
         if settled.is_set():
             self._outgoing.put(None)
         else:
             settled.set()
-        try:
-            code = child.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            code = child.wait()
+        code = None
+        if self._released:
+            channel.let_go()
+        else:
+            code = channel.end(_PATIENCE)
         writer.join(_PATIENCE)
         listener.join(_PATIENCE)
         return self._failure or self._autopsy(code), code
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(
-            [*frozen.command(frozen.WORKER, interpreter(self._python)), FLAG, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            **system.own_group(),
-        )
-        system.tie(child)
-        return child
-
-    def _give_up(self, child: subprocess.Popen[bytes], what: str, anew: float) -> None:
+    def _give_up(self, channel: Channel, what: str, anew: float) -> None:
         """End a worker that shows no sign of life, and release its calls before it is gone."""
         error = TierCrashed(f"{self.name} {what}", hint="try again: a new one is started")
         self._fail(error)
         self._finish(error, anew)
-        child.kill()
+        channel.kill()
 
     def _read(self, pipe: IO[bytes], pulse: Pulse) -> None:
         while True:
@@ -268,6 +271,9 @@ class Process:
                     self._settled.set()
                 case frames.Failed(id=None):
                     self._fail(TierUnavailable(frame.message, hint=frame.hint))
+                case frames.Released():
+                    self._released = True
+                    return
                 case frames.AnswerDelta() | frames.Counted() | frames.Failed():
                     self._answer(frame)
 
@@ -283,19 +289,20 @@ class Process:
         for mailbox in mailboxes:
             mailbox.put(LoadGetsOn(done, held))
 
-    def _write(self, pipe: IO[bytes], load: frames.LoadModel, settled: threading.Event) -> None:
+    def _write(self, channel: Channel, load: frames.LoadModel, settled: threading.Event) -> None:
         try:
-            with pipe:
-                frames.write(pipe, load)
-                # If a worker crashes while it loads, whatever it was told would be lost.
-                settled.wait()
-                while self._loaded is not None and (frame := self._outgoing.get()) is not None:
-                    if data := self._packed(frame, self._loaded):
-                        pipe.write(data)
-                        pipe.flush()
+            if channel.fresh:
+                channel.send(frames.encode(load))
+            # If a worker crashes while it loads, whatever it was told would be lost.
+            settled.wait()
+            while self._loaded is not None and (frame := self._outgoing.get()) is not None:
+                if data := self._packed(frame, self._loaded):
+                    channel.send(data)
         except OSError:
             # The process is gone; the keeper finds out why.
             return
+        finally:
+            channel.hang_up()
 
     def _packed(self, frame: Request, loaded: frames.Loaded) -> bytes:
         """The frame's bytes; none if nobody wants it any more, or if its caller has to be told why it isn't sent.
@@ -304,6 +311,8 @@ class Process:
             frame: frame to be sent.
             loaded: what the worker said about its model.
         """
+        if isinstance(frame, frames.Release):
+            return frames.encode(frame)
         if not isinstance(frame, frames.Drop):
             with self._lock:
                 wanted = frame.id in self._mailboxes
@@ -311,7 +320,7 @@ class Process:
                 return b""
         try:
             if isinstance(frame, (frames.Ask, frames.Count)):
-                _check_size(frame, loaded)
+                check_size(frame, loaded)
             return frames.encode(frame)
         except PromptTooLong as error:
             failed = frames.Failed("too_long", "", "", frame.id, error.input_tokens, error.context, at_least=True)
@@ -348,7 +357,7 @@ class Process:
         for mailbox in mailboxes:
             mailbox.put(self._ended)
 
-    def _autopsy(self, code: int) -> TierError:
+    def _autopsy(self, code: int | None) -> TierError:
         lines = [line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip()]
         if not self._greeted:
             # Before its greeting it has been told nothing, so whatever it says is safe to repeat.
@@ -375,20 +384,3 @@ def interpreter(python: str | None = None) -> str | None:
         python: the tier's setting.
     """
     return python or os.environ.get(PYTHON)
-
-
-def _check_size(frame: frames.Ask | frames.Count, loaded: frames.Loaded) -> None:
-    """Refuse what is certainly too long before it goes to the worker, where reading it would delay others.
-
-    Whatever the template does, each message is in the prompt unchanged, apart from white space at its edges. The worker
-    lists as many of the choices as fit.
-    """
-    cuts = isinstance(frame, frames.Ask) and frame.shape is not None and frame.shape.kind == "choice"
-    if loaded.longest_token is not None and not cuts:
-        texts = sum(len(message.text.strip().encode("utf-8", "replace")) for message in frame.messages)
-        least = texts // loaded.longest_token
-        if least > loaded.context:
-            raise PromptTooLong(least, loaded.context)
-    size = sum(message.size for message in frame.messages)
-    if size > frames.LIMIT:
-        raise frames.TooLong(size)

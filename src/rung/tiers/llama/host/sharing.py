@@ -6,14 +6,14 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rung.errors import TierUnavailable
 from rung.tiers.llama import frames
-from rung.tiers.llama.host.process import Mailbox, Process, Request, WorkerEnded, worker_of
+from rung.tiers.llama.host.lingering import File, file_of, key_of
+from rung.tiers.llama.host.process import Mailbox, Process, Request, WorkerEnded, interpreter, worker_of
+from rung.tiers.llama.rendezvous import why_not
 
-_File = tuple[int, int, int] | None
-_Key = tuple[frames.LoadModel, str | None, _File]
+_Key = tuple[frames.LoadModel, str | None, File]
 
 
 @dataclass(slots=True)
@@ -44,16 +44,20 @@ class Lease:
         tier: name of the tier, for errors.
         load: what the worker has to load.
         python: the worker's interpreter; `None` uses the host's or, in a frozen app, the app itself.
+        linger: seconds for which the worker may wait for another host behind its last lease. A worker that waits is
+            taken over.
     """
 
-    def __init__(self, tier: str, load: frames.LoadModel, python: str | None) -> None:
+    def __init__(self, tier: str, load: frames.LoadModel, python: str | None, linger: float = 0.0) -> None:
         self._tier = tier
+        self._linger = linger
         self._workers = _WORKERS.setdefault(os.getpid(), _Workers())
-        self._key: _Key = (load, python, _file(load.path))
+        self._key: _Key = (load, python, file_of(load.path))
         with self._workers.lock:
             shared = self._workers.shared.get(self._key)
             if shared is None or not shared.process.alive:
-                shared = self._workers.shared[self._key] = _Shared(Process(tier, load, python))
+                key = key_of(load, interpreter(python), self._key[2]) if linger and not why_not() else ""
+                shared = self._workers.shared[self._key] = _Shared(Process(tier, load, python, key))
             shared.holders += 1
         self._shared = shared
         self._lock = threading.Lock()
@@ -98,11 +102,12 @@ class Lease:
             self._mailboxes.pop(request, None)
             self._idle_since = time.monotonic()
 
-    def close(self, *, reap: bool = True) -> None:
+    def close(self, *, reap: bool = True, linger: bool = True) -> None:
         """End this tier's calls, and end the worker if no other tier holds it.
 
         Args:
             reap: whether to wait for the worker's end. There is nothing to wait for if it is dead already.
+            linger: whether the worker may wait for another host. It may not if its memory is needed.
         """
         with self._lock:
             if self._closed:
@@ -115,7 +120,7 @@ class Lease:
             if last and self._workers.shared.get(self._key) is self._shared:
                 del self._workers.shared[self._key]
         if last and reap:
-            self.process.close()
+            self.process.close(self._linger if linger else 0.0)
         for request, mailbox in calls.items():
             self.process.forget(request)
             self.process.send(frames.Drop(request))
@@ -123,12 +128,3 @@ class Lease:
 
     def _end(self) -> WorkerEnded:
         return WorkerEnded(TierUnavailable(f"{worker_of(self._tier)} was closed"))
-
-
-def _file(path: str) -> _File:
-    """A fingerprint that distinguishes a file from one that replaces it; `None` if there is no file."""
-    try:
-        found = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns

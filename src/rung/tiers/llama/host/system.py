@@ -84,12 +84,14 @@ else:
         """Nothing to do: the worker itself asks to end with its parent, as `worker/system.py` says."""
 
 
-def death(code: int) -> str:
+def death(code: int | None) -> str:
     """How a process ended, in a clause that follows its name.
 
     Args:
-        code: exit code as `subprocess` reports it, negative for a signal.
+        code: exit code as `subprocess` reports it, negative for a signal; `None` if only its parent knows.
     """
+    if code is None:
+        return "ended"
     if code >= 0:
         return f"ended with code {code}"
     try:

@@ -40,7 +40,8 @@ class _Owner:
 
 
 class LlamaTier:
-    """A GGUF model on this machine, in a worker process that starts with the first call and ends with its host.
+    """A GGUF model on this machine, in a worker process that starts with the first call and ends with its host, or
+    `linger` seconds later.
 
     Making one does no I/O. Tiers of the same file and settings share one worker, which ends with the last of them. A
     tier is safe from several threads: the worker decodes up to `slots` calls together, and others wait. They share the
@@ -70,6 +71,9 @@ class LlamaTier:
     stays_here: bool | None = True
     weights: str | None = None
     """sha256 of the weights that were loaded last, if the store pins it."""
+    linger: float = 0.0
+    """Seconds for which a worker may outlive its host; 0 ends it with its last tier. On Windows and in a frozen app it
+    always does."""
 
     def __init__(
         self,
@@ -273,10 +277,11 @@ class LlamaTier:
             if lease is None or lease.idle is None:
                 return
             owner.lease = None
-        lease.close()
+        lease.close(linger=False)
 
     def close(self) -> None:
-        """End the worker, and with it the calls under way. The next call starts another."""
+        """End the calls under way, and the worker, unless it may linger. The next call starts another, or takes that
+        one over."""
         _close(self._owners)
 
     @property
@@ -324,7 +329,7 @@ class LlamaTier:
                 if load is not None and (lease is None or not lease.alive):
                     if lease is not None:
                         lease.close(reap=False)
-                    lease = owner.lease = Lease(self.name, load, self._python)
+                    lease = owner.lease = Lease(self.name, load, self._python, self.linger)
                 if lease is not None and (load is not None or lease.alive):
                     yield lease
                     return

@@ -41,6 +41,11 @@ class Calls:
                 if self._aborted_at is None:
                     self._aborted_at = time.monotonic()
 
+    def live(self) -> tuple[int, ...]:
+        """The requests that somebody waits for."""
+        with self._lock:
+            return tuple(self._live)
+
     def stuck(self) -> float:
         """Seconds for which a step has gone on after it was told to stop; 0 if there is no such step."""
         with self._lock:

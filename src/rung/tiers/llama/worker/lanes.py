@@ -74,6 +74,12 @@ class Lane:
             elif self._stuck_since is None:
                 self._stuck_since = time.monotonic()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether it prepares nothing, and has left nothing behind that goes on."""
+        with self._lock:
+            return self._current is None and not self._left_behind and self._inbox.empty()
+
     def stuck(self) -> float:
         """Seconds for which a call that nobody wants has held it up; 0 if none does."""
         with self._lock:

@@ -34,8 +34,7 @@ _STALL = 0.1
 _LEAST_TOKEN_SECONDS = 0.0001
 """A measurement by which a token of a prefill takes less than this is noise."""
 
-_LEAST_CHUNK = 8
-_HEADROOM = 32
+_LEAST_CHUNK, _HEADROOM = 8, 32
 _WORTH_A_WAIT = 8
 """An answer waits for a shared beginning if another is just evaluating at least this many tokens of it."""
 
@@ -107,6 +106,11 @@ class Loop:
     def submit(self, answer: Answer) -> None:
         """Decode this answer too. Callable from any thread."""
         self._incoming.put(answer)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it has no answer. Callable from any thread."""
+        return not (self._active or self._waiting) and self._incoming.empty()
 
     def run(self) -> NoReturn:
         """Go on for ever.
@@ -242,7 +246,6 @@ class Loop:
             return plan  # nobody can say what more tokens cost before a step without them was taken
         spare = max(0, min(DRAFTED, left)) // answers
         before = sum(len(share.run.tokens) for share in plan)
-
         token = self._pace.seconds(answers) / answers
 
         def price(count: int) -> DraftPrice:
@@ -262,8 +265,7 @@ class Loop:
         answer, run = share.answer, share.run
         if not run.outputs:
             return share
-        room = self._cells - len(answer.tokens) - 1
-        drafted = answer.propose(max(0, min(spare, room)), price)
+        drafted = answer.propose(max(0, min(spare, self._cells - len(answer.tokens) - 1)), price)
         if not drafted:
             return share
         longer = replace(run, tokens=[*run.tokens, *drafted], outputs=1 + len(drafted))

@@ -12,11 +12,12 @@ import llama_cpp
 
 from rung.errors import StoreError, TierUnavailable
 from rung.store.gguf import Header, read_header
-from rung.tiers.llama.devices import Offload, devices, offload, together
+from rung.tiers.llama.devices import Device, Offload, devices, offload, together
 from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
 from rung.tiers.llama.frames import LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
+from rung.tiers.llama.visits import dismiss
 from rung.tiers.llama.worker.memory import sequences
 from rung.tiers.llama.worker.native import Context, LoadError, Log, Model
 from rung.tiers.llama.worker.rehearsed import Rehearsal
@@ -67,9 +68,13 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
         raise TierUnavailable(error.message, hint=error.hint) from None
     residents = Residents()
     with residents.planning():
-        found = residents.devices(devices())
-        free = together(residents.memory(), found)
-        chosen = plan(header, context=load.context, slots=load.slots, memory=free)
+        try:
+            found, chosen = _planned(load, header, residents)
+        except TierUnavailable:
+            # A model that nobody uses just now gives way to one that somebody waits for.
+            if not dismiss(idle=True):
+                raise
+            found, chosen = _planned(load, header, residents)
         where = offload(chosen.fit, chosen.cells, found, load.gpu_layers)
         total = max(0, chosen.fit.need(chosen.cells).total - sum(where.takes.values()))
         residents.claim(total, where.takes)
@@ -99,6 +104,17 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
     if not load.repack:
         notes = (*notes, _PLAIN)
     return Placed(model, context, chosen, notes, log)
+
+
+def _planned(load: LoadModel, header: Header, residents: Residents) -> tuple[tuple[Device, ...], LoadPlan]:
+    """The devices, and how model and context are sized for what is free now.
+
+    Raises:
+        TierUnavailable: the model doesn't fit.
+    """
+    found = residents.devices(devices())
+    free = together(residents.memory(), found)
+    return found, plan(header, context=load.context, slots=load.slots, memory=free)
 
 
 class _Kept:

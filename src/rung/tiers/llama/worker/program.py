@@ -33,6 +33,9 @@ from rung.tiers.llama.worker.lanes import Lane, Task, is_long
 from rung.types import Delta, Zone
 
 if TYPE_CHECKING:
+    import socket
+
+    from rung.tiers.llama.worker.lingering import MadeOf, Vigil
     from rung.tiers.llama.worker.loaded import LoadedModel
     from rung.tiers.llama.worker.loop import Loop
     from rung.tiers.llama.worker.memory import Saved
@@ -42,6 +45,10 @@ _BROKEN = 70
 _CALM = 0.2
 """Seconds after which nobody is expected to ask at once."""
 
+_SETTLES, _AGAIN = 0.6, 0.005
+"""Seconds that a worker gets to leave what it is doing before it lingers, and seconds between two looks. Its host waits
+for a second."""
+
 
 def main() -> None:
     """Be a worker if the command line says so. Otherwise return at once."""
@@ -49,12 +56,12 @@ def main() -> None:
         return
     system.ignore_interrupts()
     system.no_core_dump()
-    system.die_with(int(sys.argv[2]))
+    survive = system.die_with(int(sys.argv[2]))
     guard.install(Zone.HOST)
     source, sink = _pipes()
     wire = Wire(sink)
     wire.send(frames.Hello(frames.PROTOCOL, os.getpid()))
-    _or_end(lambda: Worker(source, wire).run())
+    _or_end(lambda: Worker(source, wire, survive).run())
 
 
 def _pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -95,14 +102,33 @@ class Wire:
     """
 
     def __init__(self, sink: BinaryIO) -> None:
-        self._sink = sink
+        self._sink: BinaryIO | None = sink
         self._lock = threading.Lock()
 
     def send(self, frame: frames.Frame) -> None:
-        """Send a frame. If nobody reads it, the worker ends."""
+        """Send a frame. If nobody reads it, the worker ends. If there is no host, nobody has to."""
         try:
             with self._lock:
-                frames.write(self._sink, frame)
+                if self._sink is not None:
+                    frames.write(self._sink, frame)
+        except OSError:
+            os._exit(0)
+
+    def turn_to(self, sink: BinaryIO | None, *first: frames.Frame) -> None:
+        """Send what follows to another host, or to none.
+
+        Args:
+            sink: receives the bytes.
+            first: what it is sent before anything else.
+        """
+        try:
+            with self._lock:
+                if self._sink is not None:
+                    self._sink.close()
+                self._sink = sink
+                for frame in first:
+                    if sink is not None:
+                        frames.write(sink, frame)
         except OSError:
             os._exit(0)
 
@@ -113,12 +139,19 @@ class Worker:
     Args:
         source: stream of incoming frames.
         wire: sends outgoing frames.
+        survive: lets the process outlive its first host.
     """
 
-    def __init__(self, source: BinaryIO, wire: Wire) -> None:
+    def __init__(self, source: BinaryIO, wire: Wire, survive: Callable[[], None]) -> None:
         self._source = source
         self._wire = wire
+        self._survive = survive
         self._served: tuple[LoadedModel, Loop]
+        self._said: frames.Loaded
+        self._threads: Fixed | Free
+        self._made_of: MadeOf | None = None
+        self._vigil: Vigil | None = None
+        self._connection: socket.socket | None = None
         self._serving = threading.Event()
         self._calls = Calls()
         self._lanes: tuple[Lane, ...] = ()
@@ -132,11 +165,11 @@ class Worker:
             os._exit(0)
         # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
         most = load.threads or free_cores()
-        threads = Fixed(load.threads) if load.threads else Free(most)
+        threads = self._threads = Fixed(load.threads) if load.threads else Free(most)
         crew = Crew(most - 1, self._spawn)
         self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
         self._spawn(self._read, "rung-read")
-        self._spawn(self._import, "rung-import")
+        self._spawn(lambda: self._import(load.path), "rung-import")
         model = self._load(load, threads)
         # The loop's module needs the native libraries. If they are missing, `_load` says so in words.
         from rung.tiers.llama.fit import BATCH
@@ -156,8 +189,9 @@ class Worker:
         )
         header = model.plan.fit.header
         said = (model.name, model.context, model.longest_token, header.architecture, header.parameters)
-        self._wire.send(frames.Loaded(*said))
+        self._said = frames.Loaded(*said)
         self._served = model, loop
+        self._wire.send(self._said)
         self._serving.set()
         loop.run()
 
@@ -196,7 +230,7 @@ class Worker:
         except TierUnavailable as error:
             self._refuse(error)
 
-    def _import(self) -> None:
+    def _import(self, model: str) -> None:
         """Import what calls need, while llama.cpp reads the model. What is missing is noticed where it is used."""
         self._reading.wait()
         with suppress(Exception):
@@ -204,6 +238,10 @@ class Worker:
             import rung.tiers.llama.worker.loop  # noqa: F401
 
             frames.prepare()
+
+            from rung.tiers.llama.worker.lingering import MadeOf
+
+            self._made_of = MadeOf(model)
 
     def _refuse(self, error: TierUnavailable) -> NoReturn:
         self._wire.send(frames.Failed("unavailable", error.message, error.hint))
@@ -218,14 +256,61 @@ class Worker:
                 self._fail(frames.Failed("failed", f"the worker was sent {error}", id=error.request))
                 continue
             if frame is None:
-                os._exit(0)
-            if isinstance(frame, frames.Drop):
-                self._calls.drop(frame.id)
-                for lane in self._lanes:
-                    lane.drop(frame.id)
+                self._leave()
+            if isinstance(frame, frames.Release):
+                self._linger(frame)
+            elif isinstance(frame, frames.Drop):
+                self._drop(frame.id)
             elif isinstance(frame, (frames.Ask, frames.Count, frames.Ready)):
                 self._calls.add(frame.id, frame.candidates if isinstance(frame, frames.Ask) else 1)
                 (long if is_long(frame) else short).put(frame)
+
+    def _drop(self, request: int) -> None:
+        self._calls.drop(request)
+        for lane in self._lanes:
+            lane.drop(request)
+
+    def _leave(self) -> NoReturn:
+        if self._vigil is not None:
+            self._vigil.end()
+        os._exit(0)
+
+    def _linger(self, release: frames.Release) -> None:
+        """Part from the host, and wait for the next one. The process ends if it can't, or if none comes.
+
+        Only a worker with nothing left to do lingers: the next host's requests have the same ids.
+        """
+        for request in self._calls.live():
+            self._drop(request)
+        until = time.monotonic() + _SETTLES
+        while not (self._served[1].quiet and all(lane.quiet for lane in self._lanes)):
+            if time.monotonic() > until:
+                self._leave()
+            time.sleep(_AGAIN)
+        if self._vigil is None:
+            from rung.tiers.llama.worker.lingering import Vigil
+
+            try:
+                if self._made_of is None:
+                    raise FileNotFoundError("something that a worker needs couldn't be imported")
+                self._vigil = Vigil(release.key, self._said.model, self._made_of, self._spawn)
+            except OSError:
+                self._leave()
+        self._vigil.begin(release.seconds)
+        self._survive()
+        self._wire.send(frames.Released())
+        self._wire.turn_to(None)
+        self._source.close()
+        if self._connection is not None:
+            self._connection.close()
+        system.hush()
+        self._connection, errors = self._vigil.next_host()
+        system.speak_to(errors)
+        if isinstance(self._threads, Free):
+            self._threads.anew()
+        self._source = self._connection.makefile("rb")
+        hello = frames.Hello(frames.PROTOCOL, os.getpid())
+        self._wire.turn_to(self._connection.makefile("wb"), hello, self._said)
 
     def _beat(self) -> None:
         while True:

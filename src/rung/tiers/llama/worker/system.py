@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,9 @@ _PR_SET_PDEATHSIG = 1
 def ignore_interrupts() -> None:
     """Leave SIGINT to the host."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        # `end_within` needs it, and it is inherited
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def no_core_dump() -> None:
@@ -49,8 +51,8 @@ def let_go(path: str) -> None:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
-def die_with(parent: int, *, every: float = 1.0) -> None:
-    """End this process soon after `parent` is gone, whatever its other threads do.
+def die_with(parent: int, *, every: float = 1.0) -> Callable[[], None]:
+    """End this process soon after `parent` is gone, whatever its other threads do. Returns what takes that back.
 
     On Linux, the kernel's own signal doesn't depend on any thread of ours getting a turn. It is sent when the *thread*
     that started this process ends, so the host starts workers from a thread that lives as long as they do. Looking at
@@ -60,19 +62,63 @@ def die_with(parent: int, *, every: float = 1.0) -> None:
         parent: process id of the host.
         every: seconds between two looks.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     alive = _watch(parent)
+    asked, over, free = threading.Event(), threading.Event(), threading.Event()
 
     def look() -> None:
-        while alive():
-            time.sleep(every)
-        os._exit(0)
+        # The kernel keeps the wish with the thread that makes it, which alone can take it back.
+        _end_with_parent(signal.SIGKILL)
+        asked.set()
+        while alive() and not over.wait(every):
+            pass
+        if not over.is_set():
+            os._exit(0)
+        _end_with_parent(0)
+        free.set()
 
+    def survive() -> None:
+        over.set()
+        free.wait()
+
+    threading.Thread(target=look, name="rung-parent", daemon=True).start()
+    asked.wait()
     # The parent may have died before the kernel was asked.
     if not alive():
         os._exit(0)
-    threading.Thread(target=look, name="rung-parent", daemon=True).start()
+    return survive
+
+
+def _end_with_parent(how: int) -> None:
+    """Ask the kernel for a signal at the parent's end; 0 for none. Only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how, 0, 0, 0)
+
+
+def hush() -> None:
+    """Send what native libraries print to nowhere. Nobody reads it any more."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    speak_to(nothing)
+
+
+def speak_to(descriptor: int) -> None:
+    """Send what native libraries print to this descriptor, which is closed."""
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+if sys.platform == "win32":
+
+    def end_within(seconds: int) -> None:
+        """Windows has no such clock, and no worker lingers there."""
+
+else:
+
+    def end_within(seconds: int) -> None:
+        """Let the kernel end this process so many seconds from now, unless this is called again. It takes no turn of
+        any thread.
+        """
+        signal.alarm(seconds)
 
 
 if sys.platform == "win32":
