@@ -201,16 +201,20 @@ def main() -> None:
         # beside each other, because most of the time goes into the models and not into what is shown
         alone = pool.submit(lambda: [undisturbed(folder, name, chosen) for name in ("first", "second")])
         told = disturbed(folder, "killed", chosen, round(chosen.rows * (1 + chosen.up)))
+        final = finished(folder, "killed")
+        same = sum(final.get(number) == text for number, text in told.finished.items())
+        # said now, because the runs without kills may take another hour
+        kept_bytes = demand(
+            same == len(told.finished), f"{same:,} of {len(told.finished):,} finished answers are the same bytes"
+        )
         for name, seconds in zip(("first", "second"), alone.result(), strict=True):
             tiers = dict(Counter(tier for _, tier in answers(folder, name).values()))
             print(f"{name}, without a kill: {seconds:,.0f} s, answered by {tiers}", flush=True)
     first, second, killed = (answers(folder, name) for name in ("first", "second", "killed"))
-    final = finished(folder, "killed")
     with JobManifest(folder / "killed.jsonl.job") as manifest:
         kept = {it["id"] for it in manifest.rows("SELECT id, question FROM rows") if it["question"] in told.finished}
     fresh = set(ids) - kept
     order = [json.loads(line)["id"] for line in (folder / "killed.jsonl").read_text(encoding="utf-8").splitlines()]
-    same = sum(final.get(number) == text for number, text in told.finished.items())
     print(f"of {len(ids):,} rows, {len(kept):,} were finished before a kill, and {len(fresh):,} after the last")
     every, twice = set(ids), set(second)
     between = apart(first, second, twice)
@@ -225,7 +229,7 @@ def main() -> None:
     held = [
         demand(set(killed) == every, f"all {len(ids):,} rows have an answer, none is there twice, none is foreign"),
         demand(order == [name for name in ids if name in set(order)], "the output has the order of the input"),
-        demand(same == len(told.finished), f"{same:,} of {len(told.finished):,} finished answers are the same bytes"),
+        kept_bytes,
         demand(len(told.done) == chosen.kills, f"{len(told.done)} kills: {dict(Counter(k for _, k in told.done))}"),
         demand(max(compared, two) <= most, f"kills change no more than chance does (at most {most:.0f} rows)"),
     ]
