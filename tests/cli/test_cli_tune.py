@@ -171,7 +171,6 @@ def test_time_that_is_over_leaves_the_best_so_far_and_says_so(person: Any) -> No
     found = person.object("tune", "data.csv", "--task", "double", "--tier", "small", "--minutes", "0.05")
     (small,) = found["tiers"]
     assert not small["finished"]
-    assert person.asked() < sum(halving["forms"] * halving["rows"] for halving in small["plan"])
     assert any("The time was over" in sentence for sentence in small["sentences"])
 
 
