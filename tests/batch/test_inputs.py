@@ -96,8 +96,11 @@ def test_a_row_of_200_mb_is_never_held(tmp_path):
             out.write(b"x" * (1 << 20))
         out.write(b'"}\n{"prompt": "q2"}\n')
     tracemalloc.start()
-    found, rejects = both(tmp_path, data)
-    assert tracemalloc.get_traced_memory()[1] < 80 << 20
+    try:
+        found, rejects = both(tmp_path, data)
+        assert tracemalloc.get_traced_memory()[1] < 80 << 20
+    finally:
+        tracemalloc.stop()
     assert [row["line"] for row in found] == [1, 3]
     assert [row["line"] for row in rejects] == [2]
 
