@@ -65,20 +65,20 @@ def utterances(path: Path, count: int, seed: int) -> list[str]:
     return random.Random(seed).sample(texts, count)
 
 
-def ours(texts: list[str], model: str, together: int, bench: Bench) -> dict[str, float]:
+def ours(prompts: list[str], cap: int, model: str, together: int, bench: Bench) -> dict[str, float]:
     """Rows and characters of answers a second of the command, its start and the load of the model left out."""
     folder = Path(tempfile.mkdtemp())
     try:
         slots, context = max(together, 1), bench.context * max(together, 1)
         config = CONFIG.format(model=model, slots=slots, context=context, threads=bench.threads)
         (folder / "rung.toml").write_text(config)
-        for name, part in (("warm", texts[:1]), ("in", texts)):
-            rows = (json.dumps({"prompt": PROMPT.format(text=text)}) + "\n" for text in part)
+        for name, part in (("warm", prompts[:1]), ("in", prompts)):
+            rows = (json.dumps({"prompt": prompt}) + "\n" for prompt in part)
             (folder / f"{name}.jsonl").write_text("".join(rows))
         took = {}
         for name in ("warm", "in"):
             words = [f"{name}.jsonl", "--out", f"{name}.out.jsonl", "--together", str(together)]
-            words += ["--max-tokens", str(CAP), "--config", "rung.toml"]
+            words += ["--max-tokens", str(cap), "--config", "rung.toml"]
             began = time.perf_counter()
             done = subprocess.run(
                 [sys.executable, "-m", "rung", "batch", *words], cwd=folder, capture_output=True, check=False
@@ -91,24 +91,24 @@ def ours(texts: list[str], model: str, together: int, bench: Bench) -> dict[str,
         for file, field in ((folder / "in.out.jsonl", "text"), (folder / "in.out.rejects.jsonl", "best")):
             lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
             characters += sum(len(json.loads(line)[field]) for line in lines)
-        return {"rows": len(texts) / seconds, "characters": characters / seconds}
+        return {"rows": len(prompts) / seconds, "characters": characters / seconds}
     finally:
         shutil.rmtree(folder)
 
 
-def theirs(texts: list[str], model: str, bench: Bench) -> dict[str, float]:
+def theirs(prompts: list[str], cap: int, model: str, bench: Bench) -> dict[str, float]:
     """The same of llama.cpp's server with as many clients."""
-    messages = [[{"role": "user", "content": PROMPT.format(text=text)}] for text in texts]
+    messages = [[{"role": "user", "content": prompt}] for prompt in prompts]
     party = bench.start("xllamacpp", model, slots=TOGETHER)
     try:
-        party.ask("rows", conversations=messages[:1], max_tokens=CAP, clients=1)
-        found = party.ask("rows", conversations=messages, max_tokens=CAP, clients=TOGETHER)
+        party.ask("rows", conversations=messages[:1], max_tokens=cap, clients=1)
+        found = party.ask("rows", conversations=messages, max_tokens=cap, clients=TOGETHER)
     finally:
         party.close()
-    return {"rows": len(texts) / found["seconds"], "characters": found["characters"] / found["seconds"]}
+    return {"rows": len(prompts) / found["seconds"], "characters": found["characters"] / found["seconds"]}
 
 
-def measure(party: str, texts: list[str], model: str, bench: Bench) -> dict[str, float]:
+def measure(party: str, prompts: list[str], cap: int, model: str, bench: Bench) -> dict[str, float]:
     """One round of one party.
 
     Raises:
@@ -118,8 +118,8 @@ def measure(party: str, texts: list[str], model: str, bench: Bench) -> dict[str,
     if party == "steps":
         return bare(model, bench)
     if party == "xllamacpp":
-        return theirs(texts, model, bench)
-    return ours(texts, model, TOGETHER if party == "many" else 1, bench)
+        return theirs(prompts, cap, model, bench)
+    return ours(prompts, cap, model, TOGETHER if party == "many" else 1, bench)
 
 
 def bare(model: str, bench: Bench) -> dict[str, float]:
@@ -162,6 +162,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", default=f"{MIDDLE},{LARGE}", help="names, split at commas")
     parser.add_argument("--parties", default=",".join(PARTIES), help=f"of {', '.join(PARTIES)}, split at commas")
+    parser.add_argument("--prompt", default=PROMPT, help="with {text} for the utterance")
+    parser.add_argument("--tokens", type=int, default=CAP, help="first cap on an answer")
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--context", type=int, default=512, help="of one row, in tokens")
     parser.add_argument("--xllamacpp-python", type=interpreter, metavar="PYTHON", help="an interpreter that has it")
@@ -173,6 +175,7 @@ def main() -> None:
     models = {name: resolve(name).path for name in chosen.models.split(",")}
     last = chosen.first + (8 if chosen.quick else chosen.rows)
     texts = utterances(chosen.data, last, chosen.seed)[chosen.first :]
+    prompts = [chosen.prompt.format(text=text) for text in texts]
     known = chosen.results is not None and chosen.results.exists()
     found: list[dict[str, Any]] = json.loads(chosen.results.read_text()) if known else []
     for _ in range(1 if chosen.quick else chosen.rounds):
@@ -180,11 +183,11 @@ def main() -> None:
             shared = chosen.context * (TOGETHER if party in ("xllamacpp", "steps") else 1)
             bench = Bench(models, chosen.threads, shared, chosen.quick, chosen.xllamacpp_python, chosen.seed)
             try:
-                rates = measure(party, texts, model, bench)
+                rates = measure(party, prompts, chosen.tokens, model, bench)
             except (Skipped, PartyFailed) as error:
                 print(f"{PARTIES[party]} on {model} is missing: {error}", file=sys.stderr)
                 continue
-            found.append({"model": model, "party": party, "first": chosen.first, "count": len(texts), **rates})
+            found.append({"model": model, "party": party, "first": chosen.first, "count": len(prompts), **rates})
             if chosen.results is not None:
                 chosen.results.write_text(json.dumps(found, indent=1))
     print("\n".join(table(found)))

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from rung.errors import ConfigError
 
+Fingerprint = tuple[int, int, int, int]
+"""Device, inode, bytes, and time of the last change in nanoseconds."""
+
 _CHUNK = 1 << 20
 _TRIES = 3
 """How often a file is read if somebody writes to it meanwhile. An editor has finished a small file by then."""
@@ -184,6 +187,19 @@ def _demand_ordinary(path: str | os.PathLike[str], status: os.stat_result, what:
     if not stat.S_ISREG(status.st_mode):
         why = _KINDS.get(stat.S_IFMT(status.st_mode), "it is not a file")
         raise ConfigError(f"{what} {named(path)} can't be read: {why}", hint="name an ordinary file")
+
+
+def fingerprint(path: str | os.PathLike[str]) -> Fingerprint | None:
+    """What distinguishes a file from one that replaces it, or from what is written into it; `None` if there is none.
+
+    Args:
+        path: of the file.
+    """
+    try:
+        found = os.stat(path)  # noqa: PTH116  a path may be a text
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:

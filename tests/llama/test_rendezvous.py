@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from rung.files import fingerprint
 from rung.tiers.llama import frames, rendezvous, visits
 from rung.tiers.llama.host.channel import SocketChannel
-from rung.tiers.llama.host.lingering import file_of, key_of, take_over
+from rung.tiers.llama.host.lingering import key_of, take_over
 from rung.tiers.llama.visits import NotAVisit, Visit, dismiss, lingering
 from rung.tiers.llama.worker import lingering as staying
 from rung.tiers.llama.worker import system
@@ -168,12 +169,12 @@ def test_the_variables_of_a_worker_are_in_its_key_and_the_folder_of_a_command_is
 
 def test_a_file_that_is_replaced_is_another_file(tmp_path):
     path = tmp_path / "model.gguf"
-    assert file_of(str(path)) is None
+    assert fingerprint(str(path)) is None
     path.write_bytes(b"one")
-    first = file_of(str(path))
+    first = fingerprint(str(path))
     (tmp_path / "new").write_bytes(b"two")
     (tmp_path / "new").replace(path)
-    assert file_of(str(path)) != first
+    assert fingerprint(str(path)) != first
 
 
 def test_only_its_user_may_enter_the_folder_and_use_the_socket(keep, runtime):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def lingering_findings(config: Config | None) -> Iterator[Finding]:
-    """What lingers, and what keeps workers from it if the configuration wants it.
+    """What lingers, and a folder that keeps workers from it. Other reasons are notes of the configuration.
 
     Args:
         config: the configuration in force; `None` if it is broken.
@@ -31,9 +31,6 @@ def lingering_findings(config: Config | None) -> Iterator[Finding]:
             f"{where} isn't a folder of this user alone, so no worker can linger",
             f"remove it, or `chmod 700 {where}`",
         )
-    for note in () if config is None else config.notes:
-        if note.startswith("linger"):
-            yield Finding("linger", "note", note)
     for worker in lingering():
         yield Finding("linger", "note", told(worker), "`rung linger stop` ends it")
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 
+from rung.files import Fingerprint
 from rung.tiers.llama import frames, visits
 from rung.tiers.llama.host.channel import SocketChannel
 from rung.tiers.llama.host.environment import environment
@@ -20,23 +20,8 @@ from rung.tiers.llama.visits import Visit
 _UNRELATED = frozenset({"PWD"})
 """Variables of a worker that no worker depends on, and that differ from command to command."""
 
-File = tuple[int, int, int, int] | None
 
-
-def file_of(path: str) -> File:
-    """A fingerprint that distinguishes a file from one that replaces it; `None` if there is no file.
-
-    Args:
-        path: of the file.
-    """
-    try:
-        found = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def key_of(load: frames.LoadModel, python: str | None, file: File) -> str:
+def key_of(load: frames.LoadModel, python: str | None, file: Fingerprint | None) -> str:
     """A hash of all that a worker is made of. A worker is taken over only where the whole of it is the same.
 
     Args:

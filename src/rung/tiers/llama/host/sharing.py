@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass, field
 
 from rung.errors import TierUnavailable
+from rung.files import Fingerprint, fingerprint
 from rung.tiers.llama import frames
-from rung.tiers.llama.host.lingering import File, file_of, key_of
+from rung.tiers.llama.host.lingering import key_of
 from rung.tiers.llama.host.process import Mailbox, Process, Request, WorkerEnded, interpreter, worker_of
 from rung.tiers.llama.rendezvous import why_not
 
-_Key = tuple[frames.LoadModel, str | None, File]
+_Key = tuple[frames.LoadModel, str | None, Fingerprint | None]
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class Lease:
         self._tier = tier
         self._linger = linger
         self._workers = _WORKERS.setdefault(os.getpid(), _Workers())
-        self._key: _Key = (load, python, file_of(load.path))
+        self._key: _Key = (load, python, fingerprint(load.path))
         with self._workers.lock:
             shared = self._workers.shared.get(self._key)
             if shared is None or not shared.process.alive:

@@ -17,6 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
+from rung.files import fingerprint
 from rung.locking import locked
 from rung.tiers.llama.headroom import strained
 from rung.tiers.llama.rendezvous import connect, listen, own_folder, peer, socket_of, sockets
@@ -54,29 +55,21 @@ class MadeOf:
         modules = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in _OURS]
         places = {place for m in modules if (place := getattr(m, "__file__", None))}
         libraries = {str(it) for m in modules if m.__name__ in _OURS for it in _libraries(m.__file__)}
-        self._first = {place: _fingerprint(place) for place in (model, *places, *libraries)}
+        self._first = {place: fingerprint(place) for place in (model, *places, *libraries)}
 
     @property
     def model_changed(self) -> bool:
         """Whether the model's file is gone, or another one."""
-        return _fingerprint(self.model) != self._first[self.model]
+        return fingerprint(self.model) != self._first[self.model]
 
     @property
     def changed(self) -> bool:
         """Whether any of the files is gone, or another one."""
-        return any(_fingerprint(place) != first for place, first in self._first.items())
+        return any(fingerprint(place) != first for place, first in self._first.items())
 
 
 def _libraries(package: str | None) -> list[Path]:
     return [] if package is None else [*Path(package).parent.glob("lib/*")]
-
-
-def _fingerprint(path: str) -> tuple[int, ...] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class Vigil:
@@ -98,7 +91,7 @@ class Vigil:
         self._made_of = made_of
         self._path = socket_of(key)
         self._listener = _listen(self._path)
-        self._place = _fingerprint_of_place(self._path)
+        self._place = _socket_at(self._path)
         self._hosts: SimpleQueue[tuple[socket.socket, int]] = SimpleQueue()
         self._lock = threading.Lock()
         self._until: float | None = None
@@ -127,7 +120,7 @@ class Vigil:
 
     def _hide(self) -> None:
         with suppress(OSError):
-            if _fingerprint_of_place(self._path) == self._place:
+            if _socket_at(self._path) == self._place:
                 self._path.unlink()
 
     def _keep(self) -> None:
@@ -152,7 +145,7 @@ class Vigil:
         elif (
             self._leaves
             or time.monotonic() >= until
-            or _fingerprint_of_place(self._path) != self._place  # as at logout, when the folder goes
+            or _socket_at(self._path) != self._place  # as at logout, when the folder goes
             or self._made_of.model_changed
             or strained(Residents().memory())
         ):
@@ -213,7 +206,7 @@ def _listen(path: Path) -> socket.socket:
         return listen(path)
 
 
-def _fingerprint_of_place(path: Path) -> tuple[int, int] | None:
+def _socket_at(path: Path) -> tuple[int, int] | None:
     """Which socket is at a path; `None` if there is none."""
     try:
         found = path.lstat()

@@ -34,7 +34,8 @@ _STALL = 0.1
 _LEAST_TOKEN_SECONDS = 0.0001
 """A measurement by which a token of a prefill takes less than this is noise."""
 
-_LEAST_CHUNK, _HEADROOM = 8, 32
+_LEAST_CHUNK = 8
+_HEADROOM = 32
 _WORTH_A_WAIT = 8
 """An answer waits for a shared beginning if another is just evaluating at least this many tokens of it."""
 
