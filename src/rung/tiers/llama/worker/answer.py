@@ -230,6 +230,7 @@ class Answer:
 
     def _choose(self, row: LogitsRow) -> tuple[int, Token]:
         """The next token, and how sure the model was of it."""
+        row.look()
         constraint = self._constraint
         if constraint is not None:
             try:
