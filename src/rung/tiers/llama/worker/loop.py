@@ -1,8 +1,8 @@
 """The decode loop: every step packs what is planned for it into one `llama_decode`, and hands on what comes of it.
 
 All answers share the cells of one context. When they outgrow it, what is kept of earlier answers is evicted first. Then
-the youngest answer gives up its cells, and starts over from its tokens once there is room. The oldest always goes on,
-so every answer ends.
+the context grows, if memory allows it. Else the youngest answer gives up its cells, and starts over from its tokens
+once there is room. The oldest always goes on, so every answer ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rung.tiers.llama.worker.answer import Answer, joined
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.crew import Crew
 from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
-from rung.tiers.llama.worker.native import Context, DecodeError
+from rung.tiers.llama.worker.native import Context, DecodeError, LoadError
 from rung.tiers.llama.worker.planning import StepPlanner, StepShare
 from rung.tiers.llama.worker.sampling import LogitsRow
 from rung.tiers.llama.worker.turn import AnswerTurn
@@ -42,6 +42,8 @@ class Loop:
         save: gets the memory of a prompt's beginning that may be kept on disk, once it is evaluated.
         fail: is told what went wrong with one answer, while the others go on. Without it, the error is raised.
         crew: chooses the tokens of several answers at once. Without it, that is done one after the other.
+        larger: tells how large the context may become if it shall have room for at least so many tokens, as far as
+            memory allows it now. Without it, it grows only for an answer that needs the room for itself.
         cells: initial room of the context, in tokens.
         slots: most answers at once.
         batch: most tokens in one step.
@@ -55,6 +57,7 @@ class Loop:
         save: Callable[[Saved], None] | None = None,
         fail: Callable[[int, BaseException], None] | None = None,
         crew: Crew | None = None,
+        larger: Callable[[int], int] | None = None,
         *,
         cells: int,
         slots: int,
@@ -66,6 +69,8 @@ class Loop:
         self._save = save or (lambda saved: None)
         self._fail = fail
         self._crew = crew
+        self._larger = larger or (lambda cells: 0)
+        self._may_grow = True
         self._cells = cells
         self._slots = slots
         self._memory = ContextMemory(context, cells=cells, slots=slots)
@@ -119,14 +124,16 @@ class Loop:
             if len(self._active) == self._slots:
                 return
             if answer.cells > self._cells:
-                # The answers that are being decoded would have to start over.
-                if self._active:
+                lost = not self._resize(answer.cells)
+                if answer.cells > self._cells:
+                    self._refuse(answer)
+                if lost or answer.cells > self._cells:
                     return
-                self._resize(answer.cells)
             if self._gains_by_waiting(answer):
                 continue
-            first = not self._active
-            held = self._memory.begin(answer.tokens, _HEADROOM, must=first, alone=first and answer.alone)
+            held = self._begin(answer)
+            while held is None and self._grow():
+                held = self._begin(answer)
             if held is None:
                 return
             answer.held = held
@@ -140,11 +147,45 @@ class Loop:
             except BaseException as error:  # noqa: BLE001  as in `_collect`
                 self._break(answer, error)
 
-    def _resize(self, cells: int) -> None:
-        """Make the context larger. What was kept of earlier answers is gone."""
-        self._context.resize(cells)
-        self._cells = cells
-        self._memory = ContextMemory(self._context, cells=cells, slots=self._slots)
+    def _begin(self, answer: Answer) -> HeldCells | None:
+        first = not self._active
+        return self._memory.begin(answer.tokens, _HEADROOM, must=first, alone=first and answer.alone)
+
+    def _refuse(self, answer: Answer) -> None:
+        """There is no memory for what a waiting answer needs."""
+        error = LoadError(f"no memory for a context of {answer.cells:,} tokens")
+        if self._fail is None:
+            raise error
+        self._waiting.remove(answer)
+        self._fail(answer.id, error)
+
+    def _grow(self) -> bool:
+        """Make the context larger, if memory allows it. Returns whether there is more room and nothing was lost.
+
+        After a refusal nobody is asked again until an answer has ended: looking at the machine's memory takes longer
+        than many a step.
+        """
+        cells = self._larger(self._cells + 1) if self._may_grow else 0
+        if cells <= self._cells:
+            self._may_grow = False
+            return False
+        before = self._cells
+        kept = self._resize(cells)
+        self._may_grow = self._cells > before
+        return kept and self._may_grow
+
+    def _resize(self, cells: int) -> bool:
+        """Make the context larger. Returns whether nothing was lost; otherwise every answer starts over."""
+        kept = self._context.resize(cells)
+        self._cells = self._context.cells
+        self._memory.resized(self._cells, kept=kept)
+        if not kept:
+            for answer in reversed(self._active):
+                self._hand_on(answer)
+                answer.held = None
+            self._waiting.extendleft(reversed(self._active))
+            self._active.clear()
+        return kept
 
     def _gains_by_waiting(self, answer: Answer) -> bool:
         """Whether another answer is evaluating a beginning that this one could share."""
@@ -169,6 +210,10 @@ class Loop:
             plan = self._planner.plan(self._active, self._cells)
             if self._memory.make_room(sum(len(share.run.tokens) for share in plan)):
                 return plan
+            if self._grow():
+                continue
+            if not self._active:
+                return []
             youngest = self._active[-1]
             self._hand_on(youngest)
             self._memory.drop(youngest.holding)
@@ -276,6 +321,7 @@ class Loop:
         answer.held = None
 
     def _end(self, answer: Answer) -> None:
+        self._may_grow = True
         self._memory.keep(answer.holding)
         self._active.remove(answer)
         answer.held = None

@@ -183,6 +183,7 @@ class Worker:
             self._saver(model.snapshots),
             self._broke,
             crew,
+            model.larger,
             cells=model.native.cells,
             slots=model.plan.slots,
             batch=BATCH,
