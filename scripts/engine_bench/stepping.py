@@ -26,6 +26,8 @@ Fact = tuple[dict[str, Any] | None, list[int]]
 """The schema of an answer, and its tokens so far."""
 
 _ROOM = 64
+_CELLS = 192
+"""Tokens of context that prompt and answer of one text take at most."""
 
 
 class Places:
@@ -141,7 +143,7 @@ def profiled(path: str, threads: int, count: int, tokens: int, *, constrained: b
         tokens: of each answer.
         constrained: whether the answers are long lists by a schema, or else free texts.
     """
-    party = InProcess(path, 4096, threads, slots=count)
+    party = InProcess(path, max(4096, count * _CELLS), threads, slots=count)
     watch = Stopwatch()
     asked = [(messages, _ENDLESS if constrained else None) for messages in stories(count)]
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:

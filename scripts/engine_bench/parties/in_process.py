@@ -21,7 +21,7 @@ from rung.tiers.llama.worker.native import Run, Vocabulary
 from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 
-_DEPTH, _STEPS = 64, 9
+_STEPS = 9
 
 
 class InProcess:
@@ -69,23 +69,26 @@ class InProcess:
         """Several free texts at once."""
         return self._run([Ask(0, _messages(messages), max_tokens=max_tokens) for messages in conversations])
 
-    def steps(self, counts: list[int]) -> list[float]:
-        """Seconds of a bare step that adds one token to each of so many sequences, for each of the counts in turn."""
+    def steps(self, count: int, depth: int) -> float:
+        """Seconds of a bare step that adds one token to each of so many sequences, the median of some.
+
+        Args:
+            count: of sequences, with nothing else in the context.
+            depth: tokens that each of them has before.
+        """
         context = self._model.native
-        deepest = range(max(counts))
-        for sequence in deepest:
-            context.decode([Run(sequence, 0, list(range(_DEPTH)), 1)])
-        found: list[list[float]] = [[] for _ in counts]
+        for sequence in range(count):
+            context.decode([Run(sequence, 0, list(range(depth)), 1)])
+        found: list[float] = []
         for _ in range(_STEPS):
-            for count, seconds in zip(counts, found, strict=True):
-                began = time.perf_counter()
-                context.decode([Run(sequence, _DEPTH, [0], 1) for sequence in deepest[:count]])
-                seconds.append(time.perf_counter() - began)
-                for sequence in deepest[:count]:
-                    context.forget(sequence, _DEPTH)
-        for sequence in deepest:
+            began = time.perf_counter()
+            context.decode([Run(sequence, depth, [0], 1) for sequence in range(count)])
+            found.append(time.perf_counter() - began)
+            for sequence in range(count):
+                context.forget(sequence, depth)
+        for sequence in range(count):
             context.forget(sequence)
-        return [statistics.median(seconds) for seconds in found]
+        return statistics.median(found)
 
     def confidence(self, messages: Any, max_tokens: int) -> dict[str, float]:
         """Of one answer: seconds of reckoning how sure each token was, seconds of decoding, and tokens."""
