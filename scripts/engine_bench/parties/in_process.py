@@ -13,6 +13,7 @@ from rung.tiers.llama.fit import BATCH
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import answer as answers
+from rung.tiers.llama.worker import sampling
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.loaded import LoadedModel
@@ -22,6 +23,7 @@ from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 
 _STEPS = 9
+_MEANWHILE = 4
 
 
 class InProcess:
@@ -93,21 +95,25 @@ class InProcess:
     def confidence(self, messages: Any, max_tokens: int) -> dict[str, float]:
         """Of one answer: seconds of reckoning how sure each token was, seconds of decoding, and tokens."""
         spent: list[float] = []
-        real = answers.confidence
+        real, survey = answers.confidence, sampling.survey
 
-        def timed(*facts: Any) -> Any:
-            began = time.perf_counter()
-            found = real(*facts)
-            spent.append(time.perf_counter() - began)
-            return found
+        def timed(work: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*facts: Any) -> Any:
+                began = time.perf_counter()
+                found = work(*facts)
+                spent.append(time.perf_counter() - began)
+                return found
 
-        answers.confidence = timed
+            return run
+
+        # the one look at a row also finds the token that is chosen
+        answers.confidence, sampling.survey = timed(real), timed(survey)
         try:
             timing = self.answer(messages, max_tokens)
         finally:
-            answers.confidence = real
+            answers.confidence, sampling.survey = real, survey
         # The first token's belongs to the prefill.
-        return {"reckoning": sum(spent[1:]), "decoding": timing.seconds, "tokens": len(spent) - 1}
+        return {"reckoning": sum(spent[2:]), "decoding": timing.seconds, "tokens": len(spent) // 2 - 1}
 
     def stepped(
         self,
@@ -120,7 +126,7 @@ class InProcess:
 
         Args:
             asked: messages and schema of each answer.
-            max_tokens: of each answer.
+            max_tokens: most steps that are counted.
             send: hands pieces on.
             begun: is called once all prompts are evaluated.
         """
@@ -137,17 +143,18 @@ class InProcess:
         self._loop._send = heard
         for messages, schema in asked:
             shape = None if schema is None else Shape("json", schema)
-            self._submit(Ask(0, _messages(messages), max_tokens=max_tokens, shape=shape))
+            # while the last prompts are evaluated, piece by piece, the first answers go on
+            self._submit(Ask(0, _messages(messages), max_tokens=max_tokens + _MEANWHILE * len(asked), shape=shape))
         while len(decoding) < len(asked):
             self._loop.step()
         begun()
         steps, began = 0, time.perf_counter()
-        while not over:
+        while not over and steps < max_tokens:
             self._loop.step()
             steps += 1
         took = time.perf_counter() - began
-        while len(over) < len(asked):
-            self._loop.step()
+        for request in decoding - over:
+            self._calls.drop(request)
         return steps, took
 
     def _submit(self, ask: Ask) -> None:
