@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
 
 import numpy as np
@@ -13,10 +12,17 @@ from hypothesis import strategies as st
 from helpers.thorough import times
 from llama import books
 from llama.books import SIZE, Books, House, alone
-from llama.conftest import call
-from rung.tiers.llama.fit import GRAIN, Fit, LoadPlan
+from rung.tiers.llama.fit import GRAIN, Fit, LoadPlan, outputs
 from rung.tiers.llama.headroom import FreeMemory
-from rung.types import Message
+from rung.tiers.llama.threads import Fixed
+from rung.tiers.llama.worker.answer import Answer, DecodeOrder
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.loop import Loop
+from rung.tiers.llama.worker.memory import sequences
+from rung.tiers.llama.worker.native import Context, Log, Model
+from rung.tiers.llama.worker.sampling import Sampler
+from rung.tiers.llama.worker.text import Assembler
+from rung.types import Sampling
 
 SHARED = [1 + n * n % (SIZE - 1) for n in range(1000)]
 
@@ -120,24 +126,37 @@ def test_a_context_grows_for_many_calls_as_far_as_memory_goes(free, larger):
 
 
 @pytest.mark.weights
-@pytest.mark.slow
-def test_many_answers_of_a_real_model_outgrow_its_context_without_starting_over(make):
-    """16 answers behind a shared beginning of 3,100 tokens take more than the 4,096 cells with which it begins."""
-    tier = make(slots=16)
-    manual = "The parts of a pump are the casing, the impeller, the shaft, the seal and the motor. " * 155
-    found: dict[int, list] = {}
+def test_answers_of_a_real_model_outgrow_its_context_and_nothing_is_evaluated_twice(weights):
+    log = Log()
+    model = Model(str(weights("smollm2-135m")), log)
+    need = {"sequences": sequences(8), "outputs": outputs(8), "threads": Fixed(2), "batch": 256, "log": log}
+    context = Context(model, cells=512, **need)
+    evaluated, decode = [], context.decode
 
-    def ask(n: int) -> None:
-        question = (Message("system", manual), Message("user", f"Tell a long story about pump number {n}."))
-        found[n] = list(tier.stream(call(question, max_tokens=40)))
+    def counted(runs) -> bool:
+        evaluated.append(sum(len(run.tokens) for run in runs))
+        return decode(runs)
 
-    asking = [threading.Thread(target=ask, args=(n,)) for n in range(16)]
-    for thread in asking:
-        thread.start()
-    for thread in asking:
-        thread.join()
-    ends = [found[n][-1] for n in range(16)]
-    assert all(end.finish is not None for end in ends)
-    assert sum((end.usage.cached_tokens or 0) > 1500 for end in ends) == 15, (
-        "the beginning was evaluated for one of them"
+    context.decode = counted
+    calls, sent = Calls(), {n: [] for n in range(8)}
+    loop = Loop(
+        context,
+        calls,
+        lambda request, delta: sent[request].append(delta),
+        larger=lambda cells: 2 * context.cells,
+        cells=512,
+        slots=8,
+        batch=256,
     )
+    vocabulary = model.vocabulary
+    shared = vocabulary.tokenize("A pump has a casing, an impeller, a shaft, a seal and a motor. " * 20, special=False)
+    for n in range(8):
+        calls.add(n)
+        prompt = (*shared[:300], *vocabulary.tokenize(f" Part number {n} is", special=False))
+        order = DecodeOrder(n, prompt, 60, Sampler(Sampling()), None, Assembler())
+        loop.submit(Answer(order, vocabulary, "a model"))
+    while not all(deltas and deltas[-1].finish for deltas in sent.values()):
+        loop.step()
+    said = sum(deltas[-1].usage.output_tokens for deltas in sent.values())
+    assert context.cells == 1024
+    assert sum(evaluated) <= 300 + 8 * 40 + said
