@@ -118,7 +118,7 @@ def mass(numbers: Floats, less: float) -> float:
     return sum(_FILL(room, whole, at, min(CHUNK, size - at), less) for at in range(0, size, CHUNK))
 
 
-class Survey(NamedTuple):
+class LogitsSurvey(NamedTuple):
     """What a row of logits looks like.
 
     Args:
@@ -142,7 +142,7 @@ class Survey(NamedTuple):
         return self.second if index == self.first else self.first
 
 
-def survey(numbers: Floats) -> Survey:
+def survey(numbers: Floats) -> LogitsSurvey:
     """Look at each number once, while it is in the core's cache.
 
     The sum is that of M. Milakov and N. Gimelshein, "Online normalizer calculation for softmax" (2018), algorithm 3,
@@ -175,4 +175,4 @@ def survey(numbers: Floats) -> Survey:
     index = int(part.argmax())
     leaders.append((part.item(index), -start - index))
     part[first - start] = held
-    return Survey(first, -max(leaders)[1], top, total if top > -math.inf else math.nan)
+    return LogitsSurvey(first, -max(leaders)[1], top, total if top > -math.inf else math.nan)

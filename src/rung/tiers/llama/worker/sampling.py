@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.tiers.llama.worker.exponentials import CHUNK, Survey, exponentials, mass, scratch, survey
+from rung.tiers.llama.worker.exponentials import CHUNK, LogitsSurvey, exponentials, mass, scratch, survey
 from rung.types import Sampling
 
 Logits = NDArray[np.float32]
@@ -49,7 +49,7 @@ class LogitsRow:
     def __init__(self, logits: Logits) -> None:
         self.logits = logits
         self._token = -1
-        self._survey: Survey | None = None
+        self._survey: LogitsSurvey | None = None
 
     @property
     def token(self) -> int:
@@ -58,7 +58,7 @@ class LogitsRow:
             self._token = int(self.logits.argmax())
         return self._token
 
-    def look(self) -> Survey:
+    def look(self) -> LogitsSurvey:
         """Find the likeliest tokens, and sum up all weights. Before anything else is asked, one pass does all of it."""
         if self._survey is None:
             self._survey = survey(self.logits)
