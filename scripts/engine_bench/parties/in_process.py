@@ -23,7 +23,9 @@ from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 
 _STEPS = 9
-_MEANWHILE = 4
+_FORCED, _MEANWHILE = 8, 16
+"""Most tokens of an answer in a step, forced ones included, and those that it gets while another's prompt is evaluated.
+"""
 
 
 class InProcess:
@@ -144,7 +146,8 @@ class InProcess:
         for messages, schema in asked:
             shape = None if schema is None else Shape("json", schema)
             # while the last prompts are evaluated, piece by piece, the first answers go on
-            self._submit(Ask(0, _messages(messages), max_tokens=max_tokens + _MEANWHILE * len(asked), shape=shape))
+            most = _FORCED * max_tokens + _MEANWHILE * len(asked)
+            self._submit(Ask(0, _messages(messages), max_tokens=most, shape=shape))
         while len(decoding) < len(asked):
             self._loop.step()
         begun()
