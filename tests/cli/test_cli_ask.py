@@ -48,6 +48,7 @@ def test_an_answer_that_only_the_checks_of_text_saw_comes_with_one_line_on_how_t
     assert b"--check" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_answer_that_a_check_vouches_for_comes_with_no_hint(program):
     (program.work / "mine.py").write_text("def fine(value):\n    return True\n")
     done = program("ask", "Who?", "--config", one(program, "Frank"), "--check", "mine:fine")

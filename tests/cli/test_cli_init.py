@@ -153,6 +153,7 @@ def test_a_limit_on_memory_counts(program):
     assert told["tiers"][0]["model"] == "smollm2-135m"
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_said_so(program):
     done = program("init", "--output", "nowhere/rung.toml")
     assert done.returncode == 2

@@ -31,6 +31,7 @@ def test_where_nothing_lingers_that_is_said(program, runtime, command):
     assert told == {"status": "ok", "workers": []}
 
 
+@pytest.mark.slow
 def test_the_doctor_names_a_folder_that_keeps_workers_from_lingering(program, runtime):
     (Path(runtime) / "rung").mkdir(0o755)
     done = program("doctor", "--quick", "--json", XDG_RUNTIME_DIR=runtime)

@@ -240,11 +240,13 @@ def _compare(found: dict[str, str], room: str, name: str) -> None:
     compare(ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*(ask.name for ask in ASKS), "interrupted"])
 def test_an_answer_is_told_and_paid_for_as_it_was(asked, name):
     _compare(asked, "ask/", name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_tells_the_same_events(streamed, name):
     _compare(streamed, "stream/", name)
@@ -255,11 +257,13 @@ def test_a_ledger_tells_the_same_of_each_request(recorded):
     compare({file: text for file, text in recorded.items() if file.startswith("ledger/requests/")})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*LEDGERS, "interrupted"])
 def test_a_ledger_lists_exports_and_adds_up_the_same(recorded, name):
     _compare(recorded, "ledger/", name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*LEDGERS, "interrupted"])
 def test_the_tables_of_a_ledger_are_the_same_for_another_program(recorded, name):
     _compare(recorded, "ledger/", f"{name}_tables")
@@ -288,6 +292,7 @@ def test_a_command_ends_with_the_same_exit_code(coded):
     compare(coded)
 
 
+@pytest.mark.slow
 def test_no_recorded_file_is_left_that_nothing_makes(everything):
     gone = stale(set(everything))
     assert not gone, f"no run makes them any more: {', '.join(sorted(gone))}; delete them, or record anew: {ANEW}"

@@ -167,6 +167,7 @@ for call in (ledger.flush, lambda: ledger.reserve(Decimal(0))):
     assert "the budget can't be kept" in lines[2]
 
 
+@pytest.mark.slow
 @POSIX
 def test_on_a_full_disk_requests_work_and_say_so_and_nothing_that_was_there_is_lost(path, finish):
     code = """

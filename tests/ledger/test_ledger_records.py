@@ -212,6 +212,7 @@ def test_recording_costs_the_caller_less_than_a_millisecond_of_the_processor(pat
         assert len(held(ledger)) == 301
 
 
+@pytest.mark.slow
 def test_a_request_goes_on_while_another_process_holds_the_file(path, program):
     with Ledger(path) as ledger:
         stay(ledger)
