@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import llama_cpp as llama
-import numpy as np
-
+from rung.tiers.llama.binding import llama
 from rung.tiers.llama.worker import system
 from rung.tiers.llama.worker.words import Words, WordsFile
 
@@ -312,6 +310,8 @@ class Context:
         address = ctypes.addressof(pointer.contents)
         view = self._views.get(address)
         if view is None:
+            import numpy as np
+
             view = self._views[address] = np.ctypeslib.as_array(pointer, (self._vocabulary_size,))
         return view
 
@@ -340,6 +340,8 @@ class _Batch:
     """llama.cpp's arrays for one step, filled through numpy."""
 
     def __init__(self, room: int) -> None:
+        import numpy as np  # which takes as long to import as a small model to load, and comes beside that
+
         self._struct = llama.llama_batch_init(room, 0, 1)
         view = np.ctypeslib.as_array
         self._tokens = view(self._struct.token, (room,))
