@@ -10,6 +10,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -29,12 +31,18 @@ if TYPE_CHECKING:
 _BROKEN = 70
 
 _ALONE = 0.3
-"""Most seconds for which the load has the interpreter to itself, before anybody hears the host. It takes a tenth,
-unless another worker is just planning its own."""
+"""Most seconds for which a load has the interpreter to itself before it reads the file, so that the host is heard even
+then. It takes a tenth, unless another worker is just planning its own."""
 
 _TURN = 0.0002
-"""Seconds for which a thread keeps the interpreter while another one wants it. llama.cpp reports a hundred lines while
-it loads, and would wait Python's usual 5 ms for each beside the imports."""
+"""Seconds for which a thread keeps the interpreter while another one wants it: the load is not to wait for imports.
+Python's usual 5 ms are as long as all that is computed between two of its calls."""
+
+_FIRST = ("psutil", "filelock", "rung.tiers.llama.worker.placing")
+"""Modules that a load needs."""
+
+_BESIDE = ("numpy", "rung.tiers.llama.worker.program")
+"""Modules that are imported while nothing else is to be done: before the host names a model, and beside its load."""
 
 _LIBRARIES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy": "numpy", "jinja2": "jinja2"}
 """What calls need, by the names of their packages. If one is missing, that is noticed before a model is read."""
@@ -95,34 +103,46 @@ def _or_end(work: Callable[[], None]) -> None:
 
 def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None:
     """Load the model that the first frame names, and serve it."""
-    load = opening.read_load(source)
-    if load is None:
-        os._exit(0)
-    # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
-    most = load.threads or free_cores()
-    threads = Fixed(load.threads) if load.threads else Free(most)
-    reading = threading.Event()
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    free = threading.Event()
+    named: SimpleQueue[tuple[opening.LoadModel, Fixed | Free, int]] = SimpleQueue()
     begun: SimpleQueue[Worker] = SimpleQueue()
 
     def begin() -> None:
-        reading.wait(_ALONE)
+        for module in _BESIDE:
+            free.wait(_ALONE)
+            with suppress(Exception):  # what is missing is noticed where it is used
+                import_module(module)
         from rung.tiers.llama.worker.program import Worker
 
-        worker = Worker(source, sink, survive, load, threads, most)
+        worker = Worker(source, sink, survive, *named.get())
         worker.listen()
         begun.put(worker)
         worker.import_rest()
 
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
+    # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
     spawn(begin, "rung-begin")
+    # the host is still busy with imports of its own
+    with suppress(Exception):
+        for module in _FIRST:
+            import_module(module)
+    free.set()
+    load = opening.read_load(source)
+    if load is None:
+        os._exit(0)
+    free.clear()
+    most = load.threads or free_cores()
+    threads = Fixed(load.threads) if load.threads else Free(most)
+    named.put((load, threads, most))
     try:
-        placed = _placed(load, threads, reading.set)
+        placed = _placed(load, threads, free.set)
     except TierUnavailable as error:
-        reading.set()
+        free.set()
         begun.get().refuse(error)
+    worker = begun.get()
     sys.setswitchinterval(usual)
-    begun.get().serve(placed)
+    worker.serve(placed)
 
 
 def _placed(load: opening.LoadModel, threads: Fixed | Free, meanwhile: Callable[[], None]) -> Placed:
