@@ -25,7 +25,7 @@ def begin(config: Path | None) -> HeadStart | None:
     Args:
         config: the configuration's file, if the person names one.
     """
-    if not _begins_locally(config):
+    if not begins_locally(config):
         return None
     from rung.tiers.llama.host.channel import interpreter
     from rung.tiers.llama.host.head_start import HeadStart
@@ -34,7 +34,7 @@ def begin(config: Path | None) -> HeadStart | None:
 
 
 def hand_over(begun: HeadStart | None, ladder: Ladder) -> None:
-    """Give it to the first tier, if that is a local model.
+    """Give it to the first tier, or let it end if that is not a local model.
 
     Args:
         begun: what `begin` returned.
@@ -47,9 +47,16 @@ def hand_over(begun: HeadStart | None, ladder: Ladder) -> None:
     first = ladder.rungs[0].tier
     if isinstance(first, LlamaTier):
         first.head_start = begun
+    else:
+        begun.drop()
 
 
-def _begins_locally(config: Path | None) -> bool:
+def begins_locally(config: Path | None) -> bool:
+    """Whether the first tier is most likely a local model whose worker has yet to be started.
+
+    Args:
+        config: the configuration's file, if the person names one.
+    """
     try:
         tables = [_glance(path) for path in ([config] if config is not None else _files())]
     except (OSError, ValueError, RecursionError):

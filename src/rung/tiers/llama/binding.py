@@ -6,6 +6,8 @@ more. That takes 0.2 s, and the functions alone 0.05 s.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import sys
 from importlib.machinery import ModuleSpec
@@ -66,6 +68,24 @@ VERSION: str = sys.modules[_PACKAGE].__version__
 """Version of llama-cpp-python."""
 
 
+def _find_backends() -> None:
+    """Load the libraries that compute, where a build has them as files of their own: one for each kind of processor,
+    of which llama.cpp takes the best that runs here. No other build has to be told.
+    """
+    library: Any = ggml.libggml
+    try:
+        library.ggml_backend_reg_count.restype = ctypes.c_size_t
+        load = library.ggml_backend_load_all_from_path
+        load.restype, load.argtypes = None, [ctypes.c_char_p]
+    except AttributeError:  # a build from before there were such files
+        return
+    if not library.ggml_backend_reg_count():
+        load(os.fsencode(folder()))
+
+
 def folder() -> Path:
     """The folder of llama.cpp's libraries."""
     return Path(str(llama.__file__)).parent / "lib"
+
+
+_find_backends()

@@ -38,7 +38,7 @@ _TURN = 0.0002
 """Seconds for which a thread keeps the interpreter while another one wants it: the load is not to wait for imports.
 Python's usual 5 ms are as long as all that is computed between two of its calls."""
 
-_FIRST = ("psutil", "filelock", "rung.tiers.llama.worker.placing")
+_FIRST = ("filelock", "rung.tiers.llama.worker.placing")
 """Modules that a load needs."""
 
 _BESIDE = ("numpy", "rung.tiers.llama.worker.program")
@@ -122,6 +122,8 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
         worker.import_rest()
 
     # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
+    most = free_cores()
+    unbound = Free(most)
     spawn(begin, "rung-begin")
     # the host is still busy with imports of its own
     with suppress(Exception):
@@ -132,9 +134,9 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     if load is None:
         os._exit(0)
     free.clear()
-    most = load.threads or free_cores()
-    threads = Fixed(load.threads) if load.threads else Free(most)
-    named.put((load, threads, most))
+    unbound.anew()
+    threads = Fixed(load.threads) if load.threads else unbound
+    named.put((load, threads, load.threads or most))
     try:
         placed = _placed(load, threads, free.set)
     except TierUnavailable as error:
