@@ -33,22 +33,24 @@ def begin(config: Path | None) -> HeadStart | None:
     return HeadStart("rung-ahead", interpreter())
 
 
-def hand_over(begun: HeadStart | None, ladder: Ladder) -> None:
-    """Give it to the first tier, or let it end if that is not a local model.
+def hand_over(begun: HeadStart | None, ladder: Ladder, *, load: bool) -> None:
+    """Give it to the first tier if that is a local model, which may begin to load, or let it end.
 
     Args:
         begun: what `begin` returned.
         ladder: who is asked.
+        load: whether the first tier is certainly asked. A task may have found that it isn't worth it.
     """
-    if begun is None:
-        return
     from rung.tiers.llama import LlamaTier
 
     first = ladder.rungs[0].tier
-    if isinstance(first, LlamaTier):
-        first.head_start = begun
-    else:
-        begun.drop()
+    if not isinstance(first, LlamaTier):
+        if begun is not None:
+            begun.drop()
+        return
+    first.head_start = begun
+    if load:
+        first.preload()
 
 
 def begins_locally(config: Path | None) -> bool:

@@ -205,10 +205,10 @@ def ask(
         patience.doing("making the tiers ready")
         ledger = found.ledger.ledger()
         ladder = found.ladder(only=tier or (), consent=terminal(), ledger=ledger)
-        ahead.hand_over(begun, ladder)
         ladder.task_output(task)  # may import anybody's package, too
         if found.reach.value > Zone.HOST:
             guard.install(found.reach.value, hosts=found.hosts(ladder))
+        ahead.hand_over(begun, ladder, load=task is None)
         shown = found.drafts.value if drafts is None else drafts
         return _Prepared(messages, continues, shape, validators, ledger, ladder, shown)
 

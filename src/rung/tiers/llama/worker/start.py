@@ -123,7 +123,7 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
 
     # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
     most = free_cores()
-    unbound = Free(most)
+    measured = Free(most)
     spawn(begin, "rung-begin")
     # the host is still busy with imports of its own
     with suppress(Exception):
@@ -134,8 +134,8 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     if load is None:
         os._exit(0)
     free.clear()
-    unbound.anew()
-    threads = Fixed(load.threads) if load.threads else unbound
+    measured.anew()
+    threads = Fixed(load.threads) if load.threads else measured
     named.put((load, threads, load.threads or most))
     try:
         placed = _placed(load, threads, free.set)
