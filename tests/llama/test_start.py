@@ -66,7 +66,8 @@ def test_an_interpreter_is_had_once_and_its_thread_does_the_work_of_whoever_has_
         channel = begun.take()
         taken.append(threading.current_thread())
         channel.hang_up()
-        channel.end(20)
+        with channel.source, channel.errors:
+            channel.end(20)
 
     begun.keep(work)
     begun.thread.join(20)
