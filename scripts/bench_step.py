@@ -142,7 +142,7 @@ def show_profile(options: argparse.Namespace) -> None:
     """A table."""
     print(f"| model | answers | {' | '.join(STAGES)} |\n|{'---|' * (len(STAGES) + 2)}")
     for model in options.models.split(","):
-        for count in (1, 16):
+        for count in options.counts:
             for kind in ("plain", "constrained"):
                 path = str(resolve(model).path)
                 found = profiled(path, options.threads, count, options.tokens, constrained=kind == "constrained")
@@ -173,6 +173,7 @@ def main() -> None:
     look_in.add_argument("--models", default="smollm2-135m,qwen2.5-coder-0.5b,qwen2.5-coder-1.5b")
     look_in.add_argument("--threads", type=int, default=cores)
     look_in.add_argument("--tokens", type=int, default=48)
+    look_in.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="answers at once")
     look_in.set_defaults(run=show_profile)
     options = parser.parse_args()
     run: Callable[[argparse.Namespace], None] = options.run

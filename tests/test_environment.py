@@ -115,8 +115,31 @@ def test_what_the_surfaces_lack_is_installed_or_named(suite, monkeypatch):
 )
 def test_a_stage_may_have_no_test_but_not_all_of_them(suite, monkeypatch, codes, rest, failed):
     left = iter(codes)
+    monkeypatch.setattr(suite, "STAGES", dict.fromkeys(("one", "two", "three"), ((), "slow")))
     monkeypatch.setattr(suite.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=next(left)))
-    assert suite.test("python", {"one": (), "two": (), "three": ()}, rest) == failed
+    assert suite.test("python", ["one", "two", "three"], rest, proofs=True) == failed
+
+
+def test_only_everything_runs_proofs_and_the_surfaces_beside_the_rest(suite, monkeypatch):
+    ran = {}
+    monkeypatch.setattr(suite, "ensure", lambda extra: "python")
+    monkeypatch.setattr(suite, "install", lambda *_: None)
+    monkeypatch.setattr(suite, "lint", lambda *_: [])
+
+    def run(command, **_):
+        if "pytest" in command:
+            ran.setdefault(words, []).append(command[command.index("-m", 2) + 1])
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(suite.subprocess, "run", run)
+    for words in ("", "--fast", "--surfaces", "--everything"):
+        assert suite.body(words.split()) == 0
+    whole, fast = {name: chosen for name, (_, chosen) in suite.STAGES.items()}, "fast tests"
+    assert ran["--everything"] == [chosen for name, chosen in whole.items() if name != fast]
+    assert ran["--surfaces"] == [whole["surfaces"]]
+    assert ran["--fast"] == [f"{whole[fast]} and not proof"]
+    expected = [f"{chosen} and not proof" for name, chosen in whole.items() if name not in (fast, "surfaces")]
+    assert ran[""] == expected
 
 
 def test_tests_write_into_memory_where_there_is_room_and_nothing_is_left(suite, tmp_path, monkeypatch):

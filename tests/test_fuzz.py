@@ -35,6 +35,7 @@ def test_some_files_from_outside_are_read_or_refused(tmp_path):
     assert {target: cells[0] for target, cells in rows(done).items()} == {"gguf": "20", "manifests": "20"}
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_minute_of_what_the_world_may_send_leads_to_nothing_else(tmp_path):
     # schemas are counted and not timed: one of them may take as long as a thousand of the others

@@ -15,6 +15,7 @@ from engine_bench.parties.in_process import InProcess
 from engine_bench.prompts import stories
 from rung.tiers.llama import frames
 from rung.tiers.llama.worker import answer as answers
+from rung.tiers.llama.worker import sampling
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.constraint import Constraint, Grammars
 from rung.tiers.llama.worker.native import Context, Log, Vocabulary
@@ -26,6 +27,8 @@ Fact = tuple[dict[str, Any] | None, list[int]]
 """The schema of an answer, and its tokens so far."""
 
 _ROOM = 64
+_CELLS = 384
+"""Tokens of context that prompt and answer of one text take at most."""
 
 
 class Places:
@@ -126,7 +129,9 @@ _STAGES: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("logits", Context, ("logits",)),
     ("choice", Sampler, ("choose",)),
     ("constraint", Constraint, ("choose", "take", "forced", "allowed")),
+    # the one look at a row also finds the token that is chosen
     ("confidence", answers, ("confidence",)),
+    ("confidence", sampling, ("survey",)),
     ("text", Assembler, ("push",)),
 )
 
@@ -141,7 +146,7 @@ def profiled(path: str, threads: int, count: int, tokens: int, *, constrained: b
         tokens: of each answer.
         constrained: whether the answers are long lists by a schema, or else free texts.
     """
-    party = InProcess(path, 4096, threads, slots=count)
+    party = InProcess(path, max(4096, count * _CELLS), threads, slots=count)
     watch = Stopwatch()
     asked = [(messages, _ENDLESS if constrained else None) for messages in stories(count)]
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:

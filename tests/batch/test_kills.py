@@ -80,6 +80,7 @@ def test_a_job_that_is_killed_twice_is_whole_in_the_end(tmp_path):
     demand_whole(*killed_until_done(tmp_path, 60, 2, 0.02), count=60, kills=2)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_job_that_is_killed_ten_times_is_whole_in_the_end(tmp_path):
     demand_whole(*killed_until_done(tmp_path, 300, 10, 0.05), count=300, kills=10)
@@ -121,6 +122,7 @@ def test_two_processes_hold_one_budget_over_a_kill(tmp_path):
     budget(tmp_path, 75, processes=2, kills=1)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_four_processes_hold_one_budget_over_kills(tmp_path):
     budget(tmp_path, 120, processes=4, kills=4)

@@ -35,6 +35,7 @@ def namespace() -> bool:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.proof,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray isn't installed: pip install 'rung[ray]'"),
     pytest.mark.skipif(not namespace(), reason="no network namespace can be made, and Ray looks for a network"),
 ]

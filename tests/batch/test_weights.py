@@ -59,6 +59,7 @@ def test_worker_and_host_are_killed_and_every_row_is_answered_once(tmp_path):
     assert {number: after[number] for number in before} == before
 
 
+@pytest.mark.proof
 def test_shards_of_a_real_model_are_merged_to_the_whole(tmp_path):
     prompts = [f"Is {n} an even number?" for n in range(COUNT)]
     data, parts = rows(tmp_path / "in.jsonl", prompts), [tmp_path / f"part{number}.jsonl" for number in (1, 2)]

@@ -12,6 +12,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "scripts" / "airgap_check.py"
 
 
+@pytest.mark.proof
 @pytest.mark.weights
 def test_a_kit_made_here_answers_on_two_tiers_where_no_network_is(weights):
     weights("smollm2-135m")

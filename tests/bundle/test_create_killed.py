@@ -16,6 +16,7 @@ from rung.store import models
 from rung.store import verify as verify_model
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_no_kit_or_a_whole_one(site):
     """Forty kills; afterwards the store verifies, and the next kit sweeps away what they left."""

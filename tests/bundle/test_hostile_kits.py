@@ -983,6 +983,7 @@ ODD_VALUES = [None, True, 0, -1, 1 << 70, 1.5, float("nan"), "", "\ud800", "x\x1
               "x" * 70_000, [], [[]], {}, {"": {}}, [None] * 3]  # fmt: skip
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_any_manifest_is_read_or_refused_in_one_visible_sentence(good):
     """Six hundred mutations of a good one, and six hundred of its bytes."""

@@ -273,6 +273,7 @@ def test_an_old_python_is_named_and_no_syntax_error(kit, target):
     assert not target.exists()
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_version_before_working(kit, next_kit, target):
     run_installer(kit, "--target", target)
@@ -297,6 +298,7 @@ def test_a_kill_at_any_moment_leaves_the_version_before_working(kit, next_kit, t
     assert not target.exists()
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_kill_at_any_moment_of_a_first_installation_leaves_nothing_that_cannot_be_removed(kit, target):
     command = [sys.executable, "-I", str(kit / "install.py"), "--target", str(target)]

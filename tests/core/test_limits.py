@@ -179,6 +179,7 @@ class Slow(Decimal):
         return super().__gt__(other)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_purse_is_never_above_its_limit_under_sixteen_threads():
     purse = MemoryPurse(10)

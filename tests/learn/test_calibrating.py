@@ -69,6 +69,7 @@ def test_the_loss_against_mid_never_exceeds_the_disagreement(tiers: int) -> None
         assert found.losses <= differs
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_promise_holds_on_fresh_rows_about_as_often_as_it_says() -> None:
     fresh = climbs(4000, seed=10_000)

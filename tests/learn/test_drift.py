@@ -29,6 +29,7 @@ def rows_until_void(generator, before, most):
     return most + 1, early
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.parametrize("before", [0, 100, 500])
 def test_a_rise_of_the_loss_from_5_to_15_percent_is_found_within_the_stated_delay(before):
@@ -53,11 +54,13 @@ def false_alarms(draws, rows):
     return alarms
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_ladder_at_its_limit_is_rarely_suspected():
     assert false_alarms(20, 2000) <= scipy.stats.binom.ppf(0.999, 20, 0.05)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_over_10000_rows_at_most_5_percent_are_false_alarms():
     assert false_alarms(300, 10_000) <= scipy.stats.binom.ppf(0.999, 300, 0.05)
@@ -104,6 +107,7 @@ def shifted(generator, shift, most, seen=300, before=200):
     return drift.warns, early
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_scores_that_shift_are_noticed_within_the_stated_delay(sign):
@@ -116,6 +120,7 @@ def test_scores_that_shift_are_noticed_within_the_stated_delay(sign):
     assert sum(warns for warns, _ in found) >= scipy.stats.binom.ppf(0.001, 60, 0.9)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_scores_that_do_not_change_are_rarely_suspected_ties_included():
     generator = random.Random(2)

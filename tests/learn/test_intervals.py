@@ -47,6 +47,7 @@ def holds(groups, draws=80):
     return kept / draws
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_intervals_by_group_hold_the_truth_about_as_often_as_they_say_and_without_groups_they_do_not():
     exact, resampled = holds(groups=True)

@@ -46,6 +46,7 @@ def test_a_certificate_keeps_nearly_what_such_rows_allow(cell, column):
     assert fits(cell, column, draws=60)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "column"), [(cell, column) for column, known in KNOWN.items() for cell in range(9) if known[cell] > 0.03]

@@ -37,6 +37,7 @@ def test_the_gate_tells_when_to_ask_the_strong_model(rows):
         assert curve.cpt(0.5) <= 0.18
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_over_20_foldings_the_gate_keeps_its_worth(rows):
     found = curves(rows, seeds=20)

@@ -191,6 +191,7 @@ def misses(draws, rows, generator, tmp_path):
     return wrong
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_the_promise_is_wrong_in_at_most_a_tenth_of_samples(tmp_path):
     assert misses(40, 400, random.Random(7), tmp_path) <= scipy.stats.binom.ppf(0.999, 40, 0.1)
@@ -203,6 +204,7 @@ def drifting(ledger, generator, before, after, rate):
     return early, watch(used(ledger), promise())
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_drift_from_5_to_15_percent_is_found_within_the_delay_that_was_said(ledger, seed):
@@ -215,6 +217,7 @@ def test_a_drift_from_5_to_15_percent_is_found_within_the_delay_that_was_said(le
     assert "the certificate is void; calibrate anew" in " ".join(said(late))
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_of_uses_without_a_drift_at_most_5_percent_are_suspected_over_10000_rows(tmp_path):
     generator = random.Random(11)

@@ -204,12 +204,14 @@ def test_the_promise_fails_about_as_rarely_as_it_says(case):
     assert within(CASES[case], 60)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_in_2000_draws_the_promise_fails_no_more_often_than_it_says(case):
     assert within(CASES[case], 2000)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_choosing_a_form_on_the_certify_rows_breaks_the_promise():
     """The same test as above sees the leak."""

@@ -75,6 +75,7 @@ class Started:
         return [line.split()[1] for line in out.decode().splitlines()]
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_no_money_is_lost_or_overspent_by_eight_processes_that_are_killed_at_random(path, program):
     """8 x 200 requests on one daily budget, with kills in between.

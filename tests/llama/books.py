@@ -49,9 +49,14 @@ class Books:
         batch: most tokens in one step.
         cuttable: whether memory can be cut in the middle; a recurrent model's can't.
         aborts: decides whether the next step is aborted, half done.
+        loses: decides whether a larger context is an empty one, because memory was short for a copy.
+        room: most cells that there is memory for.
     """
 
-    def __init__(self, cells: int, batch: int, *, cuttable: bool = True, aborts=lambda: False) -> None:
+    def __init__(
+        self, cells: int, batch: int, *, cuttable: bool = True, aborts=lambda: False, loses=lambda: False, room=10**9
+    ) -> None:
+        self.loses, self.room = loses, room
         self.cells, self.batch, self.cuttable, self.aborts = cells, batch, cuttable, aborts
         self.memory: dict[int, list[tuple[int, int]]] = {}
         self.cell = itertools.count()
@@ -77,6 +82,13 @@ class Books:
         assert len({cell for memory in self.memory.values() for _, cell in memory}) <= self.cells
         self.steps.append([(r.sequence, len(r.tokens)) for r in runs])
         return not abort
+
+    def resize(self, cells: int) -> bool:
+        assert cells > self.cells
+        self.cells = max(self.cells, min(cells, self.room))
+        if lost := self.loses():
+            self.memory.clear()
+        return not lost
 
     def logits(self, index: int) -> np.ndarray:
         return self.outputs[index]
@@ -108,7 +120,7 @@ class Books:
 class House:
     """A loop with its books, and what it sent."""
 
-    def __init__(self, books: Books, slots: int, save=None, crew=None) -> None:
+    def __init__(self, books: Books, slots: int, save=None, crew=None, larger=None, fail=None) -> None:
         self.books = books
         self.calls = Calls()
         self.sent: dict[int, list] = {}
@@ -117,7 +129,9 @@ class House:
             self.calls,
             lambda request, delta: self.sent.setdefault(request, []).append(delta),
             save,
+            fail,
             crew=crew,
+            larger=larger,
             cells=books.cells,
             slots=slots,
             batch=books.batch,

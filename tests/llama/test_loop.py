@@ -104,7 +104,7 @@ def test_a_long_prefill_goes_in_small_pieces_while_somebody_else_is_answered():
     house = House(Books(512, 256), 2)
     house.ask(1, [1], 30)
     house.loop.step()
-    house.loop._token_seconds = 0.01
+    house.loop._planner._token_seconds = 0.01
     house.ask(2, [2] * 200, 1)
     while not house.over(2):
         house.loop.step()
@@ -195,8 +195,8 @@ def drafted(kind: str, seconds: dict[int, float]) -> Books:
     prompt = [3, 1, 4, 1, 5]
     house = House(Books(256, 64), 1)
     for size, each in seconds.items():
-        house.loop._pace.record(size, each)
-    house.loop._pace.record = lambda count, each: None
+        house.loop._planner._pace.record(size, each)
+    house.loop._planner._pace.record = lambda count, each: None
     house.ask(1, prompt, 24, draft_of(kind, prompt, 24))
     while not house.over(1):
         house.loop.step()
@@ -363,8 +363,8 @@ def test_pieces_that_come_faster_than_anybody_reads_are_sent_together(monkeypatc
 def test_where_smaller_steps_are_faster_the_answers_take_turns():
     house = House(Books(512, 64), 4)
     for size, seconds in ((4, 8.0), (3, 1.0), (2, 6.0)):
-        house.loop._pace.record(size, seconds)
-    house.loop._pace.record = lambda count, seconds: None
+        house.loop._planner._pace.record(size, seconds)
+    house.loop._planner._pace.record = lambda count, seconds: None
     long = [[first] for first in range(1, SIZE) if len(alone([first], 8)) == 8][:4]
     for n, prompt in enumerate(long):
         house.ask(n, prompt, 8)

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.thorough import times
@@ -77,9 +77,52 @@ def test_a_sum_of_exponentials_is_exact_over_a_whole_vocabulary(monkeypatch, fil
     logits[7] = 20
     exact = np.exp(logits.astype(np.float64) - 20)
     assert exponentials.mass(logits, 20.0) == pytest.approx(exact.sum(), rel=2e-6)
-    into = np.empty_like(logits)
-    assert exponentials.exponentials(into, logits, 20.0) == pytest.approx(exact.sum(), rel=2e-6)
+    into = logits.copy()
+    exponentials.exponentials(into, 20.0)
     assert np.allclose(into, exact, rtol=1e-5, atol=0)
+
+
+def shaped(kind: str, size: int, noise: np.random.Generator) -> np.ndarray:
+    rows = {
+        "flat": np.full(size, noise.uniform(-30, 30)),
+        "peaked": np.append(noise.normal(-8, 2, size - 1), 30),
+        "tied": noise.integers(0, 3, size),
+        "masked": np.where(noise.random(size) < 0.9, -np.inf, noise.normal(0, 3, size)),
+        "rising": np.linspace(-40, 40, size),
+        "falling": np.linspace(40, -40, size),
+        "spread": noise.normal(0, 3, size),
+    }
+    row = rows[kind].astype(np.float32)
+    if kind == "peaked":
+        noise.shuffle(row)
+    row[0] = 0.5 if np.isneginf(row).all() else row[0]
+    return row
+
+
+@pytest.mark.parametrize("kind", ["flat", "peaked", "tied", "masked", "rising", "falling", "spread"])
+@pytest.mark.parametrize("fill", [exponentials._FILL, exponentials._with_numpy], ids=["as found here", "numpy's"])
+@settings(deadline=None, max_examples=times(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), size=st.integers(2, 500), chunk=st.sampled_from([7, 64, 32_768]))
+def test_one_look_finds_both_leaders_and_the_whole_mass(monkeypatch, kind, fill, seed, size, chunk):
+    """Whatever the row looks like, and wherever its chunks end: leaders exactly, log-sum-exp to 1e-5."""
+    monkeypatch.setattr(exponentials, "_FILL", fill)
+    monkeypatch.setattr(exponentials, "CHUNK", chunk)
+    row = shaped(kind, size, np.random.default_rng(seed))
+    before = row.copy()
+    found = exponentials.survey(row)
+    assert (row == before).all(), "the row is as it was"
+    exact = row.astype(np.float64)
+    assert found.first == exact.argmax()
+    others = exact.copy()
+    others[found.first] = -np.inf
+    assert others[found.second] == others.max()
+    assert others.max() == -np.inf or found.second == others.argmax()
+    assert found.top == exact.max()
+    assert found.top + np.log(found.mass) == pytest.approx(np.logaddexp.reduce(exact), abs=1e-5)
+
+
+def test_a_row_without_a_single_possible_token_has_no_mass():
+    assert np.isnan(exponentials.survey(np.full(40, -np.inf, np.float32)).mass)
 
 
 def test_a_function_of_llama_cpp_that_says_something_else_is_not_used(monkeypatch):

@@ -47,6 +47,7 @@ def model(weights):
     return weights("smollm2-135m")
 
 
+@pytest.mark.proof
 def test_pairs_of_ladders_on_one_file_have_one_worker_and_leave_none(script):
     """Ten times two. The first two pairs bring what is imported late and the threads' shares of the allocator."""
     program = script(TEN)

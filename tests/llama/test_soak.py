@@ -12,6 +12,7 @@ import pytest
 SOAK = Path(__file__).parents[2] / "scripts" / "soak.py"
 
 
+@pytest.mark.proof
 @pytest.mark.weights
 @pytest.mark.alone
 def test_many_calls_with_cancels_and_kills_get_their_own_answers_and_leave_nothing_behind(weights, tmp_path):

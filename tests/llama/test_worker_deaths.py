@@ -94,6 +94,7 @@ def test_every_call_of_a_killed_worker_hears_of_it(make):
     assert len(heard) == 4
 
 
+@pytest.mark.proof
 def test_fifty_kills_at_random_moments_leave_no_hang_and_no_orphan(make):
     chance = random.Random(4)
     tier = make(context=512)

@@ -40,6 +40,7 @@ def test_it_conforms_to_the_protocol_of_a_tier(serve):
     check_tier(lambda: OpenAITier("m", base_url=server.url, price=Price(1, 4), logprobs=True))
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_fifty_cancels_at_random_moments_end_at_once_and_leave_nothing_behind(serve, tier_at):
     dice = random.Random(5)

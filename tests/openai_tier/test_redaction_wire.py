@@ -35,6 +35,7 @@ def answering(make):
     return reply
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_of_hundreds_of_texts_nothing_private_arrives_and_all_of_it_is_in_the_answer(serve, tier_at):
     dice = random.Random(20)

@@ -41,6 +41,7 @@ def test_instructor(where, tmp_path):
     run(python, CLIENTS / "with_instructor.py", where, tmp_path)
 
 
+@pytest.mark.proof
 def test_every_answer_is_as_the_description_says_and_none_is_the_servers_error(tmp_path):
     """A few hundred requests that Schemathesis makes up; `scripts/fuzz_serve.py` makes more."""
     spec = importlib.util.spec_from_file_location("fuzz_serve", FUZZER)

@@ -221,6 +221,7 @@ def start_and_end(folder, *, killed, after=lambda told: ()):
     assert {it.name for it in folder.iterdir()} == {"rung.toml"}
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_twenty_starts_leave_nothing_though_the_parent_is_killed_in_half_of_them(folder):
     for number in range(20):

@@ -29,6 +29,7 @@ def test_the_official_client_gets_real_answers(serve, tmp_path):
     run(sys.executable, HERE / "clients" / "openai_python.py", where, tmp_path)
 
 
+@pytest.mark.proof
 def test_from_the_second_of_ten_turns_the_prompt_is_what_was_kept(serve):
     """Behind 6,000 tokens of system prompt, and where a line at its front changes with each request, if the setting
     names it. A second conversation without that line finds the same rules kept at its first turn already.

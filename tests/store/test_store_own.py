@@ -288,6 +288,7 @@ def test_what_nobody_knows_can_not_be_removed(store, name):
 # killed
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_store_survives_kills_at_any_moment_of_pull_find_import_and_remove(make_store, tmp_path, content, warm):
     """kill -9 at 160 random moments: every name has its bytes, every byte its hash, and the work can go on."""

@@ -13,6 +13,7 @@ from rung.tiers.llama.fit import BATCH
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import answer as answers
+from rung.tiers.llama.worker import sampling
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.loaded import LoadedModel
@@ -21,7 +22,8 @@ from rung.tiers.llama.worker.native import Run, Vocabulary
 from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 
-_DEPTH, _STEPS = 64, 9
+_STEPS = 9
+_MEANWHILE = 4
 
 
 class InProcess:
@@ -69,42 +71,49 @@ class InProcess:
         """Several free texts at once."""
         return self._run([Ask(0, _messages(messages), max_tokens=max_tokens) for messages in conversations])
 
-    def steps(self, counts: list[int]) -> list[float]:
-        """Seconds of a bare step that adds one token to each of so many sequences, for each of the counts in turn."""
+    def steps(self, count: int, depth: int) -> float:
+        """Seconds of a bare step that adds one token to each of so many sequences, the median of some.
+
+        Args:
+            count: of sequences, with nothing else in the context.
+            depth: tokens that each of them has before.
+        """
         context = self._model.native
-        deepest = range(max(counts))
-        for sequence in deepest:
-            context.decode([Run(sequence, 0, list(range(_DEPTH)), 1)])
-        found: list[list[float]] = [[] for _ in counts]
+        for sequence in range(count):
+            context.decode([Run(sequence, 0, list(range(depth)), 1)])
+        found: list[float] = []
         for _ in range(_STEPS):
-            for count, seconds in zip(counts, found, strict=True):
-                began = time.perf_counter()
-                context.decode([Run(sequence, _DEPTH, [0], 1) for sequence in deepest[:count]])
-                seconds.append(time.perf_counter() - began)
-                for sequence in deepest[:count]:
-                    context.forget(sequence, _DEPTH)
-        for sequence in deepest:
+            began = time.perf_counter()
+            context.decode([Run(sequence, depth, [0], 1) for sequence in range(count)])
+            found.append(time.perf_counter() - began)
+            for sequence in range(count):
+                context.forget(sequence, depth)
+        for sequence in range(count):
             context.forget(sequence)
-        return [statistics.median(seconds) for seconds in found]
+        return statistics.median(found)
 
     def confidence(self, messages: Any, max_tokens: int) -> dict[str, float]:
         """Of one answer: seconds of reckoning how sure each token was, seconds of decoding, and tokens."""
         spent: list[float] = []
-        real = answers.confidence
+        real, survey = answers.confidence, sampling.survey
 
-        def timed(*facts: Any) -> Any:
-            began = time.perf_counter()
-            found = real(*facts)
-            spent.append(time.perf_counter() - began)
-            return found
+        def timed(work: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*facts: Any) -> Any:
+                began = time.perf_counter()
+                found = work(*facts)
+                spent.append(time.perf_counter() - began)
+                return found
 
-        answers.confidence = timed
+            return run
+
+        # the one look at a row also finds the token that is chosen
+        answers.confidence, sampling.survey = timed(real), timed(survey)
         try:
             timing = self.answer(messages, max_tokens)
         finally:
-            answers.confidence = real
+            answers.confidence, sampling.survey = real, survey
         # The first token's belongs to the prefill.
-        return {"reckoning": sum(spent[1:]), "decoding": timing.seconds, "tokens": len(spent) - 1}
+        return {"reckoning": sum(spent[2:]), "decoding": timing.seconds, "tokens": len(spent) // 2 - 1}
 
     def stepped(
         self,
@@ -117,7 +126,7 @@ class InProcess:
 
         Args:
             asked: messages and schema of each answer.
-            max_tokens: of each answer.
+            max_tokens: most steps that are counted.
             send: hands pieces on.
             begun: is called once all prompts are evaluated.
         """
@@ -134,17 +143,18 @@ class InProcess:
         self._loop._send = heard
         for messages, schema in asked:
             shape = None if schema is None else Shape("json", schema)
-            self._submit(Ask(0, _messages(messages), max_tokens=max_tokens, shape=shape))
+            # while the last prompts are evaluated, piece by piece, the first answers go on
+            self._submit(Ask(0, _messages(messages), max_tokens=max_tokens + _MEANWHILE * len(asked), shape=shape))
         while len(decoding) < len(asked):
             self._loop.step()
         begun()
         steps, began = 0, time.perf_counter()
-        while not over:
+        while not over and steps < max_tokens:
             self._loop.step()
             steps += 1
         took = time.perf_counter() - began
-        while len(over) < len(asked):
-            self._loop.step()
+        for request in decoding - over:
+            self._calls.drop(request)
         return steps, took
 
     def _submit(self, ask: Ask) -> None:

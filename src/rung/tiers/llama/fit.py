@@ -150,12 +150,15 @@ class LoadPlan:
     Args:
         fit: its memory sums.
         cells: room for tokens at first, of all calls together.
-        most: the largest that this may grow to; equal to `cells` if the user set a context.
+        most: the largest that this may grow to for one call; equal to `cells` if the user set a context.
+        together: the same for several calls. Each of them may have no more than the model was trained for, but all of
+            them may.
     """
 
     fit: Fit
     cells: int
     most: int
+    together: int
 
     @property
     def slots(self) -> int:
@@ -181,6 +184,19 @@ class LoadPlan:
             cells = held
         left = min(cells, self.context) - prompt
         return Room(cells, min(left, max_tokens or left)) if left > 0 else None
+
+    def larger(self, tokens: int, *, held: int, free: FreeMemory) -> int:
+        """The context that there may be for calls which together outgrow it; `held` if it may not grow.
+
+        Args:
+            tokens: of all calls together.
+            held: present size of the context, in tokens.
+            free: the memory that is free now. While the context grows, a copy of its present one lies beside it.
+        """
+        cells = held
+        while cells < min(tokens, self.together):
+            cells = min(2 * cells, self.together)
+        return cells if cells > held and cells * self.fit.cell <= SHARE * free.available else held
 
     def _step(self, tokens: int) -> int:
         cells = self.cells
@@ -208,15 +224,16 @@ def plan(header: Header, *, context: int | None, slots: int | None, memory: Free
     if context is None:
         trained = _grains(header.context_length or CONTEXT)
         most = min(trained, fitting)
+        together = fitting
         cells = min(CONTEXT, most)
         if cells < min(_LEAST_CONTEXT, trained):
             raise _refusal(wanted, min(CONTEXT, trained), fitting, memory)
     else:
-        cells = most = _grains(context)
+        cells = most = together = _grains(context)
         if cells > fitting:
             raise _refusal(wanted, cells, fitting, memory)
     chosen = slots or max(1, min(MOST_SLOTS, most // _SLOT_CELLS))
-    return LoadPlan(Fit(header, chosen), cells, most)
+    return LoadPlan(Fit(header, chosen), cells, most, max(most, min(together, chosen * most)))
 
 
 def least(size: int) -> int:

@@ -70,7 +70,7 @@ class LlamaSettings(SettingsTable):
     Args:
         model: a catalogue name, the path of a GGUF file, or `hf:owner/repo/file.gguf@revision`.
         context: tokens that prompt and answer may take together, rounded up to a multiple of 256, and never more than
-            the model was trained for. By default it begins with 4,096 and grows with what a call needs, as far as the
+            the model was trained for. By default it begins with 4,096 and grows with what calls need, as far as the
             model and free memory allow.
         threads: number of threads that decode. By default it is one per physical core that no other program keeps busy,
             checked again twice a second.

@@ -103,6 +103,13 @@ class Answer:
         self._thoughts = 0
 
     @property
+    def holding(self) -> HeldCells:
+        """What it holds while it is being decoded."""
+        if self.held is None:
+            raise AssertionError("an active answer holds memory")
+        return self.held
+
+    @property
     def evaluated(self) -> int:
         """How many of the tokens are in memory."""
         return 0 if self.held is None else len(self.held.tokens)
@@ -223,6 +230,7 @@ class Answer:
 
     def _choose(self, row: LogitsRow) -> tuple[int, Token]:
         """The next token, and how sure the model was of it."""
+        row.look()
         constraint = self._constraint
         if constraint is not None:
             try:

@@ -193,6 +193,10 @@ class LoadedModel:
             raise PromptTooLong(len(prompt), self.context)
         return segments, prompt, room
 
+    def larger(self, tokens: int) -> int:
+        """How large the context may become for calls that need so many tokens together, by the memory that is free."""
+        return self.plan.larger(tokens, held=self.native.cells, free=Residents().memory())
+
     def _reusable(self, messages: Sequence[Message], prompt: Sequence[int], errand: Errand) -> int:
         """How many tokens of a prompt belong to what its caller marked as reusable, together with everything before
         that.

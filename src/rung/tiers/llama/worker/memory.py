@@ -100,6 +100,21 @@ class ContextMemory:
         self._numbers = itertools.count()
         self._holders: dict[int, int] = {}
 
+    def resized(self, cells: int, *, kept: bool) -> None:
+        """The context has another size now.
+
+        Args:
+            cells: its room.
+            kept: whether the sequences still hold what they held. If not, all are empty and nobody's. What was put
+                aside isn't lost, for it lies outside the context.
+        """
+        self._cells = cells
+        if not kept:
+            self._free = list(range(self._scratch))
+            self._kept = None
+            self._active.clear()
+            self._holders.clear()
+
     @property
     def cuttable(self) -> bool:
         """Whether a sequence can be cut at any position. A recurrent model's can't."""

@@ -258,17 +258,39 @@ class Context:
         self._batch = _Batch(batch)
         self._make(cells)
 
-    def resize(self, cells: int) -> None:
-        """Make room for another number of tokens. Every sequence is empty afterwards.
+    def resize(self, cells: int) -> bool:
+        """Make room for more tokens. Afterwards `cells` says for how many, which are as before if memory is short.
+
+        All sequences are copied at once and put back, so that cells which they share are shared again.
 
         Args:
-            cells: a multiple of `fit.GRAIN`.
+            cells: a multiple of `fit.GRAIN`, more than now.
+
+        Returns:
+            whether every sequence holds what it held. If not, all are empty.
 
         Raises:
-            LoadError: memory is short. The context can't be used any more.
+            LoadError: there is no memory even for the old size. The context can't be used any more.
         """
+        before, state = self.cells, self._state()
         llama.llama_free(self.pointer)
-        self._make(cells)
+        try:
+            self._make(cells)
+        except LoadError:
+            self._make(before)
+        if state is not None and llama.llama_state_set_data(self.pointer, state, len(state)) == len(state):
+            return True
+        llama.llama_memory_clear(self._memory, True)
+        return False
+
+    def _state(self) -> ctypes.Array[ctypes.c_uint8] | None:
+        """All that the context holds; `None` if there is no memory for a copy."""
+        size = llama.llama_state_get_size(self.pointer)
+        try:
+            buffer = (ctypes.c_uint8 * size)()
+        except MemoryError:
+            return None
+        return buffer if llama.llama_state_get_data(self.pointer, buffer, size) == size else None
 
     def _make(self, cells: int) -> None:
         self.cells = cells

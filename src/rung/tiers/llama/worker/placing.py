@@ -78,7 +78,7 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
         total = max(0, chosen.fit.need(chosen.cells).total - sum(where.takes.values()))
         residents.claim(total, where.takes)
     if where.cells is not None:
-        chosen = replace(chosen, most=min(chosen.most, where.cells))
+        chosen = replace(chosen, most=min(chosen.most, where.cells), together=min(chosen.together, where.cells))
     notes = (where.note,) if where.note else ()
     kept = _Kept(load, header)
     meanwhile()

@@ -150,6 +150,7 @@ class Worker:
             self._saver(model.snapshots),
             self._broke,
             self._crew,
+            model.larger,
             cells=model.native.cells,
             slots=model.plan.slots,
             batch=BATCH,

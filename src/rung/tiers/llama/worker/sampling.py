@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.tiers.llama.worker.exponentials import exponentials, mass, scratch
+from rung.tiers.llama.worker.exponentials import CHUNK, LogitsSurvey, exponentials, mass, scratch, survey
 from rung.types import Sampling
 
 Logits = NDArray[np.float32]
@@ -31,7 +31,8 @@ _FLOORS = (1e-3, 1e-6)
 milliseconds, and these nearly always have enough of the mass."""
 
 _BLOCK = 512
-"""Weights that are summed to one number, so that a random number finds its token in two short searches."""
+"""Weights that are summed to one number, so that a random number finds its token in two short searches. `CHUNK` is a
+multiple of it."""
 
 
 class LogitsRow:
@@ -43,12 +44,12 @@ class LogitsRow:
         logits: contiguous. They are left as they are.
     """
 
-    __slots__ = ("_mass", "_second", "_token", "_top", "logits")
+    __slots__ = ("_survey", "_token", "logits")
 
     def __init__(self, logits: Logits) -> None:
         self.logits = logits
-        self._token = self._second = -1
-        self._top = self._mass = 0.0
+        self._token = -1
+        self._survey: LogitsSurvey | None = None
 
     @property
     def token(self) -> int:
@@ -57,39 +58,12 @@ class LogitsRow:
             self._token = int(self.logits.argmax())
         return self._token
 
-    def look(self) -> None:
-        """Find the second likeliest token, and sum up all weights."""
-        if self._second >= 0:
-            return
-        token, logits = self.token, self.logits
-        top = logits[token]
-        self._top = float(top)
-        self._mass = mass(logits, self._top)
-        logits[token] = -np.inf
-        second = int(logits.argmax())
-        logits[token] = top
-        self._second = second
-
-    @property
-    def top(self) -> float:
-        """The logit of the likeliest token."""
-        self.look()
-        return self._top
-
-    @property
-    def mass(self) -> float:
-        """The sum over all tokens of `exp(logit - top)`."""
-        self.look()
-        return self._mass
-
-    def rival(self, token: int) -> int:
-        """The likeliest token but for one.
-
-        Args:
-            token: the one.
-        """
-        self.look()
-        return self._second if token == self._token else self._token
+    def look(self) -> LogitsSurvey:
+        """Find the likeliest tokens, and sum up all weights. Before anything else is asked, one pass does all of it."""
+        if self._survey is None:
+            self._survey = survey(self.logits)
+            self._token = self._survey.first
+        return self._survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +93,8 @@ def confidence(row: LogitsRow, token: int, allowed: Callable[[], Mask | None] | 
             model was sure of the token, or nobody can tell, the unconstrained probability is given. The probability
             among the allowed tokens lies between that and 1.
     """
-    own = float(row.logits[token])
-    logprob, margin = own - row.top - math.log(row.mass), own - float(row.logits[row.rival(token)])
+    own, found = row.logits.item(token), row.look()
+    logprob, margin = own - found.top - math.log(found.mass), own - row.logits.item(found.rival(token))
     if allowed is None:
         return Confidence(logprob, margin)
     if logprob > _SURE:
@@ -140,16 +114,16 @@ def _among(row: LogitsRow, token: int, own: float, mask: Mask) -> tuple[float, f
         own: its logit.
         mask: which tokens are allowed.
     """
-    size = len(row.logits)
+    size, found = len(row.logits), row.look()
     dense = int(np.bitwise_count(mask).sum()) > size // 2
     # Going through few weights is faster than through many: those of the allowed tokens, or those of all others. And
     # finding them among booleans takes a tenth of the time that it takes among bytes.
     few = np.flatnonzero(np.unpackbits(~mask if dense else mask, bitorder="little", count=size).view(np.bool_))
-    weight = math.exp(own - row.top)
     if dense:
-        left = row.mass - float(np.exp(row.logits[few] - np.float32(row.top)).sum(dtype=np.float64))
-        rival = row.rival(token)
-        if left > _LEFT * row.mass and not _within(few, rival):
+        weight = math.exp(own - found.top)
+        left = found.mass - float(np.exp(row.logits[few] - np.float32(found.top)).sum(dtype=np.float64))
+        rival = found.rival(token)
+        if left > _LEFT * found.mass and not _within(few, rival):
             # `token` is allowed, so at least its own weight is left
             return math.log(weight / max(left, weight)), own - float(row.logits[rival])
         others = row.logits.copy()
@@ -203,22 +177,45 @@ class Sampler:
         """
         if not self._settings.temperature:
             return row.token if allowed is None else _likeliest(row.logits, allowed)
-        weights = np.divide(row.logits, np.float32(self._settings.temperature), out=scratch(len(row.logits)))
-        if allowed is not None:
-            weights[~allowed] = -np.inf
-        exponentials(weights, weights, float(weights.max()))
+        logits = row.logits if allowed is None else np.where(allowed, row.logits, np.float32(-np.inf))
+        top = logits[row.token if allowed is None else logits.argmax()]
         if not self._settings.min_p and self._settings.top_p in (None, 1.0):
-            return self._any(weights)
+            return self._any(logits, top)
+        weights = scratch(len(logits))
+        for at in range(0, len(logits), CHUNK):
+            self._weigh(logits[at : at + CHUNK], top, weights[at : at + CHUNK])
         kept = self._head(weights)
         cumulative = weights[kept].cumsum(dtype=np.float64)
         return int(kept[self._draw(cumulative)])
 
-    def _any(self, weights: Logits) -> int:
-        """A token in proportion to its weight."""
-        whole = len(weights) // _BLOCK * _BLOCK
-        sums = [*weights[:whole].reshape(-1, _BLOCK).sum(axis=1), weights[whole:].sum()]
+    def _weigh(self, logits: Logits, top: np.float32, into: Logits) -> Logits:
+        """Probabilities up to a factor, the largest of the whole vocabulary 1.
+
+        Args:
+            logits: some of them.
+            top: the largest of all.
+            into: where the weights go, as many.
+        """
+        by = np.float32(self._settings.temperature)
+        np.divide(logits, by, out=into)
+        exponentials(into, float(top / by))
+        return into
+
+    def _any(self, logits: Logits, top: np.float32) -> int:
+        """A token in proportion to its weight. Only sums of weights are kept, for a whole vocabulary's weights don't
+        stay in a core's cache.
+        """
+        sums: list[float] = []
+        for at in range(0, len(logits), CHUNK):
+            part = logits[at : at + CHUNK]
+            weights = self._weigh(part, top, scratch(len(part)))
+            whole = len(part) // _BLOCK * _BLOCK
+            sums += weights[:whole].reshape(-1, _BLOCK).sum(axis=1).tolist()
+            if whole < len(part):
+                sums.append(float(weights[whole:].sum()))
         block = self._draw(np.cumsum(sums, dtype=np.float64)) * _BLOCK
-        return block + self._draw(weights[block : block + _BLOCK].cumsum(dtype=np.float64))
+        part = logits[block : block + _BLOCK]
+        return block + self._draw(self._weigh(part, top, scratch(len(part))).cumsum(dtype=np.float64))
 
     def _draw(self, cumulative: NDArray[np.float64]) -> int:
         """An index in proportion to the steps of a rising curve; one whose step is 0 is never drawn."""
