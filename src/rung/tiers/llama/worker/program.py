@@ -116,6 +116,7 @@ class Worker:
         self._served: tuple[LoadedModel, Loop]
         self._said: frames.Loaded
         self._made_of: MadeOf | None = None
+        self._imported = threading.Event()
         self._vigil: Vigil | None = None
         self._connection: socket.socket | None = None
         self._serving = threading.Event()
@@ -195,6 +196,7 @@ class Worker:
             from rung.tiers.llama.worker.lingering import MadeOf
 
             self._made_of = MadeOf(self._load.path)
+        self._imported.set()
 
     def refuse(self, error: TierUnavailable) -> NoReturn:
         """Tell the host that the model can't be loaded, and end."""
@@ -245,6 +247,7 @@ class Worker:
             from rung.tiers.llama.worker.lingering import Vigil
 
             try:
+                self._imported.wait(max(0.0, until - time.monotonic()))
                 if self._made_of is None:
                     raise FileNotFoundError("something that a worker needs couldn't be imported")
                 self._vigil = Vigil(release.key, self._said.model, self._made_of, spawn)
