@@ -24,9 +24,10 @@ from rung.store import resolve
 _RUNG = """
 import sys, time
 import rung
-from rung.types import Call, Message, Shape
 tier = rung.llama({path!r}, context={context}, threads={threads})
-def first(shape=None):
+def first(kind=None, schema=None):
+    from rung.types import Call, Message, Shape
+    shape = schema and Shape(kind, schema)
     for delta in tier.stream(Call((Message("user", "Name a colour."),), shape=shape, max_tokens=8)):
         pass
 """
@@ -44,7 +45,7 @@ PROGRAMS = {
     + 'model.create_chat_completion([{{"role": "user", "content": "Name a colour."}}], max_tokens=8, temperature=0)\n'
     + "print(time.time(), flush=True)",
     "rung, first JSON": _RUNG
-    + f"first(Shape('json', {_SCHEMA!r}))\n".replace("{", "{{").replace("}", "}}")
+    + f"first('json', {_SCHEMA!r})\n".replace("{", "{{").replace("}", "}}")
     + "print(time.time(), flush=True)\ntier.close()",
 }
 PAIRS = (("rung, ready", "Llama, ready"), ("rung, first answer", "Llama, first answer"))

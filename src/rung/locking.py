@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rung.errors import Cancelled
-from rung.limits import Cancel
+
+if TYPE_CHECKING:
+    from rung.limits import Cancel
 
 _LOOK_EVERY = 0.1
 """Seconds between two tries to get a lock that somebody else holds. Neither a person nor a disk notices."""

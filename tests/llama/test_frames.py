@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from helpers.each import each
-from rung.tiers.llama import frames
+from rung.tiers.llama import frames, opening
 from rung.types import Delta, Message, Sampling, Shape, Token, ToolCall, Usage
 
 SAID = [
@@ -113,7 +113,7 @@ def test_a_wrong_frame_is_told_from_a_broken_one_and_the_next_can_be_read(body):
 
 
 def test_a_frame_that_no_side_would_read_is_not_sent(monkeypatch):
-    monkeypatch.setattr(frames, "LIMIT", 1000)
+    monkeypatch.setattr(opening, "LIMIT", 1000)
     with pytest.raises(frames.TooLong, match="1,000"):
         frames.encode(frames.Count(1, (Message("user", "x" * 1000),)))
 

@@ -20,13 +20,29 @@ Precedence: option > environment > project file > user file > default. A file th
 - **Without a tier** in any file, the ladder is `smollm2-135m`, then `qwen2.5-coder-1.5b`, if they were pulled.
 """
 
-from rung.config.config import Config
-from rung.config.document import Document, Origin, Setting, Source
-from rung.config.loading import farthest, load
-from rung.config.places import Places
-from rung.config.tables import TierTable
-from rung.config.tasks import TaskPlaces
-from rung.config.trusting import trust, trust_file
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rung.config.config import Config
+    from rung.config.document import Document, Origin, Setting, Source
+    from rung.config.loading import farthest, load
+    from rung.config.places import Places
+    from rung.config.tables import TierTable
+    from rung.config.tasks import TaskPlaces
+    from rung.config.trusting import trust, trust_file
+
+_MODULES = {
+    "config": ("Config",),
+    "document": ("Document", "Origin", "Setting", "Source"),
+    "loading": ("farthest", "load"),
+    "places": ("Places",),
+    "tables": ("TierTable",),
+    "tasks": ("TaskPlaces",),
+    "trusting": ("trust", "trust_file"),
+}
+"""The modules of this room, each with what it gives to others."""
 
 __all__ = [
     "Config",
@@ -42,3 +58,15 @@ __all__ = [
     "trust",
     "trust_file",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import a name's module when the name is first used: who only asks where configuration is needs no more."""
+        from importlib import import_module
+
+        module = next((module for module, names in _MODULES.items() if name in names), None)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+        return value

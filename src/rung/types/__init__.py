@@ -1,47 +1,130 @@
 """The values that travel between the rooms: frozen, and free of behaviour that needs another room."""
 
-from rung.types.call import (
-    Call,
-    Constraint,
-    Delta,
-    FeedbackPolicy,
-    Finish,
-    Issue,
-    Quote,
-    Shape,
-    Token,
-    Usage,
-)
-from rung.types.events import (
-    Accepted,
-    AttemptEnded,
-    AttemptStarted,
-    Event,
-    Finished,
-    Provisional,
-    Shadowed,
-    Toss,
-    Withdrawn,
-)
-from rung.types.form import Example, FormInForce, Place, PromptForm, Shown
-from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
-from rung.types.preparing import Preparing, PreparingPhase, Requirement
-from rung.types.price import Price
-from rung.types.reasons import IssueCode, Reason
-from rung.types.request import Request, Sampling
-from rung.types.result import (
-    Attempt,
-    Candidate,
-    CheckContext,
-    Hop,
-    Outcome,
-    Unresolved,
-    Validation,
-    Verdict,
-)
-from rung.types.score import Score, Threshold
-from rung.types.task import Conditions, OnVoid, Standing, Task
-from rung.types.zone import Zone
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rung.types.call import (
+        Call,
+        Constraint,
+        Delta,
+        FeedbackPolicy,
+        Finish,
+        Issue,
+        Quote,
+        Shape,
+        Token,
+        Usage,
+    )
+    from rung.types.events import (
+        Accepted,
+        AttemptEnded,
+        AttemptStarted,
+        Event,
+        Finished,
+        Provisional,
+        Shadowed,
+        Toss,
+        Withdrawn,
+    )
+    from rung.types.form import Example, FormInForce, Place, PromptForm, Shown
+    from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
+    from rung.types.preparing import Preparing, PreparingPhase, Requirement
+    from rung.types.price import Price
+    from rung.types.reasons import IssueCode, Reason
+    from rung.types.request import Request, Sampling
+    from rung.types.result import (
+        Attempt,
+        Candidate,
+        CheckContext,
+        Hop,
+        Outcome,
+        Unresolved,
+        Validation,
+        Verdict,
+    )
+    from rung.types.score import Score, Threshold
+    from rung.types.task import Conditions, OnVoid, Standing, Task
+    from rung.types.zone import Zone
+
+_MODULES = {
+    "call": (
+        "Call",
+        "Constraint",
+        "Delta",
+        "FeedbackPolicy",
+        "Finish",
+        "Issue",
+        "Quote",
+        "Shape",
+        "Token",
+        "Usage",
+    ),
+    "events": (
+        "Accepted",
+        "AttemptEnded",
+        "AttemptStarted",
+        "Event",
+        "Finished",
+        "Provisional",
+        "Shadowed",
+        "Toss",
+        "Withdrawn",
+    ),
+    "form": (
+        "Example",
+        "FormInForce",
+        "Place",
+        "PromptForm",
+        "Shown",
+    ),
+    "messages": (
+        "Image",
+        "Message",
+        "Redactor",
+        "Role",
+        "Text",
+        "ToolCall",
+        "conversation",
+    ),
+    "preparing": (
+        "Preparing",
+        "PreparingPhase",
+        "Requirement",
+    ),
+    "price": ("Price",),
+    "reasons": (
+        "IssueCode",
+        "Reason",
+    ),
+    "request": (
+        "Request",
+        "Sampling",
+    ),
+    "result": (
+        "Attempt",
+        "Candidate",
+        "CheckContext",
+        "Hop",
+        "Outcome",
+        "Unresolved",
+        "Validation",
+        "Verdict",
+    ),
+    "score": (
+        "Score",
+        "Threshold",
+    ),
+    "task": (
+        "Conditions",
+        "OnVoid",
+        "Standing",
+        "Task",
+    ),
+    "zone": ("Zone",),
+}
+"""The modules of this room, each with what it gives to others."""
 
 __all__ = [
     "Accepted",
@@ -99,3 +182,17 @@ __all__ = [
     "Zone",
     "conversation",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import a name's module when the name is first used: making its classes takes time, and a worker that loads a
+        model needs few of them.
+        """
+        from importlib import import_module
+
+        module = next((module for module, names in _MODULES.items() if name in names), None)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+        return value

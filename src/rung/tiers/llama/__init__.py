@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rung.tiers.llama.host.tier import LlamaTier, from_config
+    from rung.tiers.llama.host.kind import from_config
+    from rung.tiers.llama.host.tier import LlamaTier
 
 __all__ = ["LlamaTier", "from_config"]
 
@@ -15,6 +16,7 @@ if not TYPE_CHECKING:
         """Import the host's side when it is asked for: a worker, and the probe of a build, start without it."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from rung.tiers.llama.host import tier
+        from importlib import import_module
 
-        return getattr(tier, name)
+        module = import_module(f"{__name__}.host.{'kind' if name == 'from_config' else 'tier'}")
+        return getattr(module, name)

@@ -6,8 +6,6 @@ It is written from llama.cpp's headers and was only tried on recorded lists of d
 from __future__ import annotations
 
 import ctypes
-import platform
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -64,11 +62,10 @@ class Offload:
 
 def devices() -> tuple[Device, ...]:
     """The devices that this build can compute on. Loads llama.cpp; none if the library can't be asked."""
-    import llama_cpp
-    from llama_cpp import _ggml
+    from rung.tiers.llama import binding
 
-    llama_cpp.llama_backend_init()
-    ggml: Any = _ggml.libggml
+    binding.llama.llama_backend_init()
+    ggml: Any = binding.ggml.libggml
     try:
         ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
         ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
@@ -135,6 +132,9 @@ def present(
         machine: as in `platform.machine()`.
         path: folders of programs; `None` takes those of the environment.
     """
+    import platform
+    import shutil
+
     found = []
     if system == "darwin" and (machine or platform.machine()) == "arm64":
         found.append(_APPLE)

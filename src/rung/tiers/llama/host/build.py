@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from rung import frozen
 from rung.tiers.llama.devices import Device, devices
 from rung.tiers.llama.host import system
+from rung.tiers.llama.host.channel import PYTHON, interpreter
 from rung.tiers.llama.host.environment import environment
-from rung.tiers.llama.host.process import PYTHON, interpreter
 
 _PATIENCE = 30.0
 
@@ -69,27 +69,26 @@ def build(python: str | None = None) -> Build:
 
 
 def _here() -> Build:
-    import llama_cpp
-    from llama_cpp import _ggml
+    from rung.tiers.llama.binding import VERSION, ggml, llama
 
     # What the library prints while loading must not mix with the answer.
-    hush = llama_cpp.llama_log_callback(lambda level, text, data: None)
-    llama_cpp.llama_log_set(hush, ctypes.c_void_p(0))
+    hush = llama.llama_log_callback(lambda level, text, data: None)
+    llama.llama_log_set(hush, ctypes.c_void_p(0))
     inside = None
-    if hasattr(llama_cpp, "llama_version"):
-        inside = llama_cpp.llama_version().decode("utf-8", "replace")
-    ggml: Any = _ggml.libggml
-    if hasattr(ggml, "ggml_commit"):
-        ggml.ggml_commit.restype = ctypes.c_char_p
-        commit = ggml.ggml_commit().decode("utf-8", "replace")
+    if hasattr(llama, "llama_version"):
+        inside = llama.llama_version().decode("utf-8", "replace")
+    library: Any = ggml.libggml
+    if hasattr(library, "ggml_commit"):
+        library.ggml_commit.restype = ctypes.c_char_p
+        commit = library.ggml_commit().decode("utf-8", "replace")
         # what a build says that was made without git
         if commit != "unknown":
             inside = f"{inside} ({commit})" if inside else commit
-    info = llama_cpp.llama_print_system_info().decode("utf-8", "replace")
+    info = llama.llama_print_system_info().decode("utf-8", "replace")
     words = (part.rpartition(":")[2].partition(" = ") for part in info.split("|"))
     features = tuple(name.strip() for name, _, value in words if value.strip() == "1")
     found = devices()
-    return Build(llama_cpp.__version__, inside, features, found)
+    return Build(VERSION, inside, features, found)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,20 @@ from contextlib import suppress
 from typing import IO, Protocol
 
 from rung import frozen
-from rung.tiers.llama.frames import FLAG
 from rung.tiers.llama.host import system
 from rung.tiers.llama.host.environment import environment
+from rung.tiers.llama.opening import FLAG
+
+PYTHON = "RUNG_WORKER_PYTHON"
+
+
+def interpreter(python: str | None = None) -> str | None:
+    """The Python that a person chose for workers; `None` is the host's or, where the host is frozen, the app itself.
+
+    Args:
+        python: the tier's setting.
+    """
+    return python or os.environ.get(PYTHON)
 
 
 class Channel(Protocol):

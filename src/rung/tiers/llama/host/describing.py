@@ -1,4 +1,4 @@
-"""The name of a local tier, and what its answers depend on besides its weights and the call."""
+"""What the answers of a local tier depend on besides its weights and the call."""
 
 from __future__ import annotations
 
@@ -45,9 +45,3 @@ def _version() -> str:
         return version("llama-cpp-python")
     except PackageNotFoundError:  # in a frozen app
         return "of an unknown version"
-
-
-def short_name(model: str) -> str:
-    """A name for a tier: that of the file, without its location."""
-    file = model.replace("\\", "/").rpartition("/")[2].partition("@")[0]
-    return file.removesuffix(".gguf") or model

@@ -22,11 +22,10 @@ from rung.tiers.llama import frames
 from rung.tiers.llama.frames import CAUSE
 from rung.tiers.llama.host import system
 from rung.tiers.llama.host.asking import check_size
-from rung.tiers.llama.host.channel import Channel, ChildChannel
+from rung.tiers.llama.host.channel import PYTHON, Channel, ChildChannel, interpreter
+from rung.tiers.llama.host.head_start import HeadStart
 from rung.tiers.llama.host.lingering import take_over
 from rung.tiers.llama.host.pulse import Pulse
-
-PYTHON = "RUNG_WORKER_PYTHON"
 
 _PATIENCE = 1.0
 """Seconds that a process gets to end by itself."""
@@ -88,9 +87,17 @@ class Process:
         load: what it has to load.
         python: the interpreter to run it; `None` takes the host's, or the app itself if it is frozen.
         key: under which a worker that lingers may be taken over, and this one left behind; empty for neither.
+        begun: an interpreter for it that has started already.
     """
 
-    def __init__(self, tier: str, load: frames.LoadModel, python: str | None, key: str = "") -> None:
+    def __init__(
+        self,
+        tier: str,
+        load: frames.LoadModel,
+        python: str | None,
+        key: str = "",
+        begun: HeadStart | None = None,
+    ) -> None:
         self.name = worker_of(tier)
         self._load = load
         self._python = python
@@ -109,8 +116,13 @@ class Process:
         self._ended: WorkerEnded | None = None
         self._idle_since = time.monotonic()
         self._settled = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name=f"rung-{tier}", daemon=True)
-        self._keeper.start()
+        self._begun = begun = begun if begun is not None and begun.claim() else None
+        if begun is None:
+            self._keeper = threading.Thread(target=self._keep, name=f"rung-{tier}", daemon=True)
+            self._keeper.start()
+        else:
+            self._keeper = begun.thread
+            begun.keep(self._keep)
 
     @property
     def model(self) -> frames.Loaded | None:
@@ -198,9 +210,7 @@ class Process:
             if self._failure is not None:
                 return self._failure, None
         try:
-            channel = self._channel = (take_over(self._key) if self._key else None) or ChildChannel(
-                interpreter(self._python)
-            )
+            channel = self._channel = (take_over(self._key) if self._key else None) or self._start()
         except frozen.NotFreezable as error:
             return TierUnavailable(f"{self.name} can't be started: {error.message}", hint=error.hint), None
         except OSError as error:
@@ -234,6 +244,10 @@ class Process:
         writer.join(_PATIENCE)
         listener.join(_PATIENCE)
         return self._failure or self._autopsy(code), code
+
+    def _start(self) -> ChildChannel:
+        begun, self._begun = self._begun, None
+        return ChildChannel(interpreter(self._python)) if begun is None else begun.take()
 
     def _give_up(self, channel: Channel, what: str, anew: float) -> None:
         """End a worker that shows no sign of life, and release its calls before it is gone."""
@@ -375,12 +389,3 @@ class Process:
 def worker_of(tier: str) -> str:
     """What errors call the worker of a tier."""
     return f"the worker of {tier!r}"
-
-
-def interpreter(python: str | None = None) -> str | None:
-    """The Python that a person chose for workers; `None` is the host's or, where the host is frozen, the app itself.
-
-    Args:
-        python: the tier's setting.
-    """
-    return python or os.environ.get(PYTHON)

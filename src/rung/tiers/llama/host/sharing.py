@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from rung.errors import TierUnavailable
 from rung.files import Fingerprint, fingerprint
 from rung.tiers.llama import frames
+from rung.tiers.llama.host.channel import interpreter
+from rung.tiers.llama.host.head_start import HeadStart
 from rung.tiers.llama.host.lingering import key_of
-from rung.tiers.llama.host.process import Mailbox, Process, Request, WorkerEnded, interpreter, worker_of
+from rung.tiers.llama.host.process import Mailbox, Process, Request, WorkerEnded, worker_of
 from rung.tiers.llama.rendezvous import why_not
 
 _Key = tuple[frames.LoadModel, str | None, Fingerprint | None]
@@ -47,9 +49,17 @@ class Lease:
         python: the worker's interpreter; `None` uses the host's or, in a frozen app, the app itself.
         linger: seconds for which the worker may wait for another host behind its last lease. A worker that waits is
             taken over.
+        begun: an interpreter that has started already, for the worker if one has to be started.
     """
 
-    def __init__(self, tier: str, load: frames.LoadModel, python: str | None, linger: float = 0.0) -> None:
+    def __init__(
+        self,
+        tier: str,
+        load: frames.LoadModel,
+        python: str | None,
+        linger: float = 0.0,
+        begun: HeadStart | None = None,
+    ) -> None:
         self._tier = tier
         self._linger = linger
         self._workers = _WORKERS.setdefault(os.getpid(), _Workers())
@@ -58,7 +68,9 @@ class Lease:
             shared = self._workers.shared.get(self._key)
             if shared is None or not shared.process.alive:
                 key = key_of(load, interpreter(python), self._key[2]) if linger and not why_not() else ""
-                shared = self._workers.shared[self._key] = _Shared(Process(tier, load, python, key))
+                shared = self._workers.shared[self._key] = _Shared(Process(tier, load, python, key, begun))
+            elif begun is not None:
+                begun.drop()
             shared.holders += 1
         self._shared = shared
         self._lock = threading.Lock()

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rung import checking
 from rung.errors import PromptTooLong, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
-from rung.paths import user_cache
 from rung.settings import given
-from rung.tier import tier_kind
-from rung.tiers.llama import frames
-from rung.tiers.llama.host import describing
-from rung.tiers.llama.host.asking import draft_of, sampled, texts
-from rung.tiers.llama.host.defaults import default_threshold
-from rung.tiers.llama.host.line import WorkerRequest
-from rung.tiers.llama.host.process import LoadGetsOn, Mailbox
-from rung.tiers.llama.host.settings import LlamaSettings, model_setting, read_template, unicode_text
-from rung.tiers.llama.host.sharing import Lease
-from rung.types import Call, Delta, Preparing, Quote, Requirement, Sampling, Shape, Threshold, Zone
+from rung.tiers.llama.host.channel import interpreter
+from rung.tiers.llama.host.head_start import HeadStart
+from rung.tiers.llama.host.settings import LlamaSettings, model_setting, unicode_text
+from rung.types import Preparing, Sampling, Zone
 
 if TYPE_CHECKING:
     from rung.store import ModelFile, Sourcing
+    from rung.tiers.llama.frames import Loaded
+    from rung.tiers.llama.host.calling import Calling
+    from rung.tiers.llama.host.sharing import Lease
+    from rung.types import Call, Delta, Quote, Requirement, Shape, Threshold
+
+_CALLING = "rung.tiers.llama.host.calling"
+"""The module with which calls are made. It takes as long to import as an interpreter to start."""
 
 
 @dataclass(slots=True)
-class _Owner:
+class Owner:
     """What one process holds of a tier. After a fork the child gets its own owner, and so its own worker."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -74,6 +75,8 @@ class LlamaTier:
     linger: float = 0.0
     """Seconds for which a worker may outlive its host; 0 ends it with its last tier. On Windows and in a frozen app it
     always does."""
+    head_start: HeadStart | None = None
+    """An interpreter for the first worker, which somebody started before there was a tier."""
 
     def __init__(
         self,
@@ -85,25 +88,29 @@ class LlamaTier:
         **settings: Any,
     ) -> None:
         self.sourcing = sourcing
-        usual = describing.short_name(str(model_setting("model", model)))
+        usual = short_name(str(model_setting("model", model)))
         self.name = checking.text("a tier's name", name or usual)
         where = f"tier {self.name!r}"
         self._settings = given(LlamaSettings, {"model": model, **settings}, where)
         self._python = None if python is None else unicode_text(f"{where}: python", python)
         self._defaults = Sampling(top_p=self._settings.top_p, min_p=self._settings.min_p)
-        self._answered_by: frames.Loaded | None = None
+        self._answered_by: Loaded | None = None
         self._size: int | None = None
-        self._owners: dict[int, _Owner] = {}
+        self._owners: dict[int, Owner] = {}
         self._end = weakref.finalize(self, _close, self._owners)
 
     @property
     def behaviour(self) -> dict[str, str]:
         """Settings that change answers of the same weights."""
+        from rung.tiers.llama.host import describing
+
         return describing.behaviour(self._defaults, self._settings.chat_template, thinking=self._settings.thinking)
 
     @property
     def setup(self) -> dict[str, str]:
         """Settings that change answers only now and then."""
+        from rung.tiers.llama.host import describing
+
         return describing.setup(self._settings.gpu_layers, self._settings.slots)
 
     def __repr__(self) -> str:
@@ -121,42 +128,17 @@ class LlamaTier:
             TierTimeout: the deadline passed.
             Cancelled: the flag was set.
         """
+        answered = False
         try:
-            yield from self._answer(call)
+            with self._calling() as calling:
+                for delta in calling.answer(call):
+                    if not answered and delta.preparing is None:
+                        self._answered_by = lease.process.model if (lease := self._worker) else None
+                        answered = True
+                    yield delta
         except (PromptTooLong, TierUnavailable, Unsupported) as error:
             error.sent = False  # no part of the prompt was evaluated
             raise
-
-    def _answer(self, call: Call) -> Iterator[Delta]:
-        messages = texts(self.name, call)
-        sampling = sampled(self.name, self._defaults, call.sampling)
-        draft = draft_of(call.rejected)
-
-        def ask(request: int) -> frames.Ask:
-            return frames.Ask(request, messages, sampling, call.max_tokens, call.shape, call.candidates, draft)
-
-        with self._line(ask, call.deadline, call.cancel) as line:
-            first, left, written = True, call.candidates, 0
-            while left:
-                frame = line.receive()
-                if isinstance(frame, LoadGetsOn):
-                    yield Delta(progress=frame.done, preparing=self._loading(frame))
-                if not isinstance(frame, frames.AnswerDelta):
-                    continue
-                delta = frame.delta
-                if first:
-                    self._answered_by = lease.process.model if (lease := self._worker) else None
-                    delta = replace(delta, load_seconds=delta.load_seconds + line.load_seconds)
-                    first = False
-                if delta.usage is not None:
-                    left -= 1
-                    written += delta.usage.output_tokens or 0
-                    # The prompt is evaluated once, so its token count comes with the last candidate.
-                    usage = None if left else replace(delta.usage, output_tokens=written)
-                    delta = replace(delta, usage=usage)
-                if not left:
-                    line.finish()
-                yield delta
 
     def quote(self, call: Call) -> Quote:
         """Count the tokens of the prompt. Starts the worker if there is none.
@@ -169,12 +151,16 @@ class LlamaTier:
             TierTimeout: the deadline passed.
             Cancelled: the flag was set.
         """
-        messages = texts(self.name, call)
-        counted = self._once(lambda request: frames.Count(request, messages), call.deadline, call.cancel)
+        with self._calling() as calling:
+            counted = calling.count(call)
+        from rung.types import Quote
+
         return Quote(counted.input_tokens, counted.context, call.max_tokens)
 
     def default_threshold(self, shape: Shape) -> Threshold | None:
         """How sure the model that answered last must be of an answer of this shape, from recorded public data."""
+        from rung.tiers.llama.host.defaults import default_threshold
+
         model = self._answered_by
         return None if model is None else default_threshold(model.architecture, model.parameters, shape)
 
@@ -185,7 +171,8 @@ class LlamaTier:
             TierUnavailable: the model can't be found or loaded.
             TierCrashed: the worker died.
         """
-        self._once(frames.Ready, Deadline(), Cancel())
+        with self._calling() as calling:
+            calling.ready(Cancel(), lambda _: None)
 
     def requirement(self) -> Requirement:
         """What the model takes of this machine. Nothing is fetched, hashed or loaded.
@@ -220,12 +207,13 @@ class LlamaTier:
         """
         size = self._file().size
         tell(Preparing(self.name, "loading", 0, size))
-        self._once(frames.Ready, Deadline(), cancel, lambda frame: tell(self._loading(frame)))
+        with self._calling() as calling:
+            calling.ready(cancel, tell)
         tell(Preparing(self.name, "ready", size, size))
 
-    def _loading(self, frame: LoadGetsOn) -> Preparing:
+    def _loading(self, held: int) -> Preparing:
         size = self._size
-        return Preparing(self.name, "loading", min(frame.held, size or frame.held), size)
+        return Preparing(self.name, "loading", min(held, size or held), size)
 
     @property
     def loaded(self) -> bool:
@@ -264,7 +252,7 @@ class LlamaTier:
 
     def preload(self) -> None:
         """Start the worker and have it load the model, without waiting for that."""
-        with suppress(TierUnavailable), self._started(Deadline(), Cancel()):
+        with suppress(TierUnavailable), self._calling() as calling, calling.started(Deadline(), Cancel()):
             pass
 
     def unload(self) -> None:
@@ -295,63 +283,32 @@ class LlamaTier:
         owner = self._owners.get(os.getpid())
         return None if owner is None else owner.lease
 
-    def _once(
-        self,
-        request: Any,
-        deadline: Deadline,
-        cancel: Cancel,
-        gets_on: Callable[[LoadGetsOn], None] = lambda _: None,
-    ) -> frames.Counted:
-        with self._line(request, deadline, cancel) as line:
-            while True:
-                frame = line.receive()
-                if isinstance(frame, LoadGetsOn):
-                    gets_on(frame)
-                if isinstance(frame, frames.Counted):
-                    line.finish()
-                    return frame
-
-    def _line(self, request: Any, deadline: Deadline, cancel: Cancel) -> WorkerRequest:
-        return WorkerRequest(self.name, lambda: self._open(deadline, cancel), request, deadline, cancel)
-
-    def _open(self, deadline: Deadline, cancel: Cancel) -> tuple[Lease, int, Mailbox]:
-        with self._started(deadline, cancel) as lease:
-            return lease, *lease.open()
-
     @contextmanager
-    def _started(self, deadline: Deadline, cancel: Cancel) -> Iterator[Lease]:
-        """The worker, started if need be. It isn't unloaded before the end of the block."""
-        owner = self._owners.setdefault(os.getpid(), _Owner())
-        load: frames.LoadModel | None = None
-        while True:
-            with owner.lock:
-                lease = owner.lease
-                if load is not None and (lease is None or not lease.alive):
-                    if lease is not None:
-                        lease.close(reap=False)
-                    lease = owner.lease = Lease(self.name, load, self._python, self.linger)
-                if lease is not None and (load is not None or lease.alive):
-                    yield lease
-                    return
-            # Files are read outside the lock, because whoever waits for it has a deadline, too.
-            template = self._settings.chat_template
-            load = self._load(None if template is None else read_template(template, deadline, cancel))
+    def _calling(self) -> Iterator[Calling]:
+        """What makes calls. Before the first of this process, an interpreter for the worker gets a head start, unless
+        one that lingers may be there.
+        """
+        begun, self.head_start = self.head_start, None
+        if begun is None and _CALLING not in sys.modules and not self.linger:
+            begun = HeadStart(f"rung-{self.name}", interpreter(self._python))
+        try:
+            from rung.tiers.llama.host.calling import Calling
 
-    def _load(self, template: str | None) -> frames.LoadModel:
-        file = self._file()
-        return frames.LoadModel(
-            path=str(file.path),
-            context=self._settings.context,
-            slots=self._settings.slots,
-            threads=self._settings.threads,
-            chat_template=template,
-            gpu_layers=self._settings.gpu_layers,
-            thinking=self._settings.thinking,
-            snapshots=str(user_cache() / "prefixes") if self._settings.prefix_mib else None,
-            snapshot_bytes=self._settings.prefix_mib * 2**20,
-            sha256=file.sha256,
-            cache=str(user_cache() / "llama"),
-        )
+            owner = self._owners.setdefault(os.getpid(), Owner())
+            yield Calling(
+                self.name,
+                self._settings,
+                self._defaults,
+                self._python,
+                self.linger,
+                owner,
+                self._file,
+                self._loading,
+                begun,
+            )
+        finally:
+            if begun is not None:
+                begun.drop()
 
     def _file(self) -> ModelFile:
         from rung.store import resolve
@@ -368,7 +325,7 @@ class LlamaTier:
         return file
 
 
-def _close(owners: dict[int, _Owner]) -> None:
+def _close(owners: dict[int, Owner]) -> None:
     owner = owners.get(os.getpid())
     if owner is None:
         return
@@ -378,12 +335,7 @@ def _close(owners: dict[int, _Owner]) -> None:
         lease.close()
 
 
-@tier_kind(LlamaSettings)
-def from_config(name: str, settings: LlamaSettings) -> LlamaTier:
-    """Make the tier of a configuration table: the entry point of the kind `llama`.
-
-    Args:
-        name: of the tier.
-        settings: the other keys of its table.
-    """
-    return LlamaTier(name=name, **dict(settings))
+def short_name(model: str) -> str:
+    """A name for a tier: that of the file, without its location."""
+    file = model.replace("\\", "/").rpartition("/")[2].partition("@")[0]
+    return file.removesuffix(".gguf") or model

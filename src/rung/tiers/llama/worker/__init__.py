@@ -3,6 +3,6 @@
 The host sees only the command line and the frames. Both are in `frames`, beside this room.
 """
 
-from rung.tiers.llama.worker.program import main
+from rung.tiers.llama.worker.start import main
 
 __all__ = ["main"]

@@ -1,5 +1,5 @@
 """`python -m rung.tiers.llama.worker`, which a host starts."""
 
-from rung.tiers.llama.worker.program import main
+from rung.tiers.llama.worker.start import main
 
 main()

@@ -12,17 +12,19 @@ import ctypes
 import functools
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import llama_cpp as llama
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer
 
 from rung.errors import ContractError
+from rung.tiers.llama.binding import llama
 from rung.tiers.llama.worker.enforceable import enforceable, without_look_around
 from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.sampling import LogitsRow, Mask, Sampler
 from rung.types import Shape
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
 
 _OPTIONS = {
     "whitespace_flexible": False,
@@ -42,6 +44,14 @@ _MOST_NAMED = 12
 _LONGEST_REASON = 200
 
 
+def _matcher() -> type[LLMatcher]:
+    """llguidance is imported when the first shape needs it, because that takes as long as loading a small model."""
+    import llguidance
+
+    kind: type[LLMatcher] = llguidance.LLMatcher
+    return kind
+
+
 class Unenforceable(Exception):
     """llguidance can't hold an answer to this shape. The message says why, in one line."""
 
@@ -59,10 +69,12 @@ class Grammars:
     @functools.cached_property
     def tokenizer(self) -> LLTokenizer:
         """The vocabulary in llguidance's form. Making it takes about a second."""
+        from llguidance import LLTokenizer
+
         return LLTokenizer.from_llamacpp(
             tokens=self._vocabulary.words(),
             vocab_ptr=self._vocabulary.pointer,
-            tokenize_fptr=ctypes.cast(llama.llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value,
+            tokenize_fptr=ctypes.cast(llama._lib.llama_tokenize, ctypes.c_void_p).value,
             eos_token=sorted(self._vocabulary.ends or {self._vocabulary.eos}),
         )
 
@@ -74,7 +86,7 @@ class Grammars:
         """
         try:
             grammar, left_out = _grammar(shape)
-            matcher = LLMatcher(self.tokenizer, grammar, log_level=0)
+            matcher = _matcher()(self.tokenizer, grammar, log_level=0)
         except (ValueError, ContractError) as error:
             raise Unenforceable(_reason(str(error))) from None
         if matcher.is_error():
@@ -161,13 +173,13 @@ def _grammar(shape: Shape) -> tuple[str, tuple[str, ...]]:
     if shape.kind == "regex" and shape.pattern is not None:
         return _pattern(shape.pattern)
     if shape.kind == "choice":
-        return str(LLMatcher.grammar_from_regex("|".join(map(_literally, shape.choices)))), ()
-    held = enforceable(shape.schema, lambda schema: str(LLMatcher.validate_grammar(_json(schema))))
+        return str(_matcher().grammar_from_regex("|".join(map(_literally, shape.choices)))), ()
+    held = enforceable(shape.schema, lambda schema: str(_matcher().validate_grammar(_json(schema))))
     return _json(held.schema), held.left_out
 
 
 def _json(schema: dict[str, Any]) -> str:
-    return str(LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_OPTIONS))
+    return str(_matcher().grammar_from_json_schema(json.dumps(schema), overrides=_OPTIONS))
 
 
 def _pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
@@ -176,12 +188,12 @@ def _pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
         from rung.contract.patterns import for_decoder
 
         translated = for_decoder(pattern)
-        if not LLMatcher.validate_grammar(str(LLMatcher.grammar_from_regex(without_look_around(translated)))):
+        if not _matcher().validate_grammar(str(_matcher().grammar_from_regex(without_look_around(translated)))):
             pattern = translated
-    grammar = str(LLMatcher.grammar_from_regex(pattern))
+    grammar = str(_matcher().grammar_from_regex(pattern))
     without = without_look_around(pattern)
-    if without != pattern and LLMatcher.validate_grammar(grammar):
-        return str(LLMatcher.grammar_from_regex(without)), ("look-around in the pattern",)
+    if without != pattern and _matcher().validate_grammar(grammar):
+        return str(_matcher().grammar_from_regex(without)), ("look-around in the pattern",)
     return grammar, ()
 
 

@@ -8,12 +8,17 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from rung.tiers.llama import frames
+from rung.tiers.llama.opening import Ready
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.errand import Errand
 
-Task = frames.Ask | frames.Count | frames.Ready
+if TYPE_CHECKING:
+    # which a worker imports while its model is being loaded
+    from rung.tiers.llama.frames import Ask, Count
+
+    Task = Ask | Count | Ready
 
 LONG = 64 * 1024
 """Characters from which a prompt counts as long: a tokenizer takes some tenths of a second, and more on a busy
@@ -107,6 +112,6 @@ class Lane:
 
 def is_long(task: Task) -> bool:
     """Whether preparing a task may take long, judging by the length of its texts."""
-    if isinstance(task, frames.Ready):
+    if isinstance(task, Ready):
         return False
     return sum(len(m.text) + sum(len(call.arguments) for call in m.tool_calls) for m in task.messages) >= LONG

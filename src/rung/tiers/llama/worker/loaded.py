@@ -9,9 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import llama_cpp
-
 from rung.errors import PromptTooLong, TierUnavailable
+from rung.tiers.llama import binding
 from rung.tiers.llama.fit import Room
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.residents import Residents
@@ -71,7 +70,7 @@ class LoadedModel:
         if sha256 is None:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        key = (sha256, llama_cpp.__version__, llama_cpp.llama_print_system_info().decode())
+        key = (sha256, binding.VERSION, binding.llama.llama_print_system_info().decode())
         return Snapshots(Path(load.snapshots or ""), load.snapshot_bytes, json.dumps(key))
 
     def _chat_template(self, load: LoadModel, path: Path) -> ChatTemplate:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import llama_cpp as llama
-import numpy as np
-
+from rung.tiers.llama.binding import llama
 from rung.tiers.llama.worker import system
 from rung.tiers.llama.worker.words import Words, WordsFile
 
@@ -44,7 +42,26 @@ class Log:
         self._keep = False
         # ctypes frees a callback that nobody holds, and llama.cpp would then call into nothing.
         self._callback = llama.llama_log_callback(self._hear)
-        llama.llama_log_set(self._callback, ctypes.c_void_p(0))
+        self._deaf = system.ignoring(llama.llama_log_callback)
+        self._set(self._callback)
+
+    def _set(self, callback: Any) -> None:
+        llama.llama_log_set(callback, ctypes.c_void_p(0))
+
+    def made(self, make: Callable[[], Any]) -> Any:
+        """What llama.cpp makes, or nothing. Only if that fails is it made once more, with an ear for the reason.
+
+        While it works, llama.cpp reports a hundred lines or more, and would wait for this interpreter at each.
+
+        Args:
+            make: calls llama.cpp.
+        """
+        self._set(self._deaf)
+        try:
+            made = make()
+        finally:
+            self._set(self._callback)
+        return made or make()
 
     def _hear(self, level: int, text: bytes, _: Any) -> None:
         if level != _CONTINUES:
@@ -168,7 +185,7 @@ class Model:
             shares = (ctypes.c_float * llama.llama_max_devices())(*gpu_shares)
             params.tensor_split = shares
         params.use_extra_bufts = repack
-        self.pointer = llama.llama_model_load_from_file(path.encode(), params)
+        self.pointer = log.made(lambda: llama.llama_model_load_from_file(path.encode(), params))
         if not self.pointer:
             raise LoadError(log.cause() or "llama.cpp gave no reason")
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(self.pointer), words)
@@ -280,7 +297,7 @@ class Context:
         self._thread_count = self._threads.now()
         self._params.n_ctx = cells
         self._params.n_threads = self._params.n_threads_batch = self._thread_count
-        self.pointer = llama.llama_init_from_model(self._model.pointer, self._params)
+        self.pointer = self._log.made(lambda: llama.llama_init_from_model(self._model.pointer, self._params))
         if not self.pointer:
             raise LoadError(self._log.cause() or "no memory for its context")
         self._memory = llama.llama_get_memory(self.pointer)
@@ -334,6 +351,8 @@ class Context:
         address = ctypes.addressof(pointer.contents)
         view = self._views.get(address)
         if view is None:
+            import numpy as np
+
             view = self._views[address] = np.ctypeslib.as_array(pointer, (self._vocabulary_size,))
         return view
 
@@ -362,6 +381,8 @@ class _Batch:
     """llama.cpp's arrays for one step, filled through numpy."""
 
     def __init__(self, room: int) -> None:
+        import numpy as np  # which takes as long to import as a small model to load, and comes beside that
+
         self._struct = llama.llama_batch_init(room, 0, 1)
         view = np.ctypeslib.as_array
         self._tokens = view(self._struct.token, (room,))

@@ -8,17 +8,14 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-import llama_cpp
-
 from rung.errors import StoreError, TierUnavailable
 from rung.store.gguf import Header, read_header
+from rung.tiers.llama import binding
 from rung.tiers.llama.devices import Device, Offload, devices, offload, together
 from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
-from rung.tiers.llama.frames import LoadModel
+from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
-from rung.tiers.llama.visits import dismiss
-from rung.tiers.llama.worker.memory import sequences
 from rung.tiers.llama.worker.native import Context, LoadError, Log, Model
 from rung.tiers.llama.worker.rehearsed import Rehearsal
 from rung.tiers.llama.worker.system import let_go
@@ -72,6 +69,8 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
             found, chosen = _planned(load, header, residents)
         except TierUnavailable:
             # A model that nobody uses just now gives way to one that somebody waits for.
+            from rung.tiers.llama.visits import dismiss
+
             if not dismiss(idle=True):
                 raise
             found, chosen = _planned(load, header, residents)
@@ -140,7 +139,7 @@ class _Kept:
             where: which layers are on a GPU.
             repack: whether weights are laid out anew for the processor.
         """
-        how = (llama_cpp.llama_print_system_info().decode("utf-8", "replace"), where.layers, where.shares, repack)
+        how = (binding.llama.llama_print_system_info().decode("utf-8", "replace"), where.layers, where.shares, repack)
         return Rehearsal(self._folder, self._key + json.dumps(how).encode())
 
 
@@ -150,9 +149,9 @@ def _identity(path: str, header: Header) -> bytes:
     """
     with Path(path).open("rb") as file:
         about = file.read(max(0, header.file_size - header.weights))
-    libraries = sorted((Path(llama_cpp.__file__).parent / "lib").glob("*"))
+    libraries = sorted(binding.folder().glob("*"))
     built = [(library.name, status.st_size, status.st_mtime_ns) for library in libraries if (status := library.stat())]
-    return blake2b(about).digest() + json.dumps((llama_cpp.__version__, built)).encode()
+    return blake2b(about).digest() + json.dumps((binding.VERSION, built)).encode()
 
 
 def _make(
@@ -161,6 +160,8 @@ def _make(
     model = Model(
         load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=load.repack, words=kept.words()
     )
+    from rung.tiers.llama.worker.memory import sequences  # imported meanwhile
+
     context = Context(
         model,
         cells=chosen.cells,

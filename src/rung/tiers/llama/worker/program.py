@@ -1,97 +1,51 @@
 """The worker: a separate program that holds one model, and can crash or be killed without harm to its host.
 
-`python -m rung.tiers.llama.worker --rung-llama-worker PID` is what a host starts. Frames go through standard input and
-output. These threads share the work. One reads frames, so that a cancel or the end of the host is noticed at any
-moment. Two prepare calls (template, tokens, grammar), one short calls and one long calls. The main thread loads the
-model and decodes, and a crew helps it with the logits of many answers. One gives a sign of life each second. Whatever
-goes wrong with one call is that call's failure, and the others go on.
+`python -m rung.tiers.llama.worker --rung-llama-worker PID` is what a host starts, and `start` is its beginning. Frames
+go through standard input and output. These threads share the work. One reads frames, so that a cancel or the end of the
+host is noticed at any moment. Two prepare calls (template, tokens, grammar), one short calls and one long calls. The
+main thread loads the model and decodes, and a crew helps it with the logits of many answers. One gives a sign of life
+each second. Whatever goes wrong with one call is that call's failure, and the others go on.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from rung import guard
 from rung.errors import PromptTooLong, TierUnavailable, Unsupported
 from rung.tiers.llama import frames
-from rung.tiers.llama.frames import CAUSE, FLAG
-from rung.tiers.llama.threads import Fixed, Free, Threads, free_cores
+from rung.tiers.llama.threads import Free, Threads
 from rung.tiers.llama.worker import system
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.crew import Crew
 from rung.tiers.llama.worker.errand import Dropped, Errand
-from rung.tiers.llama.worker.lanes import Lane, Task, is_long
-from rung.types import Delta, Zone
+from rung.tiers.llama.worker.lanes import Lane, is_long
+from rung.tiers.llama.worker.start import cause, spawn
 
 if TYPE_CHECKING:
     import socket
 
+    from rung.tiers.llama.worker.lanes import Task
     from rung.tiers.llama.worker.lingering import MadeOf, Vigil
     from rung.tiers.llama.worker.loaded import LoadedModel
     from rung.tiers.llama.worker.loop import Loop
     from rung.tiers.llama.worker.memory import Saved
+    from rung.tiers.llama.worker.placing import Placed
     from rung.tiers.llama.worker.snapshots import Snapshots
+    from rung.types import Delta
 
-_BROKEN = 70
 _CALM = 0.2
 """Seconds after which nobody is expected to ask at once."""
 
 _SETTLES, _AGAIN = 0.6, 0.005
 """Seconds that a worker gets to leave what it is doing before it lingers, and seconds between two looks. Its host waits
 for a second."""
-
-
-def main() -> None:
-    """Be a worker if the command line says so. Otherwise return at once."""
-    if sys.argv[1:2] != [FLAG]:
-        return
-    system.ignore_interrupts()
-    system.no_core_dump()
-    survive = system.die_with(int(sys.argv[2]))
-    guard.install(Zone.HOST)
-    source, sink = _pipes()
-    wire = Wire(sink)
-    wire.send(frames.Hello(frames.PROTOCOL, os.getpid()))
-    _or_end(lambda: Worker(source, wire, survive).run())
-
-
-def _pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The frame streams, out of reach of whatever a native library reads or prints."""
-    source = os.fdopen(os.dup(0), "rb")
-    sink = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return source, sink
-
-
-def _or_end(work: Callable[[], None]) -> None:
-    """Run a thread's work. Any error in it ends the process, with the cause on standard error."""
-    try:
-        work()
-    except BaseException as error:  # noqa: BLE001  if one thread ended, its callers would wait for ever
-        os.write(2, f"{CAUSE}{_cause(error)}\n".encode("utf-8", "replace"))
-        os._exit(_BROKEN)
-
-
-def _cause(error: BaseException) -> str:
-    """What went wrong, and where. The text of a foreign error may quote a prompt, so it is left out."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
-    text = f": {error}" if type(error).__module__.startswith("rung.") else ""
-    return f"{type(error).__name__} at {where}{text}"
 
 
 class Wire:
@@ -138,43 +92,57 @@ class Worker:
 
     Args:
         source: stream of incoming frames.
-        wire: sends outgoing frames.
+        sink: stream of outgoing frames.
         survive: lets the process outlive its first host.
+        load: what it loads.
+        threads: says how many threads decode.
+        most: the most that they will be.
     """
 
-    def __init__(self, source: BinaryIO, wire: Wire, survive: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        source: BinaryIO,
+        sink: BinaryIO,
+        survive: Callable[[], None],
+        load: frames.LoadModel,
+        threads: Threads,
+        most: int,
+    ) -> None:
         self._source = source
-        self._wire = wire
+        self._wire = Wire(sink)
         self._survive = survive
+        self._load = load
+        self._threads = threads
         self._served: tuple[LoadedModel, Loop]
         self._said: frames.Loaded
-        self._threads: Fixed | Free
         self._made_of: MadeOf | None = None
+        self._imported = threading.Event()
         self._vigil: Vigil | None = None
         self._connection: socket.socket | None = None
         self._serving = threading.Event()
         self._calls = Calls()
-        self._lanes: tuple[Lane, ...] = ()
-        self._reading = threading.Event()
+        self._crew = Crew(most - 1, spawn)
+        self._lanes = tuple(Lane(n, self._calls, self._prepare, spawn) for n in ("rung-prepare", "rung-long"))
 
-    def run(self) -> None:
-        """Load the model that the first frame names, and serve it."""
-        self._spawn(self._beat, "rung-beat")
-        load = frames.read_load(self._source)
-        if load is None:
-            os._exit(0)
-        # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
-        most = load.threads or free_cores()
-        threads = self._threads = Fixed(load.threads) if load.threads else Free(most)
-        crew = Crew(most - 1, self._spawn)
-        self._lanes = tuple(Lane(n, self._calls, self._prepare, self._spawn) for n in ("rung-prepare", "rung-long"))
-        self._spawn(self._read, "rung-read")
-        self._spawn(lambda: self._import(load.path), "rung-import")
-        model = self._load(load, threads)
-        # The loop's module needs the native libraries. If they are missing, `_load` says so in words.
+    def listen(self) -> None:
+        """Give signs of life, and hear what the host says, from now on."""
+        spawn(self._beat, "rung-beat")
+        spawn(self._read, "rung-read")
+
+    def serve(self, placed: Placed) -> None:
+        """Serve a model that is in memory.
+
+        Args:
+            placed: the model.
+        """
         from rung.tiers.llama.fit import BATCH
+        from rung.tiers.llama.worker.loaded import LoadedModel
         from rung.tiers.llama.worker.loop import Loop
 
+        try:
+            model = LoadedModel(self._load, placed)
+        except TierUnavailable as error:
+            self.refuse(error)
         self._calls.abort = model.native.abort
         loop = Loop(
             model.native,
@@ -182,7 +150,7 @@ class Worker:
             self._progress,
             self._saver(model.snapshots),
             self._broke,
-            crew,
+            self._crew,
             model.larger,
             cells=model.native.cells,
             slots=model.plan.slots,
@@ -196,9 +164,6 @@ class Worker:
         self._serving.set()
         loop.run()
 
-    def _spawn(self, work: Callable[[], None], name: str) -> None:
-        threading.Thread(target=_or_end, args=(work,), name=name, daemon=True).start()
-
     def _saver(self, snapshots: Snapshots | None) -> Callable[[Saved], None] | None:
         """Hands what is to be kept on disk to a separate thread, since writing would hold up the answers."""
         if snapshots is None:
@@ -209,42 +174,32 @@ class Worker:
             while True:
                 snapshots.put(waiting.get())
 
-        self._spawn(write, "rung-save")
+        spawn(write, "rung-save")
         return waiting.put
 
     def _progress(self, request: int, delta: Delta) -> None:
         self._wire.send(frames.AnswerDelta(request, delta))
 
-    def _load(self, load: frames.LoadModel, threads: Threads) -> LoadedModel:
-        try:
-            import llguidance  # noqa: F401  missing, it is noticed before a model is read
-
-            from rung.tiers.llama.worker.placing import place
-        except (ImportError, OSError, RuntimeError) as error:
-            name = getattr(error, "name", None) or "llama-cpp-python"
-            self._refuse(TierUnavailable(f"{name} can't be imported", hint="install llama-cpp-python and llguidance"))
-        try:
-            placed = place(load, threads, self._reading.set)
-            from rung.tiers.llama.worker.loaded import LoadedModel
-
-            return LoadedModel(load, placed)
-        except TierUnavailable as error:
-            self._refuse(error)
-
-    def _import(self, model: str) -> None:
-        """Import what calls need, while llama.cpp reads the model. What is missing is noticed where it is used."""
-        self._reading.wait()
+    def import_rest(self) -> None:
+        """Import what a model needs to be served, and then what calls need. What is missing is noticed where it is
+        used.
+        """
         with suppress(Exception):
             import rung.tiers.llama.worker.loaded
             import rung.tiers.llama.worker.loop  # noqa: F401
-
+        self._serving.wait()
+        with suppress(Exception):
             frames.prepare()
+
+            import llguidance  # noqa: F401
 
             from rung.tiers.llama.worker.lingering import MadeOf
 
-            self._made_of = MadeOf(model)
+            self._made_of = MadeOf(self._load.path)
+        self._imported.set()
 
-    def _refuse(self, error: TierUnavailable) -> NoReturn:
+    def refuse(self, error: TierUnavailable) -> NoReturn:
+        """Tell the host that the model can't be loaded, and end."""
         self._wire.send(frames.Failed("unavailable", error.message, error.hint))
         os._exit(0)
 
@@ -292,9 +247,10 @@ class Worker:
             from rung.tiers.llama.worker.lingering import Vigil
 
             try:
+                self._imported.wait(max(0.0, until - time.monotonic()))
                 if self._made_of is None:
                     raise FileNotFoundError("something that a worker needs couldn't be imported")
-                self._vigil = Vigil(release.key, self._said.model, self._made_of, self._spawn)
+                self._vigil = Vigil(release.key, self._said.model, self._made_of, spawn)
             except OSError:
                 self._leave()
         self._vigil.begin(release.seconds)
@@ -351,7 +307,7 @@ class Worker:
         self._calls.drop(task.id)
         self._wire.send(frames.Counted(task.id, tokens, model.context))
         if isinstance(task, frames.Ready):
-            self._spawn(lambda: self._warm(model), "rung-warm")
+            spawn(lambda: self._warm(model), "rung-warm")
 
     def _warm(self, model: LoadedModel) -> None:
         """Build what constrained answers need, once nobody waits for anything: it keeps all other threads waiting. The
@@ -365,7 +321,7 @@ class Worker:
 
     def _broke(self, request: int, error: BaseException) -> None:
         """Something unforeseen went wrong. It is the failure of this request alone."""
-        self._fail(frames.Failed("failed", f"the worker failed at this call: {_cause(error)}", id=request))
+        self._fail(frames.Failed("failed", f"the worker failed at this call: {cause(error)}", id=request))
 
     def _fail(self, failure: frames.Failed) -> None:
         if failure.id is not None:

@@ -146,3 +146,13 @@ def abort_callback(kind: Any) -> Any:
     """
     libc = ctypes.CDLL(_LIBC)
     return ctypes.cast(libc.strlen, kind)
+
+
+def ignoring(kind: Any) -> Any:
+    """A callback for llama.cpp's log that never takes the GIL, and does nothing: libc's `abs`, of the line's level.
+
+    Args:
+        kind: the ctypes function type that llama.cpp wants.
+    """
+    libc = ctypes.CDLL(_LIBC)
+    return ctypes.cast(libc.abs, kind)

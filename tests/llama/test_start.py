@@ -1,0 +1,117 @@
+"""A worker starts before its host can speak to it, and imports nothing before a load that a load doesn't need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from helpers.each import each
+from rung.cli import ahead
+from rung.tiers.llama.host.head_start import HeadStart
+
+
+def said(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def those_of(names):
+    return f"import sys; print(*(m for m in {names!r} if m in sys.modules))"
+
+
+@pytest.mark.slow
+def test_a_worker_imports_nothing_before_a_load_that_a_load_does_not_need():
+    pytest.importorskip("llama_cpp")
+    needless = ("numpy", "jinja2", "pydantic", "llguidance", "llama_cpp.llama", "rung.types.call")
+    code = "import rung.tiers.llama.worker.start, rung.tiers.llama.worker.placing;" + those_of(needless)
+    assert said(code) == []
+
+
+@pytest.mark.slow
+def test_the_functions_of_llama_cpp_come_without_the_rest_of_its_package_which_comes_when_asked_for():
+    pytest.importorskip("llama_cpp")
+    code = (
+        "from rung.tiers.llama import binding; import sys; print('numpy' in sys.modules)\n"
+        "from llama_cpp import Llama; import llama_cpp\n"
+        "print(Llama.__name__, llama_cpp.__version__ == binding.VERSION, llama_cpp.llama_cpp is binding.llama)"
+    )
+    assert said(code) == ["False", "Llama", "True", "True"]
+
+
+@pytest.mark.slow
+def test_a_tier_is_made_without_what_only_its_calls_need():
+    late = ("rung.tiers.llama.frames", "rung.tiers.llama.host.process", "rung.types.call", "psutil")
+    assert said("import rung; rung.llama('smollm2-135m', context=512);" + those_of(late)) == []
+
+
+@pytest.mark.slow
+def test_an_interpreter_that_nobody_has_a_model_for_ends():
+    begun = HeadStart("rung-test", None)
+    begun.drop()
+    begun.thread.join(20)
+    assert not begun.thread.is_alive()
+    assert not begun.claim()
+
+
+@pytest.mark.slow
+def test_an_interpreter_is_had_once_and_its_thread_does_the_work_of_whoever_has_it():
+    begun, taken = HeadStart("rung-test", None), []
+    assert begun.claim()
+    assert not begun.claim()
+    begun.drop()  # of a claimed one, it says nothing
+
+    def work():
+        channel = begun.take()
+        taken.append(threading.current_thread())
+        channel.hang_up()
+        with channel.source, channel.errors:
+            channel.end(20)
+
+    begun.keep(work)
+    begun.thread.join(20)
+    assert taken == [begun.thread]
+
+
+def test_what_can_not_be_started_is_said_to_whoever_takes_it(tmp_path):
+    begun, errors = HeadStart("rung-test", str(tmp_path / "no-python")), []
+    assert begun.claim()
+
+    def work():
+        try:
+            begun.take()
+        except OSError as error:
+            errors.append(error)
+
+    begun.keep(work)
+    begun.thread.join(20)
+    assert [type(error) for error in errors] == [FileNotFoundError]
+
+
+LOCAL = '[[tier]]\nname = "a"\nkind = "llama"\nmodel = "m"\n'
+PAID = '[[tier]]\nname = "b"\nkind = "openai"\nmodel = "m"\n'
+
+
+@each(
+    ("text", "expected"),
+    [
+        (LOCAL, True),
+        (LOCAL + PAID, True),
+        ("reach = 'host'\n", True),  # the default models
+        (PAID + LOCAL, False),
+        ('linger = "10m"\n' + LOCAL, False),
+        ("tier = 3\n", False),
+        ("[[", False),
+        ("\udcff", False),
+    ],
+)
+def test_a_glance_at_a_file_tells_whether_a_worker_will_be_started(tmp_path, text, expected):
+    path = tmp_path / "rung.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert ahead.begins_locally(path) is expected
+
+
+def test_a_file_that_is_not_there_starts_nothing(tmp_path):
+    assert ahead.begin(tmp_path / "rung.toml") is None
+    assert not [t for t in threading.enumerate() if t.name == "rung-ahead"]
