@@ -8,8 +8,6 @@ import threading
 
 import pytest
 
-from helpers.each import each
-from rung.cli import ahead
 from rung.tiers.llama.host.head_start import HeadStart
 
 
@@ -87,31 +85,3 @@ def test_what_can_not_be_started_is_said_to_whoever_takes_it(tmp_path):
     begun.keep(work)
     begun.thread.join(20)
     assert [type(error) for error in errors] == [FileNotFoundError]
-
-
-LOCAL = '[[tier]]\nname = "a"\nkind = "llama"\nmodel = "m"\n'
-PAID = '[[tier]]\nname = "b"\nkind = "openai"\nmodel = "m"\n'
-
-
-@each(
-    ("text", "expected"),
-    [
-        (LOCAL, True),
-        (LOCAL + PAID, True),
-        ("reach = 'host'\n", True),  # the default models
-        (PAID + LOCAL, False),
-        ('linger = "10m"\n' + LOCAL, False),
-        ("tier = 3\n", False),
-        ("[[", False),
-        ("\udcff", False),
-    ],
-)
-def test_a_glance_at_a_file_tells_whether_a_worker_will_be_started(tmp_path, text, expected):
-    path = tmp_path / "rung.toml"
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert ahead.begins_locally(path) is expected
-
-
-def test_a_file_that_is_not_there_starts_nothing(tmp_path):
-    assert ahead.begin(tmp_path / "rung.toml") is None
-    assert not [t for t in threading.enumerate() if t.name == "rung-ahead"]

@@ -161,9 +161,6 @@ def ask(
 ) -> int:
     """Answer a prompt on the smallest tier whose answer passes every check."""
     cancel: Cancel = context.obj.interrupts.cancel()  # first, because what follows takes a while to load
-    from rung.cli import ahead
-
-    begun = ahead.begin(config)
     from rung import guard
     from rung.cli import continuing, inputs, outgoing
     from rung.cli.drafts import can_be_shown
@@ -208,7 +205,6 @@ def ask(
         ladder.task_output(task)  # may import anybody's package, too
         if found.reach.value > Zone.HOST:
             guard.install(found.reach.value, hosts=found.hosts(ladder))
-        ahead.hand_over(begun, ladder, load=task is None)
         shown = found.drafts.value if drafts is None else drafts
         return _Prepared(messages, continues, shape, validators, ledger, ladder, shown)
 

@@ -75,8 +75,6 @@ class LlamaTier:
     linger: float = 0.0
     """Seconds for which a worker may outlive its host; 0 ends it with its last tier. On Windows and in a frozen app it
     always does."""
-    head_start: HeadStart | None = None
-    """An interpreter for the first worker, which somebody started before there was a tier."""
 
     def __init__(
         self,
@@ -288,8 +286,8 @@ class LlamaTier:
         """What makes calls. Before the first of this process, an interpreter for the worker gets a head start, unless
         one that lingers may be there.
         """
-        begun, self.head_start = self.head_start, None
-        if begun is None and _CALLING not in sys.modules and not self.linger:
+        begun = None
+        if _CALLING not in sys.modules and not self.linger:
             begun = HeadStart(f"rung-{self.name}", interpreter(self._python))
         try:
             from rung.tiers.llama.host.calling import Calling
