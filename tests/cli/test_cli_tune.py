@@ -9,7 +9,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import rung
 from helpers.program import environment
 from rung.cli.app import invoke
 from rung.cli.interrupt import Interrupts
+from rung.config import load
 from rung.learn import axes, calibrating, tuning
 from rung.learn import tuned as tuned_values
 from rung.learn.examples import read_examples
@@ -53,6 +55,16 @@ content = {content}
 """
 ROWS = 150
 Tune = Callable[..., tuple[int, str, str]]
+
+
+@contextmanager
+def recorded(toml: Path) -> Iterator[rung.Ladder]:
+    """The ladder of a configuration. At the end all that was asked of it is in the ledger's file."""
+    found = load(toml)
+    ledger = found.ledger.ledger()
+    assert ledger is not None
+    with ledger, found.ladder(ledger=ledger) as ladder:
+        yield ladder
 
 
 @pytest.fixture
@@ -214,7 +226,7 @@ def test_what_a_higher_tier_answered_becomes_an_example_at_the_next_calibration(
 
     toml = person.home / "rung.toml"
     toml.write_text(toml.read_text().replace("counts", "min_confidence = 0.9\ncounts", 1))
-    with rung.load(toml) as ladder:
+    with recorded(toml) as ladder:
         for n in range(401, 413):
             ladder.run({"n": str(n)}, task="double")
     found = person.object("tune", "--task", "double", "--from-ledger")
@@ -247,7 +259,7 @@ def test_a_ledger_without_texts_gives_no_examples_and_says_what_helps(person: An
     person.ladder(content=False)
     toml = person.home / "rung.toml"
     toml.write_text(toml.read_text().replace("counts", "min_confidence = 0.9\ncounts", 1))
-    with rung.load(toml) as ladder:
+    with recorded(toml) as ladder:
         ladder.run({"n": "401"}, task="double")
     code, _, err = person.says("tune", "--task", "double", "--from-ledger")
     assert code == 2
