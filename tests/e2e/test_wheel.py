@@ -24,6 +24,7 @@ def said(*command, cwd, **settings):
     return done.stdout
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.weights
 def test_the_wheel_alone_answers_in_a_fresh_environment(weights, tmp_path):

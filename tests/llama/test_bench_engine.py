@@ -12,6 +12,7 @@ import pytest
 BENCH = Path(__file__).parents[2] / "scripts" / "bench_engine.py"
 
 
+@pytest.mark.proof
 @pytest.mark.weights
 @pytest.mark.alone
 def test_each_row_that_needs_rung_alone_and_one_small_model_can_be_measured(weights, tmp_path):

@@ -30,11 +30,13 @@ def test_the_official_node_client(where, tmp_path):
     run(node, CLIENTS / "openai_node.mjs", where, folder)
 
 
+@pytest.mark.proof
 def test_langchain_pydantic_ai_and_llm(where, tmp_path):
     python = python_with(tmp_path / "env", "langchain-openai>=1", "pydantic-ai-slim[openai]>=1", "llm>=0.27")
     run(python, CLIENTS / "frameworks.py", where, tmp_path)
 
 
+@pytest.mark.proof
 def test_instructor(where, tmp_path):
     """In an environment of its own: it needs an older `openai` than the others."""
     python = python_with(tmp_path / "env", "instructor>=1.7")

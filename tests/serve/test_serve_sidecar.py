@@ -228,6 +228,7 @@ def test_twenty_starts_leave_nothing_though_the_parent_is_killed_in_half_of_them
         start_and_end(folder, killed=number % 2 == 0)
 
 
+@pytest.mark.proof
 @pytest.mark.weights
 def test_starts_with_a_real_worker_leave_nothing_though_the_parent_is_killed_in_half_of_them(tmp_path, weights):
     model = weights("smollm2-135m")
