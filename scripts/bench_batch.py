@@ -37,6 +37,8 @@ from rung.store import resolve
 TOGETHER = 16
 CAP = 64
 """Tokens of an answer at most. Hardly any needs half of it: one that is cut off is asked again here, and not there."""
+DEPTH = 64
+"""Tokens before those of a bare step: about a short prompt and half of its answer."""
 PROMPT = "In at most eight words: what does this customer want? {text}"
 PARTIES = {
     "one": "rung batch, one by one",
@@ -125,7 +127,7 @@ def measure(party: str, prompts: list[str], cap: int, model: str, bench: Bench) 
 def bare(model: str, bench: Bench) -> dict[str, float]:
     """Tokens a second of steps of one, and of 16."""
     with bench.parties(model, "loop", slots=TOGETHER) as parties:
-        one, many = parties["loop"].ask("steps", counts=[1, TOGETHER])
+        one, many = (parties["loop"].ask("steps", count=count, depth=DEPTH) for count in (1, TOGETHER))
     return {"rows": 1 / one, "characters": TOGETHER / many}
 
 

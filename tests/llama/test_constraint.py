@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rung.tiers.llama.worker.constraint import Grammars
-from rung.tiers.llama.worker.native import Log, Model
+from rung.tiers.llama.worker.log import Log
+from rung.tiers.llama.worker.native import Model
 from rung.tiers.llama.worker.sampling import LogitsRow, Sampler, confidence
 from rung.types import Sampling, Shape
 

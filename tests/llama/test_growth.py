@@ -17,9 +17,10 @@ from rung.tiers.llama.headroom import FreeMemory
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.log import Log
 from rung.tiers.llama.worker.loop import Loop
 from rung.tiers.llama.worker.memory import sequences
-from rung.tiers.llama.worker.native import Context, Log, Model
+from rung.tiers.llama.worker.native import Context, Model
 from rung.tiers.llama.worker.sampling import Sampler
 from rung.tiers.llama.worker.text import Assembler
 from rung.types import Sampling

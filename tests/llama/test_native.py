@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rung.tiers.llama.threads import Fixed
-from rung.tiers.llama.worker.native import Context, Log, Model, Run
+from rung.tiers.llama.worker.log import Log
+from rung.tiers.llama.worker.native import Context, Model, Run
 
 pytestmark = [pytest.mark.weights, pytest.mark.alone]
 

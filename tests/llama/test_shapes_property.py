@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
-from rung.tiers.llama.worker.native import Log, Vocabulary
+from rung.tiers.llama.worker.log import Log
+from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.sampling import LogitsRow, Sampler
 from rung.types import Sampling, Shape
 

@@ -16,7 +16,8 @@ from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
 from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
-from rung.tiers.llama.worker.native import Context, LoadError, Log, Model
+from rung.tiers.llama.worker.log import Log
+from rung.tiers.llama.worker.native import Context, LoadError, Model
 from rung.tiers.llama.worker.rehearsed import Rehearsal
 from rung.tiers.llama.worker.system import let_go
 from rung.tiers.llama.worker.words import WordsFile
