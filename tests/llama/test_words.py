@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rung.tiers.llama.frames import LoadModel
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import placing
-from rung.tiers.llama.worker.native import Context, Log, Vocabulary
+from rung.tiers.llama.worker.log import Log
+from rung.tiers.llama.worker.native import Context, Vocabulary
 from rung.tiers.llama.worker.rehearsed import Rehearsal
 from rung.tiers.llama.worker.words import Words, WordsFile
 
