@@ -18,7 +18,8 @@ from rung.tiers.llama.worker import answer as answers
 from rung.tiers.llama.worker import sampling
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.constraint import Constraint, Grammars
-from rung.tiers.llama.worker.native import Context, Log, Vocabulary
+from rung.tiers.llama.worker.log import Log
+from rung.tiers.llama.worker.native import Context, Vocabulary
 from rung.tiers.llama.worker.sampling import Sampler
 from rung.tiers.llama.worker.text import Assembler
 from rung.types import Delta, Sampling, Shape
