@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import rung
-import rung.store
 
 HEAVY = (
     "llama_cpp openai huggingface_hub typer numpy rich asyncio subprocess sqlite3 jsonschema_rs regex llguidance"
@@ -60,10 +59,17 @@ def test_a_name_of_the_store_is_loaded_when_it_is_asked_for():
     """Every command and every tier knows of model files, and nearly none of them pulls or searches."""
     assert [room for room in rooms("import rung.store") if room.startswith(("rung.store.", "pydantic"))] == []
     assert "rung.store.pulling" not in rooms("from rung.store import Sourcing, models, resolve")
-    told = seen_by_type_checkers(rung.store)
-    assert sorted(name for _, name in told) == rung.store.__all__
+
+
+@pytest.mark.parametrize("room", ["rung.config", "rung.store", "rung.tiers.llama", "rung.types"])
+def test_a_room_gives_each_name_from_where_type_checkers_are_told_that_it_does(room):
+    package = import_module(room)
+    told = seen_by_type_checkers(package)
+    assert sorted(name for _, name in told) == package.__all__
     for module, name in told:
-        assert getattr(rung.store, name) is getattr(import_module(module), name), name
+        assert package.__getattr__(name) is getattr(import_module(module), name), name
+    with pytest.raises(AttributeError, match=f"module '{room}' has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
 
 
 def test_a_name_comes_from_where_type_checkers_are_told_that_it_does():

@@ -22,7 +22,9 @@ Precedence: option > environment > project file > user file > default. A file th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rung.lazily import lazily
 
 if TYPE_CHECKING:
     from rung.config.config import Config
@@ -60,13 +62,5 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Import a name's module when the name is first used: who only asks where configuration is needs no more."""
-        from importlib import import_module
-
-        module = next((module for module, names in _MODULES.items() if name in names), None)
-        if module is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-        return value
+    # who only asks where configuration is needs no more
+    __getattr__ = lazily(__name__, _MODULES)

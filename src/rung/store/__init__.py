@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rung.lazily import lazily
 
 if TYPE_CHECKING:
     from rung.store.caches import Passed
@@ -61,13 +63,5 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Import a name's module when the name is first used: most commands neither pull nor search."""
-        from importlib import import_module
-
-        module = next((module for module, names in _MODULES.items() if name in names), None)
-        if module is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-        return value
+    # most commands neither pull nor search
+    __getattr__ = lazily(__name__, _MODULES)

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import llama_cpp as llama
 import numpy as np
 from numpy.typing import NDArray
+
+from rung.tiers.llama.binding import llama
 
 Floats = NDArray[np.float32]
 
@@ -55,7 +56,7 @@ def _fused() -> Fill | None:
     It isn't part of llama.cpp's interface, so it is used only where it exists and says what numpy says.
     """
     try:
-        native: Any = llama.llama_cpp._lib.ggml_vec_soft_max_f32
+        native: Any = llama._lib.ggml_vec_soft_max_f32
     except AttributeError:
         return None
     native.restype = ctypes.c_double
