@@ -173,6 +173,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="8 rows, once: see that it works")
     chosen = parser.parse_args()
+    if not chosen.data.is_file():
+        parser.error(f"{chosen.data} is not a file: --data names CLINC150's JSON, or JSON Lines with text")
     os.environ["OMP_PROC_BIND"] = "true"
     models = {name: resolve(name).path for name in chosen.models.split(",")}
     last = chosen.first + (8 if chosen.quick else chosen.rows)

@@ -176,6 +176,8 @@ def main() -> None:
     look_in.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="answers at once")
     look_in.set_defaults(run=show_profile)
     options = parser.parse_args()
+    if options.run is show_measure and not options.file.is_file():
+        parser.error(f"{options.file} is not a file: `record {options.file}` makes it")
     run: Callable[[argparse.Namespace], None] = options.run
     run(options)
 

@@ -87,8 +87,11 @@ NONE_FOUND = 5
 
 def body(arguments: list[str]) -> int:
     """Run every check to its end; 0 where all of them hold."""
-    fast, surfaces, everything = (it in arguments for it in ("--fast", "--surfaces", "--everything"))
-    rest = [a for a in arguments if a not in ("--fast", "--surfaces", "--everything")]
+    parts = ("--fast", "--surfaces", "--everything")
+    if len(chosen := [it for it in parts if it in arguments]) > 1:
+        raise NotReady(f"{' and '.join(chosen)} exclude each other: give one of them, or none")
+    fast, surfaces, everything = (it in arguments for it in parts)
+    rest = [it for it in arguments if it not in parts]
     python = str(ensure("dev"))
     stages = {"fast tests"} if fast else {"surfaces"} if surfaces else {*STAGES} - {"fast tests"}
     if not (everything or surfaces):

@@ -140,6 +140,8 @@ def test_only_everything_runs_proofs_and_the_surfaces_beside_the_rest(suite, mon
     assert ran["--fast"] == [f"{whole[fast]} and not proof"]
     expected = [f"{chosen} and not proof" for name, chosen in whole.items() if name not in (fast, "surfaces")]
     assert ran[""] == expected
+    with pytest.raises(suite.NotReady, match="--fast and --everything exclude each other"):
+        suite.body(["--everything", "--fast"])
 
 
 def test_tests_write_into_memory_where_there_is_room_and_nothing_is_left(suite, tmp_path, monkeypatch):
