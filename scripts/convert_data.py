@@ -112,18 +112,16 @@ def convert_restaurant8k() -> Iterator[Converted]:
     for turn in json.loads((bfcl.folder() / "restaurant8k" / "train_6.json").read_text(encoding="utf-8")):
         text = turn["userInput"]["text"]
         spans = {label["slot"]: label["valueSpan"] for label in turn.get("labels", [])}
-        asked = turn.get("context", {}).get("requestedSlots", [])
         rows.append(
             {
                 "text": text,
-                "asked": ", ".join(asked) or "nothing in particular",
                 "expected": {slot: text[span.get("startIndex", 0) : span["endIndex"]] for slot, span in spans.items()},
             }
         )
     task = {
         "about": "what a guest says of a booking (Restaurant8k)",
         "system": "Copy from the guest's message what it says of the booking. Leave out what it doesn't say.",
-        "prompt": "We had asked for: {asked}\n\nThe guest: {text}",
+        "prompt": "{text}",
         "quoted": list(SLOTS),
         "check": {"name": "json", "loose": True},
     }

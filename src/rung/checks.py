@@ -20,7 +20,7 @@ from rung.errors import Cancelled, ConfigError, ContractError
 from rung.limits import LONGEST, Deadline
 from rung.schemas import property_names
 from rung.settings import nearest
-from rung.types import CheckContext, Issue
+from rung.types import CheckContext, Issue, Shape
 
 __all__ = [
     "command",
@@ -146,11 +146,24 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
                     shown = plain if isinstance(plain, str) else json.dumps(to_jsonable_python(plain))
                     if len(shown) > _SHOWN_LIMIT:
                         shown = shown[:_SHOWN_LIMIT] + "…"
-                    said = f"{shown!r} does not occur in the source; copy it from there"
+                    said = f"{shown!r} does not occur in the source; copy it from there{_else(at, context.shape)}"
                     issues.append(Issue(at, said, "", quotes=repr(shown)))
                     if len(issues) == _MOST_ISSUES:
                         return issues
         return issues
+
+
+def _else(field: str, shape: Shape | None) -> str:
+    """What else a field may be if the source doesn't mention it, in the words of an issue. Told only to copy a value,
+    a small model copies something.
+    """
+    schema = {} if shape is None else shape.schema
+    known = schema.get("properties", {}).get(field)
+    if not isinstance(known, dict):
+        return ""
+    if field not in schema.get("required", ()):
+        return ", or leave the field out if it isn't there"
+    return ", or write null if it isn't there" if "null" in known.get("type", ()) else ""
 
 
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]

@@ -61,6 +61,20 @@ def test_what_does_not_occur_in_the_source_is_told_without_itself():
     assert shown == ["field: 'May 30' does not occur in the source; copy it from there"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "required", "said"),
+    [
+        ("string", ["field"], "copy it from there"),
+        ("string", [], "copy it from there, or leave the field out if it isn't there"),
+        (["string", "null"], ["field"], "copy it from there, or write null if it isn't there"),
+    ],
+)
+def test_what_else_a_field_may_be_is_told_with_what_does_not_occur_in_the_source(kind, required, said):
+    schema = {**field(type=kind), "required": required}
+    prompt, _ = told(schema, '{"field": "May 30"}', quoted(), answer='{"field": "30th of May"}')
+    assert f"- field: it does not occur in the source; {said}\n" in prompt
+
+
 def test_a_validator_says_what_it_quotes():
     def lower(value):
         return [Issue("", f"{value} is not in lower case", "", quotes=value)] if value != value.lower() else None

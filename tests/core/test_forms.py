@@ -130,9 +130,32 @@ def test_an_object_that_has_a_reason_of_its_own_gets_none():
     assert outcome.value == json.loads(said)
 
 
+def test_what_is_absent_can_be_written_as_null_and_is_no_part_of_the_value():
+    outcome, call = asked(
+        PromptForm(absent="null"), output=INVOICE, answer='{"vendor": "A", "total": null}', examples=()
+    )
+    assert call.shape.schema["required"] == ["vendor", "total"]
+    assert call.shape.schema["properties"]["total"]["type"] == ["number", "null"]
+    assert '"total":{"type":["number","null"]}' in call.messages[0].text
+    assert outcome.value == {"vendor": "A"}
+
+
+def test_an_example_has_a_null_for_what_is_absent():
+    shown = (Example("Of A.", {"vendor": "A"}),)
+    form = PromptForm(absent="null", examples="fixed")
+    _, call = asked(form, output=INVOICE, answer='{"vendor": "B", "total": 3}', examples=shown)
+    assert ("assistant", '{"vendor": "A", "total": null}') in turns(call)
+
+
 @pytest.mark.parametrize(
     "form",
-    [PromptForm(wrap=True), PromptForm(reason=True), PromptForm(wording="{options}"), PromptForm(place="after")],
+    [
+        PromptForm(wrap=True),
+        PromptForm(reason=True),
+        PromptForm(absent="null"),
+        PromptForm(wording="{options}"),
+        PromptForm(place="after"),
+    ],
 )
 def test_a_contract_in_another_form_is_the_same_contract_to_whoever_calibrated_it(form):
     contract = compile_output(INVOICE)

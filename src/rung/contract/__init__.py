@@ -150,7 +150,7 @@ class Contract(Generic[T]):
             value = {VALUE: value}
         elif isinstance(value, str) and (self.shape is None or self.shape.kind != "json"):
             return value
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(self._reader.written(value), ensure_ascii=False)
 
     @functools.cached_property
     def sha256(self) -> str:

@@ -1,7 +1,8 @@
 """A contract in another form: how a model is told of it, and how its answer is written down.
 
-What is right stays the same. A form changes the words and their place, wraps a bare answer in JSON, or lets an object
-begin with a reason, which is cut off before the answer is read.
+What is right stays the same. A form changes the words and their place, wraps a bare answer in JSON, lets an object
+begin with a reason, or has it write null for what it could leave out. Reason and nulls are cut out before the answer is
+read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from rung.contract import schema as schemas
+from rung.contract.absent import filled, nullable, with_nulls, without_nulls
 from rung.contract.readers import AnswerReader
 from rung.types import CheckContext, PromptForm, Shape
 
@@ -62,6 +64,10 @@ class FormedReader(AnswerReader):
         self.wraps = reader.wraps
         if form.wrap and shape is not None and shape.kind != "json":
             shape, self.wraps = Shape("json", shape.schema), True
+        self._nulls = nullable_fields(shape) if form.absent == "null" else frozenset()
+        self._unfilled: Mapping[str, Any] = {} if shape is None else shape.schema
+        if self._nulls and shape is not None:
+            shape = replace(shape, schema=with_nulls(shape.schema, self._nulls))
         self.reasons = form.reason and can_reason(shape)
         if self.reasons and shape is not None:
             shape = replace(shape, schema=_reasoned(shape.schema))
@@ -73,14 +79,19 @@ class FormedReader(AnswerReader):
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The value that the contract's own reader reads."""
-        return self._reader.read(without_reason(text) if self.reasons else text, context)
+        text = without_reason(text) if self.reasons else text
+        return self._reader.read(without_nulls(text, self._nulls) if self._nulls else text, context)
+
+    def written(self, value: Any) -> Any:
+        """A value as an example of an answer has it."""
+        return filled(value, self._unfilled, self._nulls, self._unfilled) if self._nulls else value
 
     def _told(self, reader: AnswerReader, form: PromptForm) -> str:
         shape = self.shape
         if shape is None:
             return reader.instructions
         wording = form.wording
-        if not wording and self.reasons:
+        if not wording and (self.reasons or self._nulls):
             wording = "Answer with one JSON object that fits this JSON Schema, and nothing else:\n{schema}"
         told = worded(wording, reader.shape, shape) if wording else reader.instructions
         return f"{told}\n{_WRAPPED}" if self.wraps and not reader.wraps else told
@@ -113,6 +124,11 @@ def can_reason(shape: Shape | None) -> bool:
     schema = shape.schema
     fields = schema.get("properties")
     return isinstance(fields, dict) and REASON not in fields and not {"anyOf", "oneOf", "allOf", "$ref"} & set(schema)
+
+
+def nullable_fields(shape: Shape | None) -> frozenset[str]:
+    """Names of the optional fields of an object that can be written as null; none for anything else."""
+    return frozenset() if shape is None or shape.kind != "json" else nullable(shape.schema)
 
 
 def without_reason(text: str) -> str:

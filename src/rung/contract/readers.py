@@ -61,6 +61,10 @@ class AnswerReader(ABC):
     wraps: bool = False
     reasons: bool = False
 
+    def written(self, value: Any) -> Any:
+        """A value, as JSON has it, as an example of an answer has it."""
+        return value
+
     @abstractmethod
     def read(self, text: str, context: CheckContext) -> Any:
         """The value that `text` means.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rung.contract import Contract
-from rung.contract.forms import WORDINGS, can_reason
+from rung.contract.forms import WORDINGS, can_reason, nullable_fields
 from rung.types import PromptForm
 
 DEFAULT = PromptForm()
@@ -44,6 +44,8 @@ def forms_for(contract: Contract[object], own: Sequence[str], rows: int) -> list
         found += [*mine, *(replace(form, examples="similar") for form in mine)]
         if shape.kind != "json":
             found += [PromptForm(wrap=True), replace(similar, wrap=True)]
+        if nullable_fields(shape):
+            found += [PromptForm(absent="null"), replace(similar, absent="null"), replace(fixed, absent="null")]
         if can_reason(shape):
             found.append(PromptForm(reason=True))
         found += [PromptForm(place="after"), replace(similar, place="after"), replace(similar, place="nowhere")]
@@ -64,6 +66,8 @@ def described(form: PromptForm) -> str:
         said.append("as JSON")
     if form.reason:
         said.append("a reason first")
+    if form.absent == "null":
+        said.append("null for what is absent")
     if form.place != "system":
         what = "told nowhere" if form.place == "nowhere" else f"told {_PLACES[form.place]}"
         said.append(what)
@@ -78,7 +82,7 @@ def described(form: PromptForm) -> str:
 def turned(form: PromptForm) -> dict[str, str]:
     """What a form changes, by axis, in words."""
     found = {}
-    for axis in ("wrap", "place", "wording", "examples", "reason"):
+    for axis in ("wrap", "place", "wording", "examples", "reason", "absent"):
         if getattr(form, axis) != getattr(DEFAULT, axis):
             found[axis] = described(replace(DEFAULT, **{axis: getattr(form, axis)}))
     return found

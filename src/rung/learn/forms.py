@@ -6,12 +6,13 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from pydantic import Field
 
 from rung.learn.examples import Examples, ExampleTable
 from rung.settings import SettingsTable
-from rung.types import FormInForce, Place, PromptForm, Shown
+from rung.types import Absent, FormInForce, Place, PromptForm, Shown
 
 
 class FormTable(SettingsTable):
@@ -23,6 +24,7 @@ class FormTable(SettingsTable):
         wording: the words for that; empty for rung's own.
         examples: which examples the tier is shown.
         reason: whether an object begins with a reason.
+        absent: how an optional field is written that the prompt doesn't mention.
     """
 
     wrap: bool = False
@@ -30,16 +32,17 @@ class FormTable(SettingsTable):
     wording: str = ""
     examples: Shown = "none"
     reason: bool = False
+    absent: Absent = "omitted"
 
     @classmethod
     def of(cls, form: PromptForm) -> FormTable:
         """A form in this table's form."""
-        return cls(wrap=form.wrap, place=form.place, wording=form.wording, examples=form.examples, reason=form.reason)
+        return cls(**asdict(form))
 
     @property
     def form(self) -> PromptForm:
         """The form as the ladder takes it."""
-        return PromptForm(self.wrap, self.place, self.wording, self.examples, self.reason)
+        return PromptForm(**self.model_dump())
 
 
 class LearnedForm(SettingsTable):

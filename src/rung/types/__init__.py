@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Toss,
         Withdrawn,
     )
-    from rung.types.form import Example, FormInForce, Place, PromptForm, Shown
+    from rung.types.form import Absent, Example, FormInForce, Place, PromptForm, Shown
     from rung.types.messages import Image, Message, Redactor, Role, Text, ToolCall, conversation
     from rung.types.preparing import Preparing, PreparingPhase, Requirement
     from rung.types.price import Price
@@ -75,6 +75,7 @@ _MODULES = {
         "Withdrawn",
     ),
     "form": (
+        "Absent",
         "Example",
         "FormInForce",
         "Place",
@@ -129,6 +130,7 @@ _MODULES = {
 """The modules of this room, each with what it gives to others."""
 
 __all__ = [
+    "Absent",
     "Accepted",
     "Attempt",
     "AttemptEnded",

@@ -14,6 +14,10 @@ Shown = Literal["none", "fixed", "similar"]
 """Which examples a tier is shown: none, the same ones each time, or those most like the prompt."""
 
 
+Absent = Literal["omitted", "null"]
+"""How an object says that the prompt doesn't mention an optional field: it has no such field, or null stands there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A prompt that was answered well.
@@ -37,6 +41,7 @@ class PromptForm:
         wording: how it is told, with the options, the schema or the pattern in braces; empty takes rung's own words.
         examples: which examples come before the prompt, as turns of their own.
         reason: whether an object begins with a short `reason`, which isn't part of the value.
+        absent: how an optional field is written that the prompt doesn't mention. A null isn't part of the value.
     """
 
     wrap: bool = False
@@ -44,6 +49,7 @@ class PromptForm:
     wording: str = ""
     examples: Shown = "none"
     reason: bool = False
+    absent: Absent = "omitted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+"""Optional fields are written as null and cut out again, and nothing else of an answer changes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from helpers.each import each
+from helpers.thorough import times
+from rung.contract import compile_output
+from rung.contract.absent import filled, nullable, with_nulls, without_nulls
+from rung.contract.bounds import Watch
+from rung.contract.compiled import compiled
+from rung.contract.evaluation import issues
+from rung.limits import Cancel, Deadline
+from rung.types import Candidate, CheckContext, Message, PromptForm, Request
+
+NAMES = ("a", "b c", "d")
+
+
+def an_object(required=(), **fields):
+    return {"type": "object", "properties": fields, "required": list(required), "additionalProperties": False}
+
+
+TEXT, NUMBER = {"type": "string"}, {"type": "number"}
+INNER = an_object(["n"], n=NUMBER, why=TEXT)
+NESTED = {**an_object(a=TEXT, parts={"type": "array", "items": {"$ref": "#/$defs/part"}}), "$defs": {"part": INNER}}
+
+
+@each(
+    ("schema", "names"),
+    [
+        (an_object(["a"], a=TEXT, b=NUMBER), {"b"}),
+        (an_object(a={"type": ["string", "null"]}, b={"anyOf": [TEXT, {"type": "null"}]}), set()),
+        (an_object(a={}, b=True, c={"enum": ["x", None]}, d={"const": None}), set()),
+        (an_object(a={"enum": ["x"]}, b={"$ref": "#/$defs/x"}) | {"$defs": {"x": TEXT}}, {"a", "b"}),
+        (NESTED, {"a", "parts", "why"}),
+        # one name that is optional here and required there would have two meanings
+        (an_object(["n"], n=an_object(x=TEXT), x=TEXT, y=an_object(["x"], x=TEXT)), {"y"}),
+        (an_object(a=TEXT, b=TEXT) | {"minProperties": 1}, set()),
+        (an_object(**{'say "a"': TEXT, "é": TEXT}), set()),
+        ({"type": "object"}, set()),
+    ],
+)
+def test_a_field_can_be_written_as_null_if_null_then_means_one_thing(schema, names):
+    assert nullable(schema) == names
+
+
+@each(
+    ("written", "read"),
+    [
+        ('{"a": null, "d": 1}', '{"d": 1}'),
+        ('{"d": 1, "a": null}', '{"d": 1}'),
+        ('{"d": 1, "a": null, "b c": null}', '{"d": 1}'),
+        ('{"a":null,"b c":null}', "{}"),
+        ('{ "a" : null }', "{}"),
+        ('{"e": [{"a": null}, {"a": "x"}]}', '{"e": [{}, {"a": "x"}]}'),
+        ('{"e": null}', '{"e": null}'),
+        ('{"d": "\\"a\\": null, \\"b c\\": null"}', '{"d": "\\"a\\": null, \\"b c\\": null"}'),
+        ("null", "null"),
+        ('```json\n{"a": null, "d": 1}\n```', '```json\n{"d": 1}\n```'),
+        ('{"a": nul', '{"a": nul'),
+    ],
+)
+def test_nulls_are_cut_out_of_an_answer_and_nothing_else(written, read):
+    assert without_nulls(written, frozenset(NAMES)) == read
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def dropped(value):
+    """The value without the fields that are null, told apart by Python's own reader of JSON."""
+    if isinstance(value, list):
+        return [dropped(each) for each in value]
+    if isinstance(value, dict):
+        return {name: dropped(each) for name, each in value.items() if not (each is None and name in NAMES)}
+    return value
+
+
+@given(json_values, st.booleans())
+@settings(max_examples=times(200))
+def test_cutting_nulls_out_of_the_text_is_leaving_them_out_of_the_value(value, spaced):
+    text = json.dumps(value, indent=1 if spaced else None, ensure_ascii=spaced)
+    assert json.loads(without_nulls(text, frozenset(NAMES))) == dropped(value)
+
+
+@given(st.lists(st.fixed_dictionaries({"n": st.integers()}, optional={"why": st.text()}), max_size=3), st.booleans())
+@settings(max_examples=times(50))
+def test_a_value_filled_with_nulls_fits_the_schema_with_nulls_and_is_itself_again_without(parts, some):
+    value = {"a": "x", "parts": parts} if some else {"parts": parts}
+    names = nullable(NESTED)
+    written = filled(value, NESTED, names, NESTED)
+    assert list(written) == ["a", "parts"]
+    assert not issues(compiled(with_nulls(NESTED, names)), written, Watch(Deadline(), Cancel()))
+    assert json.loads(without_nulls(json.dumps(written), names)) == value
+
+
+class Booking(BaseModel):
+    people: int
+    name: str = "nobody"
+    note: str | None = None
+
+
+@pytest.mark.parametrize("text", ['{"people": 2, "name": null, "note": null}', '{"people": 2}'])
+def test_a_type_keeps_its_defaults_for_what_is_null(text):
+    contract = compile_output(Booking).under(PromptForm(absent="null"))
+    request = Request((Message("user", "For two."),))
+    assert contract.shape.schema["required"] == ["people", "name"]
+    assert contract.judge(Candidate(text), CheckContext(request, "small", text)).value == Booking(people=2)
