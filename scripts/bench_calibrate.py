@@ -1,13 +1,16 @@
 """What a calibration promises, and what came of it, on recorded answers of real models: many splits of one recording.
 
+    .venv/bin/python scripts/bench_calibrate.py
+
+The outcomes that are replayed are kept in `scripts/recorded_outcomes`. What makes them anew, in hours:
+
     .venv/bin/python scripts/convert_data.py clinc150 SETS
     .venv/bin/rung eval SETS/clinc150.jsonl --task clinc150 --rows 1500 --record RECORDED/clinc150.calls \
         --config SETS/rung.toml
-    .venv/bin/python scripts/bench_calibrate.py SETS RECORDED
+    .venv/bin/python scripts/outcomes.py SETS RECORDED
 
-RECORDED holds a recording `NAME.calls` of each set, and `NAME.rows` with the number behind `--rows` where it had one. A
-split calibrates on some groups of rows and looks at the others: what was lost there, and how much stayed with the small
-tier, beside what the best threshold in hindsight keeps. On the few rows of one side a promise that holds can look
+A split calibrates on some groups of rows and looks at the others: what was lost there, and how much stayed with the
+small tier, beside what the best threshold in hindsight keeps. On the few rows of one side a promise that holds can look
 broken. So it is also tried as it is meant: rows are drawn with replacement from the recording, which is then all there
 is, and what the thresholds lose of it is known exactly.
 No model is loaded.
@@ -16,8 +19,6 @@ No model is loaded.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +27,11 @@ from typing import cast
 
 import numpy as np
 
-from rung.cli import evaluation
-from rung.cli.output import Output
+from outcomes import KEPT, kept
 from rung.learn.calibrating import calibrate
-from rung.learn.climbing import Climb, Climbed, climb
+from rung.learn.climbing import Climb
 from rung.learn.outcomes import Outcomes
 from rung.learn.questions import Kind, Question
-from rung.limits import Cancel
 
 WITHIN = 0.03
 DELTA = 0.1
@@ -59,28 +58,6 @@ class Split:
     most: float
     accuracy: float
     hardly: bool
-
-
-def climbs_of(sets: Path, recorded: Path) -> tuple[Climb, ...]:
-    """Every row of a recording on its way through the tiers."""
-    wishes = evaluation.Wishes(
-        data=str(sets / f"{recorded.stem}.jsonl"),
-        task=recorded.stem,
-        replay=recorded,
-        config=sets / "rung.toml",
-        rows=rows_of(recorded),
-    )
-    with evaluation.prepared(wishes, Output(json=False), Cancel()) as ready:
-        for event in climb(ready.work):
-            if isinstance(event, Climbed):
-                return event.climbs
-    raise AssertionError("a climb ends with all rows")
-
-
-def rows_of(recorded: Path) -> int | None:
-    """How many rows were recorded, as `NAME.rows` beside it says; all where there is no such file."""
-    beside = recorded.with_suffix(".rows")
-    return int(beside.read_text()) if beside.exists() else None
 
 
 def split(climbs: Sequence[Climb], rows: int, kind: Kind, seed: int) -> Split:
@@ -178,8 +155,8 @@ def spread(shares: Sequence[float]) -> str:
 def main() -> None:
     """One line for each recording, kind of loss and number of rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", type=Path, help="what convert_data.py made, with a rung.toml that names the two tiers")
-    parser.add_argument("recorded", type=Path, help="folder of the recordings")
+    parser.add_argument("--from", type=Path, default=KEPT, dest="folder", help="folder of the outcomes")
+    parser.add_argument("--set", action="append", dest="only", help="one of the sets; all by default")
     parser.add_argument("--rows", type=int, nargs="+", default=[300], help="rows that a split calibrates on")
     parser.add_argument("--splits", type=int, default=200)
     options = parser.parse_args()
@@ -187,12 +164,11 @@ def main() -> None:
         "| set | rows | small, mid right; same | loss, calibrated on | lost | within 3% | holds | promised | kept | "
         "best | kept / best | right / mid's | 97% of mid sends up | said: hardly pays |\n|" + "---|" * 14
     )
-    for recorded in sorted(options.recorded.glob("*.calls")):
-        with contextlib.redirect_stderr(io.StringIO()):
-            climbs = climbs_of(options.sets, recorded)
+    for recorded in kept(options.folder):
+        climbs = recorded.climbs
         for rows in options.rows:
-            if rows < len(climbs):
-                for line in lines(recorded.stem, climbs, rows, options.splits):
+            if rows < len(climbs) and (not options.only or recorded.name in options.only):
+                for line in lines(recorded.name, climbs, rows, options.splits):
                     print(line, flush=True)
 
 

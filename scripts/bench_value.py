@@ -1,8 +1,8 @@
 """Whether a score that learns what climbing is worth beats one that says how sure the small tier is.
 
-    .venv/bin/python scripts/bench_value.py SETS RECORDED
+    .venv/bin/python scripts/bench_value.py
 
-SETS and RECORDED are those of `bench_calibrate.py`. A third of the rows fits, and the others are sent up in the order
+A third of the rows fits, and the others are sent up in the order
 of a score. Printed is the area under the deferral curve (accuracy against the share that is sent up) over that of a
 random order, in points: for the least sure token as it is, for the fitted probability that the small tier is right, and
 for the fitted gain of a climb (small tier right minus last tier right). No model is loaded.
@@ -11,8 +11,6 @@ for the fitted gain of a climb (small tier right minus last tier right). No mode
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +19,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bench_calibrate import climbs_of, spread
+from bench_calibrate import spread
+from outcomes import KEPT, kept
 from rung.learn.climbing import Climb
 
 _FAR = 50.0
@@ -62,16 +61,14 @@ def areas(climbs: Sequence[Climb], splits: int) -> dict[str, list[float]]:
 def main() -> None:
     """One line for each recording and score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", type=Path)
-    parser.add_argument("recorded", type=Path)
+    parser.add_argument("--from", type=Path, default=KEPT, dest="folder", help="folder of the outcomes")
     parser.add_argument("--splits", type=int, default=200)
     options = parser.parse_args()
     print("| set | rows | score | area over a random order |\n|---|---|---|---|")
-    for recorded in sorted(options.recorded.glob("*.calls")):
-        with contextlib.redirect_stderr(io.StringIO()):
-            climbs = climbs_of(options.sets, recorded)
+    for recorded in kept(options.folder):
+        climbs = recorded.climbs
         for name, found in areas(climbs, options.splits).items():
-            print(f"| {recorded.stem} | {len(climbs):,} | {name} | {spread(found)} |", flush=True)
+            print(f"| {recorded.name} | {len(climbs):,} | {name} | {spread(found)} |", flush=True)
 
 
 if __name__ == "__main__":
