@@ -250,7 +250,7 @@ def main() -> None:
             return
         found = everything(what)
         table(what, found)
-        if what.following is not None:
+        if what.following is not None and options.next:
             some = asked_alone(what, what.following, what.pool[: options.next])
             what = replace(what, next_seconds=float(np.mean([result.seconds for result in some.values()])))
             if options.escalations:

@@ -46,6 +46,8 @@ def areas(climbs: Sequence[Climb], splits: int) -> dict[str, list[float]]:
     for _ in range(splits):
         order = dice.permutation(len(climbs))
         fit, rest = order[: len(order) // 3], order[len(order) // 3 :]
+        if len(np.unique(small[fit])) < 2:
+            continue  # nothing to learn from a third that is all right or all wrong
         sure = make_pipeline(StandardScaler(), LogisticRegression(C=0.5)).fit(features[fit], small[fit])
         gain = make_pipeline(StandardScaler(), Ridge(alpha=30)).fit(features[fit], (small - last)[fit])
         scores = {

@@ -170,6 +170,27 @@ def test_what_two_prompts_begin_with_is_evaluated_once():
     assert house.books.evaluated - before == len(LONG) + 1 - 64
 
 
+@pytest.mark.parametrize(("company", "left"), [(0, 64), (1, 8)])
+def test_of_a_long_shared_beginning_a_lone_prompt_evaluates_a_tile_again_and_one_beside_others_little(company, left):
+    house = House(Books(4096, 64), 4)
+    beginning = [(at * at) % 36 + 1 for at in range(600)]
+    house.ask(0, beginning, 1)
+    while not house.over(0):
+        house.loop.step()
+    for n in range(company):
+        house.ask(1 + n, next([f] for f in range(1, SIZE) if len(alone([f], 120)) == 120), 120)
+        house.loop.step()
+    before = house.books.evaluated
+    house.ask(9, [*beginning, 31], 1)
+    steps = 0
+    while not house.over(9):
+        house.loop.step()
+        steps += 1
+    again = house.books.evaluated - before - company * steps
+    assert left <= again < left + 32
+    assert house.tokens(9) == alone([*beginning, 31], 1)
+
+
 def test_calls_that_come_together_wait_for_the_beginning_that_they_share():
     house = House(Books(512, 32), 4)
     for n in range(4):
