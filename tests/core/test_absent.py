@@ -70,6 +70,25 @@ def test_nulls_are_cut_out_of_an_answer_and_nothing_else(written, read):
     assert without_nulls(written, frozenset(NAMES)) == read
 
 
+@each(
+    "field",
+    [
+        TEXT,
+        {"enum": ["x"]},
+        {"const": 1},
+        {"type": "string", "anyOf": [{"pattern": "^a"}, {"pattern": "^b"}]},
+        {"type": "string", "not": {"const": "a"}},
+        {"$ref": "#/$defs/x"},
+        INNER,
+    ],
+)
+def test_null_fits_every_field_that_is_written_as_null(field):
+    schema = an_object(it=field) | {"$defs": {"x": TEXT}}
+    names = nullable(schema)
+    assert "it" in names
+    assert not issues(compiled(with_nulls(schema, names)), {"it": None}, Watch(Deadline(), Cancel()))
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(), inner, max_size=4),

@@ -19,6 +19,9 @@ _DEPENDING = frozenset(
 )
 """Keywords that ask which fields an object has. With all of them there, they would mean something else."""
 
+_OTHERWISE = frozenset({"enum", "const", "anyOf", "oneOf", "allOf", "if", "not", "$ref"})
+"""Keywords beside a type that null would have to pass too."""
+
 
 def nullable(schema: Mapping[str, Any]) -> frozenset[str]:
     """Names of the optional fields that can be written as null.
@@ -109,7 +112,7 @@ def _may_be_null(schema: Any, root: Mapping[str, Any]) -> bool:
 
 def _or_null(schema: Any) -> Any:
     """A schema that also allows null. What describes the field stays in front."""
-    if isinstance(schema, dict) and isinstance(schema.get("type"), str) and not {"enum", "const"} & schema.keys():
+    if isinstance(schema, dict) and isinstance(schema.get("type"), str) and not _OTHERWISE & schema.keys():
         return {**schema, "type": [schema["type"], "null"]}
     about = {"description": schema["description"]} if isinstance(schema, dict) and "description" in schema else {}
     return {**about, "anyOf": [schema, {"type": "null"}]}
