@@ -5,7 +5,7 @@ did it take.
 
 A recording takes hours and holds answers in full. Its outcomes are what a calibration looks at, and small enough to be
 kept: the benchmarks and tests of calibration read them, and load no model. They hold no text, and of what was asked
-a part of its hash. SETS has the set's task and rows, and a `rung.toml` that names the tiers. RECORDED holds a recording
+parts of hashes. SETS has the set's task and rows, and a `rung.toml` that names the tiers. RECORDED holds a recording
 `NAME.calls` of each set, and `NAME.rows` with the number behind `--rows` where it had one.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import io
 import json
 import lzma
@@ -71,7 +72,8 @@ def write(recorded: Recorded, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     lines: list[dict[str, Any]] = [{"models": recorded.models}]
     for one in recorded.climbs:
-        asked = {"key": one.row.key[:_KEY], "group": one.row.group and one.row.group[:_KEY]}
+        group = one.row.group and hashlib.sha256(one.row.group.encode()).hexdigest()[:_KEY]
+        asked = {"key": one.row.key[:_KEY], "group": group}
         lines.append({**asked, "steps": [_facts(step) for step in one.steps], "alone": _facts(one.alone)})
     with lzma.open(path, "wt", encoding="utf-8", preset=9) as file:
         file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
