@@ -22,13 +22,15 @@ from serve.support import TOKEN
 
 
 class Endless(ScriptedTier):
-    """Says the same to every call: a call of the first tool, an object where one is asked for, else a few words."""
+    """Says the same to every call: a call of the first tool, an object where one is asked for, else a few words. A
+    prompt that begins with "Slowly" is answered after half a minute, unless its call is given up before.
+    """
 
     def stream(self, call):
         text = "It is wet."
         if call.shape is not None:
             text = self._of(call.shape.schema)
-        call.cancel.wait(0.01)
+        call.cancel.wait(30 if call.messages[-1].text.startswith("Slowly") else 0.01)
         for word in text.split(" "):
             yield Delta(f"{word} ", tokens=(Token(f"{word} ", -0.1),))
         yield Delta(finish="stop", usage=Usage(9, 3, 4), model="endless")

@@ -112,8 +112,9 @@ for wrong, kind in (
 
 async def cancels() -> None:
     """A client that gives up leaves nothing running."""
-    task = asyncio.create_task(AsyncOpenAI(max_retries=0).chat.completions.create(model=MODEL, messages=talk, n=8))
-    await asyncio.sleep(0.05)
+    slow = [{"role": "user", "content": "Slowly: is water wet?"}]
+    task = asyncio.create_task(AsyncOpenAI(max_retries=0).chat.completions.create(model=MODEL, messages=slow, n=8))
+    await asyncio.sleep(0.5)
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
