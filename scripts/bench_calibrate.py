@@ -160,11 +160,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[300], help="rows that a split calibrates on")
     parser.add_argument("--splits", type=int, default=200)
     options = parser.parse_args()
+    every = list(kept(options.folder))
+    names = [recorded.name for recorded in every]
+    if not every or {*(options.only or ())} - {*names}:
+        parser.error(
+            f"{options.folder} has the outcomes of {', '.join(names) or 'no set'}; scripts/outcomes.py makes more"
+        )
     print(
         "| set | rows | small, mid right; same | loss, calibrated on | lost | within 3% | holds | promised | kept | "
         "best | kept / best | right / mid's | 97% of mid sends up | said: hardly pays |\n|" + "---|" * 14
     )
-    for recorded in kept(options.folder):
+    for recorded in every:
         climbs = recorded.climbs
         for rows in options.rows:
             if rows < len(climbs) and (not options.only or recorded.name in options.only):

@@ -67,7 +67,10 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=200)
     options = parser.parse_args()
     print("| set | rows | score | area over a random order |\n|---|---|---|---|")
-    for recorded in kept(options.folder):
+    every = list(kept(options.folder))
+    if not every:
+        parser.error(f"{options.folder} has no outcomes; scripts/outcomes.py makes them")
+    for recorded in every:
         climbs = recorded.climbs
         for name, found in areas(climbs, options.splits).items():
             print(f"| {recorded.name} | {len(climbs):,} | {name} | {spread(found)} |", flush=True)

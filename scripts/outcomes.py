@@ -125,7 +125,10 @@ def main() -> None:
     parser.add_argument("recorded", type=Path, help="folder of the recordings")
     parser.add_argument("--into", type=Path, default=KEPT)
     options = parser.parse_args()
-    for path in sorted(options.recorded.glob("*.calls")):
+    paths = sorted(options.recorded.glob("*.calls"))
+    if not paths:
+        parser.error(f"{options.recorded} has no recording NAME.calls; `rung eval --record` makes one")
+    for path in paths:
         with contextlib.redirect_stderr(io.StringIO()):
             found = recorded(options.sets, path)
         written = write(found, options.into)
