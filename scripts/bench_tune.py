@@ -24,6 +24,7 @@ import psutil
 
 from rung.cli import evaluation
 from rung.cli.output import Output
+from rung.errors import RungError
 from rung.learn.axes import DEFAULT, described, forms_for
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import Work, recorders
@@ -291,4 +292,7 @@ def report(results: Sequence[tuple[PromptForm, float, float, float]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RungError as error:
+        raise SystemExit(f"bench_tune.py: error: {error}") from None

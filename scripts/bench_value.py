@@ -2,10 +2,10 @@
 
     .venv/bin/python scripts/bench_value.py
 
-A third of the rows fits, and the others are sent up in the order
-of a score. Printed is the area under the deferral curve (accuracy against the share that is sent up) over that of a
-random order, in points: for the least sure token as it is, for the fitted probability that the small tier is right, and
-for the fitted gain of a climb (small tier right minus last tier right). No model is loaded.
+A third of the rows fits, and the others are sent up in the order of a score. Printed is the area under the deferral
+curve (accuracy against the share that is sent up) over that of a random order, in points: for the least sure token as
+it is, for the fitted probability that the small tier is right, and for the fitted gain of a climb (small tier right
+minus last tier right). No model is loaded.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def main() -> None:
     parser.add_argument("--from", type=Path, default=KEPT, dest="folder", help="folder of the outcomes")
     parser.add_argument("--splits", type=int, default=200)
     options = parser.parse_args()
-    print("| set | rows | score | area over a random order |\n|---|---|---|---|")
     every = list(kept(options.folder))
     if not every:
         parser.error(f"{options.folder} has no outcomes; scripts/outcomes.py makes them")
+    print("| set | rows | score | area over a random order |\n|---|---|---|---|")
     for recorded in every:
         climbs = recorded.climbs
         for name, found in areas(climbs, options.splits).items():

@@ -24,6 +24,7 @@ from typing import Any
 
 from rung.cli import evaluation
 from rung.cli.output import Output
+from rung.errors import RungError
 from rung.learn.climbing import Climb, Climbed, climb
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
@@ -136,4 +137,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RungError as error:
+        raise SystemExit(f"outcomes.py: error: {error}") from None

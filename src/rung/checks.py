@@ -146,16 +146,16 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
                     shown = plain if isinstance(plain, str) else json.dumps(to_jsonable_python(plain))
                     if len(shown) > _SHOWN_LIMIT:
                         shown = shown[:_SHOWN_LIMIT] + "…"
-                    said = f"{shown!r} does not occur in the source; copy it from there{_else(at, context.shape)}"
+                    said = f"{shown!r} does not occur in the source; copy it from there{_if_absent(at, context.shape)}"
                     issues.append(Issue(at, said, "", quotes=repr(shown)))
                     if len(issues) == _MOST_ISSUES:
                         return issues
         return issues
 
 
-def _else(field: str, shape: Shape | None) -> str:
-    """What else a field may be if the source doesn't mention it, in the words of an issue. Told only to copy a value,
-    a small model copies something.
+def _if_absent(field: str, shape: Shape | None) -> str:
+    """What to do with a field that the source doesn't mention, in the words of an issue. Told only to copy a value, a
+    small model copies something. Nothing is said of fields within fields.
     """
     schema = {} if shape is None else shape.schema
     known = schema.get("properties", {}).get(field)
