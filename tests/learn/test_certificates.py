@@ -93,6 +93,28 @@ def test_a_group_is_one_unit_with_its_mean_loss():
     assert few.threshold is None, "1,200 rows of 20 groups are 20 units"
 
 
+@pytest.mark.parametrize("pairs", [1, 5, 20])
+def test_a_few_rows_that_repeat_each_other_cost_no_more_than_themselves(pairs):
+    """Nearly every set has a near-duplicate. With k losses allowed, the threshold is the (k+1)-th lost group's."""
+    scores, lost = sample(rows=300, rate=0.02)
+    groups = np.where(np.arange(300) < 2 * pairs, np.arange(300) // 2, np.arange(300))
+    found = certify(scores, lost, limit=LIMIT, delta=DELTA, groups=groups)
+    allowed = Binomial.of(300 - pairs, LIMIT, DELTA).allowed
+    highest = {group: max(scores[(groups == group) & lost], default=-np.inf) for group in groups.tolist()}
+    assert found.method == "binomial"
+    assert found.threshold == sorted(highest.values())[-allowed - 1]
+
+
+def test_a_group_that_is_lost_in_part_is_lost_to_a_promise_and_not_against_one():
+    groups = np.where(np.arange(220) < 40, np.arange(220) // 2, np.arange(220))
+    partly, wholly = (np.arange(220) < 12) & (np.arange(220) % 2 == 0), np.arange(220) < 12
+    assert check(partly, limit=LIMIT, delta=DELTA, groups=groups).p == 1.0
+    assert check(wholly, limit=LIMIT, delta=DELTA, groups=groups).p == pytest.approx(
+        scipy.stats.binom.sf(5, 200, LIMIT)
+    )
+    assert check(partly, limit=LIMIT, delta=DELTA, groups=groups).verdict == "too few rows to tell"
+
+
 def test_betting_does_not_depend_on_the_order_of_the_groups():
     scores, lost = sample(rows=600, rate=0.02)
     groups = np.arange(600) // 3

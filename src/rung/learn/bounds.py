@@ -19,6 +19,11 @@ from rung.learn.extra import library
 
 Method = Literal["binomial", "betting", "learn then test", "conformal risk control"]
 
+_WHOLE = 1.25
+"""Most rows a group, in the mean, for which a group counts as lost whole if one of its rows is. That is exact for the
+many groups that are a single row, and a bet allows a quarter to a half fewer of those to be lost: one of 200, not two.
+Larger groups lose more by it, for their rows are seldom all lost."""
+
 
 class Bound(Protocol):
     """A rule that says whether losses are small enough. Fewer losses never turn a yes into a no."""
@@ -28,15 +33,19 @@ class Bound(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Binomial:
-    """The exact bound for independent rows that are lost or not: the number of losses has a binomial distribution.
+    """The exact bound for independent units that are lost or not: the number of losses has a binomial distribution.
+
+    A unit counts as lost if any of its rows is, so its mean loss is at most that.
 
     Args:
-        allowed: the largest number of losses that still certifies; below 0 if there are too few rows.
+        allowed: the largest number of losses that still certifies; below 0 if there are too few units.
+        units: the number of each row's unit; by default each row is one.
     """
 
     allowed: int
+    units: Ints | None = None
 
     @classmethod
     def of(cls, rows: int, limit: float, delta: float) -> Binomial:
@@ -45,7 +54,8 @@ class Binomial:
 
     def certifies(self, losses: Floats) -> bool:
         """Whether this many losses are allowed."""
-        return int(losses.sum()) <= self.allowed
+        lost = losses if self.units is None else per_unit(losses, self.units) > 0
+        return int(lost.sum()) <= self.allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +173,9 @@ def promise(limit: float, delta: float) -> tuple[float, float]:
 
 
 def bound_for(units: Ints, weights: Floats, limit: float, delta: float, *, graded: bool) -> tuple[Bound, Method]:
-    """The bound that suits the rows: exact if each is independent, looked at, and lost or not; betting otherwise.
+    """The bound that suits the rows: exact if nearly all are independent, looked at, and lost or not; else betting.
+
+    Sizes of groups decide, and no loss, so that nobody chooses the bound that suits what was lost.
 
     Args:
         units: the number of each row's group.
@@ -172,6 +184,7 @@ def bound_for(units: Ints, weights: Floats, limit: float, delta: float, *, grade
         delta: share of samples in which the promise may fail.
         graded: whether a loss lies between 0 and 1.
     """
-    if not graded and int(units.max()) + 1 == len(units) and (weights == 1).all():
-        return Binomial.of(len(units), limit, delta), "binomial"
+    groups = int(units.max()) + 1
+    if not graded and len(units) <= _WHOLE * groups and (weights == 1).all():
+        return Binomial(_allowed(groups, limit, delta), units), "binomial"
     return Betting.of(units, weights, limit, delta), "betting"

@@ -75,7 +75,8 @@ def certify(
 
     The loss must be monotone: accepting less never loses more. For independent rows that are lost or not, the bound is
     exact. With k losses allowed, the threshold is the (k+1)-th highest score of a lost row, and ties at it are sent up.
-    Grouped, graded and weighted rows use the betting bound.
+    That also holds where a few rows are alike: a group is lost if one of its rows is. Larger groups, graded and
+    weighted rows use the betting bound.
 
     Several tiers share one threshold. Give a column per tier, with positions on a path that fit rows fixed
     (`paths.common`). A row is then answered by the first tier whose position is above the threshold. If a lower

@@ -69,10 +69,11 @@ def demand_rows(rows: Sequence[Row], question: Question) -> None:
                 hint="rows that aren't accepted don't count, so several times as many are likely to be needed",
             )
         return
-    if bound_of(units, question).certifies(np.zeros(len(units))):
+    bound = bound_of(units, question)
+    if bound.certifies(np.zeros(len(units))):
         return
     grouped = int(units.max()) + 1 < len(units) if len(units) else False
-    least = _fewest(question, grouped=grouped)
+    least = _fewest(question, bets=isinstance(bound, Betting))
     whole = least if least < FEWEST_TO_FIT else math.ceil(1.5 * least)
     unit = "groups" if grouped else "rows"
     have = len(set(units.tolist()))
@@ -82,10 +83,10 @@ def demand_rows(rows: Sequence[Row], question: Question) -> None:
     )
 
 
-def _fewest(question: Question, *, grouped: bool) -> int:
+def _fewest(question: Question, *, bets: bool) -> int:
     if question.average:
         return math.ceil(1 / question.limit) - 1
-    if not grouped:
+    if not bets:
         return rows_needed(question.limit, question.delta)
     low, high = 0, 1
     while not _bettable(high, question):

@@ -52,7 +52,8 @@ def check(losses: ArrayLike, *, limit: float, delta: float, groups: Groups | Non
 
         check(differs[fresh], limit=0.03, delta=0.1).verdict
 
-    Independent rows that are lost or not get the exact binomial test. Others get a bet on a larger loss.
+    Rows that are lost or not, and nearly all of them independent, get the exact binomial test. Others get a bet on a
+    larger loss.
 
     Args:
         losses: of each fresh row under the certified policy, 0 if it was sent up. For a promise about accepted answers
@@ -69,7 +70,9 @@ def check(losses: ArrayLike, *, limit: float, delta: float, groups: Groups | Non
     units = units_of(groups, len(lost))
     bound, method = bound_for(units, np.ones(len(lost)), limit, delta, graded=bool(((lost > 0) & (lost < 1)).any()))
     if method == "binomial":
-        p = float(library("scipy.special").bdtrc(lost.sum() - 1, len(lost), limit))
+        # a group that is lost in part is no evidence here, as it is a whole loss to the bound
+        whole = per_unit(lost, units) == 1
+        p = float(library("scipy.special").bdtrc(whole.sum() - 1, len(whole), limit))
     else:
         edge = (per_unit(lost, units) - limit) / limit
         p = min(1.0, float(np.exp(-fortune(edge, _STAKES))))
