@@ -2,6 +2,7 @@
 
     .venv/bin/python scripts/bench_engine.py --json results.json
     .venv/bin/python scripts/bench_engine.py --quick --rows cancel,pipe
+    .venv/bin/python scripts/bench_engine.py --gpu --rows free-text,together
 
 Every party runs in a process of its own, with the same file, context and number of threads, and rests while another one
 works. A figure is the median over pairs that were measured one right after the other, with its range. Trust the ratios,
@@ -32,6 +33,8 @@ from engine_bench.figures import Row
 from engine_bench.processes import PartyFailed
 from rung.errors import StoreError
 from rung.store import resolve
+from rung.tiers.llama.devices import gpus
+from rung.tiers.llama.host.build import build
 
 EACH: dict[str, Callable[[Bench, str], Iterator[Row]]] = {
     "together": serving.together,
@@ -88,6 +91,7 @@ def machine(bench: Bench) -> dict[str, object]:
         "libraries": libraries,
         "models": sorted(bench.models),
         "quick": bench.quick,
+        "gpu": gpu() if bench.gpu else None,
     }
     if bench.xllamacpp is not None:
         code = (
@@ -96,6 +100,12 @@ def machine(bench: Bench) -> dict[str, object]:
         said = subprocess.run([bench.xllamacpp, "-c", code], capture_output=True, text=True, check=False)
         about["xllamacpp"] = said.stdout.strip()
     return about
+
+
+def gpu() -> str | None:
+    """What the build of llama.cpp calls the GPU that it would compute on; `None` without one."""
+    found = gpus(build().devices)
+    return ", ".join(device.description for device in found) or None
 
 
 def names(text: str) -> set[str]:
@@ -124,6 +134,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--models", default=",".join((SMALL, MIDDLE, LARGE)), help="names, split at commas")
     parser.add_argument("--quick", action="store_true", help="few repetitions: see that it works")
     parser.add_argument("--threads", type=int, default=cores(), help="for decoding; one per physical core by default")
+    parser.add_argument("--gpu", action="store_true", help="all layers of every party go to a GPU")
     parser.add_argument("--context", type=int, default=4096, help="of every party, in tokens")
     parser.add_argument("--xllamacpp-python", type=interpreter, metavar="PYTHON", help="an interpreter that has it")
     parser.add_argument("--seed", type=int, default=1)
@@ -136,11 +147,15 @@ def main() -> None:
     # For every party, all of them children: unbound OpenMP threads can spin on one core for minutes.
     os.environ["OMP_PROC_BIND"] = "true"
     chosen = options()
+    if chosen.gpu and gpu() is None:
+        sys.exit("--gpu: this build of llama-cpp-python finds no GPU; `rung doctor` says what it was built for")
     try:
         models = {name: resolve(name).path for name in chosen.models.split(",")}
     except StoreError as error:
         sys.exit(str(error))
-    bench = Bench(models, chosen.threads, chosen.context, chosen.quick, chosen.xllamacpp_python, chosen.seed)
+    bench = Bench(
+        models, chosen.threads, chosen.context, chosen.quick, chosen.xllamacpp_python, chosen.seed, chosen.gpu
+    )
     about = machine(bench)
     print(Row.HEAD, flush=True)
     done = []

@@ -19,12 +19,13 @@ import sys
 import time
 from pathlib import Path
 
+from engine_bench.bench import ALL_LAYERS
 from rung.store import resolve
 
 _RUNG = """
 import sys, time
 import rung
-tier = rung.llama({path!r}, context={context}, threads={threads})
+tier = rung.llama({path!r}, context={context}, threads={threads}, gpu_layers={gpu_layers})
 def first(kind=None, schema=None):
     from rung.types import Call, Message, Shape
     shape = schema and Shape(kind, schema)
@@ -34,7 +35,8 @@ def first(kind=None, schema=None):
 _LLAMA = """
 import sys, time
 from llama_cpp import Llama
-model = Llama({path!r}, n_ctx={context}, n_threads={threads}, n_threads_batch={threads}, verbose=False)
+size = dict(n_ctx={context}, n_threads={threads}, n_threads_batch={threads}, n_gpu_layers={gpu_layers})
+model = Llama({path!r}, **size, verbose=False)
 """
 _SCHEMA = {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
 PROGRAMS = {
@@ -51,9 +53,9 @@ PROGRAMS = {
 PAIRS = (("rung, ready", "Llama, ready"), ("rung, first answer", "Llama, first answer"))
 
 
-def seconds(program: str, path: Path, context: int, threads: int) -> float:
+def seconds(program: str, path: Path, context: int, threads: int, gpu_layers: int) -> float:
     """From the start of a process to where it says that it is done."""
-    code = program.format(path=str(path), context=context, threads=threads)
+    code = program.format(path=str(path), context=context, threads=threads, gpu_layers=gpu_layers)
     began = time.time()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -68,9 +70,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--context", type=int, default=4096)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2)
+    parser.add_argument("--gpu", action="store_true", help="all layers go to a GPU, ours and theirs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the seconds go, too")
     options = parser.parse_args()
     os.environ["OMP_PROC_BIND"] = "true"
+    layers = ALL_LAYERS if options.gpu else 0
     found: dict[str, dict[str, list[float]]] = {}
     print("| model | " + " | ".join(PROGRAMS) + " | ready | first answer |\n|" + "---|" * (len(PROGRAMS) + 3))
     for model in options.models.split(","):
@@ -78,7 +82,7 @@ def main() -> None:
         taken = found[model] = {name: [] for name in PROGRAMS}
         for number in range(options.rounds + 1):
             for name, program in PROGRAMS.items():
-                took = seconds(program, path, options.context, options.threads)
+                took = seconds(program, path, options.context, options.threads, layers)
                 if number:
                     taken[name].append(took)
         cells = [f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in taken.values()]

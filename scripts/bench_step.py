@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from engine_bench.stepping import Places, profiled
+from engine_bench.bench import ALL_LAYERS
 from rung.store import resolve
+from rung.tiers.llama.worker.crew import Crew
 
 COUNTS = (1, 4, 16, 64)
 KINDS = ("plain", "sampled", "constrained")
@@ -56,8 +55,9 @@ class Recorded:
 
 def record(path: Path, model: str, threads: int) -> None:
     """Decode free texts and function calls, and keep some of their logits."""
-    from engine_bench.parties.in_process import InProcess
+    from engine_bench.parties.in_process import InProcess  # which loads llama.cpp before numpy
     from engine_bench.prompts import free_texts, function_calls
+    import numpy as np  # isort: skip
     from rung.tiers.llama.worker.answer import Answer
 
     party = InProcess(str(resolve(model).path), 2048, threads)
@@ -86,6 +86,8 @@ def record(path: Path, model: str, threads: int) -> None:
 
 def read(path: Path) -> Recorded:
     """What `record` kept."""
+    import numpy as np
+
     with np.load(path, allow_pickle=False) as file:
         facts = json.loads(str(file["facts"]))
         rows = facts["rows"]
@@ -94,9 +96,11 @@ def read(path: Path) -> Recorded:
 
 def measure(recorded: Recorded, helpers: int, times: int) -> Iterator[tuple[str, int, float, float]]:
     """Kind, number of answers, microseconds by the clock, and microseconds of processor time, of a step."""
-    from rung.tiers.llama.worker.crew import Crew
-
+    # Threads that are started once llama.cpp is loaded share one core, so a worker starts its crew before, too.
     crew = Crew(helpers, lambda work, name: threading.Thread(target=work, name=name, daemon=True).start())
+    from engine_bench.stepping import Places
+    import numpy as np  # isort: skip
+
     places = Places(str(resolve(recorded.model).path))
     cold = np.ones(_EVICT // 4, np.float32)
     for kind in KINDS:
@@ -140,12 +144,26 @@ def show_measure(options: argparse.Namespace) -> None:
 
 def show_profile(options: argparse.Namespace) -> None:
     """A table."""
+    from engine_bench.parties.in_process import TooShort
+    from engine_bench.stepping import profiled
+
     print(f"| model | answers | {' | '.join(STAGES)} |\n|{'---|' * (len(STAGES) + 2)}")
     for model in options.models.split(","):
         for count in options.counts:
             for kind in ("plain", "constrained"):
                 path = str(resolve(model).path)
-                found = profiled(path, options.threads, count, options.tokens, constrained=kind == "constrained")
+                try:
+                    found = profiled(
+                        path,
+                        options.threads,
+                        count,
+                        options.tokens,
+                        constrained=kind == "constrained",
+                        gpu_layers=ALL_LAYERS if options.gpu else 0,
+                    )
+                except TooShort as error:
+                    print(f"{model}, {count} {kind}: {error}; try more --tokens", file=sys.stderr)
+                    continue
                 cells = " | ".join(f"{found.get(stage, 0.0):,.0f}" for stage in STAGES)
                 print(f"| {model} | {count} {kind} | {cells} |", flush=True)
 
@@ -174,6 +192,7 @@ def main() -> None:
     look_in.add_argument("--threads", type=int, default=cores)
     look_in.add_argument("--tokens", type=int, default=48)
     look_in.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="answers at once")
+    look_in.add_argument("--gpu", action="store_true", help="all layers go to a GPU")
     look_in.set_defaults(run=show_profile)
     options = parser.parse_args()
     if options.run is show_measure and not options.file.is_file():

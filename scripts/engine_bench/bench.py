@@ -14,6 +14,9 @@ from engine_bench.processes import Party, PartyFailed
 
 SMALL, MIDDLE, LARGE = "smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"
 
+ALL_LAYERS = 999
+"""More than a model has: `llama.cpp` takes it for all of them."""
+
 _PAUSE = 0.03
 """Seconds between two parties, so that the threads of the one have stopped spinning when the other begins."""
 
@@ -33,6 +36,7 @@ class Bench:
         quick: whether to see only that everything works.
         xllamacpp: an interpreter that has it; `None` leaves its rows out.
         seed: of whatever is random.
+        gpu: whether all layers of every party's model go to a GPU.
     """
 
     models: dict[str, Path]
@@ -41,6 +45,7 @@ class Bench:
     quick: bool
     xllamacpp: Path | None
     seed: int
+    gpu: bool = False
 
     def some(self, whole: int, few: int) -> int:
         """How many of something."""
@@ -57,7 +62,7 @@ class Bench:
         Args:
             model: name of it.
             kinds: of parties.
-            settings: for all of them, beside model, context and threads.
+            settings: for all of them, beside model, context and threads, or in place of these.
 
         Raises:
             Skipped: one of them can't be had here.
@@ -79,14 +84,18 @@ class Bench:
         """
         python = None
         if kind == "xllamacpp":
+            if self.gpu:
+                raise Skipped("the ready-made wheel of xllamacpp has no GPU")
             if self.xllamacpp is None:
                 raise Skipped("there is no interpreter that has xllamacpp; name one with --xllamacpp-python")
             python = str(self.xllamacpp)
         if model not in self.models:
             raise Skipped(f"{model} is not among the models of this run")
+        if self.gpu:
+            settings["gpu_layers"] = ALL_LAYERS
         path = str(self.models[model])
         try:
-            return Party(kind, python, model=path, context=self.context, threads=self.threads, **settings)
+            return Party(kind, python, **{"model": path, "context": self.context, "threads": self.threads, **settings})
         except PartyFailed as error:
             raise Skipped(str(error)) from None
 

@@ -13,27 +13,32 @@ from engine_bench.prompts import Messages, filler, stories
 from engine_bench.timing import Timing
 
 _MIB = 2**20
-_MOST = 16
 _ALONE = 4
-_CONCURRENT = (8, 16)
+_CONCURRENT, _CONCURRENT_ON_GPU = (8, 16), (16, 64)
+_CELLS = 256
+"""Tokens of context for each call: its question, and its answer."""
 _OF_DECODE = 0.95
 """Share of `llama_decode` alone that calls at once must reach. How much several tokens in a step gain is the machine's
 own, so no number of times one call is asked for."""
+_OF_DECODE_ON_GPU, _TIMES_ONE_ON_GPU = 0.6, 6.0
+"""The same where a GPU decodes, which takes so little time that what Python does counts; and against one call."""
 _PREFIX_WORDS = 850
 """About a thousand tokens of these models; the row says how many."""
 
 
 def together(bench: Bench, model: str) -> Iterator[Row]:
-    """8 and 16 calls at once against `llama_decode` alone for as many, and against some of them one after the other,
-    round by round in turn.
+    """8 and 16 calls at once (16 and 64 on a GPU) against `llama_decode` alone for as many, and against some of them
+    one after the other, round by round in turn.
     """
+    counts = _CONCURRENT_ON_GPU if bench.gpu else _CONCURRENT
     cap = bench.some(80, 64)
-    conversations = stories(_MOST)
-    bare: dict[int, list[tuple[float, float]]] = {count: [] for count in _CONCURRENT}
-    gains: dict[int, list[float]] = {count: [] for count in _CONCURRENT}
-    whole: dict[int, list[float]] = {count: [] for count in _CONCURRENT}
-    possible: dict[int, list[float]] = {count: [] for count in _CONCURRENT}
-    with bench.parties(model, "ours", "loop", slots=_MOST) as parties:
+    conversations = stories(max(counts))
+    bare: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+    gains: dict[int, list[float]] = {count: [] for count in counts}
+    whole: dict[int, list[float]] = {count: [] for count in counts}
+    possible: dict[int, list[float]] = {count: [] for count in counts}
+    room = max(bench.context, _CELLS * max(counts))
+    with bench.parties(model, "ours", "loop", slots=max(counts), context=room) as parties:
         ours, loop = parties["ours"], parties["loop"]
         depth = len(loop.ask("tokens", messages=conversations[0])) + cap // 2
         ours.ask("answer", messages=conversations[0], max_tokens=8)
@@ -42,7 +47,7 @@ def together(bench: Bench, model: str) -> Iterator[Row]:
             rate, throughput = (Spread.of(found[what] for found in alone).median for what in ("rate", "whole"))
             pause()
             one = loop.ask("steps", count=1, depth=depth)
-            for count in _CONCURRENT:
+            for count in counts:
                 pause()
                 at_once = ours.ask("together", conversations=conversations[:count], max_tokens=cap)
                 pause()
@@ -51,12 +56,20 @@ def together(bench: Bench, model: str) -> Iterator[Row]:
                 gains[count].append(at_once["rate"] / rate)
                 whole[count].append(at_once["whole"] / throughput)
                 possible[count].append(count * one / step)
-    for count in _CONCURRENT:
+    for count in counts:
+        if bench.gpu:
+            yield compared(
+                f"{count} calls at once / one after the other",
+                model,
+                [(gain, 1.0) for gain in gains[count]],
+                Target(_TIMES_ONE_ON_GPU),
+                "times",
+            )
         yield compared(
             f"{count} calls at once / `llama_decode` alone, {depth} tokens deep",
             model,
             bare[count],
-            Target(_OF_DECODE),
+            Target(_OF_DECODE_ON_GPU if bench.gpu else _OF_DECODE),
             "tokens/s",
             note=f"{Spread.of(gains[count]).show(2)} times one after the other, where `llama_decode` alone gains "
             f"{Spread.of(possible[count]).show(2)}; prefill included {Spread.of(whole[count]).show(2)}",

@@ -9,11 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import llama_cpp as llama
-
 from engine_bench.parties.in_process import InProcess
 from engine_bench.prompts import stories
 from rung.tiers.llama import frames
+from rung.tiers.llama.binding import llama
 from rung.tiers.llama.worker import answer as answers
 from rung.tiers.llama.worker import sampling
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
@@ -137,7 +136,9 @@ _STAGES: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
 )
 
 
-def profiled(path: str, threads: int, count: int, tokens: int, *, constrained: bool) -> dict[str, float]:
+def profiled(
+    path: str, threads: int, count: int, tokens: int, *, constrained: bool, gpu_layers: int = 0
+) -> dict[str, float]:
     """Microseconds of a step, by stage.
 
     Args:
@@ -146,8 +147,9 @@ def profiled(path: str, threads: int, count: int, tokens: int, *, constrained: b
         count: answers at once.
         tokens: of each answer.
         constrained: whether the answers are long lists by a schema, or else free texts.
+        gpu_layers: layers of the model that go to a GPU.
     """
-    party = InProcess(path, max(4096, count * _CELLS), threads, slots=count)
+    party = InProcess(path, max(4096, count * _CELLS), threads, gpu_layers, slots=count)
     watch = Stopwatch()
     asked = [(messages, _ENDLESS if constrained else None) for messages in stories(count)]
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:

@@ -17,13 +17,16 @@ class Bare:
         model: path of the GGUF file.
         context: in tokens.
         threads: for decoding.
+        gpu_layers: layers of the model that go to a GPU.
     """
 
-    def __init__(self, model: str, context: int, threads: int) -> None:
+    def __init__(self, model: str, context: int, threads: int, gpu_layers: int = 0) -> None:
         # ctypes frees a callback that nobody holds.
         self._log = llama.llama_log_callback(lambda level, text, data: None)
         llama.llama_log_set(self._log, ctypes.c_void_p(0))
-        self._model = llama.llama_model_load_from_file(model.encode(), llama.llama_model_default_params())
+        where = llama.llama_model_default_params()
+        where.n_gpu_layers = gpu_layers
+        self._model = llama.llama_model_load_from_file(model.encode(), where)
         self._vocabulary = llama.llama_model_get_vocab(self._model)
         self._size = llama.llama_vocab_n_tokens(self._vocabulary)
         params = llama.llama_context_default_params()

@@ -19,13 +19,20 @@ class HighLevel:
         model: path of the GGUF file.
         context: in tokens.
         threads: for decoding.
+        gpu_layers: layers of the model that go to a GPU.
         logprobs: whether it shall say how sure it is of each token, as ours always does.
     """
 
-    def __init__(self, model: str, context: int, threads: int, logprobs: bool = False) -> None:
+    def __init__(self, model: str, context: int, threads: int, gpu_layers: int = 0, logprobs: bool = False) -> None:
         self._logprobs = logprobs
         self._llama = Llama(
-            model, n_ctx=context, n_threads=threads, n_threads_batch=threads, logits_all=logprobs, verbose=False
+            model,
+            n_ctx=context,
+            n_threads=threads,
+            n_threads_batch=threads,
+            n_gpu_layers=gpu_layers,
+            logits_all=logprobs,
+            verbose=False,
         )
 
     def answer(self, messages: Any, max_tokens: int, schema: Any = None) -> Timing:

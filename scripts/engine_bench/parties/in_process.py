@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine_bench.timing import Clock, Timing
+from rung.tiers.llama import binding
 from rung.tiers.llama.fit import BATCH
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.threads import Fixed
@@ -22,10 +23,18 @@ from rung.tiers.llama.worker.native import Run, Vocabulary
 from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 
+# As in a worker, llama.cpp is loaded before numpy. On a machine with CUDA it crashed at its first model the other way
+# round, most likely because numpy had brought an older C++ library than the build needs.
+assert binding.VERSION
+
 _STEPS = 9
 _FORCED, _MEANWHILE = 8, 16
 """Most tokens of an answer in a step, forced ones included, and those that it gets while another's prompt is evaluated.
 """
+
+
+class TooShort(Exception):
+    """Answers end before all of them have begun, so there is no step with all of them."""
 
 
 class InProcess:
@@ -35,12 +44,15 @@ class InProcess:
         model: path of the GGUF file.
         context: in tokens.
         threads: for decoding.
+        gpu_layers: layers of the model that go to a GPU.
         slots: most calls at once.
     """
 
-    def __init__(self, model: str, context: int, threads: int, slots: int = 4) -> None:
-        load = LoadModel(model, context, slots, threads)
-        self._model = LoadedModel(load, place(load, Fixed(threads)))
+    def __init__(self, model: str, context: int, threads: int, gpu_layers: int = 0, slots: int = 4) -> None:
+        load = LoadModel(model, context, slots, threads, gpu_layers=gpu_layers)
+        # It holds llama.cpp's log callback, which ctypes frees when nobody else does.
+        self._placed = place(load, Fixed(threads))
+        self._model = LoadedModel(load, self._placed)
         self._model.warm()
         self._calls = Calls()
         self._calls.abort = self._model.native.abort
@@ -131,6 +143,9 @@ class InProcess:
             max_tokens: most steps that are counted.
             send: hands pieces on.
             begun: is called once all prompts are evaluated.
+
+        Raises:
+            TooShort: an answer is over before the last prompt is evaluated.
         """
         decoding: set[int] = set()
         over: set[int] = set()
@@ -150,6 +165,8 @@ class InProcess:
             self._submit(Ask(0, _messages(messages), max_tokens=most, shape=shape))
         while len(decoding) < len(asked):
             self._loop.step()
+            if over:
+                raise TooShort(f"an answer is over before the last of {len(asked)} has begun")
         begun()
         steps, began = 0, time.perf_counter()
         while not over and steps < max_tokens:

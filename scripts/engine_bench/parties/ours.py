@@ -33,15 +33,29 @@ class Ours:
         model: path of the GGUF file.
         context: in tokens.
         threads: for decoding.
+        gpu_layers: layers of the model that go to a GPU.
         slots: most calls at once.
         cache: where prefixes are kept on disk; `None` keeps none.
     """
 
-    def __init__(self, model: str, context: int, threads: int, slots: int = 4, cache: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        context: int,
+        threads: int,
+        gpu_layers: int = 0,
+        slots: int = 4,
+        cache: str | None = None,
+    ) -> None:
         if cache is not None:
             os.environ["XDG_CACHE_HOME"] = cache
         self._tier = rung.llama(
-            model, context=context, threads=threads, slots=slots, prefix_mib=_PREFIX_MIB if cache else 0
+            model,
+            context=context,
+            threads=threads,
+            gpu_layers=gpu_layers,
+            slots=slots,
+            prefix_mib=_PREFIX_MIB if cache else 0,
         )
         self._tier.warm()
 

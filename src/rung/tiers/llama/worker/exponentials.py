@@ -30,21 +30,18 @@ class Addressed:
         self.address: int = array.ctypes.data
 
 
-Fill = Callable[[Addressed, Addressed, int, int, float], float]
-"""Fills the beginning of the first array with the exponentials of a part of the second one, each less a number, and
-returns their sum. The part is given by its start and its length."""
-
-CHUNK = 32_768
-"""Numbers that are worked on at once: 128 KiB, and as much of results, stay in a core's cache, where a whole
-vocabulary's don't."""
+Fill = Callable[[Addressed, Addressed, int, float], float]
+"""Fills the beginning of the first array with the exponentials of so many numbers of the second one, each less a
+number, and returns their sum. A whole row goes in at once: parts of one would stay in a core's cache, but threads that
+share out rows hand the interpreter to each other at every call, which takes longer."""
 
 _CLOSE = 1e-5
 """Most by which llama.cpp's exponentials may be off, relatively. Its polynomials are exact to about 2e-7."""
 
 
-def _with_numpy(into: Addressed, numbers: Addressed, start: int, count: int, less: float) -> float:
+def _with_numpy(into: Addressed, numbers: Addressed, count: int, less: float) -> float:
     out = into.array[:count]
-    np.subtract(numbers.array[start : start + count], np.float32(less), out=out)
+    np.subtract(numbers.array[:count], np.float32(less), out=out)
     np.exp(out, out=out)
     return float(out.sum())
 
@@ -62,18 +59,17 @@ def _fused() -> Fill | None:
     native.restype = ctypes.c_double
     native.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_float]
 
-    def fill(into: Addressed, numbers: Addressed, start: int, count: int, less: float) -> float:
-        return float(native(count, into.address, numbers.address + _BYTES * start, less))
+    def fill(into: Addressed, numbers: Addressed, count: int, less: float) -> float:
+        return float(native(count, into.address, numbers.address, less))
 
     # 21 numbers make it leave its vector loop, too
-    numbers = Addressed(np.linspace(-30, 0, 23, dtype=np.float32))
+    numbers = Addressed(np.linspace(-30, 0, 21, dtype=np.float32))
     ours, theirs = (Addressed(np.zeros(21, np.float32)) for _ in range(2))
-    sums = _with_numpy(ours, numbers, 2, 21, 1.0), fill(theirs, numbers, 2, 21, 1.0)
+    sums = _with_numpy(ours, numbers, 21, 1.0), fill(theirs, numbers, 21, 1.0)
     same = np.allclose(ours.array, theirs.array, rtol=_CLOSE, atol=0) and math.isclose(*sums, rel_tol=_CLOSE)
     return fill if same else None
 
 
-_BYTES = np.dtype(np.float32).itemsize
 _FILL = _fused() or _with_numpy
 _scratch = threading.local()
 
@@ -102,9 +98,8 @@ def exponentials(numbers: Floats, less: float) -> None:
         numbers: contiguous.
         less: at least the largest of them, or some may overflow.
     """
-    for at in range(0, len(numbers), CHUNK):
-        part = Addressed(numbers[at : at + CHUNK])
-        _FILL(part, part, 0, len(part.array), less)
+    whole = Addressed(numbers)
+    _FILL(whole, whole, len(numbers), less)
 
 
 def mass(numbers: Floats, less: float) -> float:
@@ -114,9 +109,7 @@ def mass(numbers: Floats, less: float) -> float:
         numbers: contiguous.
         less: at least the largest of them.
     """
-    whole, size = Addressed(numbers), len(numbers)
-    room = _scratch_of(min(size, CHUNK))
-    return sum(_FILL(room, whole, at, min(CHUNK, size - at), less) for at in range(0, size, CHUNK))
+    return _FILL(_scratch_of(len(numbers)), Addressed(numbers), len(numbers), less)
 
 
 class LogitsSurvey(NamedTuple):
@@ -144,36 +137,15 @@ class LogitsSurvey(NamedTuple):
 
 
 def survey(numbers: Floats) -> LogitsSurvey:
-    """Look at each number once, while it is in the core's cache.
-
-    The sum is that of M. Milakov and N. Gimelshein, "Online normalizer calculation for softmax" (2018), algorithm 3,
-    with chunks in place of single numbers: what was summed up so far shrinks when a larger number comes.
+    """Find the two largest, and sum up what all of them weigh.
 
     Args:
         numbers: contiguous, two or more. They are as they were afterwards.
     """
-    whole, size = Addressed(numbers), len(numbers)
-    room = _scratch_of(min(size, CHUNK))
-    top, total, leaders = -math.inf, 0.0, []
-    for at in range(0, size, CHUNK):
-        part = numbers[at : at + CHUNK]
-        index = int(part.argmax())
-        high = part.item(index)
-        leaders.append((high, -at - index))
-        if high > top:
-            total *= math.exp(top - high)
-            top = high
-        elif high == -math.inf:
-            continue
-        total += _FILL(room, whole, at, len(part), top)
-    best = max(leaders)
-    first = -best[1]
-    leaders.remove(best)
-    start = first // CHUNK * CHUNK
-    part = numbers[start : start + CHUNK]
-    held = part[first - start]
-    part[first - start] = -np.inf
-    index = int(part.argmax())
-    leaders.append((part.item(index), -start - index))
-    part[first - start] = held
-    return LogitsSurvey(first, -max(leaders)[1], top, total if top > -math.inf else math.nan)
+    first = int(numbers.argmax())
+    top = numbers.item(first)
+    total = mass(numbers, top) if top > -math.inf else math.nan
+    numbers[first] = -np.inf
+    second = int(numbers.argmax())
+    numbers[first] = top
+    return LogitsSurvey(first, second, top, total)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.tiers.llama.worker.exponentials import CHUNK, LogitsSurvey, exponentials, mass, scratch, survey
+from rung.tiers.llama.worker.exponentials import LogitsSurvey, exponentials, mass, scratch, survey
 from rung.types import Sampling
 
 Logits = NDArray[np.float32]
@@ -31,8 +31,7 @@ _FLOORS = (1e-3, 1e-6)
 milliseconds, and these nearly always have enough of the mass."""
 
 _BLOCK = 512
-"""Weights that are summed to one number, so that a random number finds its token in two short searches. `CHUNK` is a
-multiple of it."""
+"""Weights that are summed to one number, so that a random number finds its token in two short searches."""
 
 
 class LogitsRow:
@@ -59,7 +58,7 @@ class LogitsRow:
         return self._token
 
     def look(self) -> LogitsSurvey:
-        """Find the likeliest tokens, and sum up all weights. Before anything else is asked, one pass does all of it."""
+        """Find the likeliest tokens, and sum up all weights. Asked first, it serves what is asked afterwards."""
         if self._survey is None:
             self._survey = survey(self.logits)
             self._token = self._survey.first
@@ -181,41 +180,32 @@ class Sampler:
         top = logits[row.token if allowed is None else logits.argmax()]
         if not self._settings.min_p and self._settings.top_p in (None, 1.0):
             return self._any(logits, top)
-        weights = scratch(len(logits))
-        for at in range(0, len(logits), CHUNK):
-            self._weigh(logits[at : at + CHUNK], top, weights[at : at + CHUNK])
+        weights = self._weigh(logits, top)
         kept = self._head(weights)
         cumulative = weights[kept].cumsum(dtype=np.float64)
         return int(kept[self._draw(cumulative)])
 
-    def _weigh(self, logits: Logits, top: np.float32, into: Logits) -> Logits:
-        """Probabilities up to a factor, the largest of the whole vocabulary 1.
+    def _weigh(self, logits: Logits, top: np.float32) -> Logits:
+        """Probabilities up to a factor, the largest of the whole vocabulary 1. They are good until the next are asked.
 
         Args:
             logits: some of them.
             top: the largest of all.
-            into: where the weights go, as many.
         """
-        by = np.float32(self._settings.temperature)
-        np.divide(logits, by, out=into)
-        exponentials(into, float(top / by))
-        return into
+        weights, by = scratch(len(logits)), np.float32(self._settings.temperature)
+        np.divide(logits, by, out=weights)
+        exponentials(weights, float(top / by))
+        return weights
 
     def _any(self, logits: Logits, top: np.float32) -> int:
-        """A token in proportion to its weight. Only sums of weights are kept, for a whole vocabulary's weights don't
-        stay in a core's cache.
-        """
-        sums: list[float] = []
-        for at in range(0, len(logits), CHUNK):
-            part = logits[at : at + CHUNK]
-            weights = self._weigh(part, top, scratch(len(part)))
-            whole = len(part) // _BLOCK * _BLOCK
-            sums += weights[:whole].reshape(-1, _BLOCK).sum(axis=1).tolist()
-            if whole < len(part):
-                sums.append(float(weights[whole:].sum()))
-        block = self._draw(np.cumsum(sums, dtype=np.float64)) * _BLOCK
-        part = logits[block : block + _BLOCK]
-        return block + self._draw(self._weigh(part, top, scratch(len(part))).cumsum(dtype=np.float64))
+        """A token in proportion to its weight."""
+        weights = self._weigh(logits, top)
+        whole = len(weights) // _BLOCK * _BLOCK
+        sums = weights[:whole].reshape(-1, _BLOCK).sum(axis=1)
+        if whole < len(weights):
+            sums = np.append(sums, weights[whole:].sum())
+        block = self._draw(sums.cumsum(dtype=np.float64)) * _BLOCK
+        return block + self._draw(weights[block : block + _BLOCK].cumsum(dtype=np.float64))
 
     def _draw(self, cumulative: NDArray[np.float64]) -> int:
         """An index in proportion to the steps of a rising curve; one whose step is 0 is never drawn."""
