@@ -11,11 +11,9 @@ worth. The seconds are those of the recording.
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -124,15 +122,7 @@ def line(name: str, rows: Rows, groups: Sequence[str]) -> str:
 
 def main() -> None:
     """A table, one line for each second form."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", type=Path)
-    parser.add_argument("set")
-    parser.add_argument("recorded", type=Path)
-    parser.add_argument("--tier", default="small")
-    parser.add_argument("--pool", type=int, default=100, help="rows that give examples")
-    parser.add_argument("--rows", type=int, default=150, help="rows that are asked")
-    parser.add_argument("--forms", type=int, default=12, help="forms that are tried")
-    parser.add_argument("--ask", action="store_true", help="ask the tiers what isn't recorded")
+    parser = bench_tune.arguments(__doc__)
     options = parser.parse_args()
     with bench_tune.prepared(options) as what:
         if what.following is None:

@@ -24,7 +24,7 @@ import psutil
 
 from rung.cli import evaluation
 from rung.cli.output import Output
-from rung.errors import RungError
+from rung.errors import ConfigError, RungError
 from rung.learn.axes import DEFAULT, described, forms_for
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import Work, recorders
@@ -88,7 +88,10 @@ def prepared(options: argparse.Namespace) -> Iterator[Prepared]:
         groups = {row.group or row.key for row in pool}
         rows = [row for row in rows if (row.group or row.key) not in groups]
         rungs = list(work.ladder.rungs)
-        place = [rung.tier.name for rung in rungs].index(options.tier)
+        names = [rung.tier.name for rung in rungs]
+        if options.tier not in names:
+            raise ConfigError(f"no tier is called {options.tier!r}", hint=f"the configuration has {', '.join(names)}")
+        place = names.index(options.tier)
         contract = work.ladder.contract(work.output, work.validators)
         forms = forms_for(contract, (), options.rows // 3)[: options.forms]
         following = rungs[place + 1] if place + 1 < len(rungs) else None
@@ -229,9 +232,13 @@ def accuracy(results: Sequence[TierResult]) -> float:
     return float(np.mean([result.right is True for result in results]))
 
 
-def main() -> None:
-    """Ask or replay, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """What says which answers are meant.
+
+    Args:
+        about: what the script does.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", type=Path)
     parser.add_argument("set")
     parser.add_argument("recorded", type=Path)
@@ -239,10 +246,16 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=100, help="rows that give examples")
     parser.add_argument("--rows", type=int, default=150, help="rows that are asked")
     parser.add_argument("--forms", type=int, default=12, help="forms that are tried")
+    parser.add_argument("--ask", action="store_true", help="ask what isn't recorded")
+    return parser
+
+
+def main() -> None:
+    """Ask or replay, and print the tables."""
+    parser = arguments(__doc__)
     parser.add_argument("--next", type=int, default=12, help="rows that tell how long the next tier takes")
     parser.add_argument("--escalations", type=int, default=0, help="answers of the next tier to learn from")
     parser.add_argument("--processor", type=int, default=0, help="rows that tell what processor time a form takes")
-    parser.add_argument("--ask", action="store_true", help="ask the tier what isn't recorded")
     options = parser.parse_args()
     with prepared(options) as what:
         print(f"{options.set}: {len(what.rows)} rows, {len(what.examples.shown)} examples, tier {options.tier}")
