@@ -36,11 +36,12 @@ from rung.learn.calibrating import calibrate
 from rung.learn.climbing import Climb
 from rung.learn.outcomes import Outcomes
 from rung.learn.questions import Kind, Question
+from rung.learn.splits import FEWEST_TO_FIT
 
 WITHIN = 0.03
 DELTA = 0.1
 _CERTIFY = 2 / 3
-"""Share of the rows that certify; the others choose."""
+"""Share of the rows that certify; the others choose. Of too few to choose on, all certify."""
 _NEARLY = 0.97
 """Share of the last tier's accuracy that counts as reached."""
 
@@ -93,7 +94,7 @@ def split(climbs: Sequence[Climb], rows: int, kind: Kind, seed: int) -> Split:
         float(lost.mean()),
         float((answered == 0).mean()),
         most(everybody, WITHIN),
-        most(everybody, passable(round(_CERTIFY * rows))),
+        most(everybody, passable(rows if rows < FEWEST_TO_FIT else round(_CERTIFY * rows))),
         float(np.mean(right) / mid) if mid else 1.0,
         found.hardly_pays,
     )
