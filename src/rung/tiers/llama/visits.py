@@ -115,7 +115,9 @@ def send(sock: socket.socket, said: Visit | Lingering, descriptors: Sequence[int
     """
     line = json.dumps(asdict(said)).encode() + b"\n"
     sent = socket.send_fds(sock, [line], list(descriptors)) if descriptors else 0
-    sock.sendall(line[sent:])
+    # Even nothing more to send is an error to a socket whose other side has answered and closed by now.
+    if rest := line[sent:]:
+        sock.sendall(rest)
 
 
 def receive(sock: socket.socket) -> tuple[Visit, tuple[int, ...]]:
