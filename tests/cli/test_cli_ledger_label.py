@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 
@@ -40,6 +41,7 @@ def failed(tmp_path):
             for prompt in prompts:
                 ladder = Ladder(ScriptedTier("small", *answers), observers=[ledger])
                 assert not ladder.run(prompt, validators=[lambda value: value == "good"], task=task).accepted
+                time.sleep(0.002)  # the ledger has no order within a millisecond
 
     return make
 
