@@ -114,6 +114,19 @@ def test_a_host_with_another_key_is_turned_away_even_at_the_same_socket(keep):
     assert not worker.ended.is_set()
 
 
+def test_a_visitor_that_is_answered_before_its_sending_returns_has_been_heard(monkeypatch):
+    real, (here, there) = socket.send_fds, socket.socketpair()
+
+    def heard_and_closed(*what) -> int:
+        sent = real(*what)
+        there.close()
+        return sent
+
+    monkeypatch.setattr(socket, "send_fds", heard_and_closed)
+    with here:
+        visits.send(here, Visit("take", KEY), (here.fileno(),))
+
+
 def test_a_worker_that_speaks_another_protocol_is_not_used(keep):
     worker = keep()
     threading.Thread(target=worker.greet, args=(frames.PROTOCOL + 1,)).start()
