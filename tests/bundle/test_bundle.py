@@ -13,7 +13,7 @@ from bundle_site import alter, run_installer, tree
 from rung.bundle import diff, verify
 from rung.bundle.install import MANIFEST, read_manifest
 from rung.bundle.platforms import Platform
-from rung.bundle.wheels import cmake_arguments
+from rung.bundle.wheels import EVERY, cmake_arguments
 from rung.errors import ChecksumMismatch, ConfigError, StoreError
 from rung.store import Store, user_store
 from rung.store.entries import own_catalogue, shipped_catalogue
@@ -173,6 +173,14 @@ def test_a_portable_build_names_each_instruction_set_on_or_off():
     assert "-DGGML_FMA=OFF" in arguments
     with pytest.raises(ConfigError, match="avx9"):
         cmake_arguments(("avx9",))
+
+
+def test_a_build_for_every_processor_has_a_library_for_each_and_names_no_instruction_set():
+    arguments = cmake_arguments(EVERY).split()
+    assert {"-DGGML_BACKEND_DL=ON", "-DGGML_CPU_ALL_VARIANTS=ON", "-DGGML_NATIVE=OFF"} <= set(arguments)
+    assert not any("AVX" in argument for argument in arguments)
+    with pytest.raises(ConfigError, match="every"):
+        cmake_arguments(("every", "avx2"))
 
 
 def test_a_manifest_of_another_format_is_refused_in_a_sentence(kit):

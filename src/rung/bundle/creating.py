@@ -17,7 +17,7 @@ from rung.bundle import install, natives, parts, sbom
 from rung.bundle.install import File, Machine, Manifest, Part, Refused, read_manifest
 from rung.bundle.parts import Item
 from rung.bundle.platforms import Platform
-from rung.bundle.wheels import LLAMA, PORTABLE, WantedWheels, Wheel, gather
+from rung.bundle.wheels import EVERY, LLAMA, PORTABLE, WantedWheels, Wheel, gather
 from rung.config import Config
 from rung.config.lock import Lock, differences, lock, lock_path, read_lock
 from rung.config.tasks import FOLDER
@@ -47,7 +47,8 @@ class KitOrder:
         folder: folder of all other wheels; `None` asks the package index.
         base: folder of another kit. Its weights are left out of this one.
         native: whether llama-cpp-python is taken as it is installed here, built for this processor.
-        cpu: instruction sets that the build uses, as the kernel spells them; `None` leaves the choice to rung.
+        cpu: instruction sets that the build uses, as the kernel spells them, or `EVERY`; `None` leaves the choice to
+            rung.
     """
 
     platform: Platform
@@ -163,7 +164,8 @@ def _machine(order: KitOrder, wheels: list[Wheel], scratch: Path) -> tuple[Machi
             f"which instruction sets {llama.path.name} needs can't be read here",
             hint="name them: --cpu avx2,fma,f16c,bmi2, or --cpu '' for any processor",
         )
-    stated = set(order.cpu or ()) | set(probed.flags if probed else ())
+    named = () if order.cpu is None or order.cpu == EVERY else order.cpu
+    stated = set(named) | set(probed.flags if probed else ())
     by = "asked of the library itself" if probed else "stated by whoever made the kit" if order.cpu else "nothing"
     least = natives.glibc(wheels) if platform.system == "Linux" else ""
     if platform.glibc is not None and least and int(least.partition(".")[2]) > platform.glibc:

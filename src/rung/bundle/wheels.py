@@ -42,6 +42,10 @@ _BUILD_FLAGS = {
 PORTABLE = {"x86_64": tuple(_BUILD_FLAGS)}
 """Instruction sets of a build if nobody names any, by processor. Those of x86-64-v3 are ten years old."""
 
+EVERY = ("every",)
+"""Named in place of instruction sets: a library for each kind of processor, of which llama.cpp takes the best one that
+runs where it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
@@ -93,7 +97,7 @@ class WantedWheels:
         given: wheels that the person gives.
         folder: folder of all others; `None` asks the package index.
         native: whether llama-cpp-python is taken as it is installed here.
-        cpu: instruction sets that a build may use, as the kernel spells them.
+        cpu: instruction sets that a build may use, as the kernel spells them, or `EVERY`.
         scratch: a folder for files that are fetched or made.
         cancel: ends the gathering.
         tell: told about steps that take long.
@@ -191,22 +195,29 @@ def _llama(wanted: WantedWheels) -> Path:
 def cmake_arguments(cpu: tuple[str, ...]) -> str:
     """The settings of a build that uses these instruction sets and no others, on whatever machine it is built.
 
+    Args:
+        cpu: instruction sets as the kernel spells them, or `EVERY`.
+
     Raises:
         ConfigError: the build has no switch for one of them.
     """
-    unknown = [flag for flag in cpu if flag not in _BUILD_FLAGS]
+    unknown = [] if cpu == EVERY else [flag for flag in cpu if flag not in _BUILD_FLAGS]
     if unknown:
         raise ConfigError(
-            f"no build setting exists for {', '.join(unknown)}", hint=f"name some of {', '.join(_BUILD_FLAGS)}"
+            f"no build setting exists for {', '.join(unknown)}",
+            hint=f"name some of {', '.join(_BUILD_FLAGS)}, or '{EVERY[0]}' alone",
         )
-    switches = {"GGML_NATIVE": False, **{switch: flag in cpu for flag, switch in _BUILD_FLAGS.items()}}
+    chosen = {switch: flag in cpu for flag, switch in _BUILD_FLAGS.items()}
+    every = {"GGML_BACKEND_DL": True, "GGML_CPU_ALL_VARIANTS": True}
+    switches = {"GGML_NATIVE": False, **(every if cpu == EVERY else chosen)}
     switches.update(dict.fromkeys(_UNUSED, False))
     return " ".join(f"-D{name}={'ON' if on else 'OFF'}" for name, on in switches.items())
 
 
 def _built(version: str, wanted: WantedWheels) -> Path:
     """A portable build, kept for later kits."""
-    settings = cmake_arguments(wanted.cpu) if wanted.platform.machine in PORTABLE else "-DGGML_NATIVE=OFF"
+    named = wanted.platform.machine in PORTABLE or wanted.cpu == EVERY
+    settings = cmake_arguments(wanted.cpu) if named else "-DGGML_NATIVE=OFF"
     key = hashlib.sha256(
         f"{version} {settings} {wanted.platform.system} {wanted.platform.machine}".encode()
     ).hexdigest()[:16]
@@ -214,7 +225,8 @@ def _built(version: str, wanted: WantedWheels) -> Path:
     kept = sorted(cache.glob("*.whl"))
     if kept:
         return kept[0]
-    wanted.tell(f"building llama-cpp-python {version} for {', '.join(wanted.cpu) or 'any processor'}: some minutes")
+    target = "each kind of processor" if wanted.cpu == EVERY else ", ".join(wanted.cpu) or "any processor"
+    wanted.tell(f"building llama-cpp-python {version} for {target}: some minutes")
     made = wanted.scratch / "llama"
     options = ["--no-deps", "--no-binary", LLAMA, "--no-cache-dir", "--wheel-dir", str(made)]
     # a fixed date makes the build the same each time; the instruction sets that it would turn off are named above

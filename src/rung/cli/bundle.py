@@ -56,7 +56,7 @@ def create(
         Path | None, typer.Option(metavar="DIR", help="Take all packages from this folder, and ask no index.")
     ] = None,
     cpu: Annotated[
-        str | None, typer.Option(metavar="FLAGS", help="Instruction sets to build for, like avx2,fma,f16c.")
+        str | None, typer.Option(metavar="FLAGS", help="Instruction sets to build for, like avx2,fma,f16c; or every.")
     ] = None,
     native: Annotated[
         bool, typer.Option("--native", help="Pack llama-cpp-python as it is built here, for processors like this one.")

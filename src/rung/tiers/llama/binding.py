@@ -10,6 +10,7 @@ import ctypes
 import os
 import re
 import sys
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,8 @@ from types import ModuleType
 from typing import Any
 
 _PACKAGE = "llama_cpp"
+_VARIANT = "ggml-cpu-"
+"""What the names of libraries for one kind of processor have in common."""
 _VERSION = re.compile(r'^__version__ = "([^"\n]+)"$', re.MULTILINE)
 
 
@@ -62,7 +65,7 @@ _begin()
 import llama_cpp._ggml as ggml  # noqa: E402
 import llama_cpp.llama_cpp as llama  # noqa: E402
 
-__all__ = ["VERSION", "folder", "ggml", "llama"]
+__all__ = ["VERSION", "folders", "ggml", "llama", "processor"]
 
 VERSION: str = sys.modules[_PACKAGE].__version__
 """Version of llama-cpp-python."""
@@ -79,13 +82,33 @@ def _find_backends() -> None:
         load.restype, load.argtypes = None, [ctypes.c_char_p]
     except AttributeError:  # a build from before there were such files
         return
-    if not library.ggml_backend_reg_count():
-        load(os.fsencode(folder()))
+    if library.ggml_backend_reg_count():
+        return
+    # it reports which libraries it takes
+    deaf = llama.llama_log_callback(lambda level, text, data: None)
+    llama.llama_log_set(deaf, None)
+    for where in folders():
+        load(os.fsencode(where))
+    llama.llama_log_set(llama.llama_log_callback(), None)
 
 
-def folder() -> Path:
-    """The folder of llama.cpp's libraries."""
-    return Path(str(llama.__file__)).parent / "lib"
+def folders() -> list[Path]:
+    """The folders of llama.cpp's libraries: the package's own, and the one beside the package where its build puts the
+    libraries for each kind of processor, if there are any.
+    """
+    package = Path(str(llama.__file__)).parent
+    beside = package.parent / "bin"
+    return [package / "lib", *([beside] if any(beside.glob(f"*{_VARIANT}*")) else [])]
+
+
+def processor() -> Any:
+    """The library that computes on the processor: a part of llama.cpp, or the one for this kind that it has chosen."""
+    if sys.platform != "win32":
+        for where in folders():
+            for variant in sorted(where.glob(f"*{_VARIANT}*")):
+                with suppress(OSError):  # one that isn't loaded
+                    return ctypes.CDLL(str(variant), mode=os.RTLD_NOLOAD)
+    return llama._lib
 
 
 _find_backends()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.tiers.llama.binding import llama
+from rung.tiers.llama import binding
 
 Floats = NDArray[np.float32]
 
@@ -53,7 +53,7 @@ def _fused() -> Fill | None:
     It isn't part of llama.cpp's interface, so it is used only where it exists and says what numpy says.
     """
     try:
-        native: Any = llama._lib.ggml_vec_soft_max_f32
+        native: Any = binding.processor().ggml_vec_soft_max_f32
     except AttributeError:
         return None
     native.restype = ctypes.c_double
