@@ -51,16 +51,25 @@ class Books:
         aborts: decides whether the next step is aborted, half done.
         loses: decides whether a larger context is an empty one, because memory was short for a copy.
         room: most cells that there is memory for.
+        on_gpu: whether a GPU holds the cells.
     """
 
     def __init__(
-        self, cells: int, batch: int, *, cuttable: bool = True, aborts=lambda: False, loses=lambda: False, room=10**9
+        self,
+        cells: int,
+        batch: int,
+        *,
+        cuttable: bool = True,
+        aborts=lambda: False,
+        loses=lambda: False,
+        room=10**9,
+        on_gpu: bool = False,
     ) -> None:
-        self.loses, self.room = loses, room
+        self.loses, self.room, self.on_gpu = loses, room, on_gpu
         self.cells, self.batch, self.cuttable, self.aborts = cells, batch, cuttable, aborts
         self.memory: dict[int, list[tuple[int, int]]] = {}
         self.cell = itertools.count()
-        self.evaluated = 0
+        self.evaluated = self.saves = 0
         self.steps: list[list[tuple[int, int]]] = []
 
     def decode(self, runs) -> bool:
@@ -107,6 +116,7 @@ class Books:
         self.memory[target] = self.memory[source][:end]
 
     def save(self, sequence: int) -> bytes:
+        self.saves += 1
         return bytes(token for token, _ in self.memory[sequence])
 
     def restore(self, sequence: int, data: bytes) -> bool:

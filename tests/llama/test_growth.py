@@ -71,15 +71,17 @@ def test_64_answers_behind_a_shared_beginning_are_decoded_together_and_nothing_t
         max_size=8,
     ),
     cuttable=st.booleans(),
+    on_gpu=st.booleans(),
     most=st.sampled_from([64, 128, 256]),
     room=st.sampled_from([96, 10**9]),
     lost=st.sets(st.integers(0, 2)),
 )
 def test_whether_a_larger_context_keeps_loses_or_is_refused_what_it_holds_no_answer_changes(
-    asked, cuttable, most, room, lost
+    asked, cuttable, on_gpu, most, room, lost
 ):
     grows = iter(range(99))
-    house = grown(Books(64, 16, cuttable=cuttable, loses=lambda: next(grows) in lost, room=room), 4, most)
+    books = Books(64, 16, cuttable=cuttable, on_gpu=on_gpu, loses=lambda: next(grows) in lost, room=room)
+    house = grown(books, 4, most)
     for n, (prompt, limit) in enumerate(asked):
         house.ask(n, prompt, limit)
     for _ in range(1000):

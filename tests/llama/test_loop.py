@@ -50,13 +50,14 @@ def draft_of(kind: str, prompt, limit: int) -> list[int] | None:
     slots=st.integers(1, 4),
     batch=st.integers(8, 32),
     cuttable=st.booleans(),
+    on_gpu=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_company_aborts_and_lack_of_room_change_no_answer(asked, slots, batch, cuttable, seed):
+def test_company_aborts_and_lack_of_room_change_no_answer(asked, slots, batch, cuttable, on_gpu, seed):
     chance = random.Random(seed)
     left = itertools.repeat(True, 20)
     house = House(
-        Books(128, batch, cuttable=cuttable, aborts=lambda: chance.random() < 0.2 and next(left, False)),
+        Books(128, batch, cuttable=cuttable, on_gpu=on_gpu, aborts=lambda: chance.random() < 0.2 and next(left, False)),
         slots,
         crew=crew,
     )
@@ -72,7 +73,7 @@ def test_company_aborts_and_lack_of_room_change_no_answer(asked, slots, batch, c
     for n, (prompt, limit, *_) in enumerate(asked):
         assert house.over(n), "no call starves"
         assert house.tokens(n) == alone(prompt, limit)
-    assert sum(bool(memory) for memory in house.books.memory.values()) <= 1
+    assert sum(bool(memory) for memory in house.books.memory.values()) <= (4 if on_gpu and cuttable else 1)
 
 
 @settings(deadline=None, max_examples=times(50))
@@ -361,6 +362,32 @@ def test_what_is_put_aside_is_bounded_and_the_oldest_goes_first():
     assert [saved.tokens[0] for saved in aside] == [3, 4, 5], "the sixth lies in the context"
 
 
+def test_on_a_gpu_the_last_answers_stay_in_its_cells_and_nothing_is_copied_out_of_it():
+    """llama.cpp copies each piece by itself, and answers that were decoded together lie in pieces of one token."""
+    house = House(Books(4096, 64, on_gpu=True), 4)
+    for n in range(12):
+        before = house.books.evaluated
+        answered(house, n, [n % 4 + 1] * 200)
+        assert house.books.evaluated - before <= (200 - 192 + 8 if n >= 4 else 208)
+    assert house.books.saves == 0
+    assert sum(bool(memory) for memory in house.books.memory.values()) == 4
+    for n in range(12, 30):
+        answered(house, n, [n] * 200)
+    assert sum(bool(memory) for memory in house.books.memory.values()) == 4, "the oldest went first"
+
+
+def test_on_a_gpu_too_what_is_kept_is_bounded_gives_way_and_holds_no_part_of_itself_twice():
+    house = House(Books(256, 64, on_gpu=True), 2)
+    for n in range(6):
+        answered(house, n, [n + 1] * 60)
+        assert sum(len(held.tokens) for held in house.loop._memory._kept) <= 128
+        assert house.books.evaluated <= (n + 1) * 64, "no answer starts over"
+    answered(house, 6, [*[6] * 60, *house.tokens(5), 7, 7])
+    assert [held.tokens[0] for held in house.loop._memory._kept] == [6], "the repair holds what it repairs"
+    answered(house, 7, [1 + n % 30 for n in range(240)])
+    assert house.tokens(7) == alone([1 + n % 30 for n in range(240)], 4)
+
+
 def answered(house, n: int, prompt) -> None:
     house.ask(n, prompt, 4)
     while not house.over(n):
@@ -398,6 +425,18 @@ def test_where_smaller_steps_are_faster_the_answers_take_turns():
         assert house.tokens(n) == alone(prompt, 8)
 
 
+def test_on_a_gpu_all_answers_go_together_whatever_a_step_of_each_size_takes():
+    house = House(Books(512, 64, on_gpu=True), 4)
+    for size, seconds in ((4, 8.0), (3, 1.0), (2, 6.0)):
+        house.loop._planner._pace.record(size, seconds)
+    long = [[first] for first in range(1, SIZE) if len(alone([first], 8)) == 8][:4]
+    for n, prompt in enumerate(long):
+        house.ask(n, prompt, 8)
+    while not all(house.over(n) for n in range(4)):
+        house.loop.step()
+    assert [len(step) for step in house.books.steps] == [4] * 8
+
+
 def test_repairs_find_the_memory_of_their_answers_while_others_are_under_way():
     house = House(Books(4096, 64), 4)
     company = next([first] for first in range(1, SIZE) if len(alone([first], 120)) == 120)
@@ -412,8 +451,9 @@ def test_repairs_find_the_memory_of_their_answers_while_others_are_under_way():
     assert not house.over(0)
 
 
-def test_an_answer_that_runs_by_itself_with_random_numbers_starts_in_an_empty_context():
-    house = House(Books(1024, 128), 1)
+@pytest.mark.parametrize("on_gpu", [False, True], ids=["CPU", "GPU"])
+def test_an_answer_that_runs_by_itself_with_random_numbers_starts_in_an_empty_context(on_gpu):
+    house = House(Books(1024, 128, on_gpu=on_gpu), 1)
     answered(house, 1, LONG)
     before = house.books.evaluated
     house.ask(2, LONG, 4, alone=True)

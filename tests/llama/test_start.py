@@ -85,3 +85,41 @@ def test_what_can_not_be_started_is_said_to_whoever_takes_it(tmp_path):
     begun.keep(work)
     begun.thread.join(20)
     assert [type(error) for error in errors] == [FileNotFoundError]
+
+
+WATCHED = """
+import ctypes, importlib.abc, os, sys, time
+
+def say(what):
+    os.write(2, f"{what}\\n".encode())
+
+class Slow(ctypes.CDLL):
+    def __init__(self, name, *more, **options):
+        if "ggml" in str(name):
+            time.sleep(1)  # as libraries for a GPU take, from a disk
+            say("llama.cpp")
+        super().__init__(name, *more, **options)
+
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            say(name)
+
+ctypes.CDLL = Slow
+sys.meta_path.insert(0, Watch())
+from rung.tiers.llama import opening
+sys.argv = ["worker", opening.FLAG, str(os.getppid())]
+from rung.tiers.llama.worker.start import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_loads_llama_cpp_before_numpy_however_long_it_takes():
+    """The other way round, a llama.cpp with CUDA crashed at its first model."""
+    pytest.importorskip("llama_cpp")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", WATCHED], text=True, **pipes) as worker:
+        first = [worker.stderr.readline().strip() for _ in range(2)]
+        worker.stdin.close()
+    assert first == ["llama.cpp", "numpy"]

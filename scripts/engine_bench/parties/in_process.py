@@ -164,6 +164,9 @@ class InProcess:
             most = _FORCED * max_tokens + _MEANWHILE * len(asked)
             self._submit(Ask(0, _messages(messages), max_tokens=most, shape=shape))
         while len(decoding) < len(asked):
+            # prompts that are evaluated bit by bit, as their price beside answers wants it, would outlast the first of
+            # these
+            self._loop._planner._token_seconds = 1e-4
             self._loop.step()
             if over:
                 raise TooShort(f"an answer is over before the last of {len(asked)} has begun")

@@ -51,6 +51,7 @@ class Offload:
         shares: share of the layers that each GPU takes, in llama.cpp's order; they add up to 1. Empty where no two GPUs
             share them.
         takes: bytes that each GPU with memory of its own will hold, by its name.
+        whole: whether all layers are on a GPU, so that the CPU only looks up words.
     """
 
     layers: int = 0
@@ -58,6 +59,7 @@ class Offload:
     note: str = ""
     shares: tuple[float, ...] = ()
     takes: Mapping[str, int] = field(default_factory=dict)
+    whole: bool = False
 
 
 def devices() -> tuple[Device, ...]:
@@ -184,4 +186,5 @@ def offload(fit: Fit, cells: int, found: Sequence[Device], wanted: int | None) -
         for d, share in zip(usable, shares, strict=True)
         if d.kind == "gpu"
     }
-    return Offload(layers, max(cells, context), note, shares if len(shares) > 1 else (), takes)
+    several = shares if len(shares) > 1 else ()
+    return Offload(layers, max(cells, context), note, several, takes, whole=layers > blocks)

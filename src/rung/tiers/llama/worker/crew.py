@@ -15,9 +15,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MOST = 7
+MOST = 3
 """Helpers beside the loop's own thread. Each item also takes some microseconds of the interpreter, which only one
-thread has at a time, so more of them gain nothing."""
+thread has at a time. Beside a GPU, 64 rows took 10.3 ms alone, 6.0 with three helpers, and 9.4 with seven."""
 
 _LEAST = 4
 """Items that are worth handing out: with fewer, a helper wakes up when there is nothing left."""

@@ -25,9 +25,29 @@ took 560 ms. Shorter prompts are done sooner with fewer tokens. Beside other ans
 last bits differ anyway: there, evaluating 64 tokens again for a few words made many short answers 3.5 times as slow."""
 
 
-def sequences(slots: int) -> int:
-    """How many sequences a context needs for `slots` answers at once: theirs, the one that is kept, and scratch."""
-    return slots + 2
+_SPARE = 3
+"""Earlier answers beside the last one that stay in a GPU's cells: for as many tasks that take turns, or a few repairs.
+Attention passes over their cells, too, but there that takes next to nothing."""
+
+
+def spare(*, on_gpu: bool, cuttable: bool) -> int:
+    """How many earlier answers beside the last one stay in their cells.
+
+    Args:
+        on_gpu: whether all cells are on a GPU.
+        cuttable: whether a sequence can be cut at any position.
+    """
+    return _SPARE if on_gpu and cuttable else 0
+
+
+def sequences(slots: int, spare: int = 0) -> int:
+    """How many sequences a context needs: one for each answer, those that are kept, and scratch.
+
+    Args:
+        slots: most answers at once.
+        spare: how many earlier answers beside the last one stay in their cells.
+    """
+    return slots + spare + 2
 
 
 class Sequences(Protocol):
@@ -84,18 +104,24 @@ class ContextMemory:
     answers are put aside, as copies outside the context. 400 tokens come back in 1 to 3 ms, whereas evaluating them
     takes from 360 ms (135M) to 2,700 ms (1.5B).
 
+    On a GPU it is the other way round. llama.cpp copies each piece of a sequence by itself, and answers that were
+    decoded together lie in pieces of one token: a copy of 100 tokens took 37 ms, evaluating 870 took as long. There,
+    some answers stay in their cells, and nothing is put aside.
+
     Args:
         context: the context whose memory it is.
         cells: room for tokens of all sequences together.
         slots: most answers at once.
+        spare: how many earlier answers beside the last one stay in their cells. If any do, none is put aside.
     """
 
-    def __init__(self, context: Sequences, *, cells: int, slots: int) -> None:
+    def __init__(self, context: Sequences, *, cells: int, slots: int, spare: int = 0) -> None:
         self._context = context
         self._cells = cells
-        self._scratch = slots + 1
-        self._free = list(range(slots + 1))
-        self._kept: HeldCells | None = None
+        self._spare = spare
+        self._scratch = sequences(slots, spare) - 1
+        self._free = list(range(self._scratch))
+        self._kept: list[HeldCells] = []
         self._aside: list[Saved] = []
         self._active: list[HeldCells] = []
         self._numbers = itertools.count()
@@ -112,7 +138,7 @@ class ContextMemory:
         self._cells = cells
         if not kept:
             self._free = list(range(self._scratch))
-            self._kept = None
+            self._kept.clear()
             self._active.clear()
             self._holders.clear()
 
@@ -149,9 +175,10 @@ class ContextMemory:
             source, common = None, 0
         else:
             saved = None
-        if source is None or source is not self._kept:
-            self._put_kept_aside()
-            if not self.make_room(len(tokens) - common + slack) and not must:
+        if source not in self._kept or self._spare:
+            if alone or not self._spare:
+                self._put_aside(*self._kept)
+            if not self.make_room(len(tokens) - common + slack, but=source) and not must:
                 return None
             held = self._open()
             if source is not None:
@@ -166,7 +193,7 @@ class ContextMemory:
             self.cut(source, common)
         if self.free < len(tokens) - common + slack and not must:
             return None
-        self._kept = None
+        self._kept.remove(source)
         self._active.append(source)
         return source
 
@@ -202,23 +229,32 @@ class ContextMemory:
         return start
 
     def keep(self, held: HeldCells) -> None:
-        """The answer is over. What it held stays until the next answer begins differently."""
-        self._put_kept_aside()
+        """The answer is over. What it held stays until the next answer begins differently, or others need the room."""
         self._active.remove(held)
-        if held.tokens:
-            self._kept = held
-        else:
+        if not held.tokens:
             self._close(held)
+            return
+        self._put_aside(*(kept for kept in self._kept if not self._spare or _begins(held, kept)))
+        self._kept.append(held)
+        while len(self._kept) > 1 and (len(self._kept) > 1 + self._spare or _tokens(self._kept) > self._room):
+            self._put_aside(self._kept[0])
 
     def drop(self, held: HeldCells) -> None:
         """Free everything that an active sequence holds."""
         self._active.remove(held)
         self._close(held)
 
-    def make_room(self, cells: int) -> bool:
-        """Put aside what is kept if fewer than `cells` cells are free. Returns whether they are free now."""
-        if self.free < cells:
-            self._put_kept_aside()
+    def make_room(self, cells: int, but: HeldCells | None = None) -> bool:
+        """Put aside what is kept, the oldest first, until so many cells are free. Returns whether they are.
+
+        Args:
+            cells: number of cells.
+            but: what is about to be shared, and stays.
+        """
+        for kept in [kept for kept in self._kept if kept is not but]:
+            if self.free >= cells:
+                break
+            self._put_aside(kept)
         return self.free >= cells
 
     def save(self, held: HeldCells, end: int) -> Saved:
@@ -239,7 +275,7 @@ class ContextMemory:
     def _longest(self, tokens: Sequence[int]) -> tuple[HeldCells | None, int]:
         """The sequence that begins most like `tokens`, and how far. Among equals, one that can be taken over."""
         # A recurrent state can't be rewound to an earlier token, and an active sequence goes on.
-        known = [*([self._kept] if self._kept else []), *(self._active if self.cuttable else [])]
+        known = [*reversed(self._kept), *(self._active if self.cuttable else [])]
         best = max(known, key=lambda held: self._usable(held.tokens, tokens), default=None)
         length = 0 if best is None else self._usable(best.tokens, tokens)
         return (best, length) if length else (None, 0)
@@ -257,16 +293,23 @@ class ContextMemory:
             return max(0, min(common, len(tokens) - tail) // _ALIGNED * _ALIGNED)
         return common if common == len(known) else 0
 
-    def _put_kept_aside(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            self._copy_aside(kept)
-            self._close(kept)
+    @property
+    def _room(self) -> int:
+        """Most tokens of earlier answers that are kept."""
+        return min(ASIDE, self._cells // 2)
+
+    def _put_aside(self, *kept: HeldCells) -> None:
+        """Copy what is kept, unless there are spare sequences for it, and free its cells."""
+        for held in kept:
+            self._kept.remove(held)
+            if not self._spare:
+                self._copy_aside(held)
+            self._close(held)
 
     def _copy_aside(self, held: HeldCells) -> None:
         """Copy what a sequence holds, and forget the oldest copies if there is no room for them."""
         tokens = tuple(held.tokens)
-        room = min(ASIDE, self._cells // 2) - len(tokens)
+        room = self._room - len(tokens)
         if room < 0:
             return
         # An older copy that is a part of the new one is not needed.
@@ -278,6 +321,15 @@ class ContextMemory:
     def _close(self, held: HeldCells) -> None:
         self.cut(held, 0)
         self._free.append(held.sequence)
+
+
+def _tokens(kept: Iterable[HeldCells]) -> int:
+    return sum(len(held.tokens) for held in kept)
+
+
+def _begins(held: HeldCells, earlier: HeldCells) -> bool:
+    """Whether what an earlier answer held is the beginning of what this one holds."""
+    return held.tokens[: len(earlier.tokens)] == earlier.tokens
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -150,7 +150,7 @@ def _identity(path: str, header: Header) -> bytes:
     """
     with Path(path).open("rb") as file:
         about = file.read(max(0, header.file_size - header.weights))
-    libraries = sorted(binding.folder().glob("*"))
+    libraries = sorted(library for folder in binding.folders() for library in folder.glob("*"))
     built = [(library.name, status.st_size, status.st_mtime_ns) for library in libraries if (status := library.stat())]
     return blake2b(about).digest() + json.dumps((binding.VERSION, built)).encode()
 
@@ -161,16 +161,17 @@ def _make(
     model = Model(
         load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=load.repack, words=kept.words()
     )
-    from rung.tiers.llama.worker.memory import sequences  # imported meanwhile
+    from rung.tiers.llama.worker.memory import sequences, spare  # imported meanwhile
 
     context = Context(
         model,
         cells=chosen.cells,
-        sequences=sequences(chosen.slots),
+        sequences=sequences(chosen.slots, spare(on_gpu=where.whole, cuttable=model.cuttable)),
         outputs=outputs(chosen.slots),
         threads=threads,
         batch=min(BATCH, chosen.cells),
         log=log,
+        on_gpu=where.whole,
     )
     let_go(load.path)
     rehearsal = kept.rehearsal(where, repack=load.repack)

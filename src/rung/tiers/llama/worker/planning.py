@@ -45,11 +45,14 @@ class StepPlanner:
     Args:
         batch: most tokens in one step.
         drafts: whether tokens may be drafted. Wrong ones have to be cut from memory.
+        turns: whether answers take turns where smaller steps are faster. Finding that out takes a step of each size,
+            and on a GPU the first two of a size take half as long again, since llama.cpp prepares it then.
     """
 
-    def __init__(self, batch: int, *, drafts: bool) -> None:
+    def __init__(self, batch: int, *, drafts: bool, turns: bool = True) -> None:
         self._batch = batch
         self._drafts = drafts
+        self._takes_turns = turns
         self._token_seconds = _STALL / _LEAST_CHUNK
         self._pace = Pace()
         self._turns = itertools.count(1)
@@ -62,7 +65,8 @@ class StepPlanner:
             cells: tokens that the context has room for.
         """
         decoding = sorted((a for a in active if a.pending == 1), key=lambda a: a.turn)
-        decoding = decoding[: self._pace.most(len(decoding))]
+        if self._takes_turns:
+            decoding = decoding[: self._pace.most(len(decoding))]
         for answer in decoding:
             answer.turn = next(self._turns)
         left = self._batch - len(decoding)

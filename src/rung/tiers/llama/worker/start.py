@@ -41,8 +41,8 @@ Python's usual 5 ms are as long as all that is computed between two of its calls
 _FIRST = ("filelock", "rung.tiers.llama.worker.placing")
 """Modules that a load needs."""
 
-_BESIDE = ("numpy", "rung.tiers.llama.worker.program")
-"""Modules that are imported while nothing else is to be done: before the host names a model, and beside its load."""
+_BESIDE = "rung.tiers.llama.worker.program"
+"""What is imported while nothing else is to be done: before the host names a model, or beside its load."""
 
 _LIBRARIES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy": "numpy", "jinja2": "jinja2"}
 """What calls need, by the names of their packages. If one is missing, that is noticed before a model is read."""
@@ -105,15 +105,18 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     """Load the model that the first frame names, and serve it."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)
-    free = threading.Event()
+    free, bound = threading.Event(), threading.Event()
     named: SimpleQueue[tuple[opening.LoadModel, Fixed | Free, int]] = SimpleQueue()
     begun: SimpleQueue[Worker] = SimpleQueue()
 
     def begin() -> None:
-        for module in _BESIDE:
-            free.wait(_ALONE)
-            with suppress(Exception):  # what is missing is noticed where it is used
-                import_module(module)
+        free.wait(_ALONE)
+        with suppress(Exception):  # what is missing is noticed where it is used
+            import_module(_BESIDE)
+        # A llama.cpp with CUDA crashes at its first model where numpy was there before it.
+        bound.wait()
+        with suppress(Exception):
+            import_module("numpy")
         from rung.tiers.llama.worker.program import Worker
 
         worker = Worker(source, sink, survive, *named.get())
@@ -129,6 +132,7 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     with suppress(Exception):
         for module in _FIRST:
             import_module(module)
+    bound.set()
     free.set()
     load = opening.read_load(source)
     if load is None:
