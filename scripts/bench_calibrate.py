@@ -60,6 +60,8 @@ class Split:
         provable: the same within the loss that so many certify rows pass in half of all cases.
         accuracy: share of right answers over the last tier's.
         hardly: whether the tool said unasked that even the best threshold sends up more than half.
+        seconds: mean of a row on the ladder, from the first tier's answer to the one that it ends with, over that of
+            the last tier alone.
     """
 
     promised: bool
@@ -69,6 +71,7 @@ class Split:
     provable: float
     accuracy: float
     hardly: bool
+    seconds: float
 
 
 def split(climbs: Sequence[Climb], rows: int, kind: Kind, seed: int) -> Split:
@@ -90,6 +93,10 @@ def split(climbs: Sequence[Climb], rows: int, kind: Kind, seed: int) -> Split:
         for one, place in zip(rest, answered.tolist(), strict=True)
     ]
     mid = np.mean([one.alone.right is True for one in rest])
+    took = [
+        sum(step.seconds for step in one.steps[: place + 1 if place >= 0 else len(one.steps)])
+        for one, place in zip(rest, answered.tolist(), strict=True)
+    ]
     return Split(
         found.promised,
         float(lost.mean()),
@@ -98,6 +105,7 @@ def split(climbs: Sequence[Climb], rows: int, kind: Kind, seed: int) -> Split:
         most(everybody, passable(rows if rows < FEWEST_TO_FIT else round(_CERTIFY * rows))),
         float(np.mean(right) / mid) if mid else 1.0,
         found.hardly_pays,
+        float(np.mean(took) / np.mean([one.alone.seconds for one in rest])),
     )
 
 
@@ -146,7 +154,8 @@ def nearly(climbs: Sequence[Climb]) -> float:
 
 HEAD = (
     "| set | rows | small, mid right; same | loss, calibrated on | lost | within 3% | holds | promised | kept | best | "
-    "kept / best | provable | kept / provable | right / mid's | 97% of mid sends up | said: hardly pays |"
+    "kept / best | provable | kept / provable | right / mid's | 97% of mid sends up | said: hardly pays | "
+    "seconds / mid's |"
 )
 
 
@@ -175,6 +184,7 @@ def lines(name: str, climbs: Sequence[Climb], rows: int, splits: int) -> Iterato
             spread([s.accuracy for s in found]),
             f"{nearly(climbs):.0%}",
             f"{np.mean([s.hardly for s in found]):.0%}",
+            f"{np.mean([s.seconds for s in found]):.2f}",
         )
         yield f"| {' | '.join(cells)} |"
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from rung import Message
@@ -32,6 +36,31 @@ def test_the_most_similar_texts_come_first_and_other_forms_of_a_word_count():
     assert set(table.nearest("I want to send my sister some money", 2)) == {0, 4}
     assert table.nearest("cards", 5, without={1})[0] != 1
     assert table.nearest("sister", 2, without={0, 4}) == [1, 2]
+
+
+IN_A_PROCESS = """
+import random
+from rung.learn.similarity import SimilarTexts
+dice = random.Random(7)
+words = [f"w{number}" for number in range(12)]
+table = SimilarTexts([" ".join(dice.sample(words, 6)) for _ in range(60)])
+print([table.nearest(" ".join(dice.sample(words, 8)), 6) for _ in range(60)])
+"""
+
+
+@pytest.mark.slow
+def test_the_same_texts_are_the_most_similar_ones_in_every_process():
+    """Else a recording couldn't be replayed, and the same prompt would be answered otherwise tomorrow."""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", IN_A_PROCESS],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", "a"]])

@@ -50,12 +50,14 @@ class SimilarTexts:
             count: the most indices to return.
             without: indices to leave out.
         """
-        scores = [0.0] * self._size
+        weights: list[list[float]] = [[] for _ in range(self._size)]
         for piece in set(_pieces(text)):
             holding = self._holding.get(piece, ())
             rarity = math.log(1 + (self._size - len(holding) + 0.5) / (len(holding) + 0.5))
             for place, weight in holding:
-                scores[place] += rarity * weight
+                weights[place].append(rarity * weight)
+        # The order of a set is another one in each process. Exact sums don't depend on it, so equals stay equal.
+        scores = [math.fsum(some) for some in weights]
         places = (place for place in range(self._size) if place not in without)
         return sorted(places, key=lambda place: -scores[place])[:count]
 
