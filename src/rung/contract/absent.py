@@ -1,4 +1,4 @@
-"""Optional fields written as null. A small model that may leave a field out rarely does: it makes a value up. If it has
+"""Optional fields written as null. A small model that may leave a field out may make a value up instead. If it has
 to write every field, and null for what isn't there, it decides at the value, behind the field's name.
 
 Only the way in which an answer is written changes. The nulls are cut out before it is read.
