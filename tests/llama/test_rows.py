@@ -129,9 +129,10 @@ def test_a_function_of_llama_cpp_that_says_something_else_is_not_used(monkeypatc
         def __call__(self, *args) -> float:
             return 1.0
 
-    monkeypatch.setattr(exponentials.llama, "_lib", type("Lib", (), {"ggml_vec_soft_max_f32": Wrong()})())
+    library = type("Lib", (), {"ggml_vec_soft_max_f32": Wrong()})()
+    monkeypatch.setattr(exponentials.binding, "processor", lambda: library)
     assert exponentials._fused() is None
-    monkeypatch.setattr(exponentials.llama, "_lib", object())
+    monkeypatch.setattr(exponentials.binding, "processor", object)
     assert exponentials._fused() is None
 
 
