@@ -19,6 +19,7 @@ from scipy.stats import binomtest
 import rung
 from bfcl import Row, right, rows
 from rung.contract.absent import nullable
+from rung.errors import RungError
 from rung.ladder import Ladder
 from rung.types import PromptForm
 
@@ -87,7 +88,10 @@ def main() -> None:
     print(f"{len(asked)} of {options.rows} rows have optional fields\n")
     print("| model | absent fields | right | made up | repairs | seconds a row |\n|---|---|---|---|---|---|")
     for model in options.models.split(","):
-        show(model, asked, options.slots)
+        try:
+            show(model, asked, options.slots)
+        except RungError as error:
+            parser.error(str(error))
 
 
 if __name__ == "__main__":
