@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
+import sys
 
 import pytest
 
@@ -35,9 +37,13 @@ def test_programs_that_other_packages_install_there_are_nothing_to_look_into(bui
     assert binding.folders() == [where / "llama_cpp" / "lib"]
 
 
-def test_a_library_that_is_not_the_chosen_one_is_not_taken_for_it(built):
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries have other names")
+def test_only_the_library_that_was_chosen_is_taken_for_the_one_that_computes(built):
     """Loading another processor's library could crash, and a file that isn't one can't be loaded at all."""
-    where = built("libggml-cpu-nonsense.so")
+    some = next(binding.folders()[0].glob("libggml-base*"))
+    where = built("libggml-cpu-nonsense.so") / "bin"
+    for kind in ("alderlake", "zen4"):
+        shutil.copy(some, where / f"libggml-cpu-{kind}.so")
     assert binding.processor() is binding.llama._lib
-    shutil.copy(shutil.which("true") or __file__, where / "bin" / "libggml-cpu-alderlake.so")
-    assert binding.processor() is binding.llama._lib
+    chosen = ctypes.CDLL(str(where / "libggml-cpu-zen4.so"))
+    assert binding.processor()._handle == chosen._handle

@@ -25,9 +25,9 @@ took 560 ms. Shorter prompts are done sooner with fewer tokens. Beside other ans
 last bits differ anyway: there, evaluating 64 tokens again for a few words made many short answers 3.5 times as slow."""
 
 
-_SPARE = 3
-"""Earlier answers beside the last one that stay in a GPU's cells: for as many tasks that take turns, or a few repairs.
-Attention passes over their cells, too, but there that takes next to nothing."""
+_SPARE = 15
+"""Most earlier answers beside the last one that stay in a GPU's cells, whose tokens are bounded as those of copies are:
+as many as are short. Attention passes over their cells, too, but there that takes next to nothing."""
 
 
 def spare(*, on_gpu: bool, cuttable: bool) -> int:
@@ -234,9 +234,9 @@ class ContextMemory:
         if not held.tokens:
             self._close(held)
             return
-        self._put_aside(*(kept for kept in self._kept if not self._spare or _begins(held, kept)))
+        self._put_aside(*(kept for kept in self._kept if not self._spare or _begins(held.tokens, kept.tokens)))
         self._kept.append(held)
-        while len(self._kept) > 1 and (len(self._kept) > 1 + self._spare or _tokens(self._kept) > self._room):
+        while len(self._kept) > 1 and (len(self._kept) > 1 + self._spare or _cells(self._kept) > self._room):
             self._put_aside(self._kept[0])
 
     def drop(self, held: HeldCells) -> None:
@@ -295,7 +295,7 @@ class ContextMemory:
 
     @property
     def _room(self) -> int:
-        """Most tokens of earlier answers that are kept."""
+        """Most tokens of earlier answers that are kept, a shared beginning counted once where they stay in cells."""
         return min(ASIDE, self._cells // 2)
 
     def _put_aside(self, *kept: HeldCells) -> None:
@@ -313,7 +313,7 @@ class ContextMemory:
         if room < 0:
             return
         # An older copy that is a part of the new one is not needed.
-        others = [saved for saved in self._aside if saved.tokens != tokens[: len(saved.tokens)]]
+        others = [saved for saved in self._aside if not _begins(tokens, saved.tokens)]
         while sum(len(saved.tokens) for saved in others) > room:
             del others[0]
         self._aside = [*others, Saved(tokens, self._context.save(held.sequence))]
@@ -323,13 +323,13 @@ class ContextMemory:
         self._free.append(held.sequence)
 
 
-def _tokens(kept: Iterable[HeldCells]) -> int:
-    return sum(len(held.tokens) for held in kept)
+def _cells(kept: Iterable[HeldCells]) -> int:
+    return len({cell for held in kept for cell in held.cells})
 
 
-def _begins(held: HeldCells, earlier: HeldCells) -> bool:
-    """Whether what an earlier answer held is the beginning of what this one holds."""
-    return held.tokens[: len(earlier.tokens)] == earlier.tokens
+def _begins(tokens: Sequence[int], earlier: Sequence[int]) -> bool:
+    """Whether earlier tokens are the beginning of these; both are lists, or both tuples."""
+    return tokens[: len(earlier)] == earlier
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
