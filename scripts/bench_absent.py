@@ -84,7 +84,10 @@ def main() -> None:
     )
     parser.add_argument("--slots", type=int, default=16, help="calls at once")
     options = parser.parse_args()
-    asked = [row for row in rows(options.rows) if nullable(row.schema)]
+    try:
+        asked = [row for row in rows(options.rows) if nullable(row.schema)]
+    except FileNotFoundError as error:
+        parser.error(f"{error.filename} is not there; RUNG_DATA_DIR says where the data sets lie")
     print(f"{len(asked)} of {options.rows} rows have optional fields\n")
     print("| model | absent fields | right | made up | repairs | seconds a row |\n|---|---|---|---|---|---|")
     for model in options.models.split(","):

@@ -30,11 +30,10 @@ import psutil
 from engine_bench import decode, drafts, host, overhead, serving
 from engine_bench.bench import LARGE, MIDDLE, SMALL, Bench, Skipped
 from engine_bench.figures import Row
+from engine_bench.gpu import demand_gpu, gpu
 from engine_bench.processes import PartyFailed
 from rung.errors import StoreError
 from rung.store import resolve
-from rung.tiers.llama.devices import gpus
-from rung.tiers.llama.host.build import build
 
 EACH: dict[str, Callable[[Bench, str], Iterator[Row]]] = {
     "together": serving.together,
@@ -102,12 +101,6 @@ def machine(bench: Bench) -> dict[str, object]:
     return about
 
 
-def gpu() -> str | None:
-    """What the build of llama.cpp calls the GPU that it would compute on; `None` without one."""
-    found = gpus(build().devices)
-    return ", ".join(device.description for device in found) or None
-
-
 def names(text: str) -> set[str]:
     """Rows, as the command line names them."""
     found = set(text.split(","))
@@ -147,8 +140,8 @@ def main() -> None:
     # For every party, all of them children: unbound OpenMP threads can spin on one core for minutes.
     os.environ["OMP_PROC_BIND"] = "true"
     chosen = options()
-    if chosen.gpu and gpu() is None:
-        sys.exit("--gpu: this build of llama-cpp-python finds no GPU; `rung doctor` says what it was built for")
+    if chosen.gpu:
+        demand_gpu()
     try:
         models = {name: resolve(name).path for name in chosen.models.split(",")}
     except StoreError as error:

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from engine_bench.bench import ALL_LAYERS
+from engine_bench.gpu import demand_gpu
 from rung.store import resolve
 
 _RUNG = """
@@ -74,6 +75,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the seconds go, too")
     options = parser.parse_args()
     os.environ["OMP_PROC_BIND"] = "true"
+    if options.gpu:
+        demand_gpu()
     layers = ALL_LAYERS if options.gpu else 0
     found: dict[str, dict[str, list[float]]] = {}
     print("| model | " + " | ".join(PROGRAMS) + " | ready | first answer |\n|" + "---|" * (len(PROGRAMS) + 3))

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_bench.bench import ALL_LAYERS
+from engine_bench.gpu import demand_gpu
 from rung.store import resolve
 from rung.tiers.llama.worker.crew import Crew
 
@@ -147,6 +148,8 @@ def show_profile(options: argparse.Namespace) -> None:
     from engine_bench.parties.in_process import TooShort
     from engine_bench.stepping import profiled
 
+    if options.gpu:
+        demand_gpu()
     print(f"| model | answers | {' | '.join(STAGES)} |\n|{'---|' * (len(STAGES) + 2)}")
     for model in options.models.split(","):
         for count in options.counts:
