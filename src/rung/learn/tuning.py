@@ -12,9 +12,8 @@ looked at here.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -26,35 +25,20 @@ from rung.learn.examples import Examples
 from rung.learn.form_asking import FormAsking, OutOfTime, limited
 from rung.learn.forms import in_force
 from rung.learn.halving import Halving, halvings
-from rung.learn.intervals import mean, share
+from rung.learn.intervals import mean
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
-from rung.learn.tuned import Bought, Contrast, TriedForm, TunedTier, TuneProgress, pays
+from rung.learn.tuned import Bought, Contrast, TriedForm, TunedTier, TuneProgress
+from rung.learn.yardstick import DRAWS, LEVEL, Yardstick
 from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
 
-LEVEL = 0.9
-"""Level of the interval that must be above 0 before a form replaces rung's own."""
-_DRAWS = 500
 _ALIKE = 0.01
 """Difference of the mean loss that counts as none: one row in a hundred, or a hundredth of the next tier's time."""
 _SPENT = 0.9
 """Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
 _PROBES = 6
 """Rows that are asked to measure how long a tier takes."""
-
-
-@dataclass(slots=True)
-class FormRun:
-    """A form that is being tried.
-
-    Args:
-        form: the form.
-        results: by number of the row.
-    """
-
-    form: PromptForm
-    results: dict[int, TierResult] = field(default_factory=dict)
 
 
 class Tuning:
@@ -101,7 +85,7 @@ class Tuning:
         self._by_row = {row.messages[-1].text: row.group or row.key for row in rows}
         self._next_seconds = next_seconds
         self._wanted = None if forms_tried is None else list(forms_tried)
-        self._runs: dict[PromptForm, FormRun] = {}
+        self._answers: dict[PromptForm, dict[int, TierResult]] = {}
         self._alive: list[PromptForm] = []
         self._plan: tuple[Halving, ...] = ()
 
@@ -117,7 +101,7 @@ class Tuning:
                 yield from self._search()
             finished = True
         except OutOfTime as over:
-            if over.__cause__ is not None and not any(run.results for run in self._runs.values()):
+            if over.__cause__ is not None and not any(self._answers.values()):
                 raise over.__cause__ from None  # nothing of this is recorded
         finally:
             if self._work.asks:
@@ -134,7 +118,7 @@ class Tuning:
         if not self._examples.shown:
             forms = [form for form in forms if form.examples == "none"]
         yield from self._ask(DEFAULT, self._rows[:_PROBES], 0)
-        known = list(self._runs[DEFAULT].results.values())
+        known = list(self._answers[DEFAULT].values())
         pace = max(float(np.mean([r.seconds for r in known])) if known else 0.0, 1e-6)
         # by recorded seconds, so that a second start, or a replay, makes the same plan
         self._plan = halvings(len(forms), len(self._rows), self._budget * _SPENT / pace)
@@ -152,40 +136,17 @@ class Tuning:
 
     def _best_of(self, forms: Sequence[PromptForm], count: int) -> list[PromptForm]:
         """The forms that lose least on the rows that each was asked. Among equals the earlier comes first."""
-        asked = [form for form in forms if form in self._runs and len(self._runs[form].results) > _PROBES]
+        asked = [form for form in forms if len(self._answers.get(form, ())) > _PROBES]
         if not asked:
             return list(forms[:count])
         return sorted(asked, key=self._loss)[:count]
 
     def _loss(self, form: PromptForm) -> float:
-        known = self._known(form)
-        return (
-            float(np.mean([self._lost(self._runs[form].results[n], ok) for n, ok in known.items()])) if known else 9.0
-        )
+        return self._yardstick.loss(self._answers[form])
 
-    def _lost(self, result: TierResult, right: bool) -> float:
-        return pays(result.seconds, self._next_seconds) + (not right)
-
-    def _known(self, form: PromptForm) -> dict[int, bool]:
-        """Whether each row is right, if known."""
-        run = self._runs.get(form)
-        if run is None:
-            return {}
-        judged = {number: self._judged(result) for number, result in run.results.items()}
-        return {number: right for number, right in judged.items() if right is not None}
-
-    def _judged(self, result: TierResult) -> bool | None:
-        if self._references is None:
-            return result.right
-        if result.row not in self._references:
-            return None
-        same = self._work.same
-        if not result.valid or same is None:
-            return False
-        try:
-            return bool(same(result.value, self._references[result.row]))
-        except Exception:  # noqa: BLE001  an answer that can't be compared counts as another one
-            return False
+    @property
+    def _yardstick(self) -> Yardstick:
+        return Yardstick(self._references, self._work.same, self._next_seconds)
 
     def _chosen(self) -> PromptForm:
         """Among the forms that weren't dropped and beat rung's own by more than chance, the one that loses least. Among
@@ -197,39 +158,10 @@ class Tuning:
         return min(alike, key=lambda form: (len(turned(form)), better[form]), default=DEFAULT)
 
     def _tried(self) -> list[TriedForm]:
-        base = self._known(DEFAULT)
+        yardstick, own = self._yardstick, self._answers.get(DEFAULT, {})
         groups = {row.number: row.group or row.key for row in self._rows}
-        found = []
-        for form in self._runs:
-            known = self._known(form)
-            both = [number for number in known if number in base]
-            if not both:
-                continue
-            mine, theirs = self._runs[form].results, self._runs[DEFAULT].results
-            seconds = float(np.mean([mine[n].seconds for n in both]))
-            before = float(np.mean([theirs[n].seconds for n in both]))
-            labels = [groups[n] for n in both]
-            gain = [float(known[n]) - float(base[n]) for n in both]
-            saved = [self._lost(theirs[n], base[n]) - self._lost(mine[n], known[n]) for n in both]
-            failed: dict[str, int] = {}
-            for result in mine.values():
-                if not result.valid:
-                    failed[result.reason] = failed.get(result.reason, 0) + 1
-            interval = functools.partial(mean, groups=labels, level=LEVEL, resamples=_DRAWS)
-            right = share([known[n] for n in both], labels, LEVEL)
-            found.append(
-                TriedForm(
-                    form,
-                    len(both),
-                    right,
-                    interval(gain),
-                    seconds,
-                    seconds / before if before > 0 else None,
-                    interval(saved),
-                    failed,
-                )
-            )
-        return sorted(found, key=lambda t: (-t.rows, self._loss(t.form)))
+        each = (yardstick.compared(form, answers, own, groups) for form, answers in self._answers.items())
+        return sorted((tried for tried in each if tried), key=lambda t: (-t.rows, self._loss(t.form)))
 
     def _tuned(self, finished: bool) -> TunedTier:
         following = self._following
@@ -250,18 +182,19 @@ class Tuning:
     def _contrasts(self) -> tuple[Contrast, ...]:
         """The effect of each choice, over all forms that were tried with it and without."""
         groups = {row.number: row.group or row.key for row in self._rows}
+        known = {form: self._yardstick.known(answers) for form, answers in self._answers.items()}
         pairs: dict[str, list[tuple[dict[int, bool], dict[int, bool]]]] = {}
-        for form in self._runs:
+        for form in known:
             for axis, what in turned(form).items():
                 other = without(form, axis)
-                if other in self._runs:
-                    pairs.setdefault(what, []).append((self._known(form), self._known(other)))
+                if other in known:
+                    pairs.setdefault(what, []).append((known[form], known[other]))
         found = []
         for what, each in pairs.items():
             gains = [(float(one[n]) - float(other[n]), groups[n]) for one, other in each for n in one if n in other]
             if gains:
                 values, labels = zip(*gains, strict=True)
-                gain = mean(values, groups=labels, level=LEVEL, resamples=_DRAWS)
+                gain = mean(values, groups=labels, level=LEVEL, resamples=DRAWS)
                 found.append(Contrast(what, len(each), gain))
         return tuple(found)
 
@@ -279,8 +212,8 @@ class Tuning:
 
     def _ask(self, form: PromptForm, rows: Sequence[Row], round_: int) -> Iterator[TuneProgress]:
         """Ask the tier about the rows that this form wasn't asked yet."""
-        run = self._runs.setdefault(form, FormRun(form))
-        new = [row for row in rows if row.number not in run.results]
+        answers = self._answers.setdefault(form, {})
+        new = [row for row in rows if row.number not in answers]
         if not new:
             return
         asking = FormAsking(self._work_for(new), {self._rung.tier.name: self.in_force(form)})
@@ -288,7 +221,7 @@ class Tuning:
             for event in asking.all_of(self._rung):
                 yield TuneProgress(self._rung.tier.name, described(form), round_, len(self._plan), event.done, len(new))
         finally:
-            run.results.update(asking.results(self._rung.tier.name))
+            answers.update(asking.results(self._rung.tier.name))
 
     def in_force(self, form: PromptForm) -> FormInForce | None:
         """A form as it is tried: no row is shown an example of its own group; `None` for rung's own."""
