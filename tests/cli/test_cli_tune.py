@@ -142,6 +142,7 @@ def test_a_better_form_is_found_said_kept_and_used(person: Any) -> None:
     learned = read_learned(person.task).forms["small"]
     assert learned.finished
     assert learned.form.examples == "similar"
+    assert "rows that took no part in the choice it has 100% right" in learned.says
     examples = person.task / "examples.json"
     assert stat.S_IMODE(examples.stat().st_mode) == 0o600
     assert "double 1" not in (person.task / "learned.json").read_text()

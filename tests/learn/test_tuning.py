@@ -14,7 +14,7 @@ from rung import Ladder, Message, Rung
 from rung.contract import compile_output
 from rung.contract.forms import WORDINGS
 from rung.errors import ConfigError, PromptTooLong, Unsupported
-from rung.learn import axes, tuning
+from rung.learn import axes, tuning, worth
 from rung.learn import tuned as tuned_values
 from rung.learn.axes import DEFAULT, described, forms_for
 from rung.learn.cassette import Cassette
@@ -125,14 +125,59 @@ def test_where_nothing_beats_rungs_own_form_that_is_said_and_kept():
 
 
 @pytest.mark.slow
-def test_only_fit_rows_are_asked_and_only_they_give_examples():
+def test_only_fit_rows_choose_and_only_they_give_examples():
     calls, data = [], rows()
     fits = {row.number for row in split(data).fit}
-    found = tuned(question([tier("small", lambda call: shown(call) > 0, calls)], data))["small"]
-    assert {number_of(call) for call in calls} <= fits
-    assert {int(entry.asked.split()[1]) for entry in found.entries} <= fits
+    asked = question([tier("small", lambda call: shown(call) > 0, calls)], data)
+    made_before_the_choice = 0
+    for event in tune(asked):
+        if isinstance(event, TierForm):
+            last, made_before_the_choice = event, made_before_the_choice or len(calls)
+    assert {number_of(call) for call in calls[:made_before_the_choice]} <= fits
+    assert {int(entry.asked.split()[1]) for entry in last.entries} <= fits
     texts = {int(m.text.split()[1]) for call in calls for m in call.messages[:-1] if m.role == "user"}
     assert texts <= fits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labelled", [True, False])
+def test_rows_that_took_no_part_say_what_the_choice_is_worth_and_dont_change_it(labelled):
+    """Examples help on fit rows alone, so the choice is a mistake that only the others can show."""
+    data = rows(labelled=labelled)
+    fits = {row.number for row in split(data).fit}
+    calls = []
+    small = tier("small", lambda call: number_of(call) % 3 == 0 or (shown(call) > 0 and number_of(call) in fits), calls)
+    found = tuned(question([small, tier("mid", lambda call: True)], data, only=["small"]))["small"].tuned
+    assert found.chosen.examples == "similar"
+    assert found.fresh.rows == min(len(data) - len(fits), worth.MOST)
+    assert found.best.gain.low > 0.3
+    assert found.fresh.gain.value == 0
+    fresh = [call for call in calls if number_of(call) not in fits]
+    assert {shown(call) for call in fresh} == {0, 4}
+    assert len(fresh) == 2 * found.fresh.rows
+    assert "that took no part in the choice it has" in sentences(found)[1]
+
+
+@pytest.mark.slow
+def test_without_time_for_other_rows_it_is_said_that_less_may_be_expected(monkeypatch):
+    monkeypatch.setattr(worth, "_affordable", lambda asked: worth.TURN - 1)
+    calls, data = [], rows()
+    found = tuned(question([tier("small", lambda call: shown(call) > 0, calls)], data))["small"].tuned
+    assert {number_of(call) for call in calls} <= {row.number for row in split(data).fit}
+    assert found.fresh is None
+    assert "expect somewhat less" in sentences(found)[1]
+
+
+@pytest.mark.slow
+def test_what_a_choice_is_worth_stays_within_the_budget():
+    """Answers of 10 ms: the search takes up what it may, and what is left is too little for 16 rows in two forms."""
+    plain = lambda call: Reply(OPTIONS[(number_of(call) + (shown(call) == 0)) % 2], seconds=0.01)  # noqa: E731
+    for seconds, enough in ((1.2, False), (60.0, True)):
+        small = ScriptedTier("small", *[plain] * 20000)
+        found = tuned(question([small], rows(), seconds=seconds, together=1))["small"].tuned
+        assert (found.fresh is not None) == enough
+        spent = sum(t.seconds * t.rows for t in (*found.tried, *([found.fresh] * 2 if found.fresh else [])))
+        assert spent < seconds
 
 
 @pytest.mark.slow

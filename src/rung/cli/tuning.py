@@ -157,6 +157,8 @@ def keep(folder: Path, found: TierForm, ready: PreparedEvaluation, date: str) ->
     task.examples().having(tuned_.tier, entries.values()).write(folder)
     best = tuned_.best
     against = "expected answers" if tuned_.by_labels else f"what {tuned_.against} says"
+    says = [] if best is None else [words.gained(tuned_, best, against)]
+    says += [] if tuned_.fresh is None else [words.on_fresh_rows(tuned_.fresh)]
     learned = LearnedForm(
         form=FormTable.of(tuned_.chosen),
         prompt=task.template.sha256 if task.template else "",
@@ -166,7 +168,7 @@ def keep(folder: Path, found: TierForm, ready: PreparedEvaluation, date: str) ->
         rows=tuned_.rows,
         date=date,
         rung=__version__,
-        says="" if best is None else words.gained(tuned_, best, against),
+        says=" ".join(says),
         finished=tuned_.finished,
     )
     forms = {**task.learned.forms, tuned_.tier: learned}

@@ -10,6 +10,8 @@ from rung.learn.halving import Halving
 from rung.learn.intervals import Estimate
 from rung.types import PromptForm
 
+SPENT = 0.9
+"""Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
 _FREE = 0.01
 """Mean seconds of the next tier below which no form has to pay for itself."""
 
@@ -84,6 +86,7 @@ class TunedTier:
         plan: what the budget allowed, round by round.
         contrasts: the effect of each single choice.
         finished: whether all of the plan was done.
+        fresh: the chosen form on rows that took no part in the choice; `None` if they weren't asked.
     """
 
     tier: str
@@ -96,6 +99,7 @@ class TunedTier:
     plan: tuple[Halving, ...]
     contrasts: tuple[Contrast, ...]
     finished: bool
+    fresh: TriedForm | None = None
 
     @property
     def best(self) -> TriedForm | None:

@@ -7,7 +7,7 @@ Identification and Hyperparameter Optimization"). Forms are compared by the mean
 
 which is the time of a prompt, in multiples of the next tier's time, if right answers stay with the tier and the others
 are sent up. So a form that is twice as long has to be right often enough to pay for itself. Certify rows are never
-looked at here.
+looked at here: what the choice is worth on them is asked afterwards (`rung.learn.worth`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,13 @@ from rung.learn.halving import Halving, halvings
 from rung.learn.intervals import mean
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
-from rung.learn.tuned import Bought, Contrast, TriedForm, TunedTier, TuneProgress
+from rung.learn.tuned import SPENT, Bought, Contrast, TriedForm, TunedTier, TuneProgress
 from rung.learn.yardstick import DRAWS, LEVEL, Yardstick
 from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
 
 _ALIKE = 0.01
 """Difference of the mean loss that counts as none: one row in a hundred, or a hundredth of the next tier's time."""
-_SPENT = 0.9
-"""Share of the budget that is planned for answers. The rest is for loading models and for forms that take longer."""
 _PROBES = 6
 """Rows that are asked to measure how long a tier takes."""
 
@@ -121,7 +119,7 @@ class Tuning:
         known = list(self._answers[DEFAULT].values())
         pace = max(float(np.mean([r.seconds for r in known])) if known else 0.0, 1e-6)
         # by recorded seconds, so that a second start, or a replay, makes the same plan
-        self._plan = halvings(len(forms), len(self._rows), self._budget * _SPENT / pace)
+        self._plan = halvings(len(forms), len(self._rows), self._budget * SPENT / pace)
         yield Bought(self._rung.tier.name, self._budget, pace, len(self._rows), self._plan)
         self._alive = forms
         best = DEFAULT

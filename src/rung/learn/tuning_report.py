@@ -33,9 +33,7 @@ def sentences(found: TunedTier) -> list[str]:
         said.append(_nothing(found, against))
     elif best is not None:
         said.append(gained(found, best, against))
-        said.append(
-            "It was chosen on these rows, so expect somewhat less on others: `rung eval` or `rung calibrate` tells."
-        )
+        said.append(_ON_OTHERS if found.fresh is None else on_fresh_rows(found.fresh))
     if found.useless:
         said.append(
             f"{found.tier} doesn't pay in any form: asking it first takes longer than its right answers save, however "
@@ -44,6 +42,22 @@ def sentences(found: TunedTier) -> list[str]:
     if not found.finished:
         said.append("The time was over before all was tried, so this is the best so far. The same command goes on.")
     return said
+
+
+_ON_OTHERS = "It was chosen on these rows, so expect somewhat less on others: `rung eval` or `rung calibrate` tells."
+
+
+def on_fresh_rows(fresh: TriedForm) -> str:
+    """What the chosen form gained on rows that took no part, in one sentence.
+
+    Args:
+        fresh: the result on them.
+    """
+    before = (fresh.right.value or 0.0) - (fresh.gain.value or 0.0)
+    return (
+        f"On {fresh.rows:,} rows that took no part in the choice it has {_percent(fresh.right.value)} right instead of "
+        f"{_percent(before)}, {_points(fresh.gain)}{_time(fresh)}."
+    )
 
 
 def gained(found: TunedTier, best: TriedForm, against: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rung.contract import Contract
@@ -16,11 +17,12 @@ from rung.learn.form_asking import answers_of
 from rung.learn.forms import in_force
 from rung.learn.rows import Row
 from rung.learn.splits import FEWEST_TO_FIT, split
-from rung.learn.tuned import Bought, TunedTier, TuneProgress
+from rung.learn.tuned import Bought, TriedForm, TunedTier, TuneProgress
 from rung.learn.tuning import Tuning
+from rung.learn.worth import WorthQuestion, worth
 from rung.limits import Deadline
 from rung.tier import Rung
-from rung.types import Candidate, CheckContext, Example, FormInForce, Message, Request, Zone
+from rung.types import Candidate, CheckContext, Example, FormInForce, Message, PromptForm, Request, Zone
 
 _REFERENCES = 0.6
 """Largest share of a tier's time that goes into what it is held against: without rows nothing can be compared, and
@@ -79,7 +81,7 @@ def tune(asked: FormQuestion) -> Iterator[Bought | TuneProgress | TierForm]:
         RungError: whatever asking the tiers raises.
     """
     work = asked.work
-    rows = fit_rows(list(work.rows()))
+    rows, fresh = parted(list(work.rows()))
     rungs = [rung for rung in work.ladder.rungs if rung.tier.zone <= Zone.HOST]
     labelled = all(row.labelled for row in rows) and work.grade is not None
     places = list(range(len(rungs))) if labelled else list(range(len(rungs) - 1))[::-1]
@@ -97,7 +99,7 @@ def tune(asked: FormQuestion) -> Iterator[Bought | TuneProgress | TierForm]:
     forms: dict[str, FormInForce | None] = {}
     for place in places:
         following = rungs[place + 1] if place + 1 < len(rungs) else None
-        for event in _tier(asked, rows, rungs[place], following, labelled, asked.seconds / len(places), forms):
+        for event in _tier(asked, rows, fresh, rungs[place], following, labelled, asked.seconds / len(places), forms):
             if isinstance(event, TierForm):
                 chosen = event.tuned.chosen
                 form = None if chosen == DEFAULT else in_force(chosen, Examples(event.entries))
@@ -105,8 +107,8 @@ def tune(asked: FormQuestion) -> Iterator[Bought | TuneProgress | TierForm]:
             yield event
 
 
-def fit_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows that may choose and give examples, in an order that reveals nothing.
+def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows that may choose and give examples, and those that take no part, each in an order that reveals nothing.
 
     Args:
         rows: all of them.
@@ -116,19 +118,24 @@ def fit_rows(rows: Sequence[Row]) -> list[Row]:
     """
     if any(row.schema is not None for row in rows):
         raise ConfigError("rows have schemas of their own, and a task has one contract", hint="leave schema out")
-    found = split(rows).fit
-    if not found:
+    found = split(rows)
+    if not found.fit:
         raise ConfigError(
             f"tuning takes a third of the rows and leaves the others to certify: it needs {FEWEST_TO_FIT} rows, and "
             f"there are {len(rows):,}",
             hint="collect more prompts; they need no expected answers",
         )
-    return sorted(found, key=lambda row: hashlib.sha256(row.key.encode()).digest())
+    return _mixed(found.fit), _mixed(found.certify)
+
+
+def _mixed(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: hashlib.sha256(row.key.encode()).digest())
 
 
 def _tier(
     asked: FormQuestion,
     rows: list[Row],
+    fresh: list[Row],
     rung: Rung,
     following: Rung | None,
     labelled: bool,
@@ -148,13 +155,38 @@ def _tier(
         rows = [row for row in rows if references is not None and row.number in references]
     entries, groups, notes = _examples(asked, rows, name, references)
     tuning = Tuning(asked.work, rung, following, rows, Examples(entries), groups, asked.wordings, seconds, references)
+    began = time.monotonic()
+    last = None
     for found in tuning.found():
         if isinstance(found, TunedTier):
-            which = found.chosen.examples
-            kept = [entry for entry in entries if which == "similar" or (which == "fixed" and entry.fixed)]
-            yield TierForm(found, tuple(kept), notes)
+            last = TierForm(found, _shown(found.chosen, entries), notes)
+            yield last
         else:
             yield found
+    if last is None or not last.tuned.finished or last.tuned.chosen == DEFAULT:
+        return
+    wanted = WorthQuestion(
+        work=asked.work,
+        rung=rung,
+        following=None if labelled else following,
+        found=last.tuned,
+        form=in_force(last.tuned.chosen, Examples(last.entries)),
+        rows=fresh,
+        budget=seconds,
+        left=seconds - (time.monotonic() - began),
+        forms=forms,
+    )
+    for fresh_event in worth(wanted):
+        if isinstance(fresh_event, TriedForm):
+            yield replace(last, tuned=replace(last.tuned, fresh=fresh_event))
+        else:
+            yield fresh_event
+
+
+def _shown(form: PromptForm, entries: Sequence[ExampleEntry]) -> tuple[ExampleEntry, ...]:
+    """The examples that a form needs."""
+    which = form.examples
+    return tuple(entry for entry in entries if which == "similar" or (which == "fixed" and entry.fixed))
 
 
 def _examples(

@@ -1,0 +1,127 @@
+"""What a chosen form is worth on rows that took no part in choosing it. It describes the choice and never changes it.
+
+The rows that chose a form flatter it: among many forms the luckiest looks best. On other rows that luck is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rung.learn.axes import DEFAULT, described
+from rung.learn.evaluating import EvalProgress, Work
+from rung.learn.form_asking import FormAsking, OutOfTime, answers_of, limited
+from rung.learn.results import TierResult
+from rung.learn.rows import Row
+from rung.learn.tuned import SPENT, TriedForm, TunedTier, TuneProgress
+from rung.learn.yardstick import Yardstick
+from rung.tier import Rung
+from rung.types import FormInForce, PromptForm
+
+MOST = 100
+"""Most rows that are asked. With as many, a share is known to ten points."""
+TURN = 16
+"""Rows that are asked in one form before the other has its turn, so that both have the same rows when the time is over.
+A local engine decodes as many together. Fewer rows than this in all aren't asked: they would tell nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorthQuestion:
+    """What to ask.
+
+    Args:
+        work: with the recorders.
+        rung: the tier.
+        following: the next one, if answers are held against its own; `None` holds them against expected answers.
+        found: what was chosen.
+        form: the chosen form with its examples.
+        rows: that took no part, in the order in which they are asked.
+        budget: seconds of the tier, the search included.
+        left: seconds of it that the clock still allows.
+        forms: of tiers that have just been tuned.
+    """
+
+    work: Work
+    rung: Rung
+    following: Rung | None
+    found: TunedTier
+    form: FormInForce
+    rows: Sequence[Row] = field(repr=False)
+    budget: float
+    left: float
+    forms: Mapping[str, FormInForce | None]
+
+
+def worth(asked: WorthQuestion) -> Iterator[TuneProgress | TriedForm]:
+    """Ask rung's own form and the chosen one about fresh rows. Yields progress, and at the end the result.
+
+    There is none if the budget has no time left for as many rows as would tell anything.
+
+    Args:
+        asked: what to ask.
+
+    Raises:
+        RungError: whatever asking the tiers raises.
+    """
+    work, tier = asked.work, asked.rung.tier.name
+    rows = list(asked.rows[: _affordable(asked)])
+    if len(rows) < TURN:
+        return
+    references: dict[int, Any] | None = None
+    answers: dict[PromptForm, dict[int, TierResult]] = {DEFAULT: {}, asked.found.chosen: {}}
+    try:
+        with limited(work, asked.left) as in_time:
+            if asked.following is not None:
+                references = {}
+                yield from _refer(replace(asked, work=in_time), asked.following, rows, references)
+                rows = [row for row in rows if row.number in references]
+            for place in range(0, len(rows), TURN):
+                for form in answers:
+                    yield from _ask(replace(asked, work=in_time), form, rows, place, answers[form])
+    except OutOfTime:
+        pass  # the rows that both forms were asked count
+    finally:
+        if work.asks:
+            work.recorders[tier].put_away()
+    yardstick = Yardstick(references, work.same, asked.found.next_seconds)
+    groups = {row.number: row.group or row.key for row in rows}
+    result = yardstick.compared(asked.found.chosen, answers[asked.found.chosen], answers[DEFAULT], groups)
+    if result is not None and result.rows >= TURN:
+        yield result
+
+
+def _affordable(asked: WorthQuestion) -> int:
+    """How many rows the budget allows, by recorded seconds, so that a second start, or a replay, asks the same ones."""
+    found = asked.found
+    spent = sum(tried.seconds * tried.rows for tried in found.tried)
+    pace = sum(tried.seconds for tried in found.tried if tried.form in {DEFAULT, found.chosen})
+    if asked.following is not None:
+        pace += found.next_seconds or 0.0
+    return min(MOST, int(max(0.0, asked.budget * SPENT - spent) / max(pace, 1e-6)))
+
+
+def _refer(
+    asked: WorthQuestion, following: Rung, rows: Sequence[Row], references: dict[int, Any]
+) -> Iterator[TuneProgress]:
+    """Ask the next tier, and note its valid answers by number of the row."""
+    name = following.tier.name
+    for event in answers_of(asked.work, following, rows, asked.forms, asked.left):
+        if isinstance(event, EvalProgress):
+            yield TuneProgress(name, "what to agree with on fresh rows", 0, 0, event.done, len(rows))
+        else:
+            references.update({number: result.value for number, result in event.items() if result.valid})
+
+
+def _ask(
+    asked: WorthQuestion, form: PromptForm, rows: Sequence[Row], place: int, answers: dict[int, TierResult]
+) -> Iterator[TuneProgress]:
+    """Ask one form about the rows of a turn."""
+    some, tier = rows[place : place + TURN], asked.rung.tier.name
+    its = None if form == DEFAULT else asked.form
+    asking = FormAsking(replace(asked.work, rows=lambda: some), {tier: its})
+    try:
+        for event in asking.all_of(asked.rung):
+            yield TuneProgress(tier, f"{described(form)} on fresh rows", 0, 0, place + event.done, len(rows))
+    finally:
+        answers.update(asking.results(tier))
