@@ -25,7 +25,7 @@ import psutil
 from rung.cli import evaluation
 from rung.cli.output import Output
 from rung.errors import ConfigError, RungError
-from rung.learn.axes import DEFAULT, described, forms_for
+from rung.learn.axes import DEFAULT, ENOUGH, described, forms_for
 from rung.learn.cassette import Cassette
 from rung.learn.evaluating import Work, recorders
 from rung.learn.examples import ExampleEntry, Examples, admissible
@@ -92,10 +92,22 @@ def prepared(options: argparse.Namespace) -> Iterator[Prepared]:
         if options.tier not in names:
             raise ConfigError(f"no tier is called {options.tier!r}", hint=f"the configuration has {', '.join(names)}")
         place = names.index(options.tier)
-        contract = work.ladder.contract(work.output, work.validators)
-        forms = forms_for(contract, (), options.rows // 3)[: options.forms]
         following = rungs[place + 1] if place + 1 < len(rungs) else None
-        yield Prepared(work, rungs[place], following, pool, rows, examples_of(contract, pool), forms)
+        forms, examples = tried(work, pool, rows)
+        yield Prepared(work, rungs[place], following, pool, rows, examples, forms[: options.forms])
+
+
+def tried(work: Work, pool: Sequence[Row], rows: Sequence[Row]) -> tuple[list[PromptForm], Examples]:
+    """The forms that suit the answers, and what may be shown.
+
+    Where each row has a schema of its own, an answer to another one is no example, and a form is tried if it suits any
+    of them.
+    """
+    if not any(row.schema is not None for row in rows):
+        contract = work.ladder.contract(work.output, work.validators)
+        return forms_for(contract, (), len(rows) // 3), examples_of(contract, pool)
+    each = [form for row in rows for form in forms_for(work.ladder.contract(dict(row.schema or {})), (), ENOUGH)]
+    return [form for form in dict.fromkeys(each) if form.examples == "none"], Examples()
 
 
 def examples_of(contract: Any, pool: Sequence[Row]) -> Examples:
