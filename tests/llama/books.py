@@ -7,10 +7,12 @@ import zlib
 
 import numpy as np
 
+from rung.tiers.llama.devices import Offload
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.draft import Draft
 from rung.tiers.llama.worker.loop import Loop
+from rung.tiers.llama.worker.profile import profile_of
 from rung.tiers.llama.worker.sampling import Sampler
 from rung.tiers.llama.worker.text import Assembler
 from rung.types import Sampling
@@ -65,7 +67,8 @@ class Books:
         room=10**9,
         on_gpu: bool = False,
     ) -> None:
-        self.loses, self.room, self.on_gpu = loses, room, on_gpu
+        self.loses, self.room = loses, room
+        self.profile = profile_of(Offload(whole=on_gpu), cuttable=cuttable)
         self.cells, self.batch, self.cuttable, self.aborts = cells, batch, cuttable, aborts
         self.memory: dict[int, list[tuple[int, int]]] = {}
         self.cell = itertools.count()

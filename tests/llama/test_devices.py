@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llama.models import BIG, GIB
-from rung.tiers.llama.devices import Device, Offload, devices, gpus, offload, together
-from rung.tiers.llama.fit import Fit
+from rung.tiers.llama.devices import Device, Offload, devices, gpus, offload, together, with_larger_steps
+from rung.tiers.llama.fit import GPU_BATCH, Fit, plan
 from rung.tiers.llama.headroom import FreeMemory
 
 CPU = Device("CPU", "AMD EPYC", "cpu", 0, 0)
@@ -60,6 +60,31 @@ def test_only_what_goes_to_memory_of_a_gpus_own_is_claimed_there():
 def test_a_gpu_that_shares_the_machines_memory_is_used_only_where_there_is_no_other():
     assert gpus([CPU, RADEON, ARC]) == (ARC,)
     assert gpus([CPU, RADEON, M2]) == (RADEON,)
+
+
+def test_steps_are_larger_where_a_gpu_of_its_own_has_all_of_a_model_and_no_context_is_lost():
+    chosen = plan(BIG, context=4096, slots=4, memory=FreeMemory(64 * GIB))
+    at_first = offload(chosen.fit, chosen.cells, [RTX_3060, CPU], None)
+    larger, placed = with_larger_steps(chosen, at_first, [RTX_3060, CPU])
+    assert larger.fit.batch == GPU_BATCH
+    assert placed.whole
+    assert placed.takes["CUDA0"] > at_first.takes["CUDA0"]
+    assert (larger.cells, larger.most, larger.together) == (chosen.cells, chosen.most, chosen.together)
+
+
+@pytest.mark.parametrize("found", [[M2, CPU], [RADEON, CPU], [GTX_1650, CPU], [CPU]])
+def test_elsewhere_steps_stay_as_they_are(found):
+    chosen = plan(BIG, context=4096, slots=4, memory=FreeMemory(64 * GIB))
+    at_first = offload(chosen.fit, chosen.cells, found, None)
+    assert with_larger_steps(chosen, at_first, found) == (chosen, at_first)
+
+
+def test_a_card_that_the_context_fills_keeps_small_steps():
+    room = offload(FIT, 4096, [RTX_3060], None).cells
+    chosen = plan(BIG, context=room, slots=4, memory=FreeMemory(64 * GIB))
+    at_first = offload(chosen.fit, chosen.cells, [RTX_3060], None)
+    assert at_first.whole
+    assert with_larger_steps(chosen, at_first, [RTX_3060]) == (chosen, at_first)
 
 
 def test_without_a_gpu_the_cpu_computes_and_nothing_is_said():

@@ -14,7 +14,7 @@ from llama.conftest import call, text
 from llama.models import BIG, GIB, MIB
 from rung.errors import PromptTooLong, TierUnavailable
 from rung.store.gguf import read_header
-from rung.tiers.llama.fit import BATCH, CONTEXT, GRAIN, MOST_SLOTS, Fit, outputs, plan
+from rung.tiers.llama.fit import BATCH, CONTEXT, GPU_BATCH, GRAIN, MOST_SLOTS, Fit, outputs, plan
 from rung.tiers.llama.headroom import FreeMemory
 from rung.tiers.llama.worker.memory import sequences
 from rung.types import Shape
@@ -126,10 +126,10 @@ llama.llama_backend_init()
 params = llama.llama_model_default_params()
 params.no_alloc, params.load_mode = True, 0  # llama.cpp adds up and takes nothing
 model = llama.llama_model_load_from_file(sys.argv[1].encode(), params)
-for cells, slots, outputs in eval(sys.argv[2]):
+for cells, slots, outputs, batch in eval(sys.argv[2]):
     lines.clear()
     params = llama.llama_context_default_params()
-    params.n_ctx, params.n_seq_max, params.n_batch, params.n_ubatch = cells, slots, BATCH, BATCH
+    params.n_ctx, params.n_seq_max, params.n_batch, params.n_ubatch = cells, slots, batch, batch
     params.kv_unified, params.n_outputs_max = True, outputs
     context = llama.llama_init_from_model(model, params)
     said = "".join(lines)
@@ -142,23 +142,25 @@ SHAPES = [(256, 1), (4096, 4), (4096, 8), (8192, 16), (32768, 8), (131072, 8)]
 
 @pytest.mark.cpu
 @pytest.mark.weights
+@pytest.mark.parametrize("batch", [BATCH, GPU_BATCH])
 @pytest.mark.parametrize("name", ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"])
-def test_the_sums_are_those_of_llama_cpp(weights, name):
+def test_the_sums_are_those_of_llama_cpp(weights, name, batch):
     """Keys and values exactly. Buffers as they can become: llama.cpp makes room for as many logits as there are
     sequences, and for drafted tokens when they come."""
     path = weights(name)
+    shapes = [(cells, slots) for cells, slots in SHAPES if cells >= batch]
     command = [
         sys.executable,
         "-c",
-        REPORT.replace("BATCH", str(BATCH)),
+        REPORT,
         str(path),
-        repr([(cells, sequences(slots), outputs(slots)) for cells, slots in SHAPES]),
+        repr([(cells, sequences(slots), outputs(slots), batch) for cells, slots in shapes]),
     ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     header = read_header(path)
-    for (cells, slots), line in zip(SHAPES, said.splitlines(), strict=True):
+    for (cells, slots), line in zip(shapes, said.splitlines(), strict=True):
         kv, *buffers = map(float, line.split())
-        need = Fit(header, slots).need(cells)
+        need = Fit(header, slots, batch).need(cells)
         assert need.kv / MIB == pytest.approx(kv, rel=0.001)
         assert 0.95 * sum(buffers) <= need.buffers / MIB <= 1.5 * sum(buffers) + 4
 

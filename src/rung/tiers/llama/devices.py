@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rung.sizes import readable
-from rung.tiers.llama.fit import GRAIN, Fit
+from rung.tiers.llama.fit import GPU_BATCH, GRAIN, Fit, LoadPlan
 from rung.tiers.llama.headroom import SHARE, FreeMemory
 
 Kind = Literal["cpu", "gpu", "igpu", "accelerator", "other"]
@@ -188,3 +188,20 @@ def offload(fit: Fit, cells: int, found: Sequence[Device], wanted: int | None) -
     }
     several = shares if len(shares) > 1 else ()
     return Offload(layers, max(cells, context), note, several, takes, whole=layers > blocks)
+
+
+def with_larger_steps(chosen: LoadPlan, where: Offload, found: Sequence[Device]) -> tuple[LoadPlan, Offload]:
+    """The same with larger steps, if a GPU with memory of its own has all layers and loses no context by it.
+
+    Args:
+        chosen: how model and context are sized.
+        where: which layers are on a GPU.
+        found: what the build can compute on.
+    """
+    if not (where.whole and where.takes):
+        return chosen, where
+    fit = replace(chosen.fit, batch=GPU_BATCH)
+    larger = offload(fit, chosen.cells, found, None)
+    if not larger.whole or (larger.cells or 0) < min(chosen.together, where.cells or 0):
+        return chosen, where
+    return replace(chosen, fit=fit), larger

@@ -25,7 +25,11 @@ GRAIN = 256
 """Contexts are multiples of this number of tokens. Other sizes fail at the end of the context."""
 
 BATCH = 256
-"""Most tokens in one step: enough for a prefill at full speed, few enough for small compute buffers."""
+"""Most tokens in one step: enough for a prefill at full speed on a CPU, few enough for small compute buffers."""
+
+GPU_BATCH = 1024
+"""The same where all layers are on a GPU with memory of its own and nothing else has to give way. A prompt of 870
+tokens took half the time in one step of an H200 (0.5B: 18 and 37 ms, 1.5B: 29 and 50)."""
 
 DRAFTED = 15
 """Most drafted tokens in one step."""
@@ -93,10 +97,12 @@ class Fit:
     Args:
         header: of its file.
         slots: number of calls that are decoded together.
+        batch: most tokens in one step.
     """
 
     header: Header
     slots: int
+    batch: int = BATCH
 
     @property
     def cell(self) -> int:
@@ -110,13 +116,13 @@ class Fit:
 
     @property
     def _mask(self) -> int:
-        return 2 * BATCH
+        return 2 * self.batch
 
     def need(self, cells: int) -> Need:
         """The memory of the model with room for this many tokens."""
         h = self.header
         logits = 4 * outputs(self.slots) * h.vocabulary
-        step = 4 * BATCH * (3 * h.feed_forward_length + 5 * h.embedding_length)
+        step = 4 * self.batch * (3 * h.feed_forward_length + 5 * h.embedding_length)
         copies = sum(t.bytes for t in h.tensors if t.type in _REPACKED and t.name != "token_embd.weight")
         buffers = logits + max(step, logits) + cells * self._mask
         return Need(h.weights, copies, cells * self._kv, buffers, _WORKER + ASIDE * self._kv)

@@ -16,7 +16,7 @@ from typing import NoReturn
 from rung.tiers.llama.worker.answer import Answer, joined
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.crew import Crew
-from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix, spare
+from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
 from rung.tiers.llama.worker.native import Context, DecodeError, LoadError
 from rung.tiers.llama.worker.planning import StepPlanner, StepShare
 from rung.tiers.llama.worker.sampling import LogitsRow
@@ -73,13 +73,11 @@ class Loop:
         self._may_grow = True
         self._cells = cells
         self._slots = slots
-        self._memory = ContextMemory(
-            context, cells=cells, slots=slots, spare=spare(on_gpu=context.on_gpu, cuttable=context.cuttable)
-        )
+        self._memory = ContextMemory(context, cells=cells, slots=slots, spare=context.profile.spare)
         self._incoming: SimpleQueue[Answer] = SimpleQueue()
         self._waiting: deque[Answer] = deque()
         self._active: list[Answer] = []
-        self._planner = StepPlanner(batch, drafts=context.cuttable, turns=not context.on_gpu)
+        self._planner = StepPlanner(batch, drafts=context.cuttable, turns=context.profile.turns)
 
     def submit(self, answer: Answer) -> None:
         """Decode this answer too. Callable from any thread."""

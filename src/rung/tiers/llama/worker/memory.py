@@ -25,21 +25,6 @@ took 560 ms. Shorter prompts are done sooner with fewer tokens. Beside other ans
 last bits differ anyway: there, evaluating 64 tokens again for a few words made many short answers 3.5 times as slow."""
 
 
-_SPARE = 15
-"""Most earlier answers beside the last one that stay in a GPU's cells, whose tokens are bounded as those of copies are:
-as many as are short. Attention passes over their cells, too, but there that takes next to nothing."""
-
-
-def spare(*, on_gpu: bool, cuttable: bool) -> int:
-    """How many earlier answers beside the last one stay in their cells.
-
-    Args:
-        on_gpu: whether all cells are on a GPU.
-        cuttable: whether a sequence can be cut at any position.
-    """
-    return _SPARE if on_gpu and cuttable else 0
-
-
 def sequences(slots: int, spare: int = 0) -> int:
     """How many sequences a context needs: one for each answer, those that are kept, and scratch.
 
@@ -99,14 +84,8 @@ class HeldCells:
 class ContextMemory:
     """Hands out sequences, keeps track of their cells, and finds prefixes again.
 
-    What the last answer held stays in its cells, for the repair that may follow. In every step of every other answer,
-    attention passes over such cells: free text of the 135M lost a fifth of its speed to some function calls. So older
-    answers are put aside, as copies outside the context. 400 tokens come back in 1 to 3 ms, whereas evaluating them
-    takes from 360 ms (135M) to 2,700 ms (1.5B).
-
-    On a GPU it is the other way round. llama.cpp copies each piece of a sequence by itself, and answers that were
-    decoded together lie in pieces of one token: a copy of 100 tokens took 37 ms, evaluating 870 took as long. There,
-    some answers stay in their cells, and nothing is put aside.
+    What the last answer held stays in its cells, for the repair that may follow. Older answers are put aside, as copies
+    outside the context, or some of them stay in their cells, too: `rung.tiers.llama.worker.profile` says which and why.
 
     Args:
         context: the context whose memory it is.

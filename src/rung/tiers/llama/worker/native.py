@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rung.tiers.llama.binding import llama
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import system
+from rung.tiers.llama.worker.profile import CPU, ComputeProfile
 from rung.tiers.llama.worker.words import Words, WordsFile
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Context:
         threads: says before each step how many threads decode.
         batch: most tokens in one step.
         log: receives llama.cpp's reasons for refusing.
-        on_gpu: whether all of the model is on a GPU. A single thread then does what is left for the CPU.
+        profile: what suits what computes the model.
 
     Raises:
         LoadError: memory is short.
@@ -202,15 +203,15 @@ class Context:
         threads: Threads,
         batch: int,
         log: Log,
-        on_gpu: bool = False,
+        profile: ComputeProfile = CPU,
     ) -> None:
         self.cuttable = model.cuttable
-        self.on_gpu = on_gpu
+        self.profile = profile
+        self.batch = batch
         self._vocabulary_size = model.vocabulary.size
         self._model = model
         self._log = log
-        # The CPU only looks words up. More threads would wait for the next step in a loop, on the cores of the crew.
-        self._threads = Fixed(1) if on_gpu else threads
+        self._threads = Fixed(1) if profile.lone_thread else threads
         self._params = params = llama.llama_context_default_params()
         params.n_batch = params.n_ubatch = batch
         params.n_seq_max = sequences

@@ -11,13 +11,14 @@ from pathlib import Path
 from rung.errors import StoreError, TierUnavailable
 from rung.store.gguf import Header, read_header
 from rung.tiers.llama import binding
-from rung.tiers.llama.devices import Device, Offload, devices, offload, together
-from rung.tiers.llama.fit import BATCH, LoadPlan, outputs, plan
+from rung.tiers.llama.devices import Device, Offload, devices, offload, together, with_larger_steps
+from rung.tiers.llama.fit import LoadPlan, outputs, plan
 from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
 from rung.tiers.llama.worker.log import Log
 from rung.tiers.llama.worker.native import Context, LoadError, Model
+from rung.tiers.llama.worker.profile import profile_of
 from rung.tiers.llama.worker.rehearsed import Rehearsal
 from rung.tiers.llama.worker.system import let_go
 from rung.tiers.llama.worker.words import WordsFile
@@ -75,7 +76,7 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
             if not dismiss(idle=True):
                 raise
             found, chosen = _planned(load, header, residents)
-        where = offload(chosen.fit, chosen.cells, found, load.gpu_layers)
+        chosen, where = with_larger_steps(chosen, offload(chosen.fit, chosen.cells, found, load.gpu_layers), found)
         total = max(0, chosen.fit.need(chosen.cells).total - sum(where.takes.values()))
         residents.claim(total, where.takes)
     if where.cells is not None:
@@ -161,17 +162,18 @@ def _make(
     model = Model(
         load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=load.repack, words=kept.words()
     )
-    from rung.tiers.llama.worker.memory import sequences, spare  # imported meanwhile
+    from rung.tiers.llama.worker.memory import sequences  # imported meanwhile
 
+    profile = profile_of(where, cuttable=model.cuttable)
     context = Context(
         model,
         cells=chosen.cells,
-        sequences=sequences(chosen.slots, spare(on_gpu=where.whole, cuttable=model.cuttable)),
+        sequences=sequences(chosen.slots, profile.spare),
         outputs=outputs(chosen.slots),
         threads=threads,
-        batch=min(BATCH, chosen.cells),
+        batch=min(chosen.fit.batch, chosen.cells),
         log=log,
-        on_gpu=where.whole,
+        profile=profile,
     )
     let_go(load.path)
     rehearsal = kept.rehearsal(where, repack=load.repack)

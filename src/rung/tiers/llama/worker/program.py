@@ -135,7 +135,6 @@ class Worker:
         Args:
             placed: the model.
         """
-        from rung.tiers.llama.fit import BATCH
         from rung.tiers.llama.worker.loaded import LoadedModel
         from rung.tiers.llama.worker.loop import Loop
 
@@ -154,7 +153,7 @@ class Worker:
             model.larger,
             cells=model.native.cells,
             slots=model.plan.slots,
-            batch=BATCH,
+            batch=model.native.batch,
         )
         header = model.plan.fit.header
         said = (model.name, model.context, model.longest_token, header.architecture, header.parameters)
