@@ -16,7 +16,7 @@ from rung.learn.examples import LONGEST, SHOWN, ExampleEntry, Examples, admissib
 from rung.learn.form_asking import answers_of
 from rung.learn.forms import in_force
 from rung.learn.rows import Row
-from rung.learn.splits import FEWEST_TO_FIT, split
+from rung.learn.splits import FEWEST_TO_FIT, Split, split
 from rung.learn.tuned import Bought, TriedForm, TunedTier, TuneProgress
 from rung.learn.tuning import Tuning
 from rung.learn.worth import WorthQuestion, worth
@@ -81,9 +81,9 @@ def tune(asked: FormQuestion) -> Iterator[Bought | TuneProgress | TierForm]:
         RungError: whatever asking the tiers raises.
     """
     work = asked.work
-    rows, fresh = parted(list(work.rows()))
+    parts = parted(list(work.rows()))
     rungs = [rung for rung in work.ladder.rungs if rung.tier.zone <= Zone.HOST]
-    labelled = all(row.labelled for row in rows) and work.grade is not None
+    labelled = all(row.labelled for row in parts.fit) and work.grade is not None
     places = list(range(len(rungs))) if labelled else list(range(len(rungs) - 1))[::-1]
     places = [place for place in places if not asked.only or rungs[place].tier.name in asked.only]
     if not labelled and work.same is None:
@@ -99,7 +99,7 @@ def tune(asked: FormQuestion) -> Iterator[Bought | TuneProgress | TierForm]:
     forms: dict[str, FormInForce | None] = {}
     for place in places:
         following = rungs[place + 1] if place + 1 < len(rungs) else None
-        for event in _tier(asked, rows, fresh, rungs[place], following, labelled, asked.seconds / len(places), forms):
+        for event in _tier(asked, parts, rungs[place], following, labelled, asked.seconds / len(places), forms):
             if isinstance(event, TierForm):
                 chosen = event.tuned.chosen
                 form = None if chosen == DEFAULT else in_force(chosen, Examples(event.entries))
@@ -107,7 +107,7 @@ def tune(asked: FormQuestion) -> Iterator[Bought | TuneProgress | TierForm]:
             yield event
 
 
-def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+def parted(rows: Sequence[Row]) -> Split:
     """The rows that may choose and give examples, and those that take no part, each in an order that reveals nothing.
 
     Args:
@@ -125,24 +125,23 @@ def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
             f"there are {len(rows):,}",
             hint="collect more prompts; they need no expected answers",
         )
-    return _mixed(found.fit), _mixed(found.certify)
+    return Split(_mixed(found.fit), _mixed(found.certify))
 
 
-def _mixed(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: hashlib.sha256(row.key.encode()).digest())
+def _mixed(rows: Sequence[Row]) -> tuple[Row, ...]:
+    return tuple(sorted(rows, key=lambda row: hashlib.sha256(row.key.encode()).digest()))
 
 
 def _tier(
     asked: FormQuestion,
-    rows: list[Row],
-    fresh: list[Row],
+    parts: Split,
     rung: Rung,
     following: Rung | None,
     labelled: bool,
     seconds: float,
     forms: Mapping[str, FormInForce | None],
 ) -> Iterator[Bought | TuneProgress | TierForm]:
-    name = rung.tier.name
+    name, rows = rung.tier.name, list(parts.fit)
     references: dict[int, Any] | None = None
     if not labelled:
         assert following is not None, "the last tier isn't tuned without expected answers"
@@ -171,7 +170,7 @@ def _tier(
         following=None if labelled else following,
         found=last.tuned,
         form=in_force(last.tuned.chosen, Examples(last.entries)),
-        rows=fresh,
+        rows=parts.certify,
         budget=seconds,
         left=seconds - (time.monotonic() - began),
         forms=forms,
