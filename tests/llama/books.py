@@ -147,7 +147,6 @@ class House:
             larger=larger,
             cells=books.cells,
             slots=slots,
-            batch=books.batch,
         )
 
     def ask(self, request: int, prompt, limit: int, draft=None, credit=None, **more) -> None:

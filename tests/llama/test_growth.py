@@ -149,7 +149,6 @@ def test_answers_of_a_real_model_outgrow_its_context_and_nothing_is_evaluated_tw
         larger=lambda cells: 2 * context.cells,
         cells=512,
         slots=8,
-        batch=256,
     )
     vocabulary = model.vocabulary
     shared = vocabulary.tokenize("A pump has a casing, an impeller, a shaft, a seal and a motor. " * 20, special=False)

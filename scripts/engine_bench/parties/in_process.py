@@ -10,7 +10,6 @@ from typing import Any
 
 from engine_bench.timing import Clock, Timing
 from rung.tiers.llama import binding
-from rung.tiers.llama.fit import BATCH
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import answer as answers
@@ -63,7 +62,6 @@ class InProcess:
             lambda request, delta: self._sent.append((request, delta)),
             cells=self._model.native.cells,
             slots=slots,
-            batch=BATCH,
         )
         self._vocabulary: Vocabulary = self._model._model.vocabulary
         self._id = 0

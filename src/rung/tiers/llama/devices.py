@@ -1,6 +1,6 @@
 """Which GPU the build of llama.cpp can use, and how many of a model's layers go there.
 
-It is written from llama.cpp's headers and was only tried on recorded lists of devices. `docs/install.md` says on what.
+It is written from llama.cpp's headers. `docs/install.md` says on which GPUs it ran; the tests go by recorded lists.
 """
 
 from __future__ import annotations
@@ -190,18 +190,30 @@ def offload(fit: Fit, cells: int, found: Sequence[Device], wanted: int | None) -
     return Offload(layers, max(cells, context), note, several, takes, whole=layers > blocks)
 
 
-def with_larger_steps(chosen: LoadPlan, where: Offload, found: Sequence[Device]) -> tuple[LoadPlan, Offload]:
-    """The same with larger steps, if a GPU with memory of its own has all layers and loses no context by it.
+def placements(chosen: LoadPlan, found: Sequence[Device], wanted: int | None) -> list[tuple[LoadPlan, Offload]]:
+    """How a model may be placed, the best way first.
+
+    The first has larger steps, if a GPU with memory of its own has room for all layers and no context is lost by it.
+    llama.cpp may still refuse those, where it needs more memory than its sums on a CPU say.
 
     Args:
         chosen: how model and context are sized.
-        where: which layers are on a GPU.
         found: what the build can compute on.
+        wanted: number of layers that the person asked for; `None` means as many as fit.
     """
+    where = offload(chosen.fit, chosen.cells, found, wanted)
+    plain = [(_bounded(chosen, where), where)]
     if not (where.whole and where.takes):
-        return chosen, where
+        return plain
     fit = replace(chosen.fit, batch=GPU_BATCH)
     larger = offload(fit, chosen.cells, found, None)
     if not larger.whole or (larger.cells or 0) < min(chosen.together, where.cells or 0):
-        return chosen, where
-    return replace(chosen, fit=fit), larger
+        return plain
+    return [(_bounded(replace(chosen, fit=fit), larger), larger), *plain]
+
+
+def _bounded(chosen: LoadPlan, where: Offload) -> LoadPlan:
+    """A plan whose context grows no further than there is room where the layers are."""
+    if where.cells is None:
+        return chosen
+    return replace(chosen, most=min(chosen.most, where.cells), together=min(chosen.together, where.cells))

@@ -28,8 +28,8 @@ BATCH = 256
 """Most tokens in one step: enough for a prefill at full speed on a CPU, few enough for small compute buffers."""
 
 GPU_BATCH = 1024
-"""The same where all layers are on a GPU with memory of its own and nothing else has to give way. A prompt of 870
-tokens took half the time in one step of an H200 (0.5B: 18 and 37 ms, 1.5B: 29 and 50)."""
+"""Most tokens in one step where all layers are on a GPU with memory of its own and the context doesn't have to give
+way. A prompt of 870 tokens took half the time in one step of an H200 (0.5B: 18 and 37 ms, 1.5B: 29 and 50)."""
 
 DRAFTED = 15
 """Most drafted tokens in one step."""

@@ -46,7 +46,6 @@ class Loop:
             memory allows it now. Without it, it grows only for an answer that needs the room for itself.
         cells: initial room of the context, in tokens.
         slots: most answers at once.
-        batch: most tokens in one step.
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class Loop:
         *,
         cells: int,
         slots: int,
-        batch: int,
     ) -> None:
         self._context = context
         self._calls = calls
@@ -77,7 +75,7 @@ class Loop:
         self._incoming: SimpleQueue[Answer] = SimpleQueue()
         self._waiting: deque[Answer] = deque()
         self._active: list[Answer] = []
-        self._planner = StepPlanner(batch, drafts=context.cuttable, turns=context.profile.turns)
+        self._planner = StepPlanner(context.batch, drafts=context.cuttable, turns=context.profile.turns)
 
     def submit(self, answer: Answer) -> None:
         """Decode this answer too. Callable from any thread."""

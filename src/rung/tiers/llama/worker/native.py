@@ -146,6 +146,12 @@ class Model:
         # A recurrent state can't be rewound to an earlier token.
         self.cuttable = not (llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer))
 
+    def close(self) -> None:
+        """Give its memory back, that of a GPU included. There may be no context over it, and nothing else may be called
+        afterwards.
+        """
+        llama.llama_model_free(self.pointer)
+
     def metadata(self, key: str) -> str | None:
         """A value from the file's own table; `None` if it has none."""
         room = 256
@@ -179,6 +185,8 @@ class Run:
 class Context:
     """Memory for sequences over a model. All of them share its cells.
 
+    `cells`, `batch` and `profile` say what it was made with; `cuttable`, whether a sequence can be cut at any position.
+
     Args:
         model: the model to decode with.
         cells: room for tokens of all sequences together; a multiple of `fit.GRAIN`.
@@ -187,7 +195,7 @@ class Context:
         threads: says before each step how many threads decode.
         batch: most tokens in one step.
         log: receives llama.cpp's reasons for refusing.
-        profile: what suits what computes the model.
+        profile: how what computes the model is best used.
 
     Raises:
         LoadError: memory is short.
@@ -217,7 +225,8 @@ class Context:
         params.n_seq_max = sequences
         params.kv_unified = True
         # Without this, the buffer for logits has a row for every token of a step, which is hundreds of MiB.
-        params.n_outputs_max = outputs
+        # It ends the process where that is fewer than there are sequences.
+        params.n_outputs_max = max(outputs, sequences)
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
         self._batch = _Batch(batch)

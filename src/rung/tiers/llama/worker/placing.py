@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from rung.errors import StoreError, TierUnavailable
 from rung.store.gguf import Header, read_header
 from rung.tiers.llama import binding
-from rung.tiers.llama.devices import Device, Offload, devices, offload, together, with_larger_steps
+from rung.tiers.llama.devices import Device, Offload, devices, placements, together
 from rung.tiers.llama.fit import LoadPlan, outputs, plan
 from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.residents import Residents
@@ -76,17 +77,16 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
             if not dismiss(idle=True):
                 raise
             found, chosen = _planned(load, header, residents)
-        chosen, where = with_larger_steps(chosen, offload(chosen.fit, chosen.cells, found, load.gpu_layers), found)
+        ways = placements(chosen, found, load.gpu_layers)
+        chosen, where = ways[0]
         total = max(0, chosen.fit.need(chosen.cells).total - sum(where.takes.values()))
         residents.claim(total, where.takes)
-    if where.cells is not None:
-        chosen = replace(chosen, most=min(chosen.most, where.cells), together=min(chosen.together, where.cells))
     notes = (where.note,) if where.note else ()
     kept = _Kept(load, header)
     meanwhile()
     try:
         try:
-            model, context = _make(load, where, chosen, threads, log, kept)
+            model, context, chosen = _first(load, ways, threads, log, kept)
         except LoadError as error:
             if not where.layers or load.gpu_layers is not None:
                 raise
@@ -156,6 +156,22 @@ def _identity(path: str, header: Header) -> bytes:
     return blake2b(about).digest() + json.dumps((binding.VERSION, built)).encode()
 
 
+def _first(
+    load: LoadModel, ways: Sequence[tuple[LoadPlan, Offload]], threads: Threads, log: Log, kept: _Kept
+) -> tuple[Model, Context, LoadPlan]:
+    """Model, context and plan of the first way that llama.cpp doesn't refuse.
+
+    Raises:
+        LoadError: it refuses the last one, too.
+    """
+    *others, last = ways
+    for chosen, where in others:
+        with suppress(LoadError):
+            return (*_make(load, where, chosen, threads, log, kept), chosen)
+    chosen, where = last
+    return (*_make(load, where, chosen, threads, log, kept), chosen)
+
+
 def _make(
     load: LoadModel, where: Offload, chosen: LoadPlan, threads: Threads, log: Log, kept: _Kept
 ) -> tuple[Model, Context]:
@@ -165,16 +181,20 @@ def _make(
     from rung.tiers.llama.worker.memory import sequences  # imported meanwhile
 
     profile = profile_of(where, cuttable=model.cuttable)
-    context = Context(
-        model,
-        cells=chosen.cells,
-        sequences=sequences(chosen.slots, profile.spare),
-        outputs=outputs(chosen.slots),
-        threads=threads,
-        batch=min(chosen.fit.batch, chosen.cells),
-        log=log,
-        profile=profile,
-    )
+    try:
+        context = Context(
+            model,
+            cells=chosen.cells,
+            sequences=sequences(chosen.slots, profile.spare),
+            outputs=outputs(chosen.slots),
+            threads=threads,
+            batch=min(chosen.fit.batch, chosen.cells),
+            log=log,
+            profile=profile,
+        )
+    except LoadError:
+        model.close()  # the next way needs the room
+        raise
     let_go(load.path)
     rehearsal = kept.rehearsal(where, repack=load.repack)
     if not rehearsal.done:

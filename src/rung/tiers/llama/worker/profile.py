@@ -1,10 +1,12 @@
-"""What suits what computes a model: in most things a GPU wants the opposite of a CPU."""
+"""How a CPU and a GPU are best used: in most things one wants the opposite of the other."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from rung.tiers.llama.devices import Offload
+if TYPE_CHECKING:
+    from rung.tiers.llama.devices import Offload
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +14,19 @@ class ComputeProfile:
     """How a worker goes about its steps.
 
     Args:
-        spare: most earlier answers beside the last one that stay in their cells, and none is put aside. With 0, what
-            is older than the last answer is put aside, as a copy outside the context.
-        turns: whether answers take turns where smaller steps are faster.
-        lone_thread: whether llama.cpp gets one thread, whatever cores are free.
+        spare: most earlier answers beside the last one that stay in their cells. With 0, older ones are put aside, as
+            copies outside the context.
+
+            On a CPU attention passes over kept cells in every step of every other answer: free text of the 135M lost a
+            fifth of its speed to some function calls. 400 tokens that were put aside come back in 1 to 3 ms, and
+            evaluating them takes from 360 ms (135M) to 2,700 ms (1.5B). On a GPU those cells cost next to nothing. But
+            llama.cpp copies each piece of a sequence by itself, and answers that were decoded together lie in pieces of
+            one token: a copy of 100 tokens took 37 ms, as long as evaluating 870. Their tokens are bounded as those of
+            copies are.
+        turns: whether answers take turns where smaller steps are faster. On a GPU, trying steps of other sizes cost a
+            sixth: llama.cpp prepares itself for each new size, and the first two steps take half as long again.
+        lone_thread: whether llama.cpp gets one thread, whatever cores are free. Where a GPU computes, the CPU only
+            looks up words. More threads would wait for the next step in a loop, on the cores of the crew.
     """
 
     spare: int
@@ -24,23 +35,11 @@ class ComputeProfile:
 
 
 CPU = ComputeProfile(spare=0, turns=True, lone_thread=False)
-"""Attention passes over kept cells in every step of every other answer: free text of the 135M lost a fifth of its speed
-to some function calls. 400 tokens that were put aside come back in 1 to 3 ms, whereas evaluating them takes from 360 ms
-(135M) to 2,700 ms (1.5B)."""
-
 GPU = ComputeProfile(spare=15, turns=False, lone_thread=True)
-"""llama.cpp copies each piece of a sequence out of a GPU by itself, and answers that were decoded together lie in
-pieces of one token: a copy of 100 tokens took 37 ms, evaluating 870 took as long. To pass over kept cells takes next to
-nothing there; their tokens are bounded as those of copies are.
-
-Trying steps of other sizes cost a sixth: the first two of a size take half as long again, since llama.cpp prepares it.
-
-Only words are looked up by the CPU. More threads than one would wait for the next step in a loop, on the cores of the
-crew."""
 
 
 def profile_of(where: Offload, *, cuttable: bool) -> ComputeProfile:
-    """What suits a model.
+    """The profile for a model.
 
     Args:
         where: which of its layers are on a GPU. If any isn't, the CPU holds up every step.

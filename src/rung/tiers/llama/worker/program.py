@@ -153,7 +153,6 @@ class Worker:
             model.larger,
             cells=model.native.cells,
             slots=model.plan.slots,
-            batch=model.native.batch,
         )
         header = model.plan.fit.header
         said = (model.name, model.context, model.longest_token, header.architecture, header.parameters)

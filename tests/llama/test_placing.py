@@ -1,0 +1,114 @@
+"""A model is loaded in the best way that llama.cpp takes. The card is made up, and the CPU stands for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from llama.models import GIB
+from rung.errors import TierUnavailable
+from rung.tiers.llama.devices import Device
+from rung.tiers.llama.fit import BATCH, GPU_BATCH
+from rung.tiers.llama.opening import LoadModel
+from rung.tiers.llama.threads import Fixed
+from rung.tiers.llama.worker import placing
+from rung.tiers.llama.worker.answer import Answer, DecodeOrder
+from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.loop import Loop
+from rung.tiers.llama.worker.native import Context, LoadError, Model
+from rung.tiers.llama.worker.profile import CPU, GPU
+from rung.tiers.llama.worker.sampling import Sampler
+from rung.tiers.llama.worker.text import Assembler
+from rung.types import Sampling
+
+pytestmark = pytest.mark.weights
+CARD = Device("CUDA0", "NVIDIA GeForce RTX 3060", "gpu", 11 * GIB, 12 * GIB)
+
+
+@pytest.fixture
+def on_a_card(monkeypatch, tmp_path):
+    """A machine with a card, as far as anybody is told."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(placing, "devices", lambda: (CARD,))
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """Lets llama.cpp refuse contexts, and lists those that were wanted and how many models were given back."""
+    wanted, closed = [], []
+
+    def refuse(which):
+        def context(model, *, batch, profile, **more):
+            wanted.append((batch, profile))
+            if which(batch, profile):
+                raise LoadError("out of memory")
+            return Context(model, batch=batch, profile=profile, **more)
+
+        monkeypatch.setattr(placing, "Context", context)
+        close = Model.close
+        monkeypatch.setattr(Model, "close", lambda model: (closed.append(model), close(model)))
+        return wanted, closed
+
+    return refuse
+
+
+def load(weights, **more):
+    return LoadModel(path=str(weights("smollm2-135m")), slots=2, **more)
+
+
+def said(placed, prompt, count):
+    """What a model goes on with, and how many tokens each step had."""
+    model, context = placed.model, placed.context
+    steps, pieces, calls = [], [], Calls()
+    decode = context.decode
+
+    def counted(runs):
+        steps.append(sum(len(run.tokens) for run in runs))
+        return decode(runs)
+
+    context.decode = counted
+    loop = Loop(context, calls, lambda _, delta: pieces.append(delta.text), cells=context.cells, slots=2)
+    tokens = tuple(model.vocabulary.tokenize(prompt, special=False))
+    calls.add(1)
+    loop.submit(Answer(DecodeOrder(1, tokens, count, Sampler(Sampling()), None, Assembler()), model.vocabulary, "m"))
+    while not loop.quiet or not steps:
+        loop.step()
+    return "".join(pieces), steps, len(tokens)
+
+
+def test_on_a_card_a_prompt_is_evaluated_in_larger_steps_and_answered_alike(weights, on_a_card, monkeypatch):
+    prompt = "A pump has a casing, an impeller, a shaft, a seal and a motor. " * 40
+    large = placing.place(load(weights), Fixed(2))
+    assert (large.plan.fit.batch, large.context.profile) == (GPU_BATCH, GPU)
+    text, steps, length = said(large, prompt, 12)
+    assert BATCH < steps[0] <= GPU_BATCH
+    assert sum(step for step in steps if step > 1) == length
+    monkeypatch.setattr(placing, "devices", lambda: ())
+    small = placing.place(load(weights), Fixed(2))
+    assert (small.plan.fit.batch, small.context.profile) == (BATCH, CPU)
+    again, steps, _ = said(small, prompt, 12)
+    assert max(steps) == BATCH
+    assert again == text
+
+
+def test_a_card_that_refuses_larger_steps_gets_the_others(weights, on_a_card, refusing):
+    wanted, closed = refusing(lambda batch, profile: batch > BATCH)
+    placed = placing.place(load(weights), Fixed(2))
+    assert wanted == [(GPU_BATCH, GPU), (BATCH, GPU)]
+    assert len(closed) == 1, "the weights of the first try would take up the card"
+    assert (placed.plan.fit.batch, placed.notes) == (BATCH, ())
+
+
+def test_a_card_that_refuses_a_context_leaves_all_to_the_cpu_and_that_is_said(weights, on_a_card, refusing):
+    wanted, closed = refusing(lambda batch, profile: profile == GPU)
+    placed = placing.place(load(weights), Fixed(2))
+    assert wanted == [(GPU_BATCH, GPU), (BATCH, GPU), (BATCH, CPU)]
+    assert len(closed) == 2
+    assert placed.plan.fit.batch == BATCH
+    assert "the CPU computes" in placed.notes[0]
+    assert "out of memory" in placed.notes[0]
+
+
+def test_layers_that_somebody_asked_for_are_not_put_elsewhere(weights, on_a_card, refusing):
+    refusing(lambda batch, profile: True)
+    with pytest.raises(TierUnavailable, match="out of memory"):
+        placing.place(load(weights, gpu_layers=99), Fixed(2))
