@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from llama.models import BIG, GIB
-from rung.tiers.llama.devices import Device, Offload, devices, gpus, offload, together, with_larger_steps
-from rung.tiers.llama.fit import GPU_BATCH, Fit, plan
+from rung.tiers.llama.devices import Device, Offload, devices, gpus, offload, placements, together
+from rung.tiers.llama.fit import BATCH, GPU_BATCH, Fit, plan
 from rung.tiers.llama.headroom import FreeMemory
 
 CPU = Device("CPU", "AMD EPYC", "cpu", 0, 0)
@@ -64,27 +66,37 @@ def test_a_gpu_that_shares_the_machines_memory_is_used_only_where_there_is_no_ot
 
 def test_steps_are_larger_where_a_gpu_of_its_own_has_all_of_a_model_and_no_context_is_lost():
     chosen = plan(BIG, context=4096, slots=4, memory=FreeMemory(64 * GIB))
-    at_first = offload(chosen.fit, chosen.cells, [RTX_3060, CPU], None)
-    larger, placed = with_larger_steps(chosen, at_first, [RTX_3060, CPU])
-    assert larger.fit.batch == GPU_BATCH
-    assert placed.whole
-    assert placed.takes["CUDA0"] > at_first.takes["CUDA0"]
-    assert (larger.cells, larger.most, larger.together) == (chosen.cells, chosen.most, chosen.together)
+    (larger, there), (plain, here) = placements(chosen, [RTX_3060, CPU], None)
+    assert (larger.fit.batch, plain.fit.batch) == (GPU_BATCH, BATCH)
+    assert there.whole
+    assert there.takes["CUDA0"] > here.takes["CUDA0"]
+    assert replace(larger, fit=plain.fit) == plain
 
 
 @pytest.mark.parametrize("found", [[M2, CPU], [RADEON, CPU], [GTX_1650, CPU], [CPU]])
 def test_elsewhere_steps_stay_as_they_are(found):
     chosen = plan(BIG, context=4096, slots=4, memory=FreeMemory(64 * GIB))
-    at_first = offload(chosen.fit, chosen.cells, found, None)
-    assert with_larger_steps(chosen, at_first, found) == (chosen, at_first)
+    ((plain, where),) = placements(chosen, found, None)
+    assert plain.fit.batch == BATCH
+    assert where == offload(chosen.fit, chosen.cells, found, None)
 
 
-def test_a_card_that_the_context_fills_keeps_small_steps():
+@pytest.mark.parametrize("context", ["as large as it gets", "all that there is room for"])
+def test_a_card_that_the_context_fills_keeps_small_steps(context):
+    """With larger steps 51,000 tokens of context would be 48,900."""
     room = offload(FIT, 4096, [RTX_3060], None).cells
-    chosen = plan(BIG, context=room, slots=4, memory=FreeMemory(64 * GIB))
-    at_first = offload(chosen.fit, chosen.cells, [RTX_3060], None)
-    assert at_first.whole
-    assert with_larger_steps(chosen, at_first, [RTX_3060]) == (chosen, at_first)
+    wanted = None if context == "as large as it gets" else room
+    chosen = plan(BIG, context=wanted, slots=4, memory=together(FreeMemory(64 * GIB), [RTX_3060]))
+    ((plain, where),) = placements(chosen, [RTX_3060], None)
+    assert where.whole
+    assert plain.fit.batch == BATCH
+    assert plain.most == room
+
+
+def test_a_context_grows_no_further_than_there_is_room_where_the_layers_are():
+    chosen = plan(BIG, context=None, slots=4, memory=together(FreeMemory(64 * GIB), [RTX_3060]))
+    assert placements(chosen, [RTX_3060, CPU], None)[-1][0].together == offload(FIT, 4096, [RTX_3060], None).cells
+    assert placements(chosen, [CPU], None)[-1][0] == chosen
 
 
 def test_without_a_gpu_the_cpu_computes_and_nothing_is_said():
