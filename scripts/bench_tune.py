@@ -93,11 +93,11 @@ def prepared(options: argparse.Namespace) -> Iterator[Prepared]:
             raise ConfigError(f"no tier is called {options.tier!r}", hint=f"the configuration has {', '.join(names)}")
         place = names.index(options.tier)
         following = rungs[place + 1] if place + 1 < len(rungs) else None
-        forms, examples = tried(work, pool, rows)
+        forms, examples = forms_and_examples(work, pool, rows)
         yield Prepared(work, rungs[place], following, pool, rows, examples, forms[: options.forms])
 
 
-def tried(work: Work, pool: Sequence[Row], rows: Sequence[Row]) -> tuple[list[PromptForm], Examples]:
+def forms_and_examples(work: Work, pool: Sequence[Row], rows: Sequence[Row]) -> tuple[list[PromptForm], Examples]:
     """The forms that suit the answers, and what may be shown.
 
     Where each row has a schema of its own, an answer to another one is no example, and a form is tried if it suits any

@@ -2,108 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from rung import Ladder, Message, Rung
+from learn.parity import OPTIONS, few_forms, number_of, question, rows, shown, tier, tuned  # noqa: F401
+from rung import Message, Rung
 from rung.contract import compile_output
 from rung.contract.forms import WORDINGS
 from rung.errors import ConfigError, PromptTooLong, Unsupported
-from rung.learn import axes, tuning, worth
-from rung.learn import tuned as tuned_values
+from rung.learn import axes
 from rung.learn.axes import DEFAULT, described, forms_for
 from rung.learn.cassette import Cassette
-from rung.learn.evaluating import Work, recorders
-from rung.learn.grading import Grade
 from rung.learn.halving import asked_in, halvings
-from rung.learn.rows import Row
 from rung.learn.splits import split
 from rung.learn.tuned import Bought, TunedTier
 from rung.learn.tuning_report import bought, sentences
-from rung.learn.tuning_tiers import FormQuestion, TierForm, tune
+from rung.learn.tuning_tiers import TierForm, tune
 from rung.testing import Reply, ScriptedTier
-from rung.types import PromptForm, Task
-
-OPTIONS = ["even", "odd"]
-
-
-@pytest.fixture(autouse=True)
-def few_forms(monkeypatch):
-    """Three forms on 24 rows are enough to tell what is done with them."""
-    monkeypatch.setattr(tuning, "halvings", lambda forms, rows, answers: halvings(forms, min(rows, 24), answers))
-    monkeypatch.setattr(axes, "FEW", 3)
-    monkeypatch.setattr(tuned_values, "_FREE", 0.015)  # a busy machine makes some time of none
-
-
-def rows(count=150, *, labelled=True):
-    return [
-        Row(
-            number,
-            hashlib.sha256(str(number).encode()).hexdigest(),
-            (Message("user", f"number {number}"),),
-            labelled,
-            OPTIONS[number % 2] if labelled else None,
-            group=f"g{number}",
-        )
-        for number in range(1, count + 1)
-    ]
-
-
-def shown(call):
-    return sum(message.role == "assistant" for message in call.messages)
-
-
-def number_of(call):
-    return int(re.search(r"number (\d+)", call.messages[-1].text)[1])
-
-
-def tier(name, right, log=None):
-    """A tier that answers rightly where `right(call)` says so."""
-
-    def answer(call):
-        if log is not None:
-            log.append(call)
-        told = right(call)
-        if isinstance(told, Exception):
-            return told
-        return Reply(OPTIONS[(number_of(call) + (not told)) % 2], logprob=-0.1)
-
-    return ScriptedTier(name, *[answer] * 20000)
-
-
-def question(ladder, data, *, cassette=None, asks=True, together=4, **more):
-    contract = compile_output(OPTIONS)
-    ladder = Ladder(*ladder, tasks=lambda name: Task(name, output=contract))
-    work = Work(
-        ladder,
-        recorders(
-            ladder,
-            Cassette() if cassette is None else cassette,
-            {r.tier.name: f"identity of {r.tier.name}" for r in ladder.rungs},
-        ),
-        lambda: data,
-        output=contract,
-        options={"task": "parity"},
-        grade=lambda row, value: Grade(value == row.expected),
-        same=lambda a, b: a == b,
-        asks=asks,
-        together=together,
-    )
-    return FormQuestion(work, **{"wordings": (), "seconds": 600.0, "examples": {}, "date": "2026-11-26", **more})
-
-
-def tuned(asked):
-    """What is found out about each tier, in the end."""
-    last = {}
-    for event in tune(asked):
-        if isinstance(event, TierForm):
-            last[event.tuned.tier] = event
-    return last
+from rung.types import PromptForm
 
 
 def test_the_form_in_which_a_tier_is_right_is_found():
@@ -128,56 +47,16 @@ def test_where_nothing_beats_rungs_own_form_that_is_said_and_kept():
 def test_only_fit_rows_choose_and_only_they_give_examples():
     calls, data = [], rows()
     fits = {row.number for row in split(data).fit}
-    asked = question([tier("small", lambda call: shown(call) > 0, calls)], data)
-    made_before_the_choice = 0
-    for event in tune(asked):
+    before_the_choice = None
+    for event in tune(question([tier("small", lambda call: shown(call) > 0, calls)], data)):
         if isinstance(event, TierForm):
-            last, made_before_the_choice = event, made_before_the_choice or len(calls)
-    assert {number_of(call) for call in calls[:made_before_the_choice]} <= fits
+            last = event
+            if last.tuned.finished and before_the_choice is None:
+                before_the_choice = list(calls)
+    assert {number_of(call) for call in before_the_choice} <= fits
     assert {int(entry.asked.split()[1]) for entry in last.entries} <= fits
     texts = {int(m.text.split()[1]) for call in calls for m in call.messages[:-1] if m.role == "user"}
     assert texts <= fits
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("labelled", [True, False])
-def test_rows_that_took_no_part_say_what_the_choice_is_worth_and_dont_change_it(labelled):
-    """Examples help on fit rows alone, so the choice is a mistake that only the others can show."""
-    data = rows(labelled=labelled)
-    fits = {row.number for row in split(data).fit}
-    calls = []
-    small = tier("small", lambda call: number_of(call) % 3 == 0 or (shown(call) > 0 and number_of(call) in fits), calls)
-    found = tuned(question([small, tier("mid", lambda call: True)], data, only=["small"]))["small"].tuned
-    assert found.chosen.examples == "similar"
-    assert found.fresh.rows == min(len(data) - len(fits), worth.MOST)
-    assert found.best.gain.low > 0.3
-    assert found.fresh.gain.value == 0
-    fresh = [call for call in calls if number_of(call) not in fits]
-    assert {shown(call) for call in fresh} == {0, 4}
-    assert len(fresh) == 2 * found.fresh.rows
-    assert "that took no part in the choice it has" in sentences(found)[1]
-
-
-@pytest.mark.slow
-def test_without_time_for_other_rows_it_is_said_that_less_may_be_expected(monkeypatch):
-    monkeypatch.setattr(worth, "_affordable", lambda asked: worth.TURN - 1)
-    calls, data = [], rows()
-    found = tuned(question([tier("small", lambda call: shown(call) > 0, calls)], data))["small"].tuned
-    assert {number_of(call) for call in calls} <= {row.number for row in split(data).fit}
-    assert found.fresh is None
-    assert "expect somewhat less" in sentences(found)[1]
-
-
-@pytest.mark.slow
-def test_what_a_choice_is_worth_stays_within_the_budget():
-    """Answers of 10 ms: the search takes up what it may, and what is left is too little for 16 rows in two forms."""
-    plain = lambda call: Reply(OPTIONS[(number_of(call) + (shown(call) == 0)) % 2], seconds=0.01)  # noqa: E731
-    for seconds, enough in ((1.2, False), (60.0, True)):
-        small = ScriptedTier("small", *[plain] * 20000)
-        found = tuned(question([small], rows(), seconds=seconds, together=1))["small"].tuned
-        assert (found.fresh is not None) == enough
-        spent = sum(t.seconds * t.rows for t in (*found.tried, *([found.fresh] * 2 if found.fresh else [])))
-        assert spent < seconds
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ class LearnedForm(SettingsTable):
         rows: number of rows that chose it.
         date: as in 2026-11-26.
         rung: the version of rung that chose it.
-        says: what it gained, in the sentence that was printed.
+        says: what it gained, in the sentences that were printed.
         finished: whether everything was tried that the budget allowed.
     """
 

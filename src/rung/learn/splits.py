@@ -22,7 +22,7 @@ class Split:
 
     Args:
         fit: form, examples, score and start are chosen on these; empty if there are too few rows.
-        certify: looked at once.
+        certify: choose nothing, and certify once.
     """
 
     fit: tuple[Row, ...]

@@ -86,7 +86,7 @@ class TunedTier:
         plan: what the budget allowed, round by round.
         contrasts: the effect of each single choice.
         finished: whether all of the plan was done.
-        fresh: the chosen form on rows that took no part in the choice; `None` if they weren't asked.
+        fresh: the chosen form on rows that took no part in the choice; `None` if too few of them were asked.
     """
 
     tier: str

@@ -12,6 +12,7 @@ from rung.learn.tuned import Bought, TriedForm, TunedTier
 
 _SHOWN = 8
 """Forms that the table shows. `--json` has them all."""
+_ON_OTHERS = "It was chosen on these rows, so expect somewhat less on others: `rung eval` or `rung calibrate` tells."
 
 
 def bought(found: Bought) -> str:
@@ -44,20 +45,13 @@ def sentences(found: TunedTier) -> list[str]:
     return said
 
 
-_ON_OTHERS = "It was chosen on these rows, so expect somewhat less on others: `rung eval` or `rung calibrate` tells."
-
-
 def on_fresh_rows(fresh: TriedForm) -> str:
     """What the chosen form gained on rows that took no part, in one sentence.
 
     Args:
         fresh: the result on them.
     """
-    before = (fresh.right.value or 0.0) - (fresh.gain.value or 0.0)
-    return (
-        f"On {fresh.rows:,} rows that took no part in the choice it has {_percent(fresh.right.value)} right instead of "
-        f"{_percent(before)}, {_points(fresh.gain)}{_time(fresh)}."
-    )
+    return f"On {fresh.rows:,} rows that took no part in the choice it has {_instead(fresh)}{_time(fresh)}."
 
 
 def gained(found: TunedTier, best: TriedForm, against: str) -> str:
@@ -68,11 +62,9 @@ def gained(found: TunedTier, best: TriedForm, against: str) -> str:
         best: the result of the chosen form.
         against: what answers were compared with.
     """
-    before = (best.right.value or 0.0) - (best.gain.value or 0.0)
     return (
-        f"{found.tier} gets on better in this form: {described(best.form)}. It has {_percent(best.right.value)} right "
-        f"instead of {_percent(before)} of {best.rows:,} fit rows, {_points(best.gain)}, held against {against}"
-        f"{_time(best)}."
+        f"{found.tier} gets on better in this form: {described(best.form)}. On {best.rows:,} fit rows it has "
+        f"{_instead(best)}, held against {against}{_time(best)}."
     )
 
 
@@ -128,6 +120,11 @@ def as_object(found: TunedTier) -> dict[str, Any]:
 
 def _failed(tried: TriedForm) -> str:
     return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(tried.failed.items()))
+
+
+def _instead(tried: TriedForm) -> str:
+    before = (tried.right.value or 0.0) - (tried.gain.value or 0.0)
+    return f"{_percent(tried.right.value)} right instead of {_percent(before)}, {_points(tried.gain)}"
 
 
 def _time(tried: TriedForm) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rung.contract import Contract
-from rung.errors import ConfigError
+from rung.errors import Cancelled, ConfigError, RungError
 from rung.learn.axes import DEFAULT
 from rung.learn.evaluating import EvalProgress, Work
 from rung.learn.examples import LONGEST, SHOWN, ExampleEntry, Examples, admissible, asked_in
@@ -170,16 +170,21 @@ def _tier(
         following=None if labelled else following,
         found=last.tuned,
         form=in_force(last.tuned.chosen, Examples(last.entries)),
-        rows=parts.certify,
+        rows=[row for row in parts.certify if row.labelled or not labelled],
         budget=seconds,
         left=seconds - (time.monotonic() - began),
         forms=forms,
     )
-    for fresh_event in worth(wanted):
-        if isinstance(fresh_event, TriedForm):
-            yield replace(last, tuned=replace(last.tuned, fresh=fresh_event))
-        else:
-            yield fresh_event
+    try:
+        for fresh_event in worth(wanted):
+            if isinstance(fresh_event, TriedForm):
+                yield replace(last, tuned=replace(last.tuned, fresh=fresh_event))
+            else:
+                yield fresh_event
+    except Cancelled:
+        raise
+    except RungError as error:  # the choice stands, and other tiers are still to be tuned
+        yield replace(last, notes=(*notes, f"what the choice for {name} is worth couldn't be asked: {error.message}"))
 
 
 def _shown(form: PromptForm, entries: Sequence[ExampleEntry]) -> tuple[ExampleEntry, ...]:

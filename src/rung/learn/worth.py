@@ -5,7 +5,7 @@ The rows that chose a form flatter it: among many forms the luckiest looks best.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +21,11 @@ from rung.types import FormInForce, PromptForm
 
 MOST = 100
 """Most rows that are asked. With as many, a share is known to ten points."""
+FEWEST = 16
+"""Fewest rows. With fewer, nothing is asked: they would tell nothing."""
 TURN = 16
-"""Rows that are asked in one form before the other has its turn, so that both have the same rows when the time is over.
-A local engine decodes as many together. Fewer rows than this in all aren't asked: they would tell nothing."""
+"""Rows that one form is asked before the other has its turn. Only whole turns count, so that both forms have the same
+rows when the time is over, and a replay has them, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,35 +66,43 @@ def worth(asked: WorthQuestion) -> Iterator[TuneProgress | TriedForm]:
     Raises:
         RungError: whatever asking the tiers raises.
     """
-    work, tier = asked.work, asked.rung.tier.name
-    rows = list(asked.rows[: _affordable(asked)])
-    if len(rows) < TURN:
+    work, tier, chosen = asked.work, asked.rung.tier.name, asked.found.chosen
+    rows = list(asked.rows[: affordable(asked)])
+    if len(rows) < FEWEST:
         return
     references: dict[int, Any] | None = None
-    answers: dict[PromptForm, dict[int, TierResult]] = {DEFAULT: {}, asked.found.chosen: {}}
+    answers: dict[PromptForm, dict[int, TierResult]] = {DEFAULT: {}, chosen: {}}
     try:
         with limited(work, asked.left) as in_time:
+            asked = replace(asked, work=in_time)
             if asked.following is not None:
                 references = {}
-                yield from _refer(replace(asked, work=in_time), asked.following, rows, references)
+                yield from _refer(asked, asked.following, rows, references)
                 rows = [row for row in rows if row.number in references]
-            for place in range(0, len(rows), TURN):
+            for place in range(0, len(rows) if len(rows) >= FEWEST else 0, TURN):
+                turn = {}
                 for form in answers:
-                    yield from _ask(replace(asked, work=in_time), form, rows, place, answers[form])
+                    turn[form] = yield from _ask(asked, form, rows, place)
+                for form, results in turn.items():
+                    answers[form].update(results)
     except OutOfTime:
-        pass  # the rows that both forms were asked count
+        pass  # the turns so far count
     finally:
         if work.asks:
             work.recorders[tier].put_away()
     yardstick = Yardstick(references, work.same, asked.found.next_seconds)
     groups = {row.number: row.group or row.key for row in rows}
-    result = yardstick.compared(asked.found.chosen, answers[asked.found.chosen], answers[DEFAULT], groups)
-    if result is not None and result.rows >= TURN:
+    result = yardstick.compared(chosen, answers[chosen], answers[DEFAULT], groups)
+    if result is not None and result.rows >= FEWEST:
         yield result
 
 
-def _affordable(asked: WorthQuestion) -> int:
-    """How many rows the budget allows, by recorded seconds, so that a second start, or a replay, asks the same ones."""
+def affordable(asked: WorthQuestion) -> int:
+    """How many rows the budget allows, by recorded seconds, so that a second start, or a replay, asks the same ones.
+
+    Args:
+        asked: what to ask.
+    """
     found = asked.found
     spent = sum(tried.seconds * tried.rows for tried in found.tried)
     pace = sum(tried.seconds for tried in found.tried if tried.form in {DEFAULT, found.chosen})
@@ -114,14 +124,11 @@ def _refer(
 
 
 def _ask(
-    asked: WorthQuestion, form: PromptForm, rows: Sequence[Row], place: int, answers: dict[int, TierResult]
-) -> Iterator[TuneProgress]:
-    """Ask one form about the rows of a turn."""
-    some, tier = rows[place : place + TURN], asked.rung.tier.name
-    its = None if form == DEFAULT else asked.form
-    asking = FormAsking(replace(asked.work, rows=lambda: some), {tier: its})
-    try:
-        for event in asking.all_of(asked.rung):
-            yield TuneProgress(tier, f"{described(form)} on fresh rows", 0, 0, place + event.done, len(rows))
-    finally:
-        answers.update(asking.results(tier))
+    asked: WorthQuestion, form: PromptForm, rows: Sequence[Row], place: int
+) -> Generator[TuneProgress, None, dict[int, TierResult]]:
+    """Ask one form about the rows of a turn, and return what came."""
+    turn, tier = rows[place : place + TURN], asked.rung.tier.name
+    asking = FormAsking(replace(asked.work, rows=lambda: turn), {tier: None if form == DEFAULT else asked.form})
+    for event in asking.all_of(asked.rung):
+        yield TuneProgress(tier, f"{described(form)} on fresh rows", 0, 0, place + event.done, len(rows))
+    return asking.results(tier)
