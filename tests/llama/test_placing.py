@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
-from llama.models import GIB
+from llama import on_a_card
+from llama.conftest import call, text
+from rung import frozen
 from rung.errors import TierUnavailable
-from rung.tiers.llama.devices import Device
+from rung.tiers.llama import LlamaTier
 from rung.tiers.llama.fit import BATCH, GPU_BATCH
 from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.threads import Fixed
@@ -18,17 +25,16 @@ from rung.tiers.llama.worker.native import Context, LoadError, Model
 from rung.tiers.llama.worker.profile import CPU, GPU
 from rung.tiers.llama.worker.sampling import Sampler
 from rung.tiers.llama.worker.text import Assembler
-from rung.types import Sampling
+from rung.types import Sampling, Shape
 
 pytestmark = pytest.mark.weights
-CARD = Device("CUDA0", "NVIDIA GeForce RTX 3060", "gpu", 11 * GIB, 12 * GIB)
 
 
 @pytest.fixture
-def on_a_card(monkeypatch, tmp_path):
+def card(monkeypatch, tmp_path):
     """A machine with a card, as far as anybody is told."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(placing, "devices", lambda: (CARD,))
+    monkeypatch.setattr(placing, "devices", lambda: (on_a_card.CARD,))
 
 
 @pytest.fixture
@@ -75,7 +81,7 @@ def said(placed, prompt, count):
     return "".join(pieces), steps, len(tokens)
 
 
-def test_on_a_card_a_prompt_is_evaluated_in_larger_steps_and_answered_alike(weights, on_a_card, monkeypatch):
+def test_on_a_card_a_prompt_is_evaluated_in_larger_steps_and_answered_alike(weights, card, monkeypatch):
     prompt = "A pump has a casing, an impeller, a shaft, a seal and a motor. " * 40
     large = placing.place(load(weights), Fixed(2))
     assert (large.plan.fit.batch, large.context.profile) == (GPU_BATCH, GPU)
@@ -90,7 +96,7 @@ def test_on_a_card_a_prompt_is_evaluated_in_larger_steps_and_answered_alike(weig
     assert again == text
 
 
-def test_a_card_that_refuses_larger_steps_gets_the_others(weights, on_a_card, refusing):
+def test_a_card_that_refuses_larger_steps_gets_the_others(weights, card, refusing):
     wanted, closed = refusing(lambda batch, profile: batch > BATCH)
     placed = placing.place(load(weights), Fixed(2))
     assert wanted == [(GPU_BATCH, GPU), (BATCH, GPU)]
@@ -98,7 +104,7 @@ def test_a_card_that_refuses_larger_steps_gets_the_others(weights, on_a_card, re
     assert (placed.plan.fit.batch, placed.notes) == (BATCH, ())
 
 
-def test_a_card_that_refuses_a_context_leaves_all_to_the_cpu_and_that_is_said(weights, on_a_card, refusing):
+def test_a_card_that_refuses_a_context_leaves_all_to_the_cpu_and_that_is_said(weights, card, refusing):
     wanted, closed = refusing(lambda batch, profile: profile == GPU)
     placed = placing.place(load(weights), Fixed(2))
     assert wanted == [(GPU_BATCH, GPU), (BATCH, GPU), (BATCH, CPU)]
@@ -108,7 +114,35 @@ def test_a_card_that_refuses_a_context_leaves_all_to_the_cpu_and_that_is_said(we
     assert "out of memory" in placed.notes[0]
 
 
-def test_layers_that_somebody_asked_for_are_not_put_elsewhere(weights, on_a_card, refusing):
+def test_layers_that_somebody_asked_for_are_not_put_elsewhere(weights, card, refusing):
     refusing(lambda batch, profile: True)
     with pytest.raises(TierUnavailable, match="out of memory"):
         placing.place(load(weights, gpu_layers=99), Fixed(2))
+
+
+def test_a_worker_on_a_card_serves_calls_at_once_and_finds_what_earlier_ones_held(weights, monkeypatch):
+    started = []
+
+    def command(program, python):
+        started.append(program)
+        return [sys.executable, str(Path(on_a_card.__file__))]
+
+    monkeypatch.setattr(frozen, "command", command)
+    tier = LlamaTier(weights("smollm2-135m"), name="small", slots=8, context=4096)
+
+    def ask(number):
+        told = f"{'A pump has a casing and a shaft. ' * number}Say {number}."
+        deltas = list(tier.stream(call(told, shape=Shape("json", {"enum": [number, number + 100]}))))
+        assert json.loads(text(deltas)) in {number, number + 100}
+        return deltas[-1].usage
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            first = list(pool.map(ask, range(1, 25)))
+            again = list(pool.map(ask, range(17, 25)))
+    finally:
+        tier.close()
+    assert set(started) == {frozen.WORKER}
+    assert max(usage.input_tokens for usage in first) > 200
+    for before, now in zip(first[-8:], again, strict=True):
+        assert now.cached_tokens > 0.7 * before.input_tokens
