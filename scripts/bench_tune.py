@@ -33,8 +33,8 @@ from rung.learn.form_asking import FormAsking
 from rung.learn.intervals import paired, share
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
-from rung.learn.tuned import TunedTier
-from rung.learn.tuning import Tuning
+from rung.learn.tuned import NextTier, TunedTier
+from rung.learn.tuning import Tuning, brought
 from rung.learn.tuning_tiers import accepted, fixed_of
 from rung.limits import Cancel
 from rung.tier import Rung
@@ -57,7 +57,7 @@ class Prepared:
         rows: that are asked in every form.
         examples: of the pool.
         forms: that are tried.
-        next_seconds: mean of a row on the next tier.
+        next_tier: what the next tier takes and brings.
     """
 
     work: Work
@@ -67,7 +67,7 @@ class Prepared:
     rows: list[Row]
     examples: Examples
     forms: list[PromptForm]
-    next_seconds: float | None = None
+    next_tier: NextTier | None = None
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def tuning(what: Prepared, rows: Sequence[Row]) -> Tuning:
         [],
         (),
         _FOREVER,
-        next_seconds=what.next_seconds,
+        next_tier=what.next_tier,
         forms_tried=what.forms,
     )
 
@@ -278,7 +278,7 @@ def main() -> None:
         table(what, found)
         if what.following is not None and options.next:
             some = asked_alone(what, what.following, what.pool[: options.next])
-            what = replace(what, next_seconds=float(np.mean([result.seconds for result in some.values()])))
+            what = replace(what, next_tier=brought(list(some.values()), labelled=True))
             if options.escalations:
                 learning(what, found, options.escalations)
         if options.ask:

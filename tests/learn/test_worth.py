@@ -13,7 +13,7 @@ from rung.learn.axes import DEFAULT
 from rung.learn.cassette import Cassette
 from rung.learn.intervals import Estimate
 from rung.learn.splits import split
-from rung.learn.tuned import TriedForm, TunedTier
+from rung.learn.tuned import NextTier, TriedForm, TunedTier
 from rung.learn.tuning_report import sentences
 from rung.learn.tuning_tiers import TierForm, tune
 from rung.types import PromptForm
@@ -74,8 +74,8 @@ def test_the_rest_of_the_budget_says_how_many_rows_are_asked(budget, next_second
         TriedForm(form, 24, nothing, nothing, seconds, None, nothing, {})
         for form, seconds in ((SIMILAR, 0.15), (DEFAULT, 0.2), (PromptForm(wrap=True), 0.05))
     ]
-    found = TunedTier("small", None, True, tuple(tried), SIMILAR, 24, next_seconds, (), (), True)
-    following = None if next_seconds is None else "the next tier"
+    following = None if next_seconds is None else NextTier(next_seconds)
+    found = TunedTier("small", None, True, tuple(tried), SIMILAR, 24, following, (), (), True)
     asked = worth.WorthQuestion(None, None, following, found, None, (), budget, budget, {})
     assert worth.affordable(asked) == count
 

@@ -16,14 +16,30 @@ _FREE = 0.01
 """Mean seconds of the next tier below which no form has to pay for itself."""
 
 
-def pays(seconds: float, following: float | None) -> float:
-    """What a row costs, in times of the next tier; 0 where there is none, or it takes no time worth counting.
+@dataclass(frozen=True, slots=True)
+class NextTier:
+    """What the next tier takes, and what that brings.
 
     Args:
-        seconds: of the tier.
-        following: mean seconds of the next one.
+        seconds: mean of a row.
+        right: share of rows that it has right; 1 where answers are held against its own.
     """
-    return 0.0 if following is None or following < _FREE else seconds / following
+
+    seconds: float
+    right: float = 1.0
+
+    def times(self, seconds: float) -> float:
+        """A time in calls of this tier; 0 where these take none that is worth counting.
+
+        Args:
+            seconds: the time.
+        """
+        return seconds / self.seconds if self.seconds >= _FREE else 0.0
+
+    @property
+    def for_one_right(self) -> float:
+        """How many of its calls bring one right answer."""
+        return 1.0 / self.right
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +98,7 @@ class TunedTier:
         tried: all forms that were asked anything, the best of those that got furthest first.
         chosen: the form to use; rung's own if nothing beats it.
         rows: number of fit rows that chose it.
-        next_seconds: mean of a row on the next tier; `None` if unknown.
+        following: what the next tier takes; `None` if unknown.
         plan: what the budget allowed, round by round.
         contrasts: the effect of each single choice.
         finished: whether all of the plan was done.
@@ -95,7 +111,7 @@ class TunedTier:
     tried: tuple[TriedForm, ...]
     chosen: PromptForm
     rows: int
-    next_seconds: float | None
+    following: NextTier | None
     plan: tuple[Halving, ...]
     contrasts: tuple[Contrast, ...]
     finished: bool
@@ -109,9 +125,10 @@ class TunedTier:
     @property
     def useless(self) -> bool:
         """Whether asking it first saves no time in any form, however well its score told right from wrong."""
-        if self.next_seconds is None or not self.tried:
+        following = self.following
+        if following is None or not self.tried:
             return False
-        return all(pays(t.seconds, self.next_seconds) >= (t.right.value or 0.0) for t in self.tried)
+        return all(following.times(t.seconds) >= (t.right.value or 0.0) * following.for_one_right for t in self.tried)
 
 
 @dataclass(frozen=True, slots=True)

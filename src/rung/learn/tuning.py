@@ -3,10 +3,11 @@
 All forms answer a few rows, the better half some more, and so on (Jamieson and Talwalkar 2016, "Non-stochastic Best Arm
 Identification and Hyperparameter Optimization"). Forms are compared by the mean loss of a row,
 
-    seconds of the tier / seconds of the next tier + share of wrong answers,
+    seconds of the tier / seconds of the next tier + (1 / share that the next tier has right, if the answer is wrong),
 
-which is the time of a prompt, in multiples of the next tier's time, if right answers stay with the tier and the others
-are sent up. So a form that is twice as long has to be right often enough to pay for itself. Certify rows are never
+which counts in calls of the next tier: those that the tier's own time would buy, and those that it takes to get a right
+answer there. So a form that is twice as long has to be right often enough to pay for itself; and where the next tier is
+hardly ever right, a right answer is worth more than its time. Certify rows are never
 looked at here: what the choice is worth on them is asked afterwards (`rung.learn.worth`).
 """
 
@@ -28,7 +29,7 @@ from rung.learn.halving import Halving, halvings
 from rung.learn.intervals import mean
 from rung.learn.results import TierResult
 from rung.learn.rows import Row
-from rung.learn.tuned import SPENT, Bought, Contrast, TriedForm, TunedTier, TuneProgress
+from rung.learn.tuned import SPENT, Bought, Contrast, NextTier, TriedForm, TunedTier, TuneProgress
 from rung.learn.yardstick import DRAWS, LEVEL, Yardstick
 from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
@@ -37,6 +38,9 @@ _ALIKE = 0.01
 """Difference of the mean loss that counts as none: one row in a hundred, or a hundredth of the next tier's time."""
 _PROBES = 6
 """Rows that are asked to measure how long a tier takes."""
+_NEXT = 12
+"""Rows that are asked to measure what the next tier brings. So few tell one right answer in ten from nine in ten, and
+no more has to be told."""
 
 
 class Tuning:
@@ -54,7 +58,7 @@ class Tuning:
         references: the next tier's answers by number of the row, if answers are compared with those; `None` if they are
             compared with expected ones.
         forms: of tiers that have just been tuned.
-        next_seconds: mean of a row on the next tier; `None` measures it.
+        next_tier: what the next tier takes and brings; `None` measures it.
         forms_tried: the forms, rung's own first; `None` tries those that suit the contract.
     """
 
@@ -70,7 +74,7 @@ class Tuning:
         seconds: float,
         references: Mapping[int, Any] | None = None,
         forms: Mapping[str, FormInForce | None] = MappingProxyType({}),
-        next_seconds: float | None = None,
+        next_tier: NextTier | None = None,
         forms_tried: Sequence[PromptForm] | None = None,
     ) -> None:
         self._work = self._work_in_time = work
@@ -81,7 +85,7 @@ class Tuning:
         self._budget = seconds
         self._references, self._forms = references, forms
         self._by_row = {row.messages[-1].text: row.group or row.key for row in rows}
-        self._next_seconds = next_seconds
+        self._next = next_tier
         self._wanted = None if forms_tried is None else list(forms_tried)
         self._answers: dict[PromptForm, dict[int, TierResult]] = {}
         self._alive: list[PromptForm] = []
@@ -107,7 +111,7 @@ class Tuning:
         yield self._tuned(finished)
 
     def _search(self) -> Iterator[Bought | TuneProgress | TunedTier]:
-        if self._following is not None and self._next_seconds is None:
+        if self._following is not None and self._next is None:
             yield from self._probe(self._following)
         forms = self._wanted
         if forms is None:
@@ -144,7 +148,7 @@ class Tuning:
 
     @property
     def _yardstick(self) -> Yardstick:
-        return Yardstick(self._references, self._work.same, self._next_seconds)
+        return Yardstick(self._references, self._work.same, self._next)
 
     def _chosen(self) -> PromptForm:
         """Among the forms that weren't dropped and beat rung's own by more than chance, the one that loses least. Among
@@ -171,7 +175,7 @@ class Tuning:
             tuple(tried),
             self._chosen(),
             max((t.rows for t in tried), default=0),
-            self._next_seconds,
+            self._next,
             self._plan,
             self._contrasts(),
             finished and bool(self._plan) and bool(tried),
@@ -197,16 +201,16 @@ class Tuning:
         return tuple(found)
 
     def _probe(self, rung: Rung) -> Iterator[TuneProgress]:
-        """Measure how long the next tier takes. If its answers are recorded, that takes no time."""
-        asked = FormAsking(self._work_for(self._rows[:_PROBES]), self._forms)
+        """Measure what the next tier takes and brings. If its answers are recorded, that takes no time."""
+        rows = self._rows[: _PROBES if self._references is not None else _NEXT]
+        asked = FormAsking(self._work_for(rows), self._forms)
         try:
             for event in asked.all_of(rung):
-                yield TuneProgress(rung.tier.name, "how long it takes", 0, 0, event.done, _PROBES)
+                yield TuneProgress(rung.tier.name, "what it takes", 0, 0, event.done, len(rows))
         finally:
             if self._work.asks:
                 self._work.recorders[rung.tier.name].put_away()
-        seconds = [result.seconds for result in asked.results(rung.tier.name).values()]
-        self._next_seconds = float(np.mean(seconds)) if seconds else None
+        self._next = brought(list(asked.results(rung.tier.name).values()), labelled=self._references is None)
 
     def _ask(self, form: PromptForm, rows: Sequence[Row], round_: int) -> Iterator[TuneProgress]:
         """Ask the tier about the rows that this form wasn't asked yet."""
@@ -235,3 +239,19 @@ class Tuning:
 
     def _work_for(self, rows: Sequence[Row]) -> Work:
         return replace(self._work_in_time, rows=lambda: rows)
+
+
+def brought(results: Sequence[TierResult], *, labelled: bool) -> NextTier | None:
+    """What the next tier takes and brings, by some of its answers; `None` if there are none.
+
+    Its share of right answers is estimated by Laplace's rule of succession, (right + 1) / (rows + 2), which is never 0.
+
+    Args:
+        results: its answers.
+        labelled: whether answers are held against expected ones. Otherwise its own count as right.
+    """
+    if not results:
+        return None
+    seconds = float(np.mean([result.seconds for result in results]))
+    right = sum(result.right is True for result in results)
+    return NextTier(seconds, (right + 1) / (len(results) + 2) if labelled else 1.0)

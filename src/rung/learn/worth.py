@@ -90,7 +90,7 @@ def worth(asked: WorthQuestion) -> Iterator[TuneProgress | TriedForm]:
     finally:
         if work.asks:
             work.recorders[tier].put_away()
-    yardstick = Yardstick(references, work.same, asked.found.next_seconds)
+    yardstick = Yardstick(references, work.same, asked.found.following)
     groups = {row.number: row.group or row.key for row in rows}
     result = yardstick.compared(chosen, answers[chosen], answers[DEFAULT], groups)
     if result is not None and result.rows >= FEWEST:
@@ -107,7 +107,7 @@ def affordable(asked: WorthQuestion) -> int:
     spent = sum(tried.seconds * tried.rows for tried in found.tried)
     pace = sum(tried.seconds for tried in found.tried if tried.form in {DEFAULT, found.chosen})
     if asked.following is not None:
-        pace += found.next_seconds or 0.0
+        pace += found.following.seconds if found.following else 0.0
     return min(MOST, int(max(0.0, asked.budget * SPENT - spent) / max(pace, 1e-6)))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from rung.learn.intervals import mean, share
 from rung.learn.results import TierResult
-from rung.learn.tuned import TriedForm, pays
+from rung.learn.tuned import NextTier, TriedForm
 from rung.types import PromptForm
 
 LEVEL = 0.9
@@ -30,12 +30,12 @@ class Yardstick:
     Args:
         references: the next tier's answers by number of the row; `None` holds answers against expected ones.
         same: whether two answers say the same.
-        next_seconds: mean of a row on the next tier; `None` if there is none.
+        following: what the next tier takes; `None` if there is none.
     """
 
     references: Mapping[int, Any] | None
     same: Callable[[Any, Any], bool] | None
-    next_seconds: float | None
+    following: NextTier | None
 
     def known(self, answers: Mapping[int, TierResult]) -> dict[int, bool]:
         """Whether each row is right, of those that can be judged.
@@ -90,7 +90,9 @@ class Yardstick:
         )
 
     def _lost(self, result: TierResult, right: bool) -> float:
-        return pays(result.seconds, self.next_seconds) + (not right)
+        if self.following is None:
+            return float(not right)
+        return self.following.times(result.seconds) + (0.0 if right else self.following.for_one_right)
 
     def _right(self, result: TierResult) -> bool | None:
         if self.references is None:
