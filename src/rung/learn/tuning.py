@@ -40,7 +40,7 @@ _PROBES = 6
 """Rows that are asked to measure how long a tier takes."""
 _NEXT = 12
 """Rows that are asked to measure what the next tier brings. So few tell one right answer in ten from nine in ten, and
-no more has to be told."""
+no more is needed."""
 
 
 class Tuning:
