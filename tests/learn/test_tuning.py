@@ -100,14 +100,14 @@ def test_a_form_that_takes_longer_than_it_saves_is_not_chosen():
 @pytest.mark.slow
 @pytest.mark.parametrize(("next_right", "pays"), [(0.9, False), (0.1, True)])
 def test_a_right_answer_is_worth_as_many_calls_as_the_next_tier_needs_for_one(next_right, pays):
-    """With examples the small tier is right and takes three times as long as the next one, which pays only where that
+    """With examples the small tier is right and takes four times as long as the next one, which pays only where that
     is hardly ever right."""
 
     def small(call):
-        return Reply(OPTIONS[(number_of(call) + (shown(call) == 0)) % 2], seconds=0.06 if shown(call) else 0.0)
+        return Reply(OPTIONS[(number_of(call) + (shown(call) == 0)) % 2], seconds=0.12 if shown(call) else 0.0)
 
     def mid(call):
-        return Reply(OPTIONS[(number_of(call) + (number_of(call) % 10 >= 10 * next_right)) % 2], seconds=0.02)
+        return Reply(OPTIONS[(number_of(call) + (number_of(call) % 10 >= 10 * next_right)) % 2], seconds=0.03)
 
     ladder = [Rung(ScriptedTier(name, *[says] * 20000)) for name, says in (("small", small), ("mid", mid))]
     found = tuned(question(ladder, rows(150), only=["small"], together=1))["small"].tuned
