@@ -13,7 +13,7 @@ from rung import Message, Rung
 from rung.contract import compile_output
 from rung.contract.forms import WORDINGS
 from rung.errors import ConfigError, PromptTooLong, Unsupported
-from rung.learn import axes
+from rung.learn import axes, worth
 from rung.learn.axes import DEFAULT, described, forms_for
 from rung.learn.cassette import Cassette
 from rung.learn.halving import asked_in, halvings
@@ -99,7 +99,7 @@ def test_a_form_that_takes_longer_than_it_saves_is_not_chosen():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("next_right", "pays"), [(0.9, False), (0.1, True)])
-def test_a_right_answer_is_worth_as_many_calls_as_the_next_tier_needs_for_one(next_right, pays):
+def test_a_right_answer_is_worth_as_many_calls_as_the_next_tier_needs_for_one(next_right, pays, monkeypatch):
     """With examples the small tier is right and takes four times as long as the next one, which pays only where that
     is hardly ever right."""
 
@@ -109,6 +109,7 @@ def test_a_right_answer_is_worth_as_many_calls_as_the_next_tier_needs_for_one(ne
     def mid(call):
         return Reply(OPTIONS[(number_of(call) + (number_of(call) % 10 >= 10 * next_right)) % 2], seconds=0.03)
 
+    monkeypatch.setattr(worth, "affordable", lambda asked: 0)
     ladder = [Rung(ScriptedTier(name, *[says] * 20000)) for name, says in (("small", small), ("mid", mid))]
     found = tuned(question(ladder, rows(150), only=["small"], together=1))["small"].tuned
     assert abs(found.following.right - next_right) < 0.3
