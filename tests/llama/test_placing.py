@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,13 @@ def test_a_card_that_refuses_a_context_leaves_all_to_the_cpu_and_that_is_said(we
     assert placed.plan.fit.batch == BATCH
     assert "the CPU computes" in placed.notes[0]
     assert "out of memory" in placed.notes[0]
+
+
+def test_with_some_layers_on_a_card_steps_go_as_on_the_cpu_and_that_is_said(weights, card, monkeypatch):
+    monkeypatch.setattr(placing, "devices", lambda: (replace(on_a_card.CARD, free=200 << 20),))
+    placed = placing.place(load(weights), Fixed(2))
+    assert "layers are on CUDA0" in placed.notes[0]
+    assert (placed.plan.fit.batch, placed.context.profile) == (BATCH, CPU)
 
 
 def test_layers_that_somebody_asked_for_are_not_put_elsewhere(weights, card, refusing):
