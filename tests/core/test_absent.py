@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -121,6 +123,40 @@ def test_a_value_filled_with_nulls_fits_the_schema_with_nulls_and_is_itself_agai
     assert list(written) == ["a", "parts"]
     assert not issues(compiled(with_nulls(NESTED, names)), written, Watch(Deadline(), Cancel()))
     assert json.loads(without_nulls(json.dumps(written), names)) == value
+
+
+OPEN = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {**an_object(a=TEXT, b=TEXT), "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        {**an_object(a=TEXT, b=TEXT), "allOf": [{"required": ["a", "b"]}]},
+        an_object(a=TEXT, meta=OPEN),
+        an_object(["meta"], a=TEXT, meta={"type": "object"}),
+        an_object(a=TEXT, meta={"type": "object", "patternProperties": {"^x": TEXT}}),
+        {**an_object(a=TEXT), "additionalProperties": True},
+    ],
+)
+def test_no_null_is_written_where_it_could_mean_something_else(schema):
+    assert "a" not in nullable(schema)
+
+
+class Meeting(BaseModel):
+    at: datetime
+    cost: Decimal
+    room: str = ""
+
+
+@pytest.mark.parametrize("form", [PromptForm(absent="null"), PromptForm(reason=True)], ids=["null", "reason"])
+def test_a_type_is_told_in_the_words_for_a_model_and_not_in_those_for_decoding(form):
+    own = compile_output(Meeting)
+    formed = own.under(form)
+    assert '"format":"date-time"' in own.told
+    assert '"format":"date-time"' in formed.told
+    assert len(formed.told) < len(own.told) + 120
+    assert "pattern" in json.dumps(formed.shape.schema)
 
 
 class Booking(BaseModel):

@@ -7,9 +7,11 @@ import json
 import pytest
 
 from helpers.each import each
-from rung import Issue, Ladder, Rung
+from rung import Issue, Ladder, Message, Request, Rung
 from rung.checks import quoted
+from rung.contract import compile_output
 from rung.testing import ScriptedTier
+from rung.types import Candidate, CheckContext, PromptForm
 
 SOURCE = "Sent by Lena Weiss on 30th of May."
 
@@ -73,6 +75,20 @@ def test_what_else_a_field_may_be_is_told_with_what_does_not_occur_in_the_source
     schema = {**field(type=kind), "required": required}
     prompt, _ = told(schema, '{"field": "May 30"}', quoted(), answer='{"field": "30th of May"}')
     assert f"- field: it does not occur in the source; {said}\n" in prompt
+
+
+@pytest.mark.parametrize(
+    "optional",
+    [{"type": "string"}, {"enum": ["Monday", "Friday"]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}],
+    ids=["text", "enum", "union"],
+)
+def test_in_a_form_with_nulls_a_made_up_value_is_told_to_be_one(optional):
+    schema = {**field(**optional), "required": []}
+    contract = compile_output(schema, [quoted()]).under(PromptForm(absent="null"))
+    said = '{"field": "Friday"}'
+    context = CheckContext(Request((Message("user", "Hi"),)), "small", said, shape=contract.shape)
+    (issue,) = contract.judge(Candidate(said), context).issues
+    assert issue.message.endswith("or write null if it isn't there")
 
 
 def test_a_validator_says_what_it_quotes():

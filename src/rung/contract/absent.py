@@ -27,7 +27,8 @@ def nullable(schema: Mapping[str, Any]) -> frozenset[str]:
     """Names of the optional fields that can be written as null.
 
     A name counts only if it means the same wherever it stands: if a field of that name is required somewhere, or may be
-    null by itself, a null in an answer would have two meanings.
+    null by itself, a null in an answer would have two meanings. So none counts where an object may have names of its
+    own choice.
 
     Args:
         schema: of an answer, with an object at its root.
@@ -35,13 +36,17 @@ def nullable(schema: Mapping[str, Any]) -> frozenset[str]:
     optional: set[str] = set()
     other: set[str] = set()
     for _, node in walk(schema):
-        fields = node.get("properties") if isinstance(node, dict) else None
-        if not isinstance(fields, dict):
+        if not isinstance(node, dict):
             continue
+        if node.get("additionalProperties", False) is not False or "patternProperties" in node or _takes_any_name(node):
+            return frozenset()
+        fields = node.get("properties")
         needed = node.get("required", ())
+        fields = fields if isinstance(fields, dict) else {}
+        other.update(name for name in needed if name not in fields)  # as in anyOf: [{required: [a]}, {required: [b]}]
         for name, inner in fields.items():
             free = name not in needed and not _DEPENDING & node.keys() and _NAME.fullmatch(name)
-            (other if not free or _may_be_null(inner, schema) else optional).add(name)
+            (other if not free or may_be_null(inner, schema) else optional).add(name)
     return frozenset(optional - other)
 
 
@@ -96,8 +101,13 @@ def filled(value: Any, schema: Any, names: frozenset[str], root: Mapping[str, An
     return {**made, **{name: each for name, each in value.items() if name not in fields}}
 
 
-def _may_be_null(schema: Any, root: Mapping[str, Any]) -> bool:
-    """Whether null fits a schema, or may: where that isn't plain from it, it counts as if it did."""
+def may_be_null(schema: Any, root: Mapping[str, Any]) -> bool:
+    """Whether null fits a schema, or may: where that isn't plain from it, it counts as if it did.
+
+    Args:
+        schema: the schema.
+        root: the schema that references point into.
+    """
     schema = followed(root, schema)
     if not isinstance(schema, dict):
         return schema is not False
@@ -107,7 +117,12 @@ def _may_be_null(schema: Any, root: Mapping[str, Any]) -> bool:
     if "enum" in schema or "const" in schema:
         return None in schema.get("enum", [schema.get("const")])
     branches = schema.get("anyOf") or schema.get("oneOf")
-    return not branches or any(_may_be_null(branch, root) for branch in branches)
+    return not branches or any(may_be_null(branch, root) for branch in branches)
+
+
+def _takes_any_name(node: Mapping[str, Any]) -> bool:
+    """Whether an object of this schema has no fields that are listed."""
+    return node.get("type") == "object" and not {"properties", *_OTHERWISE} & node.keys()
 
 
 def _or_null(schema: Any) -> Any:

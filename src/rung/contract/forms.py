@@ -58,20 +58,17 @@ class FormedReader(AnswerReader):
 
     def __init__(self, reader: AnswerReader, form: PromptForm) -> None:
         self._reader = reader
-        shape = reader.shape
+        shape, told = reader.shape, reader.told or reader.shape
         self.vouches, self.is_text, self.notes = reader.vouches, reader.is_text, reader.notes
         self.calls_functions, self.names = reader.calls_functions, reader.names
         self.wraps = reader.wraps
         if form.wrap and shape is not None and shape.kind != "json":
-            shape, self.wraps = Shape("json", shape.schema), True
+            shape = told = Shape("json", shape.schema)
+            self.wraps = True
         self._nulls = nullable_fields(shape) if form.absent == "null" else frozenset()
         self._unfilled: Mapping[str, Any] = {} if shape is None else shape.schema
-        if self._nulls and shape is not None:
-            shape = replace(shape, schema=with_nulls(shape.schema, self._nulls))
         self.reasons = form.reason and can_reason(shape)
-        if self.reasons and shape is not None:
-            shape = replace(shape, schema=_reasoned(shape.schema))
-        self.shape = shape
+        self.shape, self.told = self._changed(shape), self._changed(told)
         self.instructions = self._told(reader, form)
         self.place = form.place if form.place != "nowhere" else "system"
         if form.place == "nowhere":
@@ -84,10 +81,19 @@ class FormedReader(AnswerReader):
 
     def written(self, value: Any) -> Any:
         """A value as an example of an answer has it."""
+        value = self._reader.written(value)
         return filled(value, self._unfilled, self._nulls, self._unfilled) if self._nulls else value
 
+    def _changed(self, shape: Shape | None) -> Shape | None:
+        """A shape with what the form adds to it: nulls, and a reason."""
+        if shape is not None and self._nulls:
+            shape = replace(shape, schema=with_nulls(shape.schema, self._nulls))
+        if shape is not None and self.reasons:
+            shape = replace(shape, schema=_reasoned(shape.schema))
+        return shape
+
     def _told(self, reader: AnswerReader, form: PromptForm) -> str:
-        shape = self.shape
+        shape = self.told
         if shape is None:
             return reader.instructions
         wording = form.wording

@@ -43,7 +43,8 @@ class AnswerReader(ABC):
     """One kind of contract.
 
     `shape` is what decoding should enforce, `instructions` is what the model is told, and `vouches` is what a
-    successful reading proves: `schema`, `type`, or nothing. `is_text` says whether the value is a string,
+    successful reading proves: `schema`, `type`, or nothing. `told` is the shape that the instructions are about, where
+    that isn't `shape`: it says the same, and is easier to read. `is_text` says whether the value is a string,
     `calls_functions` whether reading runs the caller's code. `names` are those of all fields that an answer may have,
     in JSON and in the type; `None` if any name is allowed. `notes` tell the trace what the contract leaves open.
     `place` says where the instructions go, `wraps` whether the value is asked for in an object around it, and `reasons`
@@ -51,6 +52,7 @@ class AnswerReader(ABC):
     """
 
     shape: Shape | None = None
+    told: Shape | None = None
     instructions: str = ""
     vouches: tuple[str, ...] = ()
     is_text: bool = False
@@ -216,9 +218,9 @@ class PydanticType(AnswerReader):
             options = Choice(self._options)
             self.shape, self.instructions = options.shape, options.instructions
         else:
-            told, self.wraps = schemas.of(schema)
+            self.told, self.wraps = schemas.of(schema)
             self.shape, _ = schemas.of(held)
-            self.instructions = _json_instructions(told)
+            self.instructions = _json_instructions(self.told)
 
     def read(self, text: str, context: CheckContext) -> Any:
         """The validated value.

@@ -35,7 +35,7 @@ from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
 
 _ALIKE = 0.01
-"""Difference of the mean loss that counts as none: one row in a hundred, or a hundredth of the next tier's time."""
+"""Share of rows that may be wrong in one form and not in another while both count as equally good."""
 _PROBES = 6
 """Rows that are asked to measure how long a tier takes."""
 _NEXT = 12
@@ -156,7 +156,8 @@ class Tuning:
         """
         better = {t.form: self._loss(t.form) for t in self._tried() if t.is_better and t.form in self._alive}
         least = min(better.values(), default=0.0)
-        alike = [form for form, loss in better.items() if loss <= least + _ALIKE]
+        none = _ALIKE * (1.0 if self._next is None else self._next.for_one_right)
+        alike = [form for form, loss in better.items() if loss <= least + none]
         return min(alike, key=lambda form: (len(turned(form)), better[form]), default=DEFAULT)
 
     def _tried(self) -> list[TriedForm]:

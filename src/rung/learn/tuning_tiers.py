@@ -153,7 +153,8 @@ def _tier(
                 seconds -= min(seconds * _REFERENCES, sum(result.seconds for result in event.values()))
         rows = [row for row in rows if references is not None and row.number in references]
     entries, groups, notes = _examples(asked, rows, name, references)
-    tuning = Tuning(asked.work, rung, following, rows, Examples(entries), groups, asked.wordings, seconds, references)
+    examples = Examples(entries)
+    tuning = Tuning(asked.work, rung, following, rows, examples, groups, asked.wordings, seconds, references, forms)
     began = time.monotonic()
     last = None
     for found in tuning.found():

@@ -20,7 +20,7 @@ from rung.tier import Rung
 from rung.types import FormInForce, PromptForm
 
 MOST = 100
-"""Most rows that are asked. With as many, a share is known to ten points."""
+"""Most rows that are asked. With as many, a share is known to within ten points."""
 FEWEST = 16
 """Fewest rows. With fewer, nothing is asked: they would tell nothing."""
 TURN = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,6 @@ LEVEL = 0.9
 """Level of the interval that must be above 0 before a form replaces rung's own."""
 DRAWS = 500
 """Resamples of such an interval."""
-_NOTHING_KNOWN = 9.0
-"""Loss of a form of which no row can be judged: more than any form loses that is worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,13 @@ class Yardstick:
         return {number: right for number, right in judged.items() if right is not None}
 
     def loss(self, answers: Mapping[int, TierResult]) -> float:
-        """Mean loss of a row.
+        """Mean loss of a row; infinite if none can be judged.
 
         Args:
             answers: by number of the row.
         """
         lost = [self._lost(answers[number], right) for number, right in self.known(answers).items()]
-        return float(np.mean(lost)) if lost else _NOTHING_KNOWN
+        return float(np.mean(lost)) if lost else math.inf
 
     def compared(
         self,

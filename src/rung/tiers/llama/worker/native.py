@@ -147,9 +147,7 @@ class Model:
         self.cuttable = not (llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer))
 
     def close(self) -> None:
-        """Give its memory back, that of a GPU included. There may be no context over it, and nothing else may be called
-        afterwards.
-        """
+        """Give its memory back, that of a GPU included. No context may be using it, and nothing may be called after."""
         llama.llama_model_free(self.pointer)
 
     def metadata(self, key: str) -> str | None:
@@ -225,7 +223,7 @@ class Context:
         params.n_seq_max = sequences
         params.kv_unified = True
         # Without this, the buffer for logits has a row for every token of a step, which is hundreds of MiB.
-        # It ends the process where that is fewer than there are sequences.
+        # llama.cpp ends the process if there are fewer rows than sequences.
         params.n_outputs_max = max(outputs, sequences)
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
