@@ -88,6 +88,9 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
 
         ladder.run(mail, Invoice, validators=[quoted("vendor", "total", aliases={"currency": {"EUR": ["€"]}})])
 
+    Where such a field may be left out, and there is no other kind of check, the model has to write null for what isn't
+    there: what it may leave out it makes up. The null is in the answer's text and not in its value.
+
     Args:
         fields: names or dotted paths, as the type or JSON calls them. A list on the way stands for each of its items.
             By default every text and number counts.
@@ -125,6 +128,14 @@ class quoted:  # noqa: N801  reads as a word: validators=[quoted("vendor")]
                 if name not in (names or ()):
                     hint = nearest(name, names or ()) if names else "leave the field out, or ask for an object"
                     raise ContractError(f"{self.name}: the answer has no field {name!r}", hint=hint)
+
+    def copied(self, names: frozenset[str]) -> frozenset[str]:
+        """Those of some fields that it looks up, or that are on the way there.
+
+        Args:
+            names: of the fields, in JSON.
+        """
+        return names & {name for path in self._fields for name in path.split(".")} if self._fields else names
 
     def __call__(self, value: Any, context: CheckContext) -> list[Issue]:
         """An issue for each value that doesn't occur.

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from helpers.each import each
 from helpers.thorough import times
+from rung.checks import command, quoted
 from rung.contract import compile_output
 from rung.contract.absent import filled, nullable, with_nulls, without_nulls
 from rung.contract.bounds import Watch
@@ -171,3 +172,80 @@ def test_a_type_keeps_its_defaults_for_what_is_null(text):
     request = Request((Message("user", "For two."),))
     assert contract.shape.schema["required"] == ["people", "name"]
     assert contract.judge(Candidate(text), CheckContext(request, "small", text)).value == Booking(people=2)
+
+
+GUEST = an_object(["people"], people=TEXT, date=TEXT, name=TEXT)
+ASKED = "A table for two on Friday, please."
+
+
+def judged(contract, text):
+    context = CheckContext(Request((Message("user", ASKED),)), "small", text, shape=contract.shape)
+    return contract.judge(Candidate(text), context)
+
+
+@pytest.mark.parametrize(
+    ("fields", "null"), [(("date",), ["date"]), (("people", "name"), ["name"]), ((), ["date", "name"])]
+)
+def test_an_optional_field_that_is_looked_up_is_written_as_null_where_it_is_absent(fields, null):
+    contract = compile_output(GUEST, [quoted(*fields)])
+    assert contract.shape.schema["required"] == ["people", *null]
+    written = json.loads(contract.written({"people": "two"}))
+    assert written == {"people": "two", **dict.fromkeys(null)}
+    assert f'"{null[0]}":{{"type":["string","null"]}}' in contract.told
+    assert judged(contract, json.dumps(written)).value == {"people": "two"}
+    assert judged(contract, '{"people": "two"}').value == {"people": "two"}, "which no decoder allows, but a server may"
+
+
+def test_a_field_within_a_field_counts_too():
+    schema = an_object(guest=an_object(["name"], name=TEXT, street=TEXT))
+    shape = compile_output(schema, [quoted("guest.street")]).shape
+    assert shape.schema["required"] == ["guest"]
+    assert json.dumps(shape.schema).count('"null"') == 2
+
+
+@pytest.mark.parametrize(
+    "validators", [[], [quoted("people")], [len], [quoted("date"), command("true")]],
+    ids=["no check", "of a required field", "another check", "another check beside it"],
+)  # fmt: skip
+def test_other_contracts_leave_optional_fields_out(validators):
+    contract = compile_output(GUEST, validators)
+    assert contract.shape.schema == GUEST
+    assert contract.told == compile_output(GUEST).told
+
+
+def test_a_check_that_is_added_later_counts_too():
+    looked_up = compile_output(GUEST).checked([quoted("date")])
+    assert looked_up.shape.schema["required"] == ["people", "date"]
+    assert looked_up.checked([len]).shape.schema == GUEST
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        PromptForm(reason=True),
+        PromptForm(absent="null"),
+        PromptForm(wording="Like this: {fields}"),
+        PromptForm(place="after"),
+        PromptForm(reason=True, place="nowhere"),
+    ],
+)
+def test_a_contract_with_nulls_of_its_own_is_the_same_in_every_form(form):
+    contract = compile_output(GUEST, [quoted()]).under(form)
+    value = {"people": "two", "date": "Friday"}
+    written = json.loads(contract.written(value))
+    assert written == {**value, "name": None}
+    fields = contract.shape.schema["properties"]
+    assert fields["name"]["type"] == ["string", "null"]
+    said = {"reason": "it says so", **written} if "reason" in fields else written
+    assert judged(contract, json.dumps(said)).value == value
+
+
+def test_a_value_that_is_made_up_is_told_to_be_null():
+    (issue,) = judged(compile_output(GUEST, [quoted("name")]), '{"people": "two", "name": "John Doe"}').issues
+    assert issue.message.endswith("or write null if it isn't there")
+
+
+def test_a_type_keeps_its_default_where_the_prompt_has_no_value():
+    contract = compile_output(Booking, [quoted("name")])
+    assert contract.shape.schema["required"] == ["people", "name"]
+    assert judged(contract, '{"people": 2, "name": null}').value == Booking(people=2)

@@ -67,8 +67,9 @@ def test_what_does_not_occur_in_the_source_is_told_without_itself():
     ("kind", "required", "said"),
     [
         ("string", ["field"], "copy it from there"),
-        ("string", [], "copy it from there, or leave the field out if it isn't there"),
+        ("string", [], "copy it from there, or write null if it isn't there"),
         (["string", "null"], ["field"], "copy it from there, or write null if it isn't there"),
+        (["string", "null"], [], "copy it from there, or leave the field out if it isn't there"),
     ],
 )
 def test_what_else_a_field_may_be_is_told_with_what_does_not_occur_in_the_source(kind, required, said):

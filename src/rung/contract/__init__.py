@@ -21,7 +21,7 @@ from rung.contract.bounds import (
     is_too_long,
     too_long,
 )
-from rung.contract.forms import FormedReader, reason_ends
+from rung.contract.forms import FormedReader, nullable_fields, reason_ends
 from rung.contract.parsing import Rejected
 from rung.contract.readers import AnswerReader, Choice, JsonSchema, Pattern, PlainText, PydanticType
 from rung.contract.sameness import Same, same_under
@@ -99,9 +99,10 @@ class Contract(Generic[T]):
     """
 
     def __init__(self, reader: AnswerReader, validators: Sequence[Validator] = ()) -> None:
-        self._reader = reader
+        self._bare = reader
         self._formed: dict[PromptForm, Contract[T]] = {}
         self._checks: tuple[Check, ...] = checks(validators)
+        self._reader = _absent_as_null(reader, self._checks)
         self._validators = tuple(validators)
         for check in self._checks:
             check.suits(reader.names)
@@ -167,7 +168,7 @@ class Contract(Generic[T]):
         Raises:
             ContractError: a validator can't be called.
         """
-        return Contract(self._reader, (*self._validators, *validators))
+        return Contract(self._bare, (*self._validators, *validators))
 
     @property
     def told(self) -> str:
@@ -265,6 +266,18 @@ class Contract(Generic[T]):
             running.append(f"check:{check.name}")
             issues += islice(check(value, context, await_), MOST_ISSUES)
         return Validation(value, tuple(issues), self.vouches)
+
+
+def _absent_as_null(reader: AnswerReader, checks: Sequence[Check]) -> AnswerReader:
+    """The reader, or one that has null for optional fields which checks look up in the prompt, where it lacks them.
+
+    Other checks may look at the text, and have to find it as it was asked for.
+    """
+    if isinstance(reader, FormedReader) or not checks or not all(check.copies for check in checks):
+        return reader
+    optional = nullable_fields(reader.shape)
+    names = frozenset().union(*(check.copied(optional) for check in checks))
+    return FormedReader(reader, PromptForm(absent="null"), names) if names else reader
 
 
 def _beside(messages: tuple[Message, ...], told: str, *, before: bool) -> tuple[Message, ...]:

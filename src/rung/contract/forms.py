@@ -54,9 +54,10 @@ class FormedReader(AnswerReader):
     Args:
         reader: of the contract.
         form: the form to put it into. Parts of it that the contract has no use for are left out.
+        nulls: names of the optional fields that may be written as null; `None` names all that can be.
     """
 
-    def __init__(self, reader: AnswerReader, form: PromptForm) -> None:
+    def __init__(self, reader: AnswerReader, form: PromptForm, nulls: frozenset[str] | None = None) -> None:
         self._reader = reader
         shape, told = reader.shape, reader.told or reader.shape
         self.vouches, self.is_text, self.notes = reader.vouches, reader.is_text, reader.notes
@@ -65,7 +66,8 @@ class FormedReader(AnswerReader):
         if form.wrap and shape is not None and shape.kind != "json":
             shape = told = Shape("json", shape.schema)
             self.wraps = True
-        self._nulls = nullable_fields(shape) if form.absent == "null" else frozenset()
+        optional = nullable_fields(shape) if form.absent == "null" else frozenset()
+        self._nulls = optional if nulls is None else optional & nulls
         self._unfilled: Mapping[str, Any] = {} if shape is None else shape.schema
         self.reasons = form.reason and can_reason(shape)
         self.shape, self.told = self._changed(shape), self._changed(told)

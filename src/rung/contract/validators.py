@@ -55,6 +55,19 @@ class Check:
         if callable(suits):
             suits(names)
 
+    @property
+    def copies(self) -> bool:
+        """Whether all that the validator does is to look values up in the prompt."""
+        return callable(getattr(self._function, "copied", None))
+
+    def copied(self, names: frozenset[str]) -> frozenset[str]:
+        """Those of some fields whose values the validator looks up.
+
+        Args:
+            names: of the fields, in JSON.
+        """
+        return frozenset(self._function.copied(names)) if self.copies else frozenset()  # type: ignore[attr-defined]
+
     def __call__(self, value: Any, context: CheckContext, await_: Awaiter) -> tuple[Issue, ...]:
         """The issues that the validator finds. Any exception but `ValueError` is the caller's bug and is raised."""
         try:
