@@ -269,9 +269,9 @@ class Contract(Generic[T]):
 
 
 def _absent_as_null(reader: AnswerReader, checks: Sequence[Check]) -> AnswerReader:
-    """The reader, or one that has null for optional fields which checks look up in the prompt, where it lacks them.
+    """The reader. Where checks look up optional fields in the prompt, answers have null for those that aren't there.
 
-    Other checks may look at the text, and have to find it as it was asked for.
+    A check of another kind may look at the answer's text, which then has to be as the caller asked for it.
     """
     if isinstance(reader, FormedReader) or not checks or not all(check.copies for check in checks):
         return reader

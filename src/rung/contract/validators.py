@@ -66,7 +66,8 @@ class Check:
         Args:
             names: of the fields, in JSON.
         """
-        return frozenset(self._function.copied(names)) if self.copies else frozenset()  # type: ignore[attr-defined]
+        copied = getattr(self._function, "copied", None)
+        return frozenset(copied(names)) if callable(copied) else frozenset()
 
     def __call__(self, value: Any, context: CheckContext, await_: Awaiter) -> tuple[Issue, ...]:
         """The issues that the validator finds. Any exception but `ValueError` is the caller's bug and is raised."""
