@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
 
 from rung import checking
-from rung.contract.absent import may_be_null
+from rung.contract.absent import names_null
 from rung.contract.extraction import only_block
 from rung.contract.quoting import Source
 from rung.errors import Cancelled, ConfigError, ContractError
@@ -175,7 +175,7 @@ def _if_absent(field: str, shape: Shape | None) -> str:
         return ""
     if field not in schema.get("required", ()):
         return ", or leave the field out if it isn't there"
-    return ", or write null if it isn't there" if may_be_null(known, schema) else ""
+    return ", or write null if it isn't there" if names_null(known) else ""
 
 
 class command:  # noqa: N801  reads as a word: validators=[command("ruff check -")]

@@ -79,6 +79,18 @@ def test_what_else_a_field_may_be_is_told_with_what_does_not_occur_in_the_source
 
 
 @pytest.mark.parametrize(
+    "required", [{"allOf": [{"type": "string"}]}, {"pattern": "."}, {"enum": ["Friday"]}], ids=["allOf", "bare", "enum"]
+)
+def test_null_is_advised_only_where_the_schema_says_so_itself(required):
+    schema = {**field(**required), "required": ["field"]}
+    contract = compile_output(schema, [quoted()])
+    said = '{"field": "Friday"}'
+    context = CheckContext(Request((Message("user", "Hi"),)), "small", said, shape=contract.shape)
+    (issue,) = contract.judge(Candidate(said), context).issues
+    assert issue.message.endswith("copy it from there")
+
+
+@pytest.mark.parametrize(
     "optional",
     [{"type": "string"}, {"enum": ["Monday", "Friday"]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}],
     ids=["text", "enum", "union"],

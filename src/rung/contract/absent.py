@@ -46,7 +46,7 @@ def nullable(schema: Mapping[str, Any]) -> frozenset[str]:
         other.update(name for name in needed if name not in fields)  # as in anyOf: [{required: [a]}, {required: [b]}]
         for name, inner in fields.items():
             free = name not in needed and not _DEPENDING & node.keys() and _NAME.fullmatch(name)
-            (other if not free or may_be_null(inner, schema) else optional).add(name)
+            (other if not free or _may_be_null(inner, schema) else optional).add(name)
     return frozenset(optional - other)
 
 
@@ -101,13 +101,21 @@ def filled(value: Any, schema: Any, names: frozenset[str], root: Mapping[str, An
     return {**made, **{name: each for name, each in value.items() if name not in fields}}
 
 
-def may_be_null(schema: Any, root: Mapping[str, Any]) -> bool:
-    """Whether null fits a schema, or may: where that isn't plain from it, it counts as if it did.
+def names_null(schema: Any) -> bool:
+    """Whether a schema says by itself that null fits it, so that a model that reads it may be told so.
 
     Args:
-        schema: the schema.
-        root: the schema that references point into.
+        schema: of a field.
     """
+    if not isinstance(schema, Mapping):
+        return False
+    kinds = schema.get("type", ())
+    branches = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
+    return "null" in ([kinds] if isinstance(kinds, str) else kinds) or any(map(names_null, branches))
+
+
+def _may_be_null(schema: Any, root: Mapping[str, Any]) -> bool:
+    """Whether null fits a schema, or may: where that isn't plain from it, it counts as if it did."""
     schema = followed(root, schema)
     if not isinstance(schema, dict):
         return schema is not False
@@ -117,7 +125,7 @@ def may_be_null(schema: Any, root: Mapping[str, Any]) -> bool:
     if "enum" in schema or "const" in schema:
         return None in schema.get("enum", [schema.get("const")])
     branches = schema.get("anyOf") or schema.get("oneOf")
-    return not branches or any(may_be_null(branch, root) for branch in branches)
+    return not branches or any(_may_be_null(branch, root) for branch in branches)
 
 
 def _takes_any_name(node: Mapping[str, Any]) -> bool:

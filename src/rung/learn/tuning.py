@@ -7,8 +7,8 @@ Identification and Hyperparameter Optimization"). Forms are compared by the mean
 
 which counts in calls of the next tier: those that the tier's own time would buy, and those that it takes to get a right
 answer there. So a form that is twice as long has to be right often enough to pay for itself; and where the next tier is
-hardly ever right, a right answer is worth more than its time. Certify rows are never
-looked at here: what the choice is worth on them is asked afterwards (`rung.learn.worth`).
+hardly ever right, a right answer is worth more than its time. Certify rows are never looked at here: what the choice is
+worth on them is asked afterwards (`rung.learn.worth`).
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ class Tuning:
         """
         better = {t.form: self._loss(t.form) for t in self._tried() if t.is_better and t.form in self._alive}
         least = min(better.values(), default=0.0)
-        none = _ALIKE * (1.0 if self._next is None else self._next.for_one_right)
-        alike = [form for form, loss in better.items() if loss <= least + none]
+        within = _ALIKE * (1.0 if self._next is None else self._next.for_one_right)
+        alike = [form for form, loss in better.items() if loss <= least + within]
         return min(alike, key=lambda form: (len(turned(form)), better[form]), default=DEFAULT)
 
     def _tried(self) -> list[TriedForm]:
