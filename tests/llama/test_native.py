@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from rung.tiers.llama.threads import Fixed
+from rung.tiers.llama.worker.batch import Run
 from rung.tiers.llama.worker.log import Log
-from rung.tiers.llama.worker.native import Context, Model, Run
+from rung.tiers.llama.worker.native import Context, Model
 
 pytestmark = [pytest.mark.weights, pytest.mark.alone]
 

@@ -14,11 +14,12 @@ from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import answer as answers
 from rung.tiers.llama.worker import sampling
+from rung.tiers.llama.worker.batch import Run
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.loaded import LoadedModel
 from rung.tiers.llama.worker.loop import Loop
-from rung.tiers.llama.worker.native import Run, Vocabulary
+from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rung.tiers.llama.binding import llama
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import system
+from rung.tiers.llama.worker.batch import Batch, Run
 from rung.tiers.llama.worker.profile import CPU, ComputeProfile
 from rung.tiers.llama.worker.words import Words, WordsFile
 
@@ -163,23 +163,6 @@ class Model:
             room = length + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Consecutive tokens of one sequence that go into one step.
-
-    Args:
-        sequence: number of the sequence, below the number of slots.
-        start: position of the first token.
-        tokens: at least one.
-        outputs: number of last tokens after which the logits are wanted.
-    """
-
-    sequence: int
-    start: int
-    tokens: Sequence[int]
-    outputs: int
-
-
 class Context:
     """Memory for sequences over a model. All of them share its cells.
 
@@ -227,7 +210,7 @@ class Context:
         params.n_outputs_max = max(outputs, sequences)
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
-        self._batch = _Batch(batch)
+        self._batch = Batch(batch)
         self._make(cells)
 
     def resize(self, cells: int) -> bool:
@@ -349,37 +332,3 @@ class Context:
         """Fill an empty sequence from what `save` returned; `False` if it doesn't fit."""
         buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
         return bool(llama.llama_state_seq_set_data(self.pointer, buffer, len(data), sequence))
-
-
-class _Batch:
-    """llama.cpp's arrays for one step, filled through numpy."""
-
-    def __init__(self, room: int) -> None:
-        import numpy as np  # which takes as long to import as a small model to load, and comes beside that
-
-        self._struct = llama.llama_batch_init(room, 0, 1)
-        view = np.ctypeslib.as_array
-        self._tokens = view(self._struct.token, (room,))
-        self._positions = view(self._struct.pos, (room,))
-        self._wanted = view(self._struct.logits, (room,))
-        view(self._struct.n_seq_id, (room,))[:] = 1
-        # One array for the ids of all tokens, instead of an allocation for each. The pointers lead into it.
-        self._sequences = np.zeros(room, np.int32)
-        kind = ctypes.POINTER(llama.llama_seq_id)
-        for i in range(room):
-            self._struct.seq_id[i] = ctypes.cast(self._sequences.ctypes.data + 4 * i, kind)
-
-    def fill(self, runs: Sequence[Run]) -> Any:
-        at = 0
-        for run in runs:
-            count = len(run.tokens)
-            # Decoding adds one token at a time. For that an index is faster than a slice.
-            where = at if count == 1 else slice(at, at + count)
-            self._tokens[where] = run.tokens[0] if count == 1 else run.tokens
-            self._positions[where] = run.start if count == 1 else range(run.start, run.start + count)
-            self._sequences[where] = run.sequence
-            self._wanted[where] = 0
-            at += count
-            self._wanted[at - run.outputs : at] = 1
-        self._struct.n_tokens = at
-        return self._struct

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from rung.tiers.llama.fit import DRAFTED
 from rung.tiers.llama.worker.answer import Answer
+from rung.tiers.llama.worker.batch import Run
 from rung.tiers.llama.worker.draft import DraftPrice
-from rung.tiers.llama.worker.native import Run
 from rung.tiers.llama.worker.pace import Pace
 
 _STALL = 0.1
