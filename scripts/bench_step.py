@@ -163,6 +163,7 @@ def show_profile(options: argparse.Namespace) -> None:
                         options.tokens,
                         constrained=kind == "constrained",
                         gpu_layers=ALL_LAYERS if options.gpu else 0,
+                        surveyed=options.surveyed,
                     )
                 except TooShort as error:
                     print(f"{model}, {count} {kind}: {error}; try more --tokens", file=sys.stderr)
@@ -196,6 +197,11 @@ def main() -> None:
     look_in.add_argument("--tokens", type=int, default=48)
     look_in.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="answers at once")
     look_in.add_argument("--gpu", action="store_true", help="all layers go to a GPU")
+    look_in.add_argument(
+        "--surveyed",
+        action=argparse.BooleanOptionalAction,
+        help="whatever computes surveys the rows of logits as a part of the step, as a GPU does by default",
+    )
     look_in.set_defaults(run=show_profile)
     options = parser.parse_args()
     if options.run is show_measure and not options.file.is_file():

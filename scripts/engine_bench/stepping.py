@@ -17,6 +17,7 @@ from rung.tiers.llama.worker import answer as answers
 from rung.tiers.llama.worker import sampling
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.constraint import Constraint, Grammars
+from rung.tiers.llama.worker.device_survey import DeviceSurvey
 from rung.tiers.llama.worker.log import Log
 from rung.tiers.llama.worker.native import Context, Vocabulary
 from rung.tiers.llama.worker.sampling import Sampler
@@ -126,7 +127,8 @@ _ENDLESS = {
 
 _STAGES: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("decode", Context, ("decode",)),
-    ("logits", Context, ("logits",)),
+    ("logits", Context, ("logits", "row")),
+    ("logits", DeviceSurvey, ("logits",)),
     ("choice", Sampler, ("choose",)),
     ("constraint", Constraint, ("choose", "take", "forced", "allowed")),
     # the one look at a row also finds the token that is chosen
@@ -137,7 +139,14 @@ _STAGES: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
 
 
 def profiled(
-    path: str, threads: int, count: int, tokens: int, *, constrained: bool, gpu_layers: int = 0
+    path: str,
+    threads: int,
+    count: int,
+    tokens: int,
+    *,
+    constrained: bool,
+    gpu_layers: int = 0,
+    surveyed: bool | None = None,
 ) -> dict[str, float]:
     """Microseconds of a step, by stage.
 
@@ -148,8 +157,9 @@ def profiled(
         tokens: of each answer.
         constrained: whether the answers are long lists by a schema, or else free texts.
         gpu_layers: layers of the model that go to a GPU.
+        surveyed: whether whatever computes surveys the rows of logits; left out, only a GPU does.
     """
-    party = InProcess(path, max(4096, count * _CELLS), threads, gpu_layers, slots=count)
+    party = InProcess(path, max(4096, count * _CELLS), threads, gpu_layers, slots=count, surveyed=surveyed)
     watch = Stopwatch()
     asked = [(messages, _ENDLESS if constrained else None) for messages in stories(count)]
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:

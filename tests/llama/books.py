@@ -13,7 +13,7 @@ from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.draft import Draft
 from rung.tiers.llama.worker.loop import Loop
 from rung.tiers.llama.worker.profile import profile_of
-from rung.tiers.llama.worker.sampling import Sampler
+from rung.tiers.llama.worker.sampling import LogitsRow, Sampler
 from rung.tiers.llama.worker.text import Assembler
 from rung.types import Sampling
 
@@ -102,8 +102,8 @@ class Books:
             self.memory.clear()
         return not lost
 
-    def logits(self, index: int) -> np.ndarray:
-        return self.outputs[index]
+    def row(self, index: int) -> LogitsRow:
+        return LogitsRow(self.outputs[index])
 
     def forget(self, sequence: int, start: int = 0) -> bool:
         memory = self.memory.get(sequence, [])
@@ -149,10 +149,11 @@ class House:
             slots=slots,
         )
 
-    def ask(self, request: int, prompt, limit: int, draft=None, credit=None, **more) -> None:
+    def ask(self, request: int, prompt, limit: int, draft=None, credit=None, constraint=None, **more) -> None:
         self.calls.add(request)
         draft = Draft(draft, credit) if draft else None
-        order = DecodeOrder(request, tuple(prompt), limit, Sampler(Sampling()), None, Assembler(), draft=draft, **more)
+        sampler = Sampler(Sampling())
+        order = DecodeOrder(request, tuple(prompt), limit, sampler, constraint, Assembler(), draft=draft, **more)
         self.loop.submit(Answer(order, Alphabet(), "letters"))
 
     def over(self, request: int) -> bool:

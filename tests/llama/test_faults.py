@@ -121,7 +121,7 @@ def breaking(tmp_path, weights):
 
 @pytest.mark.weights
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("signal", ["SIGSEGV", "SIGILL"])
+@pytest.mark.parametrize("signal", ["SIGSEGV", "SIGILL", "SIGABRT"])
 def test_a_build_that_crashes_on_this_processor_answers_without_what_crashes_and_says_so(breaking, small, signal):
     tier = breaking(signal, "repack")
     deltas = list(tier.stream(call()))

@@ -17,6 +17,7 @@ from rung.store.gguf import read_header
 from rung.tiers.llama.fit import BATCH, CONTEXT, GPU_BATCH, GRAIN, MOST_SLOTS, Fit, outputs, plan
 from rung.tiers.llama.headroom import FreeMemory
 from rung.tiers.llama.worker.memory import sequences
+from rung.tiers.llama.worker.profile import CPU, GPU
 from rung.types import Shape
 
 pytestmark = pytest.mark.alone  # memory that another model takes meanwhile would count
@@ -118,7 +119,8 @@ def test_a_model_trained_for_little_is_given_no_more():
 
 REPORT = """
 import ctypes, re, sys
-import llama_cpp as llama
+from rung.tiers.llama.binding import llama
+from rung.tiers.llama.worker.device_survey import DeviceSurvey
 lines = []
 hear = llama.llama_log_callback(lambda level, text, _: lines.append(text.decode("utf-8", "replace")))
 llama.llama_log_set(hear, ctypes.c_void_p(0))
@@ -126,41 +128,47 @@ llama.llama_backend_init()
 params = llama.llama_model_default_params()
 params.no_alloc, params.load_mode = True, 0  # llama.cpp adds up and takes nothing
 model = llama.llama_model_load_from_file(sys.argv[1].encode(), params)
-for cells, slots, outputs, batch in eval(sys.argv[2]):
+words = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
+for cells, slots, outputs, batch, surveyed in eval(sys.argv[2]):
     lines.clear()
     params = llama.llama_context_default_params()
     params.n_ctx, params.n_seq_max, params.n_batch, params.n_ubatch = cells, slots, batch, batch
-    params.kv_unified, params.n_outputs_max = True, outputs
+    params.kv_unified, params.n_outputs_max = True, max(outputs, slots)
+    survey = DeviceSurvey(words)
+    if surveyed:
+        survey.attach(params, slots)
     context = llama.llama_init_from_model(model, params)
     said = "".join(lines)
     kv = re.search(r"llama_kv_cache: size = +([\\d.]+) MiB", said)[1]
     print(kv, *re.findall(r"(?:output|compute) buffer size = +([\\d.]+) MiB", said))
     llama.llama_free(context)
+    survey.release(params)
 """
 SHAPES = [(256, 1), (4096, 4), (4096, 8), (8192, 16), (32768, 8), (131072, 8)]
 
 
 @pytest.mark.cpu
 @pytest.mark.weights
-@pytest.mark.parametrize("batch", [BATCH, GPU_BATCH])
+@pytest.mark.parametrize(("batch", "profile"), [(BATCH, CPU), (GPU_BATCH, GPU)], ids=["CPU", "GPU"])
 @pytest.mark.parametrize("name", ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"])
-def test_the_sums_are_those_of_llama_cpp(weights, name, batch):
+def test_the_sums_are_those_of_llama_cpp(weights, name, batch, profile):
     """Keys and values exactly. Buffers as they can become: llama.cpp makes room for as many logits as there are
-    sequences, and for drafted tokens when they come."""
+    sequences, and for drafted tokens when they come. As on a GPU, rows are surveyed, and more earlier answers stay."""
     path = weights(name)
+    surveyed = profile == GPU
     shapes = [(cells, slots) for cells, slots in SHAPES if cells >= batch]
     command = [
         sys.executable,
         "-c",
         REPORT,
         str(path),
-        repr([(cells, sequences(slots), outputs(slots), batch) for cells, slots in shapes]),
+        repr([(cells, sequences(slots, profile.spare), outputs(slots), batch, surveyed) for cells, slots in shapes]),
     ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     header = read_header(path)
     for (cells, slots), line in zip(shapes, said.splitlines(), strict=True):
         kv, *buffers = map(float, line.split())
-        need = Fit(header, slots, batch).need(cells)
+        need = Fit(header, slots, batch, surveyed).need(cells)
         assert need.kv / MIB == pytest.approx(kv, rel=0.001)
         assert 0.95 * sum(buffers) <= need.buffers / MIB <= 1.5 * sum(buffers) + 4
 

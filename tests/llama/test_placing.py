@@ -86,12 +86,14 @@ def test_on_a_card_a_prompt_is_evaluated_in_larger_steps_and_answered_alike(weig
     prompt = "A pump has a casing, an impeller, a shaft, a seal and a motor. " * 40
     large = placing.place(load(weights), Fixed(2))
     assert (large.plan.fit.batch, large.context.profile) == (GPU_BATCH, GPU)
+    assert large.context.surveyed
     text, steps, length = said(large, prompt, 12)
     assert BATCH < steps[0] <= GPU_BATCH
     assert sum(step for step in steps if step > 1) == length
     monkeypatch.setattr(placing, "devices", lambda: ())
     small = placing.place(load(weights), Fixed(2))
     assert (small.plan.fit.batch, small.context.profile) == (BATCH, CPU)
+    assert not small.context.surveyed
     again, steps, _ = said(small, prompt, 12)
     assert max(steps) == BATCH
     assert again == text
@@ -103,6 +105,12 @@ def test_a_card_that_refuses_larger_steps_gets_the_others(weights, card, refusin
     assert wanted == [(GPU_BATCH, GPU), (BATCH, GPU)]
     assert len(closed) == 1, "the weights of the first try would take up the card"
     assert (placed.plan.fit.batch, placed.notes) == (BATCH, ())
+
+
+def test_after_a_crash_in_the_first_step_no_rows_are_surveyed_and_the_card_goes_on_computing(weights, card):
+    placed = placing.place(load(weights, plain=True), Fixed(2))
+    assert (placed.context.profile, placed.context.surveyed) == (GPU, False)
+    assert "rows surveyed on a GPU" in placed.notes[0]
 
 
 def test_a_card_that_refuses_a_context_leaves_all_to_the_cpu_and_that_is_said(weights, card, refusing):

@@ -136,8 +136,8 @@ def test_the_first_step_is_tried_once_for_a_file_and_a_layout_of_weights(weights
     real = Context.rehearse
     monkeypatch.setattr(Context, "rehearse", lambda self: tried.append(real(self)))
     load = LoadModel(str(weights("smollm2-135m")), 256, 1, 2, cache=str(tmp_path))
-    for repack, expected in ((True, 1), (True, 1), (False, 2), (False, 2)):
-        placed = placing.place(LoadModel(load.path, 256, 1, 2, cache=load.cache, repack=repack), Fixed(2))
+    for plain, expected in ((False, 1), (False, 1), (True, 2), (True, 2)):
+        placed = placing.place(LoadModel(load.path, 256, 1, 2, cache=load.cache, plain=plain), Fixed(2))
         assert len(tried) == expected
         llama.llama_free(placed.context.pointer)
         llama.llama_model_free(placed.model.pointer)

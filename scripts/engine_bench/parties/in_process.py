@@ -10,6 +10,7 @@ from typing import Any
 
 from engine_bench.timing import Clock, Timing
 from rung.tiers.llama import binding
+from rung.tiers.llama.fit import outputs
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import answer as answers
@@ -19,7 +20,8 @@ from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.loaded import LoadedModel
 from rung.tiers.llama.worker.loop import Loop
-from rung.tiers.llama.worker.native import Vocabulary
+from rung.tiers.llama.worker.memory import sequences
+from rung.tiers.llama.worker.native import Context, Vocabulary
 from rung.tiers.llama.worker.placing import place
 from rung.types import Delta, Message, Shape
 
@@ -46,12 +48,24 @@ class InProcess:
         threads: for decoding.
         gpu_layers: layers of the model that go to a GPU.
         slots: most calls at once.
+        surveyed: whether whatever computes surveys the rows of logits; left out, only a GPU does.
     """
 
-    def __init__(self, model: str, context: int, threads: int, gpu_layers: int = 0, slots: int = 4) -> None:
+    def __init__(
+        self,
+        model: str,
+        context: int,
+        threads: int,
+        gpu_layers: int = 0,
+        slots: int = 4,
+        surveyed: bool | None = None,
+    ) -> None:
         load = LoadModel(model, context, slots, threads, gpu_layers=gpu_layers)
         # It holds llama.cpp's log callback, which ctypes frees when nobody else does.
         self._placed = place(load, Fixed(threads))
+        self._threads = threads
+        if surveyed is not None and surveyed != self._placed.context.surveyed:
+            self._placed = replace(self._placed, context=self._context(surveyed=surveyed))
         self._model = LoadedModel(load, self._placed)
         self._model.warm()
         self._calls = Calls()
@@ -66,6 +80,21 @@ class InProcess:
         )
         self._vocabulary: Vocabulary = self._model._model.vocabulary
         self._id = 0
+
+    def _context(self, *, surveyed: bool) -> Context:
+        """A context like the one that was made, but for one thing."""
+        made, slots = self._placed.context, self._placed.plan.slots
+        return Context(
+            self._placed.model,
+            cells=made.cells,
+            sequences=sequences(slots, made.profile.spare),
+            outputs=outputs(slots),
+            threads=Fixed(self._threads),
+            batch=made.batch,
+            log=self._placed.log,
+            profile=made.profile,
+            surveyed=surveyed,
+        )
 
     def tokens(self, messages: Any) -> list[int]:
         """The tokens of a conversation, up to where the answer begins."""
@@ -91,7 +120,7 @@ class InProcess:
             count: of sequences, with nothing else in the context.
             depth: tokens that each of them has before.
         """
-        context = self._model.native
+        context = self._context(surveyed=False) if self._model.native.surveyed else self._model.native
         for sequence in range(count):
             context.decode([Run(sequence, 0, list(range(depth)), 1)])
         found: list[float] = []

@@ -193,8 +193,9 @@ def offload(fit: Fit, cells: int, found: Sequence[Device], wanted: int | None) -
 def placements(chosen: LoadPlan, found: Sequence[Device], wanted: int | None) -> list[tuple[LoadPlan, Offload]]:
     """How a model may be placed, the best way first.
 
-    The first has larger steps, if a GPU with memory of its own has room for all layers and no context is lost by it.
-    llama.cpp may still refuse those, where it needs more memory than its sums on a CPU say.
+    In the first, steps are larger and the GPU surveys the rows of logits, if it has memory of its own with room for all
+    layers and no context is lost by it. llama.cpp may still refuse that, where it needs more memory than its sums on a
+    CPU say.
 
     Args:
         chosen: how model and context are sized.
@@ -205,7 +206,7 @@ def placements(chosen: LoadPlan, found: Sequence[Device], wanted: int | None) ->
     plain = [(_bounded(chosen, where), where)]
     if not (where.whole and where.takes):
         return plain
-    fit = replace(chosen.fit, batch=GPU_BATCH)
+    fit = replace(chosen.fit, batch=GPU_BATCH, surveyed=True)
     larger = offload(fit, chosen.cells, found, None)
     if not larger.whole or (larger.cells or 0) < min(chosen.together, where.cells or 0):
         return plain

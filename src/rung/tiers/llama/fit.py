@@ -51,6 +51,10 @@ _SLOT_CELLS = 1024
 _WORKER = 160 << 20
 """Bytes of Python, the libraries, and a vocabulary of 150,000 tokens with its prefix tree for constraints. Measured."""
 
+_SURVEYED_ROOM = 4
+"""Rows that llama.cpp makes room for in place of each row of logits, where these are surveyed on the device: it could
+hand on tokens and probabilities, too."""
+
 _KV_BYTES = 2
 _REPACKED = frozenset({"q2_K", "q4_0", "q4_K", "iq4_nl"})
 """Types that llama.cpp lays out anew for the vector units of x86-64. ARM has more. Only for figures in messages."""
@@ -98,11 +102,13 @@ class Fit:
         header: of its file.
         slots: number of calls that are decoded together.
         batch: most tokens in one step.
+        surveyed: whether rows of logits are surveyed where they are computed, on the device.
     """
 
     header: Header
     slots: int
     batch: int = BATCH
+    surveyed: bool = False
 
     @property
     def cell(self) -> int:
@@ -124,7 +130,8 @@ class Fit:
         logits = 4 * outputs(self.slots) * h.vocabulary
         step = 4 * self.batch * (3 * h.feed_forward_length + 5 * h.embedding_length)
         copies = sum(t.bytes for t in h.tensors if t.type in _REPACKED and t.name != "token_embd.weight")
-        buffers = logits + max(step, logits) + cells * self._mask
+        kept, computed = (_SURVEYED_ROOM, 2) if self.surveyed else (1, 1)
+        buffers = kept * logits + max(step, computed * logits) + cells * self._mask
         return Need(h.weights, copies, cells * self._kv, buffers, _WORKER + ASIDE * self._kv)
 
     def most(self, memory: FreeMemory) -> int:

@@ -75,7 +75,8 @@ class LoadModel:
         snapshot_bytes: the most that the folder may hold.
         sha256: hash of the file, if it is known.
         gpu_layers: number of layers that go to a GPU; `None` means as many as fit.
-        repack: whether weights may be laid out anew for the processor, which makes answers faster.
+        plain: whether to do without what makes answers faster and may crash in a first step: weights laid out anew for
+            the processor, and rows of logits surveyed on a GPU.
         cache: folder of what can be made anew, which makes the next start faster; `None` keeps nothing.
     """
 
@@ -89,7 +90,7 @@ class LoadModel:
     snapshot_bytes: int = 0
     sha256: str | None = None
     gpu_layers: int | None = None
-    repack: bool = True
+    plain: bool = False
     cache: str | None = None
     kind: Literal["load"] = "load"
 

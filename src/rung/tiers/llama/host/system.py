@@ -8,8 +8,9 @@ import subprocess
 import sys
 from typing import TypedDict
 
-_BROKE = (0xC0000005, 0xC000001D) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGILL)
-"""Exit codes for a wrong address, and for an instruction that the processor doesn't know."""
+_BROKE = (0xC0000005, 0xC000001D) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGILL, -signal.SIGABRT)
+"""Exit codes for a wrong address, for an instruction that the processor doesn't know, and for how llama.cpp ends where
+a GPU fails. What the last one is on Windows isn't known."""
 
 
 _KILL_ON_JOB_CLOSE = 0x2000

@@ -64,3 +64,7 @@ class Batch:
             self._wanted[at - run.outputs : at] = 1
         self._struct.n_tokens = at
         return self._struct
+
+    def outputs(self) -> list[int]:
+        """Indices of the tokens whose logits are wanted."""
+        return [int(index) for index in self._wanted[: self._struct.n_tokens].nonzero()[0]]

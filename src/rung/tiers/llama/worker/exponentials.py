@@ -120,12 +120,14 @@ class LogitsSurvey(NamedTuple):
         second: index of the largest but for that one.
         top: the largest.
         mass: the sum over all of `exp(number - top)`; not a number where all are `-inf`.
+        runner_up: the largest but for one, which stands at `second`.
     """
 
     first: int
     second: int
     top: float
     mass: float
+    runner_up: float
 
     def rival(self, index: int) -> int:
         """Index of the largest but for one.
@@ -148,4 +150,4 @@ def survey(numbers: Floats) -> LogitsSurvey:
     numbers[first] = -np.inf
     second = int(numbers.argmax())
     numbers[first] = top
-    return LogitsSurvey(first, second, top, total)
+    return LogitsSurvey(first, second, top, total, numbers.item(second))

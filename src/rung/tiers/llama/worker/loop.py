@@ -19,7 +19,6 @@ from rung.tiers.llama.worker.crew import Crew
 from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
 from rung.tiers.llama.worker.native import Context, DecodeError, LoadError
 from rung.tiers.llama.worker.planning import StepPlanner, StepShare
-from rung.tiers.llama.worker.sampling import LogitsRow
 from rung.tiers.llama.worker.turn import AnswerTurn
 from rung.types import Delta
 
@@ -244,7 +243,7 @@ class Loop:
         for share in plan:
             if share.run.outputs:
                 last = at + len(share.run.tokens) - share.drafted - 1
-                turns[last] = AnswerTurn(share.answer, LogitsRow(self._context.logits(last)))
+                turns[last] = AnswerTurn(share.answer, self._context.row(last))
             at += len(share.run.tokens)
         if self._crew is not None:
             self._crew.each(AnswerTurn.take, [turn for turn in turns.values() if not turn.answer.drafts])
@@ -281,7 +280,7 @@ class Loop:
         drafted = share.run.tokens[len(share.run.tokens) - share.drafted :]
         confirmed, diverged, finished = 0, False, False
         while not diverged and not finished:
-            turn = turns.get(at + confirmed) or AnswerTurn(answer, LogitsRow(self._context.logits(at + confirmed)))
+            turn = turns.get(at + confirmed) or AnswerTurn(answer, self._context.row(at + confirmed))
             delta = turn.result()
             answer.unsent.append(delta)
             finished = delta.finish is not None

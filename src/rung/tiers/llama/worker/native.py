@@ -19,7 +19,11 @@ from rung.tiers.llama.worker.words import Words, WordsFile
 if TYPE_CHECKING:
     from rung.tiers.llama.threads import Threads
     from rung.tiers.llama.worker.log import Log
-    from rung.tiers.llama.worker.sampling import Logits
+    from rung.tiers.llama.worker.sampling import Logits, LogitsRow
+
+
+_REHEARSED = 4
+"""Tokens of the first step: enough of them for a device to survey its rows."""
 
 
 class LoadError(Exception):
@@ -166,7 +170,8 @@ class Model:
 class Context:
     """Memory for sequences over a model. All of them share its cells.
 
-    `cells`, `batch` and `profile` say what it was made with; `cuttable`, whether a sequence can be cut at any position.
+    `cells`, `batch` and `profile` say what it was made with; `cuttable`, whether a sequence can be cut at any position;
+    `surveyed`, whether the rows of logits are surveyed where they are computed.
 
     Args:
         model: the model to decode with.
@@ -177,6 +182,7 @@ class Context:
         batch: most tokens in one step.
         log: receives llama.cpp's reasons for refusing.
         profile: how what computes the model is best used.
+        surveyed: whether rows of logits are to be surveyed where they are computed, if this build can do it.
 
     Raises:
         LoadError: memory is short.
@@ -193,7 +199,12 @@ class Context:
         batch: int,
         log: Log,
         profile: ComputeProfile = CPU,
+        surveyed: bool = False,
     ) -> None:
+        # they need numpy, which takes as long to import as a small model to load, and comes beside that
+        from rung.tiers.llama.worker.device_survey import DeviceSurvey
+        from rung.tiers.llama.worker.sampling import LogitsRow
+
         self.cuttable = model.cuttable
         self.profile = profile
         self.batch = batch
@@ -211,6 +222,8 @@ class Context:
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
         self._batch = Batch(batch)
+        self._row = LogitsRow
+        self._survey = DeviceSurvey(model.vocabulary.size) if surveyed and DeviceSurvey.possible() else None
         self._make(cells)
 
     def resize(self, cells: int) -> bool:
@@ -228,7 +241,7 @@ class Context:
             LoadError: there is no memory even for the old size. The context can't be used any more.
         """
         before, state = self.cells, self._state()
-        llama.llama_free(self.pointer)
+        self._free()
         try:
             self._make(cells)
         except LoadError:
@@ -252,12 +265,33 @@ class Context:
         self._thread_count = self._threads.now()
         self._params.n_ctx = cells
         self._params.n_threads = self._params.n_threads_batch = self._thread_count
-        self.pointer = self._log.made(lambda: llama.llama_init_from_model(self._model.pointer, self._params))
-        if not self.pointer:
-            raise LoadError(self._log.cause() or "no memory for its context")
+        self._begin()
+        if self._survey is not None and not self._survey.attached:
+            self._free()
+            self._survey = None
+            self._begin()
         self._memory = llama.llama_get_memory(self.pointer)
         self._views: dict[int, Logits] = {}
         llama.llama_set_abort_callback(self.pointer, self._callback, ctypes.cast(self._flag, ctypes.c_void_p))
+
+    def _begin(self) -> None:
+        if self._survey is not None:
+            self._survey.attach(self._params, self._params.n_seq_max)
+        self.pointer = self._log.made(lambda: llama.llama_init_from_model(self._model.pointer, self._params))
+        if not self.pointer:
+            self._free()
+            raise LoadError(self._log.cause() or "no memory for its context")
+
+    def _free(self) -> None:
+        if self.pointer:
+            llama.llama_free(self.pointer)
+        if self._survey is not None:
+            self._survey.release(self._params)
+
+    @property
+    def surveyed(self) -> bool:
+        """Whether rows of logits are surveyed where they are computed."""
+        return self._survey is not None
 
     def decode(self, runs: Sequence[Run]) -> bool:
         """Evaluate the runs in one step. Returns whether it was done. After an abort, any part may have been.
@@ -272,19 +306,24 @@ class Context:
         code = llama.llama_decode(self.pointer, self._batch.fill(runs))
         # A GPU goes on when `llama_decode` has returned, and how long a step takes is learnt here.
         llama.llama_synchronize(self.pointer)
+        if code == 0 and self._survey is not None:
+            at = llama.llama_get_logits(self.pointer)
+            self._survey.begin(ctypes.addressof(at.contents) if at else 0, self._batch.outputs())
         if code in (0, 2):
             return bool(code == 0)
         raise DecodeError(f"llama_decode returned {code}")
 
     def rehearse(self) -> None:
-        """Take one step of two tokens, which reads all the weights. If a build crashes here, it should do so at once.
+        """Take one step of a few tokens, which reads all the weights. If a build crashes here, it should do so at once.
 
         A single token uses other kernels than several do, and in broken builds it is those for several that crash.
 
         Raises:
             DecodeError: the step failed.
         """
-        self.decode([Run(0, 0, (0, 0), 1)])
+        self.decode([Run(0, 0, (0,) * _REHEARSED, 1 if self._survey is None else _REHEARSED)])
+        if self._survey is not None:
+            self._survey.row(0)  # whether the device is to be believed is found out now
         self.forget(0)
 
     def abort(self) -> None:
@@ -295,12 +334,22 @@ class Context:
         """Take `abort` back."""
         self._flag[0] = b"\0"
 
+    def row(self, index: int) -> LogitsRow:
+        """The logits after a token of the last step, with a survey if the device has made one.
+
+        Args:
+            index: index of the token in the step.
+        """
+        return self._row(self.logits(index)) if self._survey is None else self._survey.row(index)
+
     def logits(self, index: int) -> Logits:
         """A view of the logits after a token of the last step. It is valid until the next step.
 
         Args:
             index: index of the token in the step.
         """
+        if self._survey is not None:
+            return self._survey.logits(index)
         pointer = llama.llama_get_logits_ith(self.pointer, index)
         if not pointer:
             raise DecodeError(f"no logits at {index}")

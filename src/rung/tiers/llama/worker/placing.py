@@ -25,8 +25,8 @@ from rung.tiers.llama.worker.system import let_go
 from rung.tiers.llama.worker.words import WordsFile
 
 _PLAIN = (
-    "llama.cpp crashed with the weights laid out for this processor, and now computes without that, which is slower; "
-    "see docs/install.md, 'A build that crashes'"
+    "llama.cpp crashed in its first step, and now computes without weights laid out for this processor and without "
+    "rows surveyed on a GPU, which is slower; see docs/install.md, 'A build that crashes'"
 )
 
 
@@ -102,7 +102,7 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
     if where.takes:
         # what is on a GPU now is what its driver no longer calls free
         residents.claim(total)
-    if not load.repack:
+    if load.plain:
         notes = (*notes, _PLAIN)
     return Placed(model, context, chosen, notes, log)
 
@@ -134,14 +134,16 @@ class _Kept:
         """The words of the file's vocabulary."""
         return None if self._folder is None else WordsFile(self._folder, self._key)
 
-    def rehearsal(self, where: Offload, *, repack: bool) -> Rehearsal:
+    def rehearsal(self, where: Offload, *, plain: bool, surveyed: bool) -> Rehearsal:
         """The first step with the file.
 
         Args:
             where: which layers are on a GPU.
-            repack: whether weights are laid out anew for the processor.
+            plain: whether weights stay as they are in the file.
+            surveyed: whether rows of logits are surveyed on the device.
         """
-        how = (binding.llama.llama_print_system_info().decode("utf-8", "replace"), where.layers, where.shares, repack)
+        system = binding.llama.llama_print_system_info().decode("utf-8", "replace")
+        how = (system, where.layers, where.shares, plain, surveyed)
         return Rehearsal(self._folder, self._key + json.dumps(how).encode())
 
 
@@ -176,7 +178,7 @@ def _make(
     load: LoadModel, where: Offload, chosen: LoadPlan, threads: Threads, log: Log, kept: _Kept
 ) -> tuple[Model, Context]:
     model = Model(
-        load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=load.repack, words=kept.words()
+        load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=not load.plain, words=kept.words()
     )
     from rung.tiers.llama.worker.memory import sequences  # imported meanwhile
 
@@ -191,12 +193,14 @@ def _make(
             batch=min(chosen.fit.batch, chosen.cells),
             log=log,
             profile=profile,
+            # a model whose sequences can't be cut gets its rows in another order
+            surveyed=chosen.fit.surveyed and model.cuttable and not load.plain,
         )
     except LoadError:
         model.close()  # the next way needs the room
         raise
     let_go(load.path)
-    rehearsal = kept.rehearsal(where, repack=load.repack)
+    rehearsal = kept.rehearsal(where, plain=load.plain, surveyed=context.surveyed)
     if not rehearsal.done:
         context.rehearse()
         rehearsal.passed()

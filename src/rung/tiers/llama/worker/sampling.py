@@ -40,22 +40,40 @@ class LogitsRow:
     Nothing is copied, so a row is only good until the next step.
 
     Args:
-        logits: contiguous. They are left as they are.
+        logits: contiguous, or what fetches them once they are needed. They are left as they are.
+        survey: of the logits, if whoever computed them has made one.
     """
 
-    __slots__ = ("_survey", "_token", "logits")
+    __slots__ = ("_fetch", "_logits", "_survey", "_token")
 
-    def __init__(self, logits: Logits) -> None:
-        self.logits = logits
-        self._token = -1
-        self._survey: LogitsSurvey | None = None
+    def __init__(self, logits: Logits | Callable[[], Logits], survey: LogitsSurvey | None = None) -> None:
+        self._fetch = logits if callable(logits) else None
+        self._logits = None if callable(logits) else logits
+        self._token = -1 if survey is None else survey.first
+        self._survey = survey
+
+    @property
+    def logits(self) -> Logits:
+        """All of them."""
+        if self._logits is None:
+            if self._fetch is None:
+                raise AssertionError("a row has logits, or what fetches them")
+            self._logits = self._fetch()
+        return self._logits
 
     @property
     def token(self) -> int:
-        """The likeliest token; the first of them, if several are."""
+        """The likeliest token. If several are, the first of them, or any that a survey names."""
         if self._token < 0:
             self._token = int(self.logits.argmax())
         return self._token
+
+    def logit(self, token: int) -> float:
+        """The logit of a token. Those of the two likeliest are known once there is a survey."""
+        found = self._survey
+        if found is not None and token in (found.first, found.second):
+            return found.top if token == found.first else found.runner_up
+        return float(self.logits.item(token))
 
     def look(self) -> LogitsSurvey:
         """Find the likeliest tokens, and sum up all weights. Asked first, it serves what is asked afterwards."""
@@ -92,8 +110,9 @@ def confidence(row: LogitsRow, token: int, allowed: Callable[[], Mask | None] | 
             model was sure of the token, or nobody can tell, the unconstrained probability is given. The probability
             among the allowed tokens lies between that and 1.
     """
-    own, found = row.logits.item(token), row.look()
-    logprob, margin = own - found.top - math.log(found.mass), own - row.logits.item(found.rival(token))
+    found = row.look()
+    own = row.logit(token)
+    logprob, margin = own - found.top - math.log(found.mass), own - row.logit(found.rival(token))
     if allowed is None:
         return Confidence(logprob, margin)
     if logprob > _SURE:
