@@ -203,6 +203,42 @@ def test_calls_that_come_together_wait_for_the_beginning_that_they_share():
         assert house.tokens(n) == alone([*LONG, 31 + n], 4)
 
 
+class Echo:
+    """A constraint that forces two more of each token."""
+
+    notes, complete = (), False
+
+    def __init__(self) -> None:
+        self.left: list[int] = []
+
+    def choose(self, row, sampler) -> int:
+        return sampler.choose(row)
+
+    def allowed(self, piece: bytes) -> None:
+        return None
+
+    def take(self, token: int) -> None:
+        self.left = [token, token]
+
+    def forced(self) -> list[int]:
+        forced, self.left = self.left, []
+        return forced
+
+
+def test_nobody_waits_for_a_beginning_that_is_evaluated_already():
+    """An answer with forced tokens has some pending in every step, and none of them are of anybody's beginning."""
+    house = House(Books(512, 32), 4)
+    house.ask(0, [*LONG, 31], 200, constraint=Echo())
+    while not house.sent.get(0) or not house.sent[0][-1].tokens:
+        house.loop.step()
+    house.ask(1, [*LONG, 32], 4)
+    house.loop.step()
+    assert len(house.books.steps[-1]) == 2
+    while not house.over(1):
+        house.loop.step()
+    assert not house.over(0)
+
+
 def test_what_is_kept_gives_way_before_any_answer_has_to():
     house = House(Books(64, 64), 2)
     for n in range(4):

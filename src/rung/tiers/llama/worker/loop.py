@@ -188,7 +188,9 @@ class Loop:
         """Whether another answer is evaluating a beginning that this one could share."""
         if not self._memory.cuttable:
             return False
-        coming = [common_prefix(a.tokens, answer.tokens) for a in self._active if a.pending > 1]
+        common = [(a.evaluated, common_prefix(a.tokens, answer.tokens)) for a in self._active]
+        # what an answer has evaluated of it is there already, even if other tokens of it are pending
+        coming = [shared for evaluated, shared in common if evaluated < shared]
         return bool(coming) and max(coming) - self._memory.shared(answer.tokens) >= _WORTH_A_WAIT
 
     def _restore(self, answer: Answer, held: HeldCells) -> None:
