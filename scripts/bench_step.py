@@ -200,7 +200,7 @@ def main() -> None:
     look_in.add_argument(
         "--surveyed",
         action=argparse.BooleanOptionalAction,
-        help="whatever computes surveys the rows of logits as a part of the step, as a GPU does by default",
+        help="survey the rows of logits as a part of each step, or not; by default only a GPU does",
     )
     look_in.set_defaults(run=show_profile)
     options = parser.parse_args()

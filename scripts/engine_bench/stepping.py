@@ -19,9 +19,10 @@ from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.constraint import Constraint, Grammars
 from rung.tiers.llama.worker.device_survey import DeviceSurvey
 from rung.tiers.llama.worker.log import Log
-from rung.tiers.llama.worker.native import Context, Vocabulary
+from rung.tiers.llama.worker.native import Context
 from rung.tiers.llama.worker.sampling import Sampler
 from rung.tiers.llama.worker.text import Assembler
+from rung.tiers.llama.worker.vocabulary import Vocabulary
 from rung.types import Delta, Sampling, Shape
 
 Fact = tuple[dict[str, Any] | None, list[int]]
@@ -157,7 +158,7 @@ def profiled(
         tokens: of each answer.
         constrained: whether the answers are long lists by a schema, or else free texts.
         gpu_layers: layers of the model that go to a GPU.
-        surveyed: whether whatever computes surveys the rows of logits; left out, only a GPU does.
+        surveyed: whether the device surveys the rows of logits; by default only a GPU does.
     """
     party = InProcess(path, max(4096, count * _CELLS), threads, gpu_layers, slots=count, surveyed=surveyed)
     watch = Stopwatch()

@@ -68,6 +68,7 @@ def test_steps_are_larger_where_a_gpu_of_its_own_has_all_of_a_model_and_no_conte
     chosen = plan(BIG, context=4096, slots=4, memory=FreeMemory(64 * GIB))
     (larger, there), (plain, here) = placements(chosen, [RTX_3060, CPU], None)
     assert (larger.fit.batch, plain.fit.batch) == (GPU_BATCH, BATCH)
+    assert (larger.fit.surveyed, plain.fit.surveyed) == (True, False)
     assert there.whole
     assert there.takes["CUDA0"] > here.takes["CUDA0"]
     assert replace(larger, fit=plain.fit) == plain

@@ -135,7 +135,7 @@ def test_a_build_that_crashes_on_this_processor_answers_without_what_crashes_and
 
 @pytest.mark.weights
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize(("signal", "starts"), [("SIGSEGV", 2), ("SIGKILL", 1)])
+@pytest.mark.parametrize(("signal", "starts"), [("SIGSEGV", 2), ("SIGABRT", 2), ("SIGKILL", 1)])
 def test_a_worker_that_crashes_all_the_same_is_started_no_third_time(breaking, tmp_path, signal, starts):
     tier = breaking(signal, "True")
     with pytest.raises(TierCrashed, match=f"{signal} while it loaded"):

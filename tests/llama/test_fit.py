@@ -134,7 +134,7 @@ for cells, slots, outputs, batch, surveyed in eval(sys.argv[2]):
     params = llama.llama_context_default_params()
     params.n_ctx, params.n_seq_max, params.n_batch, params.n_ubatch = cells, slots, batch, batch
     params.kv_unified, params.n_outputs_max = True, max(outputs, slots)
-    survey = DeviceSurvey(words)
+    survey = DeviceSurvey(words, view=None)
     if surveyed:
         survey.attach(params, slots)
     context = llama.llama_init_from_model(model, params)

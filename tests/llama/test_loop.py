@@ -226,14 +226,14 @@ class Echo:
 
 
 def test_nobody_waits_for_a_beginning_that_is_evaluated_already():
-    """An answer with forced tokens has some pending in every step, and none of them are of anybody's beginning."""
+    """An answer with forced tokens has tokens pending in every step. None of them belongs to the shared beginning."""
     house = House(Books(512, 32), 4)
     house.ask(0, [*LONG, 31], 200, constraint=Echo())
     while not house.sent.get(0) or not house.sent[0][-1].tokens:
         house.loop.step()
     house.ask(1, [*LONG, 32], 4)
     house.loop.step()
-    assert len(house.books.steps[-1]) == 2
+    assert len(house.books.steps[-1]) == 2, "the second call begins at once"
     while not house.over(1):
         house.loop.step()
     assert not house.over(0)

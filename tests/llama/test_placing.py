@@ -18,11 +18,12 @@ from rung.tiers.llama import LlamaTier
 from rung.tiers.llama.fit import BATCH, GPU_BATCH
 from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.threads import Fixed
-from rung.tiers.llama.worker import placing
+from rung.tiers.llama.worker import device_survey, placing
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
 from rung.tiers.llama.worker.calls import Calls
+from rung.tiers.llama.worker.faults import LoadError
 from rung.tiers.llama.worker.loop import Loop
-from rung.tiers.llama.worker.native import Context, LoadError, Model
+from rung.tiers.llama.worker.native import Context, Model
 from rung.tiers.llama.worker.profile import CPU, GPU
 from rung.tiers.llama.worker.sampling import Sampler
 from rung.tiers.llama.worker.text import Assembler
@@ -108,9 +109,18 @@ def test_a_card_that_refuses_larger_steps_gets_the_others(weights, card, refusin
 
 
 def test_after_a_crash_in_the_first_step_no_rows_are_surveyed_and_the_card_goes_on_computing(weights, card):
-    placed = placing.place(load(weights, plain=True), Fixed(2))
+    placed = placing.place(load(weights, safe_mode=True), Fixed(2))
     assert (placed.context.profile, placed.context.surveyed) == (GPU, False)
-    assert "rows surveyed on a GPU" in placed.notes[0]
+    assert "survey of the logits" in placed.notes[0]
+
+
+def test_a_card_whose_survey_is_wrong_is_not_asked_for_it_and_that_is_said_at_each_start(weights, card, monkeypatch):
+    monkeypatch.setattr(device_survey, "_agrees", lambda found, logits: False)
+    for _ in range(2):
+        placed = placing.place(load(weights), Fixed(2))
+        assert (placed.context.profile, placed.context.surveyed) == (GPU, False)
+        assert "doesn't agree with the CPU" in placed.notes[0]
+        assert said(placed, "The pump is", 4)[0]
 
 
 def test_a_card_that_refuses_a_context_leaves_all_to_the_cpu_and_that_is_said(weights, card, refusing):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from rung.tiers.llama.worker.constraint import Constraint, Grammars, Unenforceable
 from rung.tiers.llama.worker.log import Log
-from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.sampling import LogitsRow, Sampler
+from rung.tiers.llama.worker.vocabulary import Vocabulary
 from rung.types import Sampling, Shape
 
 llama = pytest.importorskip("llama_cpp")

@@ -17,8 +17,9 @@ from rung.tiers.llama.frames import LoadModel
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import placing
 from rung.tiers.llama.worker.log import Log
-from rung.tiers.llama.worker.native import Context, Vocabulary
+from rung.tiers.llama.worker.native import Context
 from rung.tiers.llama.worker.rehearsed import Rehearsal
+from rung.tiers.llama.worker.vocabulary import Vocabulary
 from rung.tiers.llama.worker.words import Words, WordsFile
 
 WORDS = Words((b"", b"a", b"\xff<|end|>", "é".encode(), b"a" * 300), frozenset({0, 2}))
@@ -131,15 +132,15 @@ def test_a_vocabulary_says_the_same_from_disk_and_a_damaged_file_is_made_anew(we
 
 
 @pytest.mark.weights
-def test_the_first_step_is_tried_once_for_a_file_and_a_layout_of_weights(weights, tmp_path, monkeypatch):
+def test_the_first_step_is_tried_once_for_a_file_and_a_way_to_compute(weights, tmp_path, monkeypatch):
     tried = []
     real = Context.rehearse
     monkeypatch.setattr(Context, "rehearse", lambda self: tried.append(real(self)))
     load = LoadModel(str(weights("smollm2-135m")), 256, 1, 2, cache=str(tmp_path))
-    for plain, expected in ((False, 1), (False, 1), (True, 2), (True, 2)):
-        placed = placing.place(LoadModel(load.path, 256, 1, 2, cache=load.cache, plain=plain), Fixed(2))
+    for safe_mode, expected in ((False, 1), (False, 1), (True, 2), (True, 2)):
+        placed = placing.place(LoadModel(load.path, 256, 1, 2, cache=load.cache, safe_mode=safe_mode), Fixed(2))
         assert len(tried) == expected
-        llama.llama_free(placed.context.pointer)
+        placed.context.close()
         llama.llama_model_free(placed.model.pointer)
     placing.place(LoadModel(load.path, 256, 1, 2), Fixed(2))
     assert len(tried) == 3, "nothing is remembered where nothing may be kept"

@@ -21,8 +21,9 @@ from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.loaded import LoadedModel
 from rung.tiers.llama.worker.loop import Loop
 from rung.tiers.llama.worker.memory import sequences
-from rung.tiers.llama.worker.native import Context, Vocabulary
+from rung.tiers.llama.worker.native import Context
 from rung.tiers.llama.worker.placing import place
+from rung.tiers.llama.worker.vocabulary import Vocabulary
 from rung.types import Delta, Message, Shape
 
 # As in a worker, llama.cpp is loaded before numpy. On a machine with CUDA it crashed at its first model the other way
@@ -48,7 +49,7 @@ class InProcess:
         threads: for decoding.
         gpu_layers: layers of the model that go to a GPU.
         slots: most calls at once.
-        surveyed: whether whatever computes surveys the rows of logits; left out, only a GPU does.
+        surveyed: whether the device surveys the rows of logits; by default only a GPU does.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class InProcess:
         self._placed = place(load, Fixed(threads))
         self._threads = threads
         if surveyed is not None and surveyed != self._placed.context.surveyed:
-            self._placed = replace(self._placed, context=self._context(surveyed=surveyed))
+            other = self._context(surveyed=surveyed)
+            self._placed.context.close()
+            self._placed = replace(self._placed, context=other)
         self._model = LoadedModel(load, self._placed)
         self._model.warm()
         self._calls = Calls()
@@ -82,7 +85,11 @@ class InProcess:
         self._id = 0
 
     def _context(self, *, surveyed: bool) -> Context:
-        """A context like the one that was made, but for one thing."""
+        """A context like the first one, with or without the survey.
+
+        Args:
+            surveyed: whether the device surveys the rows of logits.
+        """
         made, slots = self._placed.context, self._placed.plan.slots
         return Context(
             self._placed.model,
@@ -120,7 +127,9 @@ class InProcess:
             count: of sequences, with nothing else in the context.
             depth: tokens that each of them has before.
         """
-        context = self._context(surveyed=False) if self._model.native.surveyed else self._model.native
+        # `llama_decode` alone is without the survey that a GPU adds to a step
+        apart = self._context(surveyed=False) if self._model.native.surveyed else None
+        context = apart or self._model.native
         for sequence in range(count):
             context.decode([Run(sequence, 0, list(range(depth)), 1)])
         found: list[float] = []
@@ -132,6 +141,8 @@ class InProcess:
                 context.forget(sequence, depth)
         for sequence in range(count):
             context.forget(sequence)
+        if apart is not None:
+            apart.close()
         return statistics.median(found)
 
     def confidence(self, messages: Any, max_tokens: int) -> dict[str, float]:

@@ -51,9 +51,13 @@ _SLOT_CELLS = 1024
 _WORKER = 160 << 20
 """Bytes of Python, the libraries, and a vocabulary of 150,000 tokens with its prefix tree for constraints. Measured."""
 
-_SURVEYED_ROOM = 4
-"""Rows that llama.cpp makes room for in place of each row of logits, where these are surveyed on the device: it could
-hand on tokens and probabilities, too."""
+_KEPT_IF_SURVEYED = 4
+"""Buffers of the size of the logits that llama.cpp reserves where there are backend samplers: for logits, what samplers
+make of them, probabilities and tokens."""
+
+_COMPUTED_IF_SURVEYED = 2
+"""Tensors of the size of the logits that a surveyed step needs at once: the logits, and a copy without the likeliest
+token."""
 
 _KV_BYTES = 2
 _REPACKED = frozenset({"q2_K", "q4_0", "q4_K", "iq4_nl"})
@@ -102,7 +106,7 @@ class Fit:
         header: of its file.
         slots: number of calls that are decoded together.
         batch: most tokens in one step.
-        surveyed: whether rows of logits are surveyed where they are computed, on the device.
+        surveyed: whether there is to be room for the device's survey of the logits.
     """
 
     header: Header
@@ -130,7 +134,7 @@ class Fit:
         logits = 4 * outputs(self.slots) * h.vocabulary
         step = 4 * self.batch * (3 * h.feed_forward_length + 5 * h.embedding_length)
         copies = sum(t.bytes for t in h.tensors if t.type in _REPACKED and t.name != "token_embd.weight")
-        kept, computed = (_SURVEYED_ROOM, 2) if self.surveyed else (1, 1)
+        kept, computed = (_KEPT_IF_SURVEYED, _COMPUTED_IF_SURVEYED) if self.surveyed else (1, 1)
         buffers = kept * logits + max(step, computed * logits) + cells * self._mask
         return Need(h.weights, copies, cells * self._kv, buffers, _WORKER + ASIDE * self._kv)
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import IO, Literal
 
-PROTOCOL = 8
+PROTOCOL = 9
 """Version of the frames, raised whenever one changes its meaning: an app may pack a worker of another version than its
 host."""
 
@@ -75,8 +75,8 @@ class LoadModel:
         snapshot_bytes: the most that the folder may hold.
         sha256: hash of the file, if it is known.
         gpu_layers: number of layers that go to a GPU; `None` means as many as fit.
-        plain: whether to do without what makes answers faster and may crash in a first step: weights laid out anew for
-            the processor, and rows of logits surveyed on a GPU.
+        safe_mode: whether to do without two things that make answers faster and may crash: weights laid out anew for
+            the processor, and a GPU's survey of the logits.
         cache: folder of what can be made anew, which makes the next start faster; `None` keeps nothing.
     """
 
@@ -90,7 +90,7 @@ class LoadModel:
     snapshot_bytes: int = 0
     sha256: str | None = None
     gpu_layers: int | None = None
-    plain: bool = False
+    safe_mode: bool = False
     cache: str | None = None
     kind: Literal["load"] = "load"
 

@@ -200,7 +200,7 @@ class Process:
         missed = self._channel is not None and not self._channel.fresh
         if self.alive and self._loaded_at is None and (broke or missed):
             self._greeted, self._tail = False, b""
-            error, _ = self._run(replace(self._load, plain=self._load.plain or broke))
+            error, _ = self._run(replace(self._load, safe_mode=self._load.safe_mode or broke))
         return error
 
     def _run(self, load: frames.LoadModel) -> tuple[TierError, int | None]:

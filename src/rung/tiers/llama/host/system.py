@@ -9,8 +9,8 @@ import sys
 from typing import TypedDict
 
 _BROKE = (0xC0000005, 0xC000001D) if sys.platform == "win32" else (-signal.SIGSEGV, -signal.SIGILL, -signal.SIGABRT)
-"""Exit codes for a wrong address, for an instruction that the processor doesn't know, and for how llama.cpp ends where
-a GPU fails. What the last one is on Windows isn't known."""
+"""Exit codes of a wrong address, of an unknown instruction and of an abort. llama.cpp aborts where a GPU or one of its
+assertions fails. What an abort returns on Windows isn't known."""
 
 
 _KILL_ON_JOB_CLOSE = 0x2000

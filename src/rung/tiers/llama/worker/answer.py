@@ -10,9 +10,9 @@ from typing import Literal
 from rung.tiers.llama.worker.constraint import Constraint, Unenforceable
 from rung.tiers.llama.worker.draft import Draft, DraftPrice
 from rung.tiers.llama.worker.memory import HeldCells, Saved
-from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.sampling import Confidence, LogitsRow, Sampler, confidence
 from rung.tiers.llama.worker.text import Assembler, TextPiece
+from rung.tiers.llama.worker.vocabulary import Vocabulary
 from rung.types import Constraint as Enforcement
 from rung.types import Delta, Finish, Token, Usage
 

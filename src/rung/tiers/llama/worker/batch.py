@@ -50,7 +50,11 @@ class Batch:
             self._struct.seq_id[i] = ctypes.cast(self._sequences.ctypes.data + 4 * i, kind)
 
     def fill(self, runs: Sequence[Run]) -> Any:
-        """llama.cpp's struct, with the tokens of these runs. It is good until the next ones."""
+        """llama.cpp's struct, with the tokens of these runs. It is valid until the next call.
+
+        Args:
+            runs: with at most `room` tokens in all.
+        """
         at = 0
         for run in runs:
             count = len(run.tokens)
@@ -67,4 +71,5 @@ class Batch:
 
     def outputs(self) -> list[int]:
         """Indices of the tokens whose logits are wanted."""
-        return [int(index) for index in self._wanted[: self._struct.n_tokens].nonzero()[0]]
+        found: list[int] = self._wanted[: self._struct.n_tokens].nonzero()[0].tolist()
+        return found

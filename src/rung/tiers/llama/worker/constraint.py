@@ -19,8 +19,8 @@ import numpy as np
 from rung.errors import ContractError
 from rung.tiers.llama.binding import llama
 from rung.tiers.llama.worker.enforceable import enforceable, without_look_around
-from rung.tiers.llama.worker.native import Vocabulary
 from rung.tiers.llama.worker.sampling import LogitsRow, Mask, Sampler
+from rung.tiers.llama.worker.vocabulary import Vocabulary
 from rung.types import Shape
 
 if TYPE_CHECKING:

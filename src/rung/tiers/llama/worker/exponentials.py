@@ -116,11 +116,11 @@ class LogitsSurvey(NamedTuple):
     """What a row of logits looks like.
 
     Args:
-        first: index of the largest; the first of them, if several are.
+        first: index of the largest; of several, any.
         second: index of the largest but for that one.
         top: the largest.
         mass: the sum over all of `exp(number - top)`; not a number where all are `-inf`.
-        runner_up: the largest but for one, which stands at `second`.
+        runner_up: the number at `second`.
     """
 
     first: int

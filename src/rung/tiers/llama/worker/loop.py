@@ -16,8 +16,9 @@ from typing import NoReturn
 from rung.tiers.llama.worker.answer import Answer, joined
 from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.crew import Crew
+from rung.tiers.llama.worker.faults import DecodeError, LoadError
 from rung.tiers.llama.worker.memory import ContextMemory, HeldCells, Saved, common_prefix
-from rung.tiers.llama.worker.native import Context, DecodeError, LoadError
+from rung.tiers.llama.worker.native import Context
 from rung.tiers.llama.worker.planning import StepPlanner, StepShare
 from rung.tiers.llama.worker.turn import AnswerTurn
 from rung.types import Delta
@@ -188,10 +189,9 @@ class Loop:
         """Whether another answer is evaluating a beginning that this one could share."""
         if not self._memory.cuttable:
             return False
-        common = [(a.evaluated, common_prefix(a.tokens, answer.tokens)) for a in self._active]
-        # what an answer has evaluated of it is there already, even if other tokens of it are pending
-        coming = [shared for evaluated, shared in common if evaluated < shared]
-        return bool(coming) and max(coming) - self._memory.shared(answer.tokens) >= _WORTH_A_WAIT
+        # Once it is evaluated it is shared already, whatever else of the other answer is pending, as forced tokens are.
+        coming = max((self._memory.usable(a.tokens, answer.tokens) for a in self._active), default=0)
+        return coming - self._memory.shared(answer.tokens) >= _WORTH_A_WAIT
 
     def _restore(self, answer: Answer, held: HeldCells) -> None:
         """Take from disk what isn't in memory."""

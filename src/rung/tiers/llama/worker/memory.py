@@ -255,17 +255,22 @@ class ContextMemory:
         """The sequence that begins most like `tokens`, and how far. Among equals, one that can be taken over."""
         # A recurrent state can't be rewound to an earlier token, and an active sequence goes on.
         known = [*reversed(self._kept), *(self._active if self.cuttable else [])]
-        best = max(known, key=lambda held: self._usable(held.tokens, tokens), default=None)
-        length = 0 if best is None else self._usable(best.tokens, tokens)
+        best = max(known, key=lambda held: self.usable(held.tokens, tokens), default=None)
+        length = 0 if best is None else self.usable(best.tokens, tokens)
         return (best, length) if length else (None, 0)
 
     def _longest_aside(self, tokens: Sequence[int]) -> tuple[Saved | None, int]:
         wanted = tuple(tokens)
-        best = max(self._aside, key=lambda saved: self._usable(saved.tokens, wanted), default=None)
-        return best, 0 if best is None else self._usable(best.tokens, wanted)
+        best = max(self._aside, key=lambda saved: self.usable(saved.tokens, wanted), default=None)
+        return best, 0 if best is None else self.usable(best.tokens, wanted)
 
-    def _usable(self, known: Sequence[int], tokens: Sequence[int]) -> int:
-        """How many of `tokens` need not be evaluated if the memory of `known` is there."""
+    def usable(self, known: Sequence[int], tokens: Sequence[int]) -> int:
+        """How many of `tokens` need not be evaluated if the memory of `known` is there.
+
+        Args:
+            known: tokens from position 0 on.
+            tokens: tokens that will be evaluated.
+        """
         common = min(common_prefix(known, tokens), len(tokens) - 1)
         if self.cuttable:
             tail = _TILE if len(tokens) >= _LONG and not self._active else _TAIL

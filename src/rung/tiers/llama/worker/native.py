@@ -1,6 +1,6 @@
 """The few functions of llama.cpp that the loop needs, made safe to call.
 
-Everything here belongs to the loop's thread, except `Vocabulary`, which only reads, and `Context.abort`.
+Everything here belongs to the loop's thread, except `Context.abort`.
 """
 
 from __future__ import annotations
@@ -13,100 +13,15 @@ from rung.tiers.llama.binding import llama
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import system
 from rung.tiers.llama.worker.batch import Batch, Run
+from rung.tiers.llama.worker.faults import DecodeError, LoadError
 from rung.tiers.llama.worker.profile import CPU, ComputeProfile
-from rung.tiers.llama.worker.words import Words, WordsFile
+from rung.tiers.llama.worker.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from rung.tiers.llama.threads import Threads
     from rung.tiers.llama.worker.log import Log
     from rung.tiers.llama.worker.sampling import Logits, LogitsRow
-
-
-_REHEARSED = 4
-"""Tokens of the first step: enough of them for a device to survey its rows."""
-
-
-class LoadError(Exception):
-    """llama.cpp would not load a file. The message says why, as far as llama.cpp did."""
-
-
-class DecodeError(Exception):
-    """llama.cpp failed in a way that leaves the context in an unknown state."""
-
-
-class Vocabulary:
-    """The tokens of a model.
-
-    Args:
-        pointer: llama.cpp's pointer to it.
-        kept: where its words are kept on disk; `None` keeps none.
-    """
-
-    def __init__(self, pointer: Any, kept: WordsFile | None = None) -> None:
-        self.pointer = pointer
-        self.size: int = llama.llama_vocab_n_tokens(pointer)
-        self.bos: int = llama.llama_vocab_bos(pointer)
-        self.eos: int = llama.llama_vocab_eos(pointer)
-        self.adds_bos: bool = llama.llama_vocab_get_add_bos(pointer)
-        self._pieces: dict[int, bytes] = {}
-        self._kept = kept
-        ends = None if kept is None else kept.ends(self.size)
-        self.ends = self._ends() if ends is None else ends
-
-    def _ends(self) -> frozenset[int]:
-        """The tokens that end an answer. It takes a question about each token."""
-        return frozenset(t for t in range(self.size) if llama.llama_vocab_is_eog(self.pointer, t))
-
-    def words(self) -> tuple[bytes, ...]:
-        """What llguidance is told of each token. Nobody needs them afterwards, so they aren't held."""
-        words = None if self._kept is None else self._kept.read(self.size)
-        if words is None:
-            words = Words(tuple(map(self._word, range(self.size))), self.ends)
-            if self._kept is not None:
-                self._kept.write(words)
-        return words.spelled
-
-    def _word(self, token: int) -> bytes:
-        word = self._piece(token, special=True)
-        # 0xff never occurs in UTF-8: llguidance's mark of a token that no text can spell.
-        return b"\xff" + word if token in self.ends or self.is_control(token) else word
-
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """The tokens of a text, with no beginning-of-text token added.
-
-        Args:
-            text: any text.
-            special: whether the spelling of a control token means that token.
-        """
-        data = text.encode()
-        room = len(data) + 8
-        tokens = (llama.llama_token * room)()
-        count = llama.llama_tokenize(self.pointer, data, len(data), tokens, room, False, special)
-        if count < 0:
-            raise DecodeError(f"llama_tokenize wants room for {-count} tokens where {room} bytes went in")
-        return list(tokens[:count])
-
-    def piece(self, token: int, *, special: bool = False) -> bytes:
-        """The bytes of a token; none for a control token unless `special`."""
-        if special:
-            return self._piece(token, special=True)
-        known = self._pieces.get(token)
-        if known is None:
-            known = self._pieces[token] = self._piece(token, special=False)
-        return known
-
-    def _piece(self, token: int, *, special: bool) -> bytes:
-        room = 64
-        while True:
-            buffer = ctypes.create_string_buffer(room)
-            length = llama.llama_token_to_piece(self.pointer, token, buffer, room, 0, special)
-            if length >= 0:
-                return buffer.raw[:length]
-            room = -length
-
-    def is_control(self, token: int) -> bool:
-        """Whether a token is one that no text should be able to spell."""
-        return bool(llama.llama_vocab_is_control(self.pointer, token))
+    from rung.tiers.llama.worker.words import WordsFile
 
 
 class Model:
@@ -171,7 +86,7 @@ class Context:
     """Memory for sequences over a model. All of them share its cells.
 
     `cells`, `batch` and `profile` say what it was made with; `cuttable`, whether a sequence can be cut at any position;
-    `surveyed`, whether the rows of logits are surveyed where they are computed.
+    `doubted`, whether the device's survey of the logits was given up because it didn't agree with the CPU.
 
     Args:
         model: the model to decode with.
@@ -182,7 +97,7 @@ class Context:
         batch: most tokens in one step.
         log: receives llama.cpp's reasons for refusing.
         profile: how what computes the model is best used.
-        surveyed: whether rows of logits are to be surveyed where they are computed, if this build can do it.
+        surveyed: whether the device surveys the rows of logits, if this build can do that.
 
     Raises:
         LoadError: memory is short.
@@ -201,7 +116,7 @@ class Context:
         profile: ComputeProfile = CPU,
         surveyed: bool = False,
     ) -> None:
-        # they need numpy, which takes as long to import as a small model to load, and comes beside that
+        # these need numpy, which takes as long to import as a small model to load, and comes beside that
         from rung.tiers.llama.worker.device_survey import DeviceSurvey
         from rung.tiers.llama.worker.sampling import LogitsRow
 
@@ -223,7 +138,9 @@ class Context:
         self._callback = system.abort_callback(llama.ggml_abort_callback)
         self._batch = Batch(batch)
         self._row = LogitsRow
-        self._survey = DeviceSurvey(model.vocabulary.size) if surveyed and DeviceSurvey.possible() else None
+        self.doubted = False
+        possible = surveyed and DeviceSurvey.possible()
+        self._survey = DeviceSurvey(model.vocabulary.size, self._view) if possible else None
         self._make(cells)
 
     def resize(self, cells: int) -> bool:
@@ -241,7 +158,7 @@ class Context:
             LoadError: there is no memory even for the old size. The context can't be used any more.
         """
         before, state = self.cells, self._state()
-        self._free()
+        self.close()
         try:
             self._make(cells)
         except LoadError:
@@ -265,24 +182,33 @@ class Context:
         self._thread_count = self._threads.now()
         self._params.n_ctx = cells
         self._params.n_threads = self._params.n_threads_batch = self._thread_count
-        self._begin()
+        self._init()
         if self._survey is not None and not self._survey.attached:
-            self._free()
-            self._survey = None
-            self._begin()
+            self._drop_survey()
+
+    def _init(self) -> None:
+        def make() -> Any:
+            # each try needs samplers of its own: llama.cpp ends the process if it meets one twice
+            if self._survey is not None:
+                self._survey.attach(self._params, self._params.n_seq_max)
+            return llama.llama_init_from_model(self._model.pointer, self._params)
+
+        self.pointer = self._log.made(make)
+        if not self.pointer:
+            self.close()
+            raise LoadError(self._log.cause() or "no memory for its context")
         self._memory = llama.llama_get_memory(self.pointer)
         self._views: dict[int, Logits] = {}
         llama.llama_set_abort_callback(self.pointer, self._callback, ctypes.cast(self._flag, ctypes.c_void_p))
 
-    def _begin(self) -> None:
-        if self._survey is not None:
-            self._survey.attach(self._params, self._params.n_seq_max)
-        self.pointer = self._log.made(lambda: llama.llama_init_from_model(self._model.pointer, self._params))
-        if not self.pointer:
-            self._free()
-            raise LoadError(self._log.cause() or "no memory for its context")
+    def _drop_survey(self) -> None:
+        """Go on without a survey, in a new context that holds nothing."""
+        self.close()
+        self._survey = None
+        self._init()
 
-    def _free(self) -> None:
+    def close(self) -> None:
+        """Give its memory back. Nothing may be called after."""
         if self.pointer:
             llama.llama_free(self.pointer)
         if self._survey is not None:
@@ -290,7 +216,7 @@ class Context:
 
     @property
     def surveyed(self) -> bool:
-        """Whether rows of logits are surveyed where they are computed."""
+        """Whether the device surveys the rows of logits."""
         return self._survey is not None
 
     def decode(self, runs: Sequence[Run]) -> bool:
@@ -308,7 +234,7 @@ class Context:
         llama.llama_synchronize(self.pointer)
         if code == 0 and self._survey is not None:
             at = llama.llama_get_logits(self.pointer)
-            self._survey.begin(ctypes.addressof(at.contents) if at else 0, self._batch.outputs())
+            self._survey.after_step(ctypes.addressof(at.contents) if at else 0, self._batch.outputs())
         if code in (0, 2):
             return bool(code == 0)
         raise DecodeError(f"llama_decode returned {code}")
@@ -316,15 +242,24 @@ class Context:
     def rehearse(self) -> None:
         """Take one step of a few tokens, which reads all the weights. If a build crashes here, it should do so at once.
 
-        A single token uses other kernels than several do, and in broken builds it is those for several that crash.
+        A single token uses other kernels than several do, and in broken builds it is those for several that crash. If
+        a device surveys the rows, it has some to survey, and if the CPU doesn't agree, it surveys no more.
 
         Raises:
             DecodeError: the step failed.
+            LoadError: there is no memory for a context without a survey.
         """
-        self.decode([Run(0, 0, (0,) * _REHEARSED, 1 if self._survey is None else _REHEARSED)])
+        from rung.tiers.llama.worker.device_survey import FEWEST
+
+        rows = 1 if self._survey is None else FEWEST
+        self.decode([Run(0, 0, (0,) * max(2, rows), rows)])
         if self._survey is not None:
-            self._survey.row(0)  # whether the device is to be believed is found out now
-        self.forget(0)
+            self._survey.row(0)
+            self.doubted = not self._survey.believed
+        if self.doubted:
+            self._drop_survey()
+        else:
+            self.forget(0)
 
     def abort(self) -> None:
         """Stop the step that is running, or the next one. Callable from any thread."""
@@ -339,6 +274,9 @@ class Context:
 
         Args:
             index: index of the token in the step.
+
+        Raises:
+            DecodeError: the token has no logits.
         """
         return self._row(self.logits(index)) if self._survey is None else self._survey.row(index)
 
@@ -347,19 +285,26 @@ class Context:
 
         Args:
             index: index of the token in the step.
+
+        Raises:
+            DecodeError: the token has no logits.
         """
         if self._survey is not None:
             return self._survey.logits(index)
         pointer = llama.llama_get_logits_ith(self.pointer, index)
         if not pointer:
             raise DecodeError(f"no logits at {index}")
-        # llama.cpp hands out a few addresses again and again, and making a view of one takes longer than finding it.
-        address = ctypes.addressof(pointer.contents)
+        return self._view(ctypes.addressof(pointer.contents))
+
+    def _view(self, address: int) -> Logits:
+        """A view of the floats of a row."""
+        # llama.cpp uses a few addresses again and again, and making a view of one takes longer than finding it.
         view = self._views.get(address)
         if view is None:
             import numpy as np
 
-            view = self._views[address] = np.ctypeslib.as_array(pointer, (self._vocabulary_size,))
+            floats = (ctypes.c_float * self._vocabulary_size).from_address(address)
+            view = self._views[address] = np.ctypeslib.as_array(floats)
         return view
 
     def forget(self, sequence: int, start: int = 0) -> bool:

@@ -17,17 +17,20 @@ from rung.tiers.llama.fit import LoadPlan, outputs, plan
 from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
+from rung.tiers.llama.worker.faults import LoadError
 from rung.tiers.llama.worker.log import Log
-from rung.tiers.llama.worker.native import Context, LoadError, Model
+from rung.tiers.llama.worker.native import Context, Model
 from rung.tiers.llama.worker.profile import profile_of
 from rung.tiers.llama.worker.rehearsed import Rehearsal
 from rung.tiers.llama.worker.system import let_go
 from rung.tiers.llama.worker.words import WordsFile
 
-_PLAIN = (
-    "llama.cpp crashed in its first step, and now computes without weights laid out for this processor and without "
-    "rows surveyed on a GPU, which is slower; see docs/install.md, 'A build that crashes'"
+_SAFE_MODE = (
+    "llama.cpp crashed while it loaded, and now computes without weights laid out for this processor{survey}, which is "
+    "slower; see docs/install.md, 'A build that crashes'"
 )
+_SURVEY = " and without the GPU's survey of the logits"
+_DOUBTED = "the GPU's survey of the logits doesn't agree with the CPU, which now looks at them itself; that is slower"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,10 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
     if where.takes:
         # what is on a GPU now is what its driver no longer calls free
         residents.claim(total)
-    if load.plain:
-        notes = (*notes, _PLAIN)
+    if load.safe_mode:
+        notes = (*notes, _SAFE_MODE.format(survey=_SURVEY if chosen.fit.surveyed else ""))
+    if context.doubted:
+        notes = (*notes, _DOUBTED)
     return Placed(model, context, chosen, notes, log)
 
 
@@ -134,16 +139,16 @@ class _Kept:
         """The words of the file's vocabulary."""
         return None if self._folder is None else WordsFile(self._folder, self._key)
 
-    def rehearsal(self, where: Offload, *, plain: bool, surveyed: bool) -> Rehearsal:
+    def rehearsal(self, where: Offload, *, repack: bool, surveyed: bool) -> Rehearsal:
         """The first step with the file.
 
         Args:
             where: which layers are on a GPU.
-            plain: whether weights stay as they are in the file.
-            surveyed: whether rows of logits are surveyed on the device.
+            repack: whether weights are laid out anew for the processor.
+            surveyed: whether the device surveys the rows of logits.
         """
         system = binding.llama.llama_print_system_info().decode("utf-8", "replace")
-        how = (system, where.layers, where.shares, plain, surveyed)
+        how = (system, where.layers, where.shares, repack, surveyed)
         return Rehearsal(self._folder, self._key + json.dumps(how).encode())
 
 
@@ -178,7 +183,7 @@ def _make(
     load: LoadModel, where: Offload, chosen: LoadPlan, threads: Threads, log: Log, kept: _Kept
 ) -> tuple[Model, Context]:
     model = Model(
-        load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=not load.plain, words=kept.words()
+        load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=not load.safe_mode, words=kept.words()
     )
     from rung.tiers.llama.worker.memory import sequences  # imported meanwhile
 
@@ -193,15 +198,16 @@ def _make(
             batch=min(chosen.fit.batch, chosen.cells),
             log=log,
             profile=profile,
-            # a model whose sequences can't be cut gets its rows in another order
-            surveyed=chosen.fit.surveyed and model.cuttable and not load.plain,
+            # llama.cpp splits steps of a recurrent model by sequence, so its rows come in another order
+            surveyed=chosen.fit.surveyed and model.cuttable and not load.safe_mode,
         )
     except LoadError:
         model.close()  # the next way needs the room
         raise
     let_go(load.path)
-    rehearsal = kept.rehearsal(where, plain=load.plain, surveyed=context.surveyed)
+    rehearsal = kept.rehearsal(where, repack=not load.safe_mode, surveyed=context.surveyed)
     if not rehearsal.done:
         context.rehearse()
-        rehearsal.passed()
+        if not context.doubted:
+            rehearsal.passed()
     return model, context

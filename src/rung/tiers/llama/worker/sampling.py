@@ -35,35 +35,32 @@ _BLOCK = 512
 
 
 class LogitsRow:
-    """The logits after one token, and what is asked of them again and again, reckoned once.
+    """The logits after one token, and what is asked of them again and again, worked out once.
 
-    Nothing is copied, so a row is only good until the next step.
+    A row is only good until the next step.
 
     Args:
-        logits: contiguous, or what fetches them once they are needed. They are left as they are.
-        survey: of the logits, if whoever computed them has made one.
+        logits: contiguous, or what fetches them at the first use. They are left as they are.
+        survey: of the logits, if the device that computed them has made one.
     """
 
-    __slots__ = ("_fetch", "_logits", "_survey", "_token")
+    __slots__ = ("_logits", "_survey", "_token")
 
     def __init__(self, logits: Logits | Callable[[], Logits], survey: LogitsSurvey | None = None) -> None:
-        self._fetch = logits if callable(logits) else None
-        self._logits = None if callable(logits) else logits
+        self._logits = logits
         self._token = -1 if survey is None else survey.first
         self._survey = survey
 
     @property
     def logits(self) -> Logits:
-        """All of them."""
-        if self._logits is None:
-            if self._fetch is None:
-                raise AssertionError("a row has logits, or what fetches them")
-            self._logits = self._fetch()
+        """One for each token of the vocabulary."""
+        if callable(self._logits):
+            self._logits = self._logits()
         return self._logits
 
     @property
     def token(self) -> int:
-        """The likeliest token. If several are, the first of them, or any that a survey names."""
+        """The likeliest token. Of several it is the first, or the one that the survey names."""
         if self._token < 0:
             self._token = int(self.logits.argmax())
         return self._token
