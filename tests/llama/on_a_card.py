@@ -6,6 +6,12 @@ from rung.tiers.llama.worker.start import main
 
 CARD = Device("CUDA0", "NVIDIA GeForce RTX 3060", "gpu", 11 << 30, 12 << 30)
 
-if __name__ == "__main__":
+
+def be_worker() -> None:
+    """Serve as a worker on the card, if the command line says so."""
     placing.devices = lambda: (CARD,)
     main()
+
+
+if __name__ == "__main__":
+    be_worker()

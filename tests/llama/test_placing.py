@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -112,6 +113,30 @@ def test_after_a_crash_in_the_first_step_no_rows_are_surveyed_and_the_card_goes_
     placed = placing.place(load(weights, safe_mode=True), Fixed(2))
     assert (placed.context.profile, placed.context.surveyed) == (GPU, False)
     assert "survey of the logits" in placed.notes[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_card_that_crashes_over_the_survey_answers_without_and_says_so(weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    worker = tmp_path / "python"
+    worker.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        f"sys.path.append({str(Path(on_a_card.__file__).parent)!r})\n"
+        "sys.argv = [sys.argv[0], *sys.argv[4:]]\n"
+        "import on_a_card\n"
+        "from rung.tiers.llama.worker.device_survey import DeviceSurvey\n"
+        "DeviceSurvey._added = lambda self, *graph: os.abort()\n"
+        "on_a_card.be_worker()\n"
+    )
+    worker.chmod(0o755)
+    tier = LlamaTier(weights("smollm2-135m"), name="small", python=str(worker), slots=4, context=1024)
+    try:
+        deltas = list(tier.stream(call()))
+    finally:
+        tier.close()
+    assert text(deltas)
+    assert any("llama.cpp crashed" in note and "survey of the logits" in note for note in deltas[-1].notes)
 
 
 def test_a_card_whose_survey_is_wrong_is_not_asked_for_it_and_that_is_said_at_each_start(weights, card, monkeypatch):

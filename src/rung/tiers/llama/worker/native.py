@@ -19,6 +19,7 @@ from rung.tiers.llama.worker.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from rung.tiers.llama.threads import Threads
+    from rung.tiers.llama.worker.device_survey import DeviceSurvey
     from rung.tiers.llama.worker.log import Log
     from rung.tiers.llama.worker.sampling import Logits, LogitsRow
     from rung.tiers.llama.worker.words import WordsFile
@@ -116,10 +117,6 @@ class Context:
         profile: ComputeProfile = CPU,
         surveyed: bool = False,
     ) -> None:
-        # these need numpy, which takes as long to import as a small model to load, and comes beside that
-        from rung.tiers.llama.worker.device_survey import DeviceSurvey
-        from rung.tiers.llama.worker.sampling import LogitsRow
-
         self.cuttable = model.cuttable
         self.profile = profile
         self.batch = batch
@@ -137,11 +134,14 @@ class Context:
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
         self._batch = Batch(batch)
-        self._row = LogitsRow
         self.doubted = False
-        possible = surveyed and DeviceSurvey.possible()
-        self._survey = DeviceSurvey(model.vocabulary.size, self._view) if possible else None
+        self._survey = self._new_survey() if surveyed else None
         self._make(cells)
+
+    def _new_survey(self) -> DeviceSurvey | None:
+        from rung.tiers.llama.worker.device_survey import DeviceSurvey  # which a worker without a GPU never needs
+
+        return DeviceSurvey(self._vocabulary_size, self._view) if DeviceSurvey.possible() else None
 
     def resize(self, cells: int) -> bool:
         """Make room for more tokens. Afterwards `cells` says for how many, which are as before if memory is short.
@@ -278,7 +278,11 @@ class Context:
         Raises:
             DecodeError: the token has no logits.
         """
-        return self._row(self.logits(index)) if self._survey is None else self._survey.row(index)
+        if self._survey is not None:
+            return self._survey.row(index)
+        from rung.tiers.llama.worker.sampling import LogitsRow  # which is imported beside the load
+
+        return LogitsRow(self.logits(index))
 
     def logits(self, index: int) -> Logits:
         """A view of the logits after a token of the last step. It is valid until the next step.
