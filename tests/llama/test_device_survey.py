@@ -94,6 +94,17 @@ def assert_alike(row, logits, copied=None) -> None:
     assert np.log(found.mass) == pytest.approx(np.log(exact.mass), abs=1e-5)
 
 
+def assert_surveyed(one, indices, copied) -> None:
+    """Checks what the device says of rows, once it is believed, and that it says it without a copy of any."""
+    one.row(indices[0])
+    copied.clear()
+    rows = [one.row(index) for index in indices]
+    assert [row.look().first for row in rows] == [row.token for row in rows]
+    assert not copied
+    for row, index in zip(rows, indices, strict=True):
+        assert_alike(row, one.logits(index))
+
+
 def test_each_row_is_surveyed_as_the_cpu_would_in_prompts_and_in_steps(model, copied):
     plain, surveyed = context(model, surveyed=False), context(model)
     assert (plain.surveyed, surveyed.surveyed) == (False, True)
@@ -166,9 +177,7 @@ def test_a_context_that_is_made_larger_goes_on_surveying(model, copied):
     assert one.surveyed
     runs = [Run(run.sequence, len(run.tokens), [5], 1) for run in runs]
     assert one.decode(runs)
-    rows = [one.row(index) for index in ends(runs)]
-    for row, index in zip(rows, ends(runs), strict=True):
-        assert_alike(row, one.logits(index), copied)
+    assert_surveyed(one, ends(runs), copied)
 
 
 def test_a_context_that_there_is_no_memory_for_is_refused_and_a_smaller_one_works_on(model, copied):
@@ -180,9 +189,7 @@ def test_a_context_that_there_is_no_memory_for_is_refused_and_a_smaller_one_work
     assert (one.cells, one.surveyed) == (256, True)
     one.forget(0)
     assert one.decode(runs)
-    rows = [one.row(index) for index in ends(runs)]
-    for row, index in zip(rows, ends(runs), strict=True):
-        assert_alike(row, one.logits(index), copied)
+    assert_surveyed(one, ends(runs), copied)
 
 
 def test_a_step_is_surveyed_once_however_many_rows_the_first_sequence_has(model, monkeypatch):

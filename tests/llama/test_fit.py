@@ -140,7 +140,7 @@ for cells, slots, outputs, batch, surveyed in eval(sys.argv[2]):
     context = llama.llama_init_from_model(model, params)
     said = "".join(lines)
     kv = re.search(r"llama_kv_cache: size = +([\\d.]+) MiB", said)[1]
-    print(kv, *re.findall(r"(?:output|compute) buffer size = +([\\d.]+) MiB", said))
+    print(int(survey.attached), kv, *re.findall(r"(?:output|compute) buffer size = +([\\d.]+) MiB", said))
     llama.llama_free(context)
     survey.release(params)
 """
@@ -149,7 +149,7 @@ SHAPES = [(256, 1), (4096, 4), (4096, 8), (8192, 16), (32768, 8), (131072, 8)]
 
 @pytest.mark.cpu
 @pytest.mark.weights
-@pytest.mark.parametrize(("batch", "profile"), [(BATCH, CPU), (GPU_BATCH, GPU)], ids=["CPU", "GPU"])
+@pytest.mark.parametrize(("batch", "profile"), [(BATCH, CPU), (BATCH, GPU), (GPU_BATCH, GPU)])
 @pytest.mark.parametrize("name", ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"])
 def test_the_sums_are_those_of_llama_cpp(weights, name, batch, profile):
     """Keys and values exactly. Buffers as they can become: llama.cpp makes room for as many logits as there are
@@ -167,7 +167,8 @@ def test_the_sums_are_those_of_llama_cpp(weights, name, batch, profile):
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     header = read_header(path)
     for (cells, slots), line in zip(shapes, said.splitlines(), strict=True):
-        kv, *buffers = map(float, line.split())
+        attached, kv, *buffers = map(float, line.split())
+        assert attached == surveyed
         need = Fit(header, slots, batch, surveyed).need(cells)
         assert need.kv / MIB == pytest.approx(kv, rel=0.001)
         assert 0.95 * sum(buffers) <= need.buffers / MIB <= 1.5 * sum(buffers) + 4

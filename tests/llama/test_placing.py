@@ -139,10 +139,29 @@ def test_a_card_that_crashes_over_the_survey_answers_without_and_says_so(weights
     assert any("llama.cpp crashed" in note and "survey of the logits" in note for note in deltas[-1].notes)
 
 
-def test_a_card_whose_survey_is_wrong_is_not_asked_for_it_and_that_is_said_at_each_start(weights, card, monkeypatch):
+def test_a_card_without_room_for_another_context_after_a_wrong_survey_gets_the_smaller_steps(
+    weights, card, monkeypatch, refusing
+):
+    wanted, closed = refusing(lambda batch, profile: False)
+    monkeypatch.setattr(device_survey, "_agrees", lambda found, logits: False)
+
+    def full(context):
+        raise LoadError("out of memory")
+
+    monkeypatch.setattr(Context, "_drop_survey", full)
+    placed = placing.place(load(weights), Fixed(2))
+    assert wanted == [(GPU_BATCH, GPU), (BATCH, GPU)]
+    assert len(closed) == 1
+    assert (placed.plan.fit.batch, placed.context.surveyed, placed.context.doubted) == (BATCH, False, False)
+
+
+def test_a_card_whose_survey_is_wrong_is_not_asked_for_it_and_that_is_said_at_each_start(
+    weights, card, monkeypatch, tmp_path
+):
+    assert placing.place(load(weights, cache=str(tmp_path)), Fixed(2)).context.surveyed
     monkeypatch.setattr(device_survey, "_agrees", lambda found, logits: False)
     for _ in range(2):
-        placed = placing.place(load(weights), Fixed(2))
+        placed = placing.place(load(weights, cache=str(tmp_path)), Fixed(2))
         assert (placed.context.profile, placed.context.surveyed) == (GPU, False)
         assert "doesn't agree with the CPU" in placed.notes[0]
         assert said(placed, "The pump is", 4)[0]

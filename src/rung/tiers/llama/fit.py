@@ -55,6 +55,10 @@ _KEPT_IF_SURVEYED = 4
 """Buffers of the size of the logits that llama.cpp reserves where there are backend samplers: for logits, what samplers
 make of them, probabilities and tokens."""
 
+_MORE_IF_SURVEYED = 2
+"""Rows of logits beyond `outputs` on a GPU: llama.cpp reserves one for each sequence, and kept answers are sequences,
+too."""
+
 _COMPUTED_IF_SURVEYED = 2
 """Tensors of the size of the logits that a surveyed step needs at once: the logits, and a copy without the likeliest
 token."""
@@ -131,7 +135,8 @@ class Fit:
     def need(self, cells: int) -> Need:
         """The memory of the model with room for this many tokens."""
         h = self.header
-        logits = 4 * outputs(self.slots) * h.vocabulary
+        rows = outputs(self.slots) + (_MORE_IF_SURVEYED if self.surveyed else 0)
+        logits = 4 * rows * h.vocabulary
         step = 4 * self.batch * (3 * h.feed_forward_length + 5 * h.embedding_length)
         copies = sum(t.bytes for t in h.tensors if t.type in _REPACKED and t.name != "token_embd.weight")
         kept, computed = (_KEPT_IF_SURVEYED, _COMPUTED_IF_SURVEYED) if self.surveyed else (1, 1)

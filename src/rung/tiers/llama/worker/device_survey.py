@@ -63,6 +63,13 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 """What is called of ggml, the library of tensors under llama.cpp: result and arguments, without the prefix `ggml_`."""
 
+_NEEDED = (
+    *("llama_sampler_init", "llama_sampler_free", "llama_sampler_chain_init", "llama_sampler_chain_add"),
+    *("llama_sampler_chain_default_params", "llama_sampler_i_name", "llama_sampler_i_backend_init"),
+    *("llama_sampler_i_backend_apply", "llama_sampler_i_backend_reset", "GGML_TYPE_F32", "GGML_TYPE_I32"),
+)
+"""What is used of llama-cpp-python."""
+
 _FIELDS = {
     "llama_sampler_i": {"name", "backend_init", "backend_apply", "backend_reset"},
     "llama_sampler_data": {"logits"},
@@ -83,6 +90,8 @@ def _ggml() -> Any:
             function = getattr(llama._lib, f"ggml_{name}")
             function.restype, function.argtypes = result, arguments
             setattr(found, name, function)
+        for name in _NEEDED:
+            getattr(llama, name)
         whole = all(fields <= {name for name, *_ in getattr(llama, of)._fields_} for of, fields in _FIELDS.items())
     except AttributeError:
         return None
@@ -223,15 +232,18 @@ class DeviceSurvey:
         """The results, which every step that is built like this one works out."""
         g, words = _ggml(), self._size
 
+        def within(tokens: int) -> int:
+            """Of a row without a single number argmax is -1 on some devices. Nothing may be read or written there."""
+            floats = g.clamp(context, g.cast(context, tokens, llama.GGML_TYPE_F32), 0.0, words - 1.0)
+            return int(g.cast(context, floats, llama.GGML_TYPE_I32))
+
         def picked(of: int, tokens: int) -> int:
             """One number of each row."""
             apart = g.reshape_3d(context, of, 1, words, rows)
             return int(g.get_rows(context, apart, g.reshape_2d(context, tokens, 1, rows)))
 
         first = g.argmax(context, logits)
-        # Of a row without a single number it is -1 on some devices, and nothing may be written there.
-        floats = g.clamp(context, g.cast(context, first, llama.GGML_TYPE_F32), 0.0, words - 1.0)
-        there = g.cast(context, floats, llama.GGML_TYPE_I32)
+        there = within(first)
         top = picked(logits, there)
         probability = picked(g.soft_max(context, logits), there)
         # expanded now, so that the probabilities' memory can be used again
@@ -243,7 +255,7 @@ class DeviceSurvey:
             g.reshape_2d(context, there, 1, rows),
         )
         second = g.argmax(context, g.reshape_2d(context, others, words, rows))
-        runner_up = picked(others, second)
+        runner_up = picked(others, within(second))
         numbers = g.concat(context, g.concat(context, top, runner_up, 1), probability, 1)
         for result in (first, second, numbers):
             g.set_output(result)

@@ -24,9 +24,6 @@ from rung.tiers.llama.worker.turn import AnswerTurn
 from rung.types import Delta
 
 _HEADROOM = 32
-_WORTH_A_WAIT = 8
-"""An answer waits for a shared beginning if another is just evaluating at least this many tokens of it."""
-
 _TOGETHER = 0.05
 """Seconds between two pieces of an answer. Nobody reads faster, and each piece wakes the host on a core that
 computes."""
@@ -191,7 +188,7 @@ class Loop:
             return False
         # Once it is evaluated it is shared already, whatever else of the other answer is pending, as forced tokens are.
         coming = max((self._memory.usable(a.tokens, answer.tokens) for a in self._active), default=0)
-        return coming - self._memory.shared(answer.tokens) >= _WORTH_A_WAIT
+        return coming > self._memory.shared(answer.tokens)
 
     def _restore(self, answer: Answer, held: HeldCells) -> None:
         """Take from disk what isn't in memory."""

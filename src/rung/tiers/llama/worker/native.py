@@ -205,12 +205,13 @@ class Context:
         """Go on without a survey, in a new context that holds nothing."""
         self.close()
         self._survey = None
-        self._init()
+        self._make(self.cells)
 
     def close(self) -> None:
         """Give its memory back. Nothing may be called after."""
         if self.pointer:
             llama.llama_free(self.pointer)
+            self.pointer = None
         if self._survey is not None:
             self._survey.release(self._params)
 
@@ -249,11 +250,12 @@ class Context:
             DecodeError: the step failed.
             LoadError: there is no memory for a context without a survey.
         """
-        from rung.tiers.llama.worker.device_survey import FEWEST
+        if self._survey is None:
+            self.decode([Run(0, 0, (0, 0), 1)])
+        else:
+            from rung.tiers.llama.worker.device_survey import FEWEST
 
-        rows = 1 if self._survey is None else FEWEST
-        self.decode([Run(0, 0, (0,) * max(2, rows), rows)])
-        if self._survey is not None:
+            self.decode([Run(0, 0, (0,) * FEWEST, FEWEST)])
             self._survey.row(0)
             self.doubted = not self._survey.believed
         if self.doubted:

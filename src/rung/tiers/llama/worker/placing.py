@@ -201,13 +201,14 @@ def _make(
             # llama.cpp splits steps of a recurrent model by sequence, so its rows come in another order
             surveyed=chosen.fit.surveyed and model.cuttable and not load.safe_mode,
         )
+        let_go(load.path)
+        rehearsal = kept.rehearsal(where, repack=not load.safe_mode, surveyed=context.surveyed)
+        # whether the device's survey is to be believed may change with its driver, which the rehearsal doesn't know
+        if context.surveyed or not rehearsal.done:
+            context.rehearse()
+            if not context.doubted:
+                rehearsal.passed()
     except LoadError:
         model.close()  # the next way needs the room
         raise
-    let_go(load.path)
-    rehearsal = kept.rehearsal(where, repack=not load.safe_mode, surveyed=context.surveyed)
-    if not rehearsal.done:
-        context.rehearse()
-        if not context.doubted:
-            rehearsal.passed()
     return model, context
