@@ -30,10 +30,9 @@ import psutil
 from engine_bench import decode, drafts, host, overhead, serving
 from engine_bench.bench import LARGE, MIDDLE, SMALL, Bench, Skipped
 from engine_bench.figures import Row
+from engine_bench.files import file_of
 from engine_bench.gpu import demand_gpu, gpu
 from engine_bench.processes import PartyFailed
-from rung.errors import StoreError
-from rung.store import resolve
 
 EACH: dict[str, Callable[[Bench, str], Iterator[Row]]] = {
     "together": serving.together,
@@ -142,10 +141,7 @@ def main() -> None:
     chosen = options()
     if chosen.gpu:
         demand_gpu()
-    try:
-        models = {name: resolve(name).path for name in chosen.models.split(",")}
-    except StoreError as error:
-        sys.exit(str(error))
+    models = {name: file_of(name) for name in chosen.models.split(",")}
     bench = Bench(
         models, chosen.threads, chosen.context, chosen.quick, chosen.xllamacpp_python, chosen.seed, chosen.gpu
     )

@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from engine_bench.files import file_of
+
 PROMPT = "You are asked for one word and nothing else. No sentence, no mark. Name a colour of the rainbow. " * 2
 
 _ASK = """
@@ -72,6 +74,8 @@ def main() -> None:
     parser.add_argument("--models", default="smollm2-135m,qwen2.5-coder-0.5b,qwen2.5-coder-1.5b")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    for model in options.models.split(","):
+        file_of(model)
     # workers of whoever runs this are left alone
     folder = tempfile.mkdtemp(prefix="rung-")
     os.environ["XDG_RUNTIME_DIR"] = folder

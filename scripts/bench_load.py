@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 
 from engine_bench.bench import ALL_LAYERS
+from engine_bench.files import file_of
 from engine_bench.gpu import demand_gpu
-from rung.store import resolve
 
 _RUNG = """
 import sys, time
@@ -81,7 +81,7 @@ def main() -> None:
     found: dict[str, dict[str, list[float]]] = {}
     print("| model | " + " | ".join(PROGRAMS) + " | ready | first answer |\n|" + "---|" * (len(PROGRAMS) + 3))
     for model in options.models.split(","):
-        path = resolve(model).path
+        path = file_of(model)
         taken = found[model] = {name: [] for name in PROGRAMS}
         for number in range(options.rounds + 1):
             for name, program in PROGRAMS.items():

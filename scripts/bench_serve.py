@@ -28,7 +28,7 @@ from pathlib import Path
 import httpx2
 import psutil
 
-from rung.store import resolve
+from engine_bench.files import file_of
 
 LEFT_AFTER = 0.3
 """Seconds after which a client of the chaos leaves: long enough that its answer has begun."""
@@ -59,7 +59,7 @@ def rung(model: str, slots: int):
 def llama_cpp(model: str):
     """llama-cpp-python's own server."""
     port = free_port()
-    path = resolve(model).path
+    path = file_of(model)
     command = [sys.executable, "-m", "llama_cpp.server", "--model", path, "--port", str(port), "--n_ctx", "8192"]
     with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
         wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), process)
@@ -81,7 +81,7 @@ time.sleep(3600)
 def xllamacpp(model: str, slots: int, python: str):
     """xllamacpp's server, which is llama.cpp's."""
     port = free_port()
-    command = [python, "-c", XLLAMACPP, resolve(model).path, str(port), str(slots)]
+    command = [python, "-c", XLLAMACPP, file_of(model), str(port), str(slots)]
     with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
         wait(lambda: answers(f"http://127.0.0.1:{port}/v1/models"), process)
         yield f"http://127.0.0.1:{port}/v1", "none", process

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from engine_bench.bench import ALL_LAYERS
+from engine_bench.files import file_of
 from engine_bench.gpu import demand_gpu
-from rung.store import resolve
 from rung.tiers.llama.worker.crew import Crew
 
 COUNTS = (1, 4, 16, 64)
@@ -61,7 +61,7 @@ def record(path: Path, model: str, threads: int) -> None:
     import numpy as np  # isort: skip
     from rung.tiers.llama.worker.answer import Answer
 
-    party = InProcess(str(resolve(model).path), 2048, threads)
+    party = InProcess(str(file_of(model)), 2048, threads)
     rows: list[Any] = []
     facts: list[dict[str, Any]] = []
     schema: dict[str, Any] | None = None
@@ -102,7 +102,7 @@ def measure(recorded: Recorded, helpers: int, times: int) -> Iterator[tuple[str,
     from engine_bench.stepping import Places
     import numpy as np  # isort: skip
 
-    places = Places(str(resolve(recorded.model).path))
+    places = Places(str(file_of(recorded.model)))
     cold = np.ones(_EVICT // 4, np.float32)
     for kind in KINDS:
         which = [i for i, schema in enumerate(recorded.schemas) if (schema is not None) == (kind == "constrained")]
@@ -154,7 +154,7 @@ def show_profile(options: argparse.Namespace) -> None:
     for model in options.models.split(","):
         for count in options.counts:
             for kind in ("plain", "constrained"):
-                path = str(resolve(model).path)
+                path = str(file_of(model))
                 try:
                     found = profiled(
                         path,

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from engine_bench.files import file_of
 from rung.tiers.llama import LlamaTier
 from rung.tiers.llama.threads import free_cores
 from rung.types import Call, Message
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    file_of(options.model)
     cores = free_cores()
     tiers = {
         name: LlamaTier(options.model, threads=threads)

@@ -1,0 +1,21 @@
+"""The files of the models that a benchmark is asked for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rung.errors import StoreError
+from rung.store import resolve
+
+
+def file_of(model: str) -> Path:
+    """The file of a model. Without one the program ends, and says what helps.
+
+    Args:
+        model: anything that names a model of the store.
+    """
+    try:
+        return resolve(model).path
+    except StoreError as error:
+        sys.exit(str(error))
