@@ -31,7 +31,7 @@ from typing import Any
 
 from bench_engine import cores, interpreter
 from engine_bench.bench import LARGE, MIDDLE, Bench, Skipped
-from engine_bench.files import file_of
+from engine_bench.files import files_of
 from engine_bench.processes import PartyFailed
 
 TOGETHER = 16
@@ -176,7 +176,7 @@ def main() -> None:
     if not chosen.data.is_file():
         parser.error(f"{chosen.data} is not a file: --data names CLINC150's JSON, or JSON Lines with text")
     os.environ["OMP_PROC_BIND"] = "true"
-    models = {name: file_of(name) for name in chosen.models.split(",")}
+    models = files_of(chosen.models)
     last = chosen.first + (8 if chosen.quick else chosen.rows)
     texts = utterances(chosen.data, last, chosen.seed)[chosen.first :]
     prompts = [chosen.prompt.format(text=text) for text in texts]

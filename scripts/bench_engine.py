@@ -30,7 +30,7 @@ import psutil
 from engine_bench import decode, drafts, host, overhead, serving
 from engine_bench.bench import LARGE, MIDDLE, SMALL, Bench, Skipped
 from engine_bench.figures import Row
-from engine_bench.files import file_of
+from engine_bench.files import files_of
 from engine_bench.gpu import demand_gpu, gpu
 from engine_bench.processes import PartyFailed
 
@@ -141,7 +141,7 @@ def main() -> None:
     chosen = options()
     if chosen.gpu:
         demand_gpu()
-    models = {name: file_of(name) for name in chosen.models.split(",")}
+    models = files_of(chosen.models)
     bench = Bench(
         models, chosen.threads, chosen.context, chosen.quick, chosen.xllamacpp_python, chosen.seed, chosen.gpu
     )

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine_bench.files import file_of
+from engine_bench.files import files_of
 
 PROMPT = "You are asked for one word and nothing else. No sentence, no mark. Name a colour of the rainbow. " * 2
 
@@ -74,14 +74,13 @@ def main() -> None:
     parser.add_argument("--models", default="smollm2-135m,qwen2.5-coder-0.5b,qwen2.5-coder-1.5b")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    for model in options.models.split(","):
-        file_of(model)
+    models = files_of(options.models)
     # workers of whoever runs this are left alone
     folder = tempfile.mkdtemp(prefix="rung-")
     os.environ["XDG_RUNTIME_DIR"] = folder
     print(f"| model | {' | '.join(COLUMNS)} | the second, less the warm one |\n|" + "---|" * (len(COLUMNS) + 2))
     try:
-        for model in options.models.split(","):
+        for model in models:
             config = Path(folder) / f"{model}.toml"
             config.write_text(f'linger = "1m"\n[[tier]]\nname = "only"\nkind = "llama"\nmodel = "{model}"\n', "utf-8")
             taken: list[list[tuple[float, float]]] = [[] for _ in COLUMNS]

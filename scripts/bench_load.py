@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from engine_bench.bench import ALL_LAYERS
-from engine_bench.files import file_of
+from engine_bench.files import files_of
 from engine_bench.gpu import demand_gpu
 
 _RUNG = """
@@ -78,10 +78,10 @@ def main() -> None:
     if options.gpu:
         demand_gpu()
     layers = ALL_LAYERS if options.gpu else 0
+    models = files_of(options.models)
     found: dict[str, dict[str, list[float]]] = {}
     print("| model | " + " | ".join(PROGRAMS) + " | ready | first answer |\n|" + "---|" * (len(PROGRAMS) + 3))
-    for model in options.models.split(","):
-        path = file_of(model)
+    for model, path in models.items():
         taken = found[model] = {name: [] for name in PROGRAMS}
         for number in range(options.rounds + 1):
             for name, program in PROGRAMS.items():

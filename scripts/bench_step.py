@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_bench.bench import ALL_LAYERS
-from engine_bench.files import file_of
+from engine_bench.files import file_of, files_of
 from engine_bench.gpu import demand_gpu
 from rung.tiers.llama.worker.crew import Crew
 
@@ -150,14 +150,14 @@ def show_profile(options: argparse.Namespace) -> None:
 
     if options.gpu:
         demand_gpu()
+    models = files_of(options.models)
     print(f"| model | answers | {' | '.join(STAGES)} |\n|{'---|' * (len(STAGES) + 2)}")
-    for model in options.models.split(","):
+    for model, path in models.items():
         for count in options.counts:
             for kind in ("plain", "constrained"):
-                path = str(file_of(model))
                 try:
                     found = profiled(
-                        path,
+                        str(path),
                         options.threads,
                         count,
                         options.tokens,

@@ -19,3 +19,12 @@ def file_of(model: str) -> Path:
         return resolve(model).path
     except StoreError as error:
         sys.exit(str(error))
+
+
+def files_of(models: str) -> dict[str, Path]:
+    """The files of several models, looked up before anything is measured.
+
+    Args:
+        models: their names, split at commas.
+    """
+    return {model: file_of(model) for model in models.split(",")}

@@ -97,6 +97,7 @@ def assert_alike(row, logits, copied=None) -> None:
 def assert_surveyed(one, indices, copied) -> None:
     """Checks what the device says of rows, once it is believed, and that it says it without a copy of any."""
     one.row(indices[0])
+    assert one._survey.believed, "or a row would fall back to what was copied for the comparison"
     copied.clear()
     rows = [one.row(index) for index in indices]
     assert [row.look().first for row in rows] == [row.token for row in rows]

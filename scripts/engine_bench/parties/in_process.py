@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,7 +11,6 @@ from typing import Any
 
 from engine_bench.timing import Clock, Timing
 from rung.tiers.llama import binding
-from rung.tiers.llama.fit import outputs
 from rung.tiers.llama.frames import Ask, LoadModel
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import answer as answers
@@ -20,9 +20,8 @@ from rung.tiers.llama.worker.calls import Calls
 from rung.tiers.llama.worker.errand import Errand
 from rung.tiers.llama.worker.loaded import LoadedModel
 from rung.tiers.llama.worker.loop import Loop
-from rung.tiers.llama.worker.memory import sequences
 from rung.tiers.llama.worker.native import Context
-from rung.tiers.llama.worker.placing import place
+from rung.tiers.llama.worker.placing import context_of, place
 from rung.tiers.llama.worker.vocabulary import Vocabulary
 from rung.types import Delta, Message, Shape
 
@@ -67,6 +66,9 @@ class InProcess:
         self._threads = threads
         if surveyed is not None and surveyed != self._placed.context.surveyed:
             other = self._context(surveyed=surveyed)
+            other.rehearse()
+            if other.surveyed != surveyed:
+                sys.exit("this build of llama-cpp-python can't survey rows of logits, or does so wrongly")
             self._placed.context.close()
             self._placed = replace(self._placed, context=other)
         self._model = LoadedModel(load, self._placed)
@@ -90,18 +92,9 @@ class InProcess:
         Args:
             surveyed: whether the device surveys the rows of logits.
         """
-        made, slots = self._placed.context, self._placed.plan.slots
-        return Context(
-            self._placed.model,
-            cells=made.cells,
-            sequences=sequences(slots, made.profile.spare),
-            outputs=outputs(slots),
-            threads=Fixed(self._threads),
-            batch=made.batch,
-            log=self._placed.log,
-            profile=made.profile,
-            surveyed=surveyed,
-        )
+        placed = self._placed
+        profile, threads = placed.context.profile, Fixed(self._threads)
+        return context_of(placed.model, placed.plan, profile, threads, placed.log, surveyed=surveyed)
 
     def tokens(self, messages: Any) -> list[int]:
         """The tokens of a conversation, up to where the answer begins."""

@@ -63,7 +63,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 """What is called of ggml, the library of tensors under llama.cpp: result and arguments, without the prefix `ggml_`."""
 
-_NEEDED = (
+_NAMES = (
     *("llama_sampler_init", "llama_sampler_free", "llama_sampler_chain_init", "llama_sampler_chain_add"),
     *("llama_sampler_chain_default_params", "llama_sampler_i_name", "llama_sampler_i_backend_init"),
     *("llama_sampler_i_backend_apply", "llama_sampler_i_backend_reset", "GGML_TYPE_F32", "GGML_TYPE_I32"),
@@ -90,7 +90,7 @@ def _ggml() -> Any:
             function = getattr(llama._lib, f"ggml_{name}")
             function.restype, function.argtypes = result, arguments
             setattr(found, name, function)
-        for name in _NEEDED:
+        for name in _NAMES:
             getattr(llama, name)
         whole = all(fields <= {name for name, *_ in getattr(llama, of)._fields_} for of, fields in _FIELDS.items())
     except AttributeError:

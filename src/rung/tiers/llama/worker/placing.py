@@ -20,7 +20,7 @@ from rung.tiers.llama.threads import Threads
 from rung.tiers.llama.worker.faults import LoadError
 from rung.tiers.llama.worker.log import Log
 from rung.tiers.llama.worker.native import Context, Model
-from rung.tiers.llama.worker.profile import profile_of
+from rung.tiers.llama.worker.profile import ComputeProfile, profile_of
 from rung.tiers.llama.worker.rehearsed import Rehearsal
 from rung.tiers.llama.worker.system import let_go
 from rung.tiers.llama.worker.words import WordsFile
@@ -112,6 +112,37 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
     return Placed(model, context, chosen, notes, log)
 
 
+def context_of(
+    model: Model, chosen: LoadPlan, profile: ComputeProfile, threads: Threads, log: Log, *, surveyed: bool
+) -> Context:
+    """The context that a plan asks for.
+
+    Args:
+        model: the loaded file.
+        chosen: the plan.
+        profile: how what computes the model is best used.
+        threads: says how many threads decode.
+        log: receives llama.cpp's reasons for refusing.
+        surveyed: whether the device surveys the rows of logits, if this build can do that.
+
+    Raises:
+        LoadError: memory is short.
+    """
+    from rung.tiers.llama.worker.memory import sequences  # imported meanwhile
+
+    return Context(
+        model,
+        cells=chosen.cells,
+        sequences=sequences(chosen.slots, profile.spare),
+        outputs=outputs(chosen.slots),
+        threads=threads,
+        batch=min(chosen.fit.batch, chosen.cells),
+        log=log,
+        profile=profile,
+        surveyed=surveyed,
+    )
+
+
 def _planned(load: LoadModel, header: Header, residents: Residents) -> tuple[tuple[Device, ...], LoadPlan]:
     """The devices, and how model and context are sized for what is free now.
 
@@ -185,22 +216,11 @@ def _make(
     model = Model(
         load.path, log, gpu_layers=where.layers, gpu_shares=where.shares, repack=not load.safe_mode, words=kept.words()
     )
-    from rung.tiers.llama.worker.memory import sequences  # imported meanwhile
-
+    # llama.cpp splits steps of a recurrent model by sequence, so its rows come in another order
+    surveyed = chosen.fit.surveyed and model.cuttable and not load.safe_mode
     profile = profile_of(where, cuttable=model.cuttable)
     try:
-        context = Context(
-            model,
-            cells=chosen.cells,
-            sequences=sequences(chosen.slots, profile.spare),
-            outputs=outputs(chosen.slots),
-            threads=threads,
-            batch=min(chosen.fit.batch, chosen.cells),
-            log=log,
-            profile=profile,
-            # llama.cpp splits steps of a recurrent model by sequence, so its rows come in another order
-            surveyed=chosen.fit.surveyed and model.cuttable and not load.safe_mode,
-        )
+        context = context_of(model, chosen, profile, threads, log, surveyed=surveyed)
         let_go(load.path)
         rehearsal = kept.rehearsal(where, repack=not load.safe_mode, surveyed=context.surveyed)
         # whether the device's survey is to be believed may change with its driver, which the rehearsal doesn't know
