@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from rung import checking
 from rung.errors import ConfigError
-from rung.hiding import hide
+from rung.spelling import missing, spelled, unknown
 
+D = TypeVar("D")
 _SHOWN = 40
 """Characters of a word that an error repeats: more than any setting's word has."""
 
@@ -152,6 +153,8 @@ class Word(Allowed):
         """The word."""
         word = checking.text(what, value)
         if word not in self.words:
+            from rung.hiding import hide
+
             said = f"{', '.join(self.words[:-1])} or {self.words[-1]}"
             raise ConfigError(f"{what} = {hide(word[:_SHOWN])!r} is not a valid choice", hint=f"say {said}")
         return word
@@ -178,6 +181,51 @@ class Converted(Allowed):
         """What the function makes of it."""
         return self.make(what, value)
 
+
+def given(settings: type[D], values: Mapping[str, Any], where: str) -> D:
+    """The settings that code gives to a constructor, as a dataclass. `rung.settings.given` makes tables of them.
+
+    Args:
+        settings: the dataclass. The annotation of each field says what it may be.
+        values: as they were given.
+        where: whose settings they are, for the error.
+
+    Raises:
+        ConfigError: a setting is unknown or missing, or a value is not allowed. What may be an API key is not repeated.
+    """
+    hints = get_type_hints(settings, include_extras=True)
+    for name in values:
+        if name not in hints:
+            raise unknown("setting", (name,), hints, where)
+    found = {}
+    for it in fields(settings):  # type: ignore[arg-type]  # a dataclass, which no bound of a type can say
+        if it.name in values:
+            found[it.name] = _given(hints[it.name], values[it.name], f"{where}: {spelled((it.name,))}")
+        elif it.default is MISSING:
+            raise missing((it.name,), where)
+    return settings(**found)
+
+
+def _given(hint: Any, value: Any, what: str) -> Any:
+    """The value of a setting.
+
+    Args:
+        hint: the setting's annotation: `Annotated[..., an Allowed]`, alone or with `| None`.
+        value: as it was given.
+        what: name of the setting, for the error.
+    """
+    choices = (hint,) if hasattr(hint, "__metadata__") else get_args(hint)
+    if value is None and type(None) in choices:
+        return None
+    (allowed,) = (it for choice in choices for it in getattr(choice, "__metadata__", ()) if isinstance(it, Allowed))
+    return allowed.check(what, value)
+
+
+TopP = Real(0.0, 1.0, above=True)
+"""Share of probability mass that is kept, as a setting."""
+
+MinP = Real(0.0, 1.0, below=True)
+"""Least probability, relative to the likeliest token's, as a setting."""
 
 Flag = Annotated[bool, Converted(checking.flag, {"type": "boolean"})]
 Name = Annotated[str, Converted(checking.text)]

@@ -20,7 +20,7 @@ from rung.contract.quoting import Source
 from rung.errors import Cancelled, ConfigError, ContractError
 from rung.limits import LONGEST, Deadline
 from rung.schemas import property_names
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.types import CheckContext, Issue, Shape
 
 __all__ = [

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import runpy
-import select
-import shutil
 import signal
 import sys
 import threading
@@ -74,6 +71,8 @@ def freeze_support(*, end_with_launcher: bool) -> None:
     if module not in PROGRAMS:
         sys.exit(f"{FLAG}: {module!r} is not a program of rung")
     del sys.argv[1:3]
+    import runpy
+
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit(0)
 
@@ -86,7 +85,10 @@ def _unpacked() -> Path | None:
 
 def _end_with(launcher: int, folder: Path) -> None:
     """End this process soon after its launcher, and remove the files that the killed launcher can't remove."""
-    from rung import programs  # while its file is there
+    # while their files are there
+    import shutil
+
+    from rung import programs
 
     _wait_for(launcher)
     programs.stop_all()
@@ -100,6 +102,8 @@ def _end_with(launcher: int, folder: Path) -> None:
 def _wait_for(parent: int) -> None:
     """Wait until the parent of this process has ended."""
     if sys.platform == "linux":
+        import select
+
         with contextlib.suppress(OSError):  # a kernel or a sandbox without it
             told = os.pidfd_open(parent)
             if os.getppid() == parent:  # else it has ended, and its number may be another process's by now

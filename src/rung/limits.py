@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from rung import checking
 from rung.allowed import Converted, Integer, Real
 from rung.errors import ConfigError
-from rung.hiding import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +40,8 @@ def usd(amount: Money, what: str) -> Decimal:
     except InvalidOperation:
         value = Decimal("NaN")
     if isinstance(amount, bool) or not value.is_finite() or value < 0:
+        from rung.hiding import hide
+
         raise ConfigError(
             f"{what} = {hide(repr(amount)[:_SHOWN])} is not an amount of money",
             hint="give a finite number of US dollars, 0 or more",
@@ -66,6 +67,8 @@ def span(what: str, value: object, most: float) -> float:
     if isinstance(value, str):
         written = _SPAN.fullmatch(value.strip())
         if written is None:
+            from rung.hiding import hide
+
             raise ConfigError(
                 f"{what} = {hide(value[:_SHOWN])!r} is not a valid time",
                 hint='write a number of seconds, or one with its unit, such as "90s", "10m" or "1h"',

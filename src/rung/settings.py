@@ -1,26 +1,34 @@
 """Tables of settings: unknown keys and wrong values become a `ConfigError` that names the nearest right one.
 
-A tier's settings, the ladder's and those of files are models of the same kind. `given` checks what code gives to a
-constructor, `read` what a file holds, and `rung.config.reference` describes them.
+The settings of tiers, of the ladder and of files are models of the same kind. `given` checks what code gives to a
+constructor, `read` what a file holds, and `rung.config.reference` describes them. Where a constructor must not wait for
+pydantic, its settings are a dataclass that `rung.allowed.given` makes, and `table_of` makes the table of it.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from dataclasses import MISSING, dataclass
+from dataclasses import fields as dataclass_fields
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from rung.allowed import Allowed, Disallowed
 from rung.errors import ConfigError
 from rung.hiding import hide
+from rung.spelling import missing, shortened, spelled, unknown
 
 M = TypeVar("M", bound="SettingsTable")
-_SHOWN = 100
-"""Characters of a name or key that a message repeats: more than any valid one has, and two lines of a terminal."""
 
 
 class SettingsTable(BaseModel):
@@ -32,28 +40,6 @@ class SettingsTable(BaseModel):
     def all_keys(cls) -> list[str]:
         """The keys that a file may hold."""
         return [field.alias or name for name, field in cls.model_fields.items()]
-
-
-def shortened(text: str) -> str:
-    """A text from a configuration, shortened for a message."""
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def nearest(word: str, known: Iterable[str], *, listing: str = "") -> str:
-    """A clause that points at the right spelling.
-
-    Args:
-        word: what was written.
-        known: what could have been written.
-        listing: a clause that says where everything valid is listed, if it is too much for a sentence.
-    """
-    options = sorted(known)
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    if listing:
-        return listing
-    return f"known: {', '.join(options)}" if options else ""
 
 
 def read(model: type[M], values: Mapping[str, Any], where: str) -> M:
@@ -84,6 +70,21 @@ def given(model: type[M], values: Mapping[str, Any], where: str) -> M:
     return _validated(model, values, where, written=False)
 
 
+def table_of(settings: type[Any]) -> type[SettingsTable]:
+    """The table in which a file holds the settings of a dataclass.
+
+    Args:
+        settings: the dataclass. The annotations of its fields say what each may be (`rung.allowed`), and its docstring
+            what each does.
+    """
+    hints = get_type_hints(settings, include_extras=True)
+    # pydantic's mark of a field without a default is `...`
+    fields: dict[str, Any] = {
+        it.name: (hints[it.name], ... if it.default is MISSING else it.default) for it in dataclass_fields(settings)
+    }
+    return create_model(settings.__name__, __base__=SettingsTable, __doc__=settings.__doc__, **fields)
+
+
 def is_written(info: ValidationInfo) -> bool:
     """Whether a validator looks at what stands in a file, and not at what code gives."""
     return bool(info.context)
@@ -96,18 +97,15 @@ def _validated(model: type[M], values: Mapping[str, Any], where: str, *, written
         found = error.errors(include_url=False, include_input=False)
         # A misspelt required key is both unknown and missing. The first of these helps.
         first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-        # the value may be a key in the wrong place, or a whole file between two quotes
-        key = shortened(".".join(hide(str(part)) for part in first["loc"]))
+        path = first["loc"]
         if first["type"] == "extra_forbidden":
-            inner = _table_at(model, first["loc"][:-1])
+            inner = _table_at(model, path[:-1])
             keys = inner.all_keys() if written else [*inner.model_fields]
-            last = str(first["loc"][-1])
-            noun = "key" if written else "setting"
-            raise ConfigError(
-                f"{where}: unknown {noun} {key!r}", hint=nearest(last, keys), unknown_key=hide(last)
-            ) from None
+            raise unknown("key" if written else "setting", path, keys, where) from None
         if first["type"] == "missing":
-            raise ConfigError(f"{where}: {key!r} is missing", hint=f"add {key} = ...") from None
+            raise missing(path, where) from None
+        # the value may be a key in the wrong place, or a whole file between two quotes
+        key = spelled(path)
         refused = first.get("ctx", {}).get("error")
         if isinstance(refused, Disallowed):
             try:

@@ -5,6 +5,7 @@ Kind 25 of what attacks showed. A keyword that there isn't is Python's own `Type
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 
 import pytest
@@ -51,20 +52,16 @@ OPTIONS = (
 )
 
 
-SETTINGS = {
-    LlamaTier: LlamaSettings,
-    OpenAITier: OpenAISettings,
-    rung.llama: LlamaSettings,
-    rung.openai: OpenAISettings,
-}
-"""Whose settings come as `**settings`."""
+LOCAL, REMOTE = [it.name for it in dataclasses.fields(LlamaSettings)], [*OpenAISettings.model_fields]
+SETTINGS = {LlamaTier: LOCAL, OpenAITier: REMOTE, rung.llama: LOCAL, rung.openai: REMOTE}
+"""Names of the settings that come as `**settings`."""
 
 
 def parameters():
     for made, given in MADE.items():
         named = inspect.signature(made).parameters.values()
         names = [it.name for it in named if it.kind in (it.POSITIONAL_OR_KEYWORD, it.KEYWORD_ONLY)]
-        for name in dict.fromkeys([*names, *(SETTINGS[made].model_fields if made in SETTINGS else ())]):
+        for name in dict.fromkeys([*names, *SETTINGS.get(made, ())]):
             yield pytest.param(made, given, name, id=f"{made.__qualname__}-{name}")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 
 import pytest
 
+from rung.tiers.llama import opening
 from rung.tiers.llama.host.head_start import HeadStart
 
 
@@ -40,8 +42,44 @@ def test_the_functions_of_llama_cpp_come_without_the_rest_of_its_package_which_c
 
 @pytest.mark.slow
 def test_a_tier_is_made_without_what_only_its_calls_need():
-    late = ("rung.tiers.llama.frames", "rung.tiers.llama.host.process", "rung.types.call", "psutil")
-    assert said("import rung; rung.llama('smollm2-135m', context=512);" + those_of(late)) == []
+    late = ("rung.tiers.llama.opening", "rung.tiers.llama.host.process", "rung.types", "pydantic", "psutil", "socket")
+    late = (*late, "rung.types.request", "rung.types.messages")
+    assert said("import rung; rung.llama('smollm2-135m', context=512, top_p=0.9);" + those_of(late)) == ["rung.types"]
+
+
+def test_the_file_that_a_path_names_is_found_without_the_tables_of_catalogues(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    code = f"import rung.store; print(rung.store.resolve({str(path)!r}).size);"
+    assert said(code + those_of(("pydantic", "rung.store.entries"))) == ["4"]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() == 1, reason="needs Linux and two cores")
+def test_a_thread_keeps_off_the_core_that_the_main_thread_is_bound_to_as_long_as_it_is_told():
+    code = """
+import os, threading
+from rung.tiers.llama.worker.system import apart
+os.sched_setaffinity(0, range(os.cpu_count()))  # of the tests' own, llama.cpp may have left one
+first, *others = sorted(os.sched_getaffinity(0))
+found = []
+def look():
+    with apart():
+        found.append(os.sched_getaffinity(0))
+    found.append(os.sched_getaffinity(0))
+def run():
+    bound.wait()
+    look()
+bound = threading.Event()
+thread = threading.Thread(target=run)
+thread.start()
+os.sched_setaffinity(0, {first})
+bound.set()
+thread.join()
+print(found == [{*others}, {first, *others}])
+look()
+print(found[2:] == [{first}, {first}])
+"""
+    assert said(code) == ["True", "True"]
 
 
 @pytest.mark.slow
@@ -107,8 +145,8 @@ class Watch(importlib.abc.MetaPathFinder):
 
 ctypes.CDLL = Slow
 sys.meta_path.insert(0, Watch())
-from rung.tiers.llama import opening
-sys.argv = ["worker", opening.FLAG, str(os.getppid())]
+from rung.tiers.llama.flag import FLAG
+sys.argv = ["worker", FLAG, str(os.getppid())]
 from rung.tiers.llama.worker.start import main
 main()
 """
@@ -118,8 +156,36 @@ main()
 def test_a_worker_loads_llama_cpp_before_numpy_however_long_it_takes():
     """The other way round, a llama.cpp with CUDA crashed at its first model."""
     pytest.importorskip("llama_cpp")
+    load = opening.packed(opening.as_json(opening.LoadModel("/nowhere/model.gguf")))
+    done = subprocess.run([sys.executable, "-c", WATCHED], input=load, capture_output=True, timeout=60, check=False)
+    assert done.stderr.split()[0] == b"llama.cpp"
+
+
+ALONE = """
+import os, sys, time
+from rung.tiers.llama.flag import FLAG
+sys.argv = ["worker", FLAG, str(os.getppid())]
+from rung.tiers.llama.worker import placing, start
+
+def place(load, threads, meanwhile):
+    time.sleep(0.2)  # in which every import would get its turn
+    there = "rung.tiers.llama.worker.program" in sys.modules
+    meanwhile()
+    while "rung.tiers.llama.worker.program" not in sys.modules:
+        time.sleep(0.01)
+    os.write(2, f"{there}\\n".encode())
+    os._exit(0)
+
+start._ALONE = 30
+placing.place = place
+start.main()
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_imported_between_what_names_a_model_and_the_reading_of_its_file():
+    pytest.importorskip("llama_cpp")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", WATCHED], text=True, **pipes) as worker:
-        first = [worker.stderr.readline().strip() for _ in range(2)]
-        worker.stdin.close()
-    assert first == ["llama.cpp", "numpy"]
+    with subprocess.Popen([sys.executable, "-c", ALONE], **pipes) as worker:
+        opening.write(worker.stdin, opening.LoadModel("model.gguf"))
+        assert worker.stderr.read().split() == [b"False"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rung.learn.tables import UnusableRow, kind_of
-from rung.settings import nearest, shortened
+from rung.spelling import nearest, shortened
 from rung.types import Message, Role, Sampling
 
 _URL = "/v1/chat/completions"

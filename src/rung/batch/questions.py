@@ -17,7 +17,7 @@ from rung.learn.data import row_of
 from rung.learn.rows import Row
 from rung.learn.tables import BadRow, InputRow, UnusableRow, kind_of
 from rung.learn.templates import Template
-from rung.settings import nearest, shortened
+from rung.spelling import nearest, shortened
 from rung.types import Message, Sampling
 
 IDS = ("custom_id", "id")

@@ -211,7 +211,7 @@ def _quoted(word: str) -> str:
 
 def _usage(error: typer.TyperException) -> tuple[str, str]:
     """Message and hint about what typer could not parse. Typer's own message has both, in another form."""
-    from rung.settings import nearest
+    from rung.spelling import nearest
 
     message, _, suggestion = error.format_message().partition(" Did you mean ")
     message = message.partition(" (Possible options")[0].rstrip(".")

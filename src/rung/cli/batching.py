@@ -36,7 +36,7 @@ from rung.ledger import Ledger
 from rung.limits import Cancel, usd
 from rung.locking import locked
 from rung.parsing import decode
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.types import Zone
 
 _MEASURED = "measured"

@@ -29,7 +29,8 @@ def info(
     from rung import guard
     from rung.store import resolve, user_store
     from rung.store.architectures import read_usable
-    from rung.store.files import in_store, is_path, wanted
+    from rung.store.files import in_store, wanted
+    from rung.store.resolving import is_path
     from rung.types import Zone
 
     guard.install(Zone.HOST)

@@ -16,7 +16,7 @@ from rung.errors import ConfigError, ContractError
 from rung.files import demand_size
 from rung.learn.references import imported, is_reference
 from rung.parsing import parse_json
-from rung.settings import nearest
+from rung.spelling import nearest
 
 if TYPE_CHECKING:
     from rung.config import Config

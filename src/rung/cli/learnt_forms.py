@@ -9,7 +9,7 @@ from rung.errors import ConfigError
 from rung.learn.axes import described
 from rung.learn.examples import ExampleEntry
 from rung.learn.tasks import TaskFolder
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.visible import line
 
 

@@ -28,7 +28,7 @@ def see_to(models: Sequence[WantedModel], store: Store, *, accepted: Collection[
         ConfigError: the command line accepts a licence that none of the models has.
     """
     from rung.errors import ConfigError
-    from rung.settings import nearest
+    from rung.spelling import nearest
     from rung.store.files import in_store
     from rung.store.licences import accept, asks, demand
 

@@ -23,7 +23,7 @@ from rung.hiding import hide, variable
 from rung.ladder import Ladder, Shadow
 from rung.limits import Budget
 from rung.money import PaidAfter
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.store import Sourcing
 from rung.tier import Rung
 from rung.types import Zone

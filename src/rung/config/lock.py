@@ -98,7 +98,8 @@ def _local(config: Config) -> list[tuple[str, str]]:
 
 def _locked(name: str, model: str, cancel: Cancel) -> LockedTier:
     from rung.store import Hub, user_store, verify
-    from rung.store.files import is_path, wanted
+    from rung.store.files import wanted
+    from rung.store.resolving import is_path
 
     if is_path(model):
         raise StoreError(

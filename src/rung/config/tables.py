@@ -18,7 +18,8 @@ from rung.hosts import pattern
 from rung.ledger.ledger import RETENTION, RETENTION_DAYS
 from rung.limits import Seconds, Tokens, Usd, span
 from rung.money import PaidAfter
-from rung.settings import SettingsTable, read, shortened
+from rung.settings import SettingsTable, read
+from rung.spelling import shortened
 from rung.store.sourcing import see_place
 from rung.tier import RungSettings
 from rung.types import Zone

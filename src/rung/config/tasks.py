@@ -11,7 +11,7 @@ from rung.config.places import Places, is_there
 from rung.config.trusting import recorded
 from rung.errors import ConfigError
 from rung.learn.tasks import FILE, TaskFolder, demand_name, is_name, open_task
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.types import Task
 
 FOLDER = "tasks"

@@ -12,7 +12,8 @@ from rung.errors import ConfigError, RungError
 from rung.hiding import hide
 from rung.hosts import canonical, covers, zone_of
 from rung.redaction import redact
-from rung.settings import SettingsTable, nearest, shortened
+from rung.settings import SettingsTable
+from rung.spelling import nearest, shortened
 from rung.tier import Rung, Tier, TierKind
 from rung.types import Zone
 

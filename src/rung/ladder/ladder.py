@@ -18,7 +18,7 @@ from rung.ladder.tasks import Tasks, messages_of, output_of
 from rung.ladder.typed import Decorator
 from rung.limits import Budget, Cancel, Deadline, Seconds
 from rung.money import PaidAfter, Purse
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.tier import Rung, Tier
 from rung.types import (
     Event,

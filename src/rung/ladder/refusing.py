@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rung import checking
 from rung.errors import ConfigError
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.tier import Rung
 from rung.types import Threshold, Zone
 

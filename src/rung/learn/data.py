@@ -24,7 +24,7 @@ from rung.learn.rows import Row
 from rung.learn.tables import BadRow, InputRow, TableFile, UnusableRow, kind_of, nothing_in
 from rung.learn.templates import Template
 from rung.parsing import parse_json
-from rung.settings import nearest, shortened
+from rung.spelling import nearest, shortened
 from rung.types import Message, Role
 
 _MOST_KEYS = 20

@@ -37,7 +37,8 @@ from rung.contract.sameness import NotComparable, Same, equal, same_option, same
 from rung.errors import ConfigError, ContractError, RungError
 from rung.learn.references import imported, is_reference
 from rung.limits import Cancel, Deadline
-from rung.settings import SettingsTable, nearest, read, shortened
+from rung.settings import SettingsTable, read
+from rung.spelling import nearest, shortened
 from rung.threads import Abandoned
 
 Grader = Callable[[Any, Any], bool]

@@ -16,7 +16,7 @@ from rung.learn import metrics
 from rung.learn.arrays import Bools, Floats
 from rung.learn.intervals import Estimate, Paired, bootstrap, paired, share
 from rung.learn.results import LADDER, Results, TierResult
-from rung.settings import nearest
+from rung.spelling import nearest
 
 FEATURE = "minimum"
 """The feature that answers are ranked by, by default: the one that an attempt shows as its confidence."""

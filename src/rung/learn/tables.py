@@ -16,7 +16,7 @@ from typing import Any, Self
 from rung.errors import ConfigError, RungError
 from rung.files import full, opened
 from rung.parsing import decode, parse_json
-from rung.settings import shortened
+from rung.spelling import shortened
 
 LONGEST_LINE = 32 << 20
 """Bytes of one row: as many as one part of a prompt may have on the command line. A longer line is not data."""

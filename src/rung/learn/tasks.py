@@ -31,7 +31,8 @@ from rung.learn.learned import Learned, read_learned
 from rung.learn.references import imported, is_reference
 from rung.learn.templates import Template
 from rung.parsing import parse_json, parse_toml
-from rung.settings import SettingsTable, read, shortened
+from rung.settings import SettingsTable, read
+from rung.spelling import shortened
 from rung.types import OnVoid, Task
 
 FILE = "task.toml"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from string import Formatter
 
 from rung.errors import ConfigError
-from rung.settings import nearest, shortened
+from rung.spelling import nearest, shortened
 from rung.types import Message
 
 

@@ -28,7 +28,7 @@ from rung.limits import Money, usd
 from rung.locking import locked
 from rung.serve.door import Caller
 from rung.serve.errors import used_up
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.types import Zone
 from rung.writing import private_folder, write_whole
 

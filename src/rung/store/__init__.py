@@ -9,20 +9,22 @@ from rung.lazily import lazily
 if TYPE_CHECKING:
     from rung.store.caches import Passed
     from rung.store.entries import Entry, Folder, Hub, Source, Url, Wheels
-    from rung.store.files import Listed, ModelFile, WantedModel, adopt, models, resolve, verify
+    from rung.store.files import Listed, WantedModel, adopt, models, verify
     from rung.store.finding import Found, find
     from rung.store.importing import import_file
     from rung.store.layout import Store, user_store
     from rung.store.licences import accept, licence_text
     from rung.store.pulling import Phase, PullProgress, pull
     from rung.store.removing import Removed, remove
+    from rung.store.resolving import ModelFile, resolve
     from rung.store.sourcing import Sourcing
 
 _MODULES = {
     "entries": ("Entry", "Folder", "Hub", "Source", "Url", "Wheels"),
     "layout": ("Store", "user_store"),
     "sourcing": ("Sourcing",),
-    "files": ("Listed", "ModelFile", "WantedModel", "adopt", "models", "resolve", "verify"),
+    "files": ("Listed", "WantedModel", "adopt", "models", "verify"),
+    "resolving": ("ModelFile", "resolve"),
     "licences": ("accept", "licence_text"),
     "pulling": ("Phase", "PullProgress", "pull"),
     "caches": ("Passed",),

@@ -17,7 +17,8 @@ from rung.files import full, read_bounded
 from rung.hosts import place
 from rung.parsing import parse_toml
 from rung.paths import user_config
-from rung.settings import SettingsTable, nearest, read
+from rung.settings import SettingsTable, read
+from rung.spelling import nearest
 
 _SEGMENT = r"[A-Za-z0-9_][\w.-]*"
 _REPO = rf"{_SEGMENT}/{_SEGMENT}"

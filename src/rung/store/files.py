@@ -9,36 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rung.errors import ChecksumMismatch, ModelNotFound, StoreError
-from rung.files import full
 from rung.limits import Cancel
-from rung.settings import nearest
 from rung.sizes import readable
+from rung.spelling import nearest
 from rung.store.entries import Entry, Hub, Source, Wheels, refuse_address
 from rung.store.layout import Place, Store, check_space, sha256_of, user_store, writing
+from rung.store.resolving import ModelFile, at_path, is_path, resolve
 from rung.writing import open_private, private_folder, rename
 
 _LISTING = "see `rung models list`"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A model file that is on this machine.
-
-    Args:
-        name: a catalogue name, `hf:owner/repo/file.gguf@commit`, or the stem of a file of your own.
-        path: where the file is.
-        size: size of the file, in bytes.
-        sha256: hash that its bytes must have; `None` for a file of your own.
-        licence: SPDX identifier; `None` if nobody said.
-        context: context that the model was trained for, in tokens; `None` if nobody said.
-    """
-
-    name: str
-    path: Path
-    size: int
-    sha256: str | None = None
-    licence: str | None = None
-    context: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,33 +119,17 @@ def _wanted(entry: Entry) -> WantedModel:
     )
 
 
-def is_path(model: str) -> bool:
-    """Whether a text is the path of a model, not its name."""
-    if model.startswith(("hf:", "huggingface.co/", "hf.co/")) or "://" in model:
-        return False
-    return model.endswith(".gguf") or "/" in model or os.sep in model
-
-
-def resolve(model: str, *, store: Store | None = None) -> ModelFile:
-    """The file of a model. Nothing is fetched or hashed.
-
-        file = resolve("mine")
-        file.path.suffix  # .gguf
+def stored(name: str, store: Store) -> ModelFile:
+    """The file of a model that has a name. Nothing is fetched or hashed.
 
     Args:
-        model: a catalogue name, a name of your own, the path of a file, or `hf:owner/repo/file.gguf@commit`.
-        store: the store to look in; by default the user's.
+        name: a catalogue name, a name of your own, or `hf:owner/repo/file.gguf@commit`.
+        store: the store to look in.
 
     Raises:
-        ModelNotFound: no such model, or its file is not on this machine. The error says which command fetches it.
-        ChecksumMismatch: the file in the store has the wrong size, or a file that is used in its place was written to
-            since it was found.
-        StoreError: an `hf:` name has another form.
+        StoreError: as `rung.store.resolve` says.
     """
-    if is_path(model):
-        return _own(full(model, "the model file"))
-    store = store or user_store()
-    it = wanted(model, store)
+    it = wanted(name, store)
     found = in_store(it, store)
     if found is None:
         raise _not_here(it, store)
@@ -176,12 +139,6 @@ def resolve(model: str, *, store: Store | None = None) -> ModelFile:
             hint=f"{it.pull}, which replaces it",
         )
     return found
-
-
-def _own(path: Path) -> ModelFile:
-    if not path.is_file():
-        raise ModelNotFound(f"no model file at {path}", hint="check the path, or name a model of `rung models list`")
-    return ModelFile(path.stem, path.absolute(), path.stat().st_size)
 
 
 def in_store(it: WantedModel, store: Store) -> ModelFile | None:
@@ -299,7 +256,7 @@ def adopt(name: str, path: Path, *, store: Store | None = None) -> ModelFile:
         StoreError: the store can't be written.
     """
     store = store or user_store()
-    own = _own(path)
+    own = at_path(path)
     if name not in store.catalogue:
         raise ModelNotFound(f"no model is called {name!r}", hint=nearest(name, store.catalogue, listing=_LISTING))
     entry = store.catalogue[name]

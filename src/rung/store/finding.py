@@ -13,10 +13,10 @@ from rung.files import full
 from rung.limits import Cancel
 from rung.store.architectures import read_usable
 from rung.store.caches import FoundFile, Passed, in_file, in_folder, known_places
-from rung.store.files import ModelFile
 from rung.store.layout import Place, Store, sha256_of, user_store, writing
 from rung.store.naming import alone, give, name_for, names_of
 from rung.store.pulling import PullProgress, Tell
+from rung.store.resolving import ModelFile
 
 _FIND = "find:"
 """Key of the lock that lets only one search run at a time. No name of a model has a colon."""

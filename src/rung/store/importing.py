@@ -10,10 +10,10 @@ from rung.errors import Cancelled, StoreError
 from rung.files import full
 from rung.limits import Cancel
 from rung.store.architectures import read_usable
-from rung.store.files import ModelFile, resolve
 from rung.store.layout import Store, check_space, user_store, writing
 from rung.store.naming import alone, demand_name, give, name_for
 from rung.store.pulling import PullProgress, Tell
+from rung.store.resolving import ModelFile, resolve
 from rung.writing import open_private, private_folder, rename, sync
 
 IMPORT = "import:"

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import Field
 
 from rung.errors import ConfigError
-from rung.settings import SettingsTable, nearest, read
+from rung.settings import SettingsTable, read
+from rung.spelling import nearest
 from rung.store.entries import read_catalogue_file, shipped_ladders
 
 GIB = 1 << 30

@@ -13,10 +13,11 @@ from rung.errors import ChecksumMismatch, ModelNotFound, Offline, RungError, Sto
 from rung.limits import Cancel
 from rung.locking import locked
 from rung.store.entries import Folder, Hub, Source, Url, Wheels
-from rung.store.files import ModelFile, WantedModel, in_store, wanted
+from rung.store.files import WantedModel, in_store, wanted
 from rung.store.folders import fetch_folder
 from rung.store.layout import Pulled, Store, sha256_of, user_store, writing
 from rung.store.licences import demand
+from rung.store.resolving import ModelFile
 from rung.store.sources import Fetch, SourceFailed, fetch_hub, fetch_url, fetch_wheels
 from rung.store.sourcing import Sourcing
 from rung.types import Zone

@@ -6,16 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from rung import checking
-from rung.allowed import Real
+from rung.allowed import MinP, TopP
 from rung.errors import ConfigError
 from rung.types.messages import Message
 from rung.types.zone import Zone
-
-TopP = Real(0.0, 1.0, above=True)
-"""Share of probability mass that is kept, as a setting."""
-
-MinP = Real(0.0, 1.0, below=True)
-"""Least probability, relative to the likeliest token's, as a setting."""
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 """How much a model shall think before it answers, in the words of OpenAI's API."""

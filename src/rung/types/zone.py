@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import IntEnum
 
 from rung.errors import ConfigError
-from rung.hiding import hide
 
 
 class Zone(IntEnum):
@@ -33,6 +32,8 @@ class Zone(IntEnum):
         try:
             return cls[str(name).upper()]
         except KeyError:
+            from rung.hiding import hide
+
             raise ConfigError(f"{hide(str(name)[:40])!r} is not a zone", hint="say host, lan or internet") from None
 
     def __str__(self) -> str:

@@ -14,7 +14,6 @@ from rung.tiers.llama import opening
 from rung.tiers.llama.opening import (
     BEAT,
     CAUSE,
-    FLAG,
     LIMIT,
     PROTOCOL,
     Beat,
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BEAT",
     "CAUSE",
-    "FLAG",
     "LIMIT",
     "PROTOCOL",
     "AnswerDelta",

@@ -21,9 +21,6 @@ LIMIT = 64 * 1024 * 1024
 BEAT = 1.0
 """Seconds between two signs of life of a worker: a failure is noticed soon, and an idle machine has no load."""
 
-FLAG = "--rung-llama-worker"
-"""Makes a process a worker. The process id of its host follows."""
-
 CAUSE = "rung: "
 """Begins the line on standard error in which a worker says why it ends. The line holds no part of any prompt."""
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from rung import checking
 from rung.errors import ConfigError, Unsupported
 from rung.hiding import hide
-from rung.settings import nearest
+from rung.spelling import nearest
 from rung.tiers.openai.strict import closed
 from rung.types import Call, Constraint, Image, Message, Shape, Text
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rung.errors import PromptTooLong, Unsupported
 from rung.tiers.llama import frames
-from rung.tiers.llama.host.settings import is_unicode
+from rung.tiers.llama.host.settings import LlamaSettings, is_unicode
 from rung.types import Call, Image, Message, Sampling
 
 _MOST_STOPS = 64
@@ -33,19 +33,19 @@ def texts(tier: str, call: Call) -> tuple[Message, ...]:
     return tuple(replace(message, content=message.text) for message in call.messages)
 
 
-def sampled(tier: str, defaults: Sampling, wanted: Sampling) -> Sampling:
+def sampled(tier: str, settings: LlamaSettings, wanted: Sampling) -> Sampling:
     """How to choose tokens: the call's settings, completed by the tier's.
 
     Args:
         tier: name of the tier, for errors.
-        defaults: the tier's settings.
+        settings: the tier's.
         wanted: the call's settings.
 
     Raises:
         Unsupported: the call has too many stop strings, or too long ones.
     """
-    top_p = defaults.top_p if wanted.top_p is None else wanted.top_p
-    min_p = defaults.min_p if wanted.min_p is None else wanted.min_p
+    top_p = settings.top_p if wanted.top_p is None else wanted.top_p
+    min_p = settings.min_p if wanted.min_p is None else wanted.min_p
     if len(wanted.stop) > _MOST_STOPS or any(len(text) > _LONGEST_STOP for text in wanted.stop):
         raise Unsupported(
             f"tier {tier!r} takes up to {_MOST_STOPS} stop strings of up to {_LONGEST_STOP} characters",

@@ -18,7 +18,7 @@ from rung.tiers.llama.host.line import WorkerRequest
 from rung.tiers.llama.host.process import LoadGetsOn, Mailbox
 from rung.tiers.llama.host.settings import LlamaSettings, read_template
 from rung.tiers.llama.host.sharing import Lease
-from rung.types import Call, Delta, Message, Preparing, Sampling
+from rung.types import Call, Delta, Message, Preparing
 
 if TYPE_CHECKING:
     from rung.store import ModelFile
@@ -33,7 +33,6 @@ class Calling:
     Args:
         tier: its name.
         settings: its settings.
-        sampling: its own, for calls that name none.
         python: the worker's interpreter; `None` takes this one or, in a frozen app, the app itself.
         linger: seconds for which the worker may outlive its host.
         owner: what this process holds of the tier.
@@ -44,7 +43,6 @@ class Calling:
 
     tier: str
     settings: LlamaSettings
-    sampling: Sampling
     python: str | None
     linger: float
     owner: Owner
@@ -55,7 +53,7 @@ class Calling:
     def answer(self, call: Call) -> Iterator[Delta]:
         """The answer, token by token. `LlamaTier.stream` says what is raised."""
         messages = self._texts(call)
-        sampling = sampled(self.tier, self.sampling, call.sampling)
+        sampling = sampled(self.tier, self.settings, call.sampling)
         draft = draft_of(call.rejected)
 
         def ask(request: int) -> frames.Ask:

@@ -5,16 +5,18 @@ The other is a process that an earlier host left behind, with a socket.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import threading
 from contextlib import suppress
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from rung import frozen
+from rung.tiers.llama.flag import FLAG
 from rung.tiers.llama.host import system
 from rung.tiers.llama.host.environment import environment
-from rung.tiers.llama.opening import FLAG
+
+if TYPE_CHECKING:
+    import socket
 
 PYTHON = "RUNG_WORKER_PYTHON"
 
@@ -149,6 +151,8 @@ class SocketChannel:
 
     def hang_up(self) -> None:
         """Close this direction."""
+        import socket  # which only takes time where there is none
+
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from rung.errors import StoreError
 from rung.limits import Cancel
 from rung.store import PullProgress, Sourcing, pull, resolve
-from rung.store.files import is_path, wanted
+from rung.store.files import wanted
 from rung.store.gguf import read_header
 from rung.store.layout import user_store
 from rung.store.licences import asks
+from rung.store.resolving import is_path
 from rung.tiers.llama.fit import CONTEXT, MOST_SLOTS, Fit, least
 from rung.tiers.llama.host.settings import LlamaSettings
 from rung.types import Preparing, Requirement

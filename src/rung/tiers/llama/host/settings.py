@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from rung import checking, files, threads
-from rung.allowed import Converted, Flag, Integer
+from rung.allowed import Converted, Flag, Integer, MinP, TopP
 from rung.errors import ConfigError, TierTimeout, TierUnavailable
 from rung.limits import Cancel, Deadline
-from rung.settings import SettingsTable
-from rung.types.request import MinP, TopP
 
 _MOST_CONTEXT = 2**24
 """Tokens of a context: sixteen times as many as the longest that any model was trained for."""
@@ -62,7 +61,8 @@ def unicode_text(what: str, value: object) -> str:
     return text
 
 
-class LlamaSettings(SettingsTable):
+@dataclass(frozen=True, slots=True)
+class LlamaSettings:
     """The settings of a local tier: what `rung.llama` takes, and the keys of a `[[tier]]` of the kind `llama`.
 
     The worker's interpreter isn't among them: an untrusted file must not name a program.

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rung import checking
+from rung.allowed import given
 from rung.errors import PromptTooLong, StoreError, TierUnavailable, Unsupported
 from rung.limits import Cancel, Deadline
-from rung.settings import given
 from rung.tiers.llama.host.channel import interpreter
 from rung.tiers.llama.host.head_start import HeadStart
 from rung.tiers.llama.host.settings import LlamaSettings, model_setting, unicode_text
-from rung.types import Preparing, Sampling, Zone
+from rung.types import Zone
 
 if TYPE_CHECKING:
     from rung.store import ModelFile, Sourcing
     from rung.tiers.llama.frames import Loaded
     from rung.tiers.llama.host.calling import Calling
     from rung.tiers.llama.host.sharing import Lease
-    from rung.types import Call, Delta, Quote, Requirement, Shape, Threshold
+    from rung.types import Call, Delta, Preparing, Quote, Requirement, Shape, Threshold
 
 _CALLING = "rung.tiers.llama.host.calling"
 """The module with which calls are made. It takes as long to import as an interpreter to start."""
@@ -91,7 +91,6 @@ class LlamaTier:
         where = f"tier {self.name!r}"
         self._settings = given(LlamaSettings, {"model": model, **settings}, where)
         self._python = None if python is None else unicode_text(f"{where}: python", python)
-        self._defaults = Sampling(top_p=self._settings.top_p, min_p=self._settings.min_p)
         self._answered_by: Loaded | None = None
         self._size: int | None = None
         self._owners: dict[int, Owner] = {}
@@ -102,14 +101,14 @@ class LlamaTier:
         """Settings that change answers of the same weights."""
         from rung.tiers.llama.host import describing
 
-        return describing.behaviour(self._defaults, self._settings.chat_template, thinking=self._settings.thinking)
+        return describing.behaviour(self._settings)
 
     @property
     def setup(self) -> dict[str, str]:
         """Settings that change answers only now and then."""
         from rung.tiers.llama.host import describing
 
-        return describing.setup(self._settings.gpu_layers, self._settings.slots)
+        return describing.setup(self._settings)
 
     def __repr__(self) -> str:
         return f"LlamaTier({self.name!r})"
@@ -203,6 +202,8 @@ class LlamaTier:
             TierCrashed: the worker died.
             Cancelled: the flag was set. The load goes on.
         """
+        from rung.types import Preparing
+
         size = self._file().size
         tell(Preparing(self.name, "loading", 0, size))
         with self._calling() as calling:
@@ -210,6 +211,8 @@ class LlamaTier:
         tell(Preparing(self.name, "ready", size, size))
 
     def _loading(self, held: int) -> Preparing:
+        from rung.types import Preparing
+
         size = self._size
         return Preparing(self.name, "loading", min(held, size or held), size)
 
@@ -296,7 +299,6 @@ class LlamaTier:
             yield Calling(
                 self.name,
                 self._settings,
-                self._defaults,
                 self._python,
                 self.linger,
                 owner,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rung.tiers.llama.binding import llama
@@ -133,7 +134,6 @@ class Context:
         params.n_outputs_max = max(outputs, sequences)
         self._flag = ctypes.create_string_buffer(2)
         self._callback = system.abort_callback(llama.ggml_abort_callback)
-        self._batch = Batch(batch)
         self.doubted = False
         self._survey = self._new_survey() if surveyed else None
         self._make(cells)
@@ -142,6 +142,11 @@ class Context:
         from rung.tiers.llama.worker.device_survey import DeviceSurvey  # which a worker without a GPU never needs
 
         return DeviceSurvey(self._vocabulary_size, self._view) if DeviceSurvey.possible() else None
+
+    @cached_property
+    def _batch(self) -> Batch:
+        """The arrays of a step. Only the first step waits for numpy, with which they are made."""
+        return Batch(self.batch)
 
     def resize(self, cells: int) -> bool:
         """Make room for more tokens. Afterwards `cells` says for how many, which are as before if memory is short.

@@ -6,23 +6,22 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 from rung.errors import StoreError, TierUnavailable
-from rung.store.gguf import Header, read_header
+from rung.store.gguf import Header
 from rung.tiers.llama import binding
 from rung.tiers.llama.devices import Device, Offload, devices, placements, together
 from rung.tiers.llama.fit import LoadPlan, outputs, plan
 from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
+from rung.tiers.llama.worker.described import described
 from rung.tiers.llama.worker.faults import LoadError
 from rung.tiers.llama.worker.log import Log
 from rung.tiers.llama.worker.native import Context, Model
 from rung.tiers.llama.worker.profile import ComputeProfile, profile_of
 from rung.tiers.llama.worker.rehearsed import Rehearsal
-from rung.tiers.llama.worker.system import let_go
 from rung.tiers.llama.worker.words import WordsFile
 
 _SAFE_MODE = (
@@ -65,10 +64,12 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
     """
     log = Log()
     path = Path(load.path)
+    folder = None if load.cache is None else Path(load.cache)
     try:
-        header = read_header(path)
+        about = described(path, folder)
     except StoreError as error:
         raise TierUnavailable(error.message, hint=error.hint) from None
+    header = about.header
     residents = Residents()
     with residents.planning():
         try:
@@ -85,7 +86,7 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
         total = max(0, chosen.fit.need(chosen.cells).total - sum(where.takes.values()))
         residents.claim(total, where.takes)
     notes = (where.note,) if where.note else ()
-    kept = _Kept(load, header)
+    kept = _Kept(folder, about.digest)
     meanwhile()
     try:
         try:
@@ -158,13 +159,13 @@ class _Kept:
     """What is kept on disk of a file and this build of llama.cpp.
 
     Args:
-        load: what is loaded.
-        header: what the file says of itself.
+        folder: where it is kept; `None` keeps nothing.
+        digest: of what the file says of itself.
     """
 
-    def __init__(self, load: LoadModel, header: Header) -> None:
-        self._folder = None if load.cache is None else Path(load.cache)
-        self._key = b"" if self._folder is None else _identity(load.path, header)
+    def __init__(self, folder: Path | None, digest: bytes) -> None:
+        self._folder = folder
+        self._key = b"" if folder is None else digest + _build()
 
     def words(self) -> WordsFile | None:
         """The words of the file's vocabulary."""
@@ -183,15 +184,11 @@ class _Kept:
         return Rehearsal(self._folder, self._key + json.dumps(how).encode())
 
 
-def _identity(path: str, header: Header) -> bytes:
-    """A digest of all that a file says of itself, vocabulary and kinds of weights included, and of llama.cpp's own
-    files.
-    """
-    with Path(path).open("rb") as file:
-        about = file.read(max(0, header.file_size - header.weights))
+def _build() -> bytes:
+    """Tells llama.cpp's own files from those of other builds."""
     libraries = sorted(library for folder in binding.folders() for library in folder.glob("*"))
     built = [(library.name, status.st_size, status.st_mtime_ns) for library in libraries if (status := library.stat())]
-    return blake2b(about).digest() + json.dumps((binding.VERSION, built)).encode()
+    return json.dumps((binding.VERSION, built)).encode()
 
 
 def _first(
@@ -221,7 +218,6 @@ def _make(
     profile = profile_of(where, cuttable=model.cuttable)
     try:
         context = context_of(model, chosen, profile, threads, log, surveyed=surveyed)
-        let_go(load.path)
         rehearsal = kept.rehearsal(where, repack=not load.safe_mode, surveyed=context.surveyed)
         # whether the device's survey is to be believed may change with its driver, which the rehearsal doesn't know
         if context.surveyed or not rehearsal.done:

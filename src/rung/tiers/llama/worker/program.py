@@ -179,13 +179,16 @@ class Worker:
         self._wire.send(frames.AnswerDelta(request, delta))
 
     def import_rest(self) -> None:
-        """Import what a model needs to be served, and then what calls need. What is missing is noticed where it is
-        used.
+        """Import what a model needs to be served, and then what calls need, and let go of what nobody reads again. What
+        is missing is noticed where it is used.
         """
         with suppress(Exception):
+            # Numpy comes with it, and after llama.cpp: one with CUDA crashes at its first model otherwise.
             import rung.tiers.llama.worker.loaded
             import rung.tiers.llama.worker.loop  # noqa: F401
         self._serving.wait()
+        with suppress(OSError):
+            system.let_go(self._load.path)
         with suppress(Exception):
             frames.prepare()
 

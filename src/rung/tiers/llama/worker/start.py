@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from rung import guard
 from rung.errors import TierUnavailable
 from rung.tiers.llama import opening
+from rung.tiers.llama.flag import FLAG
 from rung.tiers.llama.threads import Fixed, Free, free_cores
 from rung.tiers.llama.worker import system
 from rung.types import Zone
@@ -32,7 +33,7 @@ _BROKEN = 70
 
 _ALONE = 0.3
 """Most seconds for which a load has the interpreter to itself before it reads the file, so that the host is heard even
-then. It takes a tenth, unless another worker is just planning its own."""
+then. It takes a tenth of that, unless another worker is just planning its own."""
 
 _TURN = 0.0002
 """Seconds for which a thread keeps the interpreter while another one wants it: the load is not to wait for imports.
@@ -41,8 +42,12 @@ Python's usual 5 ms are as long as all that is computed between two of its calls
 _FIRST = ("filelock", "rung.tiers.llama.worker.placing")
 """Modules that a load needs."""
 
-_BESIDE = "rung.tiers.llama.worker.program"
-"""What is imported while nothing else is to be done: before the host names a model, or beside its load."""
+_BESIDE = (
+    *("rung.allowed", "rung.limits", "rung.types.messages", "rung.types.preparing", "rung.types.request"),
+    *("rung.tiers.llama.frames", "rung.tiers.llama.worker.program"),
+)
+"""What is imported while nothing else is to be done: before the host names a model, or beside its load. The last one
+imports the others, too. They stand before it so that a load never waits for more than one of them."""
 
 _LIBRARIES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "numpy": "numpy", "jinja2": "jinja2"}
 """What calls need, by the names of their packages. If one is missing, that is noticed before a model is read."""
@@ -50,7 +55,7 @@ _LIBRARIES = {"llama_cpp": "llama-cpp-python", "llguidance": "llguidance", "nump
 
 def main() -> None:
     """Be a worker if the command line says so. Otherwise return at once."""
-    if sys.argv[1:2] != [opening.FLAG]:
+    if sys.argv[1:2] != [FLAG]:
         return
     system.ignore_interrupts()
     system.no_core_dump()
@@ -105,24 +110,26 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     """Load the model that the first frame names, and serve it."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)
-    free, bound = threading.Event(), threading.Event()
+    free = threading.Event()
     named: SimpleQueue[tuple[opening.LoadModel, Fixed | Free, int]] = SimpleQueue()
     begun: SimpleQueue[Worker] = SimpleQueue()
 
     def begin() -> None:
-        free.wait(_ALONE)
-        with suppress(Exception):  # what is missing is noticed where it is used
-            import_module(_BESIDE)
-        # A llama.cpp with CUDA crashes at its first model where numpy was there before it.
-        bound.wait()
-        with suppress(Exception):
-            import_module("numpy")
+        patience = _ALONE
+        for module in _BESIDE:
+            if not free.wait(patience):
+                patience = 0.0
+            # what is missing is noticed where it is used
+            with suppress(Exception), system.apart():
+                import_module(module)
         from rung.tiers.llama.worker.program import Worker
 
         worker = Worker(source, sink, survive, *named.get())
         worker.listen()
         begun.put(worker)
-        worker.import_rest()
+        free.wait(patience)
+        with system.apart():
+            worker.import_rest()
 
     # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
     most = free_cores()
@@ -132,7 +139,7 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     with suppress(Exception):
         for module in _FIRST:
             import_module(module)
-    bound.set()
+    missing = _missing()
     free.set()
     load = opening.read_load(source)
     if load is None:
@@ -142,7 +149,7 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     threads = Fixed(load.threads) if load.threads else measured
     named.put((load, threads, load.threads or most))
     try:
-        placed = _placed(load, threads, free.set)
+        placed = _placed(load, threads, missing, free.set)
     except TierUnavailable as error:
         free.set()
         begun.get().refuse(error)
@@ -151,16 +158,28 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     worker.serve(placed)
 
 
-def _placed(load: opening.LoadModel, threads: Fixed | Free, meanwhile: Callable[[], None]) -> Placed:
+def _missing() -> str | None:
+    """The package of a library that calls will need and that isn't there."""
+    return next((name for module, name in _LIBRARIES.items() if find_spec(module) is None), None)
+
+
+def _placed(
+    load: opening.LoadModel, threads: Fixed | Free, missing: str | None, meanwhile: Callable[[], None]
+) -> Placed:
     """The model in memory.
+
+    Args:
+        load: what to load.
+        threads: says how many threads decode.
+        missing: a package that isn't there.
+        meanwhile: called where llama.cpp is about to read the file.
 
     Raises:
         TierUnavailable: it can't be, or a library is missing.
     """
     hint = "install llama-cpp-python and llguidance"
-    for module, name in _LIBRARIES.items():
-        if find_spec(module) is None:
-            raise TierUnavailable(f"{name} can't be imported", hint=hint)
+    if missing is not None:
+        raise TierUnavailable(f"{missing} can't be imported", hint=hint)
     try:
         from rung.tiers.llama.worker.placing import place
     except (ImportError, OSError, RuntimeError) as error:

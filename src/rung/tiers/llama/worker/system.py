@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,33 @@ def speak_to(descriptor: int) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+
+
+if sys.platform == "linux":
+
+    @contextmanager
+    def apart() -> Iterator[None]:
+        """Keep this thread off the cores that the main thread is bound to, if there are others.
+
+        The kernel lets two threads share a core for tens of milliseconds beside an idle one, and a bound thread can't
+        get out of the way. Threads that are started meanwhile keep to the same cores.
+        """
+        usual = os.sched_getaffinity(0)
+        others = usual - os.sched_getaffinity(os.getpid())
+        if others:
+            os.sched_setaffinity(0, others)
+        try:
+            yield
+        finally:
+            if others:
+                os.sched_setaffinity(0, usual)
+
+else:
+
+    @contextmanager
+    def apart() -> Iterator[None]:
+        """Only Linux binds threads to cores here."""
+        yield
 
 
 if sys.platform == "win32":

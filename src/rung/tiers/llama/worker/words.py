@@ -1,27 +1,21 @@
 """A vocabulary's words, kept on disk: asking llama.cpp for 152,000 of them takes half a second, and reading them
 back a twentieth of that.
 
-A file holds a digest of all that follows, three numbers, the tokens that end an answer, the length of each word, and
-the words. It is named by everything that it depends on, so that deleting it is always safe.
+A file holds three numbers, the tokens that end an answer, the length of each word, and the words. Models of one family
+share theirs only if all that their files say of themselves is the same.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from array import array
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rung.writing import write_whole
+from rung.tiers.llama.worker.kept import KeptFile
 
 _SUFFIX = ".words"
-_DIGEST = 32
 _WIDTH = array("I").itemsize
-_MOST_FILES = 16
-"""Vocabularies that are kept, each of one to three MiB. Models of one family share theirs only if all that their files
-say of themselves is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +40,7 @@ class WordsFile:
     """
 
     def __init__(self, folder: Path, key: bytes) -> None:
-        self._path = folder / (hashlib.blake2b(key, digest_size=_DIGEST).hexdigest() + _SUFFIX)
+        self._file = KeptFile(folder, _SUFFIX, key)
 
     def ends(self, size: int) -> frozenset[int] | None:
         """The tokens that end an answer; `None` if there is no such file, or it is damaged, or of another vocabulary.
@@ -72,12 +66,8 @@ class WordsFile:
 
     def _parts(self, size: int) -> tuple[memoryview[int], memoryview[int], bytes] | None:
         """Ends, lengths and text."""
-        try:
-            content = self._path.read_bytes()
-        except OSError:
-            return None
-        body = memoryview(content)[_DIGEST:]
-        if hashlib.blake2b(body, digest_size=_DIGEST).digest() != content[:_DIGEST] or len(body) < 3 * _WIDTH:
+        body = self._file.read()
+        if body is None or len(body) < 3 * _WIDTH:
             return None
         stored, ending, count = body[: 3 * _WIDTH].cast("I")
         start = (3 + ending + count) * _WIDTH
@@ -90,13 +80,8 @@ class WordsFile:
         return ends, lengths, bytes(body[start:])
 
     def write(self, words: Words) -> None:
-        """Keep them, and delete the files that were written first if there are many."""
-        body = _body(words)
-        with suppress(OSError):
-            write_whole(self._path, hashlib.blake2b(body, digest_size=_DIGEST).digest() + body)
-            files = sorted(self._path.parent.glob("*" + _SUFFIX), key=lambda file: file.stat().st_mtime)
-            for file in files[:-_MOST_FILES]:
-                file.unlink(missing_ok=True)
+        """Keep them."""
+        self._file.write(_body(words))
 
 
 def _body(words: Words) -> bytes:
