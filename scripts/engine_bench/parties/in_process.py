@@ -29,7 +29,7 @@ from rung.types import Delta, Message, Shape
 # round, most likely because numpy had brought an older C++ library than the build needs.
 assert binding.VERSION
 
-_STEPS = 9
+_STEPS = 40
 _FORCED, _MEANWHILE = 8, 16
 """Most tokens of an answer in a step, forced ones included, and those that it gets while another's prompt is evaluated.
 """
@@ -114,7 +114,8 @@ class InProcess:
         return self._run([Ask(0, _messages(messages), max_tokens=max_tokens) for messages in conversations])
 
     def steps(self, count: int, depth: int) -> float:
-        """Seconds of a bare step that adds one token to each of so many sequences, the median of some.
+        """Seconds of a bare step that adds one token to each of so many sequences: the mean of some, since what it is
+        held against are whole answers, which also meet whatever else the machine does.
 
         Args:
             count: of sequences, with nothing else in the context.
@@ -136,7 +137,7 @@ class InProcess:
             context.forget(sequence)
         if apart is not None:
             apart.close()
-        return statistics.median(found)
+        return statistics.fmean(found)
 
     def confidence(self, messages: Any, max_tokens: int) -> dict[str, float]:
         """Of one answer: seconds of reckoning how sure each token was, seconds of decoding, and tokens."""

@@ -26,6 +26,26 @@ _PREFIX_MIB = 256
 _WRITTEN = 30.0
 
 
+def _rate(stamps: list[tuple[float, int]], first: float, last: float) -> float:
+    """Tokens a second of one answer between its last pieces before two moments.
+
+    The pieces of a step come one after the other. Were all answers counted between the same two moments, the last step
+    would count for those alone that come first in it.
+
+    Args:
+        stamps: when each of its pieces came, and of how many tokens.
+        first: the first moment, at which it has a piece.
+        last: the second one.
+
+    Raises:
+        ValueError: nothing came between them.
+    """
+    began, ended = (max(at for at, _ in stamps if at <= moment) for moment in (first, last))
+    if began == ended:
+        raise ValueError("the answers were too short: at no time were all of them decoding")
+    return sum(count for at, count in stamps if began < at <= ended) / (ended - began)
+
+
 class Ours:
     """A tier.
 
@@ -97,11 +117,9 @@ class Ours:
         for thread in threads:
             thread.join()
         first, last = max(s[0][0] for s in stamps), min(s[-1][0] for s in stamps)
-        within = sum(count for each in stamps for at, count in each if first < at <= last)
-        if not within:
-            raise ValueError("the answers were too short: at no time were all of them decoding")
         tokens = sum(count for each in stamps for _, count in each)
-        return {"rate": within / (last - first), "whole": tokens / (max(s[-1][0] for s in stamps) - began)}
+        rate = sum(_rate(each, first, last) for each in stamps)
+        return {"rate": rate, "whole": tokens / (max(s[-1][0] for s in stamps) - began)}
 
     def cancel(self, where: str, times: int, seed: int) -> list[float]:
         """Cancel calls at random moments of their prefill or decode; seconds until the worker slept.
