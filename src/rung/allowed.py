@@ -11,13 +11,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 from rung import checking
 from rung.errors import ConfigError
-from rung.spelling import missing, spelled, unknown
+from rung.spelling import missing, unknown
 
-D = TypeVar("D")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["Allowed", "Converted", "Flag", "Integer", "Name", "Real", "Word"]
+
+D = TypeVar("D", bound="DataclassInstance")
 _SHOWN = 40
 """Characters of a word that an error repeats: more than any setting's word has."""
 
@@ -186,7 +191,7 @@ def given(settings: type[D], values: Mapping[str, Any], where: str) -> D:
     """The settings that code gives to a constructor, as a dataclass. `rung.settings.given` makes tables of them.
 
     Args:
-        settings: the dataclass. The annotation of each field says what it may be.
+        settings: the dataclass. The annotation of each field has what it may be, and none has a `default_factory`.
         values: as they were given.
         where: whose settings they are, for the error.
 
@@ -198,9 +203,9 @@ def given(settings: type[D], values: Mapping[str, Any], where: str) -> D:
         if name not in hints:
             raise unknown("setting", (name,), hints, where)
     found = {}
-    for it in fields(settings):  # type: ignore[arg-type]  # a dataclass, which no bound of a type can say
+    for it in fields(settings):
         if it.name in values:
-            found[it.name] = _given(hints[it.name], values[it.name], f"{where}: {spelled((it.name,))}")
+            found[it.name] = _given(hints[it.name], values[it.name], f"{where}: {it.name}")
         elif it.default is MISSING:
             raise missing((it.name,), where)
     return settings(**found)
@@ -220,12 +225,6 @@ def _given(hint: Any, value: Any, what: str) -> Any:
     (allowed,) = (it for choice in choices for it in getattr(choice, "__metadata__", ()) if isinstance(it, Allowed))
     return allowed.check(what, value)
 
-
-TopP = Real(0.0, 1.0, above=True)
-"""Share of probability mass that is kept, as a setting."""
-
-MinP = Real(0.0, 1.0, below=True)
-"""Least probability, relative to the likeliest token's, as a setting."""
 
 Flag = Annotated[bool, Converted(checking.flag, {"type": "boolean"})]
 Name = Annotated[str, Converted(checking.text)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -102,8 +103,6 @@ def _end_with(launcher: int, folder: Path) -> None:
 def _wait_for(parent: int) -> None:
     """Wait until the parent of this process has ended."""
     if sys.platform == "linux":
-        import select
-
         with contextlib.suppress(OSError):  # a kernel or a sandbox without it
             told = os.pidfd_open(parent)
             if os.getppid() == parent:  # else it has ended, and its number may be another process's by now

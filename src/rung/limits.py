@@ -83,6 +83,12 @@ Usd = Converted(lambda what, value: usd(value, what), {"type": "number", "minimu
 Seconds = Real(0.0, LONGEST, "seconds")
 """A time limit as a setting."""
 
+TopP = Real(0.0, 1.0, above=True)
+"""Share of probability mass that is kept, as a setting."""
+
+MinP = Real(0.0, 1.0, below=True)
+"""Least probability, relative to the likeliest token's, as a setting."""
+
 Tokens = Integer(0, unit="tokens")
 """A limit on prompt and answer as a setting."""
 

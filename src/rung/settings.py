@@ -2,7 +2,7 @@
 
 The settings of tiers, of the ladder and of files are models of the same kind. `given` checks what code gives to a
 constructor, `read` what a file holds, and `rung.config.reference` describes them. Where a constructor must not wait for
-pydantic, its settings are a dataclass that `rung.allowed.given` makes, and `table_of` makes the table of it.
+pydantic, its settings are a dataclass, which `rung.allowed.given` checks, and `table_of` makes a table of it.
 """
 
 from __future__ import annotations
@@ -74,15 +74,17 @@ def table_of(settings: type[Any]) -> type[SettingsTable]:
     """The table in which a file holds the settings of a dataclass.
 
     Args:
-        settings: the dataclass. The annotations of its fields say what each may be (`rung.allowed`), and its docstring
-            what each does.
+        settings: the dataclass. The annotation of each field has what it may be (`rung.allowed`), and none has a
+            `default_factory`. Its docstring says what each does.
     """
     hints = get_type_hints(settings, include_extras=True)
     # pydantic's mark of a field without a default is `...`
     fields: dict[str, Any] = {
         it.name: (hints[it.name], ... if it.default is MISSING else it.default) for it in dataclass_fields(settings)
     }
-    return create_model(settings.__name__, __base__=SettingsTable, __doc__=settings.__doc__, **fields)
+    return create_model(
+        settings.__name__, __base__=SettingsTable, __module__=settings.__module__, __doc__=settings.__doc__, **fields
+    )
 
 
 def is_written(info: ValidationInfo) -> bool:

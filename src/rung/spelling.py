@@ -1,4 +1,5 @@
-"""What errors say of a word that nobody knows: the nearest right one, and no more of a long text than helps.
+"""What errors say of a key that is missing or that nobody knows: the nearest right one, and no more of a long text than
+helps.
 
 Importing this doesn't import pydantic.
 """

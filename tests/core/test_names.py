@@ -13,6 +13,7 @@ import rung
 from helpers.each import each
 
 PUBLIC = {
+    "rung.allowed": {"Allowed", "Converted", "Flag", "Integer", "Name", "Real", "Word"},
     "rung.checks": {"command", "quoted", "that"},
     "rung.testing": {"QuotingTier", "Reply", "ScriptedTier", "check_tier"},
     "rung.tier": {

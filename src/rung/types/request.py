@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from rung import checking
-from rung.allowed import MinP, TopP
 from rung.errors import ConfigError
+from rung.limits import MinP, TopP
 from rung.types.messages import Message
 from rung.types.zone import Zone
 

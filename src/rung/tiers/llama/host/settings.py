@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from rung import checking, files, threads
-from rung.allowed import Converted, Flag, Integer, MinP, TopP
+from rung.allowed import Converted, Flag, Integer
 from rung.errors import ConfigError, TierTimeout, TierUnavailable
-from rung.limits import Cancel, Deadline
+from rung.limits import Cancel, Deadline, MinP, TopP
 
 _MOST_CONTEXT = 2**24
 """Tokens of a context: sixteen times as many as the longest that any model was trained for."""

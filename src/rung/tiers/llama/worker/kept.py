@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rung.writing import write_whole
 
 _DIGEST = 32
 _MOST_FILES = 16
-"""Files of one kind that are kept. None is larger than a few MiB, and few people use more models."""
+"""Files of one kind that are kept: few people use more models."""
 
 
 class KeptFile:
@@ -33,10 +34,14 @@ class KeptFile:
         except OSError:
             return None
         body = memoryview(content)[_DIGEST:]
-        return body if hashlib.blake2b(body, digest_size=_DIGEST).digest() == content[:_DIGEST] else None
+        if hashlib.blake2b(body, digest_size=_DIGEST).digest() != content[:_DIGEST]:
+            return None
+        with suppress(OSError):
+            os.utime(self._path)
+        return body
 
     def write(self, body: bytes) -> None:
-        """Keep the bytes, and delete the files of this kind that were written first if there are many."""
+        """Keep the bytes. If there are many files of this kind, those that were used longest ago are deleted."""
         with suppress(OSError):
             write_whole(self._path, hashlib.blake2b(body, digest_size=_DIGEST).digest() + body)
             files = sorted(self._path.parent.glob("*" + self._suffix), key=lambda file: file.stat().st_mtime)

@@ -16,7 +16,7 @@ from rung.tiers.llama.fit import LoadPlan, outputs, plan
 from rung.tiers.llama.opening import LoadModel
 from rung.tiers.llama.residents import Residents
 from rung.tiers.llama.threads import Threads
-from rung.tiers.llama.worker.described import described
+from rung.tiers.llama.worker.described import DescribedFile
 from rung.tiers.llama.worker.faults import LoadError
 from rung.tiers.llama.worker.log import Log
 from rung.tiers.llama.worker.native import Context, Model
@@ -65,8 +65,9 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
     log = Log()
     path = Path(load.path)
     folder = None if load.cache is None else Path(load.cache)
+    file = DescribedFile(path, folder)
     try:
-        about = described(path, folder)
+        about = file.read()
     except StoreError as error:
         raise TierUnavailable(error.message, hint=error.hint) from None
     header = about.header
@@ -103,6 +104,7 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
         raise TierUnavailable(
             f"{path} can't be loaded: {error}", hint="run `rung models verify`, or pull the model again"
         ) from None
+    file.keep()
     if where.takes:
         # what is on a GPU now is what its driver no longer calls free
         residents.claim(total)

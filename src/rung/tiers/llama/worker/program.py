@@ -187,8 +187,6 @@ class Worker:
             import rung.tiers.llama.worker.loaded
             import rung.tiers.llama.worker.loop  # noqa: F401
         self._serving.wait()
-        with suppress(OSError):
-            system.let_go(self._load.path)
         with suppress(Exception):
             frames.prepare()
 
@@ -198,6 +196,8 @@ class Worker:
 
             self._made_of = MadeOf(self._load.path)
         self._imported.set()
+        with suppress(Exception):  # it only saves memory
+            system.let_go(self._load.path)
 
     def refuse(self, error: TierUnavailable) -> NoReturn:
         """Tell the host that the model can't be loaded, and end."""

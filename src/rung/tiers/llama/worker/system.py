@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +117,19 @@ if sys.platform == "linux":
         The kernel lets two threads share a core for tens of milliseconds beside an idle one, and a bound thread can't
         get out of the way. Threads that are started meanwhile keep to the same cores.
         """
-        usual = os.sched_getaffinity(0)
-        others = usual - os.sched_getaffinity(os.getpid())
-        if others:
-            os.sched_setaffinity(0, others)
+        usual: set[int] = set()
+        with suppress(OSError):
+            mine = os.sched_getaffinity(0)
+            others = mine - os.sched_getaffinity(os.getpid())
+            if others:
+                os.sched_setaffinity(0, others)
+                usual = mine
         try:
             yield
         finally:
-            if others:
-                os.sched_setaffinity(0, usual)
+            if usual:
+                with suppress(OSError):  # somebody may have taken these cores away meanwhile
+                    os.sched_setaffinity(0, usual)
 
 else:
 
