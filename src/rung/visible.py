@@ -29,12 +29,12 @@ _HIDDEN = re.compile(
 )
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _VARIATIONS = "".join(map(chr, range(0xFE00, 0xFE10)))
-_VARYING = re.compile("[\u1000-\u109f\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_IDEOGRAPHS = ("\u3400-\u9fff", "\uf900-\ufaff", "\U00020000-\U0003ffff")
+_VARYING = ("\u1000-\u109f", *_IDEOGRAPHS)
 """Letters that a variation selector can follow: Myanmar and Chinese."""
-_IDEOGRAPHIC_VARIATIONS = re.compile("[\U000e0100-\U000e01ef]")
-_IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_EMOJI_MODIFIERS = range(0x1F3FB, 0x1F400)
-_JOINING = re.compile("[\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefc]")
+_IDEOGRAPHIC_VARIATIONS = ("\U000e0100-\U000e01ef",)
+_EMOJI_MODIFIERS = ("\U0001f3fb-\U0001f3ff",)
+_JOINING = ("\u0600-\u0dff", "\u0f00-\u109f", "\u1780-\u18af", "\ufb50-\ufdff", "\ufe70-\ufefc")
 """Scripts that need the joiners to be written correctly: Arabic and its neighbours, and those in and around India."""
 
 
@@ -83,9 +83,9 @@ def _belongs(text: str, at: int) -> bool:
     before = text[at - 1] if at else ""
     if character in _VARIATIONS:
         seen = bool(before) and not _HIDDEN.match(before) and not before.isspace()
-        return seen and (not before.isalpha() or bool(_VARYING.match(before)))
-    if _IDEOGRAPHIC_VARIATIONS.match(character):
-        return bool(_IDEOGRAPH.match(before))
+        return seen and (not before.isalpha() or _among(before, _VARYING))
+    if _among(character, _IDEOGRAPHIC_VARIATIONS):
+        return _among(before, _IDEOGRAPHS)
     if character not in (_ZWNJ, _ZWJ):
         return False
     after = text[at + 1 : at + 2]
@@ -96,15 +96,21 @@ def _belongs(text: str, at: int) -> bool:
 
 def _letter(character: str) -> bool:
     """Whether a character is a letter, or a mark on one, of a script that needs joiners."""
-    return bool(_JOINING.match(character)) and unicodedata.category(character)[0] in "LM"
+    return _among(character, _JOINING) and unicodedata.category(character)[0] in "LM"
 
 
 def _pictured(text: str, at: int) -> bool:
     """Whether an emoji ends just before `at`."""
     before = text[max(0, at - 3) : at].rstrip("\ufe0f")
-    if before and ord(before[-1]) in _EMOJI_MODIFIERS:
+    if _among(before[-1:], _EMOJI_MODIFIERS):
         before = before[:-1]
     return _picture(before[-1:])
+
+
+def _among(character: str, ranges: tuple[str, ...]) -> bool:
+    """Whether a character lies in one of some ranges, which begin and end with one. An expression would take each
+    command longer to compile than it ever looks for anything."""
+    return any(each[0] <= character <= each[2] for each in ranges)
 
 
 def _picture(character: str) -> bool:
