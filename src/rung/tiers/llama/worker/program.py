@@ -117,6 +117,7 @@ class Worker:
         self._said: frames.Loaded
         self._made_of: MadeOf | None = None
         self._imported = threading.Event()
+        self._placed = threading.Event()
         self._vigil: Vigil | None = None
         self._connection: socket.socket | None = None
         self._serving = threading.Event()
@@ -135,6 +136,7 @@ class Worker:
         Args:
             placed: the model.
         """
+        self._placed.set()
         from rung.tiers.llama.worker.loaded import LoadedModel
         from rung.tiers.llama.worker.loop import Loop
 
@@ -186,7 +188,9 @@ class Worker:
             # Numpy comes with it, and after llama.cpp: one with CUDA crashes at its first model otherwise.
             import rung.tiers.llama.worker.loaded
             import rung.tiers.llama.worker.loop  # noqa: F401
-        self._serving.wait()
+        # What calls need is imported while llama.cpp reads the file. Later it would hold up the model.
+        if self._placed.is_set():
+            self._serving.wait()
         with suppress(Exception):
             frames.prepare()
 
@@ -196,6 +200,7 @@ class Worker:
 
             self._made_of = MadeOf(self._load.path)
         self._imported.set()
+        self._serving.wait()
         with suppress(Exception):  # it only saves memory
             system.let_go(self._load.path)
 

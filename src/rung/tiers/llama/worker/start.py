@@ -130,6 +130,7 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
         free.wait(patience)
         with system.apart():
             worker.import_rest()
+        sys.setswitchinterval(usual)
 
     # Loading llama.cpp ties this thread to one core, and everything that it starts from then on.
     most = free_cores()
@@ -153,9 +154,7 @@ def _work(source: BinaryIO, sink: BinaryIO, survive: Callable[[], None]) -> None
     except TierUnavailable as error:
         free.set()
         begun.get().refuse(error)
-    worker = begun.get()
-    sys.setswitchinterval(usual)
-    worker.serve(placed)
+    begun.get().serve(placed)
 
 
 def _missing() -> str | None:
