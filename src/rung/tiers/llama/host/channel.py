@@ -151,7 +151,7 @@ class SocketChannel:
 
     def hang_up(self) -> None:
         """Close this direction."""
-        import socket  # which only takes time where there is none
+        import socket  # here, because most hosts have none and need not wait for it
 
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)

@@ -185,7 +185,7 @@ class Worker:
         is missing is noticed where it is used.
         """
         with suppress(Exception):
-            # Numpy comes with it, and after llama.cpp: one with CUDA crashes at its first model otherwise.
+            # With it comes numpy, before which llama.cpp must be there: one with CUDA crashes otherwise.
             import rung.tiers.llama.worker.loaded
             import rung.tiers.llama.worker.loop  # noqa: F401
         # What calls need is imported while llama.cpp reads the file. Later it would hold up the model.

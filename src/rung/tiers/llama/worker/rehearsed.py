@@ -6,11 +6,9 @@ which takes about as long as everything else of a load, and need not be done at 
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import suppress
 from pathlib import Path
 
-from rung.writing import write_whole
+from rung.tiers.llama.worker.kept import KeptFile
 
 _SUFFIX = ".rehearsed"
 
@@ -24,15 +22,14 @@ class Rehearsal:
     """
 
     def __init__(self, folder: Path | None, key: bytes) -> None:
-        self._path = None if folder is None else folder / (hashlib.blake2b(key, digest_size=16).hexdigest() + _SUFFIX)
+        self._file = None if folder is None else KeptFile(folder, _SUFFIX, key)
 
     @property
     def done(self) -> bool:
         """Whether it went well on this machine before."""
-        return self._path is not None and self._path.is_file()
+        return self._file is not None and self._file.read() is not None
 
     def passed(self) -> None:
         """It went well."""
-        if self._path is not None:
-            with suppress(OSError):
-                write_whole(self._path, b"")
+        if self._file is not None:
+            self._file.write(b"")
