@@ -1,4 +1,6 @@
-"""What a device says of the logits that it computes is what the CPU says of them. Here the CPU is the device, too."""
+"""What a device says of the logits that it computes is what the CPU says of them. Without a GPU the CPU is the device,
+too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 
+from llama.conftest import EVERY_LAYER
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker import device_survey
 from rung.tiers.llama.worker.answer import Answer, DecodeOrder
@@ -38,7 +41,7 @@ PERSON = {
 
 @pytest.fixture(scope="module")
 def model(weights):
-    return Model(str(weights("smollm2-135m")), Log())
+    return Model(str(weights("smollm2-135m")), Log(), gpu_layers=EVERY_LAYER)
 
 
 @pytest.fixture(scope="module")

@@ -282,7 +282,7 @@ def test_the_local_tier_is_importable_without_its_native_libraries():
 def test_by_default_every_free_core_decodes(make, monkeypatch):
     """Loading llama.cpp ties the loading thread to one core: counted after that there is always just one."""
     monkeypatch.setenv("OMP_PROC_BIND", "true")
-    tier = make()
+    tier = make(gpu_layers=0)
     assert text(tier.stream(call()))
     tasks = Path(f"/proc/{tier.worker_pid}/task").iterdir()
     homes = [os.sched_getaffinity(int(task.name)) for task in tasks]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from helpers.thorough import times
 from llama import books
 from llama.books import SIZE, Books, House, alone
+from llama.conftest import EVERY_LAYER
 from rung.tiers.llama.fit import GRAIN, Fit, LoadPlan, outputs
 from rung.tiers.llama.headroom import FreeMemory
 from rung.tiers.llama.threads import Fixed
@@ -131,7 +132,7 @@ def test_a_context_grows_for_many_calls_as_far_as_memory_goes(free, larger):
 @pytest.mark.weights
 def test_answers_of_a_real_model_outgrow_its_context_and_nothing_is_evaluated_twice(weights):
     log = Log()
-    model = Model(str(weights("smollm2-135m")), log)
+    model = Model(str(weights("smollm2-135m")), log, gpu_layers=EVERY_LAYER)
     need = {"sequences": sequences(8), "outputs": outputs(8), "threads": Fixed(2), "batch": 256, "log": log}
     context = Context(model, cells=512, **need)
     evaluated, decode = [], context.decode

@@ -146,6 +146,37 @@ def test_a_lone_prefill_goes_in_whole_batches():
     assert [[count for _, count in step] for step in house.books.steps] == [[100], [100], [50]]
 
 
+@pytest.mark.parametrize(
+    ("step", "token", "most"),
+    [(0.002, 0.00002, 1000), (0.0, 0.005, 200), (0.5, 0.002, 250), (3.0, 0.01, 80)],
+    ids=["a fast card", "a slow one", "slow weights", "no card for this model"],
+)
+def test_a_lone_prefill_that_can_not_be_stopped_takes_a_second_a_step_where_the_device_is_fast_enough(
+    monkeypatch, step, token, most
+):
+    """Where a GPU computes, the next call waits for the end of a step that nobody wants any more."""
+    now, took = [0.0], []
+    monkeypatch.setattr(loop_module.time, "perf_counter", lambda: now[0])
+
+    class Slow(Books):
+        def decode(self, runs) -> bool:
+            took.append(step + token * sum(len(run.tokens) for run in runs))
+            now[0] += took[-1]
+            return super().decode(runs)
+
+    house = House(Slow(4096, 1000, on_gpu=True), 2)
+    house.ask(1, [1] * 3000, 1)
+    while not house.over(1):
+        house.loop.step()
+    pieces = [count for [(_, count)] in house.books.steps]
+    assert sum(pieces) == 3000
+    assert max(pieces) <= most
+    assert min(pieces[:-1]) >= 64
+    assert step or max(took) <= 1
+    if most == 1000:
+        assert len(pieces) <= 4, "nobody waits for a fast one, so its pieces are whole batches"
+
+
 @pytest.mark.parametrize(("dropped", "stops"), [((1,), False), ((1, 2), True)])
 def test_a_step_is_stopped_only_when_it_works_for_nobody(dropped, stops):
     stopped = []

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from llama.conftest import EVERY_LAYER
 from rung.tiers.llama.threads import Fixed
 from rung.tiers.llama.worker.batch import Run
 from rung.tiers.llama.worker.log import Log
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.alone]
 @pytest.fixture(scope="module")
 def model(weights):
     log = Log()
-    return Model(str(weights("smollm2-135m")), log), log
+    return Model(str(weights("smollm2-135m")), log, gpu_layers=EVERY_LAYER), log
 
 
 @pytest.mark.cpu

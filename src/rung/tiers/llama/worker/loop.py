@@ -72,7 +72,7 @@ class Loop:
         self._incoming: SimpleQueue[Answer] = SimpleQueue()
         self._waiting: deque[Answer] = deque()
         self._active: list[Answer] = []
-        self._planner = StepPlanner(context.batch, drafts=context.cuttable, turns=context.profile.turns)
+        self._planner = StepPlanner(context.batch, context.profile, drafts=context.cuttable)
 
     def submit(self, answer: Answer) -> None:
         """Decode this answer too. Callable from any thread."""

@@ -14,9 +14,18 @@ from rung.tiers.llama.worker.answer import Answer
 from rung.tiers.llama.worker.batch import Run
 from rung.tiers.llama.worker.draft import DraftPrice
 from rung.tiers.llama.worker.pace import Pace
+from rung.tiers.llama.worker.profile import ComputeProfile
 
 _STALL = 0.1
 """Most seconds per step by which a prefill may delay the tokens of other answers."""
+
+_UNSTOPPABLE = 1.0
+"""Most seconds for which a prefill makes a step last that can't be stopped. The next call waits for its end, even if
+nobody wants it any more."""
+
+_LEAST_UNSTOPPABLE = 64
+"""Fewest tokens of a prefill in such a step. Each step reads all the weights, so on a slow device a prefill in pieces
+that are smaller still would take several times as long."""
 
 _LEAST_TOKEN_SECONDS = 0.0001
 """A measurement by which a token of a prefill takes less than this is noise."""
@@ -44,15 +53,14 @@ class StepPlanner:
 
     Args:
         batch: most tokens in one step.
+        profile: how what computes the steps is best used.
         drafts: whether tokens may be drafted. Wrong ones have to be cut from memory.
-        turns: whether answers take turns where smaller steps are faster. Finding that out takes a step of each size,
-            and on a GPU the first two of a size take half as long again, since llama.cpp prepares it then.
     """
 
-    def __init__(self, batch: int, *, drafts: bool, turns: bool = True) -> None:
+    def __init__(self, batch: int, profile: ComputeProfile, *, drafts: bool) -> None:
         self._batch = batch
+        self._profile = profile
         self._drafts = drafts
-        self._takes_turns = turns
         self._token_seconds = _STALL / _LEAST_CHUNK
         self._pace = Pace()
         self._turns = itertools.count(1)
@@ -65,13 +73,15 @@ class StepPlanner:
             cells: tokens that the context has room for.
         """
         decoding = sorted((a for a in active if a.pending == 1), key=lambda a: a.turn)
-        if self._takes_turns:
+        if self._profile.turns:
             decoding = decoding[: self._pace.most(len(decoding))]
         for answer in decoding:
             answer.turn = next(self._turns)
         left = self._batch - len(decoding)
         if decoding:
             left = min(left, max(_LEAST_CHUNK, int(_STALL / self._token_seconds)))
+        elif not self._profile.stoppable:
+            left = min(left, max(_LEAST_UNSTOPPABLE, int(_UNSTOPPABLE / self._token_seconds)))
         plan = []
         for answer in active:
             count = answer.pending

@@ -27,15 +27,18 @@ class ComputeProfile:
             sixth: llama.cpp prepares itself for each new size, and the first two steps take half as long again.
         lone_thread: whether llama.cpp gets one thread, whatever cores are free. Where a GPU computes, the CPU only
             looks up words. More threads would wait for the next step in a loop, on the cores of the crew.
+        stoppable: whether a step can be stopped while it is under way. llama.cpp looks at that wish between two
+            operations of the CPU, and on no GPU.
     """
 
     spare: int
     turns: bool
     lone_thread: bool
+    stoppable: bool
 
 
-CPU = ComputeProfile(spare=0, turns=True, lone_thread=False)
-GPU = ComputeProfile(spare=15, turns=False, lone_thread=True)
+CPU = ComputeProfile(spare=0, turns=True, lone_thread=False, stoppable=True)
+GPU = ComputeProfile(spare=15, turns=False, lone_thread=True, stoppable=False)
 
 
 def profile_of(where: Offload, *, cuttable: bool) -> ComputeProfile:
