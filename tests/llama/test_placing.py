@@ -15,6 +15,7 @@ from llama import on_a_card
 from llama.conftest import call, text
 from rung import frozen
 from rung.errors import TierUnavailable
+from rung.paths import common_cache
 from rung.tiers.llama import LlamaTier
 from rung.tiers.llama.fit import BATCH, GPU_BATCH
 from rung.tiers.llama.opening import LoadModel
@@ -76,6 +77,7 @@ def said(placed, prompt, count):
 
     context.decode = counted
     loop = Loop(context, calls, lambda _, delta: pieces.append(delta.text), cells=context.cells, slots=2)
+    loop._planner._token_seconds = 0.0001  # as a fast card shows with its first step
     tokens = tuple(model.vocabulary.tokenize(prompt, special=False))
     calls.add(1)
     loop.submit(Answer(DecodeOrder(1, tokens, count, Sampler(Sampling()), None, Assembler()), model.vocabulary, "m"))
@@ -99,6 +101,23 @@ def test_on_a_card_a_prompt_is_evaluated_in_larger_steps_and_answered_alike(weig
     again, steps, _ = said(small, prompt, 12)
     assert max(steps) == BATCH
     assert again == text
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_what_a_model_holds_on_a_card_stays_claimed_if_the_driver_goes_on_calling_it_free(
+    weights, card, monkeypatch, counts
+):
+    loaded, real = [], placing._first
+    monkeypatch.setattr(placing, "_first", lambda *way: loaded.append(way) or real(*way))
+    taken = (1 << 28) * counts
+    monkeypatch.setattr(
+        placing, "devices", lambda: (replace(on_a_card.CARD, free=on_a_card.CARD.free - len(loaded) * taken),)
+    )
+    placing.place(load(weights), Fixed(2))
+    (claim,) = [json.loads(file.read_bytes()) for file in (common_cache() / "workers").glob("*.json")]
+    assert claim["total"] > 0
+    assert list(claim["devices"]) == ([] if counts else ["CUDA0"])
+    assert counts or claim["devices"]["CUDA0"] > 1 << 26, "the weights at least"
 
 
 def test_a_card_that_refuses_larger_steps_gets_the_others(weights, card, refusing):

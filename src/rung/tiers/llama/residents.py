@@ -4,7 +4,7 @@ The system counts the pages of a mapped file as free, and also a buffer that nob
 be admitted to memory that the first is about to use. So each worker leaves a claim in a file named by its process id.
 
 A GPU's driver tells what is free on it, but not what a worker that is just loading will take. So the claim also names
-what goes to each GPU, until the model is there.
+what goes to each GPU, until the model is there and the driver counts it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Residents:
             yield
 
     def devices(self, found: Sequence[Device]) -> tuple[Device, ...]:
-        """Devices with their free memory, less what workers that are loading have claimed on them.
+        """Devices with their free memory, less what other workers have claimed on them.
 
         Args:
             found: as llama.cpp gives them.
@@ -77,8 +77,8 @@ class Residents:
 
         Args:
             total: bytes of the machine's memory.
-            devices: bytes of each GPU with memory of its own, by its name. Claim again without them once the model is
-                loaded, since the driver counts them from then on.
+            devices: bytes of each GPU with memory of its own, by its name. Claim again once the model is loaded,
+                without those that the driver counts from then on.
         """
         import psutil
 

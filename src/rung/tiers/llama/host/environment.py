@@ -31,7 +31,7 @@ _PREFIXES = (
     *("PYTHON", "LC_", "LD_", "DYLD_", "GLIBC_", "MALLOC_"),
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_"),
     *("GGML_", "LLAMA_", "CUDA_", "CUBLAS_", "ROCR_", "ROCM_", "ROCBLAS_", "HIP_", "HSA_", "AMD_", "VK_", "MESA_"),
-    *("ZE_", "ONEAPI_", "SYCL_", "MTL_", "METAL_"),
+    *("ZE_", "ZES_", "UR_", "ONEAPI_", "SYCL_", "MTL_", "METAL_"),
 )
 """Python and the loader, then the libraries that llama.cpp computes with."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +86,7 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
         chosen, where = ways[0]
         total = max(0, chosen.fit.need(chosen.cells).total - sum(where.takes.values()))
         residents.claim(total, where.takes)
+    before = devices() if where.takes else ()
     notes = (where.note,) if where.note else ()
     kept = _Kept(folder, about.digest)
     meanwhile()
@@ -106,8 +107,7 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
         ) from None
     file.keep()
     if where.takes:
-        # what is on a GPU now is what its driver no longer calls free
-        residents.claim(total)
+        residents.claim(total, _uncounted(where.takes, before, devices()))
     if load.safe_mode:
         notes = (*notes, _SAFE_MODE.format(survey=_SURVEY if chosen.fit.surveyed else ""))
     if context.doubted:
@@ -155,6 +155,19 @@ def _planned(load: LoadModel, header: Header, residents: Residents) -> tuple[tup
     found = residents.devices(devices())
     free = together(residents.memory(), found)
     return found, plan(header, context=load.context, slots=load.slots, memory=free)
+
+
+def _uncounted(takes: Mapping[str, int], before: Sequence[Device], after: Sequence[Device]) -> dict[str, int]:
+    """What a model holds on GPUs whose drivers go on calling it free. Some drivers know only how much there is in all:
+    SYCL's unless `ZES_ENABLE_SYSMAN` is set, and Vulkan's without `VK_EXT_memory_budget`.
+
+    Args:
+        takes: bytes that each GPU holds now, by its name.
+        before: the devices before that.
+        after: the same devices now.
+    """
+    free = {device.name: device.free for device in after}
+    return {d.name: takes[d.name] for d in before if d.name in takes and free.get(d.name, 0) >= d.free}
 
 
 class _Kept:
