@@ -97,10 +97,11 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
             if not where.layers or load.gpu_layers is not None:
                 raise
             notes = (f"the CPU computes: with {where.layers} layers on the GPU llama.cpp said {error}",)
+            where = Offload()
             with residents.planning():
                 chosen = plan(header, context=load.context, slots=load.slots, memory=residents.memory())
                 residents.claim(total := chosen.fit.need(chosen.cells).total)
-            model, context = _make(load, Offload(), chosen, threads, log, kept)
+            model, context = _make(load, where, chosen, threads, log, kept)
     except LoadError as error:
         raise TierUnavailable(
             f"{path} can't be loaded: {error}", hint="run `rung models verify`, or pull the model again"
