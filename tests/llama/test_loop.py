@@ -147,34 +147,39 @@ def test_a_lone_prefill_goes_in_whole_batches():
 
 
 @pytest.mark.parametrize(
-    ("step", "token", "most"),
-    [(0.002, 0.00002, 1000), (0.0, 0.005, 200), (0.5, 0.002, 250), (3.0, 0.01, 80)],
-    ids=["a fast card", "a slow one", "slow weights", "no card for this model"],
+    ("step", "token", "settled"),
+    [(0.002, 0.00002, 1000), (0.1, 0.0008, 1000), (0.0, 0.005, 125), (0.5, 0.002, 250), (3.0, 0.01, 64)],
+    ids=["a fast card", "one that just keeps up", "a slow one", "slow weights", "no card for this model"],
 )
-def test_a_lone_prefill_that_can_not_be_stopped_takes_a_second_a_step_where_the_device_is_fast_enough(
-    monkeypatch, step, token, most
+def test_prefills_that_can_not_be_stopped_take_a_second_a_step_once_it_is_known_how_long_they_take(
+    monkeypatch, step, token, settled
 ):
     """Where a GPU computes, the next call waits for the end of a step that nobody wants any more."""
-    now, took = [0.0], []
+    now, disturbed = [0.0], [False]
     monkeypatch.setattr(loop_module.time, "perf_counter", lambda: now[0])
 
     class Slow(Books):
         def decode(self, runs) -> bool:
-            took.append(step + token * sum(len(run.tokens) for run in runs))
-            now[0] += took[-1]
+            now[0] += 60 if disturbed.pop() else step + token * sum(len(run.tokens) for run in runs)
+            disturbed.append(False)
             return super().decode(runs)
 
     house = House(Slow(4096, 1000, on_gpu=True), 2)
-    house.ask(1, [1] * 3000, 1)
-    while not house.over(1):
-        house.loop.step()
-    pieces = [count for [(_, count)] in house.books.steps]
-    assert sum(pieces) == 3000
-    assert max(pieces) <= most
-    assert min(pieces[:-1]) >= 64
-    assert step or max(took) <= 1
-    if most == 1000:
-        assert len(pieces) <= 4, "nobody waits for a fast one, so its pieces are whole batches"
+
+    def pieces(request: int) -> list[int]:
+        house.ask(request, [request] * 3000, 1)
+        house.books.steps.clear()
+        while not house.over(request):
+            house.loop.step()
+        return [count for [(_, count)] in house.books.steps]
+
+    first, later = pieces(1), pieces(2)
+    assert first[0] == 1000, "nobody knows yet"
+    assert sum(first) == sum(later) == 3000
+    assert set(later[:-1]) == {settled}
+    disturbed[0] = True
+    assert pieces(3)[1] == max(64, settled // 2), "as after a step that took a minute"
+    assert pieces(4)[0] == 1000 or step + token * settled > 1 / 3, "a fast one gets over that"
 
 
 @pytest.mark.parametrize(("dropped", "stops"), [((1,), False), ((1, 2), True)])

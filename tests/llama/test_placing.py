@@ -77,7 +77,6 @@ def said(placed, prompt, count):
 
     context.decode = counted
     loop = Loop(context, calls, lambda _, delta: pieces.append(delta.text), cells=context.cells, slots=2)
-    loop._planner._token_seconds = 0.0001  # as a fast card shows with its first step
     tokens = tuple(model.vocabulary.tokenize(prompt, special=False))
     calls.add(1)
     loop.submit(Answer(DecodeOrder(1, tokens, count, Sampler(Sampling()), None, Assembler()), model.vocabulary, "m"))

@@ -20,12 +20,12 @@ _STALL = 0.1
 """Most seconds per step by which a prefill may delay the tokens of other answers."""
 
 _UNSTOPPABLE = 1.0
-"""Most seconds for which a prefill makes a step last that can't be stopped. The next call waits for its end, even if
-nobody wants it any more."""
+"""Seconds from which on a step is too long if it can't be stopped. The next call waits for its end, even if nobody
+wants it any more."""
 
-_LEAST_UNSTOPPABLE = 64
-"""Fewest tokens of a prefill in such a step. Each step reads all the weights, so on a slow device a prefill in pieces
-that are smaller still would take several times as long."""
+_LEAST_PIECE = 64
+"""Fewest tokens to which such steps are shortened. Each step reads all the weights, so on a slow device a prefill in
+smaller pieces would take several times as long."""
 
 _LEAST_TOKEN_SECONDS = 0.0001
 """A measurement by which a token of a prefill takes less than this is noise."""
@@ -62,6 +62,7 @@ class StepPlanner:
         self._profile = profile
         self._drafts = drafts
         self._token_seconds = _STALL / _LEAST_CHUNK
+        self._piece = batch
         self._pace = Pace()
         self._turns = itertools.count(1)
 
@@ -77,11 +78,9 @@ class StepPlanner:
             decoding = decoding[: self._pace.most(len(decoding))]
         for answer in decoding:
             answer.turn = next(self._turns)
-        left = self._batch - len(decoding)
+        left = self._piece
         if decoding:
-            left = min(left, max(_LEAST_CHUNK, int(_STALL / self._token_seconds)))
-        elif not self._profile.stoppable:
-            left = min(left, max(_LEAST_UNSTOPPABLE, int(_UNSTOPPABLE / self._token_seconds)))
+            left = min(self._batch - len(decoding), max(_LEAST_CHUNK, int(_STALL / self._token_seconds)))
         plan = []
         for answer in active:
             count = answer.pending
@@ -109,6 +108,23 @@ class StepPlanner:
         elif beside >= _LEAST_CHUNK:
             # A step reads all the weights whatever it contains, and the others have to bear that anyway.
             self._token_seconds = max(_LEAST_TOKEN_SECONDS, (seconds - self._pace.seconds(wanted)) / beside)
+        if not self._profile.stoppable and all(len(share.run.tokens) > 1 + share.drafted for share in plan):
+            self._fit_piece(beside + wanted, seconds)
+
+    def _fit_piece(self, count: int, seconds: float) -> None:
+        """Halve the next steps of lone prefills after one that took too long, and double them after a short one.
+
+        They begin with the whole batch and change only where they have to: where a prompt is cut may decide between two
+        tokens that are nearly as likely.
+
+        Args:
+            count: tokens of such a step.
+            seconds: that it took.
+        """
+        if seconds > _UNSTOPPABLE:
+            self._piece = min(self._batch, max(_LEAST_PIECE, self._piece // 2))
+        elif count >= self._piece and seconds < _UNSTOPPABLE / 3:
+            self._piece = min(self._batch, 2 * self._piece)
 
     def _certain(self, answer: Answer, count: int) -> StepShare:
         end = answer.evaluated + count
