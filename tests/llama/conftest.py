@@ -14,7 +14,7 @@ from rung.tiers.llama.host.build import NoBuild, build
 from rung.types import Call, Delta, Message
 
 EVERY_LAYER = 999
-"""As many layers of a model as go to a GPU, if the build has one. Without one the CPU computes."""
+"""More layers than any model has: all go to a GPU if the build has one. Otherwise the CPU computes."""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

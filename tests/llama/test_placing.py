@@ -108,20 +108,26 @@ def test_on_a_card_a_prompt_is_evaluated_in_larger_steps_and_answered_alike(weig
     assert again == text
 
 
-@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("fewer", [1 << 28, 0], ids=["counted", "not counted"])
 def test_what_a_model_holds_on_a_card_stays_claimed_if_the_driver_goes_on_calling_it_free(
-    weights, card, monkeypatch, counts
+    weights, card, monkeypatch, fewer
 ):
     loaded, real = [], placing._first
     monkeypatch.setattr(placing, "_first", lambda *way: loaded.append(way) or real(*way))
-    taken = (1 << 28) * counts
     monkeypatch.setattr(
-        placing, "devices", lambda: (replace(on_a_card.CARD, free=on_a_card.CARD.free - len(loaded) * taken),)
+        placing, "devices", lambda: (replace(on_a_card.CARD, free=on_a_card.CARD.free - len(loaded) * fewer),)
     )
-    placing.place(load(weights), Fixed(2))
+    asked = load(weights)
+    placing.place(asked, Fixed(2))
     claim = claimed()
-    assert list(claim) == ([] if counts else ["CUDA0"])
-    assert counts or claim["CUDA0"] > 1 << 26, "the weights at least"
+    assert list(claim) == ([] if fewer else ["CUDA0"])
+    assert fewer or claim["CUDA0"] > 0.9 * Path(asked.path).stat().st_size
+
+
+def test_only_drivers_that_count_end_a_claim():
+    cards = [replace(on_a_card.CARD, name=f"CUDA{n}") for n in range(3)]
+    after = [replace(cards[0], free=cards[0].free - 1), *cards[1:]]
+    assert placing._uncounted({"CUDA0": 5, "CUDA1": 6}, cards, after) == {"CUDA1": 6}
 
 
 def test_a_card_that_refuses_larger_steps_gets_the_others(weights, card, refusing):
@@ -205,7 +211,7 @@ def test_with_some_layers_on_a_card_steps_go_as_on_the_cpu_and_that_is_said(weig
     monkeypatch.setattr(placing, "devices", lambda: (replace(on_a_card.CARD, free=200 << 20),))
     placed = placing.place(load(weights), Fixed(2))
     assert "layers are on CUDA0" in placed.notes[0]
-    assert (placed.plan.fit.batch, placed.context.profile) == (BATCH, CPU)
+    assert (placed.plan.fit.batch, placed.context.profile) == (BATCH, replace(CPU, stoppable=False))
 
 
 def test_layers_that_somebody_asked_for_are_not_put_elsewhere(weights, card, refusing):

@@ -92,7 +92,7 @@ def place(load: LoadModel, threads: Threads, meanwhile: Callable[[], None] = lam
     meanwhile()
     try:
         try:
-            model, context, chosen = _first(load, ways, threads, log, kept)
+            model, context, chosen, where = _first(load, ways, threads, log, kept)
         except LoadError as error:
             if not where.layers or load.gpu_layers is not None:
                 raise
@@ -209,8 +209,8 @@ def _build() -> bytes:
 
 def _first(
     load: LoadModel, ways: Sequence[tuple[LoadPlan, Offload]], threads: Threads, log: Log, kept: _Kept
-) -> tuple[Model, Context, LoadPlan]:
-    """Model, context and plan of the first way that llama.cpp doesn't refuse.
+) -> tuple[Model, Context, LoadPlan, Offload]:
+    """Model, context, plan and place of the first way that llama.cpp doesn't refuse.
 
     Raises:
         LoadError: it refuses the last one, too.
@@ -218,9 +218,9 @@ def _first(
     *others, last = ways
     for chosen, where in others:
         with suppress(LoadError):
-            return (*_make(load, where, chosen, threads, log, kept), chosen)
+            return (*_make(load, where, chosen, threads, log, kept), chosen, where)
     chosen, where = last
-    return (*_make(load, where, chosen, threads, log, kept), chosen)
+    return (*_make(load, where, chosen, threads, log, kept), chosen, where)
 
 
 def _make(

@@ -78,9 +78,9 @@ class StepPlanner:
             decoding = decoding[: self._pace.most(len(decoding))]
         for answer in decoding:
             answer.turn = next(self._turns)
-        left = self._piece
+        left = min(self._piece, self._batch - len(decoding))
         if decoding:
-            left = min(self._batch - len(decoding), max(_LEAST_CHUNK, int(_STALL / self._token_seconds)))
+            left = min(left, max(_LEAST_CHUNK, int(_STALL / self._token_seconds)))
         plan = []
         for answer in active:
             count = answer.pending
@@ -114,16 +114,16 @@ class StepPlanner:
     def _fit_piece(self, count: int, seconds: float) -> None:
         """Halve the next steps of lone prefills after one that took too long, and double them after a short one.
 
-        They begin with the whole batch and change only where they have to: where a prompt is cut may decide between two
-        tokens that are nearly as likely.
+        They begin with the whole batch, because where a prompt is cut may decide between two tokens that are nearly as
+        likely. A step of few tokens that took long says nothing: a driver may have compiled something for it.
 
         Args:
             count: tokens of such a step.
             seconds: that it took.
         """
-        if seconds > _UNSTOPPABLE:
+        if seconds > _UNSTOPPABLE and count > self._piece // 2:
             self._piece = min(self._batch, max(_LEAST_PIECE, self._piece // 2))
-        elif count >= self._piece and seconds < _UNSTOPPABLE / 3:
+        elif count >= self._piece and seconds < _UNSTOPPABLE / 2:
             self._piece = min(self._batch, 2 * self._piece)
 
     def _certain(self, answer: Answer, count: int) -> StepShare:

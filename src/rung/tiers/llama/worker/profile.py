@@ -27,8 +27,8 @@ class ComputeProfile:
             sixth: llama.cpp prepares itself for each new size, and the first two steps take half as long again.
         lone_thread: whether llama.cpp gets one thread, whatever cores are free. Where a GPU computes, the CPU only
             looks up words. More threads would wait for the next step in a loop, on the cores of the crew.
-        stoppable: whether a step can be stopped while it is under way. llama.cpp looks at that wish between two
-            operations of the CPU, and on no GPU.
+        stoppable: whether a step can be stopped at any time. llama.cpp looks at that wish between two operations of the
+            CPU, and on no GPU.
     """
 
     spare: int
@@ -48,5 +48,5 @@ def profile_of(where: Offload, *, cuttable: bool) -> ComputeProfile:
         where: which of its layers are on a GPU. If any isn't, the CPU holds up every step.
         cuttable: whether its sequences can be cut at any position. Otherwise what is kept can't be shared.
     """
-    found = GPU if where.whole else CPU
+    found = GPU if where.whole else replace(CPU, stoppable=not where.layers)
     return found if cuttable else replace(found, spare=0)
