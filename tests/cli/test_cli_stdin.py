@@ -215,6 +215,13 @@ def test_a_misspelt_option_is_still_an_option(command):
     assert "canary" not in said
 
 
+def test_the_dashes_that_all_options_have_make_none_of_them_alike(command):
+    for option in ("--model", "--yes", "--verbose"):
+        code, said = command("ask", "x", option)
+        assert (code, "did you mean" in said) == (2, False)
+        assert "see `rung ask --help`" in said
+
+
 def test_the_same_holds_of_every_command_that_takes_a_text(command):
     assert 'rung models info -- "-5"' in command("models", "info", "-5")[1]
     assert 'rung ledger show -- "-5"' in command("ledger", "show", "-5")[1]

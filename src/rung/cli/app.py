@@ -18,6 +18,10 @@ from rung.visible import line
 _SHOWN = 40
 """Characters of a word that are repeated to whoever typed it. What is longer is rather a prompt than an example."""
 
+_ALIKE = 0.6
+"""How much of two names must be the same, in [0, 1], before one is taken for a misspelling of the other; difflib's own
+figure."""
+
 
 @dataclass(frozen=True, slots=True)
 class CommandSession:
@@ -195,7 +199,7 @@ def _dashed(error: typer.TyperException, words: Sequence[str]) -> tuple[str, str
     behind = f"{context.command_path} -- "
     if any(c.isspace() for c in word) or not word.lstrip("-")[:1].isalpha():
         return "a text that begins with a dash was taken for an option", f"put -- before it: {behind}{_quoted(word)}"
-    if getattr(error, "possibilities", None) or " Did you mean " in error.format_message():
+    if _near(error) or " Did you mean " in error.format_message():
         return None
     message, hint = _usage(error)
     # without what follows an equals sign, which may be anything, even a key
@@ -215,15 +219,23 @@ def _usage(error: typer.TyperException) -> tuple[str, str]:
 
     message, _, suggestion = error.format_message().partition(" Did you mean ")
     message = message.partition(" (Possible options")[0].rstrip(".")
-    option, near = getattr(error, "option_name", ""), getattr(error, "possibilities", None)
     if suggestion:
         hint = f"did you mean {suggestion}"
-    elif near:
-        hint = nearest(option, near)
+    elif near := _near(error):
+        hint = nearest(getattr(error, "option_name", ""), near)
     else:
         context = getattr(error, "ctx", None)
         hint = f"see `{context.command_path if context is not None else 'rung'} --help`"
     return f"{message[:1].lower()}{message[1:]}", hint
+
+
+def _near(error: typer.TyperException) -> list[str]:
+    """Options that are spelled like the one that there is not. Typer counts the dashes, which all of them have."""
+    from difflib import SequenceMatcher
+
+    option = getattr(error, "option_name", "").lstrip("-")
+    found = getattr(error, "possibilities", None) or ()
+    return [one for one in found if SequenceMatcher(None, option, one.lstrip("-")).ratio() >= _ALIKE]
 
 
 def _place(error: Exception) -> str:
