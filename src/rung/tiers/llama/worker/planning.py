@@ -112,9 +112,9 @@ class StepPlanner:
             self._fit_piece(beside + wanted, seconds)
 
     def _fit_piece(self, count: int, seconds: float) -> None:
-        """Halve the next steps of lone prefills after one that took too long, and double them after a short one.
+        """Halve what prefills get of a step if one of theirs alone took too long, and double it after a short one.
 
-        They begin with the whole batch, because where a prompt is cut may decide between two tokens that are nearly as
+        It begins with the whole batch, because where a prompt is cut may decide between two tokens that are nearly as
         likely. A step of few tokens that took long says nothing: a driver may have compiled something for it.
 
         Args:
